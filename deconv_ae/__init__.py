@@ -1,0 +1,30 @@
+"""Max unpooling for Keras 3, and the image autoencoder that shows what it does.
+
+The layers and the model; data, training, exporting and visualization are modules of their own,
+imported by name, so that a program that only wants the layers loads nothing else.
+"""
+
+from deconv_ae.architecture import Architecture, Autoencoder
+from deconv_ae.layers import (
+    ArgmaxToSwitches2D,
+    MaxPoolingWithArgmax2D,
+    MaxUnpooling2D,
+    SwitchesToArgmax2D,
+    argmax_to_switches,
+    switches_to_argmax,
+)
+from deconv_ae.objective import PerImageRMSE, PerImageRMSELoss, per_image_rmse
+
+__all__ = [
+    "Architecture",
+    "ArgmaxToSwitches2D",
+    "Autoencoder",
+    "MaxPoolingWithArgmax2D",
+    "MaxUnpooling2D",
+    "PerImageRMSE",
+    "PerImageRMSELoss",
+    "SwitchesToArgmax2D",
+    "argmax_to_switches",
+    "per_image_rmse",
+    "switches_to_argmax",
+]

@@ -1,0 +1,25 @@
+"""Images from a data set's name, and the batches that training and evaluation read.
+
+Every split is held in memory as one uint8 array, which is the cache; pixels become floats only
+when they are batched, in `scale`.
+"""
+
+from deconv_ae.data.batches import PIXEL_SCALE, evaluation_batches, scale, steps_per_epoch, training_batches
+from deconv_ae.data.dataset import ImageDataset, load_dataset, load_split
+from deconv_ae.data.source import COLOR_MODES, FOLDER_PREFIX, SAMPLE_NAME, SPLITS, Source
+
+__all__ = [
+    "COLOR_MODES",
+    "FOLDER_PREFIX",
+    "PIXEL_SCALE",
+    "SAMPLE_NAME",
+    "SPLITS",
+    "ImageDataset",
+    "Source",
+    "evaluation_batches",
+    "load_dataset",
+    "load_split",
+    "scale",
+    "steps_per_epoch",
+    "training_batches",
+]

@@ -1,0 +1,64 @@
+"""What a data set's name and the flags beside it ask for, and how one image is brought to that form."""
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from deconv_ae.errors import InputError, choose
+
+SAMPLE_NAME = "mnist_5k"
+FOLDER_PREFIX = "folder:"
+SPLITS = ("train", "test")
+COLOR_MODES = {"auto": None, "grayscale": 1, "rgb": 3}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images come from and what is done to them while they are read.
+
+    Attributes:
+        name: `mnist_5k`, the name of a TensorFlow Datasets image data set, or `folder:PATH`.
+        data_dir: where TFDS keeps prepared data sets; its own default if None.
+        manual_dir: a folder with a TFDS data set's archives, used in place of a download.
+        image_size: (height, width) to resize to; None leaves images as they are.
+        color_mode: "auto" leaves channels as they are (a folder is read in colour if its first
+            picture is in colour); "grayscale" or "rgb" converts.
+        skip_bad_images: leave out a folder's files that are no whole picture, and list them,
+            instead of refusing the folder.
+
+    Raises:
+        InputError: on an unknown colour mode or a size below 1.
+    """
+
+    name: str
+    data_dir: str | None = None
+    manual_dir: str | None = None
+    image_size: tuple[int, int] | None = None
+    color_mode: str = "auto"
+    skip_bad_images: bool = False
+
+    def __post_init__(self) -> None:
+        choose("color_mode", self.color_mode, COLOR_MODES)
+        if self.image_size is not None and min(self.image_size) < 1:
+            raise InputError(f"image_size: {self.image_size} is not a height and a width of 1 or more")
+
+    def fit(self, image: tf.Tensor) -> tf.Tensor:
+        """One `(height, width, channels)` uint8 image in this source's size and colours, still uint8.
+
+        Alpha is dropped; resizing averages over the pixels that it merges.
+
+        >>> Source("mnist", image_size=(14, 14), color_mode="rgb").fit(tf.zeros((28, 28, 1), tf.uint8)).shape
+        TensorShape([14, 14, 3])
+        """
+        channels = COLOR_MODES[self.color_mode]
+        image = tf.convert_to_tensor(image)
+        if image.shape[-1] == 4:
+            image = image[..., :3]
+        if channels == 1 and image.shape[-1] == 3:
+            image = tf.image.rgb_to_grayscale(image)
+        elif channels == 3 and image.shape[-1] == 1:
+            image = tf.image.grayscale_to_rgb(image)
+        if self.image_size is not None:
+            image = tf.image.resize(image, self.image_size, antialias=True)
+            image = tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
+        return image

@@ -1,0 +1,152 @@
+"""Any image data set of TensorFlow Datasets, by its name."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import requests
+import tensorflow as tf
+
+from deconv_ae.data.source import Source
+from deconv_ae.errors import InputError
+
+NETWORK_TIMEOUT_SECONDS = 5
+TEST_SPLITS = ("test", "validation")
+LARGEST_SHARE_OF_MEMORY = 0.5
+DECODING_BATCH = 1000
+
+
+def load(source: Source, split: str) -> np.ndarray:
+    """One split as `(N, height, width, channels)` uint8, downloaded and prepared first if need be.
+
+    The test split is the data set's `test`, or `validation` where it has no `test`.
+
+    Raises:
+        InputError: if TFDS knows no such data set, it has no images of uint8 or no such split, an
+            archive does not match its checksum, it would not fit into memory, or it is neither
+            prepared, nor in manual_dir, nor within reach of the network.
+    """
+    builder = _builder(source)
+    key, feature = _image_feature(source, builder)
+    if not builder.is_prepared():
+        _prepare(source, builder)
+    available = builder.info.splits
+    names = ("train",) if split == "train" else TEST_SPLITS
+    name = next((name for name in names if name in available), None)
+    if name is None:
+        raise InputError(
+            f"dataset: {source.name} has no {split} split, only {', '.join(sorted(available))}; use another data set"
+        )
+    _check_shape(source, feature, available[name].num_examples)
+    examples = builder.as_dataset(split=name, shuffle_files=False)
+    images = examples.map(lambda example: source.fit(example[key]), num_parallel_calls=tf.data.AUTOTUNE)
+    # Whole batches are decoded side by side in C++; one array at a time costs five times as much.
+    return np.concatenate(list(images.batch(DECODING_BATCH).prefetch(2).as_numpy_iterator()))
+
+
+def _builder(source: Source) -> Any:
+    # Imported here: it costs half a second, which `import deconv_ae` and the sample do without.
+    import tensorflow_datasets as tfds
+
+    unknown = InputError(
+        f"dataset: unknown {source.name!r}; give mnist_5k, folder:PATH or the name of a TFDS image data set, "
+        "such as mnist, fashion_mnist or cifar10"
+    )
+    if not source.name:
+        raise unknown
+    try:
+        return tfds.builder(source.name, data_dir=source.data_dir)
+    except tfds.core.registered.DatasetNotFoundError as error:
+        raise unknown from error
+    except (ValueError, OSError, RuntimeError) as error:
+        raise InputError(f"dataset: {source.name} cannot be opened: {_first_line(error)}") from error
+
+
+def _image_feature(source: Source, builder: Any) -> tuple[str, Any]:
+    import tensorflow_datasets as tfds
+
+    for key, feature in builder.info.features.items():
+        if isinstance(feature, tfds.features.Image) and feature.np_dtype == np.uint8:
+            return key, feature
+    raise InputError(f"dataset: {source.name} holds no uint8 images; use an image data set")
+
+
+def _check_shape(source: Source, feature: Any, count: int) -> None:
+    height, width, channels = feature.shape
+    height, width = source.image_size or (height, width)
+    if height is None or width is None:
+        raise InputError(f"dataset: the images of {source.name} differ in size; give --image_size")
+    needed = count * height * width * (channels or 3)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > LARGEST_SHARE_OF_MEMORY * memory:
+        raise InputError(
+            f"dataset: {count:,} images of {source.name} take {needed / 2**30:.0f} GiB, over half of this machine's "
+            "memory; give a smaller --image_size"
+        )
+
+
+def _prepare(source: Source, builder: Any) -> None:
+    import tensorflow_datasets as tfds
+
+    if not _archives_at_hand(source, builder) and not _reachable(builder):
+        raise InputError(
+            f"dataset: {source.name} is not prepared under {builder.data_dir} and its archives cannot be downloaded; "
+            "connect to the network, give --manual_dir with the archives, or --data_dir with a prepared copy "
+            "(or use --dataset=mnist_5k, which needs none of them)"
+        )
+    if not sys.stderr.isatty():
+        # Bars that redraw themselves are of no use in a file.
+        tfds.disable_progress_bar()
+    print(f"preparing {source.name} under {builder.data_dir}", flush=True)
+    config = tfds.download.DownloadConfig(manual_dir=source.manual_dir)
+    try:
+        builder.download_and_prepare(download_config=config)
+    except tfds.core.download.download_manager.NonMatchingChecksumError as error:
+        raise InputError(
+            f"manual_dir: an archive of {source.name} does not match its checksum, it is truncated or altered; "
+            f"fetch it anew ({_first_line(error)})"
+        ) from error
+    except (tfds.download.DownloadError, requests.RequestException, AssertionError, OSError, EOFError) as error:
+        raise InputError(f"dataset: {source.name} could not be prepared: {_first_line(error)}") from error
+
+
+def _archives_at_hand(source: Source, builder: Any) -> bool:
+    if source.manual_dir is None:
+        return False
+    folder = Path(source.manual_dir)
+    if not folder.is_dir():
+        raise InputError(f"manual_dir: {folder} is not a folder; give the one that holds the archives")
+    missing = sorted(info.filename for info in _urls(builder).values() if not (folder / info.filename).is_file())
+    if missing and not _reachable(builder):
+        raise InputError(
+            f"manual_dir: {folder} lacks {', '.join(missing)} of {source.name}, and the network is out of reach"
+        )
+    return not missing
+
+
+def _reachable(builder: Any) -> bool:
+    """Whether any of the data set's servers answers at all.
+
+    Asked first because TFDS itself gives up only after ten retries of every archive, over 200
+    seconds. Whatever the answer's status, a server that answers is left to TFDS.
+    """
+    hosts = {url.split("/")[2]: url for url in _urls(builder) if url.startswith("http")}
+    for url in list(hosts.values())[:2]:
+        try:
+            requests.head(url, timeout=NETWORK_TIMEOUT_SECONDS)
+        except requests.RequestException:
+            continue
+        return True
+    return not hosts
+
+
+def _urls(builder: Any) -> dict[str, Any]:
+    """What TFDS knows of the data set's archives, by address; nothing for one made without downloads."""
+    return builder.url_infos or {}
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

@@ -1,0 +1,72 @@
+"""What the autoencoder is trained on and judged by: the root mean square error of each image."""
+
+import keras
+import tensorflow as tf
+
+
+def per_image_rmse(images: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
+    """Root mean square error of each image over its height, width and channels.
+
+    The original's criterion and metric in one: the square root of each image's own mean square,
+    averaged over images by the loss and the metric below. That is not the root of one mean over
+    all pixels, which is larger whenever images differ in how well they are reproduced.
+
+    The gradient for an image that is reproduced exactly is zero, where a plain square root makes
+    it NaN.
+
+    Args:
+        images: `(N, ...)`, any floating dtype.
+        reconstruction: the shape of `images`.
+
+    Returns:
+        `(N,)` float32 whatever the inputs' dtypes, since a float16 square loses small errors;
+        float64 where the reconstruction is float64.
+
+    >>> per_image_rmse(tf.ones((2, 4, 4, 1)), tf.stack([tf.ones((4, 4, 1)), tf.zeros((4, 4, 1))])).numpy()
+    array([0., 1.], dtype=float32)
+    """
+    reconstruction = tf.convert_to_tensor(reconstruction)
+    dtype = tf.float64 if reconstruction.dtype == tf.float64 else tf.float32
+    difference = tf.cast(reconstruction, dtype) - tf.cast(images, dtype)
+    mean_square = tf.reduce_mean(tf.square(difference), axis=list(range(1, difference.shape.rank)))
+    # The inner `where` keeps the square root's infinite slope at 0 out of the gradient; the outer
+    # one alone would multiply it by zero, which is NaN.
+    is_positive = mean_square > 0
+    root = tf.sqrt(tf.where(is_positive, mean_square, tf.ones_like(mean_square)))
+    return tf.where(is_positive, root, tf.zeros_like(root))
+
+
+@keras.saving.register_keras_serializable(package="deconv_ae")
+class PerImageRMSELoss(keras.losses.Loss):
+    """`per_image_rmse` as a Keras loss, averaged over the images of a batch.
+
+    >>> float(PerImageRMSELoss()(tf.zeros((2, 28, 28, 1)), tf.ones((2, 28, 28, 1))))
+    1.0
+    """
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "per_image_rmse", **options) -> None:
+        super().__init__(reduction=reduction, name=name, **options)
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return per_image_rmse(y_true, y_pred)
+
+
+@keras.saving.register_keras_serializable(package="deconv_ae")
+class PerImageRMSE(keras.metrics.MeanMetricWrapper):
+    """`per_image_rmse` as a Keras metric: the mean over all images seen since the last reset.
+
+    Every image counts once, so batches of unequal size do not shift it.
+
+    >>> metric = PerImageRMSE()
+    >>> metric.update_state(tf.zeros((3, 2, 2, 1)), tf.zeros((3, 2, 2, 1)))
+    >>> metric.update_state(tf.zeros((1, 2, 2, 1)), tf.ones((1, 2, 2, 1)))
+    >>> float(metric.result())
+    0.25
+    """
+
+    def __init__(self, name: str = "rmse", dtype: str = "float32") -> None:
+        super().__init__(per_image_rmse, name=name, dtype=dtype)
+        self._direction = "down"
+
+    def get_config(self) -> dict:
+        return {"name": self.name, "dtype": self.dtype}

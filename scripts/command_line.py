@@ -1,0 +1,114 @@
+"""What the programs share: quiet start, flags of a data set, and errors in one line with an exit status."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from absl import app, flags, logging
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """TensorFlow's libraries write to stderr while they load, whatever the log level; drop that.
+
+    What goes wrong in the meantime is an exception, and still is. Whoever sets
+    TF_CPP_MIN_LOG_LEVEL gets everything.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
+with _quiet():
+    import tensorflow as tf
+
+from deconv_ae.data.source import COLOR_MODES, SAMPLE_NAME, Source
+from deconv_ae.errors import InputError, RunError
+
+DATASET = flags.DEFINE_string(
+    "dataset", None, f"{SAMPLE_NAME}, the name of a TFDS image data set (mnist, cifar10, ...), or folder:PATH."
+)
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared data sets; its own default if left out.")
+MANUAL_DIR = flags.DEFINE_string(
+    "manual_dir", None, "A folder with the TFDS data set's archives, for want of a network."
+)
+IMAGE_SIZE = flags.DEFINE_string("image_size", None, "Resize images to this height and width: 64, or 64x48.")
+COLOR_MODE = flags.DEFINE_enum("color_mode", "auto", list(COLOR_MODES), "Convert images; auto leaves them as they are.")
+SKIP_BAD_IMAGES = flags.DEFINE_bool(
+    "skip_bad_images",
+    False,
+    "Leave out a folder's files that are no whole picture, and list them, instead of stopping.",
+)
+
+
+def source(default: str | None = None) -> Source:
+    """The data set that the flags ask for; `default` is its name where --dataset is left out."""
+    name = DATASET.value or default
+    if name is None:
+        raise InputError(f"dataset: not given; pass --dataset={SAMPLE_NAME}, a TFDS name such as mnist, or folder:PATH")
+    return Source(
+        name=name,
+        data_dir=DATA_DIR.value,
+        manual_dir=MANUAL_DIR.value,
+        image_size=None if IMAGE_SIZE.value is None else pair("image_size", IMAGE_SIZE.value),
+        color_mode=COLOR_MODE.value,
+        skip_bad_images=SKIP_BAD_IMAGES.value,
+    )
+
+
+def pair(flag: str, text: str) -> tuple[int, int]:
+    """`"4"` as (4, 4) and `"4x2"` as (4, 2)."""
+    height, separator, width = text.partition("x")
+    try:
+        return int(height), int(width if separator else height)
+    except ValueError as error:
+        raise InputError(f"{flag}: {text!r} is neither a whole number nor HEIGHTxWIDTH") from error
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parses the flags, calls main and exits: 0 done, 1 the work failed, 2 bad usage or bad input."""
+    app.run(lambda _: sys.exit(_status(main)), flags_parser=_parse)
+
+
+def _status(main: Callable[[], None]) -> int:
+    if not flags.FLAGS["verbosity"].present:
+        # What goes wrong is an exception; below that, absl, TensorFlow and TFDS narrate.
+        logging.set_verbosity(logging.ERROR)
+        tf.get_logger().setLevel("ERROR")
+    try:
+        main()
+    except InputError as error:
+        return _say(error, 2)
+    except RunError as error:
+        return _say(error, 1)
+    except KeyboardInterrupt:
+        return _say("interrupted", 130)
+    return 0
+
+
+def _parse(arguments: Sequence[str]) -> list[str]:
+    try:
+        program, *rest = flags.FLAGS(list(arguments))
+    except flags.Error as error:
+        sys.exit(_say(error, 2))
+    except SystemExit:  # --help has been printed; absl would call that a failure.
+        sys.exit(0)
+    if rest:
+        sys.exit(_say(f"unexpected argument {rest[0]!r}; every option is a flag, see --help", 2))
+    return [program]
+
+
+def _say(error: object, status: int) -> int:
+    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    return status

@@ -1,0 +1,8 @@
+# Sourced by demo.sh and test.sh: makes or reuses .venv, installs the project with the extras
+# named in $1, and activates it. Installing again over what is there costs seconds.
+extras=$1
+[ -x .venv/bin/python ] || "${DECONV_AE_PYTHON:-python3}" -m venv .venv
+source .venv/bin/activate
+python -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+  { echo "error: Python 3.11 or later is needed; set DECONV_AE_PYTHON to one and delete .venv" >&2; exit 2; }
+python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"

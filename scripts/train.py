@@ -1,0 +1,87 @@
+"""Trains an autoencoder, evaluates it and exports it as a SavedModel.
+
+python scripts/train.py --dataset=mnist_5k
+python scripts/train.py --dataset=mnist --preset=two_layer --recipe=cntk
+python scripts/train.py --dataset=folder:pictures --image_size=64 --filters=16,8 --pool_sizes=2,2
+"""
+
+import command_line
+from absl import flags
+
+from deconv_ae import exporting, training
+from deconv_ae.architecture import Architecture
+from deconv_ae.data import load_dataset
+from deconv_ae.distribution import STRATEGIES
+from deconv_ae.errors import InputError, choose
+from deconv_ae.presets import PRESETS, RECIPES
+
+flags.adopt_module_key_flags(command_line)
+DEFAULT_PRESET = "cmap1_pool4"
+
+PRESET = flags.DEFINE_string(
+    "preset", None, f"One of the original's settings: {', '.join(PRESETS)}. Default: {DEFAULT_PRESET}."
+)
+FILTERS = flags.DEFINE_list("filters", None, "Filters of each stage's convolution, outermost first, such as 16,8.")
+POOL_SIZES = flags.DEFINE_list("pool_sizes", None, "Each stage's pooling window, such as 2,2 or 4x2,2.")
+KERNEL_SIZE = flags.DEFINE_string("kernel_size", None, "Of every convolution, such as 5 or 5x3. Default: 5.")
+RECIPE = flags.DEFINE_string("recipe", "default", f"How to train: {', '.join(RECIPES)}.")
+EPOCHS = flags.DEFINE_integer("epochs", None, "Passes over the training images. Default: the recipe's.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Images a step, over all replicas. Default: the recipe's.")
+LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Of a batch's mean loss, at its peak. Default: the recipe's.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the initial weights and the order of the images.")
+EXPORT_DIR = flags.DEFINE_string("export_dir", None, "The SavedModel's directory. Default: saved_models/PRESET.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a model that is in export_dir, once the new one is whole.")
+RUN_DIR = flags.DEFINE_string("run_dir", None, "For checkpoints and TensorBoard logs; none are kept if left out.")
+RESUME = flags.DEFINE_bool("resume", False, "Go on from the last checkpoint in run_dir.")
+STRATEGY = flags.DEFINE_string("strategy", "auto", f"Devices to train on: {', '.join(STRATEGIES)}.")
+MIXED_PRECISION = flags.DEFINE_string(
+    "mixed_precision", "none", f"Keras's policy: {', '.join(training.MIXED_PRECISIONS)}."
+)
+JIT_COMPILE = flags.DEFINE_string("jit_compile", "auto", f"XLA: {', '.join(training.JIT_COMPILE)} (Keras decides).")
+
+
+def main() -> None:
+    preset, architecture = _architecture()
+    options = training.TrainingOptions(
+        architecture=architecture,
+        recipe=RECIPE.value,
+        epochs=EPOCHS.value,
+        batch_size=BATCH_SIZE.value,
+        learning_rate=LEARNING_RATE.value,
+        seed=SEED.value,
+        run_dir=RUN_DIR.value,
+        resume=RESUME.value,
+        strategy=STRATEGY.value,
+        mixed_precision=MIXED_PRECISION.value,
+        jit_compile=JIT_COMPILE.value,
+    )
+    export_dir = EXPORT_DIR.value or f"saved_models/{preset or 'custom'}"
+    exporting.check_export_dir(export_dir, OVERWRITE.value)
+    dataset = load_dataset(command_line.source())
+    result = training.train(dataset, options)
+    exporting.export(result, dataset, export_dir, preset, OVERWRITE.value)
+    print(f"training RMSE {result.training_rmse:.4f}, test RMSE {result.test_rmse:.4f}, model in {export_dir}")
+
+
+def _architecture() -> tuple[str | None, Architecture]:
+    own = {"filters": FILTERS.value, "pool_sizes": POOL_SIZES.value, "kernel_size": KERNEL_SIZE.value}
+    given = [name for name, value in own.items() if value is not None]
+    if not given:
+        preset = PRESET.value or DEFAULT_PRESET
+        return preset, choose("preset", preset, PRESETS).architecture
+    if PRESET.value is not None:
+        raise InputError(
+            f"preset: given together with --{given[0]}; a preset is a whole architecture, give one of them"
+        )
+    if FILTERS.value is None or POOL_SIZES.value is None:
+        missing = "filters" if FILTERS.value is None else "pool_sizes"
+        raise InputError(f"{missing}: not given; an architecture of your own takes --filters and --pool_sizes")
+    return None, Architecture(
+        filters=FILTERS.value,
+        pool_sizes=[command_line.pair("pool_sizes", text) for text in POOL_SIZES.value],
+        kernel_size=command_line.pair("kernel_size", KERNEL_SIZE.value or "5"),
+    )
+
+
+if __name__ == "__main__":
+    command_line.run(main)

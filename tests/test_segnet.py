@@ -1,0 +1,64 @@
+"""The layers in someone's model: a small SegNet (arXiv:1511.00561), argmax handed from encoder to decoder."""
+
+import keras
+import numpy as np
+import pytest
+
+from deconv_ae.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
+
+HEIGHT, WIDTH, CLASSES = 45, 37, 3
+
+
+def segnet(**compile_arguments):
+    """Two encoder and two decoder blocks; 45x37 and 23x19 are sizes that a pooling of 2 does not divide."""
+    keras.utils.set_random_seed(3)
+    x = images = keras.Input((HEIGHT, WIDTH, 3))
+    poolings = []
+    for block, filters in enumerate((8, 16), start=1):
+        x = features = convolution(x, filters)
+        x, argmax = MaxPoolingWithArgmax2D(2, padding="same", name=f"pool{block}")(features)
+        poolings.append((argmax, features))
+    for block, filters in ((2, 8), (1, 8)):
+        argmax, features = poolings.pop()
+        x = MaxUnpooling2D(2, padding="same", name=f"unpool{block}")(x, argmax, like=features)
+        x = convolution(x, filters)
+    model = keras.Model(images, keras.layers.Conv2D(CLASSES, 1, activation="softmax")(x))
+    model.compile(
+        keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"], **compile_arguments
+    )
+    return model
+
+
+def convolution(x, filters):
+    x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+    return keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+
+
+def pictures(count):
+    """A bright and a dark disc on a noisy ground, and which pixel belongs to which."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    images = rng.normal(0, 0.1, (count, HEIGHT, WIDTH, 3)).astype("float32")
+    labels = np.zeros((count, HEIGHT, WIDTH), "int32")
+    for label, brightness in ((1, 1.0), (2, -1.0)):
+        centres = rng.uniform(8, 30, (2, count, 1, 1))
+        disc = (rows - centres[0]) ** 2 + (columns - centres[1]) ** 2 < 49
+        labels[disc] = label
+        images[disc] += brightness
+    return images, labels
+
+
+@pytest.mark.parametrize("arguments", [{"jit_compile": True}, {"jit_compile": False}], ids=["XLA", "no XLA"])
+def test_a_segnet_learns_and_survives_saving(arguments, tmp_path):
+    images, labels = pictures(16)
+    model = segnet(**arguments)
+    history = model.fit(images, labels, batch_size=8, epochs=6, verbose=0).history
+    assert history["loss"][-1] < 0.6 * history["loss"][0]
+    assert model.output_shape == (None, HEIGHT, WIDTH, CLASSES)
+
+    model.save(tmp_path / "segnet.keras")
+    loaded = keras.saving.load_model(tmp_path / "segnet.keras")
+    np.testing.assert_array_equal(loaded(images), model(images))
+    before = loaded.evaluate(images, labels, verbose=0)[0]
+    loaded.fit(images, labels, batch_size=8, epochs=2, verbose=0)
+    assert loaded.evaluate(images, labels, verbose=0)[0] < before

@@ -1,0 +1,187 @@
+"""Training runs: results, failures, checkpoints and resuming."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from deconv_ae import Architecture, per_image_rmse
+from deconv_ae.data import ImageDataset
+from deconv_ae.errors import InputError, RunError
+from deconv_ae.presets import PRESETS
+from deconv_ae.training import TrainingOptions, TrainingResult, train
+
+CMAP1 = PRESETS["cmap1_pool4"].architecture
+
+
+def weights(result: TrainingResult) -> list[np.ndarray]:
+    return result.model.get_weights()
+
+
+def test_it_learns_and_reports_the_rmse_of_whole_splits(trained: TrainingResult, digits: ImageDataset) -> None:
+    images = digits.test.astype(np.float32) / 256
+    assert trained.test_rmse == pytest.approx(per_image_rmse(images, trained.model(images)).numpy().mean(), rel=1e-5)
+    all_zero = per_image_rmse(images, np.zeros_like(images)).numpy().mean()
+    assert trained.test_rmse < 0.75 * all_zero
+    assert trained.training_rmse == pytest.approx(trained.test_rmse, rel=0.1)
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(digits: ImageDataset) -> None:
+    first, again, other = (train(digits, TrainingOptions(CMAP1, epochs=1, seed=seed)) for seed in (5, 5, 6))
+    for one, two, three in zip(weights(first), weights(again), weights(other)):
+        np.testing.assert_array_equal(one, two)
+        assert not np.array_equal(one, three)
+
+
+@pytest.mark.parametrize("jit_compile", ["auto", "false", "true"])
+def test_xla_trains_as_the_plain_graph_does(digits: ImageDataset, trained: TrainingResult, jit_compile: str) -> None:
+    options = TrainingOptions(CMAP1, epochs=8, batch_size=32, jit_compile=jit_compile)
+    assert train(digits, options).test_rmse == pytest.approx(trained.test_rmse, abs=1e-4)
+
+
+def test_where_auto_means_xla_training_works(digits: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What Keras decides where there is a GPU (tensorflow/tensorflow issue 103438).
+    monkeypatch.setattr(keras.Model, "_resolve_auto_jit_compile", lambda self: True)
+    result = train(digits, TrainingOptions(CMAP1, epochs=1))
+    assert result.model.jit_compile is True
+    assert np.isfinite(result.test_rmse)
+
+
+def test_colour_images_of_an_odd_size_train(colour_images: ImageDataset) -> None:
+    result = train(colour_images, TrainingOptions(Architecture((4, 2), (2, 2)), epochs=15, batch_size=8))
+    images = colour_images.test.astype(np.float32) / 256
+    assert result.model.output_shape == (None, 17, 13, 3)
+    assert result.test_rmse < 0.9 * per_image_rmse(images, np.zeros_like(images)).numpy().mean()
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_and_leaves_no_trace(digits: ImageDataset, trained: TrainingResult, policy: str) -> None:
+    options = TrainingOptions(CMAP1, epochs=8, batch_size=32, mixed_precision=policy)
+    assert train(digits, options).test_rmse == pytest.approx(trained.test_rmse, rel=0.05)
+    assert keras.config.dtype_policy().name == "float32"
+
+
+# ------------------------------------------------------------------------------- Failures
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_at_its_step(digits: ImageDataset) -> None:
+    with pytest.raises(RunError, match=r"the loss became \w+ at step \d+"):
+        train(digits, TrainingOptions(PRESETS["two_layer"].architecture, learning_rate=1e30))
+
+
+def test_a_dead_relu_ends_the_run(digits: ImageDataset) -> None:
+    # One enormous step takes the bias so far below zero that no image activates the convolution.
+    with pytest.raises(RunError, match="a ReLU has died"):
+        train(digits, TrainingOptions(CMAP1, epochs=10, learning_rate=100.0))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"recipe": "adam"}, "recipe: unknown 'adam'; choose one of cntk, default"),
+        ({"strategy": "parameter_server"}, "strategy: unknown"),
+        ({"mixed_precision": "float8"}, "mixed_precision: unknown"),
+        ({"jit_compile": "maybe"}, "jit_compile: unknown"),
+        ({"batch_size": 0}, "batch_size: 0 is below 1"),
+        ({"epochs": -1}, "epochs: -1 is below 0"),
+        ({"learning_rate": 0.0}, "learning_rate: 0.0 is not"),
+        ({"learning_rate": float("nan")}, "learning_rate: nan is not"),
+        ({"seed": -1}, "seed: -1 is not"),
+        ({"resume": True}, "resume: no --run_dir"),
+    ],
+)
+def test_options_that_no_run_can_be_made_with_are_refused_by_name(fields: dict, message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        TrainingOptions(CMAP1, **fields)
+    assert str(raised.value).startswith(message)
+
+
+# ------------------------------------------------------------------------------- Run directories
+
+
+def test_a_resumed_run_ends_with_the_weights_of_one_that_was_never_stopped(
+    digits: ImageDataset, tmp_path: Path
+) -> None:
+    class PlugPulled(Exception):
+        pass
+
+    whole = TrainingOptions(CMAP1, epochs=3, run_dir=str(tmp_path / "whole"))
+    stopped = TrainingOptions(CMAP1, epochs=3, run_dir=str(tmp_path / "stopped"))
+    expected = train(digits, whole)
+
+    def pull_plug(*_) -> None:
+        raise PlugPulled
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(PlugPulled):
+        # After the second epoch's checkpoint, while the third trains.
+        patch.setattr(
+            "deconv_ae.callbacks.PicturesInTensorBoard.on_epoch_begin",
+            lambda self, epoch, logs: epoch == 2 and pull_plug(),
+        )
+        train(digits, stopped)
+    resumed = train(digits, TrainingOptions(CMAP1, epochs=3, run_dir=str(tmp_path / "stopped"), resume=True))
+    for one, two in zip(weights(resumed), weights(expected)):
+        np.testing.assert_array_equal(one, two)
+    assert resumed.test_rmse == expected.test_rmse
+
+
+def test_a_finished_run_resumes_to_its_result(digits: ImageDataset, tmp_path: Path) -> None:
+    options = {"architecture": CMAP1, "epochs": 1, "run_dir": str(tmp_path)}
+    first = train(digits, TrainingOptions(**options))
+    assert train(digits, TrainingOptions(**options, resume=True)).test_rmse == first.test_rmse
+
+
+def test_a_damaged_checkpoint_is_said_and_the_one_before_it_taken(
+    digits: ImageDataset, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    options = {"architecture": CMAP1, "epochs": 2, "run_dir": str(tmp_path)}
+    first = train(digits, TrainingOptions(**options))
+    newest = sorted((tmp_path / "checkpoints").iterdir())[-1]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    newest.write_bytes(content)
+    assert train(digits, TrainingOptions(**options, resume=True)).test_rmse == first.test_rmse
+    assert f"{newest} is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": Architecture((2,), (4,))}, "resume: .* holds a run with architecture"),
+        ({"seed": 1}, "resume: .* holds a run with seed 0, not 1"),
+        ({"epochs": 9}, "resume: .* holds a run with epochs"),
+        ({"resume": False}, "run_dir: .* holds a run already"),
+    ],
+)
+def test_a_run_directory_of_another_run_is_refused_and_left_alone(
+    digits: ImageDataset, tmp_path: Path, change: dict, message: str
+) -> None:
+    options = {"architecture": CMAP1, "epochs": 1, "run_dir": str(tmp_path), "resume": True}
+    train(digits, TrainingOptions(**options | {"resume": False}))
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(InputError, match=message):
+        train(digits, TrainingOptions(**options | change))
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_tensorboard_gets_scalars_and_pictures_each_epoch(digits: ImageDataset, tmp_path: Path) -> None:
+    train(digits, TrainingOptions(CMAP1, epochs=2, run_dir=str(tmp_path)))
+    scalars = EventAccumulator(str(tmp_path / "logs" / "train")).Reload()
+    assert [event.step for event in scalars.Tensors("epoch_rmse")] == [0, 1]
+    pictures = EventAccumulator(str(tmp_path / "logs" / "pictures"), size_guidance={"tensors": 0}).Reload()
+    for name in ("1_original", "2_code", "3_reconstruction"):
+        events = pictures.Tensors(name)
+        assert [event.step for event in events] == [0, 1]
+        # Width, height, then five PNGs.
+        assert len(events[0].tensor_proto.string_val) == 2 + 5
+
+
+def test_run_json_says_what_the_run_was_started_with(digits: ImageDataset, tmp_path: Path) -> None:
+    train(digits, TrainingOptions(CMAP1, epochs=0, run_dir=str(tmp_path)))
+    settings = json.loads((tmp_path / "run.json").read_text())
+    assert settings["dataset"] == "mnist_5k"
+    assert settings["architecture"]["filters"] == [1]
+    assert settings["batch_size"] == 128
