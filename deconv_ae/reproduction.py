@@ -126,6 +126,27 @@ def reproduce(
                 yield outcome
 
 
+def finished(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
+    """Every outcome in an output directory that still holds, by preset, recipe and seed.
+
+    A table may so have more seeds of one recipe than of another, from several calls of `reproduce`.
+    """
+    found = [Outcome.read(file) for file in output_dir.glob("runs/*.json")]
+    holding = [
+        outcome
+        for outcome in found
+        if outcome is not None
+        and outcome.run.preset in PRESETS
+        and outcome.run.recipe in RECIPES
+        and outcome.settings == _settings(outcome.run, dataset)
+    ]
+    presets, recipes = list(PRESETS), list(RECIPES)
+    return sorted(
+        holding,
+        key=lambda outcome: (presets.index(outcome.run.preset), recipes.index(outcome.run.recipe), outcome.run.seed),
+    )
+
+
 def _settings(run: Run, dataset: ImageDataset) -> dict[str, Any]:
     """What decides a run's result, the recipe's insides included, as JSON gives it back."""
     recipe = RECIPES[run.recipe]

@@ -3,7 +3,8 @@
     python scripts/reproduce.py --dataset=mnist
     python scripts/reproduce.py --quick
 
-A run that finished is not trained again: stop at any time and start again to go on.
+A run that finished is not trained again: stop at any time and start again to go on. Tables and figures show every
+finished run in the output directory, so that one recipe may have more seeds than another.
 """
 
 from pathlib import Path
@@ -15,7 +16,7 @@ from deconv_ae.data import SAMPLE_NAME, load_dataset
 from deconv_ae.errors import InputError, choose
 from deconv_ae.presets import PRESETS, RECIPES
 from deconv_ae.report import publish, write_report
-from deconv_ae.reproduction import reproduce
+from deconv_ae.reproduction import finished, reproduce
 
 flags.adopt_module_key_flags(command_line)
 
@@ -40,12 +41,11 @@ def main() -> None:
     dataset = load_dataset(command_line.source(default=SAMPLE_NAME if QUICK.value else "mnist"))
     output_dir = Path(OUTPUT_DIR.value)
     count = seeds * len(PRESET_NAMES.value) * len(RECIPE_NAMES.value)
-    outcomes = []
-    for outcome in reproduce(dataset, PRESET_NAMES.value, RECIPE_NAMES.value, seeds, output_dir):
-        outcomes.append(outcome)
+    outcomes = reproduce(dataset, PRESET_NAMES.value, RECIPE_NAMES.value, seeds, output_dir)
+    for number, outcome in enumerate(outcomes, start=1):
         result = outcome.failure or f"test RMSE {outcome.test_rmse:.4f}"
-        print(f"[{len(outcomes)}/{count}] {outcome.run.name}: {result} ({outcome.seconds:.0f} s)", flush=True)
-    for file in write_report(outcomes, dataset.test, output_dir):
+        print(f"[{number}/{count}] {outcome.run.name}: {result} ({outcome.seconds:.0f} s)", flush=True)
+    for file in write_report(finished(dataset, output_dir), dataset.test, output_dir):
         print(f"written: {file}")
     if REFERENCE_DIR.value is not None:
         publish(output_dir, Path(REFERENCE_DIR.value), Path(README.value) if README.value else None)

@@ -1,5 +1,6 @@
 """The published table trained again: what is run, kept, summed up and drawn."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from deconv_ae import report, reproduction
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import InputError
 from deconv_ae.explanation import centred, shuffled, without_switches
-from deconv_ae.reproduction import Outcome, Run, markdown, reproduce, summarize
+from deconv_ae.reproduction import Outcome, Run, finished, markdown, reproduce, summarize
 from deconv_ae.serving import Encoded, ServedAutoencoder
 
 
@@ -56,6 +57,19 @@ def test_a_finished_run_is_not_trained_again_but_one_of_other_settings_is(
     file.write_text('{"half": ')
     list(reproduce(digits, ["cmap1_pool4"], ["cntk"], 1, directory))
     assert trained == [Run("cmap1_pool4", "cntk", 0)] * 2
+
+
+def test_the_table_shows_every_run_that_still_holds(
+    reproduced: tuple[list[Outcome], Path], digits: ImageDataset, tmp_path: Path
+) -> None:
+    outcomes, _ = reproduced
+    (tmp_path / "runs").mkdir()
+    for each in reversed(outcomes):
+        (tmp_path / "runs" / f"{each.run.name}.json").write_text(json.dumps(dataclasses.asdict(each)))
+    (tmp_path / "runs" / "two_layer-cntk-0.json").write_text('{"half": ')
+    stale = dataclasses.replace(outcomes[0], run=Run("cmap1_pool2", "cntk", 0))
+    (tmp_path / "runs" / "cmap1_pool2-cntk-0.json").write_text(json.dumps(dataclasses.asdict(stale)))
+    assert finished(digits, tmp_path) == outcomes
 
 
 def test_rows_give_median_best_and_worst_and_count_what_collapsed() -> None:
