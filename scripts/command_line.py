@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from absl import app, flags, logging
 
 
+_WANTS_LOGS = "TF_CPP_MIN_LOG_LEVEL" in os.environ
+
+
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """TensorFlow's libraries write to stderr while they load, whatever the log level; drop that.
+def quiet() -> Iterator[None]:
+    """TensorFlow's libraries write to stderr while they load or convert, whatever the log level; drop that.
 
     What goes wrong in the meantime is an exception, and still is. Whoever sets
     TF_CPP_MIN_LOG_LEVEL gets everything.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if _WANTS_LOGS:
         yield
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -30,7 +33,7 @@ def _quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
-with _quiet():
+with quiet():
     import tensorflow as tf
 
 from deconv_ae.data.source import COLOR_MODES, SAMPLE_NAME, Source
