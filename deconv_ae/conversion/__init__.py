@@ -171,9 +171,7 @@ def _convert_to(
                         f"{name}: {files[0].name} is not the SavedModel's {part.name}: {agreement}; not written"
                     )
                 size = sum(file.stat().st_size for file in files)
-                converted.append(
-                    ConvertedFile(name, variant, part.name, f"{name}/{files[0].name}", size, agreement)
-                )
+                converted.append(ConvertedFile(name, variant, part.name, f"{name}/{files[0].name}", size, agreement))
                 # Reversed, so that the first, which readers open, comes last.
                 to_place += reversed(files)
         (output / name).mkdir(exist_ok=True)

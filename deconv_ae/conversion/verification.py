@@ -84,7 +84,9 @@ class Reference:
             expected = self.tensors.get(name)
             if expected is None or (values.shape, values.dtype) != (expected.shape, expected.dtype):
                 raise RunError(f"{file_name}: its output {name} is {values.dtype} of {values.shape}; not written")
-        wrong = [np.sum(values != self.tensors[name]) for name, values in outputs.items() if name.startswith("switches")]
+        wrong = [
+            np.sum(values != self.tensors[name]) for name, values in outputs.items() if name.startswith("switches")
+        ]
         rmse = self._rmse(self._reconstruction(outputs))
         return Agreement(
             code=self._difference(outputs, "code"),
