@@ -4,7 +4,7 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -107,12 +107,19 @@ class TrainingResult:
     seconds: float
 
 
-def train(dataset: ImageDataset, options: TrainingOptions) -> TrainingResult:
+def train(
+    dataset: ImageDataset,
+    options: TrainingOptions,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: bool = True,
+) -> TrainingResult:
     """Trains an autoencoder and evaluates it on both splits.
 
     Args:
         dataset: `data.load_dataset`'s.
         options: see `TrainingOptions`.
+        callbacks: of the caller's own, besides those that watch every run.
+        verbose: whether to print the number of parameters and the progress.
 
     Raises:
         InputError: if the options do not fit the images, or run_dir cannot be used.
@@ -132,8 +139,11 @@ def train(dataset: ImageDataset, options: TrainingOptions) -> TrainingResult:
     keras.utils.set_random_seed(options.seed)
     with _dtype_policy(MIXED_PRECISIONS[options.mixed_precision]), strategy.scope():
         model = (run_directory.restore() if options.resume and run_directory else None) or _compiled(dataset, options)
-        print(f"{model.count_params()} parameters", flush=True)
-        _fit(model, dataset, options, run_directory)
+        if verbose:
+            print(f"{model.count_params()} parameters", flush=True)
+        # A bar that redraws itself, or one line an epoch where the output goes to a file.
+        progress = (1 if sys.stdout.isatty() else 2) if verbose else 0
+        _fit(model, dataset, options, run_directory, callbacks, progress)
     if options.mixed_precision != "none":
         # Mixed precision is a way to train; what it trained is evaluated and served in float32.
         model = _compiled(dataset, options, weights=model.get_weights())
@@ -167,11 +177,16 @@ def _compiled(dataset: ImageDataset, options: TrainingOptions, weights: list[np.
 
 
 def _fit(
-    model: Autoencoder, dataset: ImageDataset, options: TrainingOptions, run_directory: RunDirectory | None
+    model: Autoencoder,
+    dataset: ImageDataset,
+    options: TrainingOptions,
+    run_directory: RunDirectory | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+    progress: int,
 ) -> None:
     steps = steps_per_epoch(len(dataset.train), options.images_per_step)
     done = int(model.optimizer.iterations)
-    callbacks: list[keras.callbacks.Callback] = [StopOnFailure(dataset.test)]
+    callbacks = [StopOnFailure(dataset.test), *callbacks]
     if run_directory:
         callbacks += [
             keras.callbacks.TensorBoard(run_directory.logs, write_graph=False),
@@ -185,8 +200,7 @@ def _fit(
         epochs=options.epochs_to_run,
         callbacks=callbacks,
         shuffle=False,  # The batches are; Keras warns that it cannot.
-        # A bar that redraws itself, or one line an epoch where the output goes to a file.
-        verbose=1 if sys.stdout.isatty() else 2,
+        verbose=progress,
     )
 
 

@@ -85,9 +85,9 @@ def visualize(models: Sequence[ServedAutoencoder], images: np.ndarray, output_di
             folder.mkdir(parents=True, exist_ok=True)
             write_pictures(shown, folder)
             write_text(shown, folder)
-            figures.append(_save(model_figure(shown), folder / "autoencoder.png"))
+            figures.append(save_figure(model_figure(shown), folder / "autoencoder.png"))
         if len(views) > 1:
-            figures.append(_save(comparison_figure(views), root / "comparison.png"))
+            figures.append(save_figure(comparison_figure(views), root / "comparison.png"))
     except OSError as error:
         raise RunError(f"output_dir: {root} cannot be written: {error.strerror or error}") from error
     return figures
@@ -125,13 +125,13 @@ def model_figure(shown: View) -> Figure:
         "code": [code_picture(code) for code in shown.encoded.code],
         "reconstruction": list(shown.reconstruction),
     }
-    figure, axes = _grid(len(rows), len(shown.images))
+    figure, axes = new_grid(len(rows), len(shown.images))
     for row, (label, pictures) in zip(axes, rows.items()):
         row[0].set_ylabel(label)
         # Codes have no scale of their own; a dead one is all zeros.
         brightest = float(np.max(pictures)) or 1.0 if label == "code" else 1.0
         for axis, picture in zip(row, pictures):
-            _show(axis, picture, brightest)
+            show_picture(axis, picture, brightest)
     for axis, rmse in zip(axes[-1], shown.rmses):
         axis.set_xlabel(f"RMSE {rmse:.3f}")
     figure.suptitle(f"{shown.title}, test RMSE {shown.test_rmse:.3f}")
@@ -140,14 +140,14 @@ def model_figure(shown: View) -> Figure:
 
 def comparison_figure(views: Sequence[View]) -> Figure:
     """A row for each image: the original, then each model's reconstruction, titled with its test RMSE."""
-    figure, axes = _grid(len(views[0].images), len(views) + 1)
+    figure, axes = new_grid(len(views[0].images), len(views) + 1)
     axes[0][0].set_title("original", fontsize="small")
     for row, original in zip(axes, views[0].originals):
-        _show(row[0], original)
+        show_picture(row[0], original)
     for column, shown in enumerate(views, start=1):
         axes[0][column].set_title(f"{shown.title}\ntest RMSE {shown.test_rmse:.3f}", fontsize="small")
         for row, picture, rmse in zip(axes, shown.reconstruction, shown.rmses):
-            _show(row[column], picture)
+            show_picture(row[column], picture)
             row[column].set_xlabel(f"{rmse:.3f}", fontsize="small")
     return figure
 
@@ -186,23 +186,25 @@ def _enlarged(picture: Image.Image) -> Image.Image:
     return picture.resize(size, Image.Resampling.NEAREST)
 
 
-def _grid(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+def new_grid(rows: int, columns: int, column_inches: float = COLUMN_INCHES) -> tuple[Figure, np.ndarray]:
+    """A figure and its `(rows, columns)` axes, without ticks."""
     # Figure itself, not pyplot: nothing global, and no window on a machine with a screen.
-    figure = Figure(figsize=(COLUMN_INCHES * columns + 0.5, (COLUMN_INCHES + 0.25) * rows), layout="constrained")
+    figure = Figure(figsize=(column_inches * columns + 0.5, (COLUMN_INCHES + 0.25) * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     return figure, axes
 
 
-def _show(axis: "matplotlib.axes.Axes", picture: np.ndarray, brightest: float = 1) -> None:
+def show_picture(axis: "matplotlib.axes.Axes", picture: np.ndarray, brightest: float = 1) -> None:
     """Black at 0 and white at `brightest` for every picture of a row, so that they compare."""
     if picture.shape[-1] not in (1, 3):
         picture = code_picture(picture)
     axis.imshow(np.clip(picture / brightest, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 
 
-def _save(figure: Figure, file: Path) -> Path:
+def save_figure(figure: Figure, file: Path) -> Path:
+    """Writes a PNG beside and renames it; returns its file."""
     partial = file.with_name(f".partial-{file.name}")
     figure.savefig(partial, dpi=150, format="png")
     partial.replace(file)

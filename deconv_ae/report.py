@@ -1,0 +1,104 @@
+"""What a reproduction found, written for people: tables, figures, and sections of a README."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+
+from deconv_ae.checkpoints import write_beside
+from deconv_ae.errors import InputError
+from deconv_ae.explanation import kernels_figure, switches_figure, switches_table
+from deconv_ae.exporting import KERAS_FILE
+from deconv_ae.presets import PRESETS
+from deconv_ae.reproduction import Outcome, as_json, markdown, summarize
+from deconv_ae.serving import ServedAutoencoder
+from deconv_ae.visualization import comparison_figure, model_figure, save_figure, view
+
+PICTURED_IMAGES = 5
+RECIPE_COLOURS = {"cntk": "tab:grey", "default": "tab:blue", "long": "tab:green"}
+
+
+def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Path) -> list[Path]:
+    """Writes everything that the outcomes show.
+
+    results.md and results.json, switches.md, training_curves.png; and of the recipe `default`, or
+    the first where it was not trained, the original page's two figures autoencoder.png and
+    comparison.png, kernels.png and switches.png.
+
+    Args:
+        outcomes: `reproduction.reproduce`'s.
+        images: `(N, height, width, channels)` uint8 test images; figures show the first five.
+        output_dir: the one that `reproduce` wrote to.
+
+    Returns:
+        The files.
+    """
+    rows = summarize(outcomes)
+    recipes = list(dict.fromkeys(row.recipe for row in rows))
+    shown_recipe = "default" if "default" in recipes else recipes[0]
+    folders = [output_dir / "models" / f"{row.preset}-{row.recipe}" for row in rows if row.recipe == shown_recipe]
+    models = [ServedAutoencoder(folder) for folder in folders if folder.is_dir()]
+    written = [output_dir / name for name in ("results.md", "results.json")]
+    for file, text in zip(written, (markdown(rows) + "\n", as_json(rows))):
+        write_beside(file, text)
+    written.append(save_figure(curves_figure(outcomes), output_dir / "training_curves.png"))
+    if models:
+        write_beside(output_dir / "switches.md", switches_table(models, images) + "\n")
+        written.append(output_dir / "switches.md")
+        written += _write_figures(models, images[:PICTURED_IMAGES], output_dir)
+    return written
+
+
+def _write_figures(models: Sequence[ServedAutoencoder], images: np.ndarray, output_dir: Path) -> list[Path]:
+    views = [view(model, images) for model in models]
+    one_stage = next((model for model in models if len(model.card.architecture["filters"]) == 1), None)
+    keras_models = {model.card.title: keras.models.load_model(model.path / KERAS_FILE) for model in models}
+    figures: dict[str, Figure] = {
+        "autoencoder": model_figure(views[0]),
+        "comparison": comparison_figure(views),
+        "kernels": kernels_figure(keras_models),
+    }
+    if one_stage is not None:
+        figures["switches"] = switches_figure(one_stage, images)
+    return [save_figure(figure, output_dir / f"{name}.png") for name, figure in figures.items()]
+
+
+def curves_figure(outcomes: Sequence[Outcome]) -> Figure:
+    """A panel for each preset: RMSE of some test images against images seen, a line for each seed."""
+    presets = list(dict.fromkeys(outcome.run.preset for outcome in outcomes))
+    figure = Figure(figsize=(3.2 * len(presets), 3), layout="constrained")
+    axes = figure.subplots(1, len(presets), squeeze=False)[0]
+    for axis, preset in zip(axes, presets):
+        labelled: set[str] = set()
+        for outcome in outcomes:
+            if outcome.run.preset != preset or not outcome.curve:
+                continue
+            recipe = outcome.run.recipe
+            label = None if recipe in labelled else recipe
+            labelled.add(recipe)
+            seen, rmse = zip(*outcome.curve)
+            axis.plot(seen, rmse, color=RECIPE_COLOURS.get(recipe), linewidth=0.8, alpha=0.7, label=label)
+        published = PRESETS[preset].published_test_rmse
+        if published is not None:
+            axis.axhline(published, color="black", linestyle=":", linewidth=1, label="published")
+        axis.set(title=preset, xlabel="images seen", xscale="log")
+        axis.legend(fontsize="x-small")
+    axes[0].set_ylabel("test RMSE")
+    return figure
+
+
+def replace_section(file: Path, name: str, text: str) -> None:
+    """Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a text file.
+
+    Raises:
+        InputError: if the file has no such pair.
+    """
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    content = file.read_text(encoding="utf-8")
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if not pattern.search(content):
+        raise InputError(f"readme: {file} has no section {begin} ... {end}; add the two lines where it belongs")
+    write_beside(file, pattern.sub(lambda _: f"{begin}\n{text.strip()}\n{end}", content))

@@ -1,0 +1,49 @@
+"""Trains every preset with several recipes and seeds, and writes the published table beside ours, with figures.
+
+    python scripts/reproduce.py --dataset=mnist
+    python scripts/reproduce.py --quick
+
+A run that finished is not trained again: stop at any time and start again to go on.
+"""
+
+from pathlib import Path
+
+import command_line
+from absl import flags
+
+from deconv_ae.data import SAMPLE_NAME, load_dataset
+from deconv_ae.errors import InputError, choose
+from deconv_ae.presets import PRESETS, RECIPES
+from deconv_ae.report import write_report
+from deconv_ae.reproduction import reproduce
+
+flags.adopt_module_key_flags(command_line)
+
+SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each preset and recipe, with the seeds 0, 1, 2 and so on.")
+PRESET_NAMES = flags.DEFINE_list("presets", list(PRESETS), "Presets to train.")
+RECIPE_NAMES = flags.DEFINE_list("recipes", ["cntk", "default"], f"Recipes to train with: {', '.join(RECIPES)}.")
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/reproduction", "Where runs, tables and figures go.")
+QUICK = flags.DEFINE_bool("quick", False, f"One seed on {SAMPLE_NAME}: shows that it works, in minutes.")
+
+
+def main() -> None:
+    if SEEDS.value < 1:
+        raise InputError(f"seeds: {SEEDS.value} is below 1; give a whole number of 1 or more")
+    for flag, names, choices in (("presets", PRESET_NAMES.value, PRESETS), ("recipes", RECIPE_NAMES.value, RECIPES)):
+        for name in names:
+            choose(flag, name, choices)
+    seeds = 1 if QUICK.value else SEEDS.value
+    dataset = load_dataset(command_line.source(default=SAMPLE_NAME if QUICK.value else "mnist"))
+    output_dir = Path(OUTPUT_DIR.value)
+    count = seeds * len(PRESET_NAMES.value) * len(RECIPE_NAMES.value)
+    outcomes = []
+    for outcome in reproduce(dataset, PRESET_NAMES.value, RECIPE_NAMES.value, seeds, output_dir):
+        outcomes.append(outcome)
+        result = outcome.failure or f"test RMSE {outcome.test_rmse:.4f}"
+        print(f"[{len(outcomes)}/{count}] {outcome.run.name}: {result} ({outcome.seconds:.0f} s)", flush=True)
+    for file in write_report(outcomes, dataset.test, output_dir):
+        print(f"written: {file}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)
