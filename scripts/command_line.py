@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags, logging
 
-
 _WANTS_LOGS = "TF_CPP_MIN_LOG_LEVEL" in os.environ
 
 

@@ -29,7 +29,7 @@ OPEN_BROWSER = flags.DEFINE_bool("open_browser", False, "Show the page in this m
 
 
 def main() -> None:
-    paths = MODELS.value or sorted(path.parent for path in REFERENCE_MODELS.glob("*/saved_model.pb"))
+    paths = MODELS.value or sorted(str(path.parent) for path in REFERENCE_MODELS.glob("*/saved_model.pb"))
     if not paths:
         raise InputError(f"model: none in {REFERENCE_MODELS}; pass --model with the directory of an exported model")
     if importlib.util.find_spec("gradio") is None:

@@ -40,8 +40,8 @@ def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[
 
 def open_file(file: Path) -> Runner:
     """The file in LiteRT's interpreter on the CPU, which has built-in operations and no others."""
-    run: Runner = Interpreter(model_path=str(file)).get_signature_runner()
-    return lambda inputs: run(**inputs)
+    signature = Interpreter(model_path=str(file)).get_signature_runner()
+    return lambda inputs: signature(**inputs)
 
 
 def _one_by_one(tensors: Tensors) -> Iterator[Tensors]:

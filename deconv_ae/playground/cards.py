@@ -158,15 +158,14 @@ def _bits(model: ServedAutoencoder, tampering: Tampering) -> str:
     original = size["original_bits"]
     code = size["code_bits"] * (tampering.bits / 32 if tampering.bits else 1)
     switches = size["switches_bits"]
-    share = (code + switches) / original
     bars = "".join(
         f'<i class="{kind}" style="width:{min(bits / original, 1) * 100:.2f}%"></i>'
         for kind, bits in (("code-bits", code), ("switch-bits", switches))
     )
     return (
         f'<footer><div class="bar">{bars}</div><p><b class="code-bits">code {code:,.0f}</b> + '
-        f'<b class="switch-bits">switches {switches:,.0f}</b> = {code + switches:,.0f} '
-        f"of the original's {original:,} bits ({share:.0%})</p></footer>"
+        f'<b class="switch-bits">switches {switches:,.0f}</b> bits, {(code + switches) / original:.0%} of the '
+        f"original's {original:,}</p></footer>"
     )
 
 

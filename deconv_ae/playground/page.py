@@ -161,7 +161,8 @@ class Playground:
     def _results(self, state: State, request: gr.Request) -> tuple[str, str]:
         """The models' cards, and the link."""
         shown = cards.cards(self.models, state.picture, state.tampering)
-        return shown, f"{request.request.url.scheme}://{request.headers['host']}/?{state.query()}"
+        address = f"http://{request.headers['host']}/?{state.query()}"
+        return shown, address
 
     def _state(self, pixels: str, image: int, *tampering: Any) -> State:
         """What the page's components say."""
