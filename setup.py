@@ -43,7 +43,6 @@ setup(
         "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.12", "mypy>=1.15", "playwright>=1.49"],
     },
     classifiers=[
-        "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",

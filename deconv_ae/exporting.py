@@ -13,6 +13,7 @@ import tensorflow as tf
 from deconv_ae.architecture import Autoencoder
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import InputError, RunError
+from deconv_ae.layers import without_gradients
 from deconv_ae.model_card import FILE_NAME, ModelCard, versions
 from deconv_ae.training import TrainingResult
 
@@ -141,14 +142,13 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
     decode_specs = {"code": tf.TensorSpec((None, *pooled_shapes[-1]), tf.float32, name="code")}
     for name, shape in zip(names, pooled_shapes):
         decode_specs[name] = tf.TensorSpec((None, *shape), tf.uint8, name=name)
-    signatures = {
-        "serving_default": module.serve.get_concrete_function(),
-        "encode": module.encode.get_concrete_function(),
-        "decode": module.decode.get_concrete_function(**decode_specs),
-    }
-    # Gradients are of no use to who serves the model, and take nine tenths of the file.
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(module, str(directory), signatures=signatures, options=options)
+    with without_gradients():
+        signatures = {
+            "serving_default": module.serve.get_concrete_function(),
+            "encode": module.encode.get_concrete_function(),
+            "decode": module.decode.get_concrete_function(**decode_specs),
+        }
+        tf.saved_model.save(module, str(directory), signatures=signatures)
 
 
 def _without_optimizer(model: Autoencoder) -> Autoencoder:

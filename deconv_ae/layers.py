@@ -23,9 +23,11 @@ Three facts shape the implementation:
     Gradients pass through these two operations of `_Positions` and nothing else.
 """
 
+import contextlib
+import contextvars
 import dataclasses
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -214,6 +216,30 @@ def _must_compose() -> bool:
     return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(graph)
 
 
+_RECORDS_GRADIENTS = contextvars.ContextVar("_RECORDS_GRADIENTS", default=True)
+
+
+@contextlib.contextmanager
+def without_gradients() -> Iterator[None]:
+    """A graph that is traced within is for serving: the layers leave no gradients behind in it.
+
+    TensorFlow marks operations that have a gradient of their own in the graphs that it saves, and warns whoever
+    loads them.
+    """
+    token = _RECORDS_GRADIENTS.set(False)
+    try:
+        yield
+    finally:
+        _RECORDS_GRADIENTS.reset(token)
+
+
+def _with_gradient(function: Callable) -> Callable:
+    """`tf.custom_gradient`, but for graphs that are traced `without_gradients`."""
+    if _RECORDS_GRADIENTS.get():
+        return tf.custom_gradient(function)
+    return lambda *tensors: function(*tensors)[0]
+
+
 # ------------------------------------------------------------------------------------------------- Positions
 
 
@@ -276,7 +302,7 @@ class _Positions:
     def scatter_add(self, values: tf.Tensor) -> tf.Tensor:
         """Images that are zero but for the sums of the values that each position got."""
 
-        @tf.custom_gradient
+        @_with_gradient
         def scatter_add(values):
             if not self.composed:
                 images = self._scatter_add_kernel(values)
@@ -294,17 +320,12 @@ class _Positions:
 
     def take(self, images: tf.Tensor) -> tf.Tensor:
         """The values that the images have at the positions."""
-
-        @tf.custom_gradient
-        def take(images):
-            batch, _, _, _ = self.image_shape
-            indices = tf.reshape(self.argmax, (batch, -1))
-            if self.composed:
-                indices = tf.clip_by_value(indices, 0, _int64(self.image_length) - 1)
-            values = tf.gather(tf.reshape(images, (batch, self.image_length)), indices, batch_dims=1)
-            return tf.reshape(values, tf.shape(self.argmax)), self.scatter_add
-
-        return tf.ensure_shape(take(images), self.argmax.shape)
+        batch, _, _, _ = self.image_shape
+        indices = tf.reshape(self.argmax, (batch, -1))
+        if self.composed:
+            indices = tf.clip_by_value(indices, 0, _int64(self.image_length) - 1)
+        values = tf.gather(tf.reshape(images, (batch, self.image_length)), indices, batch_dims=1)
+        return tf.ensure_shape(tf.reshape(values, tf.shape(self.argmax)), self.argmax.shape)
 
     def only_winners(self, values: tf.Tensor) -> tf.Tensor:
         """The values, with 0 for a window whose position a later window chose as well."""
@@ -580,7 +601,8 @@ class MaxPoolingWithArgmax2D(_WindowsLayer):
     Outside of XLA, TensorFlow's pooling kernels do the work: on a CPU, for fewer than 16 channels of float32 or
     float64, max pooling followed by a look-up of the maxima, which is the faster there, and otherwise
     `tf.nn.max_pool_with_argmax`. XLA has neither, so under `jit_compile=True` the layer is composed of slices and
-    comparisons. The result is the same.
+    comparisons. The result is the same. Which it is to be, the layer asks when it is traced: TensorFlow reuses a
+    `tf.function` that it has traced outside of XLA, and then cannot compile it when a compiled one calls it.
 
     Args:
         pool_size: int or pair of ints, (height, width) of the window.
@@ -615,7 +637,7 @@ class MaxPoolingWithArgmax2D(_WindowsLayer):
         size = _lengths(images)[1:3]
         shape, _ = self.compute_output_shape(images.shape)
 
-        @tf.custom_gradient
+        @_with_gradient
         def max_pool(images):
             pooled, argmax = _max_pool(images, self._windows)
             positions = _Positions(argmax, size, self._windows, in_windows=True, composed=_must_compose())

@@ -137,8 +137,7 @@ def _settings(run: Run, dataset: ImageDataset) -> dict[str, Any]:
         "training_images": len(dataset.train),
         "optimizer": optimizer,
         "initializers": [
-            keras.initializers.serialize(initializer)
-            for initializer in (recipe.convolution_initializer(), recipe.deconvolution_initializer())
+            keras.initializers.serialize(initializer) for initializer in recipe.initializers(run.options.architecture)
         ],
     }
     return json.loads(json.dumps(settings, default=float))

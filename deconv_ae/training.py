@@ -158,12 +158,7 @@ def rmse(model: Autoencoder, images: np.ndarray) -> float:
 
 def _compiled(dataset: ImageDataset, options: TrainingOptions, weights: list[np.ndarray] | None = None) -> Autoencoder:
     recipe = RECIPES[options.recipe]
-    model = Autoencoder(
-        options.architecture,
-        dataset.image_shape,
-        convolution_initializer=recipe.convolution_initializer(),
-        deconvolution_initializer=recipe.deconvolution_initializer(),
-    )
+    model = Autoencoder(options.architecture, dataset.image_shape, *recipe.initializers(options.architecture))
     if weights is not None:
         model.set_weights(weights)
     total_steps = options.epochs_to_run * steps_per_epoch(len(dataset.train), options.images_per_step)

@@ -133,7 +133,8 @@ def test_a_size_that_does_not_pool_to_the_shape_is_refused_with_those_that_do():
     with pytest.raises(ValueError, match=r"height 11 .* height 4.* height 9 to 10 do"):
         MaxUnpooling2D(3, 2)(pooled, argmax, output_size=(11, 9))
     with pytest.raises(ValueError, match=r"width 8 .* width 9 to 10 do"):
-        MaxUnpooling2D(3, 2)(keras.KerasTensor((None, 4, 4, 1)), keras.KerasTensor((None, 4, 4, 1), "int64"), (9, 8))
+        symbolic = keras.KerasTensor((None, 4, 4, 1)), keras.KerasTensor((None, 4, 4, 1), "int64")
+        MaxUnpooling2D(3, 2)(*symbolic, output_size=(9, 8))
 
 
 def test_images_smaller_than_the_window_are_refused():
@@ -231,16 +232,24 @@ def test_gradients_are_finite_differences(name):
     size, *arguments = GEOMETRIES[name]
     pooling = MaxPoolingWithArgmax2D(*arguments, dtype="float64")
     unpooling = MaxUnpooling2D(*arguments, dtype="float64")
-    # No two values within the step of each other: the maximum stays where it is.
-    images = np.random.default_rng(1).permutation(2 * size[0] * size[1] * 2).reshape(2, *size, 2) / 10.0
-    weights = tf.random.stateless_normal(images.shape, (3, 4), dtype=tf.float64)
+    # No two values are within the step of each other: every maximum stays where it is.
+    image = np.random.default_rng(1).permutation(size[0] * size[1] * 2).reshape(*size, 2) / 10.0
+    weights = tf.random.stateless_normal(image.shape, (3, 4), dtype=tf.float64)
 
-    def weighted(images):
+    def loss_per_image(images):
         pooled, argmax = pooling(images)
-        return tf.reduce_sum(weights * unpooling(tf.sin(pooled), argmax, like=images) ** 2)
+        return tf.reduce_sum(weights * unpooling(tf.sin(pooled), argmax, like=images) ** 2, axis=(1, 2, 3))
 
-    analytic, numeric = tf.test.compute_gradient(weighted, [tf.constant(images)], delta=1e-4)
-    np.testing.assert_allclose(analytic[0], numeric[0], atol=1e-6)
+    images = tf.constant(image[None])
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        loss = loss_per_image(images)
+    # A batch in which every image has one value changed.
+    steps = 1e-4 * np.eye(image.size).reshape(-1, *image.shape)
+    differences = (loss_per_image(image + steps) - loss_per_image(image - steps)) / 2e-4
+    gradient = tape.gradient(loss, images)
+    np.testing.assert_allclose(tf.reshape(gradient, (-1,)), differences, atol=1e-6)
+    assert np.count_nonzero(gradient) > 10
 
 
 def test_the_gradient_has_a_gradient():
@@ -323,7 +332,7 @@ def test_keras_trains_with_xla_to_the_same_losses():
     assert losses[-1] < losses[0]
 
 
-def test_keras_trains_with_its_default(monkeypatch):
+def test_keras_trains_with_its_default():
     losses = losses_of(small_autoencoder(jit_compile="auto"))
     np.testing.assert_allclose(losses, losses_of(small_autoencoder(jit_compile=False)), atol=1e-4)
 
@@ -332,7 +341,7 @@ def test_xla_is_noticed_inside_functions_conditions_and_loops():
     run = pool_and_unpool(((6, 6), 2, 2, "valid"))
     images = tf.constant(random_images((2, 6, 6, 2)))
     inner = tf.function(run)
-    expected = inner(images)[2]  # Traced once without XLA: the compiled caller must not reuse that.
+    expected = run(images)[2]
 
     @tf.function(jit_compile=True)
     def outer(images, yes):
@@ -341,7 +350,7 @@ def test_xla_is_noticed_inside_functions_conditions_and_loops():
         in_loop = tf.while_loop(lambda i, _: i < 2, lambda i, y: (i + 1, run(y)[2]), (0, images))[1]
         return in_function, in_condition, in_loop
 
-    for actual in outer(images, True):
+    for actual in outer(images, tf.constant(True)):
         np.testing.assert_array_equal(actual, expected)
 
     # And the other way round: a compiled function inside of one that is not.
@@ -491,7 +500,7 @@ def test_a_position_out_of_range_is_an_error_that_tells_the_range(bad, in_graph)
     assert str(bad) in str(error.value) and "16" in str(error.value)
 
 
-@pytest.mark.parametrize("bad", [-1, 16, 31, -(2**63), 2**63 - 1])
+@pytest.mark.parametrize("bad", [-1, 16, 2**63 - 1])
 @pytest.mark.parametrize("pool_size, strides", [(2, 2), (3, 1)])
 def test_under_xla_a_position_out_of_range_is_left_out(bad, pool_size, strides):
     layer = MaxUnpooling2D(pool_size, strides)
@@ -583,9 +592,11 @@ def test_an_encoder_and_a_decoder_that_share_only_switches(tmp_path):
     expected, _ = unpool_reference(p, a, (9, 7))
     np.testing.assert_array_equal(decoder(encoder(x)), expected)
     np.testing.assert_array_equal(decoder.predict(encoder.predict(x, verbose=0), verbose=0), expected)
-    for model in (encoder, decoder):
+    for model, inputs in ((encoder, x), (decoder, encoder(x))):
         model.save(tmp_path / "model.keras")
-        assert keras.saving.load_model(tmp_path / "model.keras").get_config() == model.get_config()
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        for actual, wanted in zip(tf.nest.flatten(loaded(inputs)), tf.nest.flatten(model(inputs))):
+            np.testing.assert_array_equal(actual, wanted)
 
 
 # ------------------------------------------------------------------------------------------------- Keras
@@ -616,7 +627,7 @@ def test_other_paddings_are_refused(layer_class, value):
 
 @pytest.mark.parametrize("layer_class", [ArgmaxToSwitches2D, SwitchesToArgmax2D])
 def test_a_conversion_needs_the_size(layer_class):
-    with pytest.raises(ValueError, match="`input_size` must be .* got input_size=None"):
+    with pytest.raises(ValueError, match=r"`input_size` must be .* got input_size=None"):
         layer_class(2)
 
 
@@ -713,8 +724,25 @@ def test_a_functional_model_survives_both_ways_of_saving(tmp_path):
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(images), expected)
     model.export(tmp_path / "saved_model", verbose=False)
     served = tf.saved_model.load(tmp_path / "saved_model")
-    np.testing.assert_allclose(served.serve(images), expected, rtol=1e-6)
-    np.testing.assert_allclose(served.serve(images[:1]), expected[:1], rtol=1e-6)
+    np.testing.assert_allclose(served.serve(images), expected, atol=1e-6)
+    np.testing.assert_allclose(served.serve(images[:1]), expected[:1], atol=1e-6)
+
+
+def test_a_saved_model_can_be_trained_further(tmp_path):
+    run = pool_and_unpool(((6, 6), 3, 2, "valid"))
+    module = tf.Module()
+    module.run = tf.function(lambda x: run(x)[2], input_signature=[tf.TensorSpec((None, 6, 6, 2))])
+    tf.saved_model.save(module, tmp_path / "model")
+    loaded = tf.saved_model.load(tmp_path / "model")
+    images = tf.constant(random_images((3, 6, 6, 2)))
+
+    def gradient_of(function):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            loss = tf.reduce_sum(function(images) ** 2)
+        return tape.gradient(loss, images)
+
+    np.testing.assert_array_equal(gradient_of(loaded.run), gradient_of(module.run))
 
 
 def test_batches_of_another_size_do_not_trace_again():

@@ -14,11 +14,11 @@ def segnet(**compile_arguments):
     keras.utils.set_random_seed(3)
     x = images = keras.Input((HEIGHT, WIDTH, 3))
     poolings = []
-    for block, filters in enumerate((8, 16), start=1):
+    for block, filters in enumerate((4, 8), start=1):
         x = features = convolution(x, filters)
         x, argmax = MaxPoolingWithArgmax2D(2, padding="same", name=f"pool{block}")(features)
         poolings.append((argmax, features))
-    for block, filters in ((2, 8), (1, 8)):
+    for block, filters in ((2, 4), (1, 4)):
         argmax, features = poolings.pop()
         x = MaxUnpooling2D(2, padding="same", name=f"unpool{block}")(x, argmax, like=features)
         x = convolution(x, filters)
@@ -52,13 +52,13 @@ def pictures(count):
 def test_a_segnet_learns_and_survives_saving(arguments, tmp_path):
     images, labels = pictures(16)
     model = segnet(**arguments)
-    history = model.fit(images, labels, batch_size=8, epochs=6, verbose=0).history
-    assert history["loss"][-1] < 0.6 * history["loss"][0]
+    history = model.fit(images, labels, batch_size=8, epochs=5, verbose=0).history
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
     assert model.output_shape == (None, HEIGHT, WIDTH, CLASSES)
 
     model.save(tmp_path / "segnet.keras")
     loaded = keras.saving.load_model(tmp_path / "segnet.keras")
     np.testing.assert_array_equal(loaded(images), model(images))
     before = loaded.evaluate(images, labels, verbose=0)[0]
-    loaded.fit(images, labels, batch_size=8, epochs=2, verbose=0)
+    loaded.fit(images, labels, batch_size=8, epochs=1, verbose=0)
     assert loaded.evaluate(images, labels, verbose=0)[0] < before

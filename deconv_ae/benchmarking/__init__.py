@@ -1,0 +1,15 @@
+"""Benchmarks: suites of cases in which contestants do the same work, side by side in one run.
+
+A suite is a function of `Options` that returns a `Report`; `SUITES` has them by name.
+"""
+
+from collections.abc import Callable
+
+from deconv_ae.benchmarking import layers_suite
+from deconv_ae.benchmarking.report import Options, Report
+
+SUITES: dict[str, Callable[[Options], Report]] = {
+    "layers": layers_suite.run,
+}
+
+__all__ = ["SUITES", "Options", "Report"]
