@@ -23,7 +23,7 @@ def main() -> None:
         raise InputError("model: not given; pass the directory of an exported model")
     formats = list(conversion.FORMATS) if FORMAT.value is None else FORMAT.value
     with command_line.quiet():
-        conversion.load_formats(formats)
+        conversion.check_formats(formats)
         source = command_line.source(default=ServedAutoencoder(MODEL.value).card.dataset["name"])
         calibration_images, test_images = load_split(source, "train"), load_split(source, "test")
         written = conversion.convert(MODEL.value, formats, OUTPUT_DIR.value, test_images, calibration_images)

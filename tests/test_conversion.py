@@ -209,7 +209,7 @@ def test_a_runtime_that_is_not_installed_is_named(
     monkeypatch.setitem(sys.modules, package, None)
     message = rf"{format_name} needs {package}, which is not installed; run pip install 'deconv_ae\[convert\]'"
     with pytest.raises(InputError, match=message):
-        conversion.load_formats([format_name])
+        conversion.check_formats([format_name])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """What the page does to codes and switches, and what its links hold: no page, no browser."""
 
-import json
 import os
 import shutil
 import socket
@@ -15,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from program_runner import SCRIPTS, run_program
 
+from deconv_ae.errors import InputError
 from deconv_ae.playground import link
 from deconv_ae.playground.link import State
 from deconv_ae.playground.tampering import SWITCHES, Tampering
-from deconv_ae.serving import Encoded
+from deconv_ae.serving import Encoded, ServedAutoencoder
 
 CODE = np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 6.0]], np.float32).reshape(1, 2, 3, 1)
 PLACES = np.array([[0, 1, 2], [3, 1, 2]], np.uint8).reshape(1, 2, 3, 1)
@@ -39,15 +39,15 @@ TEST_IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 1), np.uint8)
     ids=str,
 )
 def test_a_code_is_scaled_quantized_and_erased(tampering: Tampering, code: list[float]) -> None:
-    received = tampering.apply(Encoded(CODE, (PLACES,)), model_number=0)
+    received = tampering.apply(Encoded(CODE, (PLACES,)), 0, [(2, 2)])
     np.testing.assert_allclose(received.code.ravel(), code, atol=1e-6)
     assert received.code.dtype == np.float32
     np.testing.assert_array_equal(received.switches[0], PLACES)
 
 
-@pytest.mark.parametrize(("kind", "places"), [("kept", [0, 1, 2, 3, 1, 2]), ("reset", [0] * 6)])
-def test_switches_are_kept_or_reset(kind: str, places: list[int]) -> None:
-    received = Tampering(switches=kind).apply(Encoded(CODE, (PLACES,)), model_number=0)
+@pytest.mark.parametrize(("kind", "places"), [("kept", [0, 1, 2, 3, 1, 2]), ("centred", [4] * 6)])
+def test_switches_are_kept_or_centred(kind: str, places: list[int]) -> None:
+    received = Tampering(switches=kind).apply(Encoded(CODE, (PLACES,)), 0, [(3, 3)])
     assert received.switches[0].ravel().tolist() == places
     assert received.switches[0].dtype == np.uint8
 
@@ -55,7 +55,7 @@ def test_switches_are_kept_or_reset(kind: str, places: list[int]) -> None:
 def test_shuffling_moves_switches_and_the_seed_says_where_to() -> None:
     encoded = Encoded(CODE, (np.arange(6, dtype=np.uint8).reshape(PLACES.shape),))
     first, again, other = (
-        Tampering(switches="shuffled", seed=seed).apply(encoded, 0).switches[0] for seed in (3, 3, 4)
+        Tampering(switches="shuffled", seed=seed).apply(encoded, 0, [(3, 3)]).switches[0] for seed in (3, 3, 4)
     )
     np.testing.assert_array_equal(first, again)
     assert sorted(first.ravel()) == sorted(other.ravel()) == [0, 1, 2, 3, 4, 5]
@@ -65,14 +65,14 @@ def test_shuffling_moves_switches_and_the_seed_says_where_to() -> None:
 
 def test_noise_is_in_proportion_to_the_code_and_leaves_nothing_below_zero() -> None:
     code = np.full((1, 50, 50, 1), 4, np.float32)
-    received = Tampering(noise=0.1).apply(Encoded(code, ()), 0).code
+    received = Tampering(noise=0.1).apply(Encoded(code, ()), 0, []).code
     assert np.std(received) == pytest.approx(0.4, rel=0.05)
-    assert Tampering(noise=1).apply(Encoded(code, ()), 0).code.min() == 0
+    assert Tampering(noise=1).apply(Encoded(code, ()), 0, []).code.min() == 0
 
 
 def test_what_the_encoder_sent_is_left_as_it_was() -> None:
     encoded = Encoded(CODE.copy(), (PLACES.copy(),))
-    Tampering(erased=frozenset({(0, 1, 2, 0)}), switches="reset").apply(encoded, 0)
+    Tampering(erased=frozenset({(0, 1, 2, 0)}), switches="centred").apply(encoded, 0, [(3, 3)])
     np.testing.assert_array_equal(encoded.code, CODE)
     np.testing.assert_array_equal(encoded.switches[0], PLACES)
 
@@ -153,29 +153,32 @@ def test_a_port_that_is_taken_is_one_line(exported: Path, tmp_path: Path) -> Non
     assert f"127.0.0.1:{port} cannot be listened at" in message
 
 
-def test_models_of_different_sizes_do_not_share_a_page(exported: Path, tmp_path: Path) -> None:
-    shutil.copytree(exported, tmp_path / "other")
-    card = json.loads((exported / "model_card.json").read_text())
-    (tmp_path / "other" / "model_card.json").write_text(json.dumps(card | {"image_shape": [32, 32, 3]}))
-    message = refused([f"--model={exported}", f"--model={tmp_path / 'other'}", "--dataset=mnist_5k"], tmp_path)
-    assert "made for 32x32x3" in message
+def test_models_of_different_sizes_do_not_share_a_page(exported: Path) -> None:
+    pytest.importorskip("gradio")
+    from deconv_ae.playground.page import Playground
+
+    models = [ServedAutoencoder(exported)]
+    assert Playground(models, np.zeros((3, 28, 28, 1), np.uint8), "").models == models
+    with pytest.raises(InputError, match="made for 28x28x1"):
+        Playground(models, np.zeros((3, 32, 32, 3), np.uint8), "")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "forbidden", "message"),
-    [
-        ([], "", "pass --model with the directory of an exported model"),
-        (["--model=MODEL"], "import sys; sys.modules['gradio'] = None", "pip install 'deconv_ae[playground]'"),
-    ],
-)
-def test_without_models_or_without_gradio_it_says_what_to_do(
-    exported: Path, tmp_path: Path, arguments: list[str], forbidden: str, message: str
-) -> None:
+def test_without_models_or_without_gradio_it_says_what_to_do(exported: Path, tmp_path: Path) -> None:
     # The programs in a place without saved_models, and where Python finds no gradio.
     shutil.copytree(SCRIPTS, tmp_path / "scripts")
-    (tmp_path / "sitecustomize.py").write_text(forbidden)
-    command = [sys.executable, "scripts/playground.py", *(text.replace("MODEL", str(exported)) for text in arguments)]
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['gradio'] = None")
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
-    assert done.returncode == 2
-    assert message in done.stderr.splitlines()[-1]
+    command = [sys.executable, "scripts/playground.py"]
+    expected = {
+        (): "pass --model with the directory of an exported model",
+        (f"--model={exported}",): "pip install 'deconv_ae[playground]'",
+    }
+    started = [
+        subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment)
+        for flags in expected
+    ]
+    for process, message in zip(started, expected.values()):
+        _, stderr = process.communicate()
+        assert process.returncode == 2
+        assert len(stderr.splitlines()) == 1
+        assert message in stderr

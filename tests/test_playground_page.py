@@ -183,7 +183,7 @@ def test_a_link_shows_others_the_same(new_page) -> None:
     page.get_by_role("button", name="Clear").click()
     draw_a_seven(page)
     wait_for_link(page, "picture=")
-    for choice in ("reset", "shuffled"):
+    for choice in ("centred", "shuffled"):
         page.get_by_role("radio", name=choice).click()
         wait_for_link(page, f"switches={choice}")
     page.evaluate(MOVE, ["#bits", "2"])

@@ -79,10 +79,11 @@ def convert(
         InputError: for an unknown format, a missing package, a bad model, or images that do not fit it.
         RunError: if a file is off, with by how much, or cannot be written. What other formats gave is kept.
     """
-    modules = load_formats(formats)
+    check_formats(formats)
     served, model = ServedAutoencoder(model_dir), load_keras_model(model_dir)
     reference = Reference(served, test_images[:CHECKED_IMAGES])
     calibration = Reference(served, calibration_images[:CALIBRATION_IMAGES])
+    modules = {name: importlib.import_module(f"{__name__}.{FORMATS[name].module}") for name in formats}
     output = Path(output_dir)
     written: list[ConvertedFile] = []
     refusals: list[str] = []
@@ -101,15 +102,10 @@ def convert(
     return written
 
 
-def load_formats(names: Sequence[str]) -> dict[str, ModuleType]:
-    """The module of each format.
-
-    Raises:
-        InputError: if a format is unknown or none is named, or a package that it needs is not installed.
-    """
+def check_formats(names: Sequence[str]) -> None:
+    """Raises InputError if a format is unknown, none is named, or a package that one needs is not installed."""
     if not names:
         raise InputError(f"format: none given; choose from {', '.join(sorted(FORMATS))}")
-    modules = {}
     for name in names:
         chosen = choose("format", name, FORMATS)
         missing = [package for package in chosen.packages if importlib.util.find_spec(package) is None]
@@ -118,8 +114,6 @@ def load_formats(names: Sequence[str]) -> dict[str, ModuleType]:
                 f"format: {name} needs {', '.join(missing)}, which is not installed; "
                 "run pip install 'deconv_ae[convert]'"
             )
-        modules[name] = importlib.import_module(f"{__name__}.{chosen.module}")
-    return modules
 
 
 def load_keras_model(model_dir: str | Path) -> Autoencoder:

@@ -41,7 +41,7 @@ def pass_through(model: ServedAutoencoder, number: int, picture: np.ndarray, tam
     """Encodes a picture, tampers with what comes out, and decodes that."""
     images = picture[None]
     sent = model.encode(images)
-    received = tampering.apply(sent, number)
+    received = tampering.apply(sent, number, model.card.architecture["pool_sizes"])
     both = Encoded(
         np.concatenate([received.code, sent.code]),
         tuple(np.concatenate(pair) for pair in zip(received.switches, sent.switches)),

@@ -1,13 +1,15 @@
 """What can be done to a code and its switches between the encoder and the decoder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from deconv_ae.explanation import centred, shuffled
 from deconv_ae.serving import Encoded
 
-KEPT, SHUFFLED, RESET = "kept", "shuffled", "reset"
-SWITCHES = (KEPT, SHUFFLED, RESET)
+KEPT, SHUFFLED, CENTRED = "kept", "shuffled", "centred"
+SWITCHES = (KEPT, SHUFFLED, CENTRED)
 LARGEST_SCALE = 3.0
 LARGEST_NOISE = 1.0
 MOST_BITS = 8
@@ -26,7 +28,7 @@ class Tampering:
         noise: standard deviation of normal noise, as a share of the code's largest value, 0 to 1.
         bits: whole levels from 0 to the code's largest value, 1 to 8 bits; 0 leaves float32.
         erased: pixels that are set to 0.
-        switches: "kept"; "shuffled" among the windows of a tensor; or "reset" to each window's first position.
+        switches: "kept"; "shuffled" among the windows of a pooling; or "centred", each at the middle of its window.
         seed: of the noise and the shuffling, below 1,000.
     """
 
@@ -37,14 +39,14 @@ class Tampering:
     switches: str = KEPT
     seed: int = 0
 
-    def apply(self, encoded: Encoded, model_number: int) -> Encoded:
+    def apply(self, encoded: Encoded, model_number: int, pool_sizes: Sequence[Sequence[int]]) -> Encoded:
         """What reaches the decoder of one image's `(1, h, w, c)` code and `(1, ...)` switches.
 
-        >>> encoded = Encoded(np.float32([[[[0.2], [1.0]]]]), (np.uint8([[[[3], [1]]]]),))
-        >>> Tampering(bits=1, erased=frozenset({(0, 0, 1, 0)}), switches="reset").apply(encoded, 0)
+        >>> encoded = Encoded(np.float32([[[[0.2], [1.0]]]]), (np.uint8([[[[3], [15]]]]),))
+        >>> Tampering(bits=1, erased=frozenset({(0, 0, 1, 0)}), switches="centred").apply(encoded, 0, [(4, 4)])
         Encoded(code=array([[[[0.],
-                 [0.]]]], dtype=float32), switches=(array([[[[0],
-                 [0]]]], dtype=uint8),))
+                 [0.]]]], dtype=float32), switches=(array([[[[5],
+                 [5]]]], dtype=uint8),))
         """
         code = self._quantized(self._noisy(encoded.code * np.float32(self.scale)))
         for number, row, column, channel in self.erased:
@@ -52,11 +54,10 @@ class Tampering:
                 0 <= n < limit for n, limit in zip((row, column, channel), code.shape[1:])
             ):
                 code[0, row, column, channel] = 0
-        return Encoded(code, tuple(self._switched(switches) for switches in encoded.switches))
-
-    def toggled(self, pixel: Pixel) -> "Tampering":
-        """The same with one more pixel erased, or with it back."""
-        return Tampering(self.scale, self.noise, self.bits, self.erased ^ {pixel}, self.switches, self.seed)
+        received = Encoded(code, encoded.switches)
+        if self.switches == SHUFFLED:
+            return shuffled(received, self.seed)
+        return centred(received, pool_sizes) if self.switches == CENTRED else received
 
     def _noisy(self, code: np.ndarray) -> np.ndarray:
         spread = self.noise * float(np.max(code, initial=0))
@@ -70,10 +71,3 @@ class Tampering:
             return code.copy()
         step = np.float32(highest / (2**self.bits - 1))
         return np.round(code / step) * step
-
-    def _switched(self, switches: np.ndarray) -> np.ndarray:
-        if self.switches == RESET:
-            return np.zeros_like(switches)
-        if self.switches == SHUFFLED:
-            return np.random.default_rng(self.seed).permutation(switches.ravel()).reshape(switches.shape)
-        return switches
