@@ -151,6 +151,17 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
         tf.saved_model.save(module, str(directory), signatures=signatures)
 
 
+def replace_directory(source: Path, target: Path) -> None:
+    """Copies a directory to where another may be: beside it first, then in its place."""
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial)
+    try:
+        _put_in_place(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def _without_optimizer(model: Autoencoder) -> Autoencoder:
     copy = Autoencoder.from_config(model.get_config())
     copy.set_weights(model.get_weights())

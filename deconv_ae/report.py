@@ -1,6 +1,7 @@
 """What a reproduction found, written for people: tables, figures, and sections of a README."""
 
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from matplotlib.figure import Figure
 from deconv_ae.checkpoints import write_beside
 from deconv_ae.errors import InputError
 from deconv_ae.explanation import kernels_figure, switches_figure, switches_table
-from deconv_ae.exporting import KERAS_FILE
+from deconv_ae.exporting import KERAS_FILE, replace_directory
+from deconv_ae.model_card import FILE_NAME, ModelCard
 from deconv_ae.presets import PRESETS
 from deconv_ae.reproduction import Outcome, as_json, markdown, summarize
 from deconv_ae.serving import ServedAutoencoder
@@ -88,6 +90,49 @@ def curves_figure(outcomes: Sequence[Outcome]) -> Figure:
         axis.legend(fontsize="x-small")
     axes[0].set_ylabel("test RMSE")
     return figure
+
+
+def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -> None:
+    """Makes the models that `default` trained with the first seed the reference models.
+
+    Writes reference_dir/PRESET, each a SavedModel, reference_dir/figures, reference_dir/README.md
+    from the cards, and the sections `results` and `switches` of the project's README.
+
+    Args:
+        output_dir: one that `write_report` wrote to.
+        reference_dir: its models and figures are replaced.
+        readme: a README with these sections; None leaves it alone.
+
+    Raises:
+        InputError: if the README lacks a section.
+    """
+    for model_dir in sorted((output_dir / "models").glob("*-default")):
+        replace_directory(model_dir, reference_dir / ModelCard.read(model_dir).title)
+    figures = reference_dir / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    for picture in output_dir.glob("*.png"):
+        shutil.copyfile(picture, figures / picture.name)
+    write_beside(reference_dir / "README.md", _reference_readme(reference_dir))
+    if readme is not None:
+        for name, file in (("results", "results.md"), ("switches", "switches.md")):
+            replace_section(readme, name, (output_dir / file).read_text(encoding="utf-8"))
+
+
+def _reference_readme(reference_dir: Path) -> str:
+    header = ("model", "training RMSE", "test RMSE", "parameters", "recipe", "seed", "dataset", "TensorFlow")
+    lines = [header, ("---",) * len(header)]
+    for card_file in sorted(reference_dir.glob(f"*/{FILE_NAME}")):
+        card = ModelCard.read(card_file.parent)
+        rmses = (f"{value:.4f}" for value in (card.training_rmse, card.test_rmse))
+        trained = (card.recipe["name"], str(card.seed), card.dataset["name"], card.versions["tensorflow"])
+        lines.append((f"[{card.title}]({card_file.parent.name})", *rmses, str(card.parameters), *trained))
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return (
+        "# Reference models\n\n"
+        "Made by `scripts/reproduce.py`, this page from the models' cards. "
+        "`scripts/visualize.py` draws them when it is given no other.\n\n"
+        f"{table}\n"
+    )
 
 
 def replace_section(file: Path, name: str, text: str) -> None:

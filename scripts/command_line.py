@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from absl import app, flags, logging
 
@@ -77,6 +78,15 @@ def pair(flag: str, text: str) -> tuple[int, int]:
         return int(height), int(width if separator else height)
     except ValueError as error:
         raise InputError(f"{flag}: {text!r} is neither a whole number nor HEIGHTxWIDTH") from error
+
+
+def reference_models() -> list[Path]:
+    """The directories of the models that come with the project."""
+    folder = Path(__file__).parent.parent / "saved_models" / "reference"
+    models = sorted(card.parent for card in folder.glob("*/model_card.json"))
+    if not models:
+        raise InputError(f"model: not given, and {folder} holds none; pass the directory of an exported model")
+    return models
 
 
 def run(main: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from absl import flags
 from deconv_ae.data import SAMPLE_NAME, load_dataset
 from deconv_ae.errors import InputError, choose
 from deconv_ae.presets import PRESETS, RECIPES
-from deconv_ae.report import write_report
+from deconv_ae.report import publish, write_report
 from deconv_ae.reproduction import reproduce
 
 flags.adopt_module_key_flags(command_line)
@@ -24,6 +24,10 @@ PRESET_NAMES = flags.DEFINE_list("presets", list(PRESETS), "Presets to train.")
 RECIPE_NAMES = flags.DEFINE_list("recipes", ["cntk", "default"], f"Recipes to train with: {', '.join(RECIPES)}.")
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/reproduction", "Where runs, tables and figures go.")
 QUICK = flags.DEFINE_bool("quick", False, f"One seed on {SAMPLE_NAME}: shows that it works, in minutes.")
+REFERENCE_DIR = flags.DEFINE_string(
+    "reference_dir", None, "Also make default's models the reference models there: saved_models/reference."
+)
+README = flags.DEFINE_string("readme", None, "With reference_dir: a README whose sections of results to write anew.")
 
 
 def main() -> None:
@@ -43,6 +47,8 @@ def main() -> None:
         print(f"[{len(outcomes)}/{count}] {outcome.run.name}: {result} ({outcome.seconds:.0f} s)", flush=True)
     for file in write_report(outcomes, dataset.test, output_dir):
         print(f"written: {file}")
+    if REFERENCE_DIR.value is not None:
+        publish(output_dir, Path(REFERENCE_DIR.value), Path(README.value) if README.value else None)
 
 
 if __name__ == "__main__":

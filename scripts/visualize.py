@@ -15,18 +15,18 @@ from deconv_ae.visualization import visualize
 
 flags.adopt_module_key_flags(command_line)
 
-MODELS = flags.DEFINE_multi_string("model", None, "The directory of an exported model; repeat it to compare models.")
+MODELS = flags.DEFINE_multi_string(
+    "model", None, "An exported model's directory; repeat it to compare models. Default: all of saved_models/reference."
+)
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "Where everything is drawn to; made if need be.")
 NUM_IMAGES = flags.DEFINE_integer("num_images", 5, "How many test images to draw.")
 LIST_LAYERS = flags.DEFINE_bool("list_layers", False, "Print every layer's name and shape, and draw nothing.")
 
 
 def main() -> None:
-    if not MODELS.value:
-        raise InputError("model: not given; pass the directory of an exported model")
     if NUM_IMAGES.value < 1:
         raise InputError(f"num_images: {NUM_IMAGES.value} is below 1; give a whole number of 1 or more")
-    models = [ServedAutoencoder(path) for path in MODELS.value]
+    models = [ServedAutoencoder(path) for path in MODELS.value or command_line.reference_models()]
     if LIST_LAYERS.value:
         for model in models:
             print(model.layer_table())

@@ -32,21 +32,25 @@ def test_encode_then_decode_on_the_command_line_gives_the_default_signatures_rec
     exported: Path, digits: ImageDataset, tmp_path: Path
 ) -> None:
     images = digits.test[:4].astype(np.float32) / 256
-    for name, batch in (("four", images), ("one", images[2:3])):
-        folder = tmp_path / name
-        folder.mkdir()
-        np.save(folder / "images.npy", batch)
-        common = ("--dir", str(exported), "--outdir", str(folder), "--signature_def")
-        saved_model_cli(*common, "serving_default", "--inputs", f"images={folder / 'images.npy'}")
-        (folder / "reconstruction.npy").rename(folder / "expected.npy")
-        saved_model_cli(*common, "encode", "--inputs", f"images={folder / 'images.npy'}")
-        inputs = f"code={folder / 'code.npy'};switches_1={folder / 'switches_1.npy'}"
-        saved_model_cli(*common, "decode", "--inputs", inputs)
-        np.testing.assert_allclose(np.load(folder / "reconstruction.npy"), np.load(folder / "expected.npy"), atol=1e-6)
-    # Encoded alone or in a batch, an image gives the same.
-    for name in ("code", "switches_1", "reconstruction"):
-        four, one = (np.load(tmp_path / batch / f"{name}.npy") for batch in ("four", "one"))
-        np.testing.assert_allclose(four[2:3], one, atol=1e-6)
+    np.save(tmp_path / "four.npy", images)
+    np.save(tmp_path / "one.npy", images[2:3])
+
+    def run(signature: str, inputs: str) -> Path:
+        folder = tmp_path / f"{signature}_{len(list(tmp_path.iterdir()))}"
+        saved_model_cli(
+            "--dir", str(exported), "--outdir", str(folder), "--signature_def", signature, "--inputs", inputs
+        )
+        return folder
+
+    served = run("serving_default", f"images={tmp_path / 'four.npy'}")
+    encoded = run("encode", f"images={tmp_path / 'four.npy'}")
+    decoded = run("decode", f"code={encoded / 'code.npy'};switches_1={encoded / 'switches_1.npy'}")
+    expected = np.load(served / "reconstruction.npy")
+    np.testing.assert_allclose(np.load(decoded / "reconstruction.npy"), expected, atol=1e-6)
+    # One image of the batch, encoded alone and decoded alone.
+    alone = run("encode", f"images={tmp_path / 'one.npy'}")
+    decoded_alone = run("decode", f"code={alone / 'code.npy'};switches_1={alone / 'switches_1.npy'}")
+    np.testing.assert_allclose(np.load(decoded_alone / "reconstruction.npy"), expected[2:3], atol=1e-6)
 
 
 def test_it_serves_programs_that_do_not_import_deconv_ae(exported: Path, tmp_path: Path) -> None:

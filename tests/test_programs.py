@@ -150,7 +150,6 @@ def test_bad_input_to_train_is_one_line_and_leaves_everything_alone(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "model: not given"),
         (["--model=nowhere"], "nowhere does not exist"),
         (["--model=empty"], "empty is empty"),
         (["--model=documents"], "documents has no model_card.json"),
@@ -160,6 +159,10 @@ def test_a_bad_model_path_is_one_line(workplace: Path, program: str, arguments: 
     before = files(workplace)
     assert_refused(run_program(program, arguments, workplace), message)
     assert files(workplace) == before
+
+
+def test_evaluate_without_a_model_is_one_line(tmp_path: Path) -> None:
+    assert_refused(run_program("evaluate.py", [], tmp_path), "model: not given")
 
 
 def test_some_other_saved_model_is_refused(workplace: Path) -> None:
