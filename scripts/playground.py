@@ -7,7 +7,6 @@ python scripts/playground.py --model=saved_models/cmap1_pool4 --model=saved_mode
 import importlib.util
 import shlex
 import sys
-from pathlib import Path
 
 import command_line
 from absl import flags
@@ -18,8 +17,6 @@ from deconv_ae.serving import ServedAutoencoder
 
 flags.adopt_module_key_flags(command_line)
 
-REFERENCE_MODELS = Path(__file__).parent.parent / "saved_models" / "reference"
-
 MODELS = flags.DEFINE_multi_string(
     "model", None, "The directory of an exported model; repeat it. Default: all of saved_models/reference."
 )
@@ -29,12 +26,9 @@ OPEN_BROWSER = flags.DEFINE_bool("open_browser", False, "Show the page in this m
 
 
 def main() -> None:
-    paths = MODELS.value or sorted(str(path.parent) for path in REFERENCE_MODELS.glob("*/saved_model.pb"))
-    if not paths:
-        raise InputError(f"model: none in {REFERENCE_MODELS}; pass --model with the directory of an exported model")
     if importlib.util.find_spec("gradio") is None:
         raise InputError("the page needs gradio, which is not installed; run pip install 'deconv_ae[playground]'")
-    models = [ServedAutoencoder(path) for path in paths]
+    models = [ServedAutoencoder(path) for path in MODELS.value or command_line.reference_models()]
     test_images = load_split(command_line.source(default=models[0].card.dataset["name"]), "test")
     with command_line.quiet():
         from deconv_ae.playground.page import Playground

@@ -144,7 +144,7 @@ def table(written: Sequence[ConvertedFile]) -> str:
         switches = "-" if agreement.switches is None else agreement.switches
         lines.append(
             f"{entry.file:<36}{entry.bytes:>8}{differences}{switches:>10}"
-            f"{agreement.rmse:>10.5f}{agreement.rmse_cost:>+10.5f}"
+            f"{agreement.rmse:>10.5f}{round(agreement.rmse_cost, 5) + 0.0:>+10.5f}"
         )
     lines.append("code, picture: largest difference from the SavedModel; switches: how many differ; cost: in RMSE")
     return "\n".join(lines)
