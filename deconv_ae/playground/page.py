@@ -143,7 +143,7 @@ class Playground:
             image.input(self._pick, everything, [picture, *results], **AT_ONCE)
             clear.click(self._clear, everything, [picture, *results], **AT_ONCE)
             restore.click(self._restore, [picture, image], [*controls, erased, *results], **AT_ONCE)
-            shown.click(self._erase, everything, [erased, *results], queue=False, show_progress="hidden")
+            shown.click(self._erase, everything, [erased, *results], **AT_ONCE)
             upload.upload(self._upload, [upload, *everything], [picture, *results], show_progress="hidden")
             blocks.load(self._load, None, [*everything, *results], show_progress="hidden")
         return blocks
