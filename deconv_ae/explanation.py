@@ -35,9 +35,9 @@ class WithoutSwitches:
     nothing: float
 
 
-def shuffled(encoded: Encoded) -> Encoded:
-    """The same code; each image's switches in a random order, each pooling by itself, the same every time."""
-    random = np.random.default_rng(SHUFFLING_SEED)
+def shuffled(encoded: Encoded, seed: int = SHUFFLING_SEED) -> Encoded:
+    """The same code; each image's switches in a random order, each pooling by itself, the same for the same seed."""
+    random = np.random.default_rng(seed)
     return Encoded(
         encoded.code,
         tuple(

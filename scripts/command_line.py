@@ -8,15 +8,18 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
+# 3, its highest, leaves out less than it says: some libraries write before they know of it.
+_WANTS_LOGS = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") != "3"
+
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """TensorFlow's libraries write to stderr while they load, whatever the log level; drop that.
+def quiet() -> Iterator[None]:
+    """TensorFlow's libraries write to stderr while they load or convert, whatever the log level; drop that.
 
     What goes wrong in the meantime is an exception, and still is. Whoever sets
-    TF_CPP_MIN_LOG_LEVEL gets everything.
+    TF_CPP_MIN_LOG_LEVEL below 3 gets everything.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if _WANTS_LOGS:
         yield
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -31,7 +34,7 @@ def _quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
-with _quiet():
+with quiet():
     import tensorflow as tf
 
 from deconv_ae.data.source import COLOR_MODES, SAMPLE_NAME, Source

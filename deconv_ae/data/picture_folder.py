@@ -34,7 +34,7 @@ def load(source: Source, split: str) -> np.ndarray:
     skipped: list[str] = []
     for file in files:
         try:
-            picture = _decode(file, channels)
+            picture = decode(file, channels)
         except InputError as error:
             if not source.skip_bad_images:
                 raise
@@ -86,8 +86,19 @@ def _files(folder: Path) -> list[Path]:
     return found
 
 
-def _decode(file: Path, channels: int | None) -> np.ndarray:
-    """`(height, width, 1 or 3)` uint8, upright as its EXIF orientation says."""
+def decode(file: Path, channels: int | None) -> np.ndarray:
+    """One picture, upright as its EXIF orientation says.
+
+    Args:
+        file: a PNG or JPEG.
+        channels: 1 for shades of grey, 3 for colour, None for what the picture is in.
+
+    Returns:
+        `(height, width, 1 or 3)` uint8.
+
+    Raises:
+        InputError: if it is no whole PNG or JPEG, or has too many pixels.
+    """
     try:
         with warnings.catch_warnings():
             # Pillow reads the size from the header; from 89 million pixels on it warns, and from

@@ -1,0 +1,43 @@
+"""ONNX, for ONNX Runtime and the many programs that read it."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import tf2onnx
+from onnx import ModelProto
+
+from deconv_ae.conversion.portable import Part
+from deconv_ae.conversion.verification import Runner, Tensors
+
+OPSET = 17
+"""Of 2022: new enough for every operation used here, old enough for browsers and phones."""
+
+VARIANTS = ("float32",)
+VERSIONS = {"onnxruntime": onnxruntime.__version__, "tf2onnx": tf2onnx.__version__}
+
+
+def model_proto(part: Part) -> ModelProto:
+    """A part as an ONNX model, with its inputs' and outputs' names."""
+    signature = list(part.inputs.values())
+    model, _ = tf2onnx.convert.from_function(part.graph_function(), input_signature=signature, opset=OPSET)
+    return model
+
+
+def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[Path]:
+    """`<part>.onnx`."""
+    file = folder / f"{part.name}.onnx"
+    file.write_bytes(model_proto(part).SerializeToString())
+    return [file]
+
+
+def open_file(file: Path) -> Runner:
+    """The file in ONNX Runtime on the CPU."""
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+
+    def run(inputs: Tensors) -> Tensors:
+        outputs: list[np.ndarray] = session.run(names, inputs)
+        return dict(zip(names, outputs))
+
+    return run

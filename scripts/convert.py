@@ -1,0 +1,34 @@
+"""Converts an exported model for other runtimes: the whole autoencoder, its encoder and its decoder.
+
+python scripts/convert.py --model=saved_models/cmap1_pool4 --format=onnx,litert,openvino --output_dir=converted
+"""
+
+import command_line
+from absl import flags
+
+from deconv_ae import conversion
+from deconv_ae.data import load_split
+from deconv_ae.errors import InputError
+from deconv_ae.serving import ServedAutoencoder
+
+flags.adopt_module_key_flags(command_line)
+
+MODEL = flags.DEFINE_string("model", None, "The directory of an exported model.")
+FORMAT = flags.DEFINE_list("format", None, f"Any of {', '.join(conversion.FORMATS)}. Default: all of them.")
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "converted", "Where files are written to, a folder for each format.")
+
+
+def main() -> None:
+    if MODEL.value is None:
+        raise InputError("model: not given; pass the directory of an exported model")
+    formats = list(conversion.FORMATS) if FORMAT.value is None else FORMAT.value
+    with command_line.quiet():
+        conversion.check_formats(formats)
+        source = command_line.source(default=ServedAutoencoder(MODEL.value).card.dataset["name"])
+        calibration_images, test_images = load_split(source, "train"), load_split(source, "test")
+        written = conversion.convert(MODEL.value, formats, OUTPUT_DIR.value, test_images, calibration_images)
+    print(conversion.table(written))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,41 @@
+"""Serves a page on which one draws a digit, sees what models keep of it, and spoils it on the way to the decoder.
+
+python scripts/playground.py
+python scripts/playground.py --model=saved_models/cmap1_pool4 --model=saved_models/two_layer --dataset=mnist_5k
+"""
+
+import importlib.util
+import shlex
+import sys
+
+import command_line
+from absl import flags
+
+from deconv_ae.data import load_split
+from deconv_ae.errors import InputError
+from deconv_ae.serving import ServedAutoencoder
+
+flags.adopt_module_key_flags(command_line)
+
+MODELS = flags.DEFINE_multi_string(
+    "model", None, "The directory of an exported model; repeat it. Default: all of saved_models/reference."
+)
+HOST = flags.DEFINE_string("host", "127.0.0.1", "The address to listen at; 0.0.0.0 lets other machines in.")
+PORT = flags.DEFINE_integer("port", 7860, "The port to listen at.", lower_bound=1, upper_bound=65535)
+OPEN_BROWSER = flags.DEFINE_bool("open_browser", False, "Show the page in this machine's browser.")
+
+
+def main() -> None:
+    if importlib.util.find_spec("gradio") is None:
+        raise InputError("the page needs gradio, which is not installed; run pip install 'deconv_ae[playground]'")
+    models = [ServedAutoencoder(path) for path in MODELS.value or command_line.reference_models()]
+    test_images = load_split(command_line.source(default=models[0].card.dataset["name"]), "test")
+    with command_line.quiet():
+        from deconv_ae.playground.page import Playground
+    command = shlex.join(["python", "scripts/playground.py", *sys.argv[1:]])
+    playground = Playground(models, test_images, command)
+    playground.serve(HOST.value, PORT.value, lambda address: print(f"open {address}", flush=True), OPEN_BROWSER.value)
+
+
+if __name__ == "__main__":
+    command_line.run(main)
