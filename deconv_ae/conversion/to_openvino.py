@@ -14,7 +14,7 @@ VERSIONS = {"openvino": openvino.__version__}
 
 def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[Path]:
     """`<part>.xml`, the graph, and `<part>.bin`, its weights."""
-    # Through ONNX in memory, with the runtime's own reader: openvino.convert_model reports its use over the network.
+    # Through ONNX in memory, with the runtime's own reader, the path that is also checked for ONNX Runtime.
     model = openvino.Core().read_model(model=model_proto(part).SerializeToString())
     file = folder / f"{part.name}.xml"
     # The default would round the weights to float16, which alone costs more than the agreement allows.
