@@ -634,8 +634,9 @@ class MaxPoolingWithArgmax2D(_WindowsLayer):
     Outside of XLA, TensorFlow's pooling kernels do the work: on a CPU, for fewer than 16 channels of float32 or
     float64, max pooling followed by a look-up of the maxima, which is the faster there, and otherwise
     `tf.nn.max_pool_with_argmax`. XLA has neither, so under `jit_compile=True` the layer is composed of slices and
-    comparisons, or of an argmax over each window where they lie side by side. The result is the same. Which it is to be, the layer asks when it is traced: TensorFlow reuses a
-    `tf.function` that it has traced outside of XLA, and then cannot compile it when a compiled one calls it.
+    comparisons, or of an argmax over each window where they lie side by side. The result is the same. Which it is to
+    be, the layer asks when it is traced: TensorFlow reuses a `tf.function` that it has traced outside of XLA, and then
+    cannot compile it when a compiled one calls it.
 
     Args:
         pool_size: int or pair of ints, (height, width) of the window.
