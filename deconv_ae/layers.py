@@ -32,6 +32,9 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+
+# Private, for `_must_compose`, which has no public way to ask. setup.py bounds TensorFlow's versions; should a new one
+# move them, the import fails at once, where a fallback would silently give the wrong answer.
 from tensorflow.python.framework import config as framework_config
 from tensorflow.python.ops import control_flow_util
 
@@ -512,15 +515,45 @@ def _max_pool_and_look_up(images: tf.Tensor, windows: _Windows) -> tuple[tf.Tens
 
 
 def _max_pool_composed(images: tf.Tensor, windows: _Windows) -> tuple[tf.Tensor, tf.Tensor]:
-    """The same by comparing slices: along the columns of every row, then the results along rows.
+    """The same without the kernels, by comparing slices: along the columns of every row, then the results along rows.
 
     The first maximum in row-major order is the first column's, of the first row that has it. NaN counts as more
     than any number, so that it comes out, at the position of the first.
     """
     _, height, width, channels = _lengths(images)
     rows, columns = windows.axes
+    if windows.strides == windows.pool_size and windows.padding == "valid":
+        return _max_pool_blocks(images, windows)
     pooled, (column,) = _first_maxima(images, (), 2, columns, width)
     pooled, (row, column) = _first_maxima(pooled, (column,), 1, rows, height)
+    channels = _int64(channels)
+    return pooled, (_int64(row) * _int64(width) + _int64(column)) * channels + tf.range(channels)
+
+
+def _max_pool_blocks(images: tf.Tensor, windows: _Windows) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same for windows that lie side by side: the values of each in one dimension, then the first maximum there.
+
+    With slices, pooling and unpooling compiled together took two to nine times as long as the two apart, as if XLA
+    compared again for every pixel that asks for a window's position; after an argmax it does not.
+    """
+    batch, height, width, channels = _lengths(images)
+    (pool_height, pool_width), (pooled_height, pooled_width) = windows.pool_size, windows.pooled_size((height, width))
+    blocks = tf.reshape(
+        images[:, : pooled_height * pool_height, : pooled_width * pool_width],
+        (batch, pooled_height, pool_height, pooled_width, pool_width, channels),
+    )
+    values = tf.reshape(
+        tf.transpose(blocks, (0, 1, 3, 5, 2, 4)),
+        (batch, pooled_height, pooled_width, channels, pool_height * pool_width),
+    )
+    switches = tf.argmax(values, axis=-1, output_type=tf.int32)
+    # Where a NaN goes in an argmax, TensorFlow and XLA do not say.
+    is_nan = tf.math.is_nan(values)
+    first_nan = tf.argmax(tf.cast(is_nan, tf.int32), axis=-1, output_type=tf.int32)
+    switches = tf.where(tf.reduce_any(is_nan, axis=-1), first_nan, switches)
+    pooled = tf.gather(values, switches, batch_dims=4)
+    row = tf.range(pooled_height)[:, None, None] * pool_height + switches // pool_width
+    column = tf.range(pooled_width)[:, None] * pool_width + switches % pool_width
     channels = _int64(channels)
     return pooled, (_int64(row) * _int64(width) + _int64(column)) * channels + tf.range(channels)
 
@@ -601,8 +634,9 @@ class MaxPoolingWithArgmax2D(_WindowsLayer):
     Outside of XLA, TensorFlow's pooling kernels do the work: on a CPU, for fewer than 16 channels of float32 or
     float64, max pooling followed by a look-up of the maxima, which is the faster there, and otherwise
     `tf.nn.max_pool_with_argmax`. XLA has neither, so under `jit_compile=True` the layer is composed of slices and
-    comparisons. The result is the same. Which it is to be, the layer asks when it is traced: TensorFlow reuses a
-    `tf.function` that it has traced outside of XLA, and then cannot compile it when a compiled one calls it.
+    comparisons, or of an argmax over each window where they lie side by side. The result is the same. Which it is to
+    be, the layer asks when it is traced: TensorFlow reuses a `tf.function` that it has traced outside of XLA, and then
+    cannot compile it when a compiled one calls it.
 
     Args:
         pool_size: int or pair of ints, (height, width) of the window.

@@ -1,27 +1,40 @@
 """Measures this project and its peers, side by side in one run.
 
-python scripts/benchmark.py --suite=layers --output_dir=/tmp/benchmark
+python scripts/benchmark.py --suite=layers --output_dir=runs/benchmark
 """
+
+from pathlib import Path
 
 import command_line
 from absl import flags
 
 from deconv_ae.benchmarking import SUITES, Options
 from deconv_ae.errors import InputError
+from deconv_ae.report import read_section, replace_section
 
 SUITE = flags.DEFINE_enum("suite", "layers", list(SUITES), "What to measure.")
 ROUNDS = flags.DEFINE_integer("rounds", 15, "How often every contestant is timed; the median counts.")
 MEMORY = flags.DEFINE_bool("memory", True, "Measure peak memory too, each contestant in a process of its own.")
 OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Where to write SUITE.md and SUITE.json; nowhere if left out.")
+README = flags.DEFINE_string(
+    "readme",
+    None,
+    "A text file in which the table replaces what is between <!-- SUITE:begin --> and <!-- SUITE:end -->.",
+)
 
 
 def main() -> None:
     if ROUNDS.value < 1:
-        raise InputError(f"rounds: {ROUNDS.value} is not 1 or more")
+        raise InputError(f"rounds: {ROUNDS.value} is below 1; give a whole number of 1 or more")
+    if README.value is not None:
+        # Measuring takes minutes: a file without the section is refused before it, not after.
+        read_section(Path(README.value), SUITE.value)
     report = SUITES[SUITE.value](Options(rounds=ROUNDS.value, memory=MEMORY.value))
     print(report.to_markdown())
     if OUTPUT_DIR.value is not None:
         report.save(OUTPUT_DIR.value, SUITE.value)
+    if README.value is not None:
+        replace_section(Path(README.value), SUITE.value, report.to_markdown(heading=False))
 
 
 if __name__ == "__main__":

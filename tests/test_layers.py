@@ -83,6 +83,17 @@ def test_pooling_is_bitwise_that_of_tensorflow(geometry, channels):
 
 
 @geometries
+@channel_counts
+def test_of_two_zeros_the_first_is_the_maximum_with_its_sign(geometry, channels):
+    size, pool_size, strides, padding = geometry
+    images = tf.constant(np.random.default_rng(0).choice(np.float32([0.0, -0.0, -1.0]), (2, *size, channels)))
+    pooled, argmax = MaxPoolingWithArgmax2D(pool_size, strides, padding)(images)
+    expected = tf.nn.max_pool_with_argmax(images, pool_size, strides, padding.upper())
+    np.testing.assert_array_equal(argmax, expected[1])
+    np.testing.assert_array_equal(np.signbit(pooled), np.signbit(expected[0]))
+
+
+@geometries
 def test_unpooling_puts_values_back_and_shapes_agree_everywhere(geometry):
     size, pool_size, strides, padding = geometry
     images = random_images((2, *size, 3))
@@ -304,6 +315,18 @@ def test_xla_compiles_both_layers_to_the_same_result(name):
     compiled = tf.function(forward_and_backward, jit_compile=True)(images, upstream)
     for actual, expected in zip(compiled, forward_and_backward(images, upstream)):
         np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("pool_size, strides", [(2, 2), (3, 2)], ids=["windows side by side", "windows overlap"])
+def test_xla_finds_the_first_nan_and_the_first_of_two_zeros(pool_size, strides):
+    values = np.float32([0.0, -0.0, -1.0, np.nan, np.inf, -np.inf])
+    images = np.random.default_rng(0).choice(values, (64, 7, 7, 2), p=[0.4, 0.4, 0.05, 0.05, 0.05, 0.05])
+    actual = tf.function(MaxPoolingWithArgmax2D(pool_size, strides), jit_compile=True)(tf.constant(images))
+    expected = pool_reference(images, (pool_size, pool_size), (strides, strides), "valid")
+    np.testing.assert_array_equal(actual[0], expected[0])
+    np.testing.assert_array_equal(actual[1], expected[1])
+    chosen = images.reshape(64, -1)[np.arange(64)[:, None], actual[1].numpy().reshape(64, -1)].reshape(actual[0].shape)
+    np.testing.assert_array_equal(np.signbit(actual[0]), np.signbit(chosen))
 
 
 def small_autoencoder(**compile_arguments):

@@ -69,11 +69,19 @@ def test_an_architecture_of_ones_own_trains_on_a_folder_in_colour(tmp_path: Path
     assert_refused(refused, "made for 12x10x3")
 
 
-@pytest.mark.parametrize("program", ["train.py", "evaluate.py", "visualize.py"])
-def test_help_explains_every_flag_and_is_no_failure(program: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "flag"),
+    [
+        ("train.py", "--dataset"),
+        ("evaluate.py", "--dataset"),
+        ("visualize.py", "--dataset"),
+        ("benchmark.py", "--suite"),
+    ],
+)
+def test_help_explains_every_flag_and_is_no_failure(program: str, flag: str, tmp_path: Path) -> None:
     helped = run_program(program, ["--help"], tmp_path)
     assert helped.status == 0
-    assert "--dataset" in helped.stdout
+    assert flag in helped.stdout
     assert "python scripts/" in helped.stdout
 
 

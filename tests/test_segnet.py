@@ -52,8 +52,8 @@ def pictures(count):
 def test_a_segnet_learns_and_survives_saving(arguments, tmp_path):
     images, labels = pictures(16)
     model = segnet(**arguments)
-    history = model.fit(images, labels, batch_size=8, epochs=5, verbose=0).history
-    assert history["loss"][-1] < 0.8 * history["loss"][0]
+    history = model.fit(images, labels, batch_size=4, epochs=8, verbose=0).history
+    assert history["loss"][-1] < 0.6 * history["loss"][0]
     assert model.output_shape == (None, HEIGHT, WIDTH, CLASSES)
 
     model.save(tmp_path / "segnet.keras")

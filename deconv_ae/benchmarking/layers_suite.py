@@ -6,7 +6,7 @@ The obvious code is what TensorFlow Addons did: tf.nn.max_pool_with_argmax, then
 import dataclasses
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -142,10 +142,10 @@ def check_agreement(case: Case, steps: dict[str, Step]) -> None:
                 raise RuntimeError(f"{case}: {name} does not compute what {OURS} does")
 
 
-def run(options: Options) -> Report:
+def run(options: Options, cases: Sequence[Case] = tuple(CASES)) -> Report:
     named = contestants()
     rows, measurements = [], []
-    for case in CASES:
+    for case in cases:
         for backward in (False, True):
             steps = {name: make(*first, case, backward) for name, (make, first) in named.items()}
             check_agreement(case, steps)
@@ -175,6 +175,7 @@ def run(options: Options) -> Report:
         rows=rows,
         notes=[
             f"Median of {options.rounds} rounds in which all contestants take turns. They were checked to agree.",
+            *([] if importlib.util.find_spec("torch") else ["PyTorch is left out: it is not installed."]),
             "Peak memory is what a step needs on top of its inputs, in a process of its own.",
         ],
         measurements=measurements,

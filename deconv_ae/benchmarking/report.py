@@ -36,8 +36,14 @@ class Report:
     notes: Sequence[str]
     measurements: Sequence[dict[str, Any]]
 
-    def to_markdown(self) -> str:
-        lines = [f"## {self.title}", "", _row(self.columns), _row(["---"] * len(self.columns))]
+    def to_markdown(self, heading: bool = True) -> str:
+        """The table and the notes below it; without a heading, for a document that has its own, the title above it."""
+        lines = [
+            f"## {self.title}" if heading else f"{self.title}:",
+            "",
+            _row(self.columns),
+            _row(["---"] * len(self.columns)),
+        ]
         lines += [_row(row) for row in self.rows]
         lines += ["", *(f"- {note}" for note in (*self.notes, _environment_line()))]
         return "\n".join(lines) + "\n"
