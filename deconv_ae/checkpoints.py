@@ -174,7 +174,7 @@ class RunDirectory:
                     warnings.filterwarnings("error", message="Skipping variable loading")
                     model.load_weights(file)
                 return progress
-            except Exception as error:  # noqa: BLE001 - h5py and Keras raise nearly anything on a damaged file.
+            except Exception as error:
                 reason = str(error).strip().splitlines() or [type(error).__name__]
                 print(f"run_dir: {file} is damaged ({reason[0]}); taking the one before it", file=sys.stderr)
         if saved:

@@ -155,11 +155,12 @@ def train(
         _dtype_policy(MIXED_PRECISIONS[options.mixed_precision]),
         watchdog(strategy, options.worker_timeout) as watch,
         lost_workers_named(strategy),
-        strategy.scope(),
     ):
-        model = _compiled(dataset, options)
+        # For the variables only: in its scope, whatever makes a variable waits for all workers.
+        with strategy.scope():
+            model = _compiled(dataset, options)
         print(f"{model.count_params()} parameters", flush=True)
-        _fit(model, dataset, options, run_directory, watch)
+        _fit(model, dataset, options, strategy, run_directory, watch)
     if options.mixed_precision != "none" or strategy.num_replicas_in_sync > 1:
         # Mixed precision and replicas are ways to train; what they trained is evaluated and served
         # in float32 on one device.
@@ -206,10 +207,10 @@ def _fit(
     model: Autoencoder,
     dataset: ImageDataset,
     options: TrainingOptions,
+    strategy: tf.distribute.Strategy,
     run_directory: RunDirectory | None,
     watch: Watchdog,
 ) -> None:
-    strategy = tf.distribute.get_strategy()
     steps = steps_per_epoch(len(dataset.train), options.images_per_step)
     done, metrics = run_directory.restore(model) if run_directory else (0, [])
     progress = Progress(done, steps, metrics)

@@ -21,6 +21,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ MINUTES = flags.DEFINE_float("minutes", 30.0, "Starts no further fault after tha
 SEED = flags.DEFINE_integer("seed", 0, "Of the moments at which faults come.")
 
 PICTURES = 50
-TRAINING = ("--dataset=folder:pictures", "--filters=2", "--pool_sizes=2", "--batch_size=6")
-TRAINING += ("--epochs=6", "--checkpoint_every=2")
+SETTINGS = ("--dataset=folder:pictures", "--filters=2", "--pool_sizes=2", "--batch_size=6")
+TRAINING = (*SETTINGS, "--epochs=6", "--checkpoint_every=2")
 FAULTS: dict[str, Callable[["Torture"], bool]] = {}
 """What one fault of a kind does: injects it, and says whether everything survived."""
 
@@ -172,8 +173,8 @@ def kill_training(torture: Torture, kills: int, table: "Table") -> None:
                 if kind == "SIGKILL at a random moment":
                     program.sleep(torture.random.uniform(0, torture.seconds))
                 else:
-                    partials = torture.directory / name / "checkpoints"
-                    program.wait_until(lambda: any(partials.glob(".partial-*")))
+                    partials = f"{name}/checkpoints/.partial-*"
+                    program.wait_until(partial(_any_file, torture.directory, partials))
                     program.sleep(torture.random.uniform(0, 0.02))
                 finished = not program.running
                 program.stop(signal.SIGKILL)
@@ -185,17 +186,21 @@ def kill_training(torture: Torture, kills: int, table: "Table") -> None:
             table.count(kind, count, survived, torture.problem)
 
 
+def _any_file(directory: Path, pattern: str) -> bool:
+    return any(directory.glob(pattern))
+
+
 def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
     """Kills exports that replace a model; one of the two has to be there afterwards, and whole."""
     images = load_split(Source(f"folder:{torture.directory / 'pictures'}"), "test")
-    target, partial = torture.directory / "model", torture.directory / ".model.partial"
-    flags_given = [*TRAINING[:-2], "--epochs=0", "--export_dir=model", "--overwrite"]
+    target, half_written = torture.directory / "model", torture.directory / ".model.partial"
+    flags_given = [*SETTINGS, "--epochs=0", "--export_dir=model", "--overwrite"]
     duration = 0.0
     for seed in range(kills + 1):
         if table.out_of_time:
             return
         with RunningProgram("train.py", [*flags_given, f"--seed={seed}"], torture.directory) as program:
-            program.wait_until(partial.exists)
+            program.wait_until(half_written.exists)
             started = time.monotonic()
             if seed == 0:  # The first is left alone: there is a model to replace then, and a duration.
                 program.finish()
