@@ -1,6 +1,10 @@
-"""What watches a training run: failures, checkpoints, pictures in TensorBoard."""
+"""What watches a training run: its progress, failures, signals, checkpoints, TensorBoard."""
 
+import contextlib
 import math
+import shutil
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -9,10 +13,43 @@ import tensorflow as tf
 
 from deconv_ae.checkpoints import RunDirectory
 from deconv_ae.data import scale
-from deconv_ae.errors import RunError
+from deconv_ae.errors import Interrupted, RunError
 
 PROBE_IMAGES = 64
 PROBE_EVERY_STEPS = 100
+
+
+class Progress(keras.callbacks.Callback):
+    """Counts the steps of the whole run. Has to come first: the other callbacks read it.
+
+    The optimizer's own count is not it: under mixed_float16 Keras leaves out the steps whose
+    gradients overflow, and the data do not wait for them.
+
+    Args:
+        step: steps done before.
+        steps_per_epoch: in a whole epoch, also where the first is a part of one.
+        metrics: what the metrics had summed up when `step` was reached; Keras starts every epoch,
+            also one that is resumed in its middle, with metrics at zero.
+    """
+
+    def __init__(self, step: int, steps_per_epoch: int, metrics: list[float]) -> None:
+        super().__init__()
+        self.step = step
+        self._steps_per_epoch = steps_per_epoch
+        self._metrics = metrics
+
+    @property
+    def epoch_is_complete(self) -> bool:
+        return self.step % self._steps_per_epoch == 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._start = self.step
+        if not self.epoch_is_complete:
+            for variable, value in zip(self.model.metrics_variables, self._metrics):
+                variable.assign(value)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.step = self._start + batch + 1
 
 
 class StopOnFailure(keras.callbacks.Callback):
@@ -23,61 +60,139 @@ class StopOnFailure(keras.callbacks.Callback):
     passes through it, so no later step can mend it.
 
     Args:
+        progress: counts the steps.
         images: `(N, height, width, channels)` uint8 to look at; the first 64 are used.
 
     Raises:
         RunError: from within fit.
     """
 
-    def __init__(self, images: np.ndarray) -> None:
+    def __init__(self, progress: Progress, images: np.ndarray) -> None:
         super().__init__()
+        self._progress = progress
         self._probe = scale(tf.constant(images[:PROBE_IMAGES]))
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        step = int(self.model.optimizer.iterations)
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
-            raise RunError(f"the loss became {loss} at step {step}; try a lower --learning_rate")
-        if step % PROBE_EVERY_STEPS == 0:
-            self._check_code(step)
+            raise RunError(f"the loss became {loss} at step {self._progress.step}; try a lower --learning_rate")
+        if self._progress.step % PROBE_EVERY_STEPS == 0:
+            self._check_code()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self._check_code(int(self.model.optimizer.iterations))
+        self._check_code()
 
-    def _check_code(self, step: int) -> None:
+    def _check_code(self) -> None:
         code, *_ = self.model.encoder(self._probe)
         if not tf.reduce_any(code != 0):
             raise RunError(
-                f"at step {step} the code of every image is all zeros: a ReLU has died and cannot recover; "
-                "try another --seed or a lower --learning_rate"
+                f"at step {self._progress.step} the code of every image is all zeros: a ReLU has died and cannot "
+                "recover; try another --seed or a lower --learning_rate"
             )
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
-    """A checkpoint in the run directory after every epoch."""
+    """A checkpoint in the run directory after every epoch, and within epochs every few steps.
 
-    def __init__(self, run_directory: RunDirectory) -> None:
+    Args:
+        progress: counts the steps.
+        run_directory: where to.
+        every_steps: None saves after epochs only.
+    """
+
+    def __init__(self, progress: Progress, run_directory: RunDirectory, every_steps: int | None = None) -> None:
         super().__init__()
+        self._progress = progress
         self._run_directory = run_directory
+        self._every_steps = every_steps
+        self._saved_step = progress.step
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        # An epoch's last step is saved after the epoch's end: whoever goes on from there does not
+        # write that epoch's TensorBoard records again.
+        if self._progress.epoch_is_complete or not self._every_steps:
+            return
+        if self._progress.step // self._every_steps > self._saved_step // self._every_steps:
+            self.save()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self._run_directory.save(self.model)
+        self.save()
+
+    def save(self) -> None:
+        """A checkpoint of this step, if there is none yet."""
+        if self._saved_step != self._progress.step:
+            self._run_directory.save(self.model, self._progress.step)
+            self._saved_step = self._progress.step
 
 
-class PicturesInTensorBoard(keras.callbacks.Callback):
-    """Images, code and reconstruction of a few images, after every epoch.
+class StopWhenAsked(keras.callbacks.Callback):
+    """Ends the run after the step, or the epoch's end, in which a signal asked for it.
+
+    Args:
+        progress: counts the steps.
+        asked: gives the signal's number, 0 while there is none.
+        checkpoints: saves before the end; None where nothing is kept.
+
+    Raises:
+        Interrupted: from within fit.
+    """
+
+    def __init__(self, progress: Progress, asked: Callable[[], int], checkpoints: SaveCheckpoints | None) -> None:
+        super().__init__()
+        self._progress = progress
+        self._asked = asked
+        self._checkpoints = checkpoints
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if not self._progress.epoch_is_complete:
+            self._stop_if_asked()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
+        number = self._asked()
+        if not number:
+            return
+        stopped = f"stopped by {signal.Signals(number).name} after step {self._progress.step}"
+        if self._checkpoints is None:
+            raise Interrupted(f"{stopped}; nothing was kept, for want of a --run_dir", number)
+        self._checkpoints.save()
+        raise Interrupted(f"{stopped}; the same command with --resume goes on from there", number)
+
+
+class WriteTensorBoard(keras.callbacks.Callback):
+    """After every epoch: its metrics, its learning rate, and a few images, codes and reconstructions.
+
+    Keras's own TensorBoard callback is not used: what it has written is still in its memory when
+    the epoch's checkpoint is on the disk, and a killed run would lose it for good.
 
     Args:
         log_dir: TensorBoard's directory.
         images: `(N, height, width, channels)` uint8, shown as they are.
+
+    Raises:
+        RunError: from within fit, if it cannot be written.
     """
 
     def __init__(self, log_dir: Path, images: np.ndarray) -> None:
         super().__init__()
-        self._writer = tf.summary.create_file_writer(str(log_dir))
+        self._log_dir = log_dir
         self._images = scale(tf.constant(images))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        try:
+            self._log_dir.mkdir(exist_ok=True)  # Without parents: a run directory that was removed stays so.
+            with _epoch_file(self._log_dir / "train", epoch):
+                for name, value in (logs or {}).items():
+                    tf.summary.scalar(f"epoch_{name}", value)
+                tf.summary.scalar("epoch_learning_rate", keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+            with _epoch_file(self._log_dir / "pictures", epoch):
+                self._write_pictures()
+        except (OSError, tf.errors.OpError) as error:
+            raise RunError(f"run_dir: {self._log_dir} cannot be written: {str(error).splitlines()[0]}") from error
+
+    def _write_pictures(self) -> None:
         code, *switches = self.model.encoder(self._images)
         reconstruction = self.model.decoder([code, *switches])
         code = tf.cast(code, tf.float32)
@@ -85,15 +200,29 @@ class PicturesInTensorBoard(keras.callbacks.Callback):
         # Channels side by side: TensorBoard shows 1, 3 or 4 of them, a code may have any number.
         count, height, width, channels = code.shape
         tiles = tf.reshape(tf.transpose(code, (0, 1, 3, 2)), (count, height, channels * width, 1))
-        with self._writer.as_default(step=epoch):
-            for name, pictures in (
-                ("1_original", self._images),
-                ("2_code", tiles),
-                ("3_reconstruction", tf.clip_by_value(reconstruction, 0, 1)),
-            ):
-                if pictures.shape[-1] in (1, 3, 4):
-                    tf.summary.image(name, pictures, max_outputs=len(self._images))
-        self._writer.flush()
+        for name, pictures in (
+            ("1_original", self._images),
+            ("2_code", tiles),
+            ("3_reconstruction", tf.clip_by_value(reconstruction, 0, 1)),
+        ):
+            if pictures.shape[-1] in (1, 3, 4):
+                tf.summary.image(name, pictures, max_outputs=len(self._images))
 
-    def on_train_end(self, logs: dict | None = None) -> None:
-        self._writer.close()
+
+@contextlib.contextmanager
+def _epoch_file(log_dir: Path, epoch: int) -> Iterator[None]:
+    """TensorBoard's default writer, to a file that holds this epoch's records and nothing else.
+
+    The file comes into its place whole. A run that is killed between it and the epoch's checkpoint
+    writes the epoch once more, and replaces it: no step is there twice.
+    """
+    partial = log_dir.with_name(f".partial-{log_dir.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    writer = tf.summary.create_file_writer(str(partial))
+    with writer.as_default(step=epoch):
+        yield
+    writer.close()
+    log_dir.mkdir(exist_ok=True)
+    # TensorBoard reads a directory's files in the order of their names.
+    next(partial.iterdir()).replace(log_dir / f"epoch-{epoch:06d}.tfevents")
+    partial.rmdir()

@@ -1,50 +1,86 @@
 """The run directory: what a run was started with, and the checkpoints from which it goes on.
 
 RUN_DIR/run.json                          what decides the result; --resume compares it
-RUN_DIR/checkpoints/step-00000938.keras   model and optimizer after that many steps
+RUN_DIR/run.lock                          locked while a run uses the directory
+RUN_DIR/checkpoints/step-00000938.keras   model, optimizer and metrics after that many steps
 RUN_DIR/logs/                             TensorBoard's
 """
 
+import contextlib
 import json
+import os
 import sys
+import warnings
 import zipfile
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import keras
+import numpy as np
 
-from deconv_ae.architecture import Autoencoder
 from deconv_ae.errors import InputError, RunError
 
+try:
+    import fcntl
+except ImportError:  # Windows has none; there, two runs on one directory are not noticed.
+    fcntl = None  # type: ignore[assignment]
+
 CHECKPOINTS_KEPT = 3
+PROGRESS_FILE = "progress.json"
+"""Beside Keras's files in a checkpoint: the step, and what the epoch's metrics have summed up by then."""
 
 
 class RunDirectory:
-    """A folder that belongs to one training run.
+    """A folder that belongs to one training run, and to one process at a time.
+
+    Use it as a context manager: leaving it releases the lock, and so does the system when the
+    process is killed.
 
     Args:
         path: the folder; it is made where it does not exist.
         settings: everything that decides the result of the run, as JSON can hold it.
         resume: whether to go on with the run that the folder holds.
+        writes: False for a process that only reads the checkpoints, as all workers but the chief.
 
     Raises:
         InputError: if the folder holds a run and resume is false, holds none and resume is true,
-            holds one with other settings, or cannot be written.
+            holds one with other settings, is used by another process, or cannot be written.
     """
 
-    def __init__(self, path: str | Path, settings: dict[str, Any], resume: bool) -> None:
+    def __init__(self, path: str | Path, settings: dict[str, Any], resume: bool, writes: bool = True) -> None:
         self.path = Path(path)
+        self.writes = writes
+        self._resume = resume
         self._settings_file = self.path / "run.json"
+        self._lock: int | None = None
         if resume:
             self._compare(settings)
+        if not writes:
             return
-        if self._settings_file.exists():
-            raise InputError(f"run_dir: {self.path} holds a run already; pass --resume to go on, or another directory")
         try:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
-            write_beside(self._settings_file, json.dumps(settings, indent=2) + "\n")
+            self._take_lock()
+            if not resume:
+                self._start(settings)
+            for partial in self._checkpoints.glob(".partial-*"):  # Of a run that was killed while it wrote.
+                partial.unlink()
         except OSError as error:
+            self.__exit__(None, None, None)
             raise InputError(f"run_dir: {self.path} cannot be written: {error.strerror}; give another") from error
+        except InputError:
+            self.__exit__(None, None, None)
+            raise
+
+    def __enter__(self) -> "RunDirectory":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     @property
     def logs(self) -> Path:
@@ -54,58 +90,123 @@ class RunDirectory:
     def _checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
+    def _take_lock(self) -> None:
+        if fcntl is None:
+            return
+        self._lock = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"run_dir: {self.path} is in use by another run; wait for it to end, or give another directory"
+            ) from error
+
+    def _start(self, settings: dict[str, Any]) -> None:
+        if self._settings_file.exists():
+            raise InputError(f"run_dir: {self.path} holds a run already; pass --resume to go on, or another directory")
+        write_beside(self._settings_file, json.dumps(settings, indent=2) + "\n")
+
     def _compare(self, settings: dict[str, Any]) -> None:
         try:
             started_with = json.loads(self._settings_file.read_text(encoding="utf-8"))
+            recorded = dict(started_with)
         except FileNotFoundError as error:
             raise InputError(f"resume: {self.path} holds no run; leave --resume out to start one") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise InputError(f"resume: {self._settings_file} cannot be read ({error}); start anew elsewhere") from error
         # Through JSON and back, so that tuples and lists compare equal.
         for name, value in json.loads(json.dumps(settings)).items():
-            if started_with.get(name) != value:
+            if recorded.get(name) != value:
                 raise InputError(
-                    f"resume: {self.path} holds a run with {name} {started_with.get(name)}, not {value}; "
+                    f"resume: {self.path} holds a run with {name} {recorded.get(name)}, not {value}; "
                     "pass the same flags, or another --run_dir"
                 )
 
-    def save(self, model: keras.Model) -> None:
-        """Writes a checkpoint of the model and its optimizer, and drops the oldest beyond three.
+    def save(self, model: keras.Model, step: int) -> None:
+        """Writes a checkpoint of the model, its optimizer and its metrics, and drops the oldest beyond three.
+
+        Under a strategy of several workers every worker has to call it: metrics are summed over
+        all of them. Only the one that `writes` does write.
 
         Raises:
-            RunError: if it cannot be written; earlier checkpoints stay.
+            RunError: if it cannot be written, or the weights are not finite; earlier checkpoints stay.
         """
-        step = int(model.optimizer.iterations)
+        sums = [float(keras.ops.convert_to_numpy(variable)) for variable in model.metrics_variables]
+        if not all(np.isfinite(weight).all() for weight in model.get_weights()):
+            raise RunError(f"the weights became infinite or NaN in step {step}; try a lower --learning_rate")
+        if not self.writes:
+            return
         target = self._checkpoints / f"step-{step:08d}.keras"
         partial = target.with_name(f".partial-{target.name}")
         try:
             model.save(partial)
+            with zipfile.ZipFile(partial, "a") as archive:
+                archive.writestr(PROGRESS_FILE, json.dumps({"step": step, "metrics": sums}))
+            flush_to_disk(partial)
             partial.replace(target)
+            flush_to_disk(self._checkpoints)
             for old in self._saved()[:-CHECKPOINTS_KEPT]:
                 old.unlink()
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise RunError(f"run_dir: {target} cannot be written: {error.strerror or error}") from error
 
-    def restore(self) -> Autoencoder | None:
-        """The compiled model of the newest undamaged checkpoint; None if there is none yet."""
-        for file in reversed(self._saved()):
+    def restore(self, model: keras.Model) -> tuple[int, list[float]]:
+        """Loads the newest undamaged checkpoint into a compiled model, whose optimizer is built.
+
+        Nothing but numbers is read from the file: no configuration, no code. Before that, every
+        byte of it is checked against the checksums (CRC-32) that were taken when it was written.
+
+        Returns:
+            The number of steps done, and the epoch's metrics' variables at that moment; 0 and none
+            if this is a new run, or was killed before its first checkpoint.
+
+        Raises:
+            RunError: if there are checkpoints and none of them can be used.
+        """
+        saved = self._saved() if self._resume else []
+        for file in reversed(saved):
             try:
-                with zipfile.ZipFile(file) as archive:
-                    damaged = archive.testzip()
-                if damaged is None:
-                    return keras.models.load_model(file, safe_mode=True)
-            except (zipfile.BadZipFile, OSError, ValueError, KeyError):
-                pass
-            print(f"run_dir: {file} is damaged; taking the one before it", file=sys.stderr)
-        return None
+                progress = _verified_progress(file)
+                with warnings.catch_warnings():
+                    # Keras warns, and goes on, where an optimizer's variables do not fit.
+                    warnings.filterwarnings("error", message="Skipping variable loading")
+                    model.load_weights(file)
+                return progress
+            except Exception as error:
+                reason = str(error).strip().splitlines() or [type(error).__name__]
+                print(f"run_dir: {file} is damaged ({reason[0]}); taking the one before it", file=sys.stderr)
+        if saved:
+            raise RunError(f"run_dir: none of the {len(saved)} checkpoints in {self.path} can be used; start anew")
+        return 0, []
 
     def _saved(self) -> list[Path]:
         return sorted(self._checkpoints.glob("step-*.keras"))
+
+
+def _verified_progress(file: Path) -> tuple[int, list[float]]:
+    with zipfile.ZipFile(file) as archive:
+        damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"{damaged} does not match its checksum")
+        progress = json.loads(archive.read(PROGRESS_FILE))
+    return int(progress["step"]), [float(value) for value in progress["metrics"]]
+
+
+def flush_to_disk(path: Path) -> None:
+    """Waits until a file, or a directory's list of names, is on the disk: a rename alone outlives a
+    kill of the process, but not a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_beside(file: Path, text: str) -> None:
     """Writes a text file under another name and renames it, so that it is never seen half-written."""
     partial = file.with_name(f".partial-{file.name}")
     partial.write_text(text, encoding="utf-8")
+    flush_to_disk(partial)
     partial.replace(file)

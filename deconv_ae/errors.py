@@ -1,4 +1,4 @@
-"""The two ways in which a command can fail, so that a program can say each in one line.
+"""The ways in which a command can end early, so that a program can say each in one line.
 
 Everything else that is raised is a defect in this project and keeps its traceback.
 """
@@ -22,6 +22,17 @@ class RunError(RuntimeError):
 
     The message is one line. Programs end with exit status 1.
     """
+
+
+class Interrupted(RuntimeError):
+    """A signal asked the run to stop, and it did after the step that it was in.
+
+    The message is one line that says how to go on. Programs end with exit status 128 + signal_number.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
 
 
 def choose(argument: str, name: str, choices: Mapping[str, Value]) -> Value:

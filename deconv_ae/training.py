@@ -6,17 +6,31 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from deconv_ae.architecture import Architecture, Autoencoder
-from deconv_ae.callbacks import PicturesInTensorBoard, SaveCheckpoints, StopOnFailure
+from deconv_ae.callbacks import Progress, SaveCheckpoints, StopOnFailure, StopWhenAsked, WriteTensorBoard
 from deconv_ae.checkpoints import RunDirectory
 from deconv_ae.data import ImageDataset, evaluation_batches, steps_per_epoch, training_batches
-from deconv_ae.distribution import STRATEGIES, make_strategy
+from deconv_ae.distribution import (
+    STRATEGIES,
+    ReplicatedTraining,
+    Watchdog,
+    check_agreement,
+    check_replicas,
+    global_batches,
+    is_chief,
+    lost_workers_named,
+    make_strategy,
+    watchdog,
+)
 from deconv_ae.errors import InputError, choose
+from deconv_ae.interruption import SignalsHeld
 from deconv_ae.objective import PerImageRMSE, PerImageRMSELoss
 from deconv_ae.presets import RECIPES
 
@@ -35,8 +49,11 @@ class TrainingOptions:
             recipe's own where they are not None.
         seed: of the initial weights and the order of the images.
         run_dir: where checkpoints and TensorBoard logs go; None keeps none.
+        checkpoint_every: steps from one checkpoint to the next within an epoch; None saves after
+            every epoch only.
         resume: whether to go on with the run in run_dir.
         strategy: a key of `distribution.STRATEGIES`.
+        worker_timeout: seconds that a worker of a cluster waits for the others before it gives up.
         mixed_precision: "none", "mixed_bfloat16" or "mixed_float16".
         jit_compile: "auto" leaves it to Keras, "true" compiles with XLA, "false" does not.
 
@@ -51,8 +68,10 @@ class TrainingOptions:
     learning_rate: float | None = None
     seed: int = 0
     run_dir: str | None = None
+    checkpoint_every: int | None = None
     resume: bool = False
     strategy: str = "auto"
+    worker_timeout: float = 120.0
     mixed_precision: str = "none"
     jit_compile: str = "auto"
 
@@ -61,7 +80,7 @@ class TrainingOptions:
         choose("strategy", self.strategy, STRATEGIES)
         choose("mixed_precision", self.mixed_precision, MIXED_PRECISIONS)
         choose("jit_compile", self.jit_compile, JIT_COMPILE)
-        for field, least in (("epochs", 0), ("batch_size", 1)):
+        for field, least in (("epochs", 0), ("batch_size", 1), ("checkpoint_every", 1)):
             value = getattr(self, field)
             if value is not None and value < least:
                 raise InputError(f"{field}: {value} is below {least}; give a whole number of {least} or more")
@@ -72,6 +91,8 @@ class TrainingOptions:
             raise InputError(f"seed: {self.seed} is not in 0 to 2147483647")
         if self.resume and not self.run_dir:
             raise InputError("resume: no --run_dir given to go on from")
+        if self.checkpoint_every and not self.run_dir:
+            raise InputError("checkpoint_every: no --run_dir given to keep checkpoints in")
 
     @property
     def epochs_to_run(self) -> int:
@@ -90,8 +111,10 @@ class TrainingOptions:
             epochs=self.epochs_to_run,
             batch_size=self.images_per_step,
             run_dir=None,
+            checkpoint_every=None,
             resume=False,
             strategy="none",
+            worker_timeout=0.0,
         )
         return asdict(comparable)
 
@@ -110,6 +133,7 @@ class TrainingResult:
 def train(
     dataset: ImageDataset,
     options: TrainingOptions,
+    strategy: tf.distribute.Strategy | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: bool = True,
 ) -> TrainingResult:
@@ -118,34 +142,37 @@ def train(
     Args:
         dataset: `data.load_dataset`'s.
         options: see `TrainingOptions`.
+        strategy: `make_strategy(options.strategy)`, where that had to be made earlier.
         callbacks: of the caller's own, besides those that watch every run.
         verbose: whether to print the number of parameters and the progress.
 
     Raises:
         InputError: if the options do not fit the images, or run_dir cannot be used.
         RunError: if the run fails: a loss that is not finite, a dead ReLU, a full disk.
+        Interrupted: on SIGINT or SIGTERM, after a checkpoint.
     """
     started = time.perf_counter()
-    run_directory = None
     options.architecture.stage_shapes(dataset.image_shape)
-    if options.run_dir:
-        settings = options.settings() | {
-            "dataset": dataset.name,
-            "training_images": len(dataset.train),
-            "image_shape": dataset.image_shape,
-        }
-        run_directory = RunDirectory(options.run_dir, settings, options.resume)
-    strategy = make_strategy(options.strategy)
+    strategy = strategy or make_strategy(options.strategy)
+    check_replicas(strategy, options.images_per_step, options.jit_compile)
     keras.utils.set_random_seed(options.seed)
-    with _dtype_policy(MIXED_PRECISIONS[options.mixed_precision]), strategy.scope():
-        model = (run_directory.restore() if options.resume and run_directory else None) or _compiled(dataset, options)
+    with (
+        _run_directory(dataset, options, writes=is_chief(strategy)) as run_directory,
+        _dtype_policy(MIXED_PRECISIONS[options.mixed_precision]),
+        watchdog(strategy, options.worker_timeout) as watch,
+        lost_workers_named(strategy),
+    ):
+        # For the variables only: in its scope, whatever makes a variable waits for all workers.
+        with strategy.scope():
+            model = _compiled(dataset, options)
         if verbose:
             print(f"{model.count_params()} parameters", flush=True)
         # A bar that redraws itself, or one line an epoch where the output goes to a file.
-        progress = (1 if sys.stdout.isatty() else 2) if verbose else 0
-        _fit(model, dataset, options, run_directory, callbacks, progress)
-    if options.mixed_precision != "none":
-        # Mixed precision is a way to train; what it trained is evaluated and served in float32.
+        bar = (1 if sys.stdout.isatty() else 2) if verbose else 0
+        _fit(model, dataset, options, strategy, run_directory, watch, callbacks, bar)
+    if options.mixed_precision != "none" or strategy.num_replicas_in_sync > 1:
+        # Mixed precision and replicas are ways to train; what they trained is evaluated and served
+        # in float32 on one device.
         model = _compiled(dataset, options, weights=model.get_weights())
     training_rmse, test_rmse = (rmse(model, images) for images in (dataset.train, dataset.test))
     return TrainingResult(model, options, training_rmse, test_rmse, time.perf_counter() - started)
@@ -168,35 +195,85 @@ def _compiled(dataset: ImageDataset, options: TrainingOptions, weights: list[np.
         metrics=[PerImageRMSE()],
         jit_compile=JIT_COMPILE[options.jit_compile],
     )
+    _make_variables(model)
     return model
+
+
+def _make_variables(model: Autoencoder) -> None:
+    """Makes the optimizer's and the metrics' variables, which Keras leaves to the first step: a
+    checkpoint has to find them."""
+    model.optimizer.build(model.trainable_variables)
+    no_images = tf.zeros((1, *model.image_shape))
+    tf.distribute.get_strategy().run(model.compute_metrics, args=(no_images, no_images, no_images))
 
 
 def _fit(
     model: Autoencoder,
     dataset: ImageDataset,
     options: TrainingOptions,
+    strategy: tf.distribute.Strategy,
     run_directory: RunDirectory | None,
-    callbacks: Sequence[keras.callbacks.Callback],
-    progress: int,
+    watch: Watchdog,
+    own_callbacks: Sequence[keras.callbacks.Callback],
+    bar: int,
 ) -> None:
     steps = steps_per_epoch(len(dataset.train), options.images_per_step)
-    done = int(model.optimizer.iterations)
-    callbacks = [StopOnFailure(dataset.test), *callbacks]
+    done, metrics = run_directory.restore(model) if run_directory else (0, [])
+    progress = Progress(done, steps, metrics)
+    callbacks: list[keras.callbacks.Callback] = [
+        progress,
+        StopOnFailure(progress, dataset.test),
+        *own_callbacks,
+    ]
+    checkpoints = None
     if run_directory:
-        callbacks += [
-            keras.callbacks.TensorBoard(run_directory.logs, write_graph=False),
-            PicturesInTensorBoard(run_directory.logs / "pictures", dataset.test[:PICTURED_IMAGES]),
-            SaveCheckpoints(run_directory),
-        ]
-    model.fit(
-        training_batches(dataset.train, options.images_per_step, options.seed, first_step=done),
-        steps_per_epoch=steps,
-        initial_epoch=done // steps,
-        epochs=options.epochs_to_run,
-        callbacks=callbacks,
-        shuffle=False,  # The batches are; Keras warns that it cannot.
-        verbose=progress,
-    )
+        checkpoints = SaveCheckpoints(progress, run_directory, options.checkpoint_every)
+        if run_directory.writes:
+            callbacks.append(WriteTensorBoard(run_directory.logs, dataset.test[:PICTURED_IMAGES]))
+        callbacks.append(checkpoints)
+    with SignalsHeld() as signals:
+        asked, batches_from = signals.asked, partial(training_batches, dataset.train)
+        if strategy.num_replicas_in_sync > 1:
+            check_agreement(strategy, done)
+            asked = ReplicatedTraining(model, strategy, signals.asked, watch).asked
+            batches_from = partial(global_batches, strategy, dataset.train)
+        callbacks.append(StopWhenAsked(progress, asked, checkpoints))
+        for first_epoch, end, steps_each in _spans(done, steps, options.epochs_to_run):
+            model.fit(
+                batches_from(options.images_per_step, options.seed, first_step=progress.step),
+                steps_per_epoch=steps_each,
+                initial_epoch=first_epoch,
+                epochs=end,
+                callbacks=callbacks,
+                shuffle=False,  # The batches are; Keras warns that it cannot.
+                verbose=bar,
+            )
+
+
+def _spans(done: int, steps: int, epochs: int) -> list[tuple[int, int, int]]:
+    """(first epoch, end, steps of each) of what is left to do: Keras wants epochs of equal length.
+
+    >>> _spans(done=0, steps=10, epochs=3)
+    [(0, 3, 10)]
+    >>> _spans(done=14, steps=10, epochs=3)
+    [(1, 2, 6), (2, 3, 10)]
+    """
+    epoch, skipped = divmod(done, steps)
+    rest = [(epoch, epoch + 1, steps - skipped)] if skipped else []
+    return [*rest, (epoch + len(rest), epochs, steps)]
+
+
+def _run_directory(
+    dataset: ImageDataset, options: TrainingOptions, writes: bool
+) -> contextlib.AbstractContextManager[RunDirectory | None]:
+    if not options.run_dir:
+        return contextlib.nullcontext()
+    settings = options.settings() | {
+        "dataset": dataset.name,
+        "training_images": len(dataset.train),
+        "image_shape": dataset.image_shape,
+    }
+    return RunDirectory(options.run_dir, settings, options.resume, writes)
 
 
 @contextlib.contextmanager

@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 
 from absl import app, flags, logging
 
@@ -38,7 +40,7 @@ with quiet():
     import tensorflow as tf
 
 from deconv_ae.data.source import COLOR_MODES, SAMPLE_NAME, Source
-from deconv_ae.errors import InputError, RunError
+from deconv_ae.errors import InputError, Interrupted, RunError
 
 DATASET = flags.DEFINE_string(
     "dataset", None, f"{SAMPLE_NAME}, the name of a TFDS image data set (mnist, cifar10, ...), or folder:PATH."
@@ -90,7 +92,10 @@ def reference_models() -> list[Path]:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Parses the flags, calls main and exits: 0 done, 1 the work failed, 2 bad usage or bad input."""
+    """Parses the flags, calls main and exits.
+
+    Status 0: done; 1: the work failed; 2: bad usage or bad input; 130 and 143: SIGINT and SIGTERM.
+    """
     app.run(lambda _: sys.exit(_status(main)), flags_parser=_parse)
 
 
@@ -99,15 +104,24 @@ def _status(main: Callable[[], None]) -> int:
         # What goes wrong is an exception; below that, absl, TensorFlow and TFDS narrate.
         logging.set_verbosity(logging.ERROR)
         tf.get_logger().setLevel("ERROR")
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         main()
     except InputError as error:
         return _say(error, 2)
     except RunError as error:
         return _say(error, 1)
+    except Interrupted as interruption:
+        return _say(interruption, 128 + interruption.signal_number)
     except KeyboardInterrupt:
-        return _say("interrupted", 130)
+        return _say("interrupted", 128 + signal.SIGINT)
     return 0
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # An exception, so that what is half done is cleared away.
+    raise Interrupted("interrupted", number)
 
 
 def _parse(arguments: Sequence[str]) -> list[str]:

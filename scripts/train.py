@@ -11,7 +11,7 @@ from absl import flags
 from deconv_ae import exporting, training
 from deconv_ae.architecture import Architecture
 from deconv_ae.data import load_dataset
-from deconv_ae.distribution import STRATEGIES
+from deconv_ae.distribution import STRATEGIES, is_chief, make_strategy
 from deconv_ae.errors import InputError, choose
 from deconv_ae.presets import PRESETS, RECIPES
 
@@ -32,8 +32,14 @@ SEED = flags.DEFINE_integer("seed", 0, "Of the initial weights and the order of 
 EXPORT_DIR = flags.DEFINE_string("export_dir", None, "The SavedModel's directory. Default: saved_models/PRESET.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a model that is in export_dir, once the new one is whole.")
 RUN_DIR = flags.DEFINE_string("run_dir", None, "For checkpoints and TensorBoard logs; none are kept if left out.")
+CHECKPOINT_EVERY = flags.DEFINE_integer(
+    "checkpoint_every", None, "Steps between checkpoints within an epoch. Default: after every epoch only."
+)
 RESUME = flags.DEFINE_bool("resume", False, "Go on from the last checkpoint in run_dir.")
 STRATEGY = flags.DEFINE_string("strategy", "auto", f"Devices to train on: {', '.join(STRATEGIES)}.")
+WORKER_TIMEOUT = flags.DEFINE_float(
+    "worker_timeout", 120.0, "Seconds that a worker of --strategy=multi_worker waits for the others before it gives up."
+)
 MIXED_PRECISION = flags.DEFINE_string(
     "mixed_precision", "none", f"Keras's policy: {', '.join(training.MIXED_PRECISIONS)}."
 )
@@ -50,15 +56,21 @@ def main() -> None:
         learning_rate=LEARNING_RATE.value,
         seed=SEED.value,
         run_dir=RUN_DIR.value,
+        checkpoint_every=CHECKPOINT_EVERY.value,
         resume=RESUME.value,
         strategy=STRATEGY.value,
+        worker_timeout=WORKER_TIMEOUT.value,
         mixed_precision=MIXED_PRECISION.value,
         jit_compile=JIT_COMPILE.value,
     )
     export_dir = EXPORT_DIR.value or f"saved_models/{preset or 'custom'}"
     exporting.check_export_dir(export_dir, OVERWRITE.value)
+    # Before the images: a cluster can only be joined before TensorFlow has run anything.
+    strategy = make_strategy(options.strategy)
     dataset = load_dataset(command_line.source())
-    result = training.train(dataset, options)
+    result = training.train(dataset, options, strategy)
+    if not is_chief(strategy):
+        return
     exporting.export(result, dataset, export_dir, preset, OVERWRITE.value)
     print(f"training RMSE {result.training_rmse:.4f}, test RMSE {result.test_rmse:.4f}, model in {export_dir}")
 

@@ -1,16 +1,25 @@
 """Training runs: results, failures, checkpoints and resuming."""
 
+import io
 import json
+import os
+import signal
+import threading
+import time
+import zipfile
 from pathlib import Path
+from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from deconv_ae import Architecture, per_image_rmse
+from deconv_ae.checkpoints import RunDirectory
 from deconv_ae.data import ImageDataset
-from deconv_ae.errors import InputError, RunError
+from deconv_ae.errors import InputError, Interrupted, RunError
 from deconv_ae.presets import PRESETS
 from deconv_ae.training import TrainingOptions, TrainingResult, train
 
@@ -91,6 +100,8 @@ def test_a_dead_relu_ends_the_run(digits: ImageDataset) -> None:
         ({"learning_rate": float("nan")}, "learning_rate: nan is not"),
         ({"seed": -1}, "seed: -1 is not"),
         ({"resume": True}, "resume: no --run_dir"),
+        ({"checkpoint_every": 5}, "checkpoint_every: no --run_dir"),
+        ({"checkpoint_every": 0, "run_dir": "run"}, "checkpoint_every: 0 is below 1"),
     ],
 )
 def test_options_that_no_run_can_be_made_with_are_refused_by_name(fields: dict, message: str) -> None:
@@ -102,30 +113,70 @@ def test_options_that_no_run_can_be_made_with_are_refused_by_name(fields: dict, 
 # ------------------------------------------------------------------------------- Run directories
 
 
-def test_a_resumed_run_ends_with_the_weights_of_one_that_was_never_stopped(
-    digits: ImageDataset, tmp_path: Path
+def everything_kept(run_dir: Path) -> dict:
+    """What a run leaves behind that must not depend on how often it was stopped."""
+    newest = sorted((run_dir / "checkpoints").iterdir())[-1]
+    with zipfile.ZipFile(newest) as archive:
+        kept: dict[str, Any] = {"progress": archive.read("progress.json")}
+        weights_file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
+    # The model's and the optimizer's; the file itself also holds names that Keras counts up.
+    weights_file.visititems(
+        lambda name, item: kept.update({name: item[()].tobytes()} if hasattr(item, "shape") else {})
+    )
+    for kind in ("train", "pictures"):
+        events = EventAccumulator(str(run_dir / "logs" / kind), size_guidance={"tensors": 0}).Reload()
+        for tag in events.Tags()["tensors"]:
+            kept[tag] = [(event.step, event.tensor_proto.SerializeToString()) for event in events.Tensors(tag)]
+    return kept | {"newest": newest.name}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("precision", ["none", "mixed_float16"])
+def test_a_run_stopped_within_an_epoch_ends_to_the_last_bit_as_one_that_was_not(
+    digits: ImageDataset, tmp_path: Path, number: signal.Signals, precision: str
 ) -> None:
-    class PlugPulled(Exception):
-        pass
+    # 20 steps an epoch, and a checkpoint every 3.
+    options = {"architecture": CMAP1, "epochs": 2, "batch_size": 32, "mixed_precision": precision}
+    whole = train(digits, TrainingOptions(**options, run_dir=str(tmp_path / "whole")))
+    stopped = options | {"run_dir": str(tmp_path / "stopped"), "checkpoint_every": 3}
 
-    whole = TrainingOptions(CMAP1, epochs=3, run_dir=str(tmp_path / "whole"))
-    stopped = TrainingOptions(CMAP1, epochs=3, run_dir=str(tmp_path / "stopped"))
-    expected = train(digits, whole)
+    def stop_at_the_second_checkpoint() -> None:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob("stopped/checkpoints/step-*"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        os.kill(os.getpid(), number)
 
-    def pull_plug(*_) -> None:
-        raise PlugPulled
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(PlugPulled):
-        # After the second epoch's checkpoint, while the third trains.
-        patch.setattr(
-            "deconv_ae.callbacks.PicturesInTensorBoard.on_epoch_begin",
-            lambda self, epoch, logs: epoch == 2 and pull_plug(),
-        )
-        train(digits, stopped)
-    resumed = train(digits, TrainingOptions(CMAP1, epochs=3, run_dir=str(tmp_path / "stopped"), resume=True))
-    for one, two in zip(weights(resumed), weights(expected)):
+    threading.Thread(target=stop_at_the_second_checkpoint).start()
+    with pytest.raises(Interrupted, match=rf"stopped by {number.name} after step \d+; .*--resume") as stop:
+        train(digits, TrainingOptions(**stopped))
+    assert stop.value.signal_number == number
+    resumed = train(digits, TrainingOptions(**stopped, resume=True))
+    for one, two in zip(weights(resumed), weights(whole)):
         np.testing.assert_array_equal(one, two)
-    assert resumed.test_rmse == expected.test_rmse
+    assert (resumed.training_rmse, resumed.test_rmse) == (whole.training_rmse, whole.test_rmse)
+    assert everything_kept(tmp_path / "stopped") == everything_kept(tmp_path / "whole")
+
+
+def test_a_run_without_a_run_dir_stops_too_and_says_what_that_costs(digits: ImageDataset) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def stop_once_it_trains() -> None:
+        deadline = time.monotonic() + 60
+        while signal.getsignal(signal.SIGTERM) == before and time.monotonic() < deadline:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop_once_it_trains).start()
+    with pytest.raises(Interrupted, match="nothing was kept, for want of a --run_dir"):
+        train(digits, TrainingOptions(CMAP1, recipe="cntk", epochs=300))
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_checkpoints_by_step_are_few_and_the_newest(digits: ImageDataset, tmp_path: Path) -> None:
+    train(digits, TrainingOptions(CMAP1, epochs=2, batch_size=64, run_dir=str(tmp_path), checkpoint_every=4))
+    kept = sorted(file.name for file in (tmp_path / "checkpoints").iterdir())
+    # 10 steps an epoch: 4, 8, 10, 12, 16, 20.
+    assert kept == ["step-00000012.keras", "step-00000016.keras", "step-00000020.keras"]
 
 
 def test_a_finished_run_resumes_to_its_result(digits: ImageDataset, tmp_path: Path) -> None:
@@ -134,17 +185,60 @@ def test_a_finished_run_resumes_to_its_result(digits: ImageDataset, tmp_path: Pa
     assert train(digits, TrainingOptions(**options, resume=True)).test_rmse == first.test_rmse
 
 
+def flip_a_bit(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def code_instead_of_numbers(content: bytes) -> bytes:
+    """A checkpoint whose configuration asks for arbitrary code, in a Lambda layer."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(written, "w") as other:
+        for name in archive.namelist():
+            other.writestr(name, b'{"class_name": "Lambda"}' if name == "config.json" else archive.read(name))
+    return written.getvalue()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [flip_a_bit, lambda content: content[: len(content) // 2], lambda content: b"", lambda content: b"no archive"],
+    ids=["bit", "half", "empty", "other"],
+)
 def test_a_damaged_checkpoint_is_said_and_the_one_before_it_taken(
-    digits: ImageDataset, tmp_path: Path, capsys: pytest.CaptureFixture
+    digits: ImageDataset, tmp_path: Path, capsys: pytest.CaptureFixture, damage
 ) -> None:
     options = {"architecture": CMAP1, "epochs": 2, "run_dir": str(tmp_path)}
     first = train(digits, TrainingOptions(**options))
     newest = sorted((tmp_path / "checkpoints").iterdir())[-1]
-    content = bytearray(newest.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    newest.write_bytes(content)
+    newest.write_bytes(damage(newest.read_bytes()))
     assert train(digits, TrainingOptions(**options, resume=True)).test_rmse == first.test_rmse
-    assert f"{newest} is damaged" in capsys.readouterr().err
+    said = capsys.readouterr().err.splitlines()
+    assert len([line for line in said if f"{newest} is damaged" in line]) == 1
+
+
+def test_a_checkpoints_configuration_is_never_run(digits: ImageDataset, tmp_path: Path) -> None:
+    options = {"architecture": CMAP1, "epochs": 1, "run_dir": str(tmp_path)}
+    first = train(digits, TrainingOptions(**options))
+    (checkpoint,) = (tmp_path / "checkpoints").iterdir()
+    checkpoint.write_bytes(code_instead_of_numbers(checkpoint.read_bytes()))
+    assert train(digits, TrainingOptions(**options, resume=True)).test_rmse == first.test_rmse
+
+
+def test_a_run_with_no_usable_checkpoint_is_not_started_anew_in_silence(digits: ImageDataset, tmp_path: Path) -> None:
+    options = {"architecture": CMAP1, "epochs": 1, "run_dir": str(tmp_path)}
+    train(digits, TrainingOptions(**options))
+    for file in (tmp_path / "checkpoints").iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(RunError, match="none of the 1 checkpoints"):
+        train(digits, TrainingOptions(**options, resume=True))
+
+
+def test_a_run_directory_in_use_is_refused_until_its_run_ends(digits: ImageDataset, tmp_path: Path) -> None:
+    settings = TrainingOptions(CMAP1, epochs=1).settings()
+    with RunDirectory(tmp_path, settings, resume=False), pytest.raises(InputError, match="in use by another run"):
+        RunDirectory(tmp_path, settings, resume=True)
+    with RunDirectory(tmp_path, settings, resume=True):
+        pass
 
 
 @pytest.mark.parametrize(

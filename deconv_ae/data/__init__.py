@@ -4,7 +4,14 @@ Every split is held in memory as one uint8 array, which is the cache; pixels bec
 when they are batched, in `scale`.
 """
 
-from deconv_ae.data.batches import PIXEL_SCALE, evaluation_batches, scale, steps_per_epoch, training_batches
+from deconv_ae.data.batches import (
+    PIXEL_SCALE,
+    evaluation_batches,
+    replica_batches,
+    scale,
+    steps_per_epoch,
+    training_batches,
+)
 from deconv_ae.data.dataset import ImageDataset, load_dataset, load_split
 from deconv_ae.data.source import COLOR_MODES, FOLDER_PREFIX, SAMPLE_NAME, SPLITS, Source
 
@@ -19,6 +26,7 @@ __all__ = [
     "evaluation_batches",
     "load_dataset",
     "load_split",
+    "replica_batches",
     "scale",
     "steps_per_epoch",
     "training_batches",

@@ -31,9 +31,60 @@ def training_batches(images: np.ndarray, batch_size: int, seed: int, first_step:
     >>> [len(inputs) for inputs, _ in batches.take(4)]
     [4, 4, 2, 4]
     """
-    count = len(images)
-    steps = steps_per_epoch(count, batch_size)
+    batches = _index_batches(len(images), batch_size, seed, first_step)
     pixels = tf.constant(images)
+
+    def pair(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch = scale(tf.gather(pixels, indices))
+        return batch, batch
+
+    return batches.map(pair, num_parallel_calls=2).prefetch(2)
+
+
+def replica_batches(
+    images: np.ndarray, batch_size: int, seed: int, first_step: int, replicas: range, num_replicas: int
+) -> tf.data.Dataset:
+    """The shares of `training_batches` that some of several replicas take: for every batch, theirs one after
+    the other, as (images, weights), both float32.
+
+    Shares differ by one image at most; all of a batch's shares together hold each of its images
+    once. A weight is what an image counts in the mean over the whole batch. A share without
+    images, as in a last batch of fewer images than replicas, holds one that weighs nothing:
+    TensorFlow's fused convolution gives an empty batch the wrong shape.
+
+    >>> images = np.zeros((9, 28, 28, 1), np.uint8)
+    >>> shares = replica_batches(images, batch_size=8, seed=0, first_step=0, replicas=range(3), num_replicas=3)
+    >>> [weights.numpy().tolist() for _, weights in shares.take(6)]
+    [[0.125, 0.125], [0.125, 0.125, 0.125], [0.125, 0.125, 0.125], [0.0], [0.0], [1.0]]
+    """
+    batches = _index_batches(len(images), batch_size, seed, first_step)
+    pixels = tf.constant(images)
+
+    def shares(indices: tf.Tensor) -> tf.data.Dataset:
+        length = tf.shape(indices, out_type=tf.int64)[0]
+
+        def share(replica: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            first, end = replica * length // num_replicas, (replica + 1) * length // num_replicas
+            weights = tf.fill([end - first], 1 / tf.cast(length, tf.float32))
+            if_empty = tf.maximum(1 - (end - first), 0)
+            return (
+                tf.concat([indices[first:end], tf.zeros([if_empty], indices.dtype)], axis=0),
+                tf.concat([weights, tf.zeros([if_empty])], axis=0),
+            )
+
+        return tf.data.Dataset.range(replicas.start, replicas.stop).map(share)
+
+    def pair(indices: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return scale(tf.gather(pixels, indices)), weights
+
+    # A strategy asks all workers before every step whether any has run out, unless none ever can.
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    return batches.flat_map(shares).map(pair, num_parallel_calls=2).apply(endless).prefetch(2)
+
+
+def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> tf.data.Dataset:
+    """The images' numbers, a batch at a time, from `first_step` on."""
+    steps = steps_per_epoch(count, batch_size)
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(
@@ -43,12 +94,7 @@ def training_batches(images: np.ndarray, batch_size: int, seed: int, first_step:
         batches = tf.data.Dataset.range(tf.cast(first, tf.int64), steps)
         return batches.map(lambda step: order[step * batch_size : (step + 1) * batch_size])
 
-    def pair(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        batch = scale(tf.gather(pixels, indices))
-        return batch, batch
-
-    epochs = tf.data.Dataset.range(first_step // steps, np.iinfo(np.int32).max)
-    return epochs.flat_map(epoch_batches).map(pair, num_parallel_calls=2).prefetch(2)
+    return tf.data.Dataset.range(first_step // steps, np.iinfo(np.int32).max).flat_map(epoch_batches)
 
 
 def evaluation_batches(images: np.ndarray, batch_size: int = 1000) -> tf.data.Dataset:

@@ -1,0 +1,98 @@
+"""Starts several workers of one training run on this machine, as a cluster of processes on loopback.
+
+python scripts/launch_local_workers.py 2 -- --dataset=mnist_5k --run_dir=run --export_dir=model
+
+Everything after -- goes to scripts/train.py, with --strategy=multi_worker and a TF_CONFIG for each
+worker. What worker 0, the chief, prints is printed as it is; the others' errors carry their number.
+SIGINT and SIGTERM are passed on. The exit status is 0 if every worker's is, or else the first one's
+that failed.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+TRAIN = Path(__file__).with_name("train.py")
+USAGE = "usage: launch_local_workers.py NUMBER -- FLAGS OF train.py; NUMBER is 1 or more"
+
+
+def main(arguments: Sequence[str]) -> int:
+    if list(arguments[:1]) in (["--help"], ["-h"]):
+        print(__doc__)
+        return 0
+    if len(arguments) < 2 or not arguments[0].isdecimal() or int(arguments[0]) < 1 or arguments[1] != "--":
+        print(f"error: {USAGE}", file=sys.stderr)
+        return 2
+    workers = launch(int(arguments[0]), arguments[2:])
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        for worker in workers:
+            if worker.poll() is None:
+                worker.send_signal(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, pass_on)
+    printers = [
+        threading.Thread(target=print_errors, args=(index, worker.stderr)) for index, worker in enumerate(workers)
+    ]
+    for printer in printers:
+        printer.start()
+    statuses = [worker.wait() for worker in workers]
+    for printer in printers:
+        printer.join()
+    failed = next((status for status in statuses if status), 0)
+    # A process that a signal killed has the signal's negative for a status; shells add 128.
+    return 128 - failed if failed < 0 else failed
+
+
+def launch(number: int, flags: Sequence[str]) -> list[subprocess.Popen]:
+    """Starts the workers; worker 0 writes to this program's own standard output.
+
+    Each has a process group of its own: Ctrl-C reaches them through this program alone, once.
+    """
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(number)]
+    return [
+        subprocess.Popen(
+            [sys.executable, str(TRAIN), "--strategy=multi_worker", *flags],
+            env=os.environ | {"TF_CONFIG": tf_config(addresses, index)},
+            stdout=None if index == 0 else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        for index in range(number)
+    ]
+
+
+def tf_config(addresses: Sequence[str], index: int) -> str:
+    """What TensorFlow reads from a worker's environment: all addresses, and which one is its own."""
+    return json.dumps({"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": index}})
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports of the loopback interface that nothing listens on, all different."""
+    sockets = [socket.socket() for _ in range(number)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def print_errors(index: int, lines: IO[str]) -> None:
+    for line in lines:
+        print(f"worker {index}: {line}" if index else line, end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
