@@ -124,9 +124,9 @@ def global_batches(
 class ReplicatedTraining:
     """Lets Keras's fit train a model under a strategy of several replicas, in one process or many.
 
-    The one place that knows what Keras 3 gets wrong there (keras issue 20585; seen with 3.10 to
-    3.15): `_maybe_symbolic_build` averages a first batch over replicas, which fails where their
-    shares differ and in several processes, and `reduce_per_replica` reduces scalar logs of several
+    The one place that knows what Keras 3 gets wrong there (keras issue 20585; seen with 3.15.1):
+    `_maybe_symbolic_build` averages a first batch over replicas, which fails where their shares
+    differ and in several processes, and `reduce_per_replica` reduces scalar logs of several
     workers over an axis that they do not have. This puts a train function of its own in the
     place of Keras's, and makes the build, which is done already, do nothing.
     tests/test_distribution.py says when Keras no longer needs it.
