@@ -98,9 +98,8 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver.task_type == "chief"
 
 
-def check_replicas(strategy: tf.distribute.Strategy, batch_size: int, jit_compile: str) -> None:
-    """Raises InputError on what several replicas cannot do."""
-    replicas = strategy.num_replicas_in_sync
+def check_replicas(replicas: int, batch_size: int, jit_compile: str) -> None:
+    """Raises InputError on what that many replicas cannot do."""
     if batch_size < replicas:
         raise InputError(f"batch_size: {batch_size} cannot be shared by {replicas} replicas; give {replicas} or more")
     if replicas > 1 and jit_compile == "true":

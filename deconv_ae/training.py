@@ -154,7 +154,7 @@ def train(
     started = time.perf_counter()
     options.architecture.stage_shapes(dataset.image_shape)
     strategy = strategy or make_strategy(options.strategy)
-    check_replicas(strategy, options.images_per_step, options.jit_compile)
+    check_replicas(strategy.num_replicas_in_sync, options.images_per_step, options.jit_compile)
     keras.utils.set_random_seed(options.seed)
     with (
         _run_directory(dataset, options, writes=is_chief(strategy)) as run_directory,

@@ -11,6 +11,7 @@ def torture(tmp_path_factory: pytest.TempPathFactory) -> torture_program.Torture
     return torture_program.Torture(tmp_path_factory.mktemp("torture"), seed=0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(torture_program.FAULTS))
 def test_a_run_survives(torture: torture_program.Torture, name: str) -> None:
     assert torture_program.FAULTS[name](torture), torture.problem
