@@ -230,6 +230,7 @@ def test_uploads_are_pictures_of_up_to_5_mb(new_page, tmp_path: Path) -> None:
     assert page.locator(".cards").inner_html() != before
 
 
+@pytest.mark.long
 def test_it_survives_a_thousand_clicks_by_two_users_at_once(new_page) -> None:
     pages = [new_page("?image=1"), new_page("?image=2")]
     for _ in range(5):
