@@ -154,6 +154,7 @@ def test_a_cluster_stops_together_notices_a_lost_worker_and_goes_on(tmp_path: Pa
     assert not (tmp_path / "model-1").exists()
 
 
+@pytest.mark.long
 def test_a_worker_that_never_comes_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     config = tf_config([f"127.0.0.1:{port}" for port in free_ports(2)], 0)
     arguments = [*QUICK, "--worker_timeout=3", "--run_dir=run", "--export_dir=model"]
