@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from deconv_ae.architecture import Autoencoder
+from deconv_ae.checkpoints import write_beside
 from deconv_ae.conversion.portable import Part, parts
 from deconv_ae.conversion.verification import Agreement, Reference
 from deconv_ae.errors import InputError, RunError, choose
@@ -184,6 +185,4 @@ def _write_report(
         "versions": versions() | {key: value for module in modules.values() for key, value in module.VERSIONS.items()},
         "files": [asdict(entry) for entry in written],
     }
-    partial = output / f".partial-{REPORT_FILE}"
-    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    partial.replace(output / REPORT_FILE)
+    write_beside(output / REPORT_FILE, json.dumps(report, indent=2) + "\n")
