@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from deconv_ae.convolutions import BandedConv2D, BandedConv2DTranspose
 from deconv_ae.errors import InputError
 from deconv_ae.layers import ArgmaxToSwitches2D, MaxPoolingWithArgmax2D, MaxUnpooling2D, SwitchesToArgmax2D
 
@@ -285,18 +286,16 @@ def _stages(
         number = index + 1
         pool_size = architecture.pool_sizes[index]
         # A fresh copy for each layer: a seeded initializer that layers share repeats its values.
-        convolution = keras.layers.Conv2D(
+        convolution = BandedConv2D(
             output_shape[-1],
             architecture.kernel_size,
-            padding="same",
             activation="relu",
             kernel_initializer=_fresh(convolution_initializer),
             name=f"conv{number}",
         )
-        deconvolution = keras.layers.Conv2DTranspose(
+        deconvolution = BandedConv2DTranspose(
             input_shape[-1],
             architecture.kernel_size,
-            padding="same",
             use_bias=architecture.deconvolution_bias,
             kernel_initializer=_fresh(deconvolution_initializer),
             # The reconstruction leaves in the variables' precision, so that the loss and the

@@ -33,7 +33,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-# Private, for `_must_compose`, which has no public way to ask. setup.py bounds TensorFlow's versions; should a new one
+# Private, for `must_compose`, which has no public way to ask. setup.py bounds TensorFlow's versions; should a new one
 # move them, the import fails at once, where a fallback would silently give the wrong answer.
 from tensorflow.python.framework import config as framework_config
 from tensorflow.python.ops import control_flow_util
@@ -206,7 +206,7 @@ def _checked(tensor: tf.Tensor, condition: tf.Tensor, data: Sequence[Any]) -> tf
         return tf.identity(tensor)
 
 
-def _must_compose() -> bool:
+def must_compose() -> bool:
     """Whether the code that is being traced must do without TensorFlow's pooling kernels.
 
     XLA has none of them. And on a GPU they add with atomic operations, in any order, which
@@ -465,7 +465,7 @@ _FEW_CHANNELS = 16
 
 def _max_pool(images: tf.Tensor, windows: _Windows) -> tuple[tf.Tensor, tf.Tensor]:
     """The maximum of every window and its position, without a gradient."""
-    if _must_compose():
+    if must_compose():
         return _max_pool_composed(images, windows)
     # The kernels lose a NaN that is not first in its window, may answer -1 for a window of only -inf or NaN on a
     # GPU, and refuse an empty batch. One pass over the images tells all three.
@@ -674,7 +674,7 @@ class MaxPoolingWithArgmax2D(_WindowsLayer):
         @_with_gradient
         def max_pool(images):
             pooled, argmax = _max_pool(images, self._windows)
-            positions = _Positions(argmax, size, self._windows, in_windows=True, composed=_must_compose())
+            positions = _Positions(argmax, size, self._windows, in_windows=True, composed=must_compose())
             return (pooled, argmax), lambda upstream, _: positions.scatter_add(upstream)
 
         pooled, argmax = max_pool(images)
@@ -762,7 +762,7 @@ class MaxUnpooling2D(_WindowsLayer):
 
         `MaxPoolGradWithArgmax` on the CPU writes into the neighbouring image, or aborts the process.
         """
-        composed = _must_compose()
+        composed = must_compose()
         known = _known_in_windows(argmax, self._windows, size)
         argmax = tf.cast(argmax, tf.int64)
         if known is True:
@@ -862,7 +862,7 @@ def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="val
     windows.check_restorable(size, _lengths(positions)[1:3])
     known = _known_in_windows(argmax, windows, size)
     switches, inside = _switches_of(positions, size, windows)
-    if known is not True and not _must_compose():
+    if known is not True and not must_compose():
         message = "argmax has positions outside of the windows that chose them"
         switches = _checked(switches, known | tf.reduce_all(inside), [message])
     switches = tf.cast(switches, tf.uint8)
@@ -910,7 +910,7 @@ def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="v
     row = rows.starts(size[0])[:, None, None] + row_in_window
     column = columns.starts(size[1])[:, None] + switches - row_in_window * columns.pool
     argmax = (row * width + column) * channels + tf.range(channels)
-    if _must_compose():
+    if must_compose():
         return argmax
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     inside &= (switches >= 0) & (row_in_window < rows.pool)

@@ -120,7 +120,7 @@ def implementation(request):
     """What runs outside of XLA, and what XLA gets to compile, uncompiled here to try many shapes."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "composed":
-            patch.setattr(layers, "_must_compose", lambda: True)
+            patch.setattr(layers, "must_compose", lambda: True)
         yield request.param
 
 
