@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from deconv_ae.layers import must_compose
+from deconv_ae.layers import must_compose, with_gradient
 
 # Measured with scripts/benchmark.py: beyond these, multiplying by the band's zeros takes longer than it saves.
 LARGEST_WIDTH = 32
@@ -81,7 +81,7 @@ def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         `(N, height, width, filters)`.
     """
 
-    @tf.custom_gradient
+    @with_gradient
     def convolve_images(images, kernel):
         rows = tf.nn.conv2d(_rows(images), band(kernel, images.shape[2]), 1, "SAME")
 
@@ -104,7 +104,7 @@ def convolve_transposed(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         `(N, height, width, channels)`.
     """
 
-    @tf.custom_gradient
+    @with_gradient
     def transposed(images, kernel):
         batch, height, width, _ = images.shape
         rows, shape = _rows(images), tf.shape(images)

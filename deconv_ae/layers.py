@@ -236,7 +236,7 @@ def without_gradients() -> Iterator[None]:
         _RECORDS_GRADIENTS.reset(token)
 
 
-def _with_gradient(function: Callable) -> Callable:
+def with_gradient(function: Callable) -> Callable:
     """`tf.custom_gradient`, but for graphs that are traced `without_gradients`."""
     if _RECORDS_GRADIENTS.get():
         return tf.custom_gradient(function)
@@ -305,7 +305,7 @@ class _Positions:
     def scatter_add(self, values: tf.Tensor) -> tf.Tensor:
         """Images that are zero but for the sums of the values that each position got."""
 
-        @_with_gradient
+        @with_gradient
         def scatter_add(values):
             if not self.composed:
                 images = self._scatter_add_kernel(values)
@@ -671,7 +671,7 @@ class MaxPoolingWithArgmax2D(_WindowsLayer):
         size = _lengths(images)[1:3]
         shape, _ = self.compute_output_shape(images.shape)
 
-        @_with_gradient
+        @with_gradient
         def max_pool(images):
             pooled, argmax = _max_pool(images, self._windows)
             positions = _Positions(argmax, size, self._windows, in_windows=True, composed=must_compose())

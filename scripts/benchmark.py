@@ -1,12 +1,14 @@
 """Measures this project and its peers, side by side in one run.
 
-python scripts/benchmark.py --suite=layers --output_dir=runs/benchmark
+python scripts/benchmark.py --suite=training --output_dir=runs/benchmark
+
+PyTorch is one of the peers where it is installed: pip install '.[benchmark,sample]'.
 """
 
 from pathlib import Path
 
 import command_line
-from absl import flags
+from absl import flags, logging
 
 from deconv_ae.benchmarking import SUITES, Options
 from deconv_ae.errors import InputError
@@ -14,8 +16,10 @@ from deconv_ae.report import read_section, replace_section
 
 SUITE = flags.DEFINE_enum("suite", "layers", list(SUITES), "What to measure.")
 ROUNDS = flags.DEFINE_integer("rounds", 15, "How often every contestant is timed; the median counts.")
-MEMORY = flags.DEFINE_bool("memory", True, "Measure peak memory too, each contestant in a process of its own.")
-OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Where to write SUITE.md and SUITE.json; nowhere if left out.")
+MEMORY = flags.DEFINE_bool("memory", True, "Measure peak memory too.")
+OUTPUT_DIR = flags.DEFINE_string(
+    "output_dir", None, "Where to write SUITE.md, SUITE.json, SUITE.png; nowhere if left out."
+)
 README = flags.DEFINE_string(
     "readme",
     None,
@@ -29,6 +33,7 @@ def main() -> None:
     if README.value is not None:
         # Measuring takes minutes: a file without the section is refused before it, not after.
         read_section(Path(README.value), SUITE.value)
+    logging.set_verbosity(logging.INFO)
     report = SUITES[SUITE.value](Options(rounds=ROUNDS.value, memory=MEMORY.value))
     print(report.to_markdown())
     if OUTPUT_DIR.value is not None:

@@ -1,31 +1,114 @@
 """The benchmark, for real, on images so small that it takes seconds; and bad input to its program."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from program_runner import run_program
 
-from deconv_ae.benchmarking import Options, layers_suite
+from deconv_ae.benchmarking import (
+    Options,
+    inference_suite,
+    layers_suite,
+    scaling_suite,
+    startup_suite,
+    training_suite,
+)
 from deconv_ae.benchmarking.layers_suite import OBVIOUS, OURS, Case
+from deconv_ae.benchmarking.measurement import Timing, Unavailable, compare
+from deconv_ae.benchmarking.scaling_suite import Point
 
 
 def test_the_layers_suite_measures_every_contestant(tmp_path: Path) -> None:
-    report = layers_suite.run(Options(rounds=2, memory=False), [Case((4, 8, 8, 2), 2, 2), Case((2, 9, 9, 2), 3, 2)])
-    assert len(report.rows) == 4
+    report = layers_suite.run(Options(rounds=2), [Case((2, 9, 9, 2), 3, 2)])
+    assert len(report.rows) == 2
     assert {OURS, f"{OURS}, XLA", OBVIOUS} <= set(report.columns)
     report.save(str(tmp_path), "layers")
     assert (tmp_path / "layers.md").read_text() == report.to_markdown()
     measurements = json.loads((tmp_path / "layers.json").read_text())["measurements"]
-    assert len(measurements) == 4 * (len(report.columns) - 3)
-    assert all(measurement["milliseconds"]["median"] > 0 for measurement in measurements)
+    assert {measurement["contestant"] for measurement in measurements} >= {OURS, f"{OURS}, XLA", OBVIOUS}
+    assert all(measurement["timing"]["median"] > 0 for measurement in measurements)
+
+
+def test_the_training_suite_compares_equal_losses_and_draws(tmp_path: Path) -> None:
+    report = training_suite.run(Options(rounds=1, memory=False), ["two_layer"], [64])
+    ((preset, batch_size, *cells),) = report.rows
+    assert (preset, batch_size) == ("two_layer", "64")
+    assert cells[-3].endswith("x")
+    assert float(cells[-1]) > 1
+    report.save(str(tmp_path), "training")
+    assert Image.open(tmp_path / "training.png").size[0] > 100
+
+
+def test_the_inference_suite_calls_the_saved_model() -> None:
+    report = inference_suite.run(Options(rounds=1, memory=False), ["two_layer"], [1])
+    assert [row[:3] for row in report.rows] == [["two_layer", work, "1"] for work in inference_suite.WORK]
+
+
+def test_the_scaling_suite_sets_growth_against_what_grows() -> None:
+    points = [Point("filters", filters, 64, 8, (filters,), (2,), 8) for filters in (1, 2)]
+    first, second = scaling_suite.run(Options(rounds=1, memory=False), points).rows
+    assert first[3] == "-"
+    assert float(second[3]) > 0
+
+
+@pytest.mark.long
+def test_the_startup_suite_runs_fresh_processes() -> None:
+    report = startup_suite.run(Options(rounds=1))
+    assert [row[0] for row in report.rows] == list(startup_suite.PROGRAMS)
+
+
+class Counting:
+    """A contestant that computes a number at once."""
+
+    def __init__(self, number: float) -> None:
+        self.number = number
+
+    def check(self) -> list[np.ndarray]:
+        return [np.asarray(self.number)]
+
+    def time(self) -> list[float]:
+        return [self.number]
+
+
+class NotInstalled(Counting):
+    def __init__(self) -> None:
+        raise Unavailable("it is not installed")
+
+
+class Broken(Counting):
+    def __init__(self) -> None:
+        raise ValueError("it is broken")
+
+
+def nothing_to_agree_on(results) -> None:
+    pass
+
+
+def test_contestants_that_are_not_installed_are_left_out_with_a_line() -> None:
+    makers = {"one": partial(Counting, 1.0), "absent": NotInstalled}
+    measured, left_out = compare(makers, rounds=3, memory=False, agree=nothing_to_agree_on)
+    assert list(measured) == ["one"]
+    assert measured["one"].timing == Timing(1.0, 1.0, 1.0, 1.0)
+    assert left_out == ["absent is left out: it is not installed."]
+
+
+def test_a_contestant_that_fails_is_named() -> None:
+    with pytest.raises(RuntimeError, match=r"broken failed: .*ValueError: it is broken"):
+        compare({"broken": Broken}, rounds=1, memory=False, agree=nothing_to_agree_on)
 
 
 def test_contestants_that_disagree_are_not_compared() -> None:
     zeros, ones = np.zeros((1, 2, 2, 1)), np.ones((1, 2, 2, 1))
     with pytest.raises(RuntimeError, match="wrong does not compute what deconv_ae does"):
-        layers_suite.check_agreement(Case((1, 2, 2, 1), 2, 2), {OURS: lambda: (zeros,), "wrong": lambda: (ones,)})
+        layers_suite.check_agreement(Case((1, 2, 2, 1), 2, 2), {OURS: [zeros], "wrong": [ones]})
+    with pytest.raises(RuntimeError, match="the losses of wrong"):
+        training_suite.check_losses({training_suite.OURS: [zeros], "wrong": [ones]})
+    with pytest.raises(RuntimeError, match="the results of wrong"):
+        inference_suite.check_results({inference_suite.OURS: [zeros], "wrong": [ones]})
 
 
 @pytest.mark.parametrize(

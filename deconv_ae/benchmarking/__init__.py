@@ -5,11 +5,15 @@ A suite is a function of `Options` that returns a `Report`; `SUITES` has them by
 
 from collections.abc import Callable
 
-from deconv_ae.benchmarking import layers_suite
+from deconv_ae.benchmarking import inference_suite, layers_suite, scaling_suite, startup_suite, training_suite
 from deconv_ae.benchmarking.report import Options, Report
 
 SUITES: dict[str, Callable[[Options], Report]] = {
     "layers": layers_suite.run,
+    "training": training_suite.run,
+    "inference": inference_suite.run,
+    "startup": startup_suite.run,
+    "scaling": scaling_suite.run,
 }
 
 __all__ = ["SUITES", "Options", "Report"]

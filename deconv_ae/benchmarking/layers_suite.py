@@ -3,25 +3,25 @@
 The obvious code is what TensorFlow Addons did: tf.nn.max_pool_with_argmax, then tf.scatter_nd.
 """
 
-import dataclasses
-import importlib.util
-import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from deconv_ae.benchmarking.measurement import peak_memory, time_side_by_side
-from deconv_ae.benchmarking.report import Options, Report
+from deconv_ae.benchmarking.measurement import compare
+from deconv_ae.benchmarking.report import Options, Report, cell
+from deconv_ae.benchmarking.torch_models import import_torch
 from deconv_ae.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 
-# Returns the unpooled images and, with backward, the gradient of their sum, weighted, into the images.
-Step = Callable[[], tuple[Any, ...]]
+OURS, OBVIOUS = "deconv_ae", "obvious code"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Case:
     """A batch of images and a pooling of them."""
 
@@ -71,6 +71,21 @@ def our_layers(case: Case) -> Callable[[tf.Tensor], tf.Tensor]:
     return run
 
 
+class Step:
+    """Unpooled images and, with backward, the gradient of their weighted sum into the images."""
+
+    def __init__(self, run: Callable[[], tuple[Any, ...]]) -> None:
+        self._run = run
+
+    def check(self) -> Sequence[np.ndarray]:
+        return [np.asarray(array) for array in self._run()]
+
+    def time(self) -> Sequence[float]:
+        began = time.perf_counter()
+        self._run()
+        return [1e3 * (time.perf_counter() - began)]
+
+
 def tensorflow_step(build: Callable, jit_compile: bool, case: Case, backward: bool) -> Step:
     images, weights = map(tf.constant, case.arrays())
     run = build(case)
@@ -84,13 +99,11 @@ def tensorflow_step(build: Callable, jit_compile: bool, case: Case, backward: bo
             restored = run(images)
         return restored, tape.gradient(restored, images, weights)
 
-    return lambda: step(images, weights)
+    return Step(lambda: step(images, weights))
 
 
 def torch_step(channels_last: bool, case: Case, backward: bool) -> Step:
-    import torch
-
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch = import_torch()
     layout = torch.channels_last if channels_last else torch.contiguous_format
     images, weights = (
         torch.from_numpy(array).permute(0, 3, 1, 2).contiguous(memory_format=layout) for array in case.arrays()
@@ -107,33 +120,25 @@ def torch_step(channels_last: bool, case: Case, backward: bool) -> Step:
         restored.backward(weights)
         return restored.detach().permute(0, 2, 3, 1), leaf.grad.permute(0, 2, 3, 1)
 
-    return step
+    return Step(step)
 
 
-OURS, OBVIOUS = "deconv_ae", "obvious code"
+CONTESTANTS: dict[str, Callable[..., Step]] = {
+    OURS: partial(tensorflow_step, our_layers, False),
+    f"{OURS}, XLA": partial(tensorflow_step, our_layers, True),
+    OBVIOUS: partial(tensorflow_step, obvious_code, False),
+    "PyTorch": partial(torch_step, False),
+    "PyTorch channels_last": partial(torch_step, True),
+}
 
 
-def contestants() -> dict[str, tuple[Callable[..., Step], tuple[Any, ...]]]:
-    """By name: how to make the step, and the first arguments for it. Case and backward come after them."""
-    named: dict[str, tuple[Callable[..., Step], tuple[Any, ...]]] = {
-        OURS: (tensorflow_step, (our_layers, False)),
-        f"{OURS}, XLA": (tensorflow_step, (our_layers, True)),
-        OBVIOUS: (tensorflow_step, (obvious_code, False)),
-    }
-    if importlib.util.find_spec("torch"):
-        named["PyTorch"] = (torch_step, (False,))
-        named["PyTorch channels_last"] = (torch_step, (True,))
-    return named
-
-
-def check_agreement(case: Case, steps: dict[str, Step]) -> None:
+def check_agreement(case: Case, results: Mapping[str, Sequence[np.ndarray]]) -> None:
     """Raises RuntimeError unless all contestants compute the same.
 
     Where windows overlap only the places of the values are the same for all: the obvious code adds the values that
     meet at a position, and PyTorch sends the gradient to every window that lost.
     """
     overlap = case.strides < case.pool_size
-    results = {name: [np.asarray(array) for array in step()] for name, step in steps.items()}
     for name, arrays in results.items():
         for array, expected in zip(arrays, results[OURS]):
             if overlap:
@@ -143,44 +148,28 @@ def check_agreement(case: Case, steps: dict[str, Step]) -> None:
 
 
 def run(options: Options, cases: Sequence[Case] = tuple(CASES)) -> Report:
-    named = contestants()
-    rows, measurements = [], []
+    rows, figures = [], []
+    left_out: list[str] = []
     for case in cases:
         for backward in (False, True):
-            steps = {name: make(*first, case, backward) for name, (make, first) in named.items()}
-            check_agreement(case, steps)
-            timings = time_side_by_side(steps, options.rounds)
-            memory = {
-                name: peak_memory(make, *first, case, backward) if options.memory and backward else None
-                for name, (make, first) in named.items()
-            }
+            makers = {name: partial(make, case, backward) for name, make in CONTESTANTS.items()}
+            measured, left_out = compare(makers, options.rounds, options.memory, partial(check_agreement, case))
             work = "forward + backward" if backward else "forward"
-            for name, timing in timings.items():
-                measurements.append(
-                    {
-                        "case": dataclasses.asdict(case),
-                        "work": work,
-                        "contestant": name,
-                        "milliseconds": dataclasses.asdict(timing),
-                        "peak_mib": memory[name],
-                    }
-                )
-            logging.info("%s, %s: %s", case, work, {name: str(timing) for name, timing in timings.items()})
-            speedup = timings[OBVIOUS].median / timings[OURS].median
-            cells = [_cell(timings[name], memory[name]) for name in named]
+            for name, measurement in measured.items():
+                figures.append({"case": asdict(case), "work": work, "contestant": name, **asdict(measurement)})
+            logging.info("%s, %s: %s", case, work, {name: str(m.timing) for name, m in measured.items()})
+            speedup = measured[OBVIOUS].timing.median / measured[OURS].timing.median
+            cells = [cell(measured.get(name)) for name in CONTESTANTS]
             rows.append([str(case), work, *cells, f"{speedup:.1f}x"])
     return Report(
         title="Pooling and unpooling: milliseconds a batch (quartiles); MiB at the peak",
-        columns=["images", "work", *named, f"{OURS} to {OBVIOUS}"],
+        columns=["images", "work", *CONTESTANTS, f"{OURS} to {OBVIOUS}"],
         rows=rows,
         notes=[
-            f"Median of {options.rounds} rounds in which all contestants take turns. They were checked to agree.",
-            *([] if importlib.util.find_spec("torch") else ["PyTorch is left out: it is not installed."]),
-            "Peak memory is what a step needs on top of its inputs, in a process of its own.",
+            f"Median of {options.rounds} rounds in which all contestants take turns, each in a process of its own. "
+            "They were checked to agree.",
+            *left_out,
+            "Peak memory is what a step needs on top of its inputs.",
         ],
-        measurements=measurements,
+        measurements=figures,
     )
-
-
-def _cell(timing: Any, mebibytes: float | None) -> str:
-    return str(timing) if mebibytes is None else f"{timing}; {mebibytes:.0f}"

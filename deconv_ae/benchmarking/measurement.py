@@ -1,84 +1,181 @@
-"""Time and memory of functions, in ways that hold on a machine that does other things as well."""
+"""Time and memory of contestants that take turns, each in a process of its own.
 
-import dataclasses
+Taking turns lets what else the machine does slow all of them down. A process of its own keeps their memory apart,
+and their libraries: TensorFlow and PyTorch each bring a pool of threads.
+"""
+
+import contextlib
+import ctypes
 import multiprocessing
-import time
-from collections.abc import Callable, Mapping
+import multiprocessing.connection
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+# A contestant that has not answered for so long, compiling included, never will.
+PATIENCE_SECONDS = 600
 
-@dataclasses.dataclass(frozen=True)
+
+class Contestant(Protocol):
+    """Something that does the work which is measured."""
+
+    def check(self) -> Sequence[np.ndarray]:
+        """Does the work once, and returns what it computed: all contestants have to compute the same."""
+
+    def time(self) -> Sequence[float]:
+        """Does the work one or more times; milliseconds of each."""
+
+
+class Unavailable(Exception):
+    """What a contestant needs is not installed: it is left out, with a line that says so."""
+
+
+@dataclass(frozen=True)
 class Timing:
-    """Milliseconds: the median of all rounds and the quartiles around it."""
+    """Milliseconds: the median, the quartiles around it, and the 99th percentile."""
 
     median: float
     lower: float
     upper: float
+    percentile_99: float
+
+    @classmethod
+    def of(cls, milliseconds: Sequence[float]) -> "Timing":
+        lower, median, upper, percentile_99 = map(float, np.percentile(milliseconds, (25, 50, 75, 99)))
+        return cls(median, lower, upper, percentile_99)
 
     def __str__(self) -> str:
-        return f"{self.median:.1f} ({self.lower:.1f}-{self.upper:.1f})"
+        digits = 2 if self.median < 10 else 1 if self.median < 100 else 0
+        return f"{self.median:.{digits}f} ({self.lower:.{digits}f}-{self.upper:.{digits}f})"
 
 
-def time_side_by_side(functions: Mapping[str, Callable[[], Any]], rounds: int, warmup: int = 3) -> dict[str, Timing]:
-    """Times functions in turn, so that what slows the machine down slows all of them down.
+@dataclass(frozen=True)
+class Measurement:
+    """What one contestant took.
 
-    Every round calls each function once, starting with another one than the round before.
+    Attributes:
+        timing: of all rounds together.
+        peak_mib: memory that a round needs on top of what the process holds before it, libraries, data and model
+            among that; None where it was not asked for or the operating system does not tell.
     """
-    names = list(functions)
-    for _ in range(warmup):
-        for name in names:
-            functions[name]()
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(rounds):
-        start = turn % len(names)
-        for name in names[start:] + names[:start]:
-            began = time.perf_counter()
-            functions[name]()
-            times[name].append(1e3 * (time.perf_counter() - began))
-    return {name: _timing(values) for name, values in times.items()}
+
+    timing: Timing
+    peak_mib: float | None
 
 
-def _timing(milliseconds: list[float]) -> Timing:
-    lower, median, upper = np.percentile(milliseconds, (25, 50, 75))
-    return Timing(float(median), float(lower), float(upper))
+def compare(
+    contestants: Mapping[str, Callable[[], Contestant]],
+    rounds: int,
+    memory: bool,
+    agree: Callable[[Mapping[str, Sequence[np.ndarray]]], None],
+) -> tuple[dict[str, Measurement], list[str]]:
+    """Measures contestants side by side.
 
+    Args:
+        contestants: by name, picklable functions that make them.
+        rounds: turns that each takes, after one that does not count.
+        memory: whether to measure memory, too.
+        agree: raises if what the contestants computed is not the same.
 
-def peak_memory(make: Callable[..., Callable[[], Any]], *arguments: Any) -> float | None:
-    """How many MiB more than before a function needs while it runs: the second and third call, not the first.
+    Returns:
+        Measurements by name, and a line for each contestant that was left out.
 
-    `make(*arguments)` makes the function in a process of its own, so that no one else's memory counts. None where
-    the operating system does not tell.
+    Raises:
+        RuntimeError: if a contestant fails, or does not answer any more.
     """
+    with contextlib.ExitStack() as processes:
+        started = {name: processes.enter_context(_process(name, make)) for name, make in contestants.items()}
+        answers = {name: process.answer() for name, process in started.items()}
+        absent = {name: answer for name, answer in answers.items() if isinstance(answer, Unavailable)}
+        present = {name: process for name, process in started.items() if name not in absent}
+        agree({name: answers[name] for name in present})
+        names = list(present)
+        samples: dict[str, list[float]] = {name: [] for name in names}
+        for turn in range(rounds + 1):
+            start = turn % len(names)
+            for name in names[start:] + names[:start]:
+                milliseconds = present[name].ask("time")
+                samples[name] += milliseconds if turn else []
+        peaks = {name: present[name].ask("peak") if memory else None for name in names}
+    measurements = {name: Measurement(Timing.of(samples[name]), peaks[name]) for name in names}
+    return measurements, [f"{name} is left out: {reason}." for name, reason in absent.items()]
+
+
+@dataclass(frozen=True)
+class _Process:
+    """A contestant's process, from outside."""
+
+    name: str
+    connection: multiprocessing.connection.Connection
+
+    def ask(self, request: str) -> Any:
+        self.connection.send(request)
+        return self.answer()
+
+    def answer(self) -> Any:
+        if not self.connection.poll(PATIENCE_SECONDS):
+            raise RuntimeError(f"{self.name} has not answered for {PATIENCE_SECONDS} s")
+        try:
+            answer = self.connection.recv()
+        except EOFError as error:
+            raise RuntimeError(f"{self.name}: its process has ended") from error
+        if isinstance(answer, Exception) and not isinstance(answer, Unavailable):
+            raise RuntimeError(f"{self.name} failed: {type(answer).__name__}: {answer}") from answer
+        return answer
+
+
+@contextlib.contextmanager
+def _process(name: str, make: Callable[[], Contestant]) -> Iterator[_Process]:
     context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_measure_peak, args=(sender, make, arguments))
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, make), daemon=True)
     process.start()
-    sender.close()
+    theirs.close()
     try:
-        return receiver.recv()
+        yield _Process(name, ours)
     finally:
+        process.kill()
         process.join()
 
 
-def _measure_peak(sender: Any, make: Callable[..., Callable[[], Any]], arguments: tuple[Any, ...]) -> None:
-    function = make(*arguments)
-    function()
+def _serve(connection: multiprocessing.connection.Connection, make: Callable[[], Contestant]) -> None:
+    """A contestant's process, from inside."""
+    # Ctrl-C goes to all processes; the one that started this one ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        before = _memory("VmRSS")
+        contestant = make()
+        connection.send([np.asarray(array) for array in contestant.check()])
+        while True:
+            request = connection.recv()
+            connection.send(list(contestant.time()) if request == "time" else _peak(contestant))
+    except EOFError:  # Nobody asks any more.
+        return
+    except Unavailable as error:
+        connection.send(error)
+    except Exception as error:
+        # As text: not every exception can be sent.
+        connection.send(RuntimeError(f"{type(error).__name__}: {str(error)[:1000]}"))
+
+
+def _peak(contestant: Contestant) -> float | None:
+    """MiB that a round needs on top of what is in use before it."""
+    try:
+        # Memory that is free, but still the process's own, would hide what is needed.
+        ctypes.CDLL(None).malloc_trim(0)
+        before = resident_mib()
         # Linux: sets the high-water mark back to what is in use now.
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        sender.send(None)
-        return
-    for _ in range(2):
-        function()
-    sender.send(_memory("VmHWM") - before)
+    except (OSError, AttributeError):
+        return None
+    contestant.time()
+    return resident_mib("VmHWM") - before
 
 
-def _memory(field: str) -> float:
+def resident_mib(field: str = "VmRSS") -> float:
     """A field of Linux's /proc/self/status, in MiB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):

@@ -9,6 +9,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
+from deconv_ae.benchmarking.measurement import Measurement
+from deconv_ae.visualization import save_figure
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -27,7 +32,8 @@ class Report:
         columns: the table's header.
         rows: its rows, as text.
         notes: what a reader must know to judge the figures.
-        measurements: one dictionary for every figure, to be computed with.
+        measurements: one dictionary for every number, to be computed with.
+        figure: the same to look at, if there is more to see than to read.
     """
 
     title: str
@@ -35,6 +41,7 @@ class Report:
     rows: Sequence[Sequence[str]]
     notes: Sequence[str]
     measurements: Sequence[dict[str, Any]]
+    figure: Figure | None = None
 
     def to_markdown(self, heading: bool = True) -> str:
         """The table and the notes below it; without a heading, for a document that has its own, the title above it."""
@@ -49,12 +56,22 @@ class Report:
         return "\n".join(lines) + "\n"
 
     def save(self, directory: str, name: str) -> None:
-        """Writes `name`.md and `name`.json."""
+        """Writes `name`.md, `name`.json and, if there is a figure, `name`.png."""
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.md").write_text(self.to_markdown())
         content = {"title": self.title, "environment": environment(), "measurements": list(self.measurements)}
         (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+        if self.figure is not None:
+            save_figure(self.figure, folder / f"{name}.png")
+
+
+def cell(measurement: Measurement | None) -> str:
+    """A contestant's cell of a table: time, and memory where it was measured."""
+    if measurement is None:
+        return "-"
+    memory = "" if measurement.peak_mib is None else f"; {measurement.peak_mib:.0f}"
+    return f"{measurement.timing}{memory}"
 
 
 def environment() -> dict[str, Any]:
@@ -74,3 +91,21 @@ def _environment_line() -> str:
 
 def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
+
+
+def throughput_figure(measurements: Sequence[dict[str, Any]], panel: str, label: str) -> Figure:
+    """Images a second against batch size, log-log: a panel for each value of `panel`, a line for each contestant."""
+    panels = list(dict.fromkeys(number[panel] for number in measurements))
+    figure = Figure(figsize=(3.2 * len(panels), 3.2), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axis, title in zip(axes, panels):
+        for contestant in dict.fromkeys(number["contestant"] for number in measurements):
+            chosen = [n for n in measurements if n[panel] == title and n["contestant"] == contestant]
+            batch_sizes, throughputs = [n["batch_size"] for n in chosen], [n["images_per_second"] for n in chosen]
+            floor = "alone" in contestant
+            axis.plot(batch_sizes, throughputs, "--" if floor else "-o", markersize=3, label=contestant)
+        axis.set(title=title, xlabel="batch size", xscale="log", yscale="log")
+        axis.grid(True, which="major", alpha=0.3)
+    axes[0].set_ylabel(label)
+    axes[-1].legend(fontsize="x-small")
+    return figure

@@ -1,0 +1,108 @@
+"""Scaling: how a training step's time and memory grow with what is trained."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from deconv_ae.architecture import Architecture, Autoencoder
+from deconv_ae.benchmarking.keras_models import compiled
+from deconv_ae.benchmarking.measurement import compare
+from deconv_ae.benchmarking.report import Options, Report
+from deconv_ae.convolutions import LARGEST_WIDTH, MOST_CHANNELS
+from deconv_ae.data import training_batches
+
+STEPS = 8
+# Beyond this, a row counts as growing faster than what it grows with.
+MORE_THAN_LINEAR = 1.25
+
+
+@dataclass(frozen=True)
+class Point:
+    """One training set and architecture.
+
+    Attributes:
+        grows: what its row of the table is about.
+        amount: how much of that there is.
+        images: in the training set, of `(length, length, 1)`.
+        length: of an image.
+        filters, pool_sizes: the architecture's.
+        batch_size: images a step.
+    """
+
+    grows: str
+    amount: int
+    images: int
+    length: int
+    filters: tuple[int, ...]
+    pool_sizes: tuple[int, ...]
+    batch_size: int
+
+
+POINTS = [
+    *(Point("images", n * 60_000, n * 60_000, 28, (1,), (4,), 128) for n in (1, 4, 16)),
+    *(Point("pixels", n * n, 128, n, (1,), (4,), 16) for n in (28, 56, 112, 224, 448)),
+    *(Point("filters", n, 512, 28, (n,), (2,), 64) for n in (1, 2, 4, 8, 16, 32, 64)),
+    *(Point("stages", n, 256, 64, (4,) * n, (2,) * n, 32) for n in (1, 2, 3, 4)),
+]
+
+
+class ScaledTraining:
+    """Training steps of the autoencoder at one point."""
+
+    def __init__(self, point: Point) -> None:
+        rng = np.random.default_rng(0)
+        shape = (point.length, point.length, 1)
+        images = np.resize(rng.integers(0, 256, (min(point.images, 512), *shape), np.uint8), (point.images, *shape))
+        self._model = compiled(Autoencoder(Architecture(point.filters, point.pool_sizes), shape))
+        self._batches = iter(training_batches(images, point.batch_size, seed=0))
+        self._model.make_train_function()
+
+    def check(self) -> Sequence[np.ndarray]:
+        self.time()
+        return []
+
+    def time(self) -> Sequence[float]:
+        began = time.perf_counter()
+        for _ in range(STEPS):
+            self._model.train_function(self._batches)
+        return [1e3 * (time.perf_counter() - began) / STEPS]
+
+
+def run(options: Options, points: Sequence[Point] = tuple(POINTS)) -> Report:
+    rows, numbers, faster = [], [], []
+    before: dict[str, dict[str, Any]] = {}
+    for point in points:
+        measured, _ = compare({"step": partial(ScaledTraining, point)}, options.rounds, options.memory, lambda _: None)
+        milliseconds, memory = measured["step"].timing.median, measured["step"].peak_mib
+        logging.info("%s %d: %s", point.grows, point.amount, measured["step"].timing)
+        number = {**asdict(point), "milliseconds": milliseconds, "peak_mib": memory}
+        last = before.get(point.grows)
+        growth = "-"
+        # A step takes a batch, however many images there are.
+        if last is not None and point.grows != "images":
+            ratio = (milliseconds / last["milliseconds"]) / (point.amount / last["amount"])
+            growth = f"{ratio:.2f}"
+            if ratio > MORE_THAN_LINEAR:
+                faster.append(f"{point.grows} {last['amount']:,} to {point.amount:,}")
+        before[point.grows] = number
+        numbers.append(number)
+        peak = "-" if memory is None else f"{memory:.0f}"
+        rows.append([point.grows, f"{point.amount:,}", str(measured["step"].timing), growth, peak])
+    return Report(
+        title="Scaling: milliseconds a training step (quartiles), its growth over that of the row before, MiB",
+        columns=["what grows", "to", "milliseconds", "growth / linear", "MiB at the peak"],
+        rows=rows,
+        notes=[
+            f"Median of {options.rounds} rounds of {STEPS} steps; batches of 128, 16, 64 and 32 images; peak memory is "
+            "on top of libraries, images and model.",
+            f"More than linear (by {MORE_THAN_LINEAR - 1:.0%}): {'; '.join(faster) or 'nowhere'}. Images of at most "
+            f"{LARGEST_WIDTH} columns and {MOST_CHANNELS} filters are convolved by rows, which takes a third of the "
+            "time: beyond that, a step falls back to TensorFlow's own convolution once.",
+        ],
+        measurements=numbers,
+    )

@@ -1,0 +1,217 @@
+"""Training: images a second of model.fit, against the plain Keras version, PyTorch, and the convolutions alone."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from absl import logging
+
+from deconv_ae.architecture import Autoencoder
+from deconv_ae.benchmarking import keras_models, torch_models
+from deconv_ae.benchmarking.keras_models import IMAGE_SHAPE, compiled, digits, initial_weights, losses
+from deconv_ae.benchmarking.measurement import Contestant, Measurement, Timing, compare
+from deconv_ae.benchmarking.report import Options, Report, throughput_figure
+from deconv_ae.data import PIXEL_SCALE, training_batches
+from deconv_ae.presets import PRESETS
+
+BATCH_SIZES = (64, 256, 1024)
+OURS, PLAIN, EAGER, COMPILED = "deconv_ae", "plain Keras", "PyTorch", "PyTorch compiled"
+FLOOR, PLAIN_FLOOR = "its convolutions alone", "Keras's convolutions alone"
+CHECKED_STEPS = 3
+TOLERANCE = 1e-4
+
+
+def steps_a_round(batch_size: int) -> int:
+    """Enough for a round to last about as long for every batch size."""
+    return max(6, min(80, 8192 // batch_size))
+
+
+class _Clock(keras.callbacks.Callback):
+    """When the first step ended, and the last: what fit does before and after is not a step's."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.ends: list[float] = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.ends.append(time.perf_counter())
+
+    @property
+    def milliseconds(self) -> float:
+        return 1e3 * (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1)
+
+
+class KerasTraining:
+    """model.fit of a Keras model; `fit` gives it the images in one way or another."""
+
+    def __init__(self, model: keras.Model, preset: str, batch_size: int, fit: Callable[..., None]) -> None:
+        self._model = compiled(model)
+        self._model.set_weights(initial_weights(PRESETS[preset].architecture))
+        self._batch_size = batch_size
+        self._images = digits(batch_size * steps_a_round(batch_size))
+        self._fit = partial(fit, self._model, self._images, batch_size)
+
+    def check(self) -> Sequence[np.ndarray]:
+        return losses(self._model, checked_batches(self._images, self._batch_size))
+
+    def time(self) -> Sequence[float]:
+        clock = _Clock()
+        self._fit(clock)
+        return [clock.milliseconds]
+
+
+def checked_batches(images: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    return [
+        images[step * batch_size : (step + 1) * batch_size].astype("float32") * PIXEL_SCALE
+        for step in range(CHECKED_STEPS)
+    ]
+
+
+def our_training(preset: str, batch_size: int) -> KerasTraining:
+    model = Autoencoder(PRESETS[preset].architecture, IMAGE_SHAPE)
+
+    def fit(model: keras.Model, images: np.ndarray, batch_size: int, clock: _Clock) -> None:
+        batches = training_batches(images, batch_size, seed=0)
+        steps = len(images) // batch_size
+        model.fit(batches, steps_per_epoch=steps, callbacks=[clock], shuffle=False, verbose=0)
+
+    return KerasTraining(model, preset, batch_size, fit)
+
+
+def plain_training(preset: str, batch_size: int) -> KerasTraining:
+    model = keras_models.plain_autoencoder(PRESETS[preset].architecture)
+
+    def fit(model: keras.Model, images: np.ndarray, batch_size: int, clock: _Clock) -> None:
+        scaled = images.astype("float32") * PIXEL_SCALE
+        model.fit(scaled, scaled, batch_size=batch_size, callbacks=[clock], verbose=0)
+
+    return KerasTraining(model, preset, batch_size, fit)
+
+
+class TorchTraining:
+    """The usual loop over shuffled images, which stay uint8 until they are batched."""
+
+    def __init__(self, compile_it: bool, preset: str, batch_size: int) -> None:
+        self._torch: Any = torch_models.import_torch()
+        architecture = PRESETS[preset].architecture
+        module = torch_models.autoencoder(architecture, IMAGE_SHAPE[-1], initial_weights(architecture))
+        self._optimizer = self._torch.optim.Adam(
+            module.parameters(), lr=keras_models.LEARNING_RATE, eps=keras_models.EPSILON
+        )
+        self._module = torch_models.compiled(module) if compile_it else module
+        self._batch_size = batch_size
+        self._pixels = digits(batch_size * steps_a_round(batch_size))
+        self._images = self._torch.from_numpy(self._pixels).permute(0, 3, 1, 2).contiguous()
+
+    def _step(self, batch: Any) -> Any:
+        self._optimizer.zero_grad()
+        loss = ((self._module(batch) - batch) ** 2).mean((1, 2, 3)).sqrt().mean()
+        loss.backward()
+        self._optimizer.step()
+        return loss
+
+    def check(self) -> Sequence[np.ndarray]:
+        batches = checked_batches(self._pixels, self._batch_size)
+        return [self._step(self._torch.from_numpy(batch).permute(0, 3, 1, 2)).detach().numpy() for batch in batches]
+
+    def time(self) -> Sequence[float]:
+        ends = []
+        for indices in self._torch.randperm(len(self._images)).split(self._batch_size):
+            # .item(), as whoever shows the loss has to.
+            self._step(self._images[indices].float() * PIXEL_SCALE).item()
+            ends.append(time.perf_counter())
+        return [1e3 * (ends[-1] - ends[0]) / (len(ends) - 1)]
+
+
+class Convolutions:
+    """No loss, no optimizer, no pooling, no input."""
+
+    def __init__(self, plain: bool, preset: str, batch_size: int) -> None:
+        self._step = keras_models.convolutions_alone(PRESETS[preset].architecture, batch_size, plain)
+        self._steps = steps_a_round(batch_size)
+
+    def check(self) -> Sequence[np.ndarray]:
+        self._step()
+        return []
+
+    def time(self) -> Sequence[float]:
+        began = time.perf_counter()
+        for _ in range(self._steps):
+            self._step()
+        return [1e3 * (time.perf_counter() - began) / self._steps]
+
+
+CONTESTANTS: dict[str, Callable[..., Contestant]] = {
+    OURS: our_training,
+    PLAIN: plain_training,
+    EAGER: partial(TorchTraining, False),
+    COMPILED: partial(TorchTraining, True),
+    FLOOR: partial(Convolutions, False),
+    PLAIN_FLOOR: partial(Convolutions, True),
+}
+
+
+def check_losses(results: Mapping[str, Sequence[np.ndarray]]) -> None:
+    """Raises RuntimeError unless all contestants' first steps have the same loss."""
+    for name, values in results.items():
+        if len(values) and not np.allclose(values, results[OURS], rtol=0, atol=TOLERANCE):
+            raise RuntimeError(f"the losses of {name} are {values}, those of {OURS} {results[OURS]}")
+
+
+def run(options: Options, presets: Sequence[str] = tuple(PRESETS), batch_sizes: Sequence[int] = BATCH_SIZES) -> Report:
+    rows, numbers = [], []
+    left_out: list[str] = []
+    for preset in presets:
+        for batch_size in batch_sizes:
+            makers = {name: partial(make, preset, batch_size) for name, make in CONTESTANTS.items()}
+            measured, left_out = compare(makers, options.rounds, options.memory, check_losses)
+            for name, measurement in measured.items():
+                number = {"preset": preset, "batch_size": batch_size, "contestant": name, **asdict(measurement)}
+                number["images_per_second"] = images_per_second(measurement.timing, batch_size)
+                numbers.append(number)
+            logging.info("%s, batch %d: %s", preset, batch_size, {n: str(m.timing) for n, m in measured.items()})
+            cells = [_cell(measured.get(name), batch_size) for name in CONTESTANTS]
+            rows.append([preset, str(batch_size), *cells, *_ratios(measured)])
+    return Report(
+        title="Training: images a second (quartiles); MiB at the peak",
+        columns=["preset", "batch", *CONTESTANTS, f"{OURS} to {PLAIN}", "to the better PyTorch", "time over its floor"],
+        rows=rows,
+        notes=[
+            f"Median of {options.rounds} rounds of {steps_a_round(BATCH_SIZES[0])} to "
+            f"{steps_a_round(BATCH_SIZES[-1])} steps, in which all contestants take turns, each in a process of its "
+            f"own; the first {CHECKED_STEPS} losses of all were checked to agree to {TOLERANCE}.",
+            *left_out,
+            "The convolutions alone: a step's, forward and backward, without loss, optimizer, pooling and input; "
+            "those of this project's layers, which are the floor, and of Keras's.",
+            "Peak memory is what training needs on top of libraries, images and model.",
+        ],
+        measurements=numbers,
+        figure=throughput_figure(numbers, "preset", "training: images a second"),
+    )
+
+
+def images_per_second(timing: Timing, batch_size: int) -> float:
+    return 1e3 * batch_size / timing.median
+
+
+def _cell(measurement: Measurement | None, batch_size: int) -> str:
+    if measurement is None:
+        return "-"
+    timing = measurement.timing
+    slow, middle, fast = (1e3 * batch_size / ms for ms in (timing.upper, timing.median, timing.lower))
+    memory = "" if measurement.peak_mib is None else f"; {measurement.peak_mib:.0f}"
+    return f"{middle:,.0f} ({slow:,.0f}-{fast:,.0f}){memory}"
+
+
+def _ratios(measured: Mapping[str, Measurement]) -> list[str]:
+    """How many times as fast as the plain version and the better PyTorch, and the time over the convolutions'."""
+    ours = measured[OURS].timing.median
+    torch = [measured[name].timing.median for name in (EAGER, COMPILED) if name in measured]
+    return [
+        f"{measured[PLAIN].timing.median / ours:.1f}x",
+        f"{min(torch) / ours:.1f}x" if torch else "-",
+        f"{ours / measured[FLOOR].timing.median:.2f}",
+    ]
