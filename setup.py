@@ -42,7 +42,14 @@ setup(
             "openvino>=2025.2,<2027",
         ],
         "playground": ["gradio>=6.20,<7"],
-        "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.12", "mypy>=1.15", "playwright>=1.49"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "hypothesis>=6.100",
+            "ruff>=0.12",
+            "mypy>=1.15",
+            "playwright>=1.49",
+        ],
     },
     classifiers=[
         "Programming Language :: Python :: 3.11",

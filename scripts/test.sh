@@ -7,4 +7,5 @@ source scripts/environment.sh sample,convert,playground,test
 ruff format --check .
 ruff check .
 mypy
-python -m pytest --durations=10 "$@"
+# Most of the time goes into starting processes, one thread each: two files at a time.
+python -m pytest --numprocesses=2 --dist=loadfile --durations=10 "$@"
