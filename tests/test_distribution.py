@@ -168,6 +168,32 @@ def test_a_worker_that_never_comes_is_not_waited_for_for_ever(tmp_path: Path, in
     )
 
 
+@pytest.mark.long
+def test_a_worker_that_hangs_ends_the_others_and_the_run_goes_on(tmp_path: Path) -> None:
+    def start(stack: ExitStack, *arguments: str) -> list[RunningProgram]:
+        flags = [*QUICK, "--run_dir=run", "--export_dir=model", *arguments]
+        return start_workers(stack, "train.py", [flags, flags], tmp_path)
+
+    def checkpoints() -> list[str]:
+        return sorted(file.name for file in (tmp_path / "run" / "checkpoints").glob("step-*"))
+
+    with ExitStack() as stack:
+        chief, other = start(stack, "--worker_timeout=15")
+        chief.wait_until(checkpoints)
+        other.stop(signal.SIGSTOP)
+        end = chief.finish(timeout=40)
+    assert end.status == 1
+    assert len(end.error_lines) == 1, end.stderr
+    assert "with --resume to go on from the last checkpoint" in end.stderr
+    saved = checkpoints()
+    assert saved
+
+    with ExitStack() as stack:
+        ends = finish(start(stack, "--resume"))
+    assert [end.status for end in ends] == [0, 0], ends
+    assert checkpoints() > saved
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
