@@ -9,8 +9,10 @@ each replica's mean by the number of replicas, which is right for equal shares o
 """
 
 import contextlib
+import faulthandler
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -23,33 +25,38 @@ import tensorflow as tf
 
 from deconv_ae.data import replica_batches
 from deconv_ae.errors import InputError, RunError, choose
-from deconv_ae.interruption import SIGNALS
+from deconv_ae.interruption import SIGNALS, sigint_ends_at_once
 
 EXIT_FAILED = 1
 
 
-def _auto() -> tf.distribute.Strategy:
-    return _mirrored() if len(tf.config.list_logical_devices("GPU")) > 1 else _none()
+def _auto(worker_timeout: float) -> tf.distribute.Strategy:
+    return _mirrored(worker_timeout) if len(tf.config.list_logical_devices("GPU")) > 1 else _none(worker_timeout)
 
 
-def _none() -> tf.distribute.Strategy:
+def _none(worker_timeout: float) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def _mirrored() -> tf.distribute.Strategy:
+def _mirrored(worker_timeout: float) -> tf.distribute.Strategy:
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
-def _multi_worker() -> tf.distribute.Strategy:
-    _check_tf_config(os.environ.get("TF_CONFIG", ""))
+def _multi_worker(worker_timeout: float) -> tf.distribute.Strategy:
+    others = _other_addresses(os.environ.get("TF_CONFIG", ""))
+    incomplete = (
+        f"the cluster was not complete after {worker_timeout:g} s: waited for {', '.join(others)} of TF_CONFIG; "
+        "see that each is started and can be reached, or wait longer with --worker_timeout"
+    )
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        with _ended_after(worker_timeout, incomplete), sigint_ends_at_once():
+            return tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, tf.errors.OpError) as error:
         raise RunError(f"strategy: the cluster cannot be joined: {str(error).splitlines()[0]}") from error
 
 
-STRATEGIES: dict[str, Callable[[], tf.distribute.Strategy]] = {
+STRATEGIES: dict[str, Callable[[float], tf.distribute.Strategy]] = {
     "auto": _auto,
     "mirrored": _mirrored,
     "multi_worker": _multi_worker,
@@ -57,7 +64,7 @@ STRATEGIES: dict[str, Callable[[], tf.distribute.Strategy]] = {
 }
 
 
-def make_strategy(name: str) -> tf.distribute.Strategy:
+def make_strategy(name: str, worker_timeout: float = 120.0) -> tf.distribute.Strategy:
     """The strategy to build and train a model under.
 
     Args:
@@ -65,27 +72,65 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
             logical CPU where there is no GPU; "auto" is "mirrored" where there is more than one
             GPU, and "none" otherwise; "multi_worker" joins the cluster that the environment
             variable TF_CONFIG describes, and can only be made before TensorFlow has run anything.
+        worker_timeout: seconds after which the process ends, with one line and status 1, if the
+            cluster is not complete.
 
     Raises:
         InputError: if the name is none of these, or TF_CONFIG describes no cluster.
         RunError: if the cluster cannot be joined.
     """
-    return choose("strategy", name, STRATEGIES)()
+    return choose("strategy", name, STRATEGIES)(worker_timeout)
 
 
-def _check_tf_config(text: str) -> None:
+def _other_addresses(text: str) -> list[str]:
+    """HOST:PORT of all processes that a TF_CONFIG names, but this one.
+
+    Raises:
+        InputError: if it names no cluster and a worker in it.
+    """
     example = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
     try:
         config = json.loads(text)
         task = config["task"]
-        addresses = config["cluster"][task["type"]]
+        cluster = config["cluster"]
+        addresses = cluster[task["type"]]
         # TensorFlow itself waits for ever for a worker that the list does not have.
         if isinstance(addresses, list) and task["type"] in ("chief", "worker") and 0 <= task["index"] < len(addresses):
-            return
-    except (ValueError, KeyError, TypeError):
+            own = addresses[task["index"]]
+            return [address for addresses in cluster.values() for address in addresses if address != own]
+    except (ValueError, KeyError, TypeError, AttributeError):
         pass
     problem = "is not set" if not text else f"{text!r} names no cluster and a worker in it"
     raise InputError(f"TF_CONFIG: {problem}; --strategy=multi_worker needs one on every worker, such as {example}")
+
+
+_SAY_LATER = """
+import select, sys
+if not select.select([0], [], [], float(sys.argv[1]))[0]:
+    print("error:", sys.argv[2], file=sys.stderr, flush=True)
+"""
+
+
+@contextlib.contextmanager
+def _ended_after(seconds: float, complaint: str) -> Iterator[None]:
+    """Ends the process with one line and status 1 if the context takes longer than that.
+
+    Joining a cluster holds Python's global lock until every worker has come, so no thread that
+    runs Python can do it, as the Watchdog's does: another process says the line, and faulthandler's
+    timer, which needs no lock, ends this one just after.
+    """
+    sayer = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _SAY_LATER, str(seconds), complaint], stdin=subprocess.PIPE
+    )
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 (faulthandler's report; the line says more)
+        faulthandler.dump_traceback_later(seconds + 1, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+    if sayer.poll() is not None:  # The last worker came after the line was said.
+        os._exit(EXIT_FAILED)
+    sayer.communicate()
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
@@ -229,7 +274,7 @@ class Watchdog:
             if time.monotonic() - self._fed > seconds:
                 sys.stdout.flush()
                 print(
-                    f"error: no step was finished for {seconds:g} s, so a worker hangs, died or never started; "
+                    f"error: no step was finished for {seconds:g} s, so a worker hangs or died; "
                     "end all workers and start them again, with --resume to go on from the last checkpoint",
                     file=sys.stderr,
                     flush=True,

@@ -1,7 +1,9 @@
 """SIGINT and SIGTERM, remembered until the step that a run is in has ended."""
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -36,3 +38,17 @@ class SignalsHeld:
         self._received = number
         for again in SIGNALS:
             signal.signal(again, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def sigint_ends_at_once() -> Iterator[None]:
+    """A context in which Ctrl-C ends the process without asking Python, which hears of a signal only
+    once a call into TensorFlow has returned. From another thread than the main one it changes nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -87,6 +87,8 @@ class TrainingOptions:
         rate = self.learning_rate
         if rate is not None and not (rate > 0 and math.isfinite(rate)):
             raise InputError(f"learning_rate: {rate} is not a positive number; leave it out for the recipe's own")
+        if not self.worker_timeout >= 0:
+            raise InputError(f"worker_timeout: {self.worker_timeout} is no time to wait; give seconds")
         if not 0 <= self.seed < 2**31:
             raise InputError(f"seed: {self.seed} is not in 0 to 2147483647")
         if self.resume and not self.run_dir:
@@ -142,7 +144,7 @@ def train(
     Args:
         dataset: `data.load_dataset`'s.
         options: see `TrainingOptions`.
-        strategy: `make_strategy(options.strategy)`, where that had to be made earlier.
+        strategy: from `make_strategy`, where that had to be made earlier.
         callbacks: of the caller's own, besides those that watch every run.
         verbose: whether to print the number of parameters and the progress.
 
@@ -153,7 +155,7 @@ def train(
     """
     started = time.perf_counter()
     options.architecture.stage_shapes(dataset.image_shape)
-    strategy = strategy or make_strategy(options.strategy)
+    strategy = strategy or make_strategy(options.strategy, options.worker_timeout)
     check_replicas(strategy.num_replicas_in_sync, options.images_per_step, options.jit_compile)
     keras.utils.set_random_seed(options.seed)
     with (

@@ -66,7 +66,7 @@ def main() -> None:
     export_dir = EXPORT_DIR.value or f"saved_models/{preset or 'custom'}"
     exporting.check_export_dir(export_dir, OVERWRITE.value)
     # Before the images: a cluster can only be joined before TensorFlow has run anything.
-    strategy = make_strategy(options.strategy)
+    strategy = make_strategy(options.strategy, options.worker_timeout)
     dataset = load_dataset(command_line.source())
     result = training.train(dataset, options, strategy)
     if not is_chief(strategy):

@@ -154,14 +154,44 @@ def test_a_cluster_stops_together_notices_a_lost_worker_and_goes_on(tmp_path: Pa
     assert not (tmp_path / "model-1").exists()
 
 
-@pytest.mark.long
-def test_a_worker_that_never_comes_is_not_waited_for_for_ever(tmp_path: Path) -> None:
-    config = tf_config([f"127.0.0.1:{port}" for port in free_ports(2)], 0)
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_worker_that_never_comes_is_not_waited_for_for_ever(tmp_path: Path, index: int) -> None:
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     arguments = [*QUICK, "--worker_timeout=3", "--run_dir=run", "--export_dir=model"]
-    finished = run_program("train.py", arguments, tmp_path, environment={"TF_CONFIG": config})
+    environment = {"TF_CONFIG": tf_config(addresses, index)}
+    with RunningProgram("train.py", arguments, tmp_path, environment) as worker:
+        finished = worker.finish(timeout=30)
     assert finished.status == 1
     assert len(finished.error_lines) == 1, finished.stderr
-    assert finished.stderr.startswith("error: no step was finished for 3 s")
+    assert finished.stderr.startswith(
+        f"error: the cluster was not complete after 3 s: waited for {addresses[1 - index]} of TF_CONFIG"
+    )
+
+
+@pytest.mark.long
+def test_a_worker_that_hangs_ends_the_others_and_the_run_goes_on(tmp_path: Path) -> None:
+    def start(stack: ExitStack, *arguments: str) -> list[RunningProgram]:
+        flags = [*QUICK, "--run_dir=run", "--export_dir=model", *arguments]
+        return start_workers(stack, "train.py", [flags, flags], tmp_path)
+
+    def checkpoints() -> list[str]:
+        return sorted(file.name for file in (tmp_path / "run" / "checkpoints").glob("step-*"))
+
+    with ExitStack() as stack:
+        chief, other = start(stack, "--worker_timeout=15")
+        chief.wait_until(checkpoints)
+        other.stop(signal.SIGSTOP)
+        end = chief.finish(timeout=40)
+    assert end.status == 1
+    assert len(end.error_lines) == 1, end.stderr
+    assert "with --resume to go on from the last checkpoint" in end.stderr
+    saved = checkpoints()
+    assert saved
+
+    with ExitStack() as stack:
+        ends = finish(start(stack, "--resume"))
+    assert [end.status for end in ends] == [0, 0], ends
+    assert checkpoints() > saved
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ def test_a_dead_relu_ends_the_run(digits: ImageDataset) -> None:
         ({"learning_rate": 0.0}, "learning_rate: 0.0 is not"),
         ({"learning_rate": float("nan")}, "learning_rate: nan is not"),
         ({"seed": -1}, "seed: -1 is not"),
+        ({"worker_timeout": -1.0}, "worker_timeout: -1.0 is no time to wait"),
         ({"resume": True}, "resume: no --run_dir"),
         ({"checkpoint_every": 5}, "checkpoint_every: no --run_dir"),
         ({"checkpoint_every": 0, "run_dir": "run"}, "checkpoint_every: 0 is below 1"),
