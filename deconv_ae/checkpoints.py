@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from deconv_ae.errors import InputError, RunError
+from deconv_ae.files import flush_to_disk, write_beside
 
 try:
     import fcntl
@@ -192,21 +193,3 @@ def _verified_progress(file: Path) -> tuple[int, list[float]]:
             raise ValueError(f"{damaged} does not match its checksum")
         progress = json.loads(archive.read(PROGRESS_FILE))
     return int(progress["step"]), [float(value) for value in progress["metrics"]]
-
-
-def flush_to_disk(path: Path) -> None:
-    """Waits until a file, or a directory's list of names, is on the disk: a rename alone outlives a
-    kill of the process, but not a loss of power."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_beside(file: Path, text: str) -> None:
-    """Writes a text file under another name and renames it, so that it is never seen half-written."""
-    partial = file.with_name(f".partial-{file.name}")
-    partial.write_text(text, encoding="utf-8")
-    flush_to_disk(partial)
-    partial.replace(file)

@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from deconv_ae.data import replica_batches
 from deconv_ae.errors import InputError, RunError, choose
-from deconv_ae.interruption import SIGNALS, sigint_ends_at_once
+from deconv_ae.interruption import SIGNALS, signals_end_at_once
 
 EXIT_FAILED = 1
 
@@ -50,7 +50,7 @@ def _multi_worker(worker_timeout: float) -> tf.distribute.Strategy:
         "see that each is started and can be reached, or wait longer with --worker_timeout"
     )
     try:
-        with _ended_after(worker_timeout, incomplete), sigint_ends_at_once():
+        with _ended_after(worker_timeout, incomplete), signals_end_at_once():
             return tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, tf.errors.OpError) as error:
         raise RunError(f"strategy: the cluster cannot be joined: {str(error).splitlines()[0]}") from error
@@ -288,6 +288,9 @@ def watchdog(strategy: tf.distribute.Strategy, seconds: float) -> Watchdog:
     return Watchdog(seconds if strategy.cluster_resolver is not None else None)
 
 
+_NOISE = ("Graph execution error", "Detected at node", "{{node", "<stack traces", 'File "', "additional GRPC error")
+
+
 @contextlib.contextmanager
 def lost_workers_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
     """Turns what TensorFlow raises in the survivors of a cluster into one line."""
@@ -296,7 +299,10 @@ def lost_workers_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
     except tf.errors.OpError as error:
         if strategy.cluster_resolver is None:
             raise
-        reason = str(error.message).strip().splitlines()[0]
+        # Around the reason TensorFlow tells of the graph's nodes and of Python's stack.
+        told = [line.strip() for line in str(error.message).splitlines()]
+        reasons = [line for line in told if line and not any(noise in line for noise in _NOISE)]
+        reason = reasons[-1] if reasons else type(error).__name__
         raise RunError(
             f"a worker was lost ({reason}); start all workers again, with --resume to go on from the last checkpoint"
         ) from error

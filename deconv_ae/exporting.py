@@ -13,6 +13,7 @@ import tensorflow as tf
 from deconv_ae.architecture import Autoencoder
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import InputError, RunError
+from deconv_ae.files import flush_to_disk, flush_tree_to_disk
 from deconv_ae.layers import without_gradients
 from deconv_ae.model_card import FILE_NAME, ModelCard, versions
 from deconv_ae.training import TrainingResult
@@ -176,6 +177,7 @@ def _shape(layer: keras.layers.Layer) -> list[int | None]:
 
 def _put_in_place(partial: Path, target: Path) -> None:
     """Renames partial to target; what was there is exchanged for it in one step, then deleted."""
+    flush_tree_to_disk(partial)
     if not target.exists():
         partial.rename(target)
     elif not _exchange(partial, target):
@@ -185,6 +187,7 @@ def _put_in_place(partial: Path, target: Path) -> None:
         target.rename(old)
         partial.rename(target)
         shutil.rmtree(old, ignore_errors=True)
+    flush_to_disk(target.parent)
 
 
 def _exchange(first: Path, second: Path) -> bool:

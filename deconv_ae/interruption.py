@@ -41,14 +41,16 @@ class SignalsHeld:
 
 
 @contextlib.contextmanager
-def sigint_ends_at_once() -> Iterator[None]:
-    """A context in which Ctrl-C ends the process without asking Python, which hears of a signal only
-    once a call into TensorFlow has returned. From another thread than the main one it changes nothing."""
+def signals_end_at_once() -> Iterator[None]:
+    """A context in which Ctrl-C and SIGTERM end the process without asking Python, which hears of a
+    signal only once a call into TensorFlow has returned. From another thread than the main one it
+    changes nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from deconv_ae.checkpoints import write_beside
 from deconv_ae.errors import InputError
 from deconv_ae.explanation import kernels_figure, switches_figure, switches_table
 from deconv_ae.exporting import KERAS_FILE, replace_directory
+from deconv_ae.files import write_beside
 from deconv_ae.model_card import FILE_NAME, ModelCard
 from deconv_ae.presets import PRESETS
 from deconv_ae.reproduction import Outcome, as_json, markdown, summarize

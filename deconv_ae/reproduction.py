@@ -18,9 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 from deconv_ae import exporting
-from deconv_ae.checkpoints import write_beside
 from deconv_ae.data import ImageDataset, evaluation_batches, scale
 from deconv_ae.errors import RunError
+from deconv_ae.files import write_beside
 from deconv_ae.objective import per_image_rmse
 from deconv_ae.presets import PRESETS, RECIPES
 from deconv_ae.training import TrainingOptions, train

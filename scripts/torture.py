@@ -257,17 +257,20 @@ def damage_checkpoint(torture: Torture) -> bool:
     with torture.start_to_checkpoint(name) as program:
         program.stop(signal.SIGKILL)
     newest = torture.checkpoints(name)[-1]
-    content = bytearray(newest.read_bytes())
+    content = newest.read_bytes()
     position = torture.random.randrange(len(content) // 10, len(content) // 2)
-    kind = torture.random.choice(("flip", "truncate", "empty", "zeros"))
-    if kind == "flip":
-        content[position] ^= 1 << torture.random.randrange(8)
-    elif kind == "zeros":
-        content[position : position + 4096] = bytes(4096)
-    newest.write_bytes(content if kind in ("flip", "zeros") else content[: position if kind == "truncate" else 0])
+    rest = content[position:]
+    damaged = {
+        "flip": content[:position] + bytes([rest[0] ^ 1 << torture.random.randrange(8)]) + rest[1:],
+        "truncate": content[:position],
+        "empty": b"",
+        "zeros": content[:position] + bytes(4096) + rest[4096:],
+    }
+    kind = torture.random.choice([kind for kind, changed in damaged.items() if changed != content])
+    newest.write_bytes(damaged[kind])
     with torture.start(name) as program:
         resumed = program.finish()
-    if f"{newest.name} is damaged" not in resumed.stderr and kind != "zeros":
+    if f"{newest.name} is damaged" not in resumed.stderr:
         torture.problem = f"{kind}: not said: {resumed.stderr[-300:]!r}"
         return False
     return torture.ends_as_expected(name)

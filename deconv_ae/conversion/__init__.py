@@ -13,11 +13,11 @@ import keras
 import numpy as np
 
 from deconv_ae.architecture import Autoencoder
-from deconv_ae.checkpoints import write_beside
 from deconv_ae.conversion.portable import Part, parts
 from deconv_ae.conversion.verification import Agreement, Reference
 from deconv_ae.errors import InputError, RunError, choose
 from deconv_ae.exporting import KERAS_FILE
+from deconv_ae.files import write_beside
 from deconv_ae.model_card import versions
 from deconv_ae.serving import ServedAutoencoder
 

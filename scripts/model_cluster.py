@@ -1,0 +1,30 @@
+"""Prints what 8 to 256 workers would do, computed from what was measured with one and two: a model.
+
+python scripts/model_cluster.py --compute_ms=7 --overhead_ms=12 --sent_bytes=7700 --images_a_worker=128
+"""
+
+import command_line
+from absl import flags
+
+from deconv_ae.benchmarking.cluster_model import table
+from deconv_ae.errors import InputError
+
+COMPUTE_MS = flags.DEFINE_float("compute_ms", None, "A step of one process alone, milliseconds.", required=True)
+OVERHEAD_MS = flags.DEFINE_float("overhead_ms", None, "What a step takes longer with workers.", required=True)
+SENT_BYTES = flags.DEFINE_float("sent_bytes", None, "What two workers together send in a step.", required=True)
+LATENCY_US = flags.DEFINE_float("latency_us", 50.0, "Of one message between machines, microseconds: assumed.")
+IMAGES_A_WORKER = flags.DEFINE_integer("images_a_worker", 128, "Each worker's share of a batch.")
+
+
+def main() -> None:
+    for flag in (COMPUTE_MS, IMAGES_A_WORKER):
+        if not flag.value > 0:
+            raise InputError(f"{flag.name}: {flag.value} is not above 0")
+    for flag in (OVERHEAD_MS, SENT_BYTES, LATENCY_US):
+        if not flag.value >= 0:
+            raise InputError(f"{flag.name}: {flag.value} is below 0")
+    print(table(COMPUTE_MS.value, OVERHEAD_MS.value, SENT_BYTES.value, LATENCY_US.value, IMAGES_A_WORKER.value))
+
+
+if __name__ == "__main__":
+    command_line.run(main)
