@@ -19,8 +19,7 @@ def step_milliseconds(
         gigabits: of the network's links, a second.
         compute_ms: a step of one process alone.
         overhead_ms: what a step takes longer with workers that share one machine, apart from computing.
-        sent_bytes: what two workers send in a step, both together; they send as much as `2 / 2` times the gradients
-            each.
+        sent_bytes: what two workers send in a step, both together: each of them the gradients once.
         latency_us: of one message.
 
     >>> round(step_milliseconds(2, 1, compute_ms=10, overhead_ms=5, sent_bytes=250_000, latency_us=0), 3)
