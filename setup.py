@@ -19,7 +19,7 @@ setup(
     install_requires=[
         "tensorflow>=2.20,<2.23",
         "keras>=3.10,<4",
-        "tensorflow-datasets>=4.9.9,<5",
+        "tensorflow-datasets>=4.9.10,<5",
         # tensorflow-datasets 4.9.10 imports it on Python 3.11 without declaring it.
         "importlib_resources>=6",
         # TensorFlow's summaries need it, and TensorFlow 2.21 no longer installs it.
