@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import multiprocessing
 import multiprocessing.connection
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -146,6 +147,10 @@ def _serve(connection: multiprocessing.connection.Connection, make: Callable[[],
     """A contestant's process, from inside."""
     # Ctrl-C goes to all processes; the one that started this one ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What goes wrong is sent; what is left are TensorFlow's remarks, once for every process.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
     try:
         contestant = make()
         connection.send([np.asarray(array) for array in contestant.check()])

@@ -33,10 +33,10 @@ def steps_a_round(batch_size: int) -> int:
 class _Clock(keras.callbacks.Callback):
     """When the first step ended, and the last: what fit does before and after is not a step's."""
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.ends: list[float] = []
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.ends.append(time.perf_counter())
 
     @property
