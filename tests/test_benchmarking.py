@@ -18,7 +18,7 @@ from deconv_ae.benchmarking import (
     training_suite,
 )
 from deconv_ae.benchmarking.layers_suite import OBVIOUS, OURS, Case
-from deconv_ae.benchmarking.measurement import Timing, Unavailable, compare
+from deconv_ae.benchmarking.measurement import Stage, Timing, Unavailable
 from deconv_ae.benchmarking.scaling_suite import Point
 
 
@@ -90,15 +90,16 @@ def nothing_to_agree_on(results) -> None:
 
 def test_contestants_that_are_not_installed_are_left_out_with_a_line() -> None:
     makers = {"one": partial(Counting, 1.0), "absent": NotInstalled}
-    measured, left_out = compare(makers, rounds=3, memory=False, agree=nothing_to_agree_on)
+    with Stage.of(makers) as stage:
+        measured, left_out = stage.compare(makers, rounds=3, memory=False, agree=nothing_to_agree_on)
     assert list(measured) == ["one"]
     assert measured["one"].timing == Timing(1.0, 1.0, 1.0, 1.0)
     assert left_out == ["absent is left out: it is not installed."]
 
 
 def test_a_contestant_that_fails_is_named() -> None:
-    with pytest.raises(RuntimeError, match=r"broken failed: .*ValueError: it is broken"):
-        compare({"broken": Broken}, rounds=1, memory=False, agree=nothing_to_agree_on)
+    with Stage.of(["broken"]) as stage, pytest.raises(RuntimeError, match=r"broken failed: .*it is broken"):
+        stage.compare({"broken": Broken}, rounds=1, memory=False, agree=nothing_to_agree_on)
 
 
 def test_contestants_that_disagree_are_not_compared() -> None:

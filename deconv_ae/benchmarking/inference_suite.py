@@ -15,7 +15,7 @@ from absl import logging
 from deconv_ae.architecture import Autoencoder
 from deconv_ae.benchmarking import torch_models
 from deconv_ae.benchmarking.keras_models import IMAGE_SHAPE, digits, initial_weights
-from deconv_ae.benchmarking.measurement import Contestant, Measurement, compare
+from deconv_ae.benchmarking.measurement import Contestant, Measurement, Stage
 from deconv_ae.benchmarking.report import Options, Report, throughput_figure
 from deconv_ae.data import PIXEL_SCALE
 from deconv_ae.exporting import save_signatures
@@ -103,22 +103,29 @@ def run(options: Options, presets: Sequence[str] = tuple(PRESETS), batch_sizes: 
             model = Autoencoder(architecture, IMAGE_SHAPE)
             model.set_weights(initial_weights(architecture))
             save_signatures(model, Path(folder) / preset)
-        return _run(options, folder, presets, batch_sizes)
+        contestants: dict[str, Callable[..., Contestant]] = {
+            OURS: partial(saved_model, folder),
+            EAGER: partial(torch_model, False),
+            COMPILED: partial(torch_model, True),
+        }
+        with Stage.of(contestants) as stage:
+            return _run(stage, options, contestants, presets, batch_sizes)
 
 
-def _run(options: Options, folder: str, presets: Sequence[str], batch_sizes: Sequence[int]) -> Report:
-    contestants: dict[str, Callable[..., Contestant]] = {
-        OURS: partial(saved_model, folder),
-        EAGER: partial(torch_model, False),
-        COMPILED: partial(torch_model, True),
-    }
+def _run(
+    stage: Stage,
+    options: Options,
+    contestants: Mapping[str, Callable[..., Contestant]],
+    presets: Sequence[str],
+    batch_sizes: Sequence[int],
+) -> Report:
     rows, numbers = [], []
     left_out: list[str] = []
     for preset in presets:
         for work in WORK:
             for batch_size in batch_sizes:
                 makers = {name: partial(make, preset, work, batch_size) for name, make in contestants.items()}
-                measured, left_out = compare(makers, options.rounds, options.memory, check_results)
+                measured, left_out = stage.compare(makers, options.rounds, options.memory, check_results)
                 for name, measurement in measured.items():
                     number = {"preset": preset, "work": work, "batch_size": batch_size, "contestant": name}
                     number["images_per_second"] = 1e3 * batch_size / measurement.timing.median

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from deconv_ae.benchmarking.measurement import compare
+from deconv_ae.benchmarking.measurement import Stage
 from deconv_ae.benchmarking.report import Options, Report, cell
 from deconv_ae.benchmarking.torch_models import import_torch
 from deconv_ae.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
@@ -148,12 +148,17 @@ def check_agreement(case: Case, results: Mapping[str, Sequence[np.ndarray]]) -> 
 
 
 def run(options: Options, cases: Sequence[Case] = tuple(CASES)) -> Report:
+    with Stage.of(CONTESTANTS) as stage:
+        return _run(stage, options, cases)
+
+
+def _run(stage: Stage, options: Options, cases: Sequence[Case]) -> Report:
     rows, figures = [], []
     left_out: list[str] = []
     for case in cases:
         for backward in (False, True):
             makers = {name: partial(make, case, backward) for name, make in CONTESTANTS.items()}
-            measured, left_out = compare(makers, options.rounds, options.memory, partial(check_agreement, case))
+            measured, left_out = stage.compare(makers, options.rounds, options.memory, partial(check_agreement, case))
             work = "forward + backward" if backward else "forward"
             for name, measurement in measured.items():
                 figures.append({"case": asdict(case), "work": work, "contestant": name, **asdict(measurement)})

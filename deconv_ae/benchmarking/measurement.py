@@ -6,11 +6,12 @@ and their libraries: TensorFlow and PyTorch each bring a pool of threads.
 
 import contextlib
 import ctypes
+import gc
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,42 +69,55 @@ class Measurement:
     peak_mib: float | None
 
 
-def compare(
-    contestants: Mapping[str, Callable[[], Contestant]],
-    rounds: int,
-    memory: bool,
-    agree: Callable[[Mapping[str, Sequence[np.ndarray]]], None],
-) -> tuple[dict[str, Measurement], list[str]]:
-    """Measures contestants side by side.
+@dataclass(frozen=True)
+class Stage:
+    """Processes of the contestants, by name, in which they do one work after the other."""
 
-    Args:
-        contestants: by name, picklable functions that make them.
-        rounds: turns that each takes, after one that does not count.
-        memory: whether to measure memory, too.
-        agree: raises if what the contestants computed is not the same.
+    processes: Mapping[str, "_Process"]
 
-    Returns:
-        Measurements by name, and a line for each contestant that was left out.
+    @classmethod
+    @contextlib.contextmanager
+    def of(cls, names: Iterable[str]) -> Iterator["Stage"]:
+        """Starts the processes, and ends them with the context."""
+        with contextlib.ExitStack() as started:
+            yield cls({name: started.enter_context(_process(name)) for name in names})
 
-    Raises:
-        RuntimeError: if a contestant fails, or does not answer any more.
-    """
-    with contextlib.ExitStack() as processes:
-        started = {name: processes.enter_context(_process(name, make)) for name, make in contestants.items()}
-        answers = {name: process.answer() for name, process in started.items()}
+    def compare(
+        self,
+        contestants: Mapping[str, Callable[[], Contestant]],
+        rounds: int,
+        memory: bool,
+        agree: Callable[[Mapping[str, Sequence[np.ndarray]]], None],
+    ) -> tuple[dict[str, Measurement], list[str]]:
+        """Measures contestants side by side.
+
+        Args:
+            contestants: by name, picklable functions that make them.
+            rounds: turns that each takes, after one that does not count.
+            memory: whether to measure memory, too.
+            agree: raises if what the contestants computed is not the same.
+
+        Returns:
+            Measurements by name, and a line for each contestant that was left out.
+
+        Raises:
+            RuntimeError: if a contestant fails, or does not answer any more.
+        """
+        for name, make in contestants.items():
+            self.processes[name].connection.send(make)
+        answers = {name: self.processes[name].answer() for name in contestants}
         absent = {name: answer for name, answer in answers.items() if isinstance(answer, Unavailable)}
-        present = {name: process for name, process in started.items() if name not in absent}
-        agree({name: answers[name] for name in present})
-        names = list(present)
+        names = [name for name in contestants if name not in absent]
+        agree({name: answers[name] for name in names})
         samples: dict[str, list[float]] = {name: [] for name in names}
         for turn in range(rounds + 1):
             start = turn % len(names)
             for name in names[start:] + names[:start]:
-                milliseconds = present[name].ask("time")
+                milliseconds = self.processes[name].ask("time")
                 samples[name] += milliseconds if turn else []
-        peaks = {name: present[name].ask("peak") if memory else None for name in names}
-    measurements = {name: Measurement(Timing.of(samples[name]), peaks[name]) for name in names}
-    return measurements, [f"{name} is left out: {reason}." for name, reason in absent.items()]
+        peaks = {name: self.processes[name].ask("peak") if memory else None for name in names}
+        measurements = {name: Measurement(Timing.of(samples[name]), peaks[name]) for name in names}
+        return measurements, [f"{name} is left out: {reason}." for name, reason in absent.items()]
 
 
 @dataclass(frozen=True)
@@ -130,10 +144,10 @@ class _Process:
 
 
 @contextlib.contextmanager
-def _process(name: str, make: Callable[[], Contestant]) -> Iterator[_Process]:
+def _process(name: str) -> Iterator[_Process]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, make), daemon=True)
+    process = context.Process(target=_serve, args=(theirs,), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -143,7 +157,7 @@ def _process(name: str, make: Callable[[], Contestant]) -> Iterator[_Process]:
         process.join()
 
 
-def _serve(connection: multiprocessing.connection.Connection, make: Callable[[], Contestant]) -> None:
+def _serve(connection: multiprocessing.connection.Connection) -> None:
     """A contestant's process, from inside."""
     # Ctrl-C goes to all processes; the one that started this one ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -151,19 +165,28 @@ def _serve(connection: multiprocessing.connection.Connection, make: Callable[[],
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
-    try:
-        contestant = make()
-        connection.send([np.asarray(array) for array in contestant.check()])
-        while True:
+    contestant: Any = None
+    while True:
+        try:
             request = connection.recv()
-            connection.send(list(contestant.time()) if request == "time" else _peak(contestant))
-    except EOFError:  # Nobody asks any more.
-        return
-    except Unavailable as error:
-        connection.send(error)
-    except Exception as error:
-        # As text: not every exception can be sent.
-        connection.send(RuntimeError(f"{type(error).__name__}: {str(error)[:1000]}"))
+        except EOFError:  # Nobody asks any more.
+            return
+        try:
+            if request == "time":
+                answer: Any = list(contestant.time())
+            elif request == "peak":
+                answer = _peak(contestant)
+            else:
+                contestant = None  # The last one's memory is free for the next.
+                gc.collect()
+                contestant = request()
+                answer = [np.asarray(array) for array in contestant.check()]
+        except Unavailable as error:
+            answer = error
+        except Exception as error:
+            # As text: not every exception can be sent.
+            answer = RuntimeError(f"{type(error).__name__}: {str(error)[:1000]}")
+        connection.send(answer)
 
 
 def _peak(contestant: Contestant) -> float | None:

@@ -11,7 +11,7 @@ from absl import logging
 
 from deconv_ae.architecture import Architecture, Autoencoder
 from deconv_ae.benchmarking.keras_models import compiled
-from deconv_ae.benchmarking.measurement import compare
+from deconv_ae.benchmarking.measurement import Stage
 from deconv_ae.benchmarking.report import Options, Report
 from deconv_ae.convolutions import LARGEST_WIDTH, MOST_CHANNELS
 from deconv_ae.data import training_batches
@@ -74,10 +74,17 @@ class ScaledTraining:
 
 
 def run(options: Options, points: Sequence[Point] = tuple(POINTS)) -> Report:
+    with Stage.of(["step"]) as stage:
+        return _run(stage, options, points)
+
+
+def _run(stage: Stage, options: Options, points: Sequence[Point]) -> Report:
     rows, numbers, faster = [], [], []
     before: dict[str, dict[str, Any]] = {}
     for point in points:
-        measured, _ = compare({"step": partial(ScaledTraining, point)}, options.rounds, options.memory, lambda _: None)
+        measured, _ = stage.compare(
+            {"step": partial(ScaledTraining, point)}, options.rounds, options.memory, lambda _: None
+        )
         milliseconds, memory = measured["step"].timing.median, measured["step"].peak_mib
         logging.info("%s %d: %s", point.grows, point.amount, measured["step"].timing)
         number = {**asdict(point), "milliseconds": milliseconds, "peak_mib": memory}

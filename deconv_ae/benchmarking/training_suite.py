@@ -13,7 +13,7 @@ from absl import logging
 from deconv_ae.architecture import Autoencoder
 from deconv_ae.benchmarking import keras_models, torch_models
 from deconv_ae.benchmarking.keras_models import IMAGE_SHAPE, compiled, digits, initial_weights, losses
-from deconv_ae.benchmarking.measurement import Contestant, Measurement, Timing, compare
+from deconv_ae.benchmarking.measurement import Contestant, Measurement, Stage, Timing
 from deconv_ae.benchmarking.report import Options, Report, throughput_figure
 from deconv_ae.data import PIXEL_SCALE, training_batches
 from deconv_ae.presets import PRESETS
@@ -162,12 +162,17 @@ def check_losses(results: Mapping[str, Sequence[np.ndarray]]) -> None:
 
 
 def run(options: Options, presets: Sequence[str] = tuple(PRESETS), batch_sizes: Sequence[int] = BATCH_SIZES) -> Report:
+    with Stage.of(CONTESTANTS) as stage:
+        return _run(stage, options, presets, batch_sizes)
+
+
+def _run(stage: Stage, options: Options, presets: Sequence[str], batch_sizes: Sequence[int]) -> Report:
     rows, numbers = [], []
     left_out: list[str] = []
     for preset in presets:
         for batch_size in batch_sizes:
             makers = {name: partial(make, preset, batch_size) for name, make in CONTESTANTS.items()}
-            measured, left_out = compare(makers, options.rounds, options.memory, check_losses)
+            measured, left_out = stage.compare(makers, options.rounds, options.memory, check_losses)
             for name, measurement in measured.items():
                 number = {"preset": preset, "batch_size": batch_size, "contestant": name, **asdict(measurement)}
                 number["images_per_second"] = images_per_second(measurement.timing, batch_size)
