@@ -143,7 +143,7 @@ def _run(
             "which all contestants take turns, each in a process of its own; results were checked to agree to "
             f"{TOLERANCE}.",
             *left_out,
-            "Peak memory is what calls need on top of libraries, images and model.",
+            "Peak memory is what calls need on top of libraries, images and model, compiling included.",
         ],
         measurements=numbers,
         figure=throughput_figure(whole, "preset", "serving_default: images a second"),

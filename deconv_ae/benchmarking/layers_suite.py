@@ -174,7 +174,7 @@ def _run(stage: Stage, options: Options, cases: Sequence[Case]) -> Report:
             f"Median of {options.rounds} rounds in which all contestants take turns, each in a process of its own. "
             "They were checked to agree.",
             *left_out,
-            "Peak memory is what a step needs on top of its inputs.",
+            "Peak memory is what the work needs on top of its inputs, tracing and compiling included.",
         ],
         measurements=figures,
     )

@@ -61,8 +61,8 @@ class Measurement:
 
     Attributes:
         timing: of all rounds together.
-        peak_mib: memory that a round needs on top of what the process holds before it, libraries, data and model
-            among that; None where it was not asked for or the operating system does not tell.
+        peak_mib: memory that the work needs on top of libraries, data and model, from its first time on, tracing and
+            compiling included; None where it was not asked for or the operating system does not tell.
     """
 
     timing: Timing
@@ -115,7 +115,7 @@ class Stage:
             for name in names[start:] + names[:start]:
                 milliseconds = self.processes[name].ask("time")
                 samples[name] += milliseconds if turn else []
-        peaks = {name: self.processes[name].ask("peak") if memory else None for name in names}
+        peaks = {name: _peak_mib(name, contestants[name]) if memory else None for name in names}
         measurements = {name: Measurement(Timing.of(samples[name]), peaks[name]) for name in names}
         return measurements, [f"{name} is left out: {reason}." for name, reason in absent.items()]
 
@@ -166,6 +166,7 @@ def _serve(connection: multiprocessing.connection.Connection) -> None:
     os.dup2(nowhere, 2)
     os.close(nowhere)
     contestant: Any = None
+    before: float | None = None
     while True:
         try:
             request = connection.recv()
@@ -175,11 +176,13 @@ def _serve(connection: multiprocessing.connection.Connection) -> None:
             if request == "time":
                 answer: Any = list(contestant.time())
             elif request == "peak":
-                answer = _peak(contestant)
+                contestant.time()
+                answer = None if before is None else resident_mib("VmHWM") - before
             else:
                 contestant = None  # The last one's memory is free for the next.
                 gc.collect()
                 contestant = request()
+                before = _reset_peak()
                 answer = [np.asarray(array) for array in contestant.check()]
         except Unavailable as error:
             answer = error
@@ -189,18 +192,23 @@ def _serve(connection: multiprocessing.connection.Connection) -> None:
         connection.send(answer)
 
 
-def _peak(contestant: Contestant) -> float | None:
-    """MiB that a round needs on top of what is in use before it."""
+def _peak_mib(name: str, make: Callable[[], Contestant]) -> float | None:
+    """What a contestant's work needs, in a fresh process: TensorFlow keeps what it once had."""
+    with _process(name) as process:
+        process.connection.send(make)
+        process.answer()
+        return process.ask("peak")
+
+
+def _reset_peak() -> float | None:
+    """Sets the high-water mark back to what is in use now, and returns that in MiB; None but on Linux."""
     try:
         # Memory that is free, but still the process's own, would hide what is needed.
         ctypes.CDLL(None).malloc_trim(0)
-        before = resident_mib()
-        # Linux: sets the high-water mark back to what is in use now.
         Path("/proc/self/clear_refs").write_text("5")
+        return resident_mib()
     except (OSError, AttributeError):
         return None
-    contestant.time()
-    return resident_mib("VmHWM") - before
 
 
 def resident_mib(field: str = "VmRSS") -> float:

@@ -106,7 +106,7 @@ def _run(stage: Stage, options: Options, points: Sequence[Point]) -> Report:
         rows=rows,
         notes=[
             f"Median of {options.rounds} rounds of {STEPS} steps; batches of 128, 16, 64 and 32 images; peak memory is "
-            "on top of libraries, images and model.",
+            "on top of libraries, images and model, tracing included.",
             f"More than linear (by {MORE_THAN_LINEAR - 1:.0%}): {'; '.join(faster) or 'nowhere'}. Images of at most "
             f"{LARGEST_WIDTH} columns and {MOST_CHANNELS} filters are convolved by rows, which takes a third of the "
             "time: beyond that, a step falls back to TensorFlow's own convolution once.",

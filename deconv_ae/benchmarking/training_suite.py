@@ -191,7 +191,7 @@ def _run(stage: Stage, options: Options, presets: Sequence[str], batch_sizes: Se
             *left_out,
             "The convolutions alone: a step's, forward and backward, without loss, optimizer, pooling and input; "
             "those of this project's layers, which are the floor, and of Keras's.",
-            "Peak memory is what training needs on top of libraries, images and model.",
+            "Peak memory is what training needs on top of libraries, images and model, tracing and compiling included.",
         ],
         measurements=numbers,
         figure=throughput_figure(numbers, "preset", "training: images a second"),
