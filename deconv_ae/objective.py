@@ -30,10 +30,11 @@ def per_image_rmse(images: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
     difference = tf.cast(reconstruction, dtype) - tf.cast(images, dtype)
     mean_square = tf.reduce_mean(tf.square(difference), axis=list(range(1, difference.shape.rank)))
     # The inner `where` keeps the square root's infinite slope at 0 out of the gradient; the outer
-    # one alone would multiply it by zero, which is NaN.
-    is_positive = mean_square > 0
-    root = tf.sqrt(tf.where(is_positive, mean_square, tf.ones_like(mean_square)))
-    return tf.where(is_positive, root, tf.zeros_like(root))
+    # one alone would multiply it by zero, which is NaN. Not `> 0`: a NaN is not, and would come out
+    # as a perfect 0.
+    is_exact = tf.equal(mean_square, 0)
+    root = tf.sqrt(tf.where(is_exact, tf.ones_like(mean_square), mean_square))
+    return tf.where(is_exact, tf.zeros_like(root), root)
 
 
 @keras.saving.register_keras_serializable(package="deconv_ae")

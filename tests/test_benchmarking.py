@@ -33,6 +33,7 @@ def test_the_layers_suite_measures_every_contestant(tmp_path: Path) -> None:
     assert all(measurement["timing"]["median"] > 0 for measurement in measurements)
 
 
+@pytest.mark.long
 def test_the_training_suite_compares_equal_losses_and_draws(tmp_path: Path) -> None:
     report = training_suite.run(Options(rounds=1, memory=False), ["two_layer"], [64])
     ((preset, batch_size, *cells),) = report.rows
@@ -43,6 +44,7 @@ def test_the_training_suite_compares_equal_losses_and_draws(tmp_path: Path) -> N
     assert Image.open(tmp_path / "training.png").size[0] > 100
 
 
+@pytest.mark.long
 def test_the_inference_suite_calls_the_saved_model() -> None:
     report = inference_suite.run(Options(rounds=1, memory=False), ["two_layer"], [1])
     assert [row[:3] for row in report.rows] == [["two_layer", work, "1"] for work in inference_suite.WORK]

@@ -74,3 +74,14 @@ def test_loss_and_metric_round_trip_through_their_configuration(made: keras.loss
         else (keras.metrics.serialize, keras.metrics.deserialize)
     )
     assert type(deserialize(serialize(made))) is type(made)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_reconstruction_that_is_not_finite_is_no_perfect_one(value: float) -> None:
+    images = np.zeros((2, 4, 4, 1), np.float32)
+    reconstruction = images.copy()
+    reconstruction[1, 2, 3] = value
+    first, second = per_image_rmse(images, reconstruction).numpy()
+    assert first == 0
+    assert not np.isfinite(second)
+    assert not np.isfinite(float(PerImageRMSELoss()(images, reconstruction)))

@@ -17,7 +17,8 @@ def test_python_runs(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_files_that_are_linked_or_run_exist() -> None:
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", prose) if "://" not in link]
     programs = re.findall(r"(?:python|bash) (scripts/\w+\.\w+)", README)
     assert links
     assert programs
