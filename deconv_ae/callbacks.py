@@ -22,6 +22,8 @@ PROBE_EVERY_STEPS = 100
 class Progress(keras.callbacks.Callback):
     """Counts the steps of the whole run. Has to come first: the other callbacks read it.
 
+    Callbacks are called after every execution, which may be several steps (Keras's steps_per_execution).
+
     The optimizer's own count is not it: under mixed_float16 Keras leaves out the steps whose
     gradients overflow, and the data do not wait for them.
 
@@ -55,9 +57,9 @@ class Progress(keras.callbacks.Callback):
 class StopOnFailure(keras.callbacks.Callback):
     """Ends a run that cannot succeed any more.
 
-    Every step: a loss that is NaN or infinite. Every 100 steps and after every epoch: a code that
-    is all zeros for all of 64 images, as when the ReLU of a last convolution has died; no gradient
-    passes through it, so no later step can mend it.
+    After every execution: a loss that was NaN or infinite in one of its steps. Every 100 steps and after every epoch:
+    a code that is all zeros for all of 64 images, as when the ReLU of a last convolution has died; no gradient passes
+    through it, so no later step can mend it.
 
     Args:
         progress: counts the steps.
@@ -71,18 +73,41 @@ class StopOnFailure(keras.callbacks.Callback):
         super().__init__()
         self._progress = progress
         self._probe = scale(tf.constant(images[:PROBE_IMAGES]))
+        self._probed_step = progress.step
+        self._started_at = progress.step
+        self._finite_steps = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def set_model(self, model: keras.Model) -> None:
+        """Makes the model's train_step count, within an execution, the steps before a loss that is not finite."""
+        if self.model is None:
+            train_step = model.train_step
+
+            def counted(data):
+                logs = train_step(data)
+                # The mean since the epoch began: once it is not finite, it stays so.
+                self._finite_steps.assign_add(tf.cast(tf.math.is_finite(logs["loss"]), tf.int64))
+                return logs
+
+            model.train_step = counted
+        super().set_model(model)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
-            raise RunError(f"the loss became {loss} at step {self._progress.step}; try a lower --learning_rate")
-        if self._progress.step % PROBE_EVERY_STEPS == 0:
+            raise RunError(f"the loss became {loss} at step {self._failed_step()}; try a lower --learning_rate")
+        if self._progress.step // PROBE_EVERY_STEPS > self._probed_step // PROBE_EVERY_STEPS:
             self._check_code()
+
+    def _failed_step(self) -> int:
+        if self.model.steps_per_execution == 1:  # Also where a train function other than Keras's does not count.
+            return self._progress.step
+        return self._started_at + int(self._finite_steps.numpy()) + 1
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._check_code()
 
     def _check_code(self) -> None:
+        self._probed_step = self._progress.step
         code, *_ = self.model.encoder(self._probe)
         if not tf.reduce_any(code != 0):
             raise RunError(
@@ -126,7 +151,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
 
 class StopWhenAsked(keras.callbacks.Callback):
-    """Ends the run after the step, or the epoch's end, in which a signal asked for it.
+    """Ends the run after the execution, or the epoch's end, in which a signal asked for it.
 
     Args:
         progress: counts the steps.

@@ -117,19 +117,24 @@ def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None 
 def save_signatures(model: Autoencoder, directory: Path) -> None:
     """Writes a SavedModel with the signatures serving_default, encode and decode.
 
-    Images, code and reconstruction are float32, switches uint8, batches of any size.
+    Images, code and reconstruction are float32, switches uint8, batches of any size. The weights are constants.
     """
     module = tf.Module()
-    # The functions below reach the weights through Keras; the SavedModel has to own them itself.
-    module.weights = [variable.value for variable in model.variables]
     names = [f"switches_{number}" for number in range(1, len(model.architecture.filters) + 1)]
+    weights = model.get_weights()
+
+    def constant_weights() -> keras.StatelessScope:
+        # What is computed from weights alone, such as the convolutions' bands, TensorFlow then computes once.
+        return keras.StatelessScope([(variable, tf.constant(w)) for variable, w in zip(model.weights, weights)])
 
     def encode(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        code, *switches = model.encoder(images)
+        with constant_weights():
+            code, *switches = model.encoder(images)
         return {"code": code, **dict(zip(names, switches))}
 
     def decode(code: tf.Tensor, **switches: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"reconstruction": model.decoder([code, *(switches[name] for name in names)])}
+        with constant_weights():
+            return {"reconstruction": model.decoder([code, *(switches[name] for name in names)])}
 
     def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
         encoded = encode(images)

@@ -26,6 +26,7 @@ Three facts shape the implementation:
 import contextlib
 import contextvars
 import dataclasses
+import math
 import numbers
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -48,6 +49,10 @@ _MAX_SWITCHES = 256
 
 # Where more windows than this share a position, one scatter beats comparing them all.
 _MAX_SHIFTS = 16
+
+# Up to here a float32 holds numbers and their halves, and a quotient rounds down to what integers give. On a CPU that
+# takes a quarter of the time of int64's division.
+_MOST_DIVIDED_AS_FLOAT32 = 2**21
 
 
 # ------------------------------------------------------------------------------------------------- Geometry
@@ -134,6 +139,21 @@ class _Windows:
         height, width = (None if n is None else axis.smallest_length(n) for axis, n in zip(self.axes, pooled_size))
         return height, width
 
+    def first_positions(self, size: Size, channels: Length) -> tf.Tensor:
+        """Where every window begins in each channel, numbered as argmax: (pooled height, pooled width, channels) int64.
+
+        A window that begins outside of the image does so at a number that is no position.
+        """
+        (rows, columns), (height, width) = self.axes, size
+        pixels = rows.starts(height)[:, None] * _int64(width) + columns.starts(width)
+        return pixels[:, :, None] * _int64(channels) + tf.range(_int64(channels))
+
+    def dtype_to_divide_in(self, shape: Sequence[Length]) -> tf.DType:
+        """What to compute switches in, for images of this (height, width, channels): float32 for windows that are
+        inside of images of a known, not enormous, size."""
+        known = self.padding == "valid" and all(isinstance(n, int) for n in shape)
+        return tf.float32 if known and math.prod(shape) <= _MOST_DIVIDED_AS_FLOAT32 else tf.int64
+
     def check_restorable(self, size: Sequence[Length], pooled_size: Sequence[Length]) -> None:
         """Raises ValueError if images of `size` are known not to pool to `pooled_size`."""
         for name, axis, length, pooled in zip(("height", "width"), self.axes, size, pooled_size):
@@ -178,6 +198,14 @@ def _at_least_zero(length: Length) -> Length:
 
 def _int64(length: Length) -> tf.Tensor:
     return tf.cast(length, tf.int64)
+
+
+def _floor_divided(numbers: tf.Tensor, divisor: Any) -> tf.Tensor:
+    """Whole numbers of 0 or more, divided and rounded down; also of a floating point type."""
+    if numbers.dtype.is_floating:
+        # The half keeps a quotient that is whole from being rounded to just below it.
+        return tf.floor((numbers + 0.5) / divisor)
+    return numbers // divisor
 
 
 def _lengths(tensor: tf.Tensor) -> tuple[Length, ...]:
@@ -268,6 +296,17 @@ def _switches_of(argmax: tf.Tensor, size: Size, windows: _Windows) -> tuple[tf.T
         & (argmax - pixel * channels == tf.range(channels))
     )
     return row_in_window * columns.pool + column_in_window, inside
+
+
+def _switches_in_windows(argmax: tf.Tensor, size: Size, windows: _Windows) -> tf.Tensor:
+    """The switches of an argmax that is known to be inside of its windows."""
+    channels = _lengths(argmax)[-1]
+    dtype = windows.dtype_to_divide_in((*size, channels))
+    from_start = tf.cast(argmax, dtype) - tf.cast(windows.first_positions(size, channels), dtype)
+    row_length = tf.cast(size[1] * channels, dtype)
+    row_in_window = _floor_divided(from_start, row_length)
+    column_in_window = _floor_divided(from_start - row_in_window * row_length, tf.cast(channels, dtype))
+    return tf.cast(row_in_window * windows.pool_size[1] + column_in_window, tf.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -410,9 +449,7 @@ class _Positions:
             # Five dimensions, with batch and rows as one: TensorFlow broadcasts no more than that.
             return tf.reshape(padded, (batch * blocks_down, 1, blocks_right, 1, channels))
 
-        window_starts = rows.starts(height)[:, None] * _int64(width) + columns.starts(width)
-        own_channel = tf.range(_int64(channels))
-        from_start = self.argmax - (window_starts[:, :, None] * _int64(channels) + own_channel)
+        from_start = self.argmax - self.windows.first_positions(self.size, channels)
         zero = tf.zeros((), values.dtype)
         images = zero
         for down in range(rows.reach):
@@ -861,14 +898,15 @@ def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="val
     positions = tf.cast(argmax, tf.int64)
     windows.check_restorable(size, _lengths(positions)[1:3])
     known = _known_in_windows(argmax, windows, size)
+    if known is True:
+        switches = _switches_in_windows(positions, size, windows)
+        setattr(switches, _ARGMAX, (windows, size, positions))
+        return switches
     switches, inside = _switches_of(positions, size, windows)
-    if known is not True and not must_compose():
+    if not must_compose():
         message = "argmax has positions outside of the windows that chose them"
         switches = _checked(switches, known | tf.reduce_all(inside), [message])
-    switches = tf.cast(switches, tf.uint8)
-    if known is True:
-        setattr(switches, _ARGMAX, (windows, size, positions))
-    return switches
+    return tf.cast(switches, tf.uint8)
 
 
 def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="valid"):
@@ -902,20 +940,33 @@ def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="v
     *own, own_argmax = getattr(switches, _ARGMAX, (None,))
     if own == [windows, size]:
         return _with_windows(own_argmax, windows, size)
-    switches = tf.cast(switches, tf.int64)
+    switches = tf.convert_to_tensor(switches)
     windows.check_restorable(size, _lengths(switches)[1:3])
-    rows, columns = windows.axes
-    (height, width), channels = map(_int64, size), _int64(_lengths(switches)[-1])
-    row_in_window = switches // columns.pool
-    row = rows.starts(size[0])[:, None, None] + row_in_window
-    column = columns.starts(size[1])[:, None] + switches - row_in_window * columns.pool
-    argmax = (row * width + column) * channels + tf.range(channels)
+    argmax, inside = _argmax_of(switches, size, windows)
     if must_compose():
         return argmax
-    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    inside &= (switches >= 0) & (row_in_window < rows.pool)
     message = "switches has positions outside of the window, or of the image"
-    return _with_windows(_checked(argmax, tf.reduce_all(inside), [message]), windows, size)
+    return _with_windows(_checked(argmax, inside, [message]), windows, size)
+
+
+def _argmax_of(switches: tf.Tensor, size: Size, windows: _Windows) -> tuple[tf.Tensor, tf.Tensor]:
+    """The argmax of every switch, int64, and whether all switches are inside of their windows and of the image."""
+    channels = _lengths(switches)[-1]
+    (rows, columns), dtype = windows.axes, windows.dtype_to_divide_in((*size, channels))
+    first = tf.cast(windows.first_positions(size, channels), dtype)
+    numbers = tf.cast(switches, dtype)
+    row_in_window = _floor_divided(numbers, columns.pool)
+    column_in_window = numbers - row_in_window * columns.pool
+    argmax = first + (row_in_window * tf.cast(size[1], dtype) + column_in_window) * tf.cast(channels, dtype)
+    if dtype == tf.float32:
+        # The windows are inside of the image.
+        inside = (tf.reduce_min(numbers) >= 0) & (tf.reduce_max(numbers) < rows.pool * columns.pool)
+    else:
+        row = rows.starts(size[0])[:, None, None] + row_in_window
+        column = columns.starts(size[1])[:, None] + column_in_window
+        in_image = (row >= 0) & (row < _int64(size[0])) & (column >= 0) & (column < _int64(size[1]))
+        inside = tf.reduce_all(in_image & (numbers >= 0) & (row_in_window < rows.pool))
+    return _int64(argmax), inside
 
 
 def _windows_with_switches(pool_size: Any, strides: Any, padding: Any) -> _Windows:

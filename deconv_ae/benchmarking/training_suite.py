@@ -15,33 +15,42 @@ from deconv_ae.benchmarking import keras_models, torch_models
 from deconv_ae.benchmarking.keras_models import IMAGE_SHAPE, compiled, digits, initial_weights, losses
 from deconv_ae.benchmarking.measurement import Contestant, Measurement, Stage, Timing
 from deconv_ae.benchmarking.report import Options, Report, throughput_figure
-from deconv_ae.data import PIXEL_SCALE, training_batches
+from deconv_ae.data import PIXEL_SCALE, steps_per_epoch, training_batches
 from deconv_ae.presets import PRESETS
+from deconv_ae.training import steps_per_execution
 
 BATCH_SIZES = (64, 256, 1024)
 OURS, PLAIN, EAGER, COMPILED = "deconv_ae", "plain Keras", "PyTorch", "PyTorch compiled"
 FLOOR, PLAIN_FLOOR = "its convolutions alone", "Keras's convolutions alone"
 CHECKED_STEPS = 3
+MNIST_IMAGES = 60_000
 TOLERANCE = 1e-4
 
 
+def steps_together(batch_size: int) -> int:
+    """Steps per execution, as training on MNIST has them with batches of this size."""
+    return steps_per_execution(steps_per_epoch(MNIST_IMAGES, batch_size))
+
+
 def steps_a_round(batch_size: int) -> int:
-    """Enough for a round to last about as long for every batch size."""
-    return max(6, min(80, 8192 // batch_size))
+    """Enough for a round to last about as long for every batch size, in whole executions."""
+    enough, together = max(8, min(80, 8192 // batch_size)), steps_together(batch_size)
+    return max(2, enough // together) * together
 
 
 class _Clock(keras.callbacks.Callback):
-    """When the first step ended, and the last: what fit does before and after is not a step's."""
+    """When the first execution ended, and the last: what fit does before and after is not a step's."""
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.ends: list[float] = []
+        self.ends: list[tuple[int, float]] = []
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.ends.append(time.perf_counter())
+        self.ends.append((batch, time.perf_counter()))
 
     @property
     def milliseconds(self) -> float:
-        return 1e3 * (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1)
+        (first_batch, began), (last_batch, ended) = self.ends[0], self.ends[-1]
+        return 1e3 * (ended - began) / (last_batch - first_batch)
 
 
 class KerasTraining:
@@ -74,6 +83,7 @@ def our_training(preset: str, batch_size: int) -> KerasTraining:
     model = Autoencoder(PRESETS[preset].architecture, IMAGE_SHAPE)
 
     def fit(model: keras.Model, images: np.ndarray, batch_size: int, clock: _Clock) -> None:
+        model.steps_per_execution = steps_together(batch_size)
         batches = training_batches(images, batch_size, seed=0)
         steps = len(images) // batch_size
         model.fit(batches, steps_per_epoch=steps, callbacks=[clock], shuffle=False, verbose=0)
