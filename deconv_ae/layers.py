@@ -20,7 +20,7 @@ Three facts shape the implementation:
     always, and the gradient goes to the winner alone. (PyTorch leaves the winner to chance and gives every window
     the gradient: pytorch/pytorch issues 78249, 80827.)
 *   Scattering values to positions and taking the values at positions are linear and each other's gradient.
-    Gradients pass through these two operations of `_Positions` and nothing else.
+    Gradients pass through these two operations of `_Positions`, the mask of `only_winners`, and nothing else.
 """
 
 import contextlib
@@ -142,7 +142,7 @@ class _Windows:
     def first_positions(self, size: Size, channels: Length) -> tf.Tensor:
         """Where every window begins in each channel, numbered as argmax: (pooled height, pooled width, channels) int64.
 
-        A window that begins outside of the image does so at a number that is no position.
+        Where a window begins left of the image, that is the number of another pixel or of none: good for differences.
         """
         (rows, columns), (height, width) = self.axes, size
         pixels = rows.starts(height)[:, None] * _int64(width) + columns.starts(width)
@@ -299,14 +299,14 @@ def _switches_of(argmax: tf.Tensor, size: Size, windows: _Windows) -> tuple[tf.T
 
 
 def _switches_in_windows(argmax: tf.Tensor, size: Size, windows: _Windows) -> tf.Tensor:
-    """The switches of an argmax that is known to be inside of its windows."""
-    channels = _lengths(argmax)[-1]
+    """The switches, uint8, of an argmax that is known to be inside of its windows."""
+    (rows, columns), channels = windows.axes, _lengths(argmax)[-1]
     dtype = windows.dtype_to_divide_in((*size, channels))
-    from_start = tf.cast(argmax, dtype) - tf.cast(windows.first_positions(size, channels), dtype)
-    row_length = tf.cast(size[1] * channels, dtype)
-    row_in_window = _floor_divided(from_start, row_length)
-    column_in_window = _floor_divided(from_start - row_in_window * row_length, tf.cast(channels, dtype))
-    return tf.cast(row_in_window * windows.pool_size[1] + column_in_window, tf.uint8)
+    positions, row_length = tf.cast(argmax, dtype), tf.cast(size[1] * channels, dtype)
+    row = _floor_divided(positions, row_length)
+    column = _floor_divided(positions - row * row_length, tf.cast(channels, dtype))
+    start = rows.starts(size[0])[:, None, None] * columns.pool + columns.starts(size[1])[:, None]
+    return tf.cast(row * columns.pool + column - tf.cast(start, dtype), tf.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -488,7 +488,7 @@ def _known_in_windows(argmax: Any, windows: _Windows, size: Size) -> tf.Tensor |
     own_windows, own_size = getattr(argmax, _WINDOWS, (None, ()))
     if own_windows != windows:
         return False
-    same = [own is n or own == n for own, n in zip(own_size, size)]
+    same = [own == n for own, n in zip(own_size, size)]
     return all(same) if all(isinstance(s, bool) for s in same) else tf.reduce_all(tf.stack(same))
 
 
@@ -560,15 +560,18 @@ def _max_pool_composed(images: tf.Tensor, windows: _Windows) -> tuple[tf.Tensor,
     _, height, width, channels = _lengths(images)
     rows, columns = windows.axes
     if windows.strides == windows.pool_size and windows.padding == "valid":
-        return _max_pool_blocks(images, windows)
-    pooled, (column,) = _first_maxima(images, (), 2, columns, width)
-    pooled, (row, column) = _first_maxima(pooled, (column,), 1, rows, height)
+        pooled, row, column = _max_pool_blocks(images, windows)
+    else:
+        pooled, (column,) = _first_maxima(images, (), 2, columns, width)
+        pooled, (row, column) = _first_maxima(pooled, (column,), 1, rows, height)
     channels = _int64(channels)
     return pooled, (_int64(row) * _int64(width) + _int64(column)) * channels + tf.range(channels)
 
 
-def _max_pool_blocks(images: tf.Tensor, windows: _Windows) -> tuple[tf.Tensor, tf.Tensor]:
-    """The same for windows that lie side by side: the values of each in one dimension, then the first maximum there.
+def _max_pool_blocks(images: tf.Tensor, windows: _Windows) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The maxima of windows that lie side by side, and the int32 row and column of each.
+
+    The values of a window come into one dimension, and the first maximum is looked for there.
 
     With slices, pooling and unpooling compiled together took two to nine times as long as the two apart, as if XLA
     compared again for every pixel that asks for a window's position; after an argmax it does not.
@@ -591,8 +594,7 @@ def _max_pool_blocks(images: tf.Tensor, windows: _Windows) -> tuple[tf.Tensor, t
     pooled = tf.gather(values, switches, batch_dims=4)
     row = tf.range(pooled_height)[:, None, None] * pool_height + switches // pool_width
     column = tf.range(pooled_width)[:, None] * pool_width + switches % pool_width
-    channels = _int64(channels)
-    return pooled, (_int64(row) * _int64(width) + _int64(column)) * channels + tf.range(channels)
+    return pooled, row, column
 
 
 def _first_maxima(
@@ -902,6 +904,8 @@ def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="val
         switches = _switches_in_windows(positions, size, windows)
         setattr(switches, _ARGMAX, (windows, size, positions))
         return switches
+    if not must_compose():
+        positions = windows.checked_restorable(positions, size)
     switches, inside = _switches_of(positions, size, windows)
     if not must_compose():
         message = "argmax has positions outside of the windows that chose them"
@@ -938,13 +942,13 @@ def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="v
     windows = _windows_with_switches(pool_size, strides, padding)
     size = _size_argument("input_size", input_size)
     *own, own_argmax = getattr(switches, _ARGMAX, (None,))
-    if own == [windows, size]:
+    if own == [windows, _static(size)]:
         return _with_windows(own_argmax, windows, size)
     switches = tf.convert_to_tensor(switches)
     windows.check_restorable(size, _lengths(switches)[1:3])
-    argmax, inside = _argmax_of(switches, size, windows)
     if must_compose():
-        return argmax
+        return _argmax_of(switches, size, windows)[0]
+    argmax, inside = _argmax_of(windows.checked_restorable(switches, size), size, windows)
     message = "switches has positions outside of the window, or of the image"
     return _with_windows(_checked(argmax, inside, [message]), windows, size)
 

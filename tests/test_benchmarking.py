@@ -129,3 +129,25 @@ def test_bad_input_is_one_line_before_anything_is_measured(tmp_path: Path, argum
     assert finished.status == 2
     assert len(finished.error_lines) == 1
     assert message in finished.stderr
+
+
+MEASURED = ["--compute_ms=10", "--overhead_ms=5", "--sent_bytes=250000", "--latency_us=0", "--images_a_worker=100"]
+
+
+def test_a_cluster_is_modelled_from_what_was_measured(tmp_path: Path) -> None:
+    finished = run_program("model_cluster.py", MEASURED, tmp_path)
+    assert finished.status == 0
+    lines = [line.strip("| ").split(" | ") for line in finished.stdout.strip().splitlines()]
+    assert lines[0] == ["workers", "1 Gbit/s", "10 Gbit/s", "25 Gbit/s", "100 Gbit/s"]
+    assert [line[0] for line in lines[2:]] == ["8", "16", "32", "64", "128", "256"]
+    # A step of 8 workers at 1 Gbit/s: 10 + 5 ms, and 7/4 of 125 kB on the wire, 1.75 ms.
+    images_per_second = 8 * 100 / (10 + 5 + 1.75) * 1000
+    assert lines[2][1] == f"{images_per_second:,.0f} ({images_per_second / 8 / 10_000:.0%})"
+
+
+@pytest.mark.parametrize("flag", ["--compute_ms=0", "--images_a_worker=0", "--overhead_ms=-1"])
+def test_a_cluster_of_impossible_figures_is_refused_in_one_line(tmp_path: Path, flag: str) -> None:
+    finished = run_program("model_cluster.py", [*MEASURED, flag], tmp_path)
+    assert finished.status == 2
+    assert len(finished.error_lines) == 1
+    assert flag.strip("-").partition("=")[0] in finished.stderr

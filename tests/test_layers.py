@@ -1,5 +1,6 @@
 """The pooling and unpooling layers: one test for each thing that their docstrings promise."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -809,7 +810,7 @@ def test_two_replicas_train_as_one():
     here = Path(__file__).parent
     done = subprocess.run(
         [sys.executable, "-c", DISTRIBUTED],
-        env={"PYTHONPATH": f"{here}:{here.parent}", "TF_CPP_MIN_LOG_LEVEL": "3", "HOME": str(here)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])},
         capture_output=True,
         text=True,
     )

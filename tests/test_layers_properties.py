@@ -198,5 +198,8 @@ def test_argmax_and_switches_convert_both_ways(data, pooling):
     assert switches.dtype == tf.uint8
     np.testing.assert_array_equal(switches, expected)
     np.testing.assert_array_equal(layers.switches_to_argmax(switches.numpy(), **arguments), argmax)
+    # Those that come straight from the pooling layer are not looked at, and take another way.
+    known = layers._with_windows(tf.constant(argmax), layers._Windows(pool_size, strides, padding), shape[1:3])
+    np.testing.assert_array_equal(layers.argmax_to_switches(known, **arguments), expected)
     # One image alone has the switches that it has in the batch.
     np.testing.assert_array_equal(layers.argmax_to_switches(argmax[-1:], **arguments), expected[-1:])

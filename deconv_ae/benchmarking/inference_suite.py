@@ -15,8 +15,8 @@ from absl import logging
 from deconv_ae.architecture import Autoencoder
 from deconv_ae.benchmarking import torch_models
 from deconv_ae.benchmarking.keras_models import IMAGE_SHAPE, digits, initial_weights
-from deconv_ae.benchmarking.measurement import Contestant, Measurement, Stage
-from deconv_ae.benchmarking.report import Options, Report, throughput_figure
+from deconv_ae.benchmarking.measurement import Contestant, Stage, Timing
+from deconv_ae.benchmarking.report import Options, Report, cell, images_per_second, speedup, throughput_figure
 from deconv_ae.data import PIXEL_SCALE
 from deconv_ae.exporting import save_signatures
 from deconv_ae.presets import PRESETS
@@ -128,14 +128,14 @@ def _run(
                 measured, left_out = stage.compare(makers, options.rounds, options.memory, check_results)
                 for name, measurement in measured.items():
                     number = {"preset": preset, "work": work, "batch_size": batch_size, "contestant": name}
-                    number["images_per_second"] = 1e3 * batch_size / measurement.timing.median
+                    number["images_per_second"] = images_per_second(measurement.timing.median, batch_size)
                     numbers.append({**number, **asdict(measurement)})
                 logging.info("%s %s %d: %s", preset, work, batch_size, {n: str(m.timing) for n, m in measured.items()})
-                cells = [_cell(measured.get(name)) for name in contestants]
-                rows.append([preset, work, str(batch_size), *cells, _ratio(measured)])
+                cells = [cell(measured.get(name), _latency) for name in contestants]
+                rows.append([preset, work, str(batch_size), *cells, speedup(measured, OURS, (EAGER, COMPILED))])
     whole = [number for number in numbers if number["work"] == "serving_default"]
     return Report(
-        title="Inference: milliseconds a call, median / 99th percentile; MiB at the peak",
+        title=options.title("Inference: milliseconds a call, median / 99th percentile"),
         columns=["preset", "signature", "batch", *contestants, "to the better PyTorch"],
         rows=rows,
         notes=[
@@ -143,20 +143,12 @@ def _run(
             "which all contestants take turns, each in a process of its own; results were checked to agree to "
             f"{TOLERANCE}.",
             *left_out,
-            "Peak memory is what calls need on top of libraries, images and model, compiling included.",
+            *options.memory_note("calls need on top of libraries, images and model"),
         ],
         measurements=numbers,
         figure=throughput_figure(whole, "preset", "serving_default: images a second"),
     )
 
 
-def _cell(measurement: Measurement | None) -> str:
-    if measurement is None:
-        return "-"
-    memory = "" if measurement.peak_mib is None else f"; {measurement.peak_mib:.0f}"
-    return f"{measurement.timing.median:.2f} / {measurement.timing.percentile_99:.2f}{memory}"
-
-
-def _ratio(measured: Mapping[str, Measurement]) -> str:
-    torch = [measured[name].timing.median for name in (EAGER, COMPILED) if name in measured]
-    return f"{min(torch) / measured[OURS].timing.median:.1f}x" if torch else "-"
+def _latency(timing: Timing) -> str:
+    return f"{timing.median:.2f} / {timing.percentile_99:.2f}"

@@ -14,7 +14,7 @@ import tensorflow as tf
 from absl import logging
 
 from deconv_ae.benchmarking.measurement import Stage
-from deconv_ae.benchmarking.report import Options, Report, cell
+from deconv_ae.benchmarking.report import Options, Report, cell, speedup
 from deconv_ae.benchmarking.torch_models import import_torch
 from deconv_ae.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 
@@ -163,18 +163,17 @@ def _run(stage: Stage, options: Options, cases: Sequence[Case]) -> Report:
             for name, measurement in measured.items():
                 figures.append({"case": asdict(case), "work": work, "contestant": name, **asdict(measurement)})
             logging.info("%s, %s: %s", case, work, {name: str(m.timing) for name, m in measured.items()})
-            speedup = measured[OBVIOUS].timing.median / measured[OURS].timing.median
             cells = [cell(measured.get(name)) for name in CONTESTANTS]
-            rows.append([str(case), work, *cells, f"{speedup:.1f}x"])
+            rows.append([str(case), work, *cells, speedup(measured, OURS, [OBVIOUS])])
     return Report(
-        title="Pooling and unpooling: milliseconds a batch (quartiles); MiB at the peak",
+        title=options.title("Pooling and unpooling: milliseconds a batch (quartiles)"),
         columns=["images", "work", *CONTESTANTS, f"{OURS} to {OBVIOUS}"],
         rows=rows,
         notes=[
             f"Median of {options.rounds} rounds in which all contestants take turns, each in a process of its own. "
             "They were checked to agree.",
             *left_out,
-            "Peak memory is what the work needs on top of its inputs, tracing and compiling included.",
+            *options.memory_note("the work needs on top of its inputs"),
         ],
         measurements=figures,
     )

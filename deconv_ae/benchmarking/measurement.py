@@ -115,8 +115,8 @@ class Stage:
             for name in names[start:] + names[:start]:
                 milliseconds = self.processes[name].ask("time")
                 samples[name] += milliseconds if turn else []
-        peaks = {name: _peak_mib(name, contestants[name]) if memory else None for name in names}
-        measurements = {name: Measurement(Timing.of(samples[name]), peaks[name]) for name in names}
+        peaks = _peaks_mib({name: contestants[name] for name in names}) if memory else {}
+        measurements = {name: Measurement(Timing.of(samples[name]), peaks.get(name)) for name in names}
         return measurements, [f"{name} is left out: {reason}." for name, reason in absent.items()]
 
 
@@ -192,12 +192,17 @@ def _serve(connection: multiprocessing.connection.Connection) -> None:
         connection.send(answer)
 
 
-def _peak_mib(name: str, make: Callable[[], Contestant]) -> float | None:
-    """What a contestant's work needs, in a fresh process: TensorFlow keeps what it once had."""
-    with _process(name) as process:
-        process.connection.send(make)
-        process.answer()
-        return process.ask("peak")
+def _peaks_mib(contestants: Mapping[str, Callable[[], Contestant]]) -> dict[str, float | None]:
+    """What the contestants' work needs, by name, in fresh processes: TensorFlow keeps what it once had.
+
+    All at once: unlike their time, their memory does not depend on what else runs.
+    """
+    with Stage.of(contestants) as fresh:
+        for request in ("make", "peak"):
+            for name, process in fresh.processes.items():
+                process.connection.send(contestants[name] if request == "make" else request)
+            answers = {name: process.answer() for name, process in fresh.processes.items()}
+    return answers
 
 
 def _reset_peak() -> float | None:

@@ -4,14 +4,14 @@ import dataclasses
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from deconv_ae.benchmarking.measurement import Measurement
+from deconv_ae.benchmarking.measurement import Measurement, Timing
 from deconv_ae.visualization import save_figure
 
 
@@ -21,6 +21,13 @@ class Options:
 
     rounds: int = 15
     memory: bool = True
+
+    def title(self, text: str) -> str:
+        return f"{text}; MiB at the peak" if self.memory else text
+
+    def memory_note(self, what: str) -> list[str]:
+        """The note on what peak memory is, where it is measured."""
+        return [f"Peak memory is what {what}, tracing and compiling included."] if self.memory else []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,12 +73,22 @@ class Report:
             save_figure(self.figure, folder / f"{name}.png")
 
 
-def cell(measurement: Measurement | None) -> str:
-    """A contestant's cell of a table: time, and memory where it was measured."""
+def cell(measurement: Measurement | None, describe: Callable[[Timing], str] = str) -> str:
+    """A contestant's cell of a table: what `describe` says of its time, and memory where it was measured."""
     if measurement is None:
         return "-"
     memory = "" if measurement.peak_mib is None else f"; {measurement.peak_mib:.0f}"
-    return f"{measurement.timing}{memory}"
+    return f"{describe(measurement.timing)}{memory}"
+
+
+def images_per_second(milliseconds: float, batch_size: int) -> float:
+    return 1e3 * batch_size / milliseconds
+
+
+def speedup(measured: Mapping[str, Measurement], ours: str, peers: Iterable[str]) -> str:
+    """How many times as fast as the fastest of its peers a contestant is; "-" where none of them was measured."""
+    medians = [measured[name].timing.median for name in peers if name in measured]
+    return f"{min(medians) / measured[ours].timing.median:.1f}x" if medians else "-"
 
 
 def environment() -> dict[str, Any]:

@@ -33,6 +33,7 @@ def autoencoder(architecture: Architecture, channels: int, weights: Sequence[np.
     padding = architecture.kernel_size[0] // 2
     sizes = list(zip((channels, *architecture.filters), architecture.filters))
 
+    # PyTorch is optional, so mypy must do without it: nn.Module is Any, no class to derive from.
     class Autoencoder(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()

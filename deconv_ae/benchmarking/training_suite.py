@@ -14,7 +14,7 @@ from deconv_ae.architecture import Autoencoder
 from deconv_ae.benchmarking import keras_models, torch_models
 from deconv_ae.benchmarking.keras_models import IMAGE_SHAPE, compiled, digits, initial_weights, losses
 from deconv_ae.benchmarking.measurement import Contestant, Measurement, Stage, Timing
-from deconv_ae.benchmarking.report import Options, Report, throughput_figure
+from deconv_ae.benchmarking.report import Options, Report, cell, images_per_second, speedup, throughput_figure
 from deconv_ae.data import PIXEL_SCALE, steps_per_epoch, training_batches
 from deconv_ae.presets import PRESETS
 from deconv_ae.training import steps_per_execution
@@ -185,13 +185,14 @@ def _run(stage: Stage, options: Options, presets: Sequence[str], batch_sizes: Se
             measured, left_out = stage.compare(makers, options.rounds, options.memory, check_losses)
             for name, measurement in measured.items():
                 number = {"preset": preset, "batch_size": batch_size, "contestant": name, **asdict(measurement)}
-                number["images_per_second"] = images_per_second(measurement.timing, batch_size)
+                number["images_per_second"] = images_per_second(measurement.timing.median, batch_size)
                 numbers.append(number)
             logging.info("%s, batch %d: %s", preset, batch_size, {n: str(m.timing) for n, m in measured.items()})
-            cells = [_cell(measured.get(name), batch_size) for name in CONTESTANTS]
-            rows.append([preset, str(batch_size), *cells, *_ratios(measured)])
+            cells = [cell(measured.get(name), partial(_throughput, batch_size)) for name in CONTESTANTS]
+            ratios = [speedup(measured, OURS, [PLAIN]), speedup(measured, OURS, (EAGER, COMPILED))]
+            rows.append([preset, str(batch_size), *cells, *ratios, _over_floor(measured)])
     return Report(
-        title="Training: images a second (quartiles); MiB at the peak",
+        title=options.title("Training: images a second (quartiles)"),
         columns=["preset", "batch", *CONTESTANTS, f"{OURS} to {PLAIN}", "to the better PyTorch", "time over its floor"],
         rows=rows,
         notes=[
@@ -201,32 +202,17 @@ def _run(stage: Stage, options: Options, presets: Sequence[str], batch_sizes: Se
             *left_out,
             "The convolutions alone: a step's, forward and backward, without loss, optimizer, pooling and input; "
             "those of this project's layers, which are the floor, and of Keras's.",
-            "Peak memory is what training needs on top of libraries, images and model, tracing and compiling included.",
+            *options.memory_note("training needs on top of libraries, images and model"),
         ],
         measurements=numbers,
         figure=throughput_figure(numbers, "preset", "training: images a second"),
     )
 
 
-def images_per_second(timing: Timing, batch_size: int) -> float:
-    return 1e3 * batch_size / timing.median
+def _throughput(batch_size: int, timing: Timing) -> str:
+    slow, middle, fast = (images_per_second(ms, batch_size) for ms in (timing.upper, timing.median, timing.lower))
+    return f"{middle:,.0f} ({slow:,.0f}-{fast:,.0f})"
 
 
-def _cell(measurement: Measurement | None, batch_size: int) -> str:
-    if measurement is None:
-        return "-"
-    timing = measurement.timing
-    slow, middle, fast = (1e3 * batch_size / ms for ms in (timing.upper, timing.median, timing.lower))
-    memory = "" if measurement.peak_mib is None else f"; {measurement.peak_mib:.0f}"
-    return f"{middle:,.0f} ({slow:,.0f}-{fast:,.0f}){memory}"
-
-
-def _ratios(measured: Mapping[str, Measurement]) -> list[str]:
-    """How many times as fast as the plain version and the better PyTorch, and the time over the convolutions'."""
-    ours = measured[OURS].timing.median
-    torch = [measured[name].timing.median for name in (EAGER, COMPILED) if name in measured]
-    return [
-        f"{measured[PLAIN].timing.median / ours:.1f}x",
-        f"{min(torch) / ours:.1f}x" if torch else "-",
-        f"{ours / measured[FLOOR].timing.median:.2f}",
-    ]
+def _over_floor(measured: Mapping[str, Measurement]) -> str:
+    return f"{measured[OURS].timing.median / measured[FLOOR].timing.median:.2f}"
