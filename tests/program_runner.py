@@ -1,4 +1,5 @@
-"""Runs a program of scripts/ in a process of its own, as a user does, but without waiting for imports.
+"""Runs a program of scripts/, or a Python program by its whole path, in a process of its own, as a user does, but
+without waiting for imports.
 
 The processes are forked from a server that has imported TensorFlow and run none of it.
 """

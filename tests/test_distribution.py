@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -166,6 +167,23 @@ def test_a_worker_that_never_comes_is_not_waited_for_for_ever(tmp_path: Path, in
     assert finished.stderr.startswith(
         f"error: the cluster was not complete after 3 s: waited for {addresses[1 - index]} of TF_CONFIG"
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_that_waits_for_the_others_ends_at_once_when_asked(tmp_path: Path, number: signal.Signals) -> None:
+    ports = free_ports(2)
+    environment = {"TF_CONFIG": tf_config([f"127.0.0.1:{port}" for port in ports], 0)}
+
+    def listens() -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", ports[0])) == 0
+
+    with RunningProgram("train.py", [*QUICK, "--run_dir=run", "--export_dir=model"], tmp_path, environment) as worker:
+        assert worker.wait_until(listens)
+        worker.stop(number)
+        finished = worker.finish(timeout=5)
+    assert finished.status == -number
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.long

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from program_runner import run_program
 
 from deconv_ae import Architecture, exporting
 from deconv_ae.data import ImageDataset
@@ -23,9 +24,10 @@ def files(directory: Path) -> dict[str, bytes]:
     return {str(file.relative_to(directory)): file.read_bytes() for file in directory.rglob("*") if file.is_file()}
 
 
-def saved_model_cli(*arguments: str) -> None:
+def saved_model_cli(directory: Path, *arguments: str) -> None:
     cli = Path(sys.executable).with_name("saved_model_cli")
-    subprocess.run([str(cli), "run", *arguments, "--tag_set=serve", "--overwrite"], check=True, capture_output=True)
+    finished = run_program(str(cli), ["run", *arguments, "--tag_set=serve", "--overwrite"], directory)
+    assert finished.status == 0, finished.stderr
 
 
 def test_encode_then_decode_on_the_command_line_gives_the_default_signatures_reconstruction(
@@ -37,9 +39,8 @@ def test_encode_then_decode_on_the_command_line_gives_the_default_signatures_rec
 
     def run(signature: str, inputs: str) -> Path:
         folder = tmp_path / f"{signature}_{len(list(tmp_path.iterdir()))}"
-        saved_model_cli(
-            "--dir", str(exported), "--outdir", str(folder), "--signature_def", signature, "--inputs", inputs
-        )
+        arguments = ["--dir", str(exported), "--outdir", str(folder), "--signature_def", signature, "--inputs", inputs]
+        saved_model_cli(tmp_path, *arguments)
         return folder
 
     served = run("serving_default", f"images={tmp_path / 'four.npy'}")

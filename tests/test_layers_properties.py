@@ -127,7 +127,7 @@ def implementation(request):
 # ------------------------------------------------------------------------------------------------- Properties
 
 
-@examples(160)
+@examples(80)
 @hypothesis.given(data=st.data(), pooling=poolings())
 def test_pooling_equals_the_reference(data, pooling):
     pool_size, strides, padding, shape = pooling
@@ -147,7 +147,7 @@ def test_pooling_equals_the_reference(data, pooling):
     np.testing.assert_array_equal(gradient, scatter_add_reference(upstream, expected_argmax, shape))
 
 
-@examples(160)
+@examples(80)
 @hypothesis.given(data=st.data(), pooling=poolings())
 def test_unpooling_what_was_pooled_equals_the_reference(data, pooling):
     pool_size, strides, padding, shape = pooling
@@ -162,7 +162,7 @@ def test_unpooling_what_was_pooled_equals_the_reference(data, pooling):
     check_unpooling(layer, pooled, argmax, positions, shape)
 
 
-@examples(120)
+@examples(60)
 @hypothesis.given(data=st.data(), pooling=poolings())
 def test_unpooling_to_any_positions_equals_the_reference(data, pooling):
     pool_size, strides, padding, shape = pooling
@@ -187,7 +187,7 @@ def check_unpooling(layer, pooled, argmax, positions, shape):
     np.testing.assert_array_equal(gradient, np.where(winners, take_reference(upstream, argmax), 0))
 
 
-@examples(120)
+@examples(60)
 @hypothesis.given(data=st.data(), pooling=poolings())
 def test_argmax_and_switches_convert_both_ways(data, pooling):
     pool_size, strides, padding, shape = pooling

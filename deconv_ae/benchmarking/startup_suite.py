@@ -27,20 +27,20 @@ PRESET = "cmap1_pool4"
 PROGRAMS = {
     "import tensorflow, keras": "import tensorflow, keras",
     "import deconv_ae": "import deconv_ae",
-    "first training step": "startup_suite.first_step()",
+    "first training steps": "startup_suite.first_steps()",
     "one epoch of 4,000 digits, exported": "startup_suite.exported_model('MODEL')",
     "pictures of that model": "startup_suite.pictures('MODEL')",
 }
 
 
-class _EndAfterOneStep(keras.callbacks.Callback):
+class _EndAfterFirstSteps(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         sys.exit(0)
 
 
-def first_step() -> None:
-    """Trains for one step and ends the process."""
-    _train([_EndAfterOneStep()])
+def first_steps() -> None:
+    """Trains until the first steps, which are executed together, are done, and ends the process."""
+    _train([_EndAfterFirstSteps()])
 
 
 def exported_model(folder: str) -> None:
