@@ -113,7 +113,7 @@ def _row(cells: Sequence[str]) -> str:
 def throughput_figure(measurements: Sequence[dict[str, Any]], panel: str, label: str) -> Figure:
     """Images a second against batch size, log-log: a panel for each value of `panel`, a line for each contestant."""
     panels = list(dict.fromkeys(number[panel] for number in measurements))
-    figure = Figure(figsize=(3.2 * len(panels), 3.2), layout="constrained")
+    figure = Figure(figsize=(3.2 * len(panels), 3.5), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axis, title in zip(axes, panels):
         for contestant in dict.fromkeys(number["contestant"] for number in measurements):
@@ -124,5 +124,6 @@ def throughput_figure(measurements: Sequence[dict[str, Any]], panel: str, label:
         axis.set(title=title, xlabel="batch size", xscale="log", yscale="log")
         axis.grid(True, which="major", alpha=0.3)
     axes[0].set_ylabel(label)
-    axes[-1].legend(fontsize="x-small")
+    lines, names = axes[-1].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=len(names), fontsize="small", frameon=False)
     return figure

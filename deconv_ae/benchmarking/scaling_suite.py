@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from absl import logging
@@ -74,39 +73,35 @@ class ScaledTraining:
 
 
 def run(options: Options, points: Sequence[Point] = tuple(POINTS)) -> Report:
-    with Stage.of(["step"]) as stage:
-        return _run(stage, options, points)
-
-
-def _run(stage: Stage, options: Options, points: Sequence[Point]) -> Report:
     rows, numbers, faster = [], [], []
-    before: dict[str, dict[str, Any]] = {}
-    for point in points:
-        measured, _ = stage.compare(
-            {"step": partial(ScaledTraining, point)}, options.rounds, options.memory, lambda _: None
-        )
-        milliseconds, memory = measured["step"].timing.median, measured["step"].peak_mib
-        logging.info("%s %d: %s", point.grows, point.amount, measured["step"].timing)
-        number = {**asdict(point), "milliseconds": milliseconds, "peak_mib": memory}
-        last = before.get(point.grows)
-        growth = "-"
-        # A step takes a batch, however many images there are.
-        if last is not None and point.grows != "images":
-            ratio = (milliseconds / last["milliseconds"]) / (point.amount / last["amount"])
-            growth = f"{ratio:.2f}"
-            if ratio > MORE_THAN_LINEAR:
-                faster.append(f"{point.grows} {last['amount']:,} to {point.amount:,}")
-        before[point.grows] = number
-        numbers.append(number)
-        peak = "-" if memory is None else f"{memory:.0f}"
-        rows.append([point.grows, f"{point.amount:,}", str(measured["step"].timing), growth, peak])
+    for grows in dict.fromkeys(point.grows for point in points):
+        # What is compared takes turns, as contestants do.
+        group = {f"{grows} {point.amount:,}": point for point in points if point.grows == grows}
+        with Stage.of(group) as stage:
+            makers = {name: partial(ScaledTraining, point) for name, point in group.items()}
+            measured, _ = stage.compare(makers, options.rounds, options.memory, lambda _: None)
+        last: Point | None = None
+        for name, point in group.items():
+            timing, memory = measured[name].timing, measured[name].peak_mib
+            logging.info("%s: %s", name, timing)
+            growth = "-"
+            # A step takes a batch, however many images there are.
+            if last is not None and grows != "images":
+                before = measured[f"{grows} {last.amount:,}"].timing.median
+                ratio = (timing.median / before) / (point.amount / last.amount)
+                growth = f"{ratio:.2f}"
+                if ratio > MORE_THAN_LINEAR:
+                    faster.append(f"{grows} {last.amount:,} to {point.amount:,}")
+            last = point
+            numbers.append({**asdict(point), "milliseconds": timing.median, "peak_mib": memory})
+            rows.append([grows, f"{point.amount:,}", str(timing), growth, "-" if memory is None else f"{memory:.0f}"])
     return Report(
         title="Scaling: milliseconds a training step (quartiles), its growth over that of the row before, MiB",
         columns=["what grows", "to", "milliseconds", "growth / linear", "MiB at the peak"],
         rows=rows,
         notes=[
-            f"Median of {options.rounds} rounds of {STEPS} steps; batches of 128, 16, 64 and 32 images; peak memory is "
-            "on top of libraries, images and model, tracing included.",
+            f"Median of {options.rounds} rounds of {STEPS} steps, in which the rows of each part take turns; batches of 128, "
+            "16, 64 and 32 images; peak memory is on top of libraries, images and model, tracing included.",
             f"More than linear (by {MORE_THAN_LINEAR - 1:.0%}): {'; '.join(faster) or 'nowhere'}. Images of at most "
             f"{LARGEST_WIDTH} columns and {MOST_CHANNELS} filters are convolved by rows, which takes a third of the "
             "time: beyond that, a step falls back to TensorFlow's own convolution once.",
