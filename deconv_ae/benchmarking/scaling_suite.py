@@ -100,8 +100,8 @@ def run(options: Options, points: Sequence[Point] = tuple(POINTS)) -> Report:
         columns=["what grows", "to", "milliseconds", "growth / linear", "MiB at the peak"],
         rows=rows,
         notes=[
-            f"Median of {options.rounds} rounds of {STEPS} steps, in which the rows of each part take turns; batches of 128, "
-            "16, 64 and 32 images; peak memory is on top of libraries, images and model, tracing included.",
+            f"Median of {options.rounds} rounds of {STEPS} steps, in which the rows of each part take turns; batches "
+            "of 128, 16, 64 and 32 images; peak memory is on top of libraries, images and model, tracing included.",
             f"More than linear (by {MORE_THAN_LINEAR - 1:.0%}): {'; '.join(faster) or 'nowhere'}. Images of at most "
             f"{LARGEST_WIDTH} columns and {MOST_CHANNELS} filters are convolved by rows, which takes a third of the "
             "time: beyond that, a step falls back to TensorFlow's own convolution once.",
