@@ -7,5 +7,5 @@ source scripts/environment.sh sample,convert,playground,test
 ruff format --check .
 ruff check .
 mypy
-# Most of the time goes into starting processes, one thread each: two files at a time.
-python -m pytest --numprocesses=2 --dist=loadfile --durations=10 "$@"
+# Starting processes and waiting for them leaves two workers on two cores half idle: three files at a time.
+python -m pytest --numprocesses=3 --dist=loadfile --durations=10 "$@"
