@@ -904,13 +904,11 @@ def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="val
         switches = _switches_in_windows(positions, size, windows)
         setattr(switches, _ARGMAX, (windows, size, positions))
         return switches
-    if not must_compose():
-        positions = windows.checked_restorable(positions, size)
-    switches, inside = _switches_of(positions, size, windows)
-    if not must_compose():
-        message = "argmax has positions outside of the windows that chose them"
-        switches = _checked(switches, known | tf.reduce_all(inside), [message])
-    return tf.cast(switches, tf.uint8)
+    if must_compose():
+        return tf.cast(_switches_of(positions, size, windows)[0], tf.uint8)
+    switches, inside = _switches_of(windows.checked_restorable(positions, size), size, windows)
+    message = "argmax has positions outside of the windows that chose them"
+    return tf.cast(_checked(switches, known | tf.reduce_all(inside), [message]), tf.uint8)
 
 
 def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="valid"):
