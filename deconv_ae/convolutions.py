@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from deconv_ae.layers import must_compose, with_gradient
+from deconv_ae.layers import has_gpu, must_compose, with_gradient
 
 # Measured with scripts/benchmark.py: beyond these, multiplying by the band's zeros takes longer than it saves.
 LARGEST_WIDTH = 32
@@ -36,7 +36,7 @@ def is_banded(width: int | None, channels: int, filters: int, dtype: Any) -> boo
         and min(channels, filters) == 1
         and max(channels, filters) <= MOST_CHANNELS
         and tf.as_dtype(dtype) == tf.float32
-        and not tf.config.list_physical_devices("GPU")
+        and not has_gpu()
         and not must_compose()
     )
 

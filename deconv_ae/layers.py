@@ -15,7 +15,8 @@ Three facts shape the implementation:
 
 *   XLA cannot compile `MaxPoolWithArgmax` on any device (tensorflow/tensorflow issue 103438), and Keras compiles
     models with XLA by default where there is a GPU. Under XLA everything here is therefore composed of slices and
-    comparisons, which XLA fuses into a few loops. Elsewhere TensorFlow's own kernels are faster, and do the work.
+    comparisons, which XLA fuses into a few loops. Elsewhere TensorFlow's own kernels are faster, and do the work,
+    but for images with a NaN or -inf, which they get wrong, and for deterministic operations on a GPU.
 *   Overlapping windows may choose the same maximum. Unpooling *assigns*: the last window in row-major order wins,
     always, and the gradient goes to the winner alone. (PyTorch leaves the winner to chance and gives every window
     the gradient: pytorch/pytorch issues 78249, 80827.)
@@ -28,14 +29,15 @@ import contextvars
 import dataclasses
 import math
 import numbers
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-# Private, for `must_compose`, which has no public way to ask. setup.py bounds TensorFlow's versions; should a new one
-# move them, the import fails at once, where a fallback would silently give the wrong answer.
+# Private, for `compiled_by_xla` and `must_compose`, which have no public way to ask. setup.py bounds TensorFlow's
+# versions; should a new one move them, the import fails at once, where a fallback would silently give the wrong answer.
 from tensorflow.python.framework import config as framework_config
 from tensorflow.python.ops import control_flow_util
 
@@ -49,6 +51,8 @@ _MAX_SWITCHES = 256
 
 # Where more windows than this share a position, one scatter beats comparing them all.
 _MAX_SHIFTS = 16
+# The same for adding values on a CPU, where XLA computes the values anew for every comparison.
+_MAX_SHIFTS_OF_VALUES_ON_CPU = 1
 
 # Up to here a float32 holds numbers and their halves, and a quotient rounds down to what integers give. On a CPU that
 # takes a quarter of the time of int64's division.
@@ -216,6 +220,11 @@ def _lengths(tensor: tf.Tensor) -> tuple[Length, ...]:
     return tuple(d if s is None else s for s, d in zip(static, tf.unstack(tf.shape(tensor))))
 
 
+def _product(lengths: Sequence[Length]) -> Length:
+    """A number of values, which may be more than int32 counts: an integer where it is static, else int64."""
+    return math.prod(n if isinstance(n, int) else _int64(n) for n in lengths)
+
+
 def _static(lengths: Sequence[Length]) -> tuple[int | None, ...]:
     return tuple(n if isinstance(n, int) else None for n in lengths)
 
@@ -228,23 +237,33 @@ def _cond(condition: tf.Tensor | bool, if_true: Callable, if_false: Callable) ->
 
 
 def _checked(tensor: tf.Tensor, condition: tf.Tensor, data: Sequence[Any]) -> tf.Tensor:
-    """The tensor, once the condition holds; InvalidArgumentError with the data if it does not."""
+    """The tensor, once the condition holds; InvalidArgumentError with the data if it does not. XLA cannot raise."""
+    if compiled_by_xla():
+        return tensor
     check = tf.debugging.Assert(condition, data)
     with tf.control_dependencies([] if check is None else [check]):  # None: checked eagerly
         return tf.identity(tensor)
 
 
+def has_gpu() -> bool:
+    """Whether what is being traced may run on a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def compiled_by_xla() -> bool:
+    """Whether XLA compiles the code that is being traced: there is no public way to ask, so this is how TensorFlow's
+    own operations ask."""
+    graph = tf.compat.v1.get_default_graph()
+    return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(graph)
+
+
 def must_compose() -> bool:
     """Whether the code that is being traced must do without TensorFlow's pooling kernels.
 
-    XLA has none of them. And on a GPU they add with atomic operations, in any order, which
-    `tf.config.experimental.enable_op_determinism` forbids. There is no public way to ask for either; this is how
-    TensorFlow's own operations ask.
+    XLA has none of them. And on a GPU they add with atomic operations, in any order, for which
+    `tf.config.experimental.enable_op_determinism` makes them fail.
     """
-    if framework_config.is_op_determinism_enabled():
-        return True
-    graph = tf.compat.v1.get_default_graph()
-    return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(graph)
+    return compiled_by_xla() or (has_gpu() and framework_config.is_op_determinism_enabled())
 
 
 _RECORDS_GRADIENTS = contextvars.ContextVar("_RECORDS_GRADIENTS", default=True)
@@ -338,8 +357,7 @@ class _Positions:
 
     @property
     def image_length(self) -> Length:
-        _, height, width, channels = self.image_shape
-        return height * width * channels
+        return _product(self.image_shape[1:])
 
     def scatter_add(self, values: tf.Tensor) -> tf.Tensor:
         """Images that are zero but for the sums of the values that each position got."""
@@ -348,7 +366,7 @@ class _Positions:
         def scatter_add(values):
             if not self.composed:
                 images = self._scatter_add_kernel(values)
-            elif self.windows.sharing > _MAX_SHIFTS:
+            elif self.windows.sharing > (_MAX_SHIFTS if has_gpu() else _MAX_SHIFTS_OF_VALUES_ON_CPU):
                 images = self._scatter_add_segments(values)
             else:
                 images = _cond(
@@ -364,10 +382,10 @@ class _Positions:
         """The values that the images have at the positions."""
         batch, _, _, _ = self.image_shape
         indices = tf.reshape(self.argmax, (batch, -1))
-        if self.composed:
+        if self.composed and self.in_windows is not True:
             indices = tf.clip_by_value(indices, 0, _int64(self.image_length) - 1)
-        values = tf.gather(tf.reshape(images, (batch, self.image_length)), indices, batch_dims=1)
-        return tf.ensure_shape(tf.reshape(values, tf.shape(self.argmax)), self.argmax.shape)
+        flat = tf.reshape(images, (_int64(batch), _int64(self.image_length)))
+        return tf.reshape(tf.gather(flat, indices, batch_dims=1), tf.shape(self.argmax))
 
     def only_winners(self, values: tf.Tensor) -> tf.Tensor:
         """The values, with 0 for a window whose position a later window chose as well."""
@@ -388,12 +406,15 @@ class _Positions:
         """Winners where only windows that overlap can have chosen the same position."""
         rows, columns = (axis.reach for axis in self.windows.axes)
         _, pooled_height, pooled_width, _ = _lengths(self.argmax)
-        padded = tf.pad(self.argmax, ((0, 0), (0, rows - 1), (columns - 1, columns - 1), (0, 0)), constant_values=-1)
+        # Half of the memory and of the time, where the numbers permit.
+        known_to_fit = isinstance(self.image_length, int) and self.image_length <= tf.int32.max
+        argmax = tf.cast(self.argmax, tf.int32) if known_to_fit else self.argmax
+        padded = tf.pad(argmax, ((0, 0), (0, rows - 1), (columns - 1, columns - 1), (0, 0)), constant_values=-1)
         lost = tf.zeros(tf.shape(self.argmax), tf.bool)
         for down in range(rows):
             for right in range(1 if down == 0 else 1 - columns, columns):
                 left = columns - 1 + right
-                lost |= self.argmax == padded[:, down : down + pooled_height, left : left + pooled_width]
+                lost |= argmax == padded[:, down : down + pooled_height, left : left + pooled_width]
         return ~lost
 
     def _winners_anywhere(self) -> tf.Tensor:
@@ -406,7 +427,7 @@ class _Positions:
 
     @property
     def _batch_length(self) -> tf.Tensor:
-        return _int64(_lengths(self.argmax)[0]) * _int64(self.image_length)
+        return _int64(_product(self.image_shape))
 
     def _positions_in_batch(self) -> tf.Tensor:
         """The positions numbered through the batch; -1 for those out of their image's range."""
@@ -470,7 +491,8 @@ class _Positions:
 
 # An argmax that a pooling made is inside its own windows: there is nothing to check, and only windows that overlap
 # can share a position. Looking would take longer than unpooling does, so the tensor object carries the fact, as
-# Keras's tensors carry their mask. What is computed from the tensor is another object, without it.
+# Keras's tensors carry their mask. What is computed from the tensor is another object, without it. Switches know
+# their argmax by a weak reference: kept, they must not keep a tensor of eight times their size.
 _WINDOWS = "_deconv_ae_windows"
 _ARGMAX = "_deconv_ae_argmax"
 
@@ -508,7 +530,7 @@ def _max_pool(images: tf.Tensor, windows: _Windows) -> tuple[tf.Tensor, tf.Tenso
     # GPU, and refuse an empty batch. One pass over the images tells all three.
     lowest = tf.constant(float("-inf"), images.dtype)
     return tf.cond(
-        (tf.size(images) > 0) & (tf.reduce_min(images) > lowest),
+        (tf.size(images, tf.int64) > 0) & (tf.reduce_min(images) > lowest),
         lambda: _max_pool_kernel(images, windows),
         lambda: _max_pool_composed(images, windows),
     )
@@ -519,7 +541,7 @@ def _max_pool_kernel(images: tf.Tensor, windows: _Windows) -> tuple[tf.Tensor, t
     image_length = images.shape[1:].num_elements()
     argmax_dtype = tf.int64
     # On a GPU there is one kernel, for int64.
-    if image_length is not None and not tf.config.list_physical_devices("GPU"):
+    if image_length is not None and not has_gpu():
         exact = {tf.float32: 2**24, tf.float64: 2**53}.get(images.dtype, 0)
         if images.shape[-1] < _FEW_CHANNELS and image_length <= exact:
             return _max_pool_and_look_up(images, windows)
@@ -589,7 +611,7 @@ def _max_pool_blocks(images: tf.Tensor, windows: _Windows) -> tuple[tf.Tensor, t
     switches = tf.argmax(values, axis=-1, output_type=tf.int32)
     # Where a NaN goes in an argmax, TensorFlow and XLA do not say.
     is_nan = tf.math.is_nan(values)
-    first_nan = tf.argmax(tf.cast(is_nan, tf.int32), axis=-1, output_type=tf.int32)
+    first_nan = tf.argmax(is_nan, axis=-1, output_type=tf.int32)
     switches = tf.where(tf.reduce_any(is_nan, axis=-1), first_nan, switches)
     pooled = tf.gather(values, switches, batch_dims=4)
     row = tf.range(pooled_height)[:, None, None] * pool_height + switches // pool_width
@@ -618,18 +640,17 @@ def _first_maxima(
     best: list[tf.Tensor] = []
     for offset in range(axis.pool):
         slices = [slice(None)] * 4
-        slices[dimension] = slice(offset, offset + (count - 1) * axis.stride + 1, axis.stride)
+        slices[dimension] = slice(offset, offset + _at_least_zero((count - 1) * axis.stride + 1), axis.stride)
         value, *others = (tensor[tuple(slices)] for tensor in padded)
-        position = tf.broadcast_to(start + offset, tf.shape(value))
-        challenger = [value, position, *others]
+        position = start + offset
         if not best:
-            best = challenger
+            best = [value, tf.broadcast_to(position, tf.shape(value)), *others]
             continue
         better = (value > best[0]) | (tf.math.is_nan(value) & ~tf.math.is_nan(best[0]))
         if axis.padding == "same":
             # Padding neither wins nor defends, not even against -inf.
             better = (better | (best[1] < 0)) & (position < length)
-        best = [tf.where(better, new, old) for new, old in zip(challenger, best)]
+        best = [tf.where(better, new, old) for new, old in zip([value, position, *others], best)]
     return best[0], best[1:]
 
 
@@ -670,12 +691,13 @@ class MaxPoolingWithArgmax2D(_WindowsLayer):
     row-major order is the maximum. NaN counts as more than any number: a window with a NaN gives NaN, and the
     position of its first.
 
-    Outside of XLA, TensorFlow's pooling kernels do the work: on a CPU, for fewer than 16 channels of float32 or
-    float64, max pooling followed by a look-up of the maxima, which is the faster there, and otherwise
-    `tf.nn.max_pool_with_argmax`. XLA has neither, so under `jit_compile=True` the layer is composed of slices and
-    comparisons, or of an argmax over each window where they lie side by side. The result is the same. Which it is to
-    be, the layer asks when it is traced: TensorFlow reuses a `tf.function` that it has traced outside of XLA, and then
-    cannot compile it when a compiled one calls it.
+    TensorFlow's pooling kernels do the work: on a CPU, for fewer than 16 channels of float32 or float64, max pooling
+    followed by a look-up of the maxima, which is the faster there, and otherwise `tf.nn.max_pool_with_argmax`. XLA has
+    neither, so under `jit_compile=True` the layer is composed of slices and comparisons, or of an argmax over each
+    window where they lie side by side; so it is, too, for a batch with a NaN or -inf, which the kernels get wrong, and
+    on a GPU under `tf.config.experimental.enable_op_determinism`. The result is the same. XLA or not, the layer asks
+    when it is traced: TensorFlow reuses a `tf.function` that it has traced outside of XLA, and then cannot compile it
+    when a compiled one calls it.
 
     Args:
         pool_size: int or pair of ints, (height, width) of the window.
@@ -757,7 +779,8 @@ class MaxUnpooling2D(_WindowsLayer):
 
     Call arguments:
         pooled: the values.
-        argmax: their positions, as `MaxPoolingWithArgmax2D` numbers them: integers of the shape of `pooled`.
+        argmax: their positions, as `MaxPoolingWithArgmax2D` numbers them: integers of the shape of `pooled`, which is
+            checked as far as it is known when the call is traced.
         output_size: (height, width) to restore: two ints, or an integer tensor of shape (2,).
         like: tensor of shape `(batch, height, width, any)`, of which only height and width are used: for models
             that know them only at run time.
@@ -787,7 +810,7 @@ class MaxUnpooling2D(_WindowsLayer):
     """
 
     def call(self, pooled, argmax, output_size=None, like=None):
-        self._check_argmax(pooled, argmax)
+        self._check_arguments(pooled, argmax, like)
         like_size = None if like is None else _lengths(like)[1:3]
         size = self._size_to_restore(_lengths(pooled)[1:3], output_size, like_size)
         pooled = tf.cast(pooled, self.compute_dtype)
@@ -806,14 +829,13 @@ class MaxUnpooling2D(_WindowsLayer):
         argmax = tf.cast(argmax, tf.int64)
         if known is True:
             return _Positions(argmax, size, self._windows, known, composed)
-        if not composed:
-            argmax = self._windows.checked_restorable(argmax, size)
-            image_length = _int64(size[0] * size[1] * _lengths(argmax)[-1])
-            smallest, largest = tf.reduce_min(argmax), tf.reduce_max(argmax)
-            message = "argmax is out of range: its smallest and largest position, and an image's number of them:"
-            # The smallest number of an empty tensor is the largest int64, and the other way round.
-            in_range = (smallest >= 0) & (largest < image_length)
-            argmax = _checked(argmax, in_range, [message, smallest, largest, image_length])
+        argmax = self._windows.checked_restorable(argmax, size)
+        image_length = _int64(_product((*size, _lengths(argmax)[-1])))
+        smallest, largest = tf.reduce_min(argmax), tf.reduce_max(argmax)
+        message = "argmax is out of range: its smallest and largest position, and an image's number of them:"
+        # The smallest number of an empty tensor is the largest int64, and the other way round.
+        in_range = (smallest >= 0) & (largest < image_length)
+        argmax = _checked(argmax, in_range, [message, smallest, largest, image_length])
         in_windows = _cond(
             known,
             lambda: tf.constant(True),
@@ -821,10 +843,10 @@ class MaxUnpooling2D(_WindowsLayer):
         )
         return _Positions(argmax, size, self._windows, in_windows, composed)
 
-    def _check_argmax(self, pooled, argmax):
-        dtype = keras.backend.standardize_dtype(argmax.dtype)
-        if "int" not in dtype:
-            raise ValueError(f"`argmax` must be integers; got {dtype}")
+    def _check_arguments(self, pooled, argmax, like):
+        _check_integers("argmax", argmax)
+        if like is not None and len(like.shape) != 4:
+            raise ValueError(f"`like` must have the shape (batch, height, width, any); got {tuple(like.shape)}")
         if not tf.TensorShape(pooled.shape).is_compatible_with(argmax.shape):
             raise ValueError(
                 f"`argmax` must have the shape of `pooled`, {tuple(pooled.shape)}; got {tuple(argmax.shape)}"
@@ -845,10 +867,16 @@ class MaxUnpooling2D(_WindowsLayer):
         return (pooled_shape[0], *_static(size), pooled_shape[-1])
 
     def compute_output_spec(self, pooled, argmax, output_size=None, like=None):
-        self._check_argmax(pooled, argmax)
+        self._check_arguments(pooled, argmax, like)
         like_shape = None if like is None else like.shape
         shape = self.compute_output_shape(pooled.shape, argmax.shape, output_size, like_shape)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+
+def _check_integers(name: str, tensor: Any) -> None:
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    if "int" not in dtype:
+        raise ValueError(f"`{name}` must be integers; got {dtype}")
 
 
 def _size_argument(name: str, size: Any) -> Size:
@@ -856,7 +884,9 @@ def _size_argument(name: str, size: Any) -> Size:
     if isinstance(size, keras.KerasTensor):
         return None, None
     if tf.is_tensor(size) or any(map(tf.is_tensor, size if isinstance(size, (tuple, list)) else ())):
-        lengths = tf.cast(tf.stack(size), tf.int32)
+        lengths = tf.stack(size)
+        _check_integers(name, lengths)
+        lengths = tf.cast(lengths, tf.int32)
         known = tf.get_static_value(lengths)
         if known is None:
             height, width = tf.unstack(lengths, num=2)
@@ -897,15 +927,15 @@ def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="val
     """
     windows = _windows_with_switches(pool_size, strides, padding)
     size = _size_argument("input_size", input_size)
+    argmax = tf.convert_to_tensor(argmax)
+    _check_integers("argmax", argmax)
     positions = tf.cast(argmax, tf.int64)
     windows.check_restorable(size, _lengths(positions)[1:3])
     known = _known_in_windows(argmax, windows, size)
     if known is True:
         switches = _switches_in_windows(positions, size, windows)
-        setattr(switches, _ARGMAX, (windows, size, positions))
+        setattr(switches, _ARGMAX, (windows, size, weakref.ref(positions)))
         return switches
-    if must_compose():
-        return tf.cast(_switches_of(positions, size, windows)[0], tf.uint8)
     switches, inside = _switches_of(windows.checked_restorable(positions, size), size, windows)
     message = "argmax has positions outside of the windows that chose them"
     return tf.cast(_checked(switches, known | tf.reduce_all(inside), [message]), tf.uint8)
@@ -939,16 +969,17 @@ def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="v
     """
     windows = _windows_with_switches(pool_size, strides, padding)
     size = _size_argument("input_size", input_size)
-    *own, own_argmax = getattr(switches, _ARGMAX, (None,))
-    if own == [windows, _static(size)]:
-        return _with_windows(own_argmax, windows, size)
+    own_windows, own_size, own_argmax = getattr(switches, _ARGMAX, (None, None, lambda: None))
+    argmax = own_argmax()
+    if argmax is not None and (own_windows, own_size) == (windows, _static(size)):
+        return _with_windows(argmax, windows, size)
     switches = tf.convert_to_tensor(switches)
+    _check_integers("switches", switches)
     windows.check_restorable(size, _lengths(switches)[1:3])
-    if must_compose():
-        return _argmax_of(switches, size, windows)[0]
     argmax, inside = _argmax_of(windows.checked_restorable(switches, size), size, windows)
     message = "switches has positions outside of the window, or of the image"
-    return _with_windows(_checked(argmax, inside, [message]), windows, size)
+    argmax = _checked(argmax, inside, [message])
+    return argmax if compiled_by_xla() else _with_windows(argmax, windows, size)
 
 
 def _argmax_of(switches: tf.Tensor, size: Size, windows: _Windows) -> tuple[tf.Tensor, tf.Tensor]:

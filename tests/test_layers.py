@@ -1,8 +1,10 @@
 """The pooling and unpooling layers: one test for each thing that their docstrings promise."""
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import keras
@@ -152,6 +154,14 @@ def test_a_size_that_does_not_pool_to_the_shape_is_refused_with_those_that_do():
 def test_images_smaller_than_the_window_are_refused():
     with pytest.raises(ValueError, match=r"2x9 are smaller than .* pool_size=\(3, 3\)"):
         MaxPoolingWithArgmax2D(3)(np.zeros((1, 2, 9, 1), "float32"))
+
+
+@pytest.mark.parametrize("value", [1.0, float("nan")], ids=["kernels", "composed"])
+def test_an_image_smaller_than_the_window_known_only_at_run_time_has_none(value):
+    pooling = MaxPoolingWithArgmax2D(3, 2)
+    pool = tf.function(lambda images: pooling(images), input_signature=[tf.TensorSpec((None, None, None, 1))])
+    pooled, argmax = pool(tf.fill((1, 2, 5, 1), value))
+    assert pooled.shape == argmax.shape == (1, 0, 2, 1)
 
 
 def test_height_and_width_known_only_at_run_time():
@@ -417,9 +427,20 @@ def test_deterministic_operations_use_no_atomic_additions(monkeypatch):
     images = tf.constant(random_images((2, 8, 8, 3)))
     expected = run(images)
     monkeypatch.setattr(layers.framework_config, "is_op_determinism_enabled", lambda: True)
+    # Those of a CPU are deterministic.
+    assert "MaxPoolGradWithArgmax" in ops_of(run, images)
+    monkeypatch.setattr(layers, "has_gpu", lambda: True)
     assert "MaxPoolGradWithArgmax" not in ops_of(run, images)
     for actual, wanted in zip(run(images), expected):
         np.testing.assert_array_equal(actual, wanted)
+    # Composed or not, outside of XLA what is wrong is refused.
+    for wrong in (
+        lambda: MaxUnpooling2D(2)(tf.zeros((1, 2, 2, 1)), tf.fill((1, 2, 2, 1), 99)),
+        lambda: argmax_to_switches(tf.fill((1, 2, 2, 1), 99), (4, 4), 2),
+        lambda: switches_to_argmax(tf.fill((1, 2, 2, 1), 9), (4, 4), 2),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            wrong()
 
 
 def test_positions_that_come_from_the_pooling_layer_are_not_looked_at():
@@ -430,7 +451,15 @@ def test_positions_that_come_from_the_pooling_layer_are_not_looked_at():
     # Through switches and back they are the same positions.
     pooling, arguments = MaxPoolingWithArgmax2D(2), ((8, 8), 2)
     _, argmax = pooling(random_images((1, 8, 8, 3)))
-    assert switches_to_argmax(argmax_to_switches(argmax, *arguments), *arguments) is argmax
+    switches = argmax_to_switches(argmax, *arguments)
+    assert switches_to_argmax(switches, *arguments) is argmax
+    # Which they do not keep: it has eight times their size.
+    expected, kept = argmax.numpy(), weakref.ref(argmax)
+    del argmax
+    gc.collect()
+    assert kept() is None
+    argmax = switches_to_argmax(switches, *arguments)
+    np.testing.assert_array_equal(argmax, expected)
     # What was computed from them is not.
     with pytest.raises(tf.errors.InvalidArgumentError):
         MaxUnpooling2D(2)(tf.zeros(argmax.shape), argmax + 1000)
@@ -522,6 +551,19 @@ def test_a_position_out_of_range_is_an_error_that_tells_the_range(bad, in_graph)
     with pytest.raises(tf.errors.InvalidArgumentError, match="out of range") as error:
         unpool(tf.ones((2, 2, 2, 1)), tf.constant(argmax))
     assert str(bad) in str(error.value) and "16" in str(error.value)
+
+
+def test_an_image_of_more_pixels_than_int32_counts():
+    layer = MaxUnpooling2D(2, strides=(30000, 20000))
+
+    @tf.function(input_signature=[tf.TensorSpec((2,), tf.int32)])
+    def checked(size):
+        return layer._positions(tf.fill((1, 2, 2, 1), tf.constant(2**31, tf.int64)), tf.unstack(size)).argmax
+
+    # The images themselves would take 9 GB: only the check runs.
+    assert checked([60000, 40000])[0, 0, 0, 0] == 2**31
+    with pytest.raises(tf.errors.InvalidArgumentError, match="out of range"):
+        checked([40000, 40000])
 
 
 @pytest.mark.parametrize("bad", [-1, 16, 2**63 - 1])
@@ -676,6 +718,13 @@ def test_wrong_call_arguments_are_refused():
         layer(values, argmax[:, :3])
     with pytest.raises(ValueError, match="`output_size` must be"):
         layer(values, argmax, output_size=(8, -8))
+    with pytest.raises(ValueError, match="`output_size` must be integers; got float32"):
+        layer(values, argmax, output_size=tf.constant([8.0, 8.9]))
+    with pytest.raises(ValueError, match=r"`like` must have the shape .*; got .*8, 8"):
+        layer(values, argmax, like=tf.zeros((8, 8)))
+    for convert in (argmax_to_switches, switches_to_argmax):
+        with pytest.raises(ValueError, match="must be integers; got float32"):
+            convert(values, (8, 8), 2)
     for wrong in (layer, MaxPoolingWithArgmax2D(2)):
         with pytest.raises(ValueError, match="expected ndim=4"):
             wrong(*[tf.zeros((4, 4, 2))] * (2 if wrong is layer else 1))

@@ -115,19 +115,20 @@ def upstream_of(shape, dtype=np.float32):
     return (np.arange(1, math.prod(shape) + 1) % 1999).reshape(shape).astype(dtype)
 
 
-@pytest.fixture(params=["kernels", "composed"], scope="module", autouse=True)
+@pytest.fixture(params=["kernels", "composed", "composed for a GPU"], scope="module", autouse=True)
 def implementation(request):
     """What runs outside of XLA, and what XLA gets to compile, uncompiled here to try many shapes."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.param == "composed":
+        if request.param != "kernels":
             patch.setattr(layers, "must_compose", lambda: True)
+            patch.setattr(layers, "has_gpu", lambda: request.param == "composed for a GPU")
         yield request.param
 
 
 # ------------------------------------------------------------------------------------------------- Properties
 
 
-@examples(80)
+@examples(55)
 @hypothesis.given(data=st.data(), pooling=poolings())
 def test_pooling_equals_the_reference(data, pooling):
     pool_size, strides, padding, shape = pooling
@@ -147,7 +148,7 @@ def test_pooling_equals_the_reference(data, pooling):
     np.testing.assert_array_equal(gradient, scatter_add_reference(upstream, expected_argmax, shape))
 
 
-@examples(80)
+@examples(55)
 @hypothesis.given(data=st.data(), pooling=poolings())
 def test_unpooling_what_was_pooled_equals_the_reference(data, pooling):
     pool_size, strides, padding, shape = pooling
@@ -162,7 +163,7 @@ def test_unpooling_what_was_pooled_equals_the_reference(data, pooling):
     check_unpooling(layer, pooled, argmax, positions, shape)
 
 
-@examples(60)
+@examples(40)
 @hypothesis.given(data=st.data(), pooling=poolings())
 def test_unpooling_to_any_positions_equals_the_reference(data, pooling):
     pool_size, strides, padding, shape = pooling
@@ -187,7 +188,7 @@ def check_unpooling(layer, pooled, argmax, positions, shape):
     np.testing.assert_array_equal(gradient, np.where(winners, take_reference(upstream, argmax), 0))
 
 
-@examples(60)
+@examples(40)
 @hypothesis.given(data=st.data(), pooling=poolings())
 def test_argmax_and_switches_convert_both_ways(data, pooling):
     pool_size, strides, padding, shape = pooling
