@@ -11,10 +11,13 @@ import keras
 
 from deconv_ae.convolutions import BandedConv2D, BandedConv2DTranspose
 from deconv_ae.errors import InputError
-from deconv_ae.layers import ArgmaxToSwitches2D, MaxPoolingWithArgmax2D, MaxUnpooling2D, SwitchesToArgmax2D
-
-LARGEST_WINDOW = 256
-"""Positions of a pooling window that a uint8 switch can name."""
+from deconv_ae.layers import (
+    LARGEST_WINDOW,
+    ArgmaxToSwitches2D,
+    MaxPoolingWithArgmax2D,
+    MaxUnpooling2D,
+    SwitchesToArgmax2D,
+)
 
 ORIGINAL_BITS_PER_PIXEL = 8
 CODE_BITS_PER_VALUE = 32

@@ -14,9 +14,9 @@ switches: `row_in_window * pool_width + column_in_window` of the maximum, within
 Three facts shape the implementation:
 
 *   XLA cannot compile `MaxPoolWithArgmax` on any device (tensorflow/tensorflow issue 103438), and Keras compiles
-    models with XLA by default where there is a GPU. Under XLA everything here is therefore composed of slices and
-    comparisons, which XLA fuses into a few loops. Elsewhere TensorFlow's own kernels are faster, and do the work,
-    but for images with a NaN or -inf, which they get wrong, and for deterministic operations on a GPU.
+    models with XLA by default where there is a GPU. Under XLA everything here is therefore composed of operations
+    that it has. Elsewhere TensorFlow's own kernels are faster, and do the work, but for images with a NaN, -inf or
+    the lowest finite number, which they get wrong, and for deterministic operations on a GPU.
 *   Overlapping windows may choose the same maximum. Unpooling *assigns*: the last window in row-major order wins,
     always, and the gradient goes to the winner alone. (PyTorch leaves the winner to chance and gives every window
     the gradient: pytorch/pytorch issues 78249, 80827.)
@@ -42,12 +42,12 @@ from tensorflow.python.framework import config as framework_config
 from tensorflow.python.ops import control_flow_util
 
 # A length, or a (height, width) of two: Python integers where the shape is known when a graph is traced, scalar
-# int32 tensors where it is not.
+# tensors of integers where it is not.
 Length = Any
 Size = tuple[Length, Length]
 
-# Switches are uint8.
-_MAX_SWITCHES = 256
+# Positions in a window that has switches, which are uint8.
+LARGEST_WINDOW = 256
 
 # Where more windows than this share a position, one scatter beats comparing them all.
 _MAX_SHIFTS = 16
@@ -77,10 +77,10 @@ class _Axis:
         """The number of windows along an axis of this length."""
         if self.padding == "same":
             return (length + self.stride - 1) // self.stride
-        return (length - self.pool) // self.stride + 1
+        return _at_least_zero((length - self.pool) // self.stride + 1)
 
     def smallest_length(self, pooled_length: Length) -> Length:
-        """The smallest length that has this many windows; it and `stride - 1` more do."""
+        """The smallest length that has this many windows, of 1 or more; it and `stride - 1` more do."""
         return (pooled_length - 1) * self.stride + (1 if self.padding == "same" else self.pool)
 
     def pad_before(self, length: Length) -> Length:
@@ -172,11 +172,16 @@ class _Windows:
                 )
 
     def checked_restorable(self, pooled: tf.Tensor, size: Size) -> tf.Tensor:
-        """`pooled`, behind the same check for what is known only at run time."""
+        """`pooled`, if images of `size` pool to it: ValueError where it is known now that they do not, else checked at
+        run time."""
+        if pooled.shape.rank != 4:
+            raise ValueError(f"expected the shape (batch, height, width, channels); got {pooled.shape}")
+        pooled_size = _lengths(pooled)[1:3]
+        self.check_restorable(size, pooled_size)
         expected = self.pooled_size(size)
-        if all(isinstance(n, int) for n in (*expected, *_lengths(pooled)[1:3])):
+        if all(isinstance(n, int) for n in (*expected, *pooled_size)):
             return pooled
-        expected, actual = tf.stack(expected), tf.shape(pooled)[1:3]
+        expected, actual = tf.stack(expected), tf.stack(pooled_size)
         message = "the (height, width) to restore, the one it pools to, and that of the pooled images:"
         return _checked(pooled, tf.reduce_all(expected == actual), [message, tf.stack(size), expected, actual])
 
@@ -204,12 +209,12 @@ def _int64(length: Length) -> tf.Tensor:
     return tf.cast(length, tf.int64)
 
 
-def _floor_divided(numbers: tf.Tensor, divisor: Any) -> tf.Tensor:
+def _floor_divided(dividend: tf.Tensor, divisor: Any) -> tf.Tensor:
     """Whole numbers of 0 or more, divided and rounded down; also of a floating point type."""
-    if numbers.dtype.is_floating:
+    if dividend.dtype.is_floating:
         # The half keeps a quotient that is whole from being rounded to just below it.
-        return tf.floor((numbers + 0.5) / divisor)
-    return numbers // divisor
+        return tf.floor((dividend + 0.5) / divisor)
+    return dividend // divisor
 
 
 def _lengths(tensor: tf.Tensor) -> tuple[Length, ...]:
@@ -240,19 +245,17 @@ def _checked(tensor: tf.Tensor, condition: tf.Tensor, data: Sequence[Any]) -> tf
     """The tensor, once the condition holds; InvalidArgumentError with the data if it does not. XLA cannot raise."""
     if compiled_by_xla():
         return tensor
-    check = tf.debugging.Assert(condition, data)
-    with tf.control_dependencies([] if check is None else [check]):  # None: checked eagerly
+    with tf.control_dependencies([tf.debugging.Assert(condition, data)]):
         return tf.identity(tensor)
 
 
 def has_gpu() -> bool:
     """Whether what is being traced may run on a GPU."""
-    return bool(tf.config.list_physical_devices("GPU"))
+    return bool(tf.config.get_visible_devices("GPU"))
 
 
 def compiled_by_xla() -> bool:
-    """Whether XLA compiles the code that is being traced: there is no public way to ask, so this is how TensorFlow's
-    own operations ask."""
+    """Whether XLA compiles the code that is being traced, asked as TensorFlow's own operations ask."""
     graph = tf.compat.v1.get_default_graph()
     return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(graph)
 
@@ -260,8 +263,8 @@ def compiled_by_xla() -> bool:
 def must_compose() -> bool:
     """Whether the code that is being traced must do without TensorFlow's pooling kernels.
 
-    XLA has none of them. And on a GPU they add with atomic operations, in any order, for which
-    `tf.config.experimental.enable_op_determinism` makes them fail.
+    XLA has none that knows positions, and its MaxPoolGradGrad compares only 16 bits of the values. And on a GPU they
+    add with atomic operations, in any order, for which `tf.config.experimental.enable_op_determinism` makes them fail.
     """
     return compiled_by_xla() or (has_gpu() and framework_config.is_op_determinism_enabled())
 
@@ -379,13 +382,8 @@ class _Positions:
         return tf.ensure_shape(scatter_add(values), _static(self.image_shape))
 
     def take(self, images: tf.Tensor) -> tf.Tensor:
-        """The values that the images have at the positions."""
-        batch, _, _, _ = self.image_shape
-        indices = tf.reshape(self.argmax, (batch, -1))
-        if self.composed and self.in_windows is not True:
-            indices = tf.clip_by_value(indices, 0, _int64(self.image_length) - 1)
-        flat = tf.reshape(images, (_int64(batch), _int64(self.image_length)))
-        return tf.reshape(tf.gather(flat, indices, batch_dims=1), tf.shape(self.argmax))
+        """The values that the images have at the positions; where XLA let pass one that is out of range, any value."""
+        return tf.gather(tf.reshape(images, (self.image_shape[0], -1)), self.argmax, batch_dims=1)
 
     def only_winners(self, values: tf.Tensor) -> tf.Tensor:
         """The values, with 0 for a window whose position a later window chose as well."""
@@ -406,9 +404,9 @@ class _Positions:
         """Winners where only windows that overlap can have chosen the same position."""
         rows, columns = (axis.reach for axis in self.windows.axes)
         _, pooled_height, pooled_width, _ = _lengths(self.argmax)
-        # Half of the memory and of the time, where the numbers permit.
-        known_to_fit = isinstance(self.image_length, int) and self.image_length <= tf.int32.max
-        argmax = tf.cast(self.argmax, tf.int32) if known_to_fit else self.argmax
+        # On a CPU that takes half of the memory and of the time; on a GPU TensorFlow would compute int32 on the CPU.
+        narrow = not has_gpu() and isinstance(self.image_length, int) and self.image_length <= tf.int32.max
+        argmax = tf.cast(self.argmax, tf.int32) if narrow else self.argmax
         padded = tf.pad(argmax, ((0, 0), (0, rows - 1), (columns - 1, columns - 1), (0, 0)), constant_values=-1)
         lost = tf.zeros(tf.shape(self.argmax), tf.bool)
         for down in range(rows):
@@ -419,11 +417,10 @@ class _Positions:
 
     def _winners_anywhere(self) -> tf.Tensor:
         """Winners among windows that may have chosen any position of their image, or none."""
-        positions = tf.reshape(self._positions_in_batch(), (-1,))
-        window = tf.range(tf.size(positions))
+        positions = self._positions_in_batch()
+        window = tf.reshape(tf.range(tf.size(positions)), tf.shape(positions))
         last_window = tf.math.unsorted_segment_max(window, positions, self._batch_length)
-        won = (positions >= 0) & (tf.gather(last_window, tf.maximum(positions, 0)) == window)
-        return tf.reshape(won, tf.shape(self.argmax))
+        return (positions >= 0) & (tf.gather(last_window, tf.maximum(positions, 0)) == window)
 
     @property
     def _batch_length(self) -> tf.Tensor:
@@ -526,9 +523,9 @@ def _max_pool(images: tf.Tensor, windows: _Windows) -> tuple[tf.Tensor, tf.Tenso
     """The maximum of every window and its position, without a gradient."""
     if must_compose():
         return _max_pool_composed(images, windows)
-    # The kernels lose a NaN that is not first in its window, may answer -1 for a window of only -inf or NaN on a
-    # GPU, and refuse an empty batch. One pass over the images tells all three.
-    lowest = tf.constant(float("-inf"), images.dtype)
+    # The kernels lose a NaN that is not first in its window, answer -1 on a GPU for a window with nothing above the
+    # lowest finite number, and refuse an empty batch. One pass over the images tells all three.
+    lowest = tf.constant(images.dtype.min, images.dtype)
     return tf.cond(
         (tf.size(images, tf.int64) > 0) & (tf.reduce_min(images) > lowest),
         lambda: _max_pool_kernel(images, windows),
@@ -574,7 +571,8 @@ def _max_pool_and_look_up(images: tf.Tensor, windows: _Windows) -> tuple[tf.Tens
 
 
 def _max_pool_composed(images: tf.Tensor, windows: _Windows) -> tuple[tf.Tensor, tf.Tensor]:
-    """The same without the kernels, by comparing slices: along the columns of every row, then the results along rows.
+    """The same without the kernels: by an argmax where windows lie side by side, else by comparing slices, along the
+    columns of every row, then the results along rows.
 
     The first maximum in row-major order is the first column's, of the first row that has it. NaN counts as more
     than any number, so that it comes out, at the position of the first.
@@ -691,13 +689,14 @@ class MaxPoolingWithArgmax2D(_WindowsLayer):
     row-major order is the maximum. NaN counts as more than any number: a window with a NaN gives NaN, and the
     position of its first.
 
-    TensorFlow's pooling kernels do the work: on a CPU, for fewer than 16 channels of float32 or float64, max pooling
-    followed by a look-up of the maxima, which is the faster there, and otherwise `tf.nn.max_pool_with_argmax`. XLA has
-    neither, so under `jit_compile=True` the layer is composed of slices and comparisons, or of an argmax over each
-    window where they lie side by side; so it is, too, for a batch with a NaN or -inf, which the kernels get wrong, and
-    on a GPU under `tf.config.experimental.enable_op_determinism`. The result is the same. XLA or not, the layer asks
-    when it is traced: TensorFlow reuses a `tf.function` that it has traced outside of XLA, and then cannot compile it
-    when a compiled one calls it.
+    TensorFlow's pooling kernels do the work: on a CPU, for images of known size with fewer than 16 channels, in
+    float32 (up to 2**24 values) or float64, max pooling followed by a look-up of the maxima, which is the faster there,
+    and otherwise `tf.nn.max_pool_with_argmax`. XLA can use neither, so under `jit_compile=True` the layer is composed
+    of slices and comparisons, or of an argmax over each window where they lie side by side; so it is, too, for a batch
+    with a NaN, -inf or the lowest finite number, which the kernels get wrong, and on a GPU under
+    `tf.config.experimental.enable_op_determinism`. The result is the same. XLA or not, the layer asks when it is
+    traced: TensorFlow reuses a `tf.function` that it has traced outside of XLA, and then cannot compile it when a
+    compiled one calls it.
 
     Args:
         pool_size: int or pair of ints, (height, width) of the window.
@@ -824,24 +823,22 @@ class MaxUnpooling2D(_WindowsLayer):
 
         `MaxPoolGradWithArgmax` on the CPU writes into the neighbouring image, or aborts the process.
         """
-        composed = must_compose()
-        known = _known_in_windows(argmax, self._windows, size)
+        in_windows = _known_in_windows(argmax, self._windows, size)
         argmax = tf.cast(argmax, tf.int64)
-        if known is True:
-            return _Positions(argmax, size, self._windows, known, composed)
-        argmax = self._windows.checked_restorable(argmax, size)
-        image_length = _int64(_product((*size, _lengths(argmax)[-1])))
-        smallest, largest = tf.reduce_min(argmax), tf.reduce_max(argmax)
-        message = "argmax is out of range: its smallest and largest position, and an image's number of them:"
-        # The smallest number of an empty tensor is the largest int64, and the other way round.
-        in_range = (smallest >= 0) & (largest < image_length)
-        argmax = _checked(argmax, in_range, [message, smallest, largest, image_length])
-        in_windows = _cond(
-            known,
-            lambda: tf.constant(True),
-            lambda: tf.reduce_all(_switches_of(argmax, size, self._windows)[1]),
-        )
-        return _Positions(argmax, size, self._windows, in_windows, composed)
+        if in_windows is not True:
+            argmax = self._windows.checked_restorable(argmax, size)
+            image_length = _int64(_product((*size, _lengths(argmax)[-1])))
+            smallest, largest = tf.reduce_min(argmax), tf.reduce_max(argmax)
+            message = "argmax is out of range: its smallest and largest position, and an image's number of them:"
+            # The smallest number of an empty tensor is the largest int64, and the other way round.
+            in_range = (smallest >= 0) & (largest < image_length)
+            argmax = _checked(argmax, in_range, [message, smallest, largest, image_length])
+            in_windows = _cond(
+                in_windows,
+                lambda: tf.constant(True),
+                lambda: tf.reduce_all(_switches_of(argmax, size, self._windows)[1]),
+            )
+        return _Positions(argmax, size, self._windows, in_windows, composed=must_compose())
 
     def _check_arguments(self, pooled, argmax, like):
         _check_integers("argmax", argmax)
@@ -929,16 +926,14 @@ def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="val
     size = _size_argument("input_size", input_size)
     argmax = tf.convert_to_tensor(argmax)
     _check_integers("argmax", argmax)
-    positions = tf.cast(argmax, tf.int64)
-    windows.check_restorable(size, _lengths(positions)[1:3])
-    known = _known_in_windows(argmax, windows, size)
-    if known is True:
-        switches = _switches_in_windows(positions, size, windows)
-        setattr(switches, _ARGMAX, (windows, size, weakref.ref(positions)))
+    argmax = tf.cast(argmax, tf.int64)
+    if _known_in_windows(argmax, windows, size) is True:
+        switches = _switches_in_windows(argmax, size, windows)
+        setattr(switches, _ARGMAX, (windows, size, weakref.ref(argmax)))
         return switches
-    switches, inside = _switches_of(windows.checked_restorable(positions, size), size, windows)
+    switches, inside = _switches_of(windows.checked_restorable(argmax, size), size, windows)
     message = "argmax has positions outside of the windows that chose them"
-    return tf.cast(_checked(switches, known | tf.reduce_all(inside), [message]), tf.uint8)
+    return tf.cast(_checked(switches, tf.reduce_all(inside), [message]), tf.uint8)
 
 
 def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="valid"):
@@ -972,10 +967,9 @@ def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="v
     own_windows, own_size, own_argmax = getattr(switches, _ARGMAX, (None, None, lambda: None))
     argmax = own_argmax()
     if argmax is not None and (own_windows, own_size) == (windows, _static(size)):
-        return _with_windows(argmax, windows, size)
+        return argmax
     switches = tf.convert_to_tensor(switches)
     _check_integers("switches", switches)
-    windows.check_restorable(size, _lengths(switches)[1:3])
     argmax, inside = _argmax_of(windows.checked_restorable(switches, size), size, windows)
     message = "switches has positions outside of the window, or of the image"
     argmax = _checked(argmax, inside, [message])
@@ -987,26 +981,26 @@ def _argmax_of(switches: tf.Tensor, size: Size, windows: _Windows) -> tuple[tf.T
     channels = _lengths(switches)[-1]
     (rows, columns), dtype = windows.axes, windows.dtype_to_divide_in((*size, channels))
     first = tf.cast(windows.first_positions(size, channels), dtype)
-    numbers = tf.cast(switches, dtype)
-    row_in_window = _floor_divided(numbers, columns.pool)
-    column_in_window = numbers - row_in_window * columns.pool
+    switches = tf.cast(switches, dtype)
+    row_in_window = _floor_divided(switches, columns.pool)
+    column_in_window = switches - row_in_window * columns.pool
     argmax = first + (row_in_window * tf.cast(size[1], dtype) + column_in_window) * tf.cast(channels, dtype)
     if dtype == tf.float32:
         # The windows are inside of the image.
-        inside = (tf.reduce_min(numbers) >= 0) & (tf.reduce_max(numbers) < rows.pool * columns.pool)
+        inside = (tf.reduce_min(switches) >= 0) & (tf.reduce_max(switches) < rows.pool * columns.pool)
     else:
         row = rows.starts(size[0])[:, None, None] + row_in_window
         column = columns.starts(size[1])[:, None] + column_in_window
         in_image = (row >= 0) & (row < _int64(size[0])) & (column >= 0) & (column < _int64(size[1]))
-        inside = tf.reduce_all(in_image & (numbers >= 0) & (row_in_window < rows.pool))
+        inside = tf.reduce_all(in_image & (switches >= 0) & (row_in_window < rows.pool))
     return _int64(argmax), inside
 
 
 def _windows_with_switches(pool_size: Any, strides: Any, padding: Any) -> _Windows:
     windows = _Windows.from_arguments(pool_size, strides, padding)
-    if windows.pool_size[0] * windows.pool_size[1] > _MAX_SWITCHES:
+    if windows.pool_size[0] * windows.pool_size[1] > LARGEST_WINDOW:
         raise ValueError(
-            f"switches are uint8, for windows of at most {_MAX_SWITCHES} positions; got pool_size={windows.pool_size}"
+            f"switches are uint8, for windows of at most {LARGEST_WINDOW} positions; got pool_size={windows.pool_size}"
         )
     return windows
 

@@ -1,6 +1,8 @@
 """The benchmark, for real, on images so small that it takes seconds; and bad input to its program."""
 
 import json
+import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from deconv_ae.benchmarking.scaling_suite import Point
 
 
 def test_the_layers_suite_measures_every_contestant(tmp_path: Path) -> None:
-    report = layers_suite.run(Options(rounds=2), [Case((2, 9, 9, 2), 3, 2)])
+    report = layers_suite.run(Options(rounds=2, memory=False), [Case((2, 9, 9, 2), 3, 2)])
     assert len(report.rows) == 2
     assert {OURS, f"{OURS}, XLA", OBVIOUS} <= set(report.columns)
     report.save(str(tmp_path), "layers")
@@ -76,6 +78,13 @@ class Counting:
         return [self.number]
 
 
+class Filling(Counting):
+    """A contestant that needs 64 MiB for a moment."""
+
+    def check(self) -> list[np.ndarray]:
+        return [np.ones(64 * 2**20, np.uint8)[:1].copy()]
+
+
 class NotInstalled(Counting):
     def __init__(self) -> None:
         raise Unavailable("it is not installed")
@@ -90,18 +99,32 @@ def nothing_to_agree_on(results) -> None:
     pass
 
 
-def test_contestants_that_are_not_installed_are_left_out_with_a_line() -> None:
-    makers = {"one": partial(Counting, 1.0), "absent": NotInstalled}
-    with Stage.of(makers) as stage:
-        measured, left_out = stage.compare(makers, rounds=3, memory=False, agree=nothing_to_agree_on)
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with Stage.of(["one", "other"]) as stage:
+        yield stage
+
+
+def test_contestants_that_are_not_installed_are_left_out_with_a_line(stage: Stage) -> None:
+    makers = {"one": partial(Counting, 1.0), "other": NotInstalled}
+    measured, left_out = stage.compare(makers, rounds=3, memory=False, agree=nothing_to_agree_on)
     assert list(measured) == ["one"]
     assert measured["one"].timing == Timing(1.0, 1.0, 1.0, 1.0)
-    assert left_out == ["absent is left out: it is not installed."]
+    assert left_out == ["other is left out: it is not installed."]
 
 
-def test_a_contestant_that_fails_is_named() -> None:
-    with Stage.of(["broken"]) as stage, pytest.raises(RuntimeError, match=r"broken failed: .*it is broken"):
-        stage.compare({"broken": Broken}, rounds=1, memory=False, agree=nothing_to_agree_on)
+def test_a_contestant_that_fails_is_named(stage: Stage) -> None:
+    with pytest.raises(RuntimeError, match=r"one failed: .*it is broken"):
+        stage.compare({"one": Broken}, rounds=1, memory=False, agree=nothing_to_agree_on)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory a process had")
+def test_peak_memory_is_what_the_work_needs(stage: Stage) -> None:
+    makers = {"one": partial(Counting, 1.0), "other": partial(Filling, 1.0)}
+    measured, _ = stage.compare(makers, rounds=1, memory=True, agree=nothing_to_agree_on)
+    little, much = (measured[name].peak_mib for name in makers)
+    assert 0 <= little < 16
+    assert 60 < much - little < 80
 
 
 def test_contestants_that_disagree_are_not_compared() -> None:

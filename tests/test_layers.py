@@ -530,9 +530,9 @@ def test_nan_comes_out_at_its_place_wherever_it_is_in_the_window(dtype, channels
     np.testing.assert_array_equal(np.isnan(restored.numpy().astype("float32")), np.isnan(images))
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, np.finfo("float32").min, np.finfo("float32").max])
 @pytest.mark.parametrize("padding", ["valid", "same"])
-def test_windows_without_a_finite_value(value, padding):
+def test_windows_of_one_extreme_value(value, padding):
     images = np.full((1, 5, 5, 2), value, "float32")
     pooled, argmax = MaxPoolingWithArgmax2D(3, 2, padding)(images)
     expected_pooled, expected_argmax, _ = pool_reference(images, (3, 3), (2, 2), padding)
@@ -589,9 +589,11 @@ def test_under_xla_a_position_out_of_range_is_left_out(bad, pool_size, strides):
 
 def test_an_empty_batch():
     images = tf.zeros((0, 6, 6, 3))
-    pooled, argmax, restored = pool_and_unpool(((6, 6), 3, 2, "valid"))(images)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        pooled, argmax, restored = pool_and_unpool(((6, 6), 3, 2, "valid"))(images)
     assert pooled.shape == argmax.shape == (0, 2, 2, 3)
-    assert restored.shape == images.shape
+    assert restored.shape == tape.gradient(restored, images).shape == images.shape
     unpooled = MaxUnpooling2D(3, 2)(tf.identity(pooled), tf.identity(argmax), like=images)
     assert unpooled.shape == images.shape
 
@@ -725,6 +727,8 @@ def test_wrong_call_arguments_are_refused():
     for convert in (argmax_to_switches, switches_to_argmax):
         with pytest.raises(ValueError, match="must be integers; got float32"):
             convert(values, (8, 8), 2)
+        with pytest.raises(ValueError, match=r"expected the shape .*; got \(4, 4, 2\)"):
+            convert(argmax[0], (8, 8), 2)
     for wrong in (layer, MaxPoolingWithArgmax2D(2)):
         with pytest.raises(ValueError, match="expected ndim=4"):
             wrong(*[tf.zeros((4, 4, 2))] * (2 if wrong is layer else 1))
