@@ -11,7 +11,15 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from deconv_ae.data import Source, evaluation_batches, load_dataset, load_split, scale, training_batches
+from deconv_ae.data import (
+    Source,
+    evaluation_batches,
+    load_dataset,
+    load_split,
+    replica_batches,
+    scale,
+    training_batches,
+)
 from deconv_ae.errors import InputError
 
 RANDOM = np.random.default_rng(0)
@@ -264,6 +272,16 @@ def test_batches_go_on_from_any_step(first_step: int) -> None:
 
 def test_evaluation_reads_everything_once_in_order() -> None:
     assert list(chain(*numbers(evaluation_batches(numbered(10), batch_size=4), 10))) == list(range(10))
+
+
+def test_no_thread_that_sleeps_outlives_the_batches() -> None:
+    images = numbered(4)
+    for batches in (
+        training_batches(images, 4, seed=0),
+        replica_batches(images, 4, 0, 0, range(1), 1),
+        evaluation_batches(images),
+    ):
+        assert batches.options().autotune.enabled is False
 
 
 def test_input_and_target_are_the_same_image() -> None:

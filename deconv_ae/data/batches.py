@@ -16,6 +16,17 @@ def scale(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(images, tf.float32) * PIXEL_SCALE
 
 
+def without_autotuning(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """The data set without the thread that looks after its parallelism.
+
+    That thread sleeps, each time twice as long, up to a minute, and does not always wake when its iterator is deleted:
+    a program that was done waited for it, for seconds.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)
+
+
 def steps_per_epoch(count: int, batch_size: int) -> int:
     """Batches that hold `count` images once each, the last of them smaller where need be."""
     return -(-count // batch_size)
@@ -38,7 +49,7 @@ def training_batches(images: np.ndarray, batch_size: int, seed: int, first_step:
         batch = scale(tf.gather(pixels, indices))
         return batch, batch
 
-    return batches.map(pair, num_parallel_calls=2).prefetch(2)
+    return without_autotuning(batches.map(pair, num_parallel_calls=2).prefetch(2))
 
 
 def replica_batches(
@@ -79,7 +90,7 @@ def replica_batches(
 
     # A strategy asks all workers before every step whether any has run out, unless none ever can.
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    return batches.flat_map(shares).map(pair, num_parallel_calls=2).apply(endless).prefetch(2)
+    return without_autotuning(batches.flat_map(shares).map(pair, num_parallel_calls=2).apply(endless).prefetch(2))
 
 
 def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> tf.data.Dataset:
@@ -100,4 +111,4 @@ def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> t
 def evaluation_batches(images: np.ndarray, batch_size: int = 1000) -> tf.data.Dataset:
     """All images once, in order: (images, images), float32."""
     batches = tf.data.Dataset.from_tensor_slices(images).batch(batch_size)
-    return batches.map(lambda batch: (scale(batch), scale(batch))).prefetch(2)
+    return without_autotuning(batches.map(lambda batch: (scale(batch), scale(batch))).prefetch(2))

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import requests
-import tensorflow as tf
 
+from deconv_ae.data.batches import without_autotuning
 from deconv_ae.data.source import Source
 from deconv_ae.errors import InputError
 
@@ -28,6 +28,8 @@ def load(source: Source, split: str) -> np.ndarray:
             archive does not match its checksum, it would not fit into memory, or it is neither
             prepared, nor in manual_dir, nor within reach of the network.
     """
+    import tensorflow_datasets as tfds
+
     builder = _builder(source)
     key, feature = _image_feature(source, builder)
     if not builder.is_prepared():
@@ -40,10 +42,13 @@ def load(source: Source, split: str) -> np.ndarray:
             f"dataset: {source.name} has no {split} split, only {', '.join(sorted(available))}; use another data set"
         )
     _check_shape(source, feature, available[name].num_examples)
-    examples = builder.as_dataset(split=name, shuffle_files=False)
-    images = examples.map(lambda example: source.fit(example[key]), num_parallel_calls=tf.data.AUTOTUNE)
+    # Read once: TFDS would keep a small data set for a second time.
+    read_once = tfds.ReadConfig(try_autocache=False)
+    examples = builder.as_dataset(split=name, shuffle_files=False, read_config=read_once)
+    images = examples.map(lambda example: source.fit(example[key]), num_parallel_calls=os.cpu_count() or 1)
     # Whole batches are decoded side by side in C++; one array at a time costs five times as much.
-    return np.concatenate(list(images.batch(DECODING_BATCH).prefetch(2).as_numpy_iterator()))
+    batches = without_autotuning(images.batch(DECODING_BATCH).prefetch(2))
+    return np.concatenate(list(batches.as_numpy_iterator()))
 
 
 def _builder(source: Source) -> Any:
