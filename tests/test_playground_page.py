@@ -158,7 +158,8 @@ def test_one_draws_a_digit_and_sees_code_switches_reconstruction_and_rmse(new_pa
     card = page.locator(".card").first
     assert card.locator("figcaption").all_inner_texts() == ["picture", "code", "switches", "reconstruction"]
     # A point in every window: bright ones and, where the code is 0, faint ones.
-    points = "".join(path.get_attribute("d") for path in card.locator("path.point").all())
+    # All read at once: the page may still be drawing answers to the last strokes.
+    points = card.evaluate("card => [...card.querySelectorAll('path.point')].map(p => p.getAttribute('d')).join('')")
     assert points.count("M") == 49
     assert "code 1,568 + switches 196 bits, 28% of the original's 6,272" in card.locator("footer").inner_text()
     page.screenshot(path=tmp_path / "page.png", full_page=True)
