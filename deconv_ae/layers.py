@@ -973,6 +973,7 @@ def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="v
     argmax, inside = _argmax_of(windows.checked_restorable(switches, size), size, windows)
     message = "switches has positions outside of the window, or of the image"
     argmax = _checked(argmax, inside, [message])
+    # What XLA did not check is not known to be inside of its windows.
     return argmax if compiled_by_xla() else _with_windows(argmax, windows, size)
 
 

@@ -80,19 +80,18 @@ def run(options: Options, points: Sequence[Point] = tuple(POINTS)) -> Report:
         with Stage.of(group) as stage:
             makers = {name: partial(ScaledTraining, point) for name, point in group.items()}
             measured, _ = stage.compare(makers, options.rounds, options.memory, lambda _: None)
-        last: Point | None = None
+        last: str | None = None
         for name, point in group.items():
             timing, memory = measured[name].timing, measured[name].peak_mib
             logging.info("%s: %s", name, timing)
             growth = "-"
             # A step takes a batch, however many images there are.
             if last is not None and grows != "images":
-                before = measured[f"{grows} {last.amount:,}"].timing.median
-                ratio = (timing.median / before) / (point.amount / last.amount)
+                ratio = (timing.median / measured[last].timing.median) / (point.amount / group[last].amount)
                 growth = f"{ratio:.2f}"
                 if ratio > MORE_THAN_LINEAR:
-                    faster.append(f"{grows} {last.amount:,} to {point.amount:,}")
-            last = point
+                    faster.append(f"{last} to {point.amount:,}")
+            last = name
             numbers.append({**asdict(point), "milliseconds": timing.median, "peak_mib": memory})
             rows.append([grows, f"{point.amount:,}", str(timing), growth, "-" if memory is None else f"{memory:.0f}"])
     return Report(
