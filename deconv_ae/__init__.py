@@ -4,7 +4,6 @@ The layers and the model; data, training, exporting and visualization are module
 imported by name, so that a program that only wants the layers loads nothing else.
 """
 
-from deconv_ae.architecture import Architecture, Autoencoder
 from deconv_ae.layers import (
     ArgmaxToSwitches2D,
     MaxPoolingWithArgmax2D,
@@ -13,7 +12,9 @@ from deconv_ae.layers import (
     argmax_to_switches,
     switches_to_argmax,
 )
-from deconv_ae.objective import PerImageRMSE, PerImageRMSELoss, per_image_rmse
+from deconv_ae.model.architecture import Architecture
+from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss, per_image_rmse
 
 __all__ = [
     "Architecture",

@@ -5,8 +5,8 @@ python scripts/model_cluster.py --compute_ms=7 --overhead_ms=12 --sent_bytes=770
 
 import command_line
 from absl import flags
+from benchmarks.cluster_model import table
 
-from deconv_ae.benchmarking.cluster_model import table
 from deconv_ae.errors import InputError
 
 COMPUTE_MS = flags.DEFINE_float("compute_ms", None, "A step of one process alone, milliseconds.", required=True)

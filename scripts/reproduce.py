@@ -14,9 +14,10 @@ from absl import flags
 
 from deconv_ae.data import SAMPLE_NAME, load_dataset
 from deconv_ae.errors import InputError, choose
-from deconv_ae.presets import PRESETS, RECIPES
-from deconv_ae.report import publish, write_report
-from deconv_ae.reproduction import finished, reproduce
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.model.recipes import RECIPES
+from deconv_ae.reproduction.publish import publish, write_report
+from deconv_ae.reproduction.runs import finished, reproduce
 
 flags.adopt_module_key_flags(command_line)
 

@@ -8,12 +8,16 @@ python scripts/train.py --dataset=folder:pictures --image_size=64 --filters=16,8
 import command_line
 from absl import flags
 
-from deconv_ae import exporting, training
-from deconv_ae.architecture import Architecture
+from deconv_ae import training
 from deconv_ae.data import load_dataset
-from deconv_ae.distribution import STRATEGIES, is_chief, make_strategy
 from deconv_ae.errors import InputError, choose
-from deconv_ae.presets import PRESETS, RECIPES
+from deconv_ae.model.architecture import Architecture
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.model.recipes import RECIPES
+from deconv_ae.saved_model import exporting
+from deconv_ae.training.distribution import STRATEGIES, is_chief, make_strategy
+from deconv_ae.training.options import JIT_COMPILE as JIT_COMPILE_CHOICES
+from deconv_ae.training.options import MIXED_PRECISIONS
 
 flags.adopt_module_key_flags(command_line)
 DEFAULT_PRESET = "cmap1_pool4"
@@ -40,10 +44,8 @@ STRATEGY = flags.DEFINE_string("strategy", "auto", f"Devices to train on: {', '.
 WORKER_TIMEOUT = flags.DEFINE_float(
     "worker_timeout", 120.0, "Seconds that a worker of --strategy=multi_worker waits for the others before it gives up."
 )
-MIXED_PRECISION = flags.DEFINE_string(
-    "mixed_precision", "none", f"Keras's policy: {', '.join(training.MIXED_PRECISIONS)}."
-)
-JIT_COMPILE = flags.DEFINE_string("jit_compile", "auto", f"XLA: {', '.join(training.JIT_COMPILE)} (Keras decides).")
+MIXED_PRECISION = flags.DEFINE_string("mixed_precision", "none", f"Keras's policy: {', '.join(MIXED_PRECISIONS)}.")
+JIT_COMPILE = flags.DEFINE_string("jit_compile", "auto", f"XLA: {', '.join(JIT_COMPILE_CHOICES)} (Keras decides).")
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ from absl import flags
 
 from deconv_ae.data import load_split
 from deconv_ae.errors import InputError
-from deconv_ae.serving import ServedAutoencoder
-from deconv_ae.visualization import visualize
+from deconv_ae.pictures.visualization import visualize
+from deconv_ae.saved_model.serving import ServedAutoencoder
 
 flags.adopt_module_key_flags(command_line)
 

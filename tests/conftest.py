@@ -8,9 +8,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
-from deconv_ae import exporting
 from deconv_ae.data import ImageDataset, Source, load_dataset
-from deconv_ae.presets import PRESETS
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.saved_model import exporting
 from deconv_ae.training import TrainingOptions, TrainingResult, train
 
 

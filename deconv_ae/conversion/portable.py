@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.architecture import Autoencoder
+from deconv_ae.model.autoencoder import Autoencoder
 
 Tensors = dict[str, Any]
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from deconv_ae.data import PIXEL_SCALE
 from deconv_ae.errors import RunError
-from deconv_ae.objective import per_image_rmse
-from deconv_ae.serving import Encoded, ServedAutoencoder
+from deconv_ae.model.objective import per_image_rmse
+from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 
 Tensors = dict[str, np.ndarray]
 Runner = Callable[[Tensors], Tensors]

@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 
 from deconv_ae.data import PIXEL_SCALE
-from deconv_ae.objective import per_image_rmse
+from deconv_ae.model.objective import per_image_rmse
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.pictures.visualization import code_picture
 from deconv_ae.playground.tampering import Tampering
-from deconv_ae.presets import PRESETS
-from deconv_ae.serving import Encoded, ServedAutoencoder
-from deconv_ae.visualization import code_picture
+from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 
 POINT_COLOURS = ("#ff7a1a", "#2ea8ff", "#34c26b", "#e055c8", "#e8c21a", "#8f7bff")
 

@@ -12,9 +12,9 @@ from PIL import Image, ImageOps
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 
-from deconv_ae.architecture import Architecture
 from deconv_ae.data.picture_folder import decode
 from deconv_ae.errors import InputError, RunError
+from deconv_ae.model.architecture import Architecture
 from deconv_ae.playground import cards
 from deconv_ae.playground.link import State, read
 from deconv_ae.playground.tampering import (
@@ -26,7 +26,7 @@ from deconv_ae.playground.tampering import (
     Pixel,
     Tampering,
 )
-from deconv_ae.serving import ServedAutoencoder
+from deconv_ae.saved_model.serving import ServedAutoencoder
 
 LARGEST_UPLOAD = "5mb"
 HERE = Path(__file__).parent

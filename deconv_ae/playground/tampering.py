@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deconv_ae.explanation import centred, shuffled
-from deconv_ae.serving import Encoded
+from deconv_ae.pictures.explanation import centred, shuffled
+from deconv_ae.saved_model.serving import Encoded
 
 KEPT, SHUFFLED, CENTRED = "kept", "shuffled", "centred"
 SWITCHES = (KEPT, SHUFFLED, CENTRED)

@@ -1,0 +1,188 @@
+"""An exported model to the formats of other runtimes, each file checked in its own before it gets its name."""
+
+import importlib
+import importlib.util
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+
+import keras
+import numpy as np
+
+from deconv_ae.conversion.portable import Part, parts
+from deconv_ae.conversion.verification import Agreement, Reference
+from deconv_ae.errors import InputError, RunError, choose
+from deconv_ae.files import write_beside
+from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.saved_model.exporting import KERAS_FILE
+from deconv_ae.saved_model.model_card import versions
+from deconv_ae.saved_model.serving import ServedAutoencoder
+
+REPORT_FILE = "conversion_report.json"
+CHECKED_IMAGES = 100
+CALIBRATION_IMAGES = 200
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format's module here, and the packages that it imports."""
+
+    module: str
+    packages: tuple[str, ...]
+
+
+FORMATS = {
+    "litert": Format("to_litert", ("ai_edge_litert",)),
+    "onnx": Format("to_onnx", ("tf2onnx", "onnx", "onnxruntime")),
+    "openvino": Format("to_openvino", ("openvino", "tf2onnx", "onnx")),
+}
+
+
+@dataclass(frozen=True)
+class ConvertedFile:
+    """A converted part: where it lies below the output directory, what it takes, how well it agrees."""
+
+    format: str
+    variant: str
+    part: str
+    file: str
+    bytes: int
+    agreement: Agreement
+
+
+def convert(
+    model_dir: str | Path,
+    formats: Sequence[str],
+    output_dir: str | Path,
+    test_images: np.ndarray,
+    calibration_images: np.ndarray,
+) -> list[ConvertedFile]:
+    """Writes the whole autoencoder, its encoder and its decoder in each format, and `conversion_report.json`.
+
+    Files go to `<output_dir>/<format>/`; those of the same names are replaced. A float32 file gets its name only
+    if it agrees with the SavedModel to 1e-5, with every switch equal, on the first 100 test images in batches of
+    1, 3 and 64. float16 and int8 are run on the same images; what they cost is in the report.
+
+    Args:
+        model_dir: what `exporting.export` wrote.
+        formats: names in `FORMATS`.
+        output_dir: made if need be.
+        test_images, calibration_images: `(N, height, width, channels)` uint8; the first 200 of the latter set
+            the ranges of int8.
+
+    Returns:
+        What was written, in the order of formats.
+
+    Raises:
+        InputError: for an unknown format, a missing package, a bad model, or images that do not fit it.
+        RunError: if a file is off, with by how much, or cannot be written. What other formats gave is kept.
+    """
+    check_formats(formats)
+    served, model = ServedAutoencoder(model_dir), load_keras_model(model_dir)
+    reference = Reference(served, test_images[:CHECKED_IMAGES])
+    calibration = Reference(served, calibration_images[:CALIBRATION_IMAGES])
+    modules = {name: importlib.import_module(f"{__package__}.{FORMATS[name].module}") for name in formats}
+    output = Path(output_dir)
+    written: list[ConvertedFile] = []
+    refusals: list[str] = []
+    for name, module in modules.items():
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            written += _convert_to(name, module, parts(model), reference, calibration, output)
+        except RunError as error:
+            refusals.append(str(error))
+        except OSError as error:
+            raise RunError(f"output_dir: {output} cannot be written: {error.strerror or error}") from error
+    if written:
+        _write_report(output, served, modules, written)
+    if refusals:
+        raise RunError("; ".join(refusals))
+    return written
+
+
+def check_formats(names: Sequence[str]) -> None:
+    """Raises InputError if a format is unknown, none is named, or a package that one needs is not installed."""
+    if not names:
+        raise InputError(f"format: none given; choose from {', '.join(sorted(FORMATS))}")
+    for name in names:
+        chosen = choose("format", name, FORMATS)
+        missing = [package for package in chosen.packages if importlib.util.find_spec(package) is None]
+        if missing:
+            raise InputError(
+                f"format: {name} needs {', '.join(missing)}, which is not installed; "
+                "run pip install 'deconv_ae[convert]'"
+            )
+
+
+def load_keras_model(model_dir: str | Path) -> Autoencoder:
+    """The Keras model beside a SavedModel. Raises InputError if it is missing or no autoencoder."""
+    file = Path(model_dir) / KERAS_FILE
+    if not file.is_file():
+        raise InputError(f"model: {model_dir} has no {KERAS_FILE}; export the model anew with scripts/train.py")
+    try:
+        model = keras.models.load_model(file, compile=False)
+    except Exception as error:  # Keras lets the exceptions of zipfile, h5py and json through.
+        raise InputError(
+            f"model: {file} cannot be read ({str(error).splitlines()[0]}); export the model anew"
+        ) from error
+    if not isinstance(model, Autoencoder):
+        raise InputError(f"model: {file} holds a {type(model).__name__}, not an autoencoder; export the model anew")
+    return model
+
+
+def table(written: Sequence[ConvertedFile]) -> str:
+    """The report for people, a line for each file."""
+    lines = [f"{'file':<36}{'bytes':>8}{'code':>10}{'picture':>10}{'switches':>10}{'RMSE':>10}{'cost':>10}"]
+    for entry in written:
+        agreement = entry.agreement
+        differences = "".join(
+            f"{'-' if value is None else format(value, '.1e'):>10}"
+            for value in (agreement.code, agreement.reconstruction)
+        )
+        switches = "-" if agreement.switches is None else agreement.switches
+        lines.append(
+            f"{entry.file:<36}{entry.bytes:>8}{differences}{switches:>10}"
+            f"{agreement.rmse:>10.5f}{round(agreement.rmse_cost, 5) + 0.0:>+10.5f}"
+        )
+    lines.append("code, picture: largest difference from the SavedModel; switches: how many differ; cost: in RMSE")
+    return "\n".join(lines)
+
+
+def _convert_to(
+    name: str, module: ModuleType, all_parts: list[Part], reference: Reference, calibration: Reference, output: Path
+) -> list[ConvertedFile]:
+    """One format's files, all of them or none."""
+    converted, to_place = [], []
+    with tempfile.TemporaryDirectory(dir=output, prefix=f".partial-{name}-") as folder:
+        for part in all_parts:
+            for variant in module.VARIANTS:
+                files = module.write(part, variant, calibration.tensors, Path(folder))
+                agreement = reference.compare(files[0].name, module.open_file(files[0]), list(part.inputs))
+                if variant == "float32" and not agreement.is_exact:
+                    raise RunError(
+                        f"{name}: {files[0].name} is not the SavedModel's {part.name}: {agreement}; not written"
+                    )
+                size = sum(file.stat().st_size for file in files)
+                converted.append(ConvertedFile(name, variant, part.name, f"{name}/{files[0].name}", size, agreement))
+                # Reversed, so that the first, which readers open, comes last.
+                to_place += reversed(files)
+        (output / name).mkdir(exist_ok=True)
+        for file in to_place:
+            file.replace(output / name / file.name)
+    return converted
+
+
+def _write_report(
+    output: Path, served: ServedAutoencoder, modules: dict[str, ModuleType], written: Sequence[ConvertedFile]
+) -> None:
+    report = {
+        "model": served.card.title,
+        "dataset": served.card.dataset["name"],
+        "checked_images": CHECKED_IMAGES,
+        "versions": versions() | {key: value for module in modules.values() for key, value in module.VERSIONS.items()},
+        "files": [asdict(entry) for entry in written],
+    }
+    write_beside(output / REPORT_FILE, json.dumps(report, indent=2) + "\n")

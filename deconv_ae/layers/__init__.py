@@ -1,0 +1,23 @@
+"""The Keras layers: max pooling with argmax, max unpooling, switches, and convolutions of few channels.
+
+Pooling and unpooling with switches is the pair of layers of "Learning Deconvolution Network for Semantic
+Segmentation" (Noh et al., 2015, https://arxiv.org/abs/1505.04366). TensorFlow has an operation for the first
+half and none for the second (tensorflow/tensorflow issue 2169).
+"""
+
+from deconv_ae.layers.banded_convolutions import BandedConv2D, BandedConv2DTranspose
+from deconv_ae.layers.max_pooling_with_argmax import MaxPoolingWithArgmax2D
+from deconv_ae.layers.max_unpooling import MaxUnpooling2D
+from deconv_ae.layers.switches import ArgmaxToSwitches2D, SwitchesToArgmax2D
+from deconv_ae.ops.switches import argmax_to_switches, switches_to_argmax
+
+__all__ = [
+    "ArgmaxToSwitches2D",
+    "BandedConv2D",
+    "BandedConv2DTranspose",
+    "MaxPoolingWithArgmax2D",
+    "MaxUnpooling2D",
+    "SwitchesToArgmax2D",
+    "argmax_to_switches",
+    "switches_to_argmax",
+]

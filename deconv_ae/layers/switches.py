@@ -1,0 +1,73 @@
+"""The conversions between argmax and switches as layers."""
+
+import keras
+
+from deconv_ae.layers.windows import WindowsLayer
+from deconv_ae.ops.switches import argmax_to_switches, switches_to_argmax, windows_with_switches
+from deconv_ae.ops.windows import pair
+
+
+class _SwitchesLayer(WindowsLayer):
+    """What the two conversions have in common as layers."""
+
+    def __init__(self, pool_size, strides=None, padding="valid", input_size=None, **kwargs):
+        super().__init__(pool_size, strides, padding, **kwargs)
+        windows_with_switches(pool_size, strides, padding)
+        self.input_size = pair("input_size", input_size)
+
+    def compute_output_shape(self, input_shape):
+        self._windows.check_restorable(self.input_size, input_shape[1:3])
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "input_size": self.input_size}
+
+
+@keras.saving.register_keras_serializable(package="deconv_ae")
+class ArgmaxToSwitches2D(_SwitchesLayer):
+    """The function `argmax_to_switches` as a layer.
+
+    Args:
+        pool_size: int or pair of ints, the pooling's window, of at most 256 positions.
+        strides: int or pair of ints, the pooling's strides. Defaults to `pool_size`.
+        padding: the pooling's padding: `"valid"` or `"same"`.
+        input_size: pair of ints, (height, width) of the images that were pooled. Required.
+        **kwargs: `name` and `dtype`, as for any Keras layer.
+
+    Input shape:
+        `(batch, pooled_height, pooled_width, channels)`, integers.
+
+    Output shape:
+        The same, uint8.
+    """
+
+    def call(self, argmax):
+        return argmax_to_switches(argmax, self.input_size, self.pool_size, self.strides, self.padding)
+
+    def compute_output_spec(self, argmax):
+        return keras.KerasTensor(self.compute_output_shape(argmax.shape), dtype="uint8")
+
+
+@keras.saving.register_keras_serializable(package="deconv_ae")
+class SwitchesToArgmax2D(_SwitchesLayer):
+    """The function `switches_to_argmax` as a layer.
+
+    Args:
+        pool_size: int or pair of ints, the pooling's window, of at most 256 positions.
+        strides: int or pair of ints, the pooling's strides. Defaults to `pool_size`.
+        padding: the pooling's padding: `"valid"` or `"same"`.
+        input_size: pair of ints, (height, width) of the images that were pooled. Required.
+        **kwargs: `name` and `dtype`, as for any Keras layer.
+
+    Input shape:
+        `(batch, pooled_height, pooled_width, channels)`, integers.
+
+    Output shape:
+        The same, int64.
+    """
+
+    def call(self, switches):
+        return switches_to_argmax(switches, self.input_size, self.pool_size, self.strides, self.padding)
+
+    def compute_output_spec(self, switches):
+        return keras.KerasTensor(self.compute_output_shape(switches.shape), dtype="int64")

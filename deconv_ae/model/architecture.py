@@ -1,0 +1,169 @@
+"""An autoencoder as data: its stages, the shapes and the bits that follow from them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from deconv_ae.errors import InputError
+from deconv_ae.ops.switches import LARGEST_WINDOW
+
+ORIGINAL_BITS_PER_PIXEL = 8
+CODE_BITS_PER_VALUE = 32
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, init=False)
+class Architecture:
+    """The stages of an autoencoder, outermost first.
+
+    Stage k is a convolution with `filters[k]` filters and ReLU, followed by max pooling with
+    windows of `pool_sizes[k]` that do not overlap; on the way out, max unpooling and a transposed
+    convolution without activation. Convolutions are zero-padded and keep height and width.
+
+    Attributes:
+        filters: filters of each stage's convolution.
+        pool_sizes: (height, width) of each stage's pooling window.
+        kernel_size: (height, width) of every convolution.
+        deconvolution_bias: whether transposed convolutions have a bias.
+
+    Args:
+        filters: one number per stage.
+        pool_sizes: one int, which stands for a square, or (height, width) per stage.
+        kernel_size: an int or (height, width).
+        deconvolution_bias: None is the original's: one stage has none, several have one each.
+
+    Raises:
+        InputError: on values that no autoencoder can be built from.
+
+    >>> Architecture(filters=(5, 1), pool_sizes=(2, 2))
+    Architecture(filters=(5, 1), pool_sizes=((2, 2), (2, 2)), kernel_size=(5, 5), deconvolution_bias=True)
+    """
+
+    filters: tuple[int, ...]
+    pool_sizes: tuple[Pair, ...]
+    kernel_size: Pair
+    deconvolution_bias: bool
+
+    def __init__(
+        self,
+        filters: Sequence[Any],
+        pool_sizes: Sequence[Any],
+        kernel_size: Any = 5,
+        deconvolution_bias: bool | None = None,
+    ) -> None:
+        # A frozen dataclass assigns its fields this way.
+        assign = partial(object.__setattr__, self)
+        assign("filters", tuple(_positive("filters", value) for value in filters))
+        assign("pool_sizes", tuple(_pair("pool_sizes", value) for value in pool_sizes))
+        assign("kernel_size", _pair("kernel_size", kernel_size))
+        assign("deconvolution_bias", len(self.filters) > 1 if deconvolution_bias is None else deconvolution_bias)
+        if not self.filters:
+            raise InputError("filters: at least one stage is needed, got none; give one number per stage")
+        if len(self.filters) != len(self.pool_sizes):
+            raise InputError(
+                f"pool_sizes: {len(self.pool_sizes)} given for {len(self.filters)} filters; give one of each per stage"
+            )
+        for height, width in self.pool_sizes:
+            if height * width > LARGEST_WINDOW:
+                raise InputError(
+                    f"pool_sizes: a window of {height}x{width} has more than the {LARGEST_WINDOW} positions that "
+                    "a switch can name; use smaller windows in more stages"
+                )
+
+    def stage_shapes(self, image_shape: Sequence[int]) -> list[tuple[int, int, int]]:
+        """(height, width, channels) of the images and of every stage's pooled output; the last is the code's.
+
+        Raises:
+            InputError: if a window is larger than what it pools.
+
+        >>> Architecture(filters=(5, 1), pool_sizes=(2, 2)).stage_shapes((29, 28, 1))
+        [(29, 28, 1), (14, 14, 5), (7, 7, 1)]
+        """
+        height, width, channels = (_positive("image shape", value) for value in image_shape)
+        shapes = [(height, width, channels)]
+        for stage, (filters, (pool_height, pool_width)) in enumerate(zip(self.filters, self.pool_sizes), start=1):
+            if pool_height > height or pool_width > width:
+                raise InputError(
+                    f"pool_sizes: stage {stage} pools {height}x{width} by {pool_height}x{pool_width}, a window larger "
+                    "than what it pools; use a smaller one"
+                )
+            height, width = height // pool_height, width // pool_width
+            shapes.append((height, width, filters))
+        return shapes
+
+    def size_per_image(self, image_shape: Sequence[int]) -> "SizePerImage":
+        """What the code and the switches of one image of this shape take."""
+        pooled = self.stage_shapes(image_shape)[1:]
+        return SizePerImage(
+            pixels=math.prod(image_shape),
+            code_values=math.prod(pooled[-1]),
+            switches_bits=sum(
+                math.prod(shape) * math.log2(height * width) for shape, (height, width) in zip(pooled, self.pool_sizes)
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class SizePerImage:
+    """Bits that an image takes as pixels, as a code, and as the code with the switches.
+
+    The original counts numbers, 784 to 49, and calls that a factor of 16; its decoder reads the
+    switches as well. Here everything is counted in bits, and the switches apart.
+
+    Attributes:
+        pixels: numbers in the image, height x width x channels, of 8 bits each.
+        code_values: numbers in the code, served as float32.
+        switches_bits: log2 of the window's positions for each pooled value, summed over all stages.
+
+    >>> size = Architecture(filters=(1,), pool_sizes=(4,)).size_per_image((28, 28, 1))
+    >>> size.code_bits, size.switches_bits, size.factor_in_numbers, round(size.factor_with_switches, 2)
+    (1568, 196.0, 16.0, 3.56)
+    """
+
+    pixels: int
+    code_values: int
+    switches_bits: float
+
+    @property
+    def original_bits(self) -> int:
+        return self.pixels * ORIGINAL_BITS_PER_PIXEL
+
+    @property
+    def code_bits(self) -> int:
+        return self.code_values * CODE_BITS_PER_VALUE
+
+    @property
+    def factor_in_numbers(self) -> float:
+        """Pixels over code values: the original page's factor."""
+        return self.pixels / self.code_values
+
+    @property
+    def factor_without_switches(self) -> float:
+        return self.original_bits / self.code_bits
+
+    @property
+    def factor_with_switches(self) -> float:
+        return self.original_bits / (self.code_bits + self.switches_bits)
+
+
+def _positive(name: str, value: Any) -> int:
+    try:
+        number = int(value)
+        exact = number == float(value)
+    except (TypeError, ValueError):
+        number, exact = 0, False
+    if not exact or number < 1:
+        raise InputError(f"{name}: {value!r} is not a whole number of 1 or more")
+    return number
+
+
+def _pair(name: str, value: Any) -> Pair:
+    if isinstance(value, (tuple, list)):
+        if len(value) != 2:
+            raise InputError(f"{name}: {value!r} is neither one number nor (height, width)")
+        return _positive(name, value[0]), _positive(name, value[1])
+    number = _positive(name, value)
+    return number, number

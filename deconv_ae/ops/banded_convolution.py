@@ -1,0 +1,162 @@
+"""Convolutions of few channels on a CPU, as one convolution of whole rows.
+
+A convolution of one channel leaves most of a processor's vector unit idle: of 5x5 pixels on 28x28 images,
+TensorFlow's kernels get through a twentieth of the multiplications a second that they reach with 28 channels. The
+memory of a `(N, height, width, channels)` image is also that of a `(N, height, 1, width * channels)` one, whose
+channels are a row's pixels, and there the same convolution has a kernel of `(kernel height, 1)` that is a banded
+(Toeplitz) matrix: it multiplies by many zeros, and takes a quarter of the time.
+
+The gradient of the kernel would have to fill the band's zeros too. It is taken of a strided convolution instead, one
+whose channels are four neighbouring pixels of a row.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+from deconv_ae.ops import execution
+from deconv_ae.ops.execution import with_gradient
+
+# Measured with scripts/benchmark.py: beyond these, multiplying by the band's zeros takes longer than it saves.
+LARGEST_WIDTH = 32
+MOST_CHANNELS = 8
+
+# Neighbouring pixels that are channels of their own in the kernel's gradient: the first that divides the width, unless
+# that makes more channels than a vector register has room for.
+_PHASES = (4, 2, 1)
+_MOST_PHASED_CHANNELS = 16
+
+
+def is_banded(width: int | None, channels: int, filters: int, dtype: Any) -> bool:
+    """Whether a convolution is computed by rows: narrow images, one channel on one side and few on the other, float32,
+    on a CPU, outside of XLA."""
+    return (
+        width is not None
+        and width <= LARGEST_WIDTH
+        and min(channels, filters) == 1
+        and max(channels, filters) <= MOST_CHANNELS
+        and tf.as_dtype(dtype) == tf.float32
+        and not execution.has_gpu()
+        and not execution.must_compose()
+    )
+
+
+def band(kernel: tf.Tensor, width: int) -> tf.Tensor:
+    """The kernel of a "same" convolution of rows.
+
+    Args:
+        kernel: `(kernel height, kernel width, channels, filters)`.
+        width: pixels in a row.
+
+    Returns:
+        `(kernel height, 1, width * channels, width * filters)`.
+
+    >>> band(tf.reshape([1.0, 2.0, 3.0], (1, 3, 1, 1)), width=4).numpy().squeeze()
+    array([[2., 1., 0., 0.],
+           [3., 2., 1., 0.],
+           [0., 3., 2., 1.],
+           [0., 0., 3., 2.]], dtype=float32)
+    """
+    height, kernel_width, channels, filters = kernel.shape
+    # A kernel's row and as many zeros as pixels, repeated, and cut into lines one shorter than that: every line
+    # begins one further on.
+    padded = tf.pad(tf.transpose(kernel, (0, 2, 3, 1)), ((0, 0), (0, 0), (0, 0), (0, width)))
+    line = width + kernel_width - 1
+    lines = tf.reshape(tf.tile(padded, (1, 1, 1, width))[..., : width * line], (height, channels, filters, width, line))
+    before = (kernel_width - 1) // 2
+    inside = tf.transpose(lines[..., before : before + width], (0, 4, 1, 3, 2))
+    return tf.reshape(inside, (height, 1, width * channels, width * filters))
+
+
+def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """The "same" convolution with stride 1, by rows.
+
+    A value that is not finite spreads over the rows that it reaches: the band's zeros times it are NaN.
+
+    Args:
+        images: `(N, height, width, channels)` float32; width and channels static.
+        kernel: `(kernel height, kernel width, channels, filters)`.
+
+    Returns:
+        `(N, height, width, filters)`.
+    """
+
+    @with_gradient
+    def convolve_images(images, kernel):
+        rows = tf.nn.conv2d(rows_of(images), band(kernel, images.shape[2]), 1, "SAME")
+
+        def gradient(upstream):
+            return convolve_transposed(upstream, kernel), _kernel_gradient(images, upstream, kernel.shape)
+
+        return images_of(rows, images.shape[2]), gradient
+
+    return convolve_images(images, tf.convert_to_tensor(kernel))
+
+
+def convolve_transposed(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """The transposed convolution, "same" with stride 1, by rows.
+
+    Args:
+        images: `(N, height, width, filters)` float32; width and filters static.
+        kernel: `(kernel height, kernel width, channels, filters)`: of the convolution that is transposed.
+
+    Returns:
+        `(N, height, width, channels)`.
+    """
+
+    @with_gradient
+    def transposed(images, kernel):
+        batch, height, width, _ = images.shape
+        rows, shape = rows_of(images), tf.shape(images)
+        restored = tf.nn.conv2d_transpose(
+            rows, band(kernel, width), tf.stack([shape[0], shape[1], 1, width * kernel.shape[2]]), 1, "SAME"
+        )
+
+        def gradient(upstream):
+            return convolve(upstream, kernel), _kernel_gradient(upstream, images, kernel.shape)
+
+        restored = tf.ensure_shape(restored, (batch, height, 1, width * kernel.shape[2]))
+        return images_of(restored, width), gradient
+
+    return transposed(images, tf.convert_to_tensor(kernel))
+
+
+def rows_of(images: tf.Tensor) -> tf.Tensor:
+    """`(N, height, width, channels)` as `(N, height, 1, width * channels)`: the same memory."""
+    shape = tf.shape(images)
+    _, height, width, channels = images.shape
+    return tf.reshape(images, (shape[0], height or shape[1], 1, width * channels))
+
+
+def images_of(rows: tf.Tensor, width: int) -> tf.Tensor:
+    """The inverse of `rows_of`."""
+    shape = tf.shape(rows)
+    _, height, _, length = rows.shape
+    return tf.reshape(rows, (shape[0], height or shape[1], width, length // width))
+
+
+def _kernel_gradient(images: tf.Tensor, upstream: tf.Tensor, kernel_shape: tf.TensorShape) -> tf.Tensor:
+    """The gradient of the kernel of `convolve(images, kernel)`, `(kernel height, kernel width, channels, filters)`."""
+    height, kernel_width, channels, filters = kernel_shape
+    if filters < channels and height % 2 and kernel_width % 2:
+        # The sum over all pairs of pixels is the same from either side, mirrored; TensorFlow's operation takes half
+        # the time with the fewer channels as its input. An even kernel has another padding from the other side.
+        mirrored = _kernel_gradient(upstream, images, (height, kernel_width, filters, channels))
+        return tf.transpose(mirrored[::-1, ::-1], (0, 1, 3, 2))
+    width = images.shape[2]
+    phases = next(n for n in _PHASES if (width % n == 0 and n * filters <= _MOST_PHASED_CHANNELS) or n == 1)
+    shape = tf.shape(upstream)
+    strided = tf.raw_ops.Conv2DBackpropFilter(
+        input=images,
+        filter_sizes=(height, kernel_width + phases - 1, channels, phases * filters),
+        out_backprop=tf.reshape(upstream, (shape[0], shape[1], width // phases, phases * filters)),
+        strides=(1, 1, phases, 1),
+        padding="SAME",
+    )
+    # Phase n's kernel is the kernel, n pixels further right.
+    return tf.add_n(
+        [
+            strided[:, phase : phase + kernel_width, :, phase * filters : (phase + 1) * filters]
+            for phase in range(phases)
+        ]
+    )

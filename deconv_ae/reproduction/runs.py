@@ -1,0 +1,192 @@
+"""The published table, trained again: every preset and recipe over several seeds.
+
+OUTPUT_DIR/runs/PRESET-RECIPE-SEED.json   one finished run each; a run that is there is not trained again
+OUTPUT_DIR/models/PRESET-RECIPE/          the first seed's model, exported
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from deconv_ae.data import ImageDataset, evaluation_batches, scale
+from deconv_ae.errors import RunError
+from deconv_ae.files import write_beside
+from deconv_ae.model.objective import per_image_rmse
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.model.recipes import RECIPES
+from deconv_ae.saved_model import exporting
+from deconv_ae.training import TrainingOptions, train
+
+CURVE_IMAGES = 500
+CURVE_POINTS = 60
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run of the table."""
+
+    preset: str
+    recipe: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.preset}-{self.recipe}-{self.seed}"
+
+    @property
+    def options(self) -> TrainingOptions:
+        return TrainingOptions(PRESETS[self.preset].architecture, recipe=self.recipe, seed=self.seed)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        run: which.
+        settings: what decided the result; an outcome of other settings is not used again.
+        training_rmse, test_rmse: over whole splits; None if the run failed.
+        silent_channels: code channels that are zero for every test image.
+        failure: what the run failed of, in a line; None if it did not.
+        seconds: wall time of the run.
+        curve: (images seen, RMSE of the first 500 test images), while it trained.
+    """
+
+    run: Run
+    settings: dict[str, Any]
+    training_rmse: float | None
+    test_rmse: float | None
+    silent_channels: int
+    failure: str | None
+    seconds: float
+    curve: list[list[float]]
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the run failed or lost a channel of its code for good."""
+        return self.failure is not None or self.silent_channels > 0
+
+    @classmethod
+    def read(cls, file: Path) -> "Outcome | None":
+        """A finished run's outcome; None if there is none or it cannot be read."""
+        try:
+            fields = json.loads(file.read_text(encoding="utf-8"))
+            return cls(run=Run(**fields.pop("run")), **fields)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+
+class _TestCurve(keras.callbacks.Callback):
+    """Notes the RMSE of a few test images every so many steps."""
+
+    def __init__(self, images: np.ndarray, every_steps: int, images_per_step: int) -> None:
+        super().__init__()
+        self._images = scale(tf.constant(images))
+        self._every_steps = every_steps
+        self._images_per_step = images_per_step
+        self.points: list[list[float]] = []
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        step = int(self.model.optimizer.iterations)
+        if step % self._every_steps == 0:
+            rmse = tf.reduce_mean(per_image_rmse(self._images, self.model(self._images)))
+            self.points.append([step * self._images_per_step, float(rmse)])
+
+
+def reproduce(
+    dataset: ImageDataset, presets: Sequence[str], recipes: Sequence[str], seeds: int, output_dir: Path
+) -> Iterator[Outcome]:
+    """Trains what is not trained yet and yields every outcome, seed by seed, so that all rows fill evenly.
+
+    Args:
+        dataset: what to train on.
+        presets, recipes: their names.
+        seeds: how many; 0, 1, 2 and so on.
+        output_dir: see above.
+    """
+    for seed in range(seeds):
+        for preset in presets:
+            for recipe in recipes:
+                run = Run(preset, recipe, seed)
+                file = output_dir / "runs" / f"{run.name}.json"
+                settings = _settings(run, dataset)
+                outcome = Outcome.read(file)
+                if outcome is None or outcome.settings != settings:
+                    outcome = _train(run, settings, dataset, output_dir)
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    write_beside(file, json.dumps(asdict(outcome)) + "\n")
+                yield outcome
+
+
+def finished(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
+    """Every outcome in an output directory that still holds, by preset, recipe and seed.
+
+    A table may so have more seeds of one recipe than of another, from several calls of `reproduce`.
+    """
+    found = [Outcome.read(file) for file in output_dir.glob("runs/*.json")]
+    holding = [
+        outcome
+        for outcome in found
+        if outcome is not None
+        and outcome.run.preset in PRESETS
+        and outcome.run.recipe in RECIPES
+        and outcome.settings == _settings(outcome.run, dataset)
+    ]
+    presets, recipes = list(PRESETS), list(RECIPES)
+    return sorted(
+        holding,
+        key=lambda outcome: (presets.index(outcome.run.preset), recipes.index(outcome.run.recipe), outcome.run.seed),
+    )
+
+
+def _settings(run: Run, dataset: ImageDataset) -> dict[str, Any]:
+    """What decides a run's result, the recipe's insides included, as JSON gives it back."""
+    recipe = RECIPES[run.recipe]
+    optimizer = keras.optimizers.serialize(recipe.optimizer(recipe.batch_size, 1, None))
+    # Keras numbers the optimizers of a process: adam, adam_1 and so on.
+    del optimizer["config"]["name"]
+    settings = run.options.settings() | {
+        "dataset": dataset.name,
+        "training_images": len(dataset.train),
+        "optimizer": optimizer,
+        "initializers": [
+            keras.initializers.serialize(initializer) for initializer in recipe.initializers(run.options.architecture)
+        ],
+    }
+    return json.loads(json.dumps(settings, default=float))
+
+
+def _train(run: Run, settings: dict[str, Any], dataset: ImageDataset, output_dir: Path) -> Outcome:
+    options = run.options
+    steps = options.epochs_to_run * len(dataset.train) // options.images_per_step
+    curve = _TestCurve(dataset.test[:CURVE_IMAGES], max(1, steps // CURVE_POINTS), options.images_per_step)
+    started = time.perf_counter()
+    try:
+        result = train(dataset, options, callbacks=[curve], verbose=False)
+    except RunError as error:
+        return Outcome(run, settings, None, None, 0, str(error), time.perf_counter() - started, curve.points)
+    if run.seed == 0:
+        model_dir = output_dir / "models" / f"{run.preset}-{run.recipe}"
+        exporting.export(result, dataset, str(model_dir), run.preset, overwrite=True)
+    return Outcome(
+        run=run,
+        settings=settings,
+        training_rmse=result.training_rmse,
+        test_rmse=result.test_rmse,
+        silent_channels=_silent_channels(result.model.encoder, dataset.test),
+        failure=None,
+        seconds=result.seconds,
+        curve=curve.points,
+    )
+
+
+def _silent_channels(encoder: keras.Model, images: np.ndarray) -> int:
+    largest = [tf.reduce_max(encoder(batch)[0], axis=(0, 1, 2)) for batch, _ in evaluation_batches(images)]
+    return int(tf.reduce_sum(tf.cast(tf.reduce_max(tf.stack(largest), axis=0) <= 0, tf.int32)))

@@ -1,0 +1,91 @@
+"""The published table beside ours: what runs over several seeds came to."""
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.model.recipes import RECIPES
+from deconv_ae.reproduction.runs import Outcome
+
+
+@dataclass(frozen=True)
+class Row:
+    """A preset and a recipe over all seeds; RMSEs are None where every run failed."""
+
+    preset: str
+    recipe: str
+    seeds: int
+    collapsed: int
+    epochs: int
+    published_training_rmse: float | None
+    published_test_rmse: float | None
+    median_training_rmse: float | None
+    median_test_rmse: float | None
+    best_test_rmse: float | None
+    worst_test_rmse: float | None
+    median_seconds: float
+
+
+def summarize(outcomes: Iterable[Outcome]) -> list[Row]:
+    """A row for each preset and recipe, in the order in which they first appear."""
+    groups: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault((outcome.run.preset, outcome.run.recipe), []).append(outcome)
+    return [_row(preset, recipe, group) for (preset, recipe), group in groups.items()]
+
+
+def _row(preset: str, recipe: str, outcomes: Sequence[Outcome]) -> Row:
+    finished = [outcome for outcome in outcomes if outcome.failure is None]
+    test = [outcome.test_rmse for outcome in finished if outcome.test_rmse is not None]
+    training = [outcome.training_rmse for outcome in finished if outcome.training_rmse is not None]
+    return Row(
+        preset=preset,
+        recipe=recipe,
+        seeds=len(outcomes),
+        collapsed=sum(outcome.collapsed for outcome in outcomes),
+        epochs=RECIPES[recipe].epochs,
+        published_training_rmse=PRESETS[preset].published_training_rmse,
+        published_test_rmse=PRESETS[preset].published_test_rmse,
+        median_training_rmse=statistics.median(training) if training else None,
+        median_test_rmse=statistics.median(test) if test else None,
+        best_test_rmse=min(test, default=None),
+        worst_test_rmse=max(test, default=None),
+        median_seconds=statistics.median(outcome.seconds for outcome in outcomes),
+    )
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table for people, the published figures beside ours.
+
+    >>> print(markdown([Row("two_layer", "cntk", 3, 1, 3, None, None, 0.3, 0.31, 0.3, 0.32, 20.0)]))
+    | preset | recipe | epochs | published training | published test | training, median | test, median | test, best |
+    test, worst | collapsed | seconds |
+    | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+    | two_layer | cntk | 3 | - | - | 0.3000 | 0.3100 | 0.3000 | 0.3200 | 1 of 3 | 20 |
+    """
+    header = (
+        *("preset", "recipe", "epochs", "published training", "published test", "training, median"),
+        *("test, median", "test, best", "test, worst", "collapsed", "seconds"),
+    )
+    lines = [header, ("---",) * len(header)]
+    for row in rows:
+        published = (_number(value, 3) for value in (row.published_training_rmse, row.published_test_rmse))
+        ours = (row.median_training_rmse, row.median_test_rmse, row.best_test_rmse, row.worst_test_rmse)
+        lines.append(
+            (
+                *(row.preset, row.recipe, str(row.epochs), *published, *(_number(value, 4) for value in ours)),
+                *(f"{row.collapsed} of {row.seeds}", f"{row.median_seconds:.0f}"),
+            )
+        )
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    return json.dumps([dataclasses.asdict(row) for row in rows], indent=2) + "\n"

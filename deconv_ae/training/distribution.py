@@ -1,0 +1,318 @@
+"""tf.distribute strategies by name, and all that Keras's fit lacks to train under them.
+
+Training on one device needs nothing of this file but `make_strategy`.
+
+The arithmetic is that of one device: a global batch is cut into one share for each replica, each
+image weighs the same, and the gradients' sum over replicas is the gradient of the mean over the
+global batch, also where the shares differ in size, as in an epoch's last batch. (Keras divides
+each replica's mean by the number of replicas, which is right for equal shares only.)
+"""
+
+import contextlib
+import faulthandler
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from deconv_ae.data import replica_batches
+from deconv_ae.errors import InputError, RunError, choose
+from deconv_ae.training.interruption import SIGNALS, signals_end_at_once
+
+EXIT_FAILED = 1
+
+
+def _auto(worker_timeout: float) -> tf.distribute.Strategy:
+    return _mirrored(worker_timeout) if len(tf.config.list_logical_devices("GPU")) > 1 else _none(worker_timeout)
+
+
+def _none(worker_timeout: float) -> tf.distribute.Strategy:
+    return tf.distribute.get_strategy()
+
+
+def _mirrored(worker_timeout: float) -> tf.distribute.Strategy:
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def _multi_worker(worker_timeout: float) -> tf.distribute.Strategy:
+    others = _other_addresses(os.environ.get("TF_CONFIG", ""))
+    incomplete = (
+        f"the cluster was not complete after {worker_timeout:g} s: waited for {', '.join(others)} of TF_CONFIG; "
+        "see that each is started and can be reached, or wait longer with --worker_timeout"
+    )
+    try:
+        with _ended_after(worker_timeout, incomplete), signals_end_at_once():
+            return tf.distribute.MultiWorkerMirroredStrategy()
+    except (RuntimeError, tf.errors.OpError) as error:
+        raise RunError(f"strategy: the cluster cannot be joined: {str(error).splitlines()[0]}") from error
+
+
+STRATEGIES: dict[str, Callable[[float], tf.distribute.Strategy]] = {
+    "auto": _auto,
+    "mirrored": _mirrored,
+    "multi_worker": _multi_worker,
+    "none": _none,
+}
+
+
+def make_strategy(name: str, worker_timeout: float = 120.0) -> tf.distribute.Strategy:
+    """The strategy to build and train a model under.
+
+    Args:
+        name: "none" is one device; "mirrored" has a replica on every visible GPU, or on every
+            logical CPU where there is no GPU; "auto" is "mirrored" where there is more than one
+            GPU, and "none" otherwise; "multi_worker" joins the cluster that the environment
+            variable TF_CONFIG describes, and can only be made before TensorFlow has run anything.
+        worker_timeout: seconds after which the process ends, with one line and status 1, if the
+            cluster is not complete.
+
+    Raises:
+        InputError: if the name is none of these, or TF_CONFIG describes no cluster.
+        RunError: if the cluster cannot be joined.
+    """
+    return choose("strategy", name, STRATEGIES)(worker_timeout)
+
+
+def _other_addresses(text: str) -> list[str]:
+    """HOST:PORT of all processes that a TF_CONFIG names, but this one.
+
+    Raises:
+        InputError: if it names no cluster and a worker in it.
+    """
+    example = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+    try:
+        config = json.loads(text)
+        task = config["task"]
+        cluster = config["cluster"]
+        addresses = cluster[task["type"]]
+        # TensorFlow itself waits for ever for a worker that the list does not have.
+        if isinstance(addresses, list) and task["type"] in ("chief", "worker") and 0 <= task["index"] < len(addresses):
+            own = addresses[task["index"]]
+            return [address for addresses in cluster.values() for address in addresses if address != own]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    problem = "is not set" if not text else f"{text!r} names no cluster and a worker in it"
+    raise InputError(f"TF_CONFIG: {problem}; --strategy=multi_worker needs one on every worker, such as {example}")
+
+
+_SAY_LATER = """
+import select, sys
+if not select.select([0], [], [], float(sys.argv[1]))[0]:
+    print("error:", sys.argv[2], file=sys.stderr, flush=True)
+"""
+
+
+@contextlib.contextmanager
+def _ended_after(seconds: float, complaint: str) -> Iterator[None]:
+    """Ends the process with one line and status 1 if the context takes longer than that.
+
+    Joining a cluster holds Python's global lock until every worker has come, so no thread that
+    runs Python can do it, as the Watchdog's does: another process says the line, and faulthandler's
+    timer, which needs no lock, ends this one just after.
+    """
+    sayer = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _SAY_LATER, str(seconds), complaint], stdin=subprocess.PIPE
+    )
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 (faulthandler's report; the line says more)
+        faulthandler.dump_traceback_later(seconds + 1, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+    if sayer.poll() is not None:  # The last worker came after the line was said.
+        os._exit(EXIT_FAILED)
+    sayer.communicate()
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes checkpoints, logs and the model."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return True
+    if resolver.task_type == "worker":
+        return resolver.task_id == 0 and "chief" not in resolver.cluster_spec().jobs
+    return resolver.task_type == "chief"
+
+
+def check_replicas(replicas: int, batch_size: int, jit_compile: str) -> None:
+    """Raises InputError on what that many replicas cannot do."""
+    if batch_size < replicas:
+        raise InputError(f"batch_size: {batch_size} cannot be shared by {replicas} replicas; give {replicas} or more")
+    if replicas > 1 and jit_compile == "true":
+        raise InputError("jit_compile: XLA cannot compile a step of several replicas; pass auto or false")
+
+
+def global_batches(
+    strategy: tf.distribute.Strategy, images: np.ndarray, batch_size: int, seed: int, first_step: int
+) -> Any:
+    """`training_batches`, each cut into the shares of the strategy's replicas."""
+
+    def local_shares(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        local = context.num_replicas_in_sync // context.num_input_pipelines
+        first = context.input_pipeline_id * local
+        replicas = range(first, first + local)
+        return replica_batches(images, batch_size, seed, first_step, replicas, context.num_replicas_in_sync)
+
+    return strategy.distribute_datasets_from_function(local_shares)
+
+
+class ReplicatedTraining:
+    """Lets Keras's fit train a model under a strategy of several replicas, in one process or many.
+
+    The one place that knows what Keras 3 gets wrong there (keras issue 20585; seen with 3.15.1):
+    `_maybe_symbolic_build` averages a first batch over replicas, which fails where their shares
+    differ and in several processes, and `reduce_per_replica` reduces scalar logs of several
+    workers over an axis that they do not have. This puts a train function of its own in the
+    place of Keras's, and makes the build, which is done already, do nothing.
+    tests/training/test_distribution.py says when Keras no longer needs it.
+
+    Besides, the train function adds the signals that any worker has got, so that all stop after
+    the same step.
+
+    Args:
+        model: compiled under the strategy, all its variables made.
+        strategy: of several replicas.
+        received: gives the signal that this process has got, 0 while there is none.
+        watchdog: is told of every finished step.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        strategy: tf.distribute.Strategy,
+        received: Callable[[], int],
+        watchdog: "Watchdog",
+    ) -> None:
+        self._model = model
+        self._strategy = strategy
+        self._received = received
+        self._watchdog = watchdog
+        self._log_names: list[str] = []
+        self._asked = 0
+        self._step = tf.function(self._global_step, reduce_retracing=True)
+        model._maybe_symbolic_build = lambda *_, **__: None
+        model.train_function = self._train
+
+    def asked(self) -> int:
+        """The signal by which any of the workers was asked to stop; 0 while there is none."""
+        return self._asked
+
+    def _train(self, iterator: Iterator) -> dict[str, tf.Tensor]:
+        received = tf.constant([self._received() == number for number in SIGNALS], tf.float32)
+        means = self._step(next(iterator), received).numpy()
+        self._watchdog.feed()
+        logs, signals = means[: -len(SIGNALS)], means[-len(SIGNALS) :]
+        self._asked = next((int(number) for number, share in zip(SIGNALS, signals) if share > 0), 0)
+        return dict(zip(self._log_names, logs))
+
+    def _global_step(self, share: Any, received: tf.Tensor) -> tf.Tensor:
+        """Means over replicas of what they log and of the signals, in one vector: one reduction, not four."""
+
+        def replica_step(share: Any, received: tf.Tensor) -> tf.Tensor:
+            logs = self._replica_step(*share)
+            self._log_names = list(logs)
+            return tf.concat([tf.stack(list(logs.values())), received], axis=0)
+
+        vectors = self._strategy.run(replica_step, args=(share, received))
+        return self._strategy.reduce("SUM", vectors, axis=None) / self._strategy.num_replicas_in_sync
+
+    def _replica_step(self, images: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Keras's `train_step`, with the weights that make shares of any size add up to one batch."""
+        model = self._model
+        with tf.GradientTape() as tape:
+            reconstruction = model(images, training=True)
+            errors = model.loss.call(images, reconstruction)
+            loss = model.optimizer.scale_loss(tf.reduce_sum(errors * weights))
+        # The optimizer sums the gradients over the replicas.
+        gradients = tape.gradient(loss, model.trainable_weights)
+        model.optimizer.apply_gradients(zip(gradients, model.trainable_weights))
+        counted = tf.cast(weights > 0, tf.float32)
+        loss_metric, compiled_metrics = model.metrics
+        loss_metric.update_state(errors, sample_weight=counted)
+        for metric in compiled_metrics.metrics:
+            metric.update_state(images, reconstruction, sample_weight=counted)
+        return model.get_metrics_result()
+
+
+class Watchdog:
+    """Ends the process with one line when it has waited too long for another worker.
+
+    TensorFlow's collectives wait for ever for a worker that hangs or never came; a worker that
+    died they notice.
+
+    Args:
+        seconds: the longest time between two steps, and from the start to the first; None watches nothing.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._fed = time.monotonic()
+        self._ended = threading.Event()
+
+    def feed(self) -> None:
+        self._fed = time.monotonic()
+
+    def __enter__(self) -> "Watchdog":
+        if self._seconds is not None:
+            threading.Thread(target=self._watch, args=(self._seconds,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+
+    def _watch(self, seconds: float) -> None:
+        while not self._ended.wait(min(1.0, seconds / 4)):
+            if time.monotonic() - self._fed > seconds:
+                sys.stdout.flush()
+                print(
+                    f"error: no step was finished for {seconds:g} s, so a worker hangs or died; "
+                    "end all workers and start them again, with --resume to go on from the last checkpoint",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                # The main thread sits in a collective and cannot be interrupted.
+                os._exit(EXIT_FAILED)
+
+
+def watchdog(strategy: tf.distribute.Strategy, seconds: float) -> Watchdog:
+    """For a cluster; one that watches nothing where all replicas live in this process."""
+    return Watchdog(seconds if strategy.cluster_resolver is not None else None)
+
+
+_NOISE = ("Graph execution error", "Detected at node", "{{node", "<stack traces", 'File "', "additional GRPC error")
+
+
+@contextlib.contextmanager
+def lost_workers_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Turns what TensorFlow raises in the survivors of a cluster into one line."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if strategy.cluster_resolver is None:
+            raise
+        # Around the reason TensorFlow tells of the graph's nodes and of Python's stack.
+        told = [line.strip() for line in str(error.message).splitlines()]
+        reasons = [line for line in told if line and not any(noise in line for noise in _NOISE)]
+        reason = reasons[-1] if reasons else type(error).__name__
+        raise RunError(
+            f"a worker was lost ({reason}); start all workers again, with --resume to go on from the last checkpoint"
+        ) from error
+
+
+def check_agreement(strategy: tf.distribute.Strategy, step: int) -> None:
+    """Raises RunError, on every worker, if not all of them go on from the same step."""
+    steps = strategy.gather(tf.constant([step], tf.int64), axis=0).numpy()
+    if len(set(steps)) > 1:
+        raise RunError(
+            f"run_dir: the workers found checkpoints of different steps, {sorted(set(map(int, steps)))}; "
+            "it has to be one directory that all workers see"
+        )

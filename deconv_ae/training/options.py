@@ -1,0 +1,95 @@
+"""What a run is asked to do, apart from the images."""
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from deconv_ae.errors import InputError, choose
+from deconv_ae.model.architecture import Architecture
+from deconv_ae.model.recipes import RECIPES
+from deconv_ae.training.distribution import STRATEGIES
+
+MIXED_PRECISIONS = {"none": None, "mixed_bfloat16": "mixed_bfloat16", "mixed_float16": "mixed_float16"}
+JIT_COMPILE = {"auto": "auto", "true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What a run is asked to do, apart from the images.
+
+    Attributes:
+        architecture: the model.
+        recipe: a key of `recipes.RECIPES`; epochs, batch_size and learning_rate replace the
+            recipe's own where they are not None.
+        seed: of the initial weights and the order of the images.
+        run_dir: where checkpoints and TensorBoard logs go; None keeps none.
+        checkpoint_every: steps from one checkpoint to the next within an epoch; None saves after
+            every epoch only.
+        resume: whether to go on with the run in run_dir.
+        strategy: a key of `distribution.STRATEGIES`.
+        worker_timeout: seconds that a worker of a cluster waits for the others before it gives up.
+        mixed_precision: "none", "mixed_bfloat16" or "mixed_float16".
+        jit_compile: "auto" leaves it to Keras, "true" compiles with XLA, "false" does not.
+
+    Raises:
+        InputError: on a value that no run can be made with.
+    """
+
+    architecture: Architecture
+    recipe: str = "default"
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    seed: int = 0
+    run_dir: str | None = None
+    checkpoint_every: int | None = None
+    resume: bool = False
+    strategy: str = "auto"
+    worker_timeout: float = 120.0
+    mixed_precision: str = "none"
+    jit_compile: str = "auto"
+
+    def __post_init__(self) -> None:
+        choose("recipe", self.recipe, RECIPES)
+        choose("strategy", self.strategy, STRATEGIES)
+        choose("mixed_precision", self.mixed_precision, MIXED_PRECISIONS)
+        choose("jit_compile", self.jit_compile, JIT_COMPILE)
+        for field, least in (("epochs", 0), ("batch_size", 1), ("checkpoint_every", 1)):
+            value = getattr(self, field)
+            if value is not None and value < least:
+                raise InputError(f"{field}: {value} is below {least}; give a whole number of {least} or more")
+        rate = self.learning_rate
+        if rate is not None and not (rate > 0 and math.isfinite(rate)):
+            raise InputError(f"learning_rate: {rate} is not a positive number; leave it out for the recipe's own")
+        if not self.worker_timeout >= 0:
+            raise InputError(f"worker_timeout: {self.worker_timeout} is no time to wait; give seconds")
+        if not 0 <= self.seed < 2**31:
+            raise InputError(f"seed: {self.seed} is not in 0 to 2147483647")
+        if self.resume and not self.run_dir:
+            raise InputError("resume: no --run_dir given to go on from")
+        if self.checkpoint_every and not self.run_dir:
+            raise InputError("checkpoint_every: no --run_dir given to keep checkpoints in")
+
+    @property
+    def epochs_to_run(self) -> int:
+        """`epochs`, or the recipe's."""
+        return RECIPES[self.recipe].epochs if self.epochs is None else self.epochs
+
+    @property
+    def images_per_step(self) -> int:
+        """`batch_size`, or the recipe's."""
+        return RECIPES[self.recipe].batch_size if self.batch_size is None else self.batch_size
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the result, and so has to be the same when a run is resumed."""
+        comparable = replace(
+            self,
+            epochs=self.epochs_to_run,
+            batch_size=self.images_per_step,
+            run_dir=None,
+            checkpoint_every=None,
+            resume=False,
+            strategy="none",
+            worker_timeout=0.0,
+        )
+        return asdict(comparable)

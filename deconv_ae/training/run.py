@@ -1,0 +1,218 @@
+"""One training run: build, compile, fit, evaluate; from the start or from a run's last checkpoint."""
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from deconv_ae.data import ImageDataset, evaluation_batches, steps_per_epoch, training_batches
+from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
+from deconv_ae.model.recipes import RECIPES
+from deconv_ae.training.callbacks import Progress, SaveCheckpoints, StopOnFailure, StopWhenAsked, WriteTensorBoard
+from deconv_ae.training.checkpoints import RunDirectory
+from deconv_ae.training.distribution import (
+    ReplicatedTraining,
+    Watchdog,
+    check_agreement,
+    check_replicas,
+    global_batches,
+    is_chief,
+    lost_workers_named,
+    make_strategy,
+    watchdog,
+)
+from deconv_ae.training.interruption import SignalsHeld
+from deconv_ae.training.options import JIT_COMPILE, MIXED_PRECISIONS, TrainingOptions
+
+PICTURED_IMAGES = 5
+# Between steps Keras's fit goes back to Python, which at a batch of 64 digits takes half as long as the step itself.
+# Several steps in one execution save that; beyond seven, nothing more was measured.
+MOST_STEPS_PER_EXECUTION = 8
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """A trained model and what is known of it. RMSEs are over a whole split, in the pixels' scale."""
+
+    model: Autoencoder
+    options: TrainingOptions
+    training_rmse: float
+    test_rmse: float
+    seconds: float
+
+
+def train(
+    dataset: ImageDataset,
+    options: TrainingOptions,
+    strategy: tf.distribute.Strategy | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: bool = True,
+) -> TrainingResult:
+    """Trains an autoencoder and evaluates it on both splits.
+
+    Args:
+        dataset: `data.load_dataset`'s.
+        options: see `TrainingOptions`.
+        strategy: from `make_strategy`, where that had to be made earlier.
+        callbacks: of the caller's own, besides those that watch every run.
+        verbose: whether to print the number of parameters and the progress.
+
+    Raises:
+        InputError: if the options do not fit the images, or run_dir cannot be used.
+        RunError: if the run fails: a loss that is not finite, a dead ReLU, a full disk.
+        Interrupted: on SIGINT or SIGTERM, after a checkpoint.
+    """
+    started = time.perf_counter()
+    options.architecture.stage_shapes(dataset.image_shape)
+    strategy = strategy or make_strategy(options.strategy, options.worker_timeout)
+    check_replicas(strategy.num_replicas_in_sync, options.images_per_step, options.jit_compile)
+    keras.utils.set_random_seed(options.seed)
+    with (
+        _run_directory(dataset, options, writes=is_chief(strategy)) as run_directory,
+        _dtype_policy(MIXED_PRECISIONS[options.mixed_precision]),
+        watchdog(strategy, options.worker_timeout) as watch,
+        lost_workers_named(strategy),
+    ):
+        # For the variables only: in its scope, whatever makes a variable waits for all workers.
+        with strategy.scope():
+            model = _compiled(dataset, options)
+        if verbose:
+            print(f"{model.count_params()} parameters", flush=True)
+        # A bar that redraws itself, or one line an epoch where the output goes to a file.
+        bar = (1 if sys.stdout.isatty() else 2) if verbose else 0
+        _fit(model, dataset, options, strategy, run_directory, watch, callbacks, bar)
+    if options.mixed_precision != "none" or strategy.num_replicas_in_sync > 1:
+        # Mixed precision and replicas are ways to train; what they trained is evaluated and served
+        # in float32 on one device.
+        model = _compiled(dataset, options, weights=model.get_weights())
+    training_rmse, test_rmse = (rmse(model, images) for images in (dataset.train, dataset.test))
+    return TrainingResult(model, options, training_rmse, test_rmse, time.perf_counter() - started)
+
+
+def rmse(model: Autoencoder, images: np.ndarray) -> float:
+    """The mean per-image RMSE of a compiled model over `(N, height, width, channels)` uint8 images."""
+    return float(model.evaluate(evaluation_batches(images), verbose=0, return_dict=True)["rmse"])
+
+
+def _compiled(dataset: ImageDataset, options: TrainingOptions, weights: list[np.ndarray] | None = None) -> Autoencoder:
+    recipe = RECIPES[options.recipe]
+    model = Autoencoder(options.architecture, dataset.image_shape, *recipe.initializers(options.architecture))
+    if weights is not None:
+        model.set_weights(weights)
+    total_steps = options.epochs_to_run * steps_per_epoch(len(dataset.train), options.images_per_step)
+    model.compile(
+        optimizer=recipe.optimizer(options.images_per_step, total_steps, options.learning_rate),
+        loss=PerImageRMSELoss(),
+        metrics=[PerImageRMSE()],
+        jit_compile=JIT_COMPILE[options.jit_compile],
+    )
+    _make_variables(model)
+    return model
+
+
+def _make_variables(model: Autoencoder) -> None:
+    """Makes the optimizer's and the metrics' variables, which Keras leaves to the first step: a
+    checkpoint has to find them."""
+    model.optimizer.build(model.trainable_variables)
+    no_images = tf.zeros((1, *model.image_shape))
+    tf.distribute.get_strategy().run(model.compute_metrics, args=(no_images, no_images, no_images))
+
+
+def _fit(
+    model: Autoencoder,
+    dataset: ImageDataset,
+    options: TrainingOptions,
+    strategy: tf.distribute.Strategy,
+    run_directory: RunDirectory | None,
+    watch: Watchdog,
+    own_callbacks: Sequence[keras.callbacks.Callback],
+    bar: int,
+) -> None:
+    steps = steps_per_epoch(len(dataset.train), options.images_per_step)
+    done, metrics = run_directory.restore(model) if run_directory else (0, [])
+    if strategy.num_replicas_in_sync == 1:
+        model.steps_per_execution = steps_per_execution(steps, done % steps, options.checkpoint_every or 0)
+    progress = Progress(done, steps, metrics)
+    callbacks: list[keras.callbacks.Callback] = [
+        progress,
+        StopOnFailure(progress, dataset.test),
+        *own_callbacks,
+    ]
+    checkpoints = None
+    if run_directory:
+        checkpoints = SaveCheckpoints(progress, run_directory, options.checkpoint_every)
+        if run_directory.writes:
+            callbacks.append(WriteTensorBoard(run_directory.logs, dataset.test[:PICTURED_IMAGES]))
+        callbacks.append(checkpoints)
+    with SignalsHeld() as signals:
+        asked, batches_from = signals.asked, partial(training_batches, dataset.train)
+        if strategy.num_replicas_in_sync > 1:
+            check_agreement(strategy, done)
+            asked = ReplicatedTraining(model, strategy, signals.asked, watch).asked
+            batches_from = partial(global_batches, strategy, dataset.train)
+        callbacks.append(StopWhenAsked(progress, asked, checkpoints))
+        for first_epoch, end, steps_each in _spans(done, steps, options.epochs_to_run):
+            model.fit(
+                batches_from(options.images_per_step, options.seed, first_step=progress.step),
+                steps_per_epoch=steps_each,
+                initial_epoch=first_epoch,
+                epochs=end,
+                callbacks=callbacks,
+                shuffle=False,  # The batches are; Keras warns that it cannot.
+                verbose=bar,
+            )
+
+
+def steps_per_execution(*lengths: int) -> int:
+    """The most steps at once that end where each of these numbers of steps does; 0 ends anywhere.
+
+    >>> steps_per_execution(469, 0, 0), steps_per_execution(469, 0, 100), steps_per_execution(32, 0, 0)
+    (7, 1, 8)
+    """
+    common = math.gcd(*lengths)
+    return max(count for count in range(1, MOST_STEPS_PER_EXECUTION + 1) if common % count == 0)
+
+
+def _spans(done: int, steps: int, epochs: int) -> list[tuple[int, int, int]]:
+    """(first epoch, end, steps of each) of what is left to do: Keras wants epochs of equal length.
+
+    >>> _spans(done=0, steps=10, epochs=3)
+    [(0, 3, 10)]
+    >>> _spans(done=14, steps=10, epochs=3)
+    [(1, 2, 6), (2, 3, 10)]
+    """
+    epoch, skipped = divmod(done, steps)
+    rest = [(epoch, epoch + 1, steps - skipped)] if skipped else []
+    return [*rest, (epoch + len(rest), epochs, steps)]
+
+
+def _run_directory(
+    dataset: ImageDataset, options: TrainingOptions, writes: bool
+) -> contextlib.AbstractContextManager[RunDirectory | None]:
+    if not options.run_dir:
+        return contextlib.nullcontext()
+    settings = options.settings() | {
+        "dataset": dataset.name,
+        "training_images": len(dataset.train),
+        "image_shape": dataset.image_shape,
+    }
+    return RunDirectory(options.run_dir, settings, options.resume, writes)
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str | None) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    if name is not None:
+        keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,154 @@
+"""Inference: the exported SavedModel's signatures against PyTorch."""
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from benchmarks import torch_models
+from benchmarks.keras_models import IMAGE_SHAPE, digits, initial_weights
+from benchmarks.measurement import Contestant, Stage, Timing
+from benchmarks.report import Options, Report, cell, images_per_second, speedup, throughput_figure
+from deconv_ae.data import PIXEL_SCALE
+from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.saved_model.exporting import save_signatures
+
+BATCH_SIZES = (1, 64, 1024)
+OURS, EAGER, COMPILED = "SavedModel", "PyTorch", "PyTorch compiled"
+WORK = ("serving_default", "encode", "decode")
+TOLERANCE = 1e-5
+
+
+def calls_a_round(batch_size: int) -> int:
+    return max(4, min(100, 2048 // batch_size))
+
+
+class Calls:
+    """A function that is called again and again; every call is timed."""
+
+    def __init__(self, call: Callable[[], np.ndarray], batch_size: int) -> None:
+        self._call = call
+        self._calls = calls_a_round(batch_size)
+
+    def check(self) -> Sequence[np.ndarray]:
+        return [self._call()]
+
+    def time(self) -> Sequence[float]:
+        ends = [time.perf_counter()]
+        for _ in range(self._calls):
+            self._call()
+            ends.append(time.perf_counter())
+        return list(1e3 * np.diff(ends))
+
+
+def saved_model(folder: str, preset: str, work: str, batch_size: int) -> Calls:
+    """Calls of a signature; `folder` has the presets' SavedModels."""
+    loaded = tf.saved_model.load(f"{folder}/{preset}")
+    images = tf.constant(digits(batch_size).astype("float32") * PIXEL_SCALE)
+    signature = loaded.signatures[work]
+    inputs = loaded.signatures["encode"](images=images) if work == "decode" else {"images": images}
+    output = "code" if work == "encode" else "reconstruction"
+
+    def call() -> np.ndarray:
+        loaded  # The signatures do not keep the model alive.  # noqa: B018
+        return signature(**inputs)[output].numpy()
+
+    return Calls(call, batch_size)
+
+
+def torch_model(compile_it: bool, preset: str, work: str, batch_size: int) -> Calls:
+    torch: Any = torch_models.import_torch()
+    architecture = PRESETS[preset].architecture
+    module = torch_models.autoencoder(architecture, IMAGE_SHAPE[-1], initial_weights(architecture)).eval()
+    images = torch.from_numpy(digits(batch_size).astype("float32") * PIXEL_SCALE).permute(0, 3, 1, 2).contiguous()
+    with torch.inference_mode():
+        encoded = module.encode(images)
+    functions = {
+        "serving_default": lambda: module(images),
+        "encode": lambda: module.encode(images)[0],
+        "decode": lambda: module.decode(*encoded),
+    }
+    function = functions[work]
+    if compile_it:
+        torch_models.compiled(module)  # Unavailable, if it is.
+        function = torch.compile(function)
+
+    def call() -> np.ndarray:
+        with torch.inference_mode():
+            return function().permute(0, 2, 3, 1).numpy()
+
+    return Calls(call, batch_size)
+
+
+def check_results(results: Mapping[str, Sequence[np.ndarray]]) -> None:
+    """Raises RuntimeError unless all contestants' results are the same."""
+    for name, (result,) in results.items():
+        difference = np.abs(result - results[OURS][0]).max()
+        if not difference <= TOLERANCE:
+            raise RuntimeError(f"the results of {name} differ from those of {OURS} by {difference}")
+
+
+def run(options: Options, presets: Sequence[str] = tuple(PRESETS), batch_sizes: Sequence[int] = BATCH_SIZES) -> Report:
+    with tempfile.TemporaryDirectory() as folder:
+        for preset in presets:
+            architecture = PRESETS[preset].architecture
+            model = Autoencoder(architecture, IMAGE_SHAPE)
+            model.set_weights(initial_weights(architecture))
+            save_signatures(model, Path(folder) / preset)
+        contestants: dict[str, Callable[..., Contestant]] = {
+            OURS: partial(saved_model, folder),
+            EAGER: partial(torch_model, False),
+            COMPILED: partial(torch_model, True),
+        }
+        with Stage.of(contestants) as stage:
+            return _run(stage, options, contestants, presets, batch_sizes)
+
+
+def _run(
+    stage: Stage,
+    options: Options,
+    contestants: Mapping[str, Callable[..., Contestant]],
+    presets: Sequence[str],
+    batch_sizes: Sequence[int],
+) -> Report:
+    rows, numbers = [], []
+    left_out: list[str] = []
+    for preset in presets:
+        for work in WORK:
+            for batch_size in batch_sizes:
+                makers = {name: partial(make, preset, work, batch_size) for name, make in contestants.items()}
+                measured, left_out = stage.compare(makers, options.rounds, options.memory, check_results)
+                for name, measurement in measured.items():
+                    number = {"preset": preset, "work": work, "batch_size": batch_size, "contestant": name}
+                    number["images_per_second"] = images_per_second(measurement.timing.median, batch_size)
+                    numbers.append({**number, **asdict(measurement)})
+                logging.info("%s %s %d: %s", preset, work, batch_size, {n: str(m.timing) for n, m in measured.items()})
+                cells = [cell(measured.get(name), _latency) for name in contestants]
+                rows.append([preset, work, str(batch_size), *cells, speedup(measured, OURS, (EAGER, COMPILED))])
+    whole = [number for number in numbers if number["work"] == "serving_default"]
+    return Report(
+        title=options.title("Inference: milliseconds a call, median / 99th percentile"),
+        columns=["preset", "signature", "batch", *contestants, "to the better PyTorch"],
+        rows=rows,
+        notes=[
+            f"{options.rounds} rounds of {calls_a_round(BATCH_SIZES[-1])} to {calls_a_round(BATCH_SIZES[0])} calls, in "
+            "which all contestants take turns, each in a process of its own; results were checked to agree to "
+            f"{TOLERANCE}.",
+            *left_out,
+            *options.memory_note("calls need on top of libraries, images and model"),
+        ],
+        measurements=numbers,
+        figure=throughput_figure(whole, "preset", "serving_default: images a second"),
+    )
+
+
+def _latency(timing: Timing) -> str:
+    return f"{timing.median:.2f} / {timing.percentile_99:.2f}"

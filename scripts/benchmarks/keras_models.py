@@ -1,0 +1,130 @@
+"""Autoencoders in Keras for the benchmarks: this project's, the plain version, and the convolutions alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from deconv_ae.data import load_dataset
+from deconv_ae.data.source import SAMPLE_NAME, Source
+from deconv_ae.model.architecture import Architecture
+from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
+
+IMAGE_SHAPE = (28, 28, 1)
+LEARNING_RATE = 1e-3
+# PyTorch's default; Keras's is 1e-7.
+EPSILON = 1e-8
+
+
+def digits(count: int) -> np.ndarray:
+    """`(count, 28, 28, 1)` uint8 digits, the sample's over and over."""
+    sample = load_dataset(Source(SAMPLE_NAME)).train
+    return np.resize(sample, (count, *IMAGE_SHAPE))
+
+
+def initial_weights(architecture: Architecture) -> list[np.ndarray]:
+    """The weights that all contestants start from, in the order of the Keras model."""
+    keras.utils.set_random_seed(0)
+    return Autoencoder(architecture, IMAGE_SHAPE).get_weights()
+
+
+def compiled(model: keras.Model) -> keras.Model:
+    """The model, ready for fit."""
+    optimizer = keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON)
+    model.compile(optimizer, loss=PerImageRMSELoss(), metrics=[PerImageRMSE()])
+    return model
+
+
+class _ObviousPooling(keras.layers.Layer):
+    def __init__(self, pool_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.pool_size = pool_size
+
+    def call(self, images):
+        return tf.nn.max_pool_with_argmax(images, self.pool_size, self.pool_size, "VALID", include_batch_in_index=True)
+
+    def compute_output_spec(self, images):
+        shape = (images.shape[0], *(n // p for n, p in zip(images.shape[1:3], self.pool_size)), images.shape[3])
+        return keras.KerasTensor(shape), keras.KerasTensor(shape, dtype="int64")
+
+
+class _ObviousUnpooling(keras.layers.Layer):
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def call(self, pooled, argmax):
+        shape = tf.cast((tf.shape(pooled)[0], *self.size, pooled.shape[-1]), tf.int64)
+        flat = tf.scatter_nd(tf.reshape(argmax, (-1, 1)), tf.reshape(pooled, (-1,)), tf.reduce_prod(shape)[None])
+        return tf.reshape(flat, shape)
+
+    def compute_output_spec(self, pooled, argmax):
+        return keras.KerasTensor((pooled.shape[0], *self.size, pooled.shape[-1]))
+
+
+def plain_autoencoder(architecture: Architecture) -> keras.Model:
+    """The same model of Keras's own layers, with the unpooling that people write first."""
+    images = keras.Input(IMAGE_SHAPE)
+    values: Any = images
+    stages = []
+    for filters, pool_size in zip(architecture.filters, architecture.pool_sizes):
+        before = values.shape
+        values = keras.layers.Conv2D(filters, architecture.kernel_size, padding="same", activation="relu")(values)
+        values, argmax = _ObviousPooling(pool_size)(values)
+        stages.append((before, argmax))
+    for before, argmax in reversed(stages):
+        values = _ObviousUnpooling(before[1:3])(values, argmax)
+        values = keras.layers.Conv2DTranspose(
+            before[-1], architecture.kernel_size, padding="same", use_bias=architecture.deconvolution_bias
+        )(values)
+    return keras.Model(images, values)
+
+
+def convolutions_alone(architecture: Architecture, batch_size: int, plain: bool) -> Any:
+    """A tf.function of a training step's convolutions, forward and backward, on activations that stay the same.
+
+    Args:
+        architecture: whose.
+        batch_size: images a step.
+        plain: Keras's own layers, not this project's.
+    """
+    model = plain_autoencoder(architecture) if plain else Autoencoder(architecture, IMAGE_SHAPE)
+    rng = np.random.default_rng(0)
+    work = []
+    for layer in model.layers:
+        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Conv2DTranspose)):
+            layer.activation = None
+            inner, outer = (
+                tf.constant(rng.standard_normal((batch_size, *tensor.shape[1:]), "float32"))
+                for tensor in (layer.input, layer.output)
+            )
+            work.append((layer, inner, outer))
+    first = work[0][0]
+
+    @tf.function
+    def step():
+        results = []
+        for layer, inner, outer in work:
+            with tf.GradientTape() as tape:
+                tape.watch(inner)
+                result = layer(inner)
+            weights = [variable.value for variable in layer.trainable_weights]
+            # Nobody asks for the gradient of the images.
+            sources = weights if layer is first else [inner, *weights]
+            # One number of each, so that none is left out as unused and none is copied out.
+            results += [result[0, 0, 0, 0], *(tf.reshape(g, [-1])[0] for g in tape.gradient(result, sources, outer))]
+        return tf.add_n(results)
+
+    return step
+
+
+def losses(model: keras.Model, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The loss of each of some training steps."""
+    values = []
+    for batch in batches:
+        model.reset_metrics()
+        values.append(np.asarray(model.train_on_batch(batch, batch, return_dict=True)["loss"]))
+    return values

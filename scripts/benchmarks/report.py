@@ -1,0 +1,129 @@
+"""What a suite is asked and what it answers, as a Markdown table and as JSON."""
+
+import dataclasses
+import json
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from benchmarks.measurement import Measurement, Timing
+from deconv_ae.pictures.visualization import save_figure
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How thoroughly to measure."""
+
+    rounds: int = 15
+    memory: bool = True
+
+    def title(self, text: str) -> str:
+        return f"{text}; MiB at the peak" if self.memory else text
+
+    def memory_note(self, what: str) -> list[str]:
+        """The note on what peak memory is, where it is measured."""
+        return [f"Peak memory is what {what}, tracing and compiling included."] if self.memory else []
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """A suite's result: a table to read, and every figure behind it.
+
+    Attributes:
+        title: what was measured, and in which unit.
+        columns: the table's header.
+        rows: its rows, as text.
+        notes: what a reader must know to judge the figures.
+        measurements: one dictionary for every number, to be computed with.
+        figure: the same to look at, if there is more to see than to read.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str]
+    measurements: Sequence[dict[str, Any]]
+    figure: Figure | None = None
+
+    def to_markdown(self, heading: bool = True) -> str:
+        """The table and the notes below it; without a heading, for a document that has its own, the title above it."""
+        lines = [
+            f"## {self.title}" if heading else f"{self.title}:",
+            "",
+            _row(self.columns),
+            _row(["---"] * len(self.columns)),
+        ]
+        lines += [_row(row) for row in self.rows]
+        lines += ["", *(f"- {note}" for note in (*self.notes, _environment_line()))]
+        return "\n".join(lines) + "\n"
+
+    def save(self, directory: str, name: str) -> None:
+        """Writes `name`.md, `name`.json and, if there is a figure, `name`.png."""
+        folder = Path(directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.md").write_text(self.to_markdown())
+        content = {"title": self.title, "environment": environment(), "measurements": list(self.measurements)}
+        (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+        if self.figure is not None:
+            save_figure(self.figure, folder / f"{name}.png")
+
+
+def cell(measurement: Measurement | None, describe: Callable[[Timing], str] = str) -> str:
+    """A contestant's cell of a table: what `describe` says of its time, and memory where it was measured."""
+    if measurement is None:
+        return "-"
+    memory = "" if measurement.peak_mib is None else f"; {measurement.peak_mib:.0f}"
+    return f"{describe(measurement.timing)}{memory}"
+
+
+def images_per_second(milliseconds: float, batch_size: int) -> float:
+    return 1e3 * batch_size / milliseconds
+
+
+def speedup(measured: Mapping[str, Measurement], ours: str, peers: Iterable[str]) -> str:
+    """How many times as fast as the fastest of its peers a contestant is; "-" where none of them was measured."""
+    medians = [measured[name].timing.median for name in peers if name in measured]
+    return f"{min(medians) / measured[ours].timing.median:.1f}x" if medians else "-"
+
+
+def environment() -> dict[str, Any]:
+    """What the figures depend on besides the code."""
+    versions: dict[str, str | None] = {}
+    for package in ("tensorflow", "keras", "torch", "numpy"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return {"python": platform.python_version(), "cpus": os.cpu_count(), "machine": platform.machine(), **versions}
+
+
+def _environment_line() -> str:
+    return ", ".join(f"{name} {version}" for name, version in environment().items() if version is not None)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def throughput_figure(measurements: Sequence[dict[str, Any]], panel: str, label: str) -> Figure:
+    """Images a second against batch size, log-log: a panel for each value of `panel`, a line for each contestant."""
+    panels = list(dict.fromkeys(number[panel] for number in measurements))
+    figure = Figure(figsize=(3.2 * len(panels), 3.5), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axis, title in zip(axes, panels):
+        for contestant in dict.fromkeys(number["contestant"] for number in measurements):
+            chosen = [n for n in measurements if n[panel] == title and n["contestant"] == contestant]
+            batch_sizes, throughputs = [n["batch_size"] for n in chosen], [n["images_per_second"] for n in chosen]
+            floor = "alone" in contestant
+            axis.plot(batch_sizes, throughputs, "--" if floor else "-o", markersize=3, label=contestant)
+        axis.set(title=title, xlabel="batch size", xscale="log", yscale="log")
+        axis.grid(True, which="major", alpha=0.3)
+    axes[0].set_ylabel(label)
+    lines, names = axes[-1].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=len(names), fontsize="small", frameon=False)
+    return figure

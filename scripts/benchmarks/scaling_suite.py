@@ -1,0 +1,110 @@
+"""Scaling: how a training step's time and memory grow with what is trained."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import numpy as np
+from absl import logging
+
+from benchmarks.keras_models import compiled
+from benchmarks.measurement import Stage
+from benchmarks.report import Options, Report
+from deconv_ae.data import training_batches
+from deconv_ae.model.architecture import Architecture
+from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.ops.banded_convolution import LARGEST_WIDTH, MOST_CHANNELS
+
+STEPS = 8
+# Beyond this, a row counts as growing faster than what it grows with.
+MORE_THAN_LINEAR = 1.25
+
+
+@dataclass(frozen=True)
+class Point:
+    """One training set and architecture.
+
+    Attributes:
+        grows: what its row of the table is about.
+        amount: how much of that there is.
+        images: in the training set, of `(length, length, 1)`.
+        length: of an image.
+        filters, pool_sizes: the architecture's.
+        batch_size: images a step.
+    """
+
+    grows: str
+    amount: int
+    images: int
+    length: int
+    filters: tuple[int, ...]
+    pool_sizes: tuple[int, ...]
+    batch_size: int
+
+
+POINTS = [
+    *(Point("images", n * 60_000, n * 60_000, 28, (1,), (4,), 128) for n in (1, 4, 16)),
+    *(Point("pixels", n * n, 128, n, (1,), (4,), 16) for n in (28, 56, 112, 224, 448)),
+    *(Point("filters", n, 512, 28, (n,), (2,), 64) for n in (1, 2, 4, 8, 16, 32, 64)),
+    *(Point("stages", n, 256, 64, (4,) * n, (2,) * n, 32) for n in (1, 2, 3, 4)),
+]
+
+
+class ScaledTraining:
+    """Training steps of the autoencoder at one point."""
+
+    def __init__(self, point: Point) -> None:
+        rng = np.random.default_rng(0)
+        shape = (point.length, point.length, 1)
+        images = np.resize(rng.integers(0, 256, (min(point.images, 512), *shape), np.uint8), (point.images, *shape))
+        self._model = compiled(Autoencoder(Architecture(point.filters, point.pool_sizes), shape))
+        self._batches = iter(training_batches(images, point.batch_size, seed=0))
+        self._model.make_train_function()
+
+    def check(self) -> Sequence[np.ndarray]:
+        self.time()
+        return []
+
+    def time(self) -> Sequence[float]:
+        began = time.perf_counter()
+        for _ in range(STEPS):
+            self._model.train_function(self._batches)
+        return [1e3 * (time.perf_counter() - began) / STEPS]
+
+
+def run(options: Options, points: Sequence[Point] = tuple(POINTS)) -> Report:
+    rows, numbers, faster = [], [], []
+    for grows in dict.fromkeys(point.grows for point in points):
+        # What is compared takes turns, as contestants do.
+        group = {f"{grows} {point.amount:,}": point for point in points if point.grows == grows}
+        with Stage.of(group) as stage:
+            makers = {name: partial(ScaledTraining, point) for name, point in group.items()}
+            measured, _ = stage.compare(makers, options.rounds, options.memory, lambda _: None)
+        last: str | None = None
+        for name, point in group.items():
+            timing, memory = measured[name].timing, measured[name].peak_mib
+            logging.info("%s: %s", name, timing)
+            growth = "-"
+            # A step takes a batch, however many images there are.
+            if last is not None and grows != "images":
+                ratio = (timing.median / measured[last].timing.median) / (point.amount / group[last].amount)
+                growth = f"{ratio:.2f}"
+                if ratio > MORE_THAN_LINEAR:
+                    faster.append(f"{last} to {point.amount:,}")
+            last = name
+            numbers.append({**asdict(point), "milliseconds": timing.median, "peak_mib": memory})
+            rows.append([grows, f"{point.amount:,}", str(timing), growth, "-" if memory is None else f"{memory:.0f}"])
+    return Report(
+        title="Scaling: milliseconds a training step (quartiles), its growth over that of the row before, MiB",
+        columns=["what grows", "to", "milliseconds", "growth / linear", "MiB at the peak"],
+        rows=rows,
+        notes=[
+            f"Median of {options.rounds} rounds of {STEPS} steps, in which the rows of each part take turns; batches "
+            "of 128, 16, 64 and 32 images; peak memory is on top of libraries, images and model, tracing included.",
+            f"More than linear (by {MORE_THAN_LINEAR - 1:.0%}): {'; '.join(faster) or 'nowhere'}. Images of at most "
+            f"{LARGEST_WIDTH} columns and {MOST_CHANNELS} filters are convolved by rows, which takes a third of the "
+            "time: beyond that, a step falls back to TensorFlow's own convolution once.",
+        ],
+        measurements=numbers,
+    )

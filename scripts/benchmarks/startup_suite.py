@@ -1,0 +1,103 @@
+"""Start-up: from a process's start to its first training step, to an exported model, to a picture."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+from absl import logging
+
+from benchmarks.measurement import Measurement, Timing
+from benchmarks.report import Options, Report, cell
+from deconv_ae.data import ImageDataset, load_dataset
+from deconv_ae.data.source import SAMPLE_NAME, Source
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.pictures.visualization import visualize
+from deconv_ae.saved_model.exporting import export
+from deconv_ae.saved_model.serving import ServedAutoencoder
+from deconv_ae.training import TrainingOptions, TrainingResult, train
+
+PRESET = "cmap1_pool4"
+
+# What a fresh process runs, by what is measured; MODEL stands for a directory.
+PROGRAMS = {
+    "import tensorflow, keras": "import tensorflow, keras",
+    "import deconv_ae": "import deconv_ae",
+    "first training steps": "startup_suite.first_steps()",
+    "one epoch of 4,000 digits, exported": "startup_suite.exported_model('MODEL')",
+    "pictures of that model": "startup_suite.pictures('MODEL')",
+}
+
+
+class _EndAfterFirstSteps(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        sys.exit(0)
+
+
+def first_steps() -> None:
+    """Trains until the first steps, which are executed together, are done, and ends the process."""
+    _train([_EndAfterFirstSteps()])
+
+
+def exported_model(folder: str) -> None:
+    """Trains for one epoch and exports."""
+    dataset, result = _train([])
+    export(result, dataset, folder, PRESET, overwrite=True)
+
+
+def pictures(folder: str) -> None:
+    """Draws what scripts/visualize.py draws."""
+    images = load_dataset(Source(SAMPLE_NAME)).test[:5]
+    visualize([ServedAutoencoder(folder)], images, f"{folder}-pictures")
+
+
+def _train(callbacks: list[keras.callbacks.Callback]) -> tuple[ImageDataset, TrainingResult]:
+    dataset = load_dataset(Source(SAMPLE_NAME))
+    options = TrainingOptions(PRESETS[PRESET].architecture, epochs=1)
+    return dataset, train(dataset, options, callbacks=callbacks, verbose=False)
+
+
+def run(options: Options) -> Report:
+    rounds = min(options.rounds, 5)
+    with tempfile.TemporaryDirectory() as folder:
+        samples: dict[str, list[tuple[float, float]]] = {name: [] for name in PROGRAMS}
+        for turn in range(rounds + 1):
+            for name, program in PROGRAMS.items():
+                sample = _run_program(program.replace("MODEL", f"{folder}/model"))
+                samples[name] += [sample] if turn else []
+                logging.info("%s: %.0f ms, %.0f MiB", name, *sample)
+    measured = {
+        name: Measurement(Timing.of([ms for ms, _ in values]), max(mib for _, mib in values))
+        for name, values in samples.items()
+    }
+    return Report(
+        title="Start-up: milliseconds from the process's start (quartiles); MiB at the peak, libraries among them",
+        columns=["until", "time; memory"],
+        rows=[[name, cell(measurement)] for name, measurement in measured.items()],
+        notes=[f"Median of {rounds} rounds of fresh processes, {PRESET}, after one that does not count."],
+        measurements=[
+            {"until": name, "milliseconds": m.timing.median, "peak_mib": m.peak_mib} for name, m in measured.items()
+        ],
+    )
+
+
+def _run_program(program: str) -> tuple[float, float]:
+    """Milliseconds and the peak of MiB of a fresh process; RuntimeError if it fails."""
+    if program.startswith("startup_suite"):
+        program = f"from benchmarks import startup_suite; {program}"
+    scripts = Path(__file__).parents[1]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": f"{scripts.parent}{os.pathsep}{scripts}"}
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, env=environment)
+    errors: Any = process.stderr
+    text = errors.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    milliseconds = 1e3 * (time.perf_counter() - began)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{program!r} failed: {text[-1000:]}")
+    return milliseconds, usage.ru_maxrss / 1024

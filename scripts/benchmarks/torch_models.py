@@ -1,0 +1,95 @@
+"""The same autoencoders in PyTorch, an optional peer."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measurement import Unavailable
+from deconv_ae.model.architecture import Architecture
+
+
+def import_torch() -> Any:
+    """The module torch, with a thread for every processor; Unavailable if it is not installed."""
+    try:
+        import torch
+    except ImportError as error:
+        raise Unavailable("PyTorch is not installed, see the extra [benchmark]") from error
+    torch.set_num_threads(os.cpu_count() or 1)
+    return torch
+
+
+def autoencoder(architecture: Architecture, channels: int, weights: Sequence[np.ndarray]) -> Any:
+    """A torch.nn.Module of `(N, channels, height, width)` images, with an `encode` and a `decode`.
+
+    Args:
+        architecture: the autoencoder's, with square kernels of odd length.
+        channels: of the images.
+        weights: those of the Keras model, in its order.
+    """
+    torch = import_torch()
+    nn: Any = torch.nn
+    padding = architecture.kernel_size[0] // 2
+    sizes = list(zip((channels, *architecture.filters), architecture.filters))
+
+    # PyTorch is optional, so mypy must do without it: nn.Module is Any, no class to derive from.
+    class Autoencoder(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            size, bias = architecture.kernel_size, architecture.deconvolution_bias
+            self.convolutions = nn.ModuleList(nn.Conv2d(inner, outer, size, padding=padding) for inner, outer in sizes)
+            self.deconvolutions = nn.ModuleList(
+                nn.ConvTranspose2d(outer, inner, size, padding=padding, bias=bias) for inner, outer in sizes
+            )
+
+        def encode(self, images):
+            pooled, switches = images, []
+            for convolution, pool_size in zip(self.convolutions, architecture.pool_sizes):
+                pooled = torch.relu(convolution(pooled))
+                size = pooled.shape[2:]
+                pooled, indices = nn.functional.max_pool2d(pooled, pool_size, return_indices=True)
+                switches.append((indices, size))
+            return pooled, switches
+
+        def decode(self, code, switches):
+            stages = list(zip(self.deconvolutions, architecture.pool_sizes, switches))
+            for deconvolution, pool_size, (indices, size) in reversed(stages):
+                code = deconvolution(nn.functional.max_unpool2d(code, indices, pool_size, output_size=size))
+            return code
+
+        def forward(self, images):
+            return self.decode(*self.encode(images))
+
+    module = Autoencoder()
+    _set_weights(torch, module, architecture, list(weights))
+    return module
+
+
+def _set_weights(torch: Any, module: Any, architecture: Architecture, weights: list[np.ndarray]) -> None:
+    """Keras's weights: all convolutions outermost first, then all transposed convolutions innermost first."""
+    for convolution in module.convolutions:
+        # (height, width, in, out) to PyTorch's (out, in, height, width).
+        _assign(torch, convolution.weight, weights.pop(0).transpose(3, 2, 0, 1))
+        _assign(torch, convolution.bias, weights.pop(0))
+    for deconvolution in reversed(module.deconvolutions):
+        # (height, width, out, in) to PyTorch's (in, out, height, width).
+        _assign(torch, deconvolution.weight, weights.pop(0).transpose(3, 2, 0, 1))
+        if architecture.deconvolution_bias:
+            _assign(torch, deconvolution.bias, weights.pop(0))
+
+
+def _assign(torch: Any, parameter: Any, value: np.ndarray) -> None:
+    parameter.data = torch.from_numpy(np.ascontiguousarray(value))
+
+
+def compiled(module: Any) -> Any:
+    """The module through torch.compile; Unavailable where that does not work, for want of a C++ compiler."""
+    torch = import_torch()
+    function = torch.compile(module)
+    try:
+        function(torch.zeros((2, 1, 28, 28)))
+    except Exception as error:
+        raise Unavailable(f"torch.compile failed ({type(error).__name__})") from error
+    torch._dynamo.reset()
+    return torch.compile(module)

@@ -1,0 +1,218 @@
+"""Training: images a second of model.fit, against the plain Keras version, PyTorch, and the convolutions alone."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from absl import logging
+
+from benchmarks import keras_models, torch_models
+from benchmarks.keras_models import IMAGE_SHAPE, compiled, digits, initial_weights, losses
+from benchmarks.measurement import Contestant, Measurement, Stage, Timing
+from benchmarks.report import Options, Report, cell, images_per_second, speedup, throughput_figure
+from deconv_ae.data import PIXEL_SCALE, steps_per_epoch, training_batches
+from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.training import steps_per_execution
+
+BATCH_SIZES = (64, 256, 1024)
+OURS, PLAIN, EAGER, COMPILED = "deconv_ae", "plain Keras", "PyTorch", "PyTorch compiled"
+FLOOR, PLAIN_FLOOR = "its convolutions alone", "Keras's convolutions alone"
+CHECKED_STEPS = 3
+MNIST_IMAGES = 60_000
+TOLERANCE = 1e-4
+
+
+def steps_together(batch_size: int) -> int:
+    """Steps per execution, as training on MNIST has them with batches of this size."""
+    return steps_per_execution(steps_per_epoch(MNIST_IMAGES, batch_size))
+
+
+def steps_a_round(batch_size: int) -> int:
+    """Enough for a round to last about as long for every batch size, in whole executions."""
+    enough, together = max(8, min(80, 8192 // batch_size)), steps_together(batch_size)
+    return max(2, enough // together) * together
+
+
+class _Clock(keras.callbacks.Callback):
+    """When the first execution ended, and the last: what fit does before and after is not a step's."""
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.ends: list[tuple[int, float]] = []
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.ends.append((batch, time.perf_counter()))
+
+    @property
+    def milliseconds(self) -> float:
+        (first_batch, began), (last_batch, ended) = self.ends[0], self.ends[-1]
+        return 1e3 * (ended - began) / (last_batch - first_batch)
+
+
+class KerasTraining:
+    """model.fit of a Keras model; `fit` gives it the images in one way or another."""
+
+    def __init__(self, model: keras.Model, preset: str, batch_size: int, fit: Callable[..., None]) -> None:
+        self._model = compiled(model)
+        self._model.set_weights(initial_weights(PRESETS[preset].architecture))
+        self._batch_size = batch_size
+        self._images = digits(batch_size * steps_a_round(batch_size))
+        self._fit = partial(fit, self._model, self._images, batch_size)
+
+    def check(self) -> Sequence[np.ndarray]:
+        return losses(self._model, checked_batches(self._images, self._batch_size))
+
+    def time(self) -> Sequence[float]:
+        clock = _Clock()
+        self._fit(clock)
+        return [clock.milliseconds]
+
+
+def checked_batches(images: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    return [
+        images[step * batch_size : (step + 1) * batch_size].astype("float32") * PIXEL_SCALE
+        for step in range(CHECKED_STEPS)
+    ]
+
+
+def our_training(preset: str, batch_size: int) -> KerasTraining:
+    model = Autoencoder(PRESETS[preset].architecture, IMAGE_SHAPE)
+
+    def fit(model: keras.Model, images: np.ndarray, batch_size: int, clock: _Clock) -> None:
+        model.steps_per_execution = steps_together(batch_size)
+        batches = training_batches(images, batch_size, seed=0)
+        steps = len(images) // batch_size
+        model.fit(batches, steps_per_epoch=steps, callbacks=[clock], shuffle=False, verbose=0)
+
+    return KerasTraining(model, preset, batch_size, fit)
+
+
+def plain_training(preset: str, batch_size: int) -> KerasTraining:
+    model = keras_models.plain_autoencoder(PRESETS[preset].architecture)
+
+    def fit(model: keras.Model, images: np.ndarray, batch_size: int, clock: _Clock) -> None:
+        scaled = images.astype("float32") * PIXEL_SCALE
+        model.fit(scaled, scaled, batch_size=batch_size, callbacks=[clock], verbose=0)
+
+    return KerasTraining(model, preset, batch_size, fit)
+
+
+class TorchTraining:
+    """The usual loop over shuffled images, which stay uint8 until they are batched."""
+
+    def __init__(self, compile_it: bool, preset: str, batch_size: int) -> None:
+        self._torch: Any = torch_models.import_torch()
+        architecture = PRESETS[preset].architecture
+        module = torch_models.autoencoder(architecture, IMAGE_SHAPE[-1], initial_weights(architecture))
+        self._optimizer = self._torch.optim.Adam(
+            module.parameters(), lr=keras_models.LEARNING_RATE, eps=keras_models.EPSILON
+        )
+        self._module = torch_models.compiled(module) if compile_it else module
+        self._batch_size = batch_size
+        self._pixels = digits(batch_size * steps_a_round(batch_size))
+        self._images = self._torch.from_numpy(self._pixels).permute(0, 3, 1, 2).contiguous()
+
+    def _step(self, batch: Any) -> Any:
+        self._optimizer.zero_grad()
+        loss = ((self._module(batch) - batch) ** 2).mean((1, 2, 3)).sqrt().mean()
+        loss.backward()
+        self._optimizer.step()
+        return loss
+
+    def check(self) -> Sequence[np.ndarray]:
+        batches = checked_batches(self._pixels, self._batch_size)
+        return [self._step(self._torch.from_numpy(batch).permute(0, 3, 1, 2)).detach().numpy() for batch in batches]
+
+    def time(self) -> Sequence[float]:
+        ends = []
+        for indices in self._torch.randperm(len(self._images)).split(self._batch_size):
+            # .item(), as whoever shows the loss has to.
+            self._step(self._images[indices].float() * PIXEL_SCALE).item()
+            ends.append(time.perf_counter())
+        return [1e3 * (ends[-1] - ends[0]) / (len(ends) - 1)]
+
+
+class Convolutions:
+    """No loss, no optimizer, no pooling, no input."""
+
+    def __init__(self, plain: bool, preset: str, batch_size: int) -> None:
+        self._step = keras_models.convolutions_alone(PRESETS[preset].architecture, batch_size, plain)
+        self._steps = steps_a_round(batch_size)
+
+    def check(self) -> Sequence[np.ndarray]:
+        self._step()
+        return []
+
+    def time(self) -> Sequence[float]:
+        began = time.perf_counter()
+        for _ in range(self._steps):
+            self._step()
+        return [1e3 * (time.perf_counter() - began) / self._steps]
+
+
+CONTESTANTS: dict[str, Callable[..., Contestant]] = {
+    OURS: our_training,
+    PLAIN: plain_training,
+    EAGER: partial(TorchTraining, False),
+    COMPILED: partial(TorchTraining, True),
+    FLOOR: partial(Convolutions, False),
+    PLAIN_FLOOR: partial(Convolutions, True),
+}
+
+
+def check_losses(results: Mapping[str, Sequence[np.ndarray]]) -> None:
+    """Raises RuntimeError unless all contestants' first steps have the same loss."""
+    for name, values in results.items():
+        if len(values) and not np.allclose(values, results[OURS], rtol=0, atol=TOLERANCE):
+            raise RuntimeError(f"the losses of {name} are {values}, those of {OURS} {results[OURS]}")
+
+
+def run(options: Options, presets: Sequence[str] = tuple(PRESETS), batch_sizes: Sequence[int] = BATCH_SIZES) -> Report:
+    with Stage.of(CONTESTANTS) as stage:
+        return _run(stage, options, presets, batch_sizes)
+
+
+def _run(stage: Stage, options: Options, presets: Sequence[str], batch_sizes: Sequence[int]) -> Report:
+    rows, numbers = [], []
+    left_out: list[str] = []
+    for preset in presets:
+        for batch_size in batch_sizes:
+            makers = {name: partial(make, preset, batch_size) for name, make in CONTESTANTS.items()}
+            measured, left_out = stage.compare(makers, options.rounds, options.memory, check_losses)
+            for name, measurement in measured.items():
+                number = {"preset": preset, "batch_size": batch_size, "contestant": name, **asdict(measurement)}
+                number["images_per_second"] = images_per_second(measurement.timing.median, batch_size)
+                numbers.append(number)
+            logging.info("%s, batch %d: %s", preset, batch_size, {n: str(m.timing) for n, m in measured.items()})
+            cells = [cell(measured.get(name), partial(_throughput, batch_size)) for name in CONTESTANTS]
+            ratios = [speedup(measured, OURS, [PLAIN]), speedup(measured, OURS, (EAGER, COMPILED))]
+            rows.append([preset, str(batch_size), *cells, *ratios, _over_floor(measured)])
+    return Report(
+        title=options.title("Training: images a second (quartiles)"),
+        columns=["preset", "batch", *CONTESTANTS, f"{OURS} to {PLAIN}", "to the better PyTorch", "time over its floor"],
+        rows=rows,
+        notes=[
+            f"Median of {options.rounds} rounds of {steps_a_round(BATCH_SIZES[0])} to "
+            f"{steps_a_round(BATCH_SIZES[-1])} steps, in which all contestants take turns, each in a process of its "
+            f"own; the first {CHECKED_STEPS} losses of all were checked to agree to {TOLERANCE}.",
+            *left_out,
+            "The convolutions alone: a step's, forward and backward, without loss, optimizer, pooling and input; "
+            "those of this project's layers, which are the floor, and of Keras's.",
+            *options.memory_note("training needs on top of libraries, images and model"),
+        ],
+        measurements=numbers,
+        figure=throughput_figure(numbers, "preset", "training: images a second"),
+    )
+
+
+def _throughput(batch_size: int, timing: Timing) -> str:
+    slow, middle, fast = (images_per_second(ms, batch_size) for ms in (timing.upper, timing.median, timing.lower))
+    return f"{middle:,.0f} ({slow:,.0f}-{fast:,.0f})"
+
+
+def _over_floor(measured: Mapping[str, Measurement]) -> str:
+    return f"{measured[OURS].timing.median / measured[FLOOR].timing.median:.2f}"

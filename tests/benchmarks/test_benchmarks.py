@@ -1,0 +1,175 @@
+"""The benchmark, for real, on images so small that it takes seconds; and bad input to its program."""
+
+import json
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks import (
+    inference_suite,
+    layers_suite,
+    scaling_suite,
+    startup_suite,
+    training_suite,
+)
+from benchmarks.layers_suite import OBVIOUS, OURS, Case
+from benchmarks.measurement import Stage, Timing, Unavailable
+from benchmarks.report import Options
+from benchmarks.scaling_suite import Point
+from faults.programs import run_program
+from PIL import Image
+
+
+def test_the_layers_suite_measures_every_contestant(tmp_path: Path) -> None:
+    report = layers_suite.run(Options(rounds=2, memory=False), [Case((2, 9, 9, 2), 3, 2)])
+    assert len(report.rows) == 2
+    assert {OURS, f"{OURS}, XLA", OBVIOUS} <= set(report.columns)
+    report.save(str(tmp_path), "layers")
+    assert (tmp_path / "layers.md").read_text() == report.to_markdown()
+    measurements = json.loads((tmp_path / "layers.json").read_text())["measurements"]
+    assert {measurement["contestant"] for measurement in measurements} >= {OURS, f"{OURS}, XLA", OBVIOUS}
+    assert all(measurement["timing"]["median"] > 0 for measurement in measurements)
+
+
+@pytest.mark.long
+def test_the_training_suite_compares_equal_losses_and_draws(tmp_path: Path) -> None:
+    report = training_suite.run(Options(rounds=1, memory=False), ["two_layer"], [64])
+    ((preset, batch_size, *cells),) = report.rows
+    assert (preset, batch_size) == ("two_layer", "64")
+    assert cells[-3].endswith("x")
+    assert float(cells[-1]) > 1
+    report.save(str(tmp_path), "training")
+    assert Image.open(tmp_path / "training.png").size[0] > 100
+
+
+@pytest.mark.long
+def test_the_inference_suite_calls_the_saved_model() -> None:
+    report = inference_suite.run(Options(rounds=1, memory=False), ["two_layer"], [1])
+    assert [row[:3] for row in report.rows] == [["two_layer", work, "1"] for work in inference_suite.WORK]
+
+
+def test_the_scaling_suite_sets_growth_against_what_grows() -> None:
+    points = [Point("filters", filters, 64, 8, (filters,), (2,), 8) for filters in (1, 2)]
+    first, second = scaling_suite.run(Options(rounds=1, memory=False), points).rows
+    assert first[3] == "-"
+    assert float(second[3]) > 0
+
+
+@pytest.mark.long
+def test_the_startup_suite_runs_fresh_processes() -> None:
+    report = startup_suite.run(Options(rounds=1))
+    assert [row[0] for row in report.rows] == list(startup_suite.PROGRAMS)
+
+
+class Counting:
+    """A contestant that computes a number at once."""
+
+    def __init__(self, number: float) -> None:
+        self.number = number
+
+    def check(self) -> list[np.ndarray]:
+        return [np.asarray(self.number)]
+
+    def time(self) -> list[float]:
+        return [self.number]
+
+
+class Filling(Counting):
+    """A contestant that needs 64 MiB for a moment."""
+
+    def check(self) -> list[np.ndarray]:
+        return [np.ones(64 * 2**20, np.uint8)[:1].copy()]
+
+
+class NotInstalled(Counting):
+    def __init__(self) -> None:
+        raise Unavailable("it is not installed")
+
+
+class Broken(Counting):
+    def __init__(self) -> None:
+        raise ValueError("it is broken")
+
+
+def nothing_to_agree_on(results) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with Stage.of(["one", "other"]) as stage:
+        yield stage
+
+
+def test_contestants_that_are_not_installed_are_left_out_with_a_line(stage: Stage) -> None:
+    makers = {"one": partial(Counting, 1.0), "other": NotInstalled}
+    measured, left_out = stage.compare(makers, rounds=3, memory=False, agree=nothing_to_agree_on)
+    assert list(measured) == ["one"]
+    assert measured["one"].timing == Timing(1.0, 1.0, 1.0, 1.0)
+    assert left_out == ["other is left out: it is not installed."]
+
+
+def test_a_contestant_that_fails_is_named(stage: Stage) -> None:
+    with pytest.raises(RuntimeError, match=r"one failed: .*it is broken"):
+        stage.compare({"one": Broken}, rounds=1, memory=False, agree=nothing_to_agree_on)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory a process had")
+def test_peak_memory_is_what_the_work_needs(stage: Stage) -> None:
+    makers = {"one": partial(Counting, 1.0), "other": partial(Filling, 1.0)}
+    measured, _ = stage.compare(makers, rounds=1, memory=True, agree=nothing_to_agree_on)
+    little, much = (measured[name].peak_mib for name in makers)
+    assert 0 <= little < 16
+    assert 60 < much - little < 80
+
+
+def test_contestants_that_disagree_are_not_compared() -> None:
+    zeros, ones = np.zeros((1, 2, 2, 1)), np.ones((1, 2, 2, 1))
+    with pytest.raises(RuntimeError, match="wrong does not compute what deconv_ae does"):
+        layers_suite.check_agreement(Case((1, 2, 2, 1), 2, 2), {OURS: [zeros], "wrong": [ones]})
+    with pytest.raises(RuntimeError, match="the losses of wrong"):
+        training_suite.check_losses({training_suite.OURS: [zeros], "wrong": [ones]})
+    with pytest.raises(RuntimeError, match="the results of wrong"):
+        inference_suite.check_results({inference_suite.OURS: [zeros], "wrong": [ones]})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rounds=0"], "rounds: 0 is below 1"),
+        (["--suite=everything"], "suite"),
+        (["--readme=nowhere.md"], "readme: nowhere.md cannot be read"),
+        (["--readme=plain.md"], "readme: plain.md has no section <!-- layers:begin -->"),
+    ],
+)
+def test_bad_input_is_one_line_before_anything_is_measured(tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "plain.md").write_text("no section")
+    finished = run_program("benchmark.py", arguments, tmp_path)
+    assert finished.status == 2
+    assert len(finished.error_lines) == 1
+    assert message in finished.stderr
+
+
+MEASURED = ["--compute_ms=10", "--overhead_ms=5", "--sent_bytes=250000", "--latency_us=0", "--images_a_worker=100"]
+
+
+def test_a_cluster_is_modelled_from_what_was_measured(tmp_path: Path) -> None:
+    finished = run_program("model_cluster.py", MEASURED, tmp_path)
+    assert finished.status == 0
+    lines = [line.strip("| ").split(" | ") for line in finished.stdout.strip().splitlines()]
+    assert lines[0] == ["workers", "1 Gbit/s", "10 Gbit/s", "25 Gbit/s", "100 Gbit/s"]
+    assert [line[0] for line in lines[2:]] == ["8", "16", "32", "64", "128", "256"]
+    # A step of 8 workers at 1 Gbit/s: 10 + 5 ms, and 7/4 of 125 kB on the wire, 1.75 ms.
+    images_per_second = 8 * 100 / (10 + 5 + 1.75) * 1000
+    assert lines[2][1] == f"{images_per_second:,.0f} ({images_per_second / 8 / 10_000:.0%})"
+
+
+@pytest.mark.parametrize("flag", ["--compute_ms=0", "--images_a_worker=0", "--overhead_ms=-1"])
+def test_a_cluster_of_impossible_figures_is_refused_in_one_line(tmp_path: Path, flag: str) -> None:
+    finished = run_program("model_cluster.py", [*MEASURED, flag], tmp_path)
+    assert finished.status == 2
+    assert len(finished.error_lines) == 1
+    assert flag.strip("-").partition("=")[0] in finished.stderr

@@ -1,0 +1,229 @@
+"""Models for other runtimes: each format run for real in its own, by code that knows nothing of deconv_ae."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from faults.programs import Finished, run_program
+
+from deconv_ae import Architecture, conversion
+from deconv_ae.data import ImageDataset
+from deconv_ae.errors import InputError, RunError
+from deconv_ae.saved_model import exporting
+from deconv_ae.saved_model.serving import ServedAutoencoder
+from deconv_ae.training import TrainingOptions, train
+
+PARTS = ("autoencoder", "encoder", "decoder")
+TOLERANCE = 1e-5
+
+Tensors = dict[str, np.ndarray]
+
+
+def run_onnx(file: Path, inputs: Tensors) -> Tensors:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    return dict(zip([output.name for output in session.get_outputs()], session.run(None, inputs)))
+
+
+def run_litert(file: Path, inputs: Tensors) -> Tensors:
+    from ai_edge_litert.interpreter import Interpreter
+
+    return Interpreter(model_path=str(file)).get_signature_runner("serving_default")(**inputs)
+
+
+def run_openvino(file: Path, inputs: Tensors) -> Tensors:
+    import openvino
+
+    compiled = openvino.Core().compile_model(str(file), "CPU")
+    outputs = compiled(inputs)
+    return {output.get_any_name(): outputs[output] for output in compiled.outputs}
+
+
+RUNTIMES: dict[str, tuple[str, Callable[[Path, Tensors], Tensors]]] = {
+    "onnx": (".onnx", run_onnx),
+    "litert": (".tflite", run_litert),
+    "openvino": (".xml", run_openvino),
+}
+
+
+def expected_tensors(model_dir: Path, images: np.ndarray) -> Tensors:
+    """What goes in and out of every part, from the SavedModel."""
+    served = ServedAutoencoder(model_dir)
+    encoded = served.encode(images)
+    switches = {f"switches_{number}": values for number, values in enumerate(encoded.switches, start=1)}
+    scaled = images.astype(np.float32) / 256
+    return {"images": scaled, "code": encoded.code, **switches, "reconstruction": served.decode(encoded)}
+
+
+def inputs_of(part: str, tensors: Tensors) -> Tensors:
+    given = ["code", *(name for name in tensors if name.startswith("switches"))] if part == "decoder" else ["images"]
+    return {name: tensors[name] for name in given}
+
+
+@pytest.fixture(scope="module")
+def converted(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
+    """The program's way: one stage, in every format."""
+    folder = tmp_path_factory.mktemp("converted")
+    return run_program("convert.py", [f"--model={exported}", "--output_dir=files"], folder), folder / "files"
+
+
+@pytest.fixture(scope="module")
+def colour_model(colour_images: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two stages in colour, an even kernel, and sizes that the windows do not divide."""
+    model_dir = tmp_path_factory.mktemp("models") / "colour"
+    architecture = Architecture((4, 2), (2, (3, 2)), kernel_size=(4, 3))
+    exporting.export(
+        train(colour_images, TrainingOptions(architecture, epochs=1, batch_size=8)), colour_images, str(model_dir)
+    )
+    return model_dir
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("format_name", RUNTIMES)
+def test_every_part_computes_in_its_runtime_what_the_saved_model_computes(
+    converted: tuple[Finished, Path], exported: Path, digits: ImageDataset, format_name: str, part: str
+) -> None:
+    suffix, run = RUNTIMES[format_name]
+    for count in (1, 5):
+        tensors = expected_tensors(exported, digits.test[:count])
+        outputs = run(converted[1] / format_name / f"{part}{suffix}", inputs_of(part, tensors))
+        for name, values in outputs.items():
+            assert values.dtype == tensors[name].dtype
+            tolerance = 0 if name.startswith("switches") else TOLERANCE
+            np.testing.assert_allclose(values, tensors[name], rtol=0, atol=tolerance, err_msg=name)
+    assert (
+        set(outputs)
+        == {
+            "autoencoder": {"code", "reconstruction"},
+            "encoder": {"code", "switches_1"},
+            "decoder": {"reconstruction"},
+        }[part]
+    )
+
+
+def test_several_stages_in_colour_convert_to_every_format(
+    colour_model: Path, colour_images: ImageDataset, tmp_path: Path
+) -> None:
+    written = conversion.convert(
+        colour_model, list(RUNTIMES), tmp_path, colour_images.test, calibration_images=colour_images.train
+    )
+    assert all(entry.agreement.is_exact for entry in written if entry.variant == "float32")
+    tensors = expected_tensors(colour_model, colour_images.test[:3])
+    for format_name, (suffix, run) in RUNTIMES.items():
+        encoded = run(tmp_path / format_name / f"encoder{suffix}", inputs_of("encoder", tensors))
+        decoded = run(tmp_path / format_name / f"decoder{suffix}", encoded)["reconstruction"]
+        np.testing.assert_allclose(decoded, tensors["reconstruction"], rtol=0, atol=TOLERANCE)
+
+
+def test_litert_needs_no_operations_of_tensorflow(converted: tuple[Finished, Path]) -> None:
+    files = list((converted[1] / "litert").iterdir())
+    assert len(files) == 9
+    assert not any(b"Flex" in file.read_bytes() for file in files)
+
+
+def test_the_report_says_how_well_each_file_agrees_and_what_fewer_bits_cost(
+    converted: tuple[Finished, Path], exported: Path
+) -> None:
+    finished, folder = converted
+    assert (finished.status, finished.stderr) == (0, "")
+    report = json.loads((folder / "conversion_report.json").read_text())
+    entries = {(entry["format"], entry["variant"], entry["part"]): entry for entry in report["files"]}
+    assert {key[:2] for key in entries} == {
+        ("onnx", "float32"),
+        ("openvino", "float32"),
+        ("litert", "float32"),
+        ("litert", "float16"),
+        ("litert", "int8"),
+    }
+    for (_, variant, part), entry in entries.items():
+        assert (folder / entry["file"]).is_file()
+        assert entry["file"] in finished.stdout
+        agreement = entry["agreement"]
+        assert (agreement["switches"] is None) == (part != "encoder")
+        assert abs(agreement["rmse_cost"]) < (1e-6 if variant == "float32" else 0.01)
+    # Rounded weights and whole-number arithmetic do change something.
+    assert entries["litert", "int8", "decoder"]["agreement"]["reconstruction"] > TOLERANCE
+    assert {"tensorflow", "onnxruntime", "openvino", "ai_edge_litert"} <= set(report["versions"])
+
+
+@pytest.mark.parametrize("format_name", RUNTIMES)
+def test_a_file_that_is_off_is_not_written(
+    exported: Path, digits: ImageDataset, tmp_path: Path, format_name: str
+) -> None:
+    spoilt = tmp_path / "spoilt"
+    shutil.copytree(exported, spoilt)
+    model = keras.models.load_model(spoilt / exporting.KERAS_FILE)
+    model.set_weights([weights * 1.5 for weights in model.get_weights()])
+    model.save(spoilt / exporting.KERAS_FILE)
+    with pytest.raises(
+        RunError, match=r"is not the SavedModel's autoencoder: code off by .*, reconstruction off by .*; not written"
+    ):
+        conversion.convert(spoilt, [format_name], tmp_path / "files", digits.test, digits.train)
+    assert list((tmp_path / "files").iterdir()) == []
+
+
+def test_files_of_an_earlier_conversion_survive_one_that_fails(
+    converted: tuple[Finished, Path], exported: Path, digits: ImageDataset, tmp_path: Path
+) -> None:
+    shutil.copytree(converted[1], tmp_path / "files")
+    before = {file: file.read_bytes() for file in (tmp_path / "files").rglob("*") if file.is_file()}
+    (tmp_path / "model").mkdir()
+    shutil.copytree(exported, tmp_path / "model", dirs_exist_ok=True)
+    model = keras.models.load_model(exported / exporting.KERAS_FILE)
+    model.set_weights([-weights for weights in model.get_weights()])
+    model.save(tmp_path / "model" / exporting.KERAS_FILE)
+    with pytest.raises(RunError, match="not written"):
+        conversion.convert(tmp_path / "model", ["onnx"], tmp_path / "files", digits.test, digits.train)
+    assert {file: file.read_bytes() for file in (tmp_path / "files").rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "model: not given"),
+        (["--model=nowhere"], "nowhere does not exist"),
+        (["--model=MODEL", "--format=onnx,coreml"], "format: unknown 'coreml'; choose one of litert, onnx, openvino"),
+        (["--model=MODEL", "--format="], "format: none given"),
+        (["--model=MODEL", "--dataset=folder:nowhere"], "nowhere is not a folder"),
+    ],
+)
+def test_bad_input_is_one_line(exported: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    finished = run_program("convert.py", [text.replace("MODEL", str(exported)) for text in arguments], tmp_path)
+    assert finished.status == 2
+    assert len(finished.error_lines) == 1
+    assert message in finished.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("format_name", "package"), [("onnx", "tf2onnx"), ("litert", "ai_edge_litert"), ("openvino", "openvino")]
+)
+def test_a_runtime_that_is_not_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch, format_name: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    message = rf"{format_name} needs {package}, which is not installed; run pip install 'deconv_ae\[convert\]'"
+    with pytest.raises(InputError, match=message):
+        conversion.check_formats([format_name])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda file: file.unlink(), "has no autoencoder.keras"),
+        (lambda file: file.write_bytes(b"no archive"), "cannot be read"),
+        (lambda file: keras.Sequential([keras.Input((2,))]).save(file), "holds a Sequential"),
+    ],
+)
+def test_a_spoilt_keras_file_is_one_line(exported: Path, tmp_path: Path, spoil, message: str) -> None:
+    shutil.copytree(exported, tmp_path, dirs_exist_ok=True)
+    spoil(tmp_path / exporting.KERAS_FILE)
+    with pytest.raises(InputError, match=message) as raised:
+        conversion.load_keras_model(tmp_path)
+    assert "\n" not in str(raised.value)

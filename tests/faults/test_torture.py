@@ -1,0 +1,32 @@
+"""scripts/torture.py's faults, once each: real processes, really killed."""
+
+import math
+
+import pytest
+from faults import injection
+
+
+@pytest.fixture(scope="module")
+def torture(tmp_path_factory: pytest.TempPathFactory) -> injection.Torture:
+    return injection.Torture(tmp_path_factory.mktemp("torture"), seed=0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", sorted(injection.FAULTS))
+def test_a_run_survives(torture: injection.Torture, name: str) -> None:
+    assert injection.FAULTS[name](torture), torture.problem
+
+
+@pytest.mark.parametrize(
+    ("kill", "faults"),
+    [
+        (injection.kill_training, ["SIGKILL while writing a checkpoint", "SIGKILL at a random moment"]),
+        (injection.kill_exports, ["SIGKILL while exporting over a model"]),
+    ],
+)
+def test_kills_lose_nothing(torture: injection.Torture, kill, faults: list[str]) -> None:
+    table = injection.Table(end=math.inf)
+    kill(torture, 3, table)
+    assert table.problems == []
+    for fault in faults:
+        assert fault in str(table)

@@ -1,0 +1,150 @@
+"""The layers on random geometries against an independent reference: plain loops over windows in NumPy."""
+
+import functools
+import math
+
+import hypothesis
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import strategies as st
+from numpy_reference import pool_reference, scatter_add_reference, take_reference, unpool_reference
+
+from deconv_ae import layers
+from deconv_ae.ops import execution
+from deconv_ae.ops.provenance import with_windows
+from deconv_ae.ops.windows import Windows
+
+# ------------------------------------------------------------------------------------------------- Strategies
+
+
+@st.composite
+def poolings(draw):
+    """Arguments of a pooling layer, and the shape of images that it can pool."""
+    pool_size = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
+    strides = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
+    padding = draw(st.sampled_from(["valid", "same"]))
+    smallest = pool_size if padding == "valid" else (1, 1)
+    height, width = (draw(st.integers(n, n + 7)) for n in smallest)
+    batch = draw(st.integers(1, 3))
+    # On the CPU the implementation depends on the number of channels: fewer than 16, or more.
+    channels = draw(st.sampled_from([1, 2, 3, 17]) if height * width < 40 else st.integers(1, 3))
+    return pool_size, strides, padding, (batch, height, width, channels)
+
+
+@st.composite
+def image_values(draw, shape, dtype=np.float32):
+    """Few different values, so that windows have ties, and now and then what is not finite."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    images = rng.integers(-2, 4, shape).astype(dtype)
+    special = draw(st.sampled_from([0, 0, 0.02, 0.5]))
+    chosen = rng.random(shape) < special
+    images[chosen] = rng.choice([np.nan, np.inf, -np.inf], chosen.sum())
+    return images
+
+
+def examples(count):
+    return lambda test: hypothesis.settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )(test)
+
+
+@functools.cache
+def upstream_of(shape, dtype=np.float32):
+    """A gradient to send back: all numbers different, so that none can be mistaken for another."""
+    return (np.arange(1, math.prod(shape) + 1) % 1999).reshape(shape).astype(dtype)
+
+
+@pytest.fixture(params=["kernels", "composed", "composed for a GPU"], scope="module", autouse=True)
+def implementation(request):
+    """What runs outside of XLA, and what XLA gets to compile, uncompiled here to try many shapes."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param != "kernels":
+            patch.setattr(execution, "must_compose", lambda: True)
+            patch.setattr(execution, "has_gpu", lambda: request.param == "composed for a GPU")
+        yield request.param
+
+
+# ------------------------------------------------------------------------------------------------- Properties
+
+
+@examples(55)
+@hypothesis.given(data=st.data(), pooling=poolings())
+def test_pooling_equals_the_reference(data, pooling):
+    pool_size, strides, padding, shape = pooling
+    dtype = data.draw(st.sampled_from([np.float32, np.float32, np.float64, np.float16]))
+    images = data.draw(image_values(shape, dtype))
+    layer = layers.MaxPoolingWithArgmax2D(pool_size, strides, padding, dtype=np.dtype(dtype).name)
+    with tf.GradientTape() as tape:
+        tensor = tf.constant(images)
+        tape.watch(tensor)
+        pooled, argmax = layer(tensor)
+    expected_pooled, expected_argmax, _ = pool_reference(images, pool_size, strides, padding)
+    np.testing.assert_array_equal(pooled, expected_pooled)
+    np.testing.assert_array_equal(argmax, expected_argmax)
+    assert layer.compute_output_shape(shape) == (pooled.shape, argmax.shape)
+    upstream = upstream_of(tuple(pooled.shape)).astype(dtype) % 7
+    gradient = tape.gradient(pooled, tensor, tf.constant(upstream))
+    np.testing.assert_array_equal(gradient, scatter_add_reference(upstream, expected_argmax, shape))
+
+
+@examples(55)
+@hypothesis.given(data=st.data(), pooling=poolings())
+def test_unpooling_what_was_pooled_equals_the_reference(data, pooling):
+    pool_size, strides, padding, shape = pooling
+    pooled, argmax, _ = pool_reference(data.draw(image_values(shape)), pool_size, strides, padding)
+    # What is unpooled is rarely what was pooled: a decoder has been at it.
+    pooled = data.draw(image_values(pooled.shape))
+    layer = layers.MaxUnpooling2D(pool_size, strides, padding)
+    positions = tf.constant(argmax)
+    if data.draw(st.booleans()):
+        # Positions that come straight from the pooling layer are not looked at again.
+        positions = with_windows(positions, layer._windows, shape[1:3])
+    check_unpooling(layer, pooled, argmax, positions, shape)
+
+
+@examples(40)
+@hypothesis.given(data=st.data(), pooling=poolings())
+def test_unpooling_to_any_positions_equals_the_reference(data, pooling):
+    pool_size, strides, padding, shape = pooling
+    layer = layers.MaxUnpooling2D(pool_size, strides, padding)
+    pooled_shape = layers.MaxPoolingWithArgmax2D(pool_size, strides, padding).compute_output_shape(shape)[0]
+    pooled = data.draw(image_values(pooled_shape))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    argmax = rng.integers(0, math.prod(shape[1:]), pooled_shape)
+    check_unpooling(layer, pooled, argmax, tf.constant(argmax), shape)
+
+
+def check_unpooling(layer, pooled, argmax, positions, shape):
+    with tf.GradientTape() as tape:
+        tensor = tf.constant(pooled)
+        tape.watch(tensor)
+        images = layer(tensor, positions, output_size=shape[1:3])
+    expected, winners = unpool_reference(pooled, argmax, shape[1:3])
+    np.testing.assert_array_equal(images, expected)
+    assert layer.compute_output_shape(pooled.shape, output_size=shape[1:3]) == images.shape
+    upstream = upstream_of(shape)
+    gradient = tape.gradient(images, tensor, tf.constant(upstream))
+    np.testing.assert_array_equal(gradient, np.where(winners, take_reference(upstream, argmax), 0))
+
+
+@examples(40)
+@hypothesis.given(data=st.data(), pooling=poolings())
+def test_argmax_and_switches_convert_both_ways(data, pooling):
+    pool_size, strides, padding, shape = pooling
+    images = data.draw(image_values(shape))
+    _, argmax, expected = pool_reference(images, pool_size, strides, padding)
+    arguments = {"input_size": shape[1:3], "pool_size": pool_size, "strides": strides, "padding": padding}
+    switches = layers.argmax_to_switches(argmax, **arguments)
+    assert switches.dtype == tf.uint8
+    np.testing.assert_array_equal(switches, expected)
+    np.testing.assert_array_equal(layers.switches_to_argmax(switches.numpy(), **arguments), argmax)
+    # Those that come straight from the pooling layer are not looked at, and take another way.
+    known = with_windows(tf.constant(argmax), Windows(pool_size, strides, padding), shape[1:3])
+    np.testing.assert_array_equal(layers.argmax_to_switches(known, **arguments), expected)
+    # One image alone has the switches that it has in the batch.
+    np.testing.assert_array_equal(layers.argmax_to_switches(argmax[-1:], **arguments), expected[-1:])

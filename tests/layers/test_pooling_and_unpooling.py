@@ -1,0 +1,835 @@
+"""The pooling and unpooling layers: one test for each thing that their docstrings promise."""
+
+import gc
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy_reference import pool_reference, unpool_reference
+from small_autoencoder import losses_of, small_autoencoder
+
+from deconv_ae.layers import (
+    ArgmaxToSwitches2D,
+    MaxPoolingWithArgmax2D,
+    MaxUnpooling2D,
+    SwitchesToArgmax2D,
+    argmax_to_switches,
+    switches_to_argmax,
+)
+from deconv_ae.ops import execution
+
+# (height, width), pool_size, strides, padding
+GEOMETRIES = {
+    "one window": ((2, 2), (2, 2), (2, 2), "valid"),
+    "the size is a multiple of the stride": ((8, 6), (2, 2), (2, 2), "valid"),
+    "rows and columns are left over": ((9, 7), (2, 3), (2, 3), "valid"),
+    "windows overlap": ((9, 8), (3, 3), (2, 2), "valid"),
+    "windows overlap along one axis": ((9, 8), (3, 2), (1, 2), "valid"),
+    "stride one": ((6, 5), (3, 4), (1, 1), "valid"),
+    "the stride leaves positions out": ((11, 13), (2, 3), (4, 5), "valid"),
+    "same, not cut": ((8, 6), (2, 2), (2, 2), "same"),
+    "same, windows cut at the end": ((7, 5), (2, 2), (2, 2), "same"),
+    "same, windows cut at both ends": ((7, 9), (5, 4), (2, 3), "same"),
+    "same, a window larger than the image": ((2, 3), (5, 5), (2, 2), "same"),
+    "same, an image smaller than the stride": ((2, 2), (2, 2), (5, 4), "same"),
+    "same, the stride leaves positions out": ((9, 10), (2, 1), (4, 3), "same"),
+    "a large window": ((17, 18), (16, 16), (1, 2), "same"),
+}
+CHANNELS = {"few channels": 3, "many channels": 17}
+geometries = pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
+channel_counts = pytest.mark.parametrize("channels", CHANNELS.values(), ids=CHANNELS)
+dtypes = pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+
+
+def random_images(shape, seed=0):
+    """Few different values: ties in every window."""
+    return np.random.default_rng(seed).integers(-3, 4, shape).astype("float32")
+
+
+def pool_and_unpool(geometry):
+    """A function of images that runs both layers."""
+    _, *arguments = geometry
+    pooling, unpooling = MaxPoolingWithArgmax2D(*arguments), MaxUnpooling2D(*arguments)
+
+    def run(images):
+        pooled, argmax = pooling(images)
+        return pooled, argmax, unpooling(pooled, argmax, like=images)
+
+    return run
+
+
+def ops_of(function, *arguments):
+    """The types of all operations that run, those of the functions it calls included."""
+    graph = tf.function(function).get_concrete_function(*arguments).graph.as_graph_def()
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    return {node.op for node in nodes}
+
+
+# ------------------------------------------------------------------------------------------------- Geometry
+
+
+@geometries
+@channel_counts
+def test_pooling_is_bitwise_that_of_tensorflow(geometry, channels):
+    size, pool_size, strides, padding = geometry
+    images = random_images((2, *size, channels))
+    pooled, argmax = MaxPoolingWithArgmax2D(pool_size, strides, padding)(images)
+    expected = tf.nn.max_pool_with_argmax(images, pool_size, strides, padding.upper(), output_dtype=tf.int64)
+    assert argmax.dtype == tf.int64
+    np.testing.assert_array_equal(pooled, expected[0])
+    np.testing.assert_array_equal(argmax, expected[1])
+
+
+@geometries
+@channel_counts
+def test_of_two_zeros_the_first_is_the_maximum_with_its_sign(geometry, channels):
+    size, pool_size, strides, padding = geometry
+    images = tf.constant(np.random.default_rng(0).choice(np.float32([0.0, -0.0, -1.0]), (2, *size, channels)))
+    pooled, argmax = MaxPoolingWithArgmax2D(pool_size, strides, padding)(images)
+    expected = tf.nn.max_pool_with_argmax(images, pool_size, strides, padding.upper())
+    np.testing.assert_array_equal(argmax, expected[1])
+    np.testing.assert_array_equal(np.signbit(pooled), np.signbit(expected[0]))
+
+
+@geometries
+def test_unpooling_puts_values_back_and_shapes_agree_everywhere(geometry):
+    size, pool_size, strides, padding = geometry
+    images = random_images((2, *size, 3))
+    pooling, unpooling = (
+        MaxPoolingWithArgmax2D(pool_size, strides, padding),
+        MaxUnpooling2D(pool_size, strides, padding),
+    )
+    pooled, argmax = pooling(images)
+    restored = unpooling(pooled, argmax, output_size=size)
+    np.testing.assert_array_equal(restored, unpool_reference(pooled.numpy(), argmax.numpy(), size)[0])
+
+    symbolic = pooling(keras.KerasTensor(images.shape))
+    assert [(t.shape, t.dtype) for t in symbolic] == [(tuple(t.shape), t.dtype.name) for t in (pooled, argmax)]
+    assert pooling.compute_output_shape(images.shape) == (pooled.shape, argmax.shape)
+    assert unpooling(*symbolic, output_size=size).shape == restored.shape
+    assert unpooling.compute_output_shape(pooled.shape, argmax.shape, output_size=size) == restored.shape
+    assert unpooling.compute_output_shape(pooled.shape, like_shape=images.shape) == restored.shape
+
+
+@geometries
+def test_the_default_is_the_smallest_size_that_pools_to_the_shape(geometry):
+    _, pool_size, strides, padding = geometry
+    pooling, unpooling = (
+        MaxPoolingWithArgmax2D(pool_size, strides, padding),
+        MaxUnpooling2D(pool_size, strides, padding),
+    )
+    _, height, width, _ = unpooling.compute_output_shape((None, 3, 4, 1))
+    assert pooling.compute_output_shape((None, height, width, 1))[0][1:3] == (3, 4)
+    for smaller in ((height - 1, width), (height, width - 1)):
+        if min(smaller) > 0 and (padding == "same" or all(np.greater_equal(smaller, pool_size))):
+            assert pooling.compute_output_shape((None, *smaller, 1))[0][1:3] != (3, 4)
+    zeros = tf.zeros((1, 3, 4, 1))
+    assert unpooling(zeros, tf.zeros(zeros.shape, tf.int64)).shape == (1, height, width, 1)
+
+
+@pytest.mark.parametrize("size", [(28, 28), (29, 29), (28, 29)])
+def test_sizes_that_pool_to_the_same_shape_are_told_apart(size):
+    images = random_images((1, *size, 2))
+    pooled, argmax = MaxPoolingWithArgmax2D(2)(images)
+    assert pooled.shape == (1, 14, 14, 2)
+    restored = MaxUnpooling2D(2)(pooled, argmax, output_size=size)
+    np.testing.assert_array_equal(tf.where(restored != 0, images, 0), restored)
+    np.testing.assert_array_equal(MaxUnpooling2D(2)(pooled, argmax, output_size=tf.constant(size)), restored)
+
+
+def test_a_size_that_does_not_pool_to_the_shape_is_refused_with_those_that_do():
+    pooled, argmax = MaxPoolingWithArgmax2D(3, 2)(random_images((1, 9, 9, 1)))
+    with pytest.raises(ValueError, match=r"height 11 .* height 4.* height 9 to 10 do"):
+        MaxUnpooling2D(3, 2)(pooled, argmax, output_size=(11, 9))
+    with pytest.raises(ValueError, match=r"width 8 .* width 9 to 10 do"):
+        symbolic = keras.KerasTensor((None, 4, 4, 1)), keras.KerasTensor((None, 4, 4, 1), "int64")
+        MaxUnpooling2D(3, 2)(*symbolic, output_size=(9, 8))
+
+
+def test_images_smaller_than_the_window_are_refused():
+    with pytest.raises(ValueError, match=r"2x9 are smaller than .* pool_size=\(3, 3\)"):
+        MaxPoolingWithArgmax2D(3)(np.zeros((1, 2, 9, 1), "float32"))
+
+
+@pytest.mark.parametrize("value", [1.0, float("nan")], ids=["kernels", "composed"])
+def test_an_image_smaller_than_the_window_known_only_at_run_time_has_none(value):
+    pooling = MaxPoolingWithArgmax2D(3, 2)
+    pool = tf.function(lambda images: pooling(images), input_signature=[tf.TensorSpec((None, None, None, 1))])
+    pooled, argmax = pool(tf.fill((1, 2, 5, 1), value))
+    assert pooled.shape == argmax.shape == (1, 0, 2, 1)
+
+
+def test_height_and_width_known_only_at_run_time():
+    images = keras.Input((None, None, 3))
+    pooled, argmax = MaxPoolingWithArgmax2D((2, 3), (2, 2), "same")(images)
+    outputs = MaxUnpooling2D((2, 3), (2, 2), "same")(pooled, argmax, like=images)
+    model = keras.Model(images, outputs)
+    assert outputs.shape == (None, None, None, 3)
+    run = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    for shape in [(1, 4, 6, 3), (3, 7, 5, 3), (2, 1, 1, 3)]:
+        x = random_images(shape)
+        p, a, _ = pool_reference(x, (2, 3), (2, 2), "same")
+        expected, _ = unpool_reference(p, a, shape[1:3])
+        np.testing.assert_array_equal(model(x), expected)
+        np.testing.assert_array_equal(run(x), expected)
+    assert run.experimental_get_tracing_count() == 1
+
+
+def test_a_wrong_size_known_only_at_run_time_is_an_error_there():
+    @tf.function(input_signature=[tf.TensorSpec((1, None, None, 1)), tf.TensorSpec((1, None, None, 1))])
+    def run(images, like):
+        return MaxUnpooling2D(2)(*MaxPoolingWithArgmax2D(2)(images), like=like)
+
+    assert run(tf.ones((1, 4, 4, 1)), tf.ones((1, 5, 4, 1))).shape == (1, 5, 4, 1)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="height, width"):
+        run(tf.ones((1, 4, 4, 1)), tf.ones((1, 6, 4, 1)))
+
+
+# ------------------------------------------------------------------------------------------------- Duplicates
+
+
+def test_of_overlapping_windows_the_last_is_assigned_and_has_the_gradient():
+    images = tf.constant([1.0, 9.0, 2.0, 0.0], shape=(1, 1, 4, 1))
+    _, argmax = MaxPoolingWithArgmax2D((1, 2), 1)(images)
+    np.testing.assert_array_equal(tf.squeeze(argmax), [1, 1, 2])
+    values = tf.constant([5.0, 7.0, 3.0], shape=(1, 1, 3, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        restored = MaxUnpooling2D((1, 2), 1)(values, argmax)
+    np.testing.assert_array_equal(tf.squeeze(restored), [0, 7, 3, 0])
+    gradient = tape.gradient(restored, values, tf.constant([10.0, 20, 30, 40], shape=(1, 1, 4, 1)))
+    np.testing.assert_array_equal(tf.squeeze(gradient), [0, 20, 30])
+
+
+@pytest.mark.parametrize("lost", [np.nan, np.inf, -np.inf])
+def test_what_lost_leaves_no_trace(lost):
+    argmax = tf.ones((1, 1, 2, 1), tf.int64)
+    values = tf.constant([lost, 7.0], shape=(1, 1, 2, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        restored = MaxUnpooling2D((1, 2), 1)(values, argmax)
+    np.testing.assert_array_equal(tf.squeeze(restored), [0, 7, 0])
+    np.testing.assert_array_equal(tf.squeeze(tape.gradient(restored, values)), [0, 1])
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_positions_outside_of_their_windows_are_assigned_too(jit_compile):
+    # PyTorch accepts these as well: chosen twice without overlap, another window's position, another channel's.
+    argmax = tf.constant([[13, 2], [0, 7], [13, 5], [2, 31]], tf.int64, shape=(1, 2, 2, 2))
+    values = tf.reshape(tf.range(1.0, 9.0), (1, 2, 2, 2))
+
+    @tf.function(jit_compile=jit_compile)
+    def run(values, argmax):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            restored = MaxUnpooling2D(2)(values, argmax)
+        return restored, tape.gradient(restored, values)
+
+    restored, gradient = run(values, argmax)
+    expected, winners = unpool_reference(values.numpy(), argmax.numpy(), (4, 4))
+    np.testing.assert_array_equal(restored, expected)
+    np.testing.assert_array_equal(gradient, winners)
+
+
+def test_every_run_gives_the_same_winners():
+    images = tf.random.stateless_uniform((8, 33, 31, 4), (1, 2))
+    run = tf.function(pool_and_unpool(((33, 31), 5, 2, "same")))
+    first = run(images)[2].numpy()
+    for _ in range(5):
+        assert run(images)[2].numpy().tobytes() == first.tobytes()
+
+
+# ------------------------------------------------------------------------------------------------- Gradients
+
+
+@pytest.mark.parametrize(
+    "name", ["rows and columns are left over", "windows overlap", "same, windows cut at both ends"]
+)
+def test_gradients_are_finite_differences(name):
+    size, *arguments = GEOMETRIES[name]
+    pooling = MaxPoolingWithArgmax2D(*arguments, dtype="float64")
+    unpooling = MaxUnpooling2D(*arguments, dtype="float64")
+    # No two values are within the step of each other: every maximum stays where it is.
+    image = np.random.default_rng(1).permutation(size[0] * size[1] * 2).reshape(*size, 2) / 10.0
+    weights = tf.random.stateless_normal(image.shape, (3, 4), dtype=tf.float64)
+
+    def loss_per_image(images):
+        pooled, argmax = pooling(images)
+        return tf.reduce_sum(weights * unpooling(tf.sin(pooled), argmax, like=images) ** 2, axis=(1, 2, 3))
+
+    images = tf.constant(image[None])
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        loss = loss_per_image(images)
+    # A batch in which every image has one value changed.
+    steps = 1e-4 * np.eye(image.size).reshape(-1, *image.shape)
+    differences = (loss_per_image(image + steps) - loss_per_image(image - steps)) / 2e-4
+    gradient = tape.gradient(loss, images)
+    np.testing.assert_allclose(tf.reshape(gradient, (-1,)), differences, atol=1e-6)
+    assert np.count_nonzero(gradient) > 10
+
+
+def test_the_gradient_has_a_gradient():
+    images = tf.constant(np.random.default_rng(1).permutation(49).reshape(1, 7, 7, 1), tf.float64) / 49
+    run = pool_and_unpool(((7, 7), 3, 2, "valid"))
+    with tf.GradientTape() as outer:
+        outer.watch(images)
+        with tf.GradientTape() as inner:
+            inner.watch(images)
+            loss = tf.reduce_sum(run(tf.cast(images, tf.float32))[2] ** 3)
+        gradient = inner.gradient(loss, images)
+    _, _, restored = run(tf.cast(images, tf.float32))
+    # d/dx of sum(3 y^2 dy/dx), where y is x at the winners and 0 elsewhere. All windows that chose the same position
+    # have the same value here, but only one of them has the gradient: y is x there, once.
+    np.testing.assert_allclose(outer.gradient(gradient, images), 6 * restored, rtol=1e-6)
+
+
+def test_there_is_no_gradient_into_like():
+    images, like = tf.ones((1, 4, 4, 1)), tf.ones((1, 4, 4, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(like)
+        restored = MaxUnpooling2D(2)(*MaxPoolingWithArgmax2D(2)(images), like=like)
+    assert tape.gradient(restored, like) is None
+
+
+# ------------------------------------------------------------------------------------------------- XLA
+
+XLA_GEOMETRIES = [
+    "rows and columns are left over",
+    "windows overlap",
+    "same, windows cut at both ends",
+    "same, the stride leaves positions out",
+    "a large window",
+]
+
+
+@pytest.mark.parametrize("name", XLA_GEOMETRIES)
+def test_xla_compiles_both_layers_to_the_same_result(name):
+    geometry = GEOMETRIES[name]
+    run = pool_and_unpool(geometry)
+    images = random_images((2, *geometry[0], 2))
+    images[0, 0, 0, 0], images[0, -1, -1, 1], images[1, :, :, 1] = np.nan, np.inf, -np.inf
+    images = tf.constant(images)
+    upstream = tf.reshape(tf.range(tf.size(images, tf.float32)), images.shape)
+
+    def forward_and_backward(images, upstream):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            pooled, argmax, restored = run(images)
+        return pooled, argmax, restored, tape.gradient(restored, images, upstream)
+
+    compiled = tf.function(forward_and_backward, jit_compile=True)(images, upstream)
+    for actual, expected in zip(compiled, forward_and_backward(images, upstream)):
+        np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("pool_size, strides", [(2, 2), (3, 2)], ids=["windows side by side", "windows overlap"])
+def test_xla_finds_the_first_nan_and_the_first_of_two_zeros(pool_size, strides):
+    values = np.float32([0.0, -0.0, -1.0, np.nan, np.inf, -np.inf])
+    images = np.random.default_rng(0).choice(values, (64, 7, 7, 2), p=[0.4, 0.4, 0.05, 0.05, 0.05, 0.05])
+    actual = tf.function(MaxPoolingWithArgmax2D(pool_size, strides), jit_compile=True)(tf.constant(images))
+    expected = pool_reference(images, (pool_size, pool_size), (strides, strides), "valid")
+    np.testing.assert_array_equal(actual[0], expected[0])
+    np.testing.assert_array_equal(actual[1], expected[1])
+    chosen = images.reshape(64, -1)[np.arange(64)[:, None], actual[1].numpy().reshape(64, -1)].reshape(actual[0].shape)
+    np.testing.assert_array_equal(np.signbit(actual[0]), np.signbit(chosen))
+
+
+def test_keras_trains_with_xla_to_the_same_losses():
+    compiled = small_autoencoder(jit_compile=True)
+    losses = losses_of(compiled)
+    # Keras falls back by clearing the flag.
+    assert compiled.jit_compile is True
+    assert all(layer.supports_jit for layer in compiled.layers)
+    np.testing.assert_allclose(losses, losses_of(small_autoencoder(jit_compile=False)), atol=1e-4)
+    assert losses[-1] < losses[0]
+
+
+def test_keras_trains_with_its_default():
+    losses = losses_of(small_autoencoder(jit_compile="auto"))
+    np.testing.assert_allclose(losses, losses_of(small_autoencoder(jit_compile=False)), atol=1e-4)
+
+
+def test_xla_is_noticed_inside_functions_conditions_and_loops():
+    run = pool_and_unpool(((6, 6), 2, 2, "valid"))
+    images = tf.constant(random_images((2, 6, 6, 2)))
+    inner = tf.function(run)
+    expected = run(images)[2]
+
+    @tf.function(jit_compile=True)
+    def outer(images, yes):
+        in_function = inner(images)[2]
+        in_condition = tf.cond(yes, lambda: run(images)[2], lambda: images)
+        in_loop = tf.while_loop(lambda i, _: i < 2, lambda i, y: (i + 1, run(y)[2]), (0, images))[1]
+        return in_function, in_condition, in_loop
+
+    for actual in outer(images, tf.constant(True)):
+        np.testing.assert_array_equal(actual, expected)
+
+    # And the other way round: a compiled function inside of one that is not.
+    compiled = tf.function(run, jit_compile=True)
+
+    @tf.function
+    def caller(images):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            restored = compiled(images)[2] + run(images)[2]
+        return restored, tape.gradient(restored, images)
+
+    restored, gradient = caller(images)
+    np.testing.assert_array_equal(restored, 2 * expected)
+    chosen = unpool_reference(*(t.numpy() for t in run(images)[:2]), (6, 6))[1].sum()
+    assert tf.reduce_sum(gradient) == 2 * chosen
+
+
+def test_outside_of_xla_tensorflow_does_the_pooling():
+    run = pool_and_unpool(((8, 8), 2, 2, "valid"))
+    assert {"MaxPool", "MaxPoolGradGrad"} <= ops_of(run, tf.TensorSpec((None, 8, 8, 5)))
+    assert "MaxPoolWithArgmax" in ops_of(run, tf.TensorSpec((None, 8, 8, 16)))
+    assert "MaxPoolWithArgmax" in ops_of(run, tf.TensorSpec((None, None, 8, 5)))
+    # 16-bit floating point numbers cannot number the positions.
+    assert "MaxPoolWithArgmax" in ops_of(
+        lambda x: MaxPoolingWithArgmax2D(2, dtype="bfloat16")(x), tf.TensorSpec((None, 8, 8, 5), tf.bfloat16)
+    )
+
+
+def test_positions_beyond_the_exact_range_of_float32():
+    images = np.zeros((1, 4100, 4100, 1), "float32")
+    images[0, -1, -1], images[0, -1, -4] = 1, 1
+    _, argmax = MaxPoolingWithArgmax2D(2)(images)
+    assert argmax[0, -1, -1, 0] == 4100**2 - 1
+    assert argmax[0, -1, -2, 0] == 4100**2 - 4
+
+
+def test_deterministic_operations_use_no_atomic_additions(monkeypatch):
+    run = pool_and_unpool(((8, 8), 3, 2, "valid"))
+    images = tf.constant(random_images((2, 8, 8, 3)))
+    expected = run(images)
+    monkeypatch.setattr(execution.framework_config, "is_op_determinism_enabled", lambda: True)
+    # Those of a CPU are deterministic.
+    assert "MaxPoolGradWithArgmax" in ops_of(run, images)
+    monkeypatch.setattr(execution, "has_gpu", lambda: True)
+    assert "MaxPoolGradWithArgmax" not in ops_of(run, images)
+    for actual, wanted in zip(run(images), expected):
+        np.testing.assert_array_equal(actual, wanted)
+    # Composed or not, outside of XLA what is wrong is refused.
+    for wrong in (
+        lambda: MaxUnpooling2D(2)(tf.zeros((1, 2, 2, 1)), tf.fill((1, 2, 2, 1), 99)),
+        lambda: argmax_to_switches(tf.fill((1, 2, 2, 1), 99), (4, 4), 2),
+        lambda: switches_to_argmax(tf.fill((1, 2, 2, 1), 9), (4, 4), 2),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            wrong()
+
+
+def test_positions_that_come_from_the_pooling_layer_are_not_looked_at():
+    known = ops_of(pool_and_unpool(((8, 8), 3, 2, "valid")), tf.TensorSpec((None, 8, 8, 3)))
+    assert "Assert" not in known
+    unknown = ops_of(MaxUnpooling2D(2), tf.TensorSpec((None, 4, 4, 3)), tf.TensorSpec((None, 4, 4, 3), tf.int64))
+    assert "Assert" in unknown
+    # Through switches and back they are the same positions.
+    pooling, arguments = MaxPoolingWithArgmax2D(2), ((8, 8), 2)
+    _, argmax = pooling(random_images((1, 8, 8, 3)))
+    switches = argmax_to_switches(argmax, *arguments)
+    assert switches_to_argmax(switches, *arguments) is argmax
+    # Which they do not keep: it has eight times their size.
+    expected, kept = argmax.numpy(), weakref.ref(argmax)
+    del argmax
+    gc.collect()
+    assert kept() is None
+    argmax = switches_to_argmax(switches, *arguments)
+    np.testing.assert_array_equal(argmax, expected)
+    # What was computed from them is not.
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        MaxUnpooling2D(2)(tf.zeros(argmax.shape), argmax + 1000)
+
+
+# ------------------------------------------------------------------------------------------------- dtypes
+
+
+@dtypes
+@channel_counts
+def test_every_float_dtype(dtype, channels):
+    images = random_images((2, 9, 8, channels))
+    pooled, argmax = MaxPoolingWithArgmax2D(3, 2, dtype=dtype)(images)
+    restored = MaxUnpooling2D(3, 2, dtype=dtype)(pooled, argmax, like=images)
+    assert (pooled.dtype, argmax.dtype, restored.dtype) == (dtype, tf.int64, dtype)
+    expected_pooled, expected_argmax, _ = pool_reference(images, (3, 3), (2, 2), "valid")
+    np.testing.assert_array_equal(tf.cast(pooled, tf.float32), expected_pooled)
+    np.testing.assert_array_equal(argmax, expected_argmax)
+    np.testing.assert_array_equal(
+        tf.cast(restored, tf.float32), unpool_reference(expected_pooled, expected_argmax, (9, 8))[0]
+    )
+
+
+@pytest.mark.parametrize("policy, compute", [("mixed_float16", "float16"), ("mixed_bfloat16", "bfloat16")])
+def test_mixed_precision_leaves_positions_alone(policy, compute):
+    # float16 has no number 65,521 and more, bfloat16 none between 256 and 258.
+    images = random_images((1, 260, 260, 1))
+    inputs = keras.Input((260, 260, 1))
+    pooled, argmax = MaxPoolingWithArgmax2D(2, dtype=policy)(inputs)
+    restored = MaxUnpooling2D(2, dtype=policy)(pooled, argmax, like=inputs)
+    assert (pooled.dtype, argmax.dtype, restored.dtype) == (compute, "int64", compute)
+    model = keras.Model(inputs, [pooled, argmax, restored])
+    _, expected, _ = pool_reference(images, (2, 2), (2, 2), "valid")
+    actual = model(images)
+    assert [t.dtype.name for t in actual] == [compute, "int64", compute]
+    np.testing.assert_array_equal(actual[1], expected)
+    np.testing.assert_array_equal(tf.cast(actual[2], tf.float32), tf.where(actual[2] != 0, images, 0))
+
+
+def test_integer_images_are_pooled_in_the_compute_dtype():
+    images = np.arange(16, dtype="uint8").reshape(1, 4, 4, 1)
+    pooled, argmax = MaxPoolingWithArgmax2D(2)(images)
+    assert pooled.dtype == tf.float32
+    np.testing.assert_array_equal(tf.squeeze(pooled), [[5, 7], [13, 15]])
+    np.testing.assert_array_equal(pooled, tf.cast(argmax, tf.float32))
+
+
+def test_argmax_may_be_of_any_integer_dtype():
+    pooled, argmax = MaxPoolingWithArgmax2D(2)(random_images((1, 4, 4, 1)))
+    expected = MaxUnpooling2D(2)(pooled, argmax)
+    for dtype in ("int32", "uint8"):
+        np.testing.assert_array_equal(MaxUnpooling2D(2)(pooled, tf.cast(argmax, dtype)), expected)
+
+
+# ------------------------------------------------------------------------------------------------- Not finite
+
+
+@dtypes
+@pytest.mark.parametrize("channels", [1, 17])
+@pytest.mark.parametrize("place", [(0, 0), (0, 1), (1, 1)])
+def test_nan_comes_out_at_its_place_wherever_it_is_in_the_window(dtype, channels, place):
+    images = random_images((1, 4, 4, channels))
+    images[0, place[0], 2 + place[1], 0] = np.nan
+    pooled, argmax = MaxPoolingWithArgmax2D(2, dtype=dtype)(images)
+    restored = MaxUnpooling2D(2, dtype=dtype)(pooled, argmax)
+    _, expected_argmax, _ = pool_reference(images, (2, 2), (2, 2), "valid")
+    np.testing.assert_array_equal(argmax, expected_argmax)
+    np.testing.assert_array_equal(np.isnan(restored.numpy().astype("float32")), np.isnan(images))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, np.finfo("float32").min, np.finfo("float32").max])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_windows_of_one_extreme_value(value, padding):
+    images = np.full((1, 5, 5, 2), value, "float32")
+    pooled, argmax = MaxPoolingWithArgmax2D(3, 2, padding)(images)
+    expected_pooled, expected_argmax, _ = pool_reference(images, (3, 3), (2, 2), padding)
+    np.testing.assert_array_equal(pooled, expected_pooled)
+    np.testing.assert_array_equal(argmax, expected_argmax)
+
+
+@pytest.mark.parametrize("bad", [-1, 16, 2**40, -(2**63), 2**63 - 1])
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_a_position_out_of_range_is_an_error_that_tells_the_range(bad, in_graph):
+    # In the first image of two: the next image's memory is right behind it.
+    argmax = np.tile(np.array([0, 2, 8, 10]).reshape(1, 2, 2, 1), (2, 1, 1, 1))
+    argmax[0, 1, 1] = bad
+    layer = MaxUnpooling2D(2)
+    unpool = tf.function(lambda values, argmax: layer(values, argmax)) if in_graph else layer
+    with pytest.raises(tf.errors.InvalidArgumentError, match="out of range") as error:
+        unpool(tf.ones((2, 2, 2, 1)), tf.constant(argmax))
+    assert str(bad) in str(error.value) and "16" in str(error.value)
+
+
+def test_an_image_of_more_pixels_than_int32_counts():
+    layer = MaxUnpooling2D(2, strides=(30000, 20000))
+
+    @tf.function(input_signature=[tf.TensorSpec((2,), tf.int32)])
+    def checked(size):
+        return layer._positions(tf.fill((1, 2, 2, 1), tf.constant(2**31, tf.int64)), tf.unstack(size)).argmax
+
+    # The images themselves would take 9 GB: only the check runs.
+    assert checked([60000, 40000])[0, 0, 0, 0] == 2**31
+    with pytest.raises(tf.errors.InvalidArgumentError, match="out of range"):
+        checked([40000, 40000])
+
+
+@pytest.mark.parametrize("bad", [-1, 16, 2**63 - 1])
+@pytest.mark.parametrize("pool_size, strides", [(2, 2), (3, 1)])
+def test_under_xla_a_position_out_of_range_is_left_out(bad, pool_size, strides):
+    layer = MaxUnpooling2D(pool_size, strides)
+    argmax = np.tile(np.array([0, 2, 8, 10]).reshape(1, 2, 2, 1), (2, 1, 1, 1))
+    argmax[0, 1, 1], argmax[1, 0, 0] = bad, bad
+
+    @tf.function(jit_compile=True)
+    def unpool(values, argmax):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            images = layer(values, argmax, output_size=(4, 4))
+        return images, tape.gradient(images, values)
+
+    images, gradient = unpool(tf.ones((2, 2, 2, 1)), tf.constant(argmax))
+    expected = np.zeros((2, 16), "float32")
+    expected[0, [0, 2, 8]] = expected[1, [2, 8, 10]] = 1
+    np.testing.assert_array_equal(tf.reshape(images, (2, 16)), expected)
+    np.testing.assert_array_equal(gradient, argmax != bad)
+
+
+def test_an_empty_batch():
+    images = tf.zeros((0, 6, 6, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        pooled, argmax, restored = pool_and_unpool(((6, 6), 3, 2, "valid"))(images)
+    assert pooled.shape == argmax.shape == (0, 2, 2, 3)
+    assert restored.shape == tape.gradient(restored, images).shape == images.shape
+    unpooled = MaxUnpooling2D(3, 2)(tf.identity(pooled), tf.identity(argmax), like=images)
+    assert unpooled.shape == images.shape
+
+
+# ------------------------------------------------------------------------------------------------- Switches
+
+
+def test_the_largest_window_that_has_switches():
+    images = tf.reshape(tf.range(512.0), (1, 16, 32, 1))
+    _, argmax = MaxPoolingWithArgmax2D(16)(images)
+    switches = argmax_to_switches(tf.identity(argmax), (16, 32), 16)
+    np.testing.assert_array_equal(tf.squeeze(switches), [255, 255])
+    np.testing.assert_array_equal(switches_to_argmax(tf.identity(switches), (16, 32), 16), argmax)
+
+
+@pytest.mark.parametrize("convert", [argmax_to_switches, switches_to_argmax, ArgmaxToSwitches2D, SwitchesToArgmax2D])
+def test_windows_of_more_than_256_positions_have_no_switches(convert):
+    arguments = (tf.zeros((1, 1, 1, 1), tf.int64),) if convert in (argmax_to_switches, switches_to_argmax) else ()
+    with pytest.raises(ValueError, match=r"at most 256 positions; got pool_size=\(16, 17\)"):
+        convert(*arguments, input_size=(16, 17), pool_size=(16, 17))
+
+
+@pytest.mark.parametrize("bad", [4, 2, 16], ids=["another row's", "another window's", "out of range"])
+def test_a_position_outside_of_its_window_has_no_switch(bad):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="outside of the windows"):
+        argmax_to_switches(tf.constant([[[[bad]]]], tf.int64), (1, 3), (1, 2), (1, 2))
+
+
+@pytest.mark.parametrize("bad", [9, 255, 0], ids=["not in the window", "far", "in the part outside of the image"])
+def test_a_switch_that_points_out_of_the_image_is_refused(bad):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="outside of the window"):
+        switches_to_argmax(tf.constant([[[[bad]]]], tf.uint8), (1, 1), 3, padding="same")
+
+
+def test_switches_of_another_shape_than_the_images_pool_to_are_refused():
+    with pytest.raises(ValueError, match="height 9 do not pool to height 2"):
+        switches_to_argmax(tf.zeros((1, 2, 2, 1), tf.uint8), (9, 4), 2)
+
+
+def test_switches_with_sizes_known_only_at_run_time():
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 2))])
+    def run(images):
+        _, argmax = MaxPoolingWithArgmax2D(3, 2, "same")(images)
+        size = tf.shape(images)[1:3]
+        switches = argmax_to_switches(argmax, size, 3, 2, "same")
+        return argmax, switches_to_argmax(switches, size, 3, 2, "same")
+
+    for size in [(4, 5), (7, 7)]:
+        np.testing.assert_array_equal(*run(random_images((2, *size, 2))))
+
+
+def test_an_encoder_and_a_decoder_that_share_only_switches(tmp_path):
+    images = keras.Input((9, 7, 2))
+    pooled, argmax = MaxPoolingWithArgmax2D(2, padding="same")(images)
+    switches = ArgmaxToSwitches2D(2, padding="same", input_size=(9, 7))(argmax)
+    encoder = keras.Model(images, [pooled, switches])
+    code, given = keras.Input((5, 4, 2)), keras.Input((5, 4, 2), dtype="uint8")
+    positions = SwitchesToArgmax2D(2, padding="same", input_size=(9, 7))(given)
+    decoder = keras.Model([code, given], MaxUnpooling2D(2, padding="same")(code, positions, output_size=(9, 7)))
+    assert [(t.dtype) for t in (switches, positions)] == ["uint8", "int64"]
+
+    x = random_images((3, 9, 7, 2))
+    p, a, _ = pool_reference(x, (2, 2), (2, 2), "same")
+    expected, _ = unpool_reference(p, a, (9, 7))
+    np.testing.assert_array_equal(decoder(encoder(x)), expected)
+    np.testing.assert_array_equal(decoder.predict(encoder.predict(x, verbose=0), verbose=0), expected)
+    for model, inputs in ((encoder, x), (decoder, encoder(x))):
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        for actual, wanted in zip(tf.nest.flatten(loaded(inputs)), tf.nest.flatten(model(inputs))):
+            np.testing.assert_array_equal(actual, wanted)
+
+
+# ------------------------------------------------------------------------------------------------- Keras
+
+LAYERS = [MaxPoolingWithArgmax2D, MaxUnpooling2D, ArgmaxToSwitches2D, SwitchesToArgmax2D]
+every_layer = pytest.mark.parametrize("layer_class", LAYERS)
+
+
+def make(layer_class, **arguments):
+    size = {"input_size": (8, 8)} if layer_class in (ArgmaxToSwitches2D, SwitchesToArgmax2D) else {}
+    return layer_class(**{"pool_size": 2, **size, **arguments})
+
+
+@every_layer
+@pytest.mark.parametrize("argument", ["pool_size", "strides"])
+@pytest.mark.parametrize("value", [0, -1, (2, 0), (1, 2, 3), (), "2", 2.0, (2, None), True], ids=repr)
+def test_sizes_that_are_not_positive_integers_are_refused(layer_class, argument, value):
+    with pytest.raises(ValueError, match=f"`{argument}` must be a positive integer or a pair .* got {argument}="):
+        make(layer_class, **{argument: value})
+
+
+@every_layer
+@pytest.mark.parametrize("value", ["full", None, 1, ("same", "valid")], ids=repr)
+def test_other_paddings_are_refused(layer_class, value):
+    with pytest.raises(ValueError, match="`padding` must be 'valid' or 'same'; got padding="):
+        make(layer_class, padding=value)
+
+
+@pytest.mark.parametrize("layer_class", [ArgmaxToSwitches2D, SwitchesToArgmax2D])
+def test_a_conversion_needs_the_size(layer_class):
+    with pytest.raises(ValueError, match=r"`input_size` must be .* got input_size=None"):
+        layer_class(2)
+
+
+@every_layer
+def test_channels_first_is_refused(layer_class):
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match=f"{layer_class.__name__} works on channels_last"):
+            make(layer_class)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+def test_wrong_call_arguments_are_refused():
+    values, argmax = tf.zeros((1, 4, 4, 2)), tf.zeros((1, 4, 4, 2), tf.int64)
+    layer = MaxUnpooling2D(2)
+    with pytest.raises(ValueError, match="not both"):
+        layer(values, argmax, output_size=(8, 8), like=tf.zeros((1, 8, 8, 2)))
+    with pytest.raises(ValueError, match="must be integers; got float32"):
+        layer(values, values)
+    with pytest.raises(ValueError, match="must have the shape of `pooled`"):
+        layer(values, argmax[:, :3])
+    with pytest.raises(ValueError, match="`output_size` must be"):
+        layer(values, argmax, output_size=(8, -8))
+    with pytest.raises(ValueError, match="`output_size` must be integers; got float32"):
+        layer(values, argmax, output_size=tf.constant([8.0, 8.9]))
+    with pytest.raises(ValueError, match=r"`like` must have the shape .*; got .*8, 8"):
+        layer(values, argmax, like=tf.zeros((8, 8)))
+    for convert in (argmax_to_switches, switches_to_argmax):
+        with pytest.raises(ValueError, match="must be integers; got float32"):
+            convert(values, (8, 8), 2)
+        with pytest.raises(ValueError, match=r"expected the shape .*; got \(4, 4, 2\)"):
+            convert(argmax[0], (8, 8), 2)
+    for wrong in (layer, MaxPoolingWithArgmax2D(2)):
+        with pytest.raises(ValueError, match="expected ndim=4"):
+            wrong(*[tf.zeros((4, 4, 2))] * (2 if wrong is layer else 1))
+
+
+@every_layer
+def test_the_config_round_trips(layer_class):
+    layer = make(
+        layer_class, pool_size=(3, 2), strides=np.int64(2), padding="SAME", name="given", dtype="mixed_float16"
+    )
+    config = layer.get_config()
+    assert (config["pool_size"], config["strides"], config["padding"]) == ((3, 2), (2, 2), "same")
+    assert layer_class.from_config(config).get_config() == config
+    restored = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert type(restored) is layer_class and restored.get_config() == config
+    assert keras.saving.get_registered_name(layer_class) == f"deconv_ae>{layer_class.__name__}"
+
+
+def test_strides_default_to_the_pool_size():
+    assert MaxPoolingWithArgmax2D((3, 2)).strides == (3, 2)
+
+
+class Subclassed(keras.Model):
+    """A model that hands the positions across in its call."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.convolution = keras.layers.Conv2D(2, 3, padding="same")
+        self.pooling = MaxPoolingWithArgmax2D(2)
+        self.unpooling = MaxUnpooling2D(2)
+
+    def call(self, images):
+        features = self.convolution(images)
+        pooled, argmax = self.pooling(features)
+        return self.unpooling(pooled, argmax, like=features)
+
+
+class Stack(keras.layers.Layer):
+    """Both layers as one, which can stand in a Sequential."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.pooling = MaxPoolingWithArgmax2D(2)
+        self.unpooling = MaxUnpooling2D(2)
+
+    def call(self, images):
+        return self.unpooling(*self.pooling(images), like=images)
+
+
+@pytest.mark.parametrize(
+    "build", [Subclassed, lambda: keras.Sequential([keras.layers.Conv2D(2, 3, padding="same"), Stack()])]
+)
+def test_subclassed_and_sequential_models_train_and_keep_their_weights(build, tmp_path):
+    images = random_images((4, 7, 6, 1))
+    model = build()
+    model.compile("sgd", "mse")
+    model.fit(images, np.repeat(images, 2, -1), verbose=0)
+    model.save_weights(tmp_path / "model.weights.h5")
+    other = build()
+    assert not np.array_equal(other(images), model(images))
+    other.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(other(images), model(images))
+
+
+def test_a_functional_model_survives_both_ways_of_saving(tmp_path):
+    model = small_autoencoder()
+    images = random_images((3, 11, 10, 1))
+    expected = model(images)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(images), expected)
+    model.export(tmp_path / "saved_model", verbose=False)
+    served = tf.saved_model.load(tmp_path / "saved_model")
+    np.testing.assert_allclose(served.serve(images), expected, atol=1e-6)
+    np.testing.assert_allclose(served.serve(images[:1]), expected[:1], atol=1e-6)
+
+
+def test_a_saved_model_can_be_trained_further(tmp_path):
+    run = pool_and_unpool(((6, 6), 3, 2, "valid"))
+    module = tf.Module()
+    module.run = tf.function(lambda x: run(x)[2], input_signature=[tf.TensorSpec((None, 6, 6, 2))])
+    tf.saved_model.save(module, tmp_path / "model")
+    loaded = tf.saved_model.load(tmp_path / "model")
+    images = tf.constant(random_images((3, 6, 6, 2)))
+
+    def gradient_of(function):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            loss = tf.reduce_sum(function(images) ** 2)
+        return tape.gradient(loss, images)
+
+    np.testing.assert_array_equal(gradient_of(loaded.run), gradient_of(module.run))
+
+
+def test_batches_of_another_size_do_not_trace_again():
+    run = tf.function(pool_and_unpool(((6, 6), 3, 2, "valid")), input_signature=[tf.TensorSpec((None, 6, 6, 2))])
+    for batch in (1, 4, 3, 0, 7):
+        images = random_images((batch, 6, 6, 2))
+        p, a, _ = pool_reference(images, (3, 3), (2, 2), "valid")
+        np.testing.assert_array_equal(run(images)[2], unpool_reference(p, a, (6, 6))[0])
+    assert run.experimental_get_tracing_count() == 1
+
+    traces = []
+
+    class Traced(Stack):
+        def call(self, images):
+            traces.append(images.shape)
+            return super().call(images)
+
+    model = keras.Sequential([keras.Input((6, 6, 1)), Traced()])
+    traces.clear()
+    for batch in (4, 4, 3, 2):
+        model.predict(random_images((batch, 6, 6, 1)), batch_size=4, verbose=0)
+    assert len(traces) <= 2  # The second time, Keras gives up the fixed batch size; never again.
+
+
+def test_two_replicas_train_as_one():
+    # Devices are split before TensorFlow starts: in a process of its own.
+    program = Path(__file__).with_name("two_replicas_program.py")
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

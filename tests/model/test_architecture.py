@@ -1,0 +1,151 @@
+"""Architectures as data, and the three models built from one."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from deconv_ae import Architecture, Autoencoder
+from deconv_ae.errors import InputError
+from deconv_ae.model.presets import PRESETS
+
+SMALL = {"filters": (2,), "pool_sizes": (2,)}
+
+
+@pytest.mark.parametrize(
+    ("preset", "code_shape", "parameters"),
+    [
+        ("cmap1_pool4", (7, 7, 1), 26 + 25),
+        ("cmap3_pool4", (7, 7, 3), 78 + 75),
+        ("cmap1_pool2", (14, 14, 1), 26 + 25),
+        ("two_layer", (7, 7, 1), 130 + 126 + 130 + 126),
+    ],
+)
+def test_presets_have_the_originals_codes_and_parameters(
+    preset: str, code_shape: tuple[int, ...], parameters: int
+) -> None:
+    model = Autoencoder(PRESETS[preset].architecture, (28, 28, 1))
+    assert model.encoder.output_shape[0][1:] == code_shape
+    assert model.count_params() == parameters
+    assert model.output_shape == (None, 28, 28, 1)
+
+
+def test_layers_carry_the_originals_names() -> None:
+    model = Autoencoder(Architecture((3, 2), (2, 2)), (28, 28, 1))
+    assert [layer.name for layer in model.layers] == [
+        *("images", "conv1", "pool1", "conv2", "pool2"),
+        *("unpool2", "deconv2", "unpool1", "deconv1"),
+    ]
+
+
+@pytest.mark.parametrize(("stages", "bias"), [(1, False), (2, True)])
+def test_deconvolutions_have_a_bias_only_in_several_stages_and_no_activation(stages: int, bias: bool) -> None:
+    model = Autoencoder(Architecture((2,) * stages, (2,) * stages), (8, 8, 1))
+    for number in range(1, stages + 1):
+        assert model.get_layer(f"conv{number}").activation is keras.activations.relu
+        assert model.get_layer(f"deconv{number}").activation is keras.activations.linear
+        assert model.get_layer(f"deconv{number}").use_bias is bias
+
+
+@pytest.mark.parametrize("image_shape", [(28, 28, 1), (29, 31, 3), (6, 5, 2), (17, 64, 1)])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        SMALL,
+        {"filters": (3, 2), "pool_sizes": (2, (2, 1))},
+        {"filters": (2,), "pool_sizes": ((5, 3),), "kernel_size": (4, 3)},
+    ],
+)
+def test_any_image_shape_is_restored_and_the_halves_agree_with_the_whole(
+    fields: dict, image_shape: tuple[int, int, int]
+) -> None:
+    model = Autoencoder(fields, image_shape)
+    images = np.random.default_rng(0).uniform(size=(3, *image_shape)).astype(np.float32)
+    reconstruction = model(images).numpy()
+    assert reconstruction.shape == images.shape
+    code, *switches = model.encoder(images)
+    assert code.shape[1:] == model.architecture.stage_shapes(image_shape)[-1]
+    assert len(switches) == len(model.architecture.filters)
+    np.testing.assert_allclose(model.decoder([code, *switches]), reconstruction, atol=1e-6)
+    # Switches do not depend on what else is in the batch.
+    alone = model.encoder(images[1:2])
+    np.testing.assert_allclose(model.decoder(alone), reconstruction[1:2], atol=1e-6)
+
+
+def test_encoder_and_decoder_share_the_autoencoders_weights() -> None:
+    model = Autoencoder(SMALL, (8, 8, 1))
+    kernel = model.get_layer("conv1").kernel
+    assert model.encoder.get_layer("conv1").kernel is kernel
+    assert {id(v) for v in [*model.encoder.variables, *model.decoder.variables]} == {id(v) for v in model.variables}
+
+
+def test_a_keras_file_restores_all_three_models_without_custom_objects(tmp_path: Path) -> None:
+    model = Autoencoder(PRESETS["two_layer"].architecture, (28, 28, 1))
+    images = np.random.default_rng(0).uniform(size=(2, 28, 28, 1)).astype(np.float32)
+    for name, original in (("whole", model), ("encoder", model.encoder), ("decoder", model.decoder)):
+        original.save(tmp_path / f"{name}.keras")
+    whole, encoder, decoder = (
+        keras.models.load_model(tmp_path / f"{n}.keras") for n in ("whole", "encoder", "decoder")
+    )
+    assert whole.architecture == model.architecture
+    np.testing.assert_array_equal(whole(images), model(images))
+    np.testing.assert_allclose(decoder(encoder(images)), model(images), atol=1e-6)
+    np.testing.assert_allclose(whole.decoder(whole.encoder(images)), model(images), atol=1e-6)
+
+
+def test_a_restored_model_goes_on_training_as_the_original_does(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).uniform(size=(8, 8, 8, 1)).astype(np.float32)
+    model = Autoencoder(SMALL, (8, 8, 1))
+    model.compile("adam", "mse")
+    model.fit(images, images, verbose=0)
+    model.save(tmp_path / "model.keras")
+    restored = keras.models.load_model(tmp_path / "model.keras")
+    for each in (model, restored):
+        each.fit(images, images, verbose=0, shuffle=False)
+    for expected, actual in zip(model.get_weights(), restored.get_weights()):
+        np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"filters": (), "pool_sizes": ()}, "filters: at least one"),
+        ({"filters": (1, 2), "pool_sizes": (2,)}, "pool_sizes: 1 given for 2 filters"),
+        ({"filters": (0,), "pool_sizes": (2,)}, "filters: 0 is not"),
+        ({"filters": (-3,), "pool_sizes": (2,)}, "filters: -3 is not"),
+        ({"filters": ("many",), "pool_sizes": (2,)}, "filters: 'many' is not"),
+        ({"filters": (1.5,), "pool_sizes": (2,)}, "filters: 1.5 is not"),
+        ({"filters": (1,), "pool_sizes": (0,)}, "pool_sizes: 0 is not"),
+        ({"filters": (1,), "pool_sizes": ((2, 2, 2),)}, "pool_sizes: (2, 2, 2) is neither"),
+        ({"filters": (1,), "pool_sizes": (17,)}, "pool_sizes: a window of 17x17"),
+        ({"filters": (1,), "pool_sizes": (2,), "kernel_size": 0}, "kernel_size: 0 is not"),
+    ],
+)
+def test_what_no_autoencoder_can_be_built_from_is_refused_by_name(fields: dict, message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        Architecture(**fields)
+    assert str(raised.value).startswith(message)
+
+
+def test_a_window_larger_than_what_it_pools_is_refused() -> None:
+    with pytest.raises(InputError, match="stage 2 pools 4x4 by 5x5"):
+        Autoencoder(Architecture((1, 1), (2, 5)), (8, 8, 1))
+
+
+def test_sizes_count_the_code_and_the_switches_apart() -> None:
+    size = PRESETS["two_layer"].architecture.size_per_image((28, 28, 1))
+    assert size.original_bits == 28 * 28 * 8
+    assert size.code_bits == 7 * 7 * 32
+    assert size.switches_bits == 14 * 14 * 5 * 2 + 7 * 7 * 2
+    assert size.factor_with_switches == pytest.approx(6272 / (1568 + 2058))
+
+
+def test_reconstructions_are_float32_under_mixed_precision() -> None:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = Autoencoder(SMALL, (8, 8, 1))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.get_layer("conv1").compute_dtype == "bfloat16"
+    assert model(np.ones((1, 8, 8, 1), np.float32)).dtype == "float32"

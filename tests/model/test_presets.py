@@ -1,0 +1,87 @@
+"""Recipes in Keras's terms."""
+
+import keras
+import numpy as np
+import pytest
+
+from deconv_ae.model.initializers import RowOfBumps
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.model.recipes import CNTK_BATCH_SIZE, RECIPES, cntk_optimizer, warm_cosine_adam
+
+
+def cntk_updates(gradients: list[float], batch_size: int) -> float:
+    """CNTK's own momentum SGD, in its own terms: summed gradients, a rate per sample, unit gain."""
+    momentum = np.exp(-batch_size / 600)
+    weight = velocity = 0.0
+    for gradient in gradients:
+        velocity = momentum * velocity + (1 - momentum) * gradient * batch_size
+        weight -= 0.00015 * velocity
+    return weight
+
+
+@pytest.mark.parametrize("batch_size", [1, CNTK_BATCH_SIZE, 1024])
+def test_the_cntk_recipe_updates_weights_as_cntk_did(batch_size: int) -> None:
+    gradients = [1.0, -0.5, 2.0, 0.25]
+    optimizer = cntk_optimizer(batch_size, total_steps=len(gradients))
+    weight = keras.Variable(np.zeros((), "float64"), dtype="float64")
+    for gradient in gradients:
+        optimizer.apply([np.float64(gradient)], [weight])
+    assert float(weight) == pytest.approx(cntk_updates(gradients, batch_size), rel=1e-5)
+
+
+def test_the_cntk_recipe_starts_deconvolutions_a_thousand_times_smaller() -> None:
+    shape = (5, 5, 3, 1)
+    glorot = np.sqrt(6 / (25 * 3 + 25))
+    initializers = RECIPES["cntk"].initializers(PRESETS["cmap3_pool4"].architecture)
+    for initializer, limit in zip(initializers, (glorot, 0.001 * glorot)):
+        assert 0.8 * limit < np.abs(initializer(shape)).max() <= limit
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
+def test_a_learning_rate_of_ones_own_replaces_the_recipes(recipe) -> None:
+    optimizer = recipe.optimizer(64, 1000, 0.125)
+    rates = []
+    for step in range(0, 1000, 50):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    assert max(rates) == pytest.approx(0.125, rel=1e-3)
+
+
+@pytest.mark.parametrize("total_steps", [0, 1, 7, 200, 1407])
+def test_the_default_recipe_warms_up_and_falls_to_zero_in_runs_of_any_length(total_steps: int) -> None:
+    optimizer = warm_cosine_adam(128, total_steps)
+    rates = []
+    for step in range(total_steps + 1):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    assert max(rates) <= 0.03 + 1e-6
+    assert rates[-1] == pytest.approx(0.0, abs=1e-6) or total_steps == 0
+
+
+@pytest.mark.parametrize(("channels", "filters"), [(1, 1), (1, 3), (5, 1), (3, 4)])
+def test_bumps_excite_and_inhibit_by_their_distance(channels: int, filters: int) -> None:
+    kernel = np.asarray(RowOfBumps(noise=0.0, shift=0.35)((5, 5, channels, filters)))
+    assert kernel.shape == (5, 5, channels, filters)
+    np.testing.assert_allclose(kernel.sum(axis=(0, 1, 2)), np.full(filters, 1.0 if filters == 1 else 0.0), atol=1e-6)
+    transposed = np.asarray(RowOfBumps(noise=0.0, transposed=True)((5, 5, channels, filters)))
+    places = [np.unravel_index(transposed[:, :, 0, each].argmax(), (5, 5)) for each in range(filters)]
+    # Along the diagonal, from the upper left to the lower right.
+    assert all(row == column for row, column in places)
+    assert places == sorted(places)
+    assert transposed.min() >= 0
+    np.testing.assert_allclose(transposed.sum(axis=(0, 1, 3)), np.full(channels, 0.8), rtol=1e-6)
+
+
+def test_the_noise_alone_depends_on_the_seed() -> None:
+    shape = (5, 5, 4, 4)
+    first, again, other = (np.asarray(RowOfBumps(noise=0.1, seed=seed)(shape)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    noise = first - np.asarray(RowOfBumps(noise=0.0)(shape))
+    assert noise.std() == pytest.approx(0.1 / np.sqrt(25 * 4), rel=0.15)
+    assert not np.array_equal(first, other)
+
+
+def test_kernels_without_a_seed_of_their_own_differ_between_layers() -> None:
+    initializer = RowOfBumps(noise=0.1)
+    first, second = (np.asarray(keras.initializers.get(initializer).clone()((5, 5, 1, 1))) for _ in range(2))
+    assert not np.array_equal(first, second)

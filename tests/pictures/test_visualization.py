@@ -1,0 +1,107 @@
+"""Pictures and text drawn from exported models."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deconv_ae import Architecture
+from deconv_ae.saved_model import exporting
+from deconv_ae.data import ImageDataset
+from deconv_ae.errors import RunError
+from deconv_ae.saved_model.serving import ServedAutoencoder
+from deconv_ae.training import TrainingOptions, train
+from deconv_ae.pictures.visualization import code_picture, view, visualize
+
+
+@pytest.fixture(scope="session")
+def drawn(exported: Path, digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("pictures")
+    assert visualize([ServedAutoencoder(exported)], digits.test[:5], directory) == [directory / "autoencoder.png"]
+    return directory
+
+
+def picture(file: Path) -> np.ndarray:
+    with Image.open(file) as opened:
+        return np.asarray(opened)
+
+
+def test_it_writes_what_the_original_visualizer_wrote(drawn: Path) -> None:
+    names = {f"imageAutoEncoder_{i}__{kind}.png" for i in range(5) for kind in ("input", "encoding", "output")}
+    texts = {"encoder_output.txt", "decoder_output.txt", "switches_1.txt"}
+    assert {file.name for file in drawn.iterdir()} == names | texts | {"autoencoder.png"}
+
+
+@pytest.mark.parametrize("kind", ["input", "encoding", "output"])
+def test_pictures_are_224_pixels_and_as_bright_as_can_be(drawn: Path, kind: str) -> None:
+    for index in range(5):
+        pixels = picture(drawn / f"imageAutoEncoder_{index}__{kind}.png")
+        assert pixels.shape == (224, 224)
+        assert pixels.max() == 255
+
+
+def test_enlarging_keeps_pixels_apart(drawn: Path, digits: ImageDataset, exported: Path) -> None:
+    image = digits.test[0, :, :, 0]
+    expected = np.round(image / image.max() * 255).astype(np.uint8)
+    np.testing.assert_array_equal(picture(drawn / "imageAutoEncoder_0__input.png")[4::8, 4::8], expected)
+    code = ServedAutoencoder(exported).encode(digits.test[:1]).code[0, :, :, 0]
+    shown = picture(drawn / "imageAutoEncoder_0__encoding.png")
+    np.testing.assert_array_equal(shown[16::32, 16::32], np.round(code / code.max() * 255).astype(np.uint8))
+
+
+def test_text_has_an_image_a_line_with_six_decimals(drawn: Path, digits: ImageDataset, exported: Path) -> None:
+    served = ServedAutoencoder(exported)
+    encoded = served.encode(digits.test[:5])
+    for name, expected in (
+        ("encoder_output.txt", encoded.code),
+        ("decoder_output.txt", served.decode(encoded)),
+        ("switches_1.txt", encoded.switches[0]),
+    ):
+        lines = (drawn / name).read_text().splitlines()
+        assert len(lines) == 5
+        np.testing.assert_allclose(np.loadtxt(drawn / name), expected.reshape(5, -1), atol=5.1e-7)
+    assert all(len(value.split(".")[1]) == 6 for value in (drawn / "encoder_output.txt").read_text().split())
+
+
+def test_rmses_under_the_images_are_theirs(exported: Path, digits: ImageDataset) -> None:
+    shown = view(ServedAutoencoder(exported), digits.test[:5])
+    difference = (digits.test[:5] / 256 - shown.reconstruction).reshape(5, -1)
+    np.testing.assert_allclose(shown.rmses, np.sqrt((difference**2).mean(axis=1)), rtol=1e-5)
+
+
+def test_several_models_get_a_folder_each_and_a_comparison(
+    exported: Path, digits: ImageDataset, tmp_path: Path
+) -> None:
+    models = [ServedAutoencoder(exported), ServedAutoencoder(exported)]
+    figures = visualize(models, digits.test[:2], tmp_path)
+    assert [str(figure.relative_to(tmp_path)) for figure in figures] == [
+        "cmap1_pool4_0/autoencoder.png",
+        "cmap1_pool4_1/autoencoder.png",
+        "comparison.png",
+    ]
+
+
+def test_colour_images_and_codes_of_several_channels_are_drawn(colour_images: ImageDataset, tmp_path: Path) -> None:
+    result = train(colour_images, TrainingOptions(Architecture((5,), (2,)), epochs=1, batch_size=8))
+    exporting.export(result, colour_images, str(tmp_path / "model"))
+    visualize([ServedAutoencoder(tmp_path / "model")], colour_images.test[:2], tmp_path / "drawn")
+    # 17x13 pixels: the longer side becomes 224.
+    assert picture(tmp_path / "drawn" / "imageAutoEncoder_0__input.png").shape == (224, 171, 3)
+    assert picture(tmp_path / "drawn" / "imageAutoEncoder_0__encoding.png").ndim == 2
+
+
+def test_channels_of_a_code_are_tiles_a_pixel_apart() -> None:
+    code = np.stack([np.full((2, 3), value, np.float32) for value in (1, 2, 3)], axis=-1)
+    tiles = code_picture(code)[..., 0]
+    assert tiles.shape == (5, 7)
+    assert (tiles[:2, :3] == 1).all()
+    assert (tiles[:2, 4:] == 2).all()
+    assert (tiles[3:, :3] == 3).all()
+    assert (tiles[2] == 1.5).all()
+
+
+def test_a_place_that_cannot_be_written_is_said(exported: Path, digits: ImageDataset, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"output_dir: .* cannot be written"):
+        visualize([ServedAutoencoder(exported)], digits.test[:1], tmp_path / "file" / "pictures")

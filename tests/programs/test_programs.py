@@ -1,0 +1,221 @@
+"""The programs of scripts/ as their users run them: the way through, and every bad input."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from faults.programs import SCRIPTS, Finished, run_program
+from PIL import Image
+
+QUICK = ("--dataset=mnist_5k", "--epochs=1", "--batch_size=500")
+
+
+def files(directory: Path) -> set[Path]:
+    return set(directory.rglob("*"))
+
+
+def train_to(directory: Path, *arguments: str) -> Finished:
+    finished = run_program("train.py", [*QUICK, "--export_dir=model", *arguments], directory)
+    assert finished.status == 0, finished.stderr
+    return finished
+
+
+def test_train_evaluate_and_visualize_one_after_the_other(tmp_path: Path) -> None:
+    trained = train_to(tmp_path, "--run_dir=run")
+    assert "51 parameters" in trained.stdout
+    assert "rmse" in trained.stdout
+    reported = trained.stdout.strip().splitlines()[-1]
+    assert reported.startswith("training RMSE 0.")
+    assert trained.stderr == ""
+
+    evaluated = run_program("evaluate.py", ["--model=model"], tmp_path)
+    assert evaluated.status == 0, evaluated.stderr
+    lines = {line[:24].strip(): line[24:] for line in evaluated.stdout.splitlines()}
+    assert f"test RMSE {float(lines['test RMSE'].split()[0]):.4f}" in reported
+    assert lines["code"].startswith("1,568 bits")
+    assert lines["switches"].startswith("196 bits")
+
+    drawn = run_program("visualize.py", ["--model=model", "--output_dir=drawn", "--num_images=2"], tmp_path)
+    assert drawn.status == 0, drawn.stderr
+    assert len(list((tmp_path / "drawn").glob("imageAutoEncoder_*.png"))) == 6
+
+    listed = run_program("visualize.py", ["--model=model", "--list_layers"], tmp_path)
+    assert [line.split()[:2] for line in listed.stdout.splitlines()[1:]] == [
+        ["images", "Nx28x28x1"],
+        ["conv1", "Nx28x28x1"],
+        ["pool1", "Nx7x7x1"],
+        ["unpool1", "Nx28x28x1"],
+        ["deconv1", "Nx28x28x1"],
+    ]
+
+    resumed = train_to(tmp_path, "--run_dir=run", "--resume", "--overwrite")
+    assert resumed.stdout.strip().splitlines()[-1] == reported
+
+
+def test_an_architecture_of_ones_own_trains_on_a_folder_in_colour(tmp_path: Path) -> None:
+    for index in range(6):
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        Image.new("RGB", (20 + index, 30), (40 * index, 200, 90)).save(tmp_path / "pictures" / f"{index}.png")
+    flags = ["--dataset=folder:pictures", "--image_size=12x10", "--filters=4,2", "--pool_sizes=2,3x2", "--epochs=2"]
+    trained = run_program("train.py", [*flags, "--export_dir=model", "--recipe=cntk"], tmp_path)
+    assert trained.status == 0, trained.stderr
+    again = ["--dataset=folder:pictures", "--image_size=12x10"]
+    assert run_program("evaluate.py", ["--model=model", *again], tmp_path).status == 0
+    assert run_program("visualize.py", ["--model=model", "--num_images=1", *again], tmp_path).status == 0
+    # The data set's own sizes do not fit the model.
+    refused = run_program("visualize.py", ["--model=model", "--dataset=mnist_5k"], tmp_path)
+    assert_refused(refused, "made for 12x10x3")
+
+
+@pytest.mark.parametrize(
+    ("program", "flag"),
+    [
+        ("train.py", "--dataset"),
+        ("evaluate.py", "--dataset"),
+        ("visualize.py", "--dataset"),
+        ("benchmark.py", "--suite"),
+    ],
+)
+def test_help_explains_every_flag_and_is_no_failure(program: str, flag: str, tmp_path: Path) -> None:
+    helped = run_program(program, ["--help"], tmp_path)
+    assert helped.status == 0
+    assert flag in helped.stdout
+    assert "python scripts/" in helped.stdout
+
+
+def assert_refused(finished: Finished, message: str) -> None:
+    assert finished.status == 2, (finished.stdout, finished.stderr)
+    assert len(finished.error_lines) == 1, finished.stderr
+    assert finished.stderr.startswith("error: ")
+    assert message in finished.stderr
+
+
+BAD_TRAINING_FLAGS = [
+    (["--preset=cmap9"], "preset: unknown 'cmap9'; choose one of cmap1_pool2, cmap1_pool4, cmap3_pool4, two_layer"),
+    (["--recipe=magic"], "recipe: unknown 'magic'; choose one of cntk"),
+    (["--dataset=no_such_data_set"], "dataset: unknown 'no_such_data_set'; give mnist_5k"),
+    (["--strategy=cluster"], "strategy: unknown 'cluster'; choose one of auto"),
+    (["--mixed_precision=float8"], "mixed_precision: unknown 'float8'; choose one of"),
+    (["--jit_compile=maybe"], "jit_compile: unknown 'maybe'; choose one of"),
+    (["--color_mode=sepia"], "color_mode"),
+    (["--filters=1,2", "--pool_sizes=2"], "pool_sizes: 1 given for 2 filters"),
+    (["--filters=1"], "pool_sizes: not given"),
+    (["--filters=0", "--pool_sizes=2"], "filters: '0' is not"),
+    (["--filters=-1", "--pool_sizes=2"], "filters: '-1' is not"),
+    (["--filters=one", "--pool_sizes=2"], "filters: 'one' is not"),
+    (["--filters=1", "--pool_sizes=0"], "pool_sizes: 0 is not"),
+    (["--filters=1", "--pool_sizes=-2"], "pool_sizes: -2 is not"),
+    (["--filters=1", "--pool_sizes=two"], "pool_sizes: 'two' is neither"),
+    (["--filters=1", "--pool_sizes=2", "--kernel_size=x"], "kernel_size: 'x' is neither"),
+    (["--filters=1,1,1", "--pool_sizes=4,4,4"], "stage 3 pools 1x1 by 4x4"),
+    (["--preset=two_layer", "--filters=1", "--pool_sizes=2"], "preset: given together with --filters"),
+    (["--batch_size=0"], "batch_size: 0 is below 1"),
+    (["--batch_size=many"], "--batch_size=many"),
+    (["--epochs=-1"], "epochs: -1 is below 0"),
+    (["--learning_rate=0"], "learning_rate: 0.0 is not"),
+    (["--learning_rate=-0.1"], "learning_rate: -0.1 is not"),
+    (["--seed=-5"], "seed: -5 is not"),
+    (["--image_size=0"], "image_size"),
+    (["--image_size=big"], "image_size: 'big' is neither"),
+    (["--dataset=folder:nowhere"], "nowhere is not a folder"),
+    (["--dataset=folder:empty"], "empty is empty"),
+    (["--dataset=folder:documents"], "is no PNG or JPEG"),
+    (["--dataset=mnist", "--manual_dir=nowhere", "--data_dir=data"], "manual_dir: nowhere is not a folder"),
+    (["--export_dir=documents"], "export_dir"),
+    (["--export_dir=documents", "--overwrite"], "holds something other than a model"),
+    (["--export_dir=documents/thesis.txt/model"], "cannot be written"),
+    (["--run_dir=documents/thesis.txt/run"], "run_dir"),
+    (["--run_dir=nowhere", "--resume"], "resume: nowhere holds no run"),
+    (["--resume"], "resume: no --run_dir"),
+    (["--no_such_flag"], "no_such_flag"),
+    (["positional"], "unexpected argument 'positional'"),
+]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "documents").mkdir()
+    for name in ("thesis.txt", "notes.txt"):
+        (tmp_path / "documents" / name).write_text("years of work")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_TRAINING_FLAGS, ids=[" ".join(a) for a, _ in BAD_TRAINING_FLAGS])
+def test_bad_input_to_train_is_one_line_and_leaves_everything_alone(
+    workplace: Path, arguments: list[str], message: str
+) -> None:
+    before = files(workplace)
+    given = {argument.split("=")[0] for argument in arguments}
+    defaults = [flag for flag in QUICK if flag.split("=")[0] not in given]
+    assert_refused(run_program("train.py", [*defaults, *arguments], workplace), message)
+    assert files(workplace) == before
+
+
+@pytest.mark.parametrize("program", ["evaluate.py", "visualize.py"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model=nowhere"], "nowhere does not exist"),
+        (["--model=empty"], "empty is empty"),
+        (["--model=documents"], "documents has no model_card.json"),
+    ],
+)
+def test_a_bad_model_path_is_one_line(workplace: Path, program: str, arguments: list[str], message: str) -> None:
+    before = files(workplace)
+    assert_refused(run_program(program, arguments, workplace), message)
+    assert files(workplace) == before
+
+
+def test_evaluate_without_a_model_is_one_line(tmp_path: Path) -> None:
+    assert_refused(run_program("evaluate.py", [], tmp_path), "model: not given")
+
+
+def test_some_other_saved_model_is_refused(workplace: Path) -> None:
+    program = "import tensorflow as tf; tf.saved_model.save(tf.Module(), 'other')"
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=workplace)
+    assert_refused(run_program("evaluate.py", ["--model=other"], workplace), "other has no model_card.json")
+
+
+@pytest.mark.parametrize("arguments", [["--num_images=0"], ["--num_images=-3"]])
+def test_a_bad_number_of_images_is_one_line(exported: Path, workplace: Path, arguments: list[str]) -> None:
+    assert_refused(run_program("visualize.py", [f"--model={exported}", *arguments], workplace), "num_images")
+
+
+def test_a_truncated_archive_is_passed_on_in_one_line(workplace: Path) -> None:
+    for split in ("train", "t10k"):
+        for kind in ("images-idx3", "labels-idx1"):
+            (workplace / "empty" / f"{split}-{kind}-ubyte.gz").write_bytes(b"\x1f\x8b truncated")
+    arguments = ["--dataset=mnist", "--data_dir=data", "--manual_dir=empty", "--export_dir=model"]
+    finished = run_program("train.py", arguments, workplace)
+    assert_refused(finished, "does not match its checksum")
+    assert not (workplace / "model").exists()
+
+
+def test_a_run_of_another_architecture_is_not_resumed_and_its_model_survives(workplace: Path) -> None:
+    train_to(workplace, "--run_dir=run")
+    before = files(workplace)
+    arguments = [*QUICK, "--run_dir=run", "--resume", "--preset=cmap1_pool2", "--export_dir=other"]
+    assert_refused(run_program("train.py", arguments, workplace), "holds a run with architecture")
+    assert files(workplace) == before
+
+
+def test_a_model_that_is_there_survives_a_run_that_fails(workplace: Path) -> None:
+    train_to(workplace)
+    before = {file: file.read_bytes() for file in (workplace / "model").rglob("*") if file.is_file()}
+    arguments = ["--dataset=mnist_5k", "--epochs=5", "--learning_rate=100", "--export_dir=model", "--overwrite"]
+    failed = run_program("train.py", arguments, workplace)
+    assert failed.status == 1
+    assert len(failed.error_lines) == 1
+    assert "a ReLU has died" in failed.stderr
+    assert {file: file.read_bytes() for file in (workplace / "model").rglob("*") if file.is_file()} == before
+
+
+def test_the_programs_start_as_files_too(tmp_path: Path) -> None:
+    # Not through the test's fork server: a process of its own, started as the README says.
+    command = [sys.executable, str(SCRIPTS / "train.py"), "--preset=nothing"]
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert_refused(Finished(done.returncode, done.stdout, done.stderr), "preset: unknown 'nothing'")

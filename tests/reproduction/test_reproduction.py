@@ -1,0 +1,135 @@
+"""The published table trained again: what is run, kept, summed up and drawn."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deconv_ae.data import ImageDataset
+from deconv_ae.errors import InputError
+from deconv_ae.pictures.explanation import centred, shuffled, without_switches
+from deconv_ae.reproduction import publish, runs
+from deconv_ae.reproduction.runs import Outcome, Run, finished, reproduce
+from deconv_ae.reproduction.summary import markdown, summarize
+from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
+
+
+def outcome(seed: int, test_rmse: float | None, preset: str = "cmap1_pool4", silent_channels: int = 0) -> Outcome:
+    failure = "a ReLU has died" if test_rmse is None else None
+    return Outcome(Run(preset, "default", seed), {}, test_rmse, test_rmse, silent_channels, failure, 10.0, [])
+
+
+@pytest.fixture(scope="module")
+def reproduced(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Outcome], Path]:
+    directory = tmp_path_factory.mktemp("reproduction")
+    return list(reproduce(digits, ["cmap1_pool4"], ["cntk", "default"], 1, directory)), directory
+
+
+def test_every_preset_and_recipe_is_trained_and_exported(reproduced: tuple[list[Outcome], Path]) -> None:
+    outcomes, directory = reproduced
+    assert [outcome.run.name for outcome in outcomes] == ["cmap1_pool4-cntk-0", "cmap1_pool4-default-0"]
+    for each in outcomes:
+        served = ServedAutoencoder(directory / "models" / f"cmap1_pool4-{each.run.recipe}")
+        assert served.card.test_rmse == each.test_rmse
+        seen, rmse = zip(*each.curve)
+        assert list(seen) == sorted(seen)
+        assert rmse[-1] < rmse[0]
+
+
+def test_a_finished_run_is_not_trained_again_but_one_of_other_settings_is(
+    reproduced: tuple[list[Outcome], Path], digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes, directory = reproduced
+    trained: list[Run] = []
+
+    def note(run: Run, *_) -> Outcome:
+        trained.append(run)
+        return outcomes[0]
+
+    monkeypatch.setattr(runs, "_train", note)
+    assert list(reproduce(digits, ["cmap1_pool4"], ["cntk", "default"], 1, directory)) == outcomes
+    assert trained == []
+    file = directory / "runs" / "cmap1_pool4-cntk-0.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"settings": content["settings"] | {"batch_size": 7}}))
+    list(reproduce(digits, ["cmap1_pool4"], ["cntk"], 1, directory))
+    file.write_text('{"half": ')
+    list(reproduce(digits, ["cmap1_pool4"], ["cntk"], 1, directory))
+    assert trained == [Run("cmap1_pool4", "cntk", 0)] * 2
+
+
+def test_the_table_shows_every_run_that_still_holds(
+    reproduced: tuple[list[Outcome], Path], digits: ImageDataset, tmp_path: Path
+) -> None:
+    outcomes, _ = reproduced
+    (tmp_path / "runs").mkdir()
+    for each in reversed(outcomes):
+        (tmp_path / "runs" / f"{each.run.name}.json").write_text(json.dumps(dataclasses.asdict(each)))
+    (tmp_path / "runs" / "two_layer-cntk-0.json").write_text('{"half": ')
+    stale = dataclasses.replace(outcomes[0], run=Run("cmap1_pool2", "cntk", 0))
+    (tmp_path / "runs" / "cmap1_pool2-cntk-0.json").write_text(json.dumps(dataclasses.asdict(stale)))
+    assert finished(digits, tmp_path) == outcomes
+
+
+def test_rows_give_median_best_and_worst_and_count_what_collapsed() -> None:
+    rmses = [0.2, 0.18, None, 0.3]
+    rows = summarize([outcome(seed, rmse) for seed, rmse in enumerate(rmses)] + [outcome(0, 0.1, "two_layer", 1)])
+    assert [(row.preset, row.seeds, row.collapsed) for row in rows] == [("cmap1_pool4", 4, 1), ("two_layer", 1, 1)]
+    assert (rows[0].median_test_rmse, rows[0].best_test_rmse, rows[0].worst_test_rmse) == (0.2, 0.18, 0.3)
+    assert rows[0].published_test_rmse == 0.223
+    assert rows[1].published_test_rmse is None
+    assert "| 0.2000 | 0.1800 | 0.3000 | 1 of 4 |" in markdown(rows)
+
+
+def test_a_preset_of_which_every_run_failed_has_no_figures() -> None:
+    (row,) = summarize([outcome(0, None)])
+    assert row.median_test_rmse is None
+    assert "| - | - | - | - | 1 of 1 |" in markdown([row])
+
+
+def test_the_report_holds_the_table_and_the_figures(
+    reproduced: tuple[list[Outcome], Path], digits: ImageDataset
+) -> None:
+    outcomes, directory = reproduced
+    names = {file.name for file in publish.write_report(outcomes, digits.test, directory)}
+    tables = {"results.md", "results.json", "switches.md"}
+    figures = {"training_curves.png", "autoencoder.png", "comparison.png", "kernels.png", "switches.png"}
+    assert names == tables | figures
+    assert len(json.loads((directory / "results.json").read_text())) == 2
+    assert all((directory / name).stat().st_size > 5000 for name in figures)
+
+
+def test_a_section_is_replaced_and_the_rest_kept(tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.write_text("before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n")
+    publish.replace_section(file, "results", "| a \\1 | b |\n")
+    assert file.read_text() == "before\n<!-- results:begin -->\n| a \\1 | b |\n<!-- results:end -->\nafter\n"
+    with pytest.raises(InputError, match="has no section"):
+        publish.replace_section(file, "speed", "")
+
+
+# ------------------------------------------------------------------------------- What switches carry
+
+
+def test_shuffling_keeps_each_images_own_switches() -> None:
+    switches = np.arange(2 * 9, dtype=np.uint8).reshape(2, 3, 3, 1)
+    encoded = Encoded(np.zeros((2, 3, 3, 1), np.float32), (switches,))
+    mixed = shuffled(encoded).switches[0]
+    assert not np.array_equal(mixed, switches)
+    np.testing.assert_array_equal(np.sort(mixed.reshape(2, -1)), switches.reshape(2, -1))
+    np.testing.assert_array_equal(shuffled(encoded).switches[0], mixed)
+
+
+@pytest.mark.parametrize(("pool_size", "middle"), [((4, 4), 5), ((2, 2), 0), ((3, 3), 4), ((1, 5), 2)])
+def test_centring_points_to_the_middle_of_the_window(pool_size: tuple[int, int], middle: int) -> None:
+    encoded = Encoded(np.zeros((1, 2, 2, 1), np.float32), (np.zeros((1, 2, 2, 1), np.uint8),))
+    np.testing.assert_array_equal(centred(encoded, [pool_size]).switches[0], middle)
+
+
+def test_a_decoder_without_its_switches_does_worse(exported: Path, digits: ImageDataset) -> None:
+    measured = without_switches(ServedAutoencoder(exported), digits.test)
+    assert measured.own == pytest.approx(ServedAutoencoder(exported).rmse(digits.test), rel=1e-5)
+    assert measured.own < measured.centred < measured.nothing
+    assert measured.own < measured.shuffled

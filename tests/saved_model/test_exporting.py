@@ -1,0 +1,224 @@
+"""SavedModels: their signatures in programs that know nothing of deconv_ae, their cards, and how they are written."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from faults.programs import run_program
+
+from deconv_ae import Architecture
+from deconv_ae.data import ImageDataset
+from deconv_ae.errors import InputError, RunError
+from deconv_ae.saved_model import exporting
+from deconv_ae.saved_model.model_card import ModelCard
+from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
+from deconv_ae.training import TrainingOptions, TrainingResult, train
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(directory)): file.read_bytes() for file in directory.rglob("*") if file.is_file()}
+
+
+def saved_model_cli(directory: Path, *arguments: str) -> None:
+    cli = Path(sys.executable).with_name("saved_model_cli")
+    finished = run_program(str(cli), ["run", *arguments, "--tag_set=serve", "--overwrite"], directory)
+    assert finished.status == 0, finished.stderr
+
+
+def test_encode_then_decode_on_the_command_line_gives_the_default_signatures_reconstruction(
+    exported: Path, digits: ImageDataset, tmp_path: Path
+) -> None:
+    images = digits.test[:4].astype(np.float32) / 256
+    np.save(tmp_path / "four.npy", images)
+    np.save(tmp_path / "one.npy", images[2:3])
+
+    def run(signature: str, inputs: str) -> Path:
+        folder = tmp_path / f"{signature}_{len(list(tmp_path.iterdir()))}"
+        arguments = ["--dir", str(exported), "--outdir", str(folder), "--signature_def", signature, "--inputs", inputs]
+        saved_model_cli(tmp_path, *arguments)
+        return folder
+
+    served = run("serving_default", f"images={tmp_path / 'four.npy'}")
+    encoded = run("encode", f"images={tmp_path / 'four.npy'}")
+    decoded = run("decode", f"code={encoded / 'code.npy'};switches_1={encoded / 'switches_1.npy'}")
+    expected = np.load(served / "reconstruction.npy")
+    np.testing.assert_allclose(np.load(decoded / "reconstruction.npy"), expected, atol=1e-6)
+    # One image of the batch, encoded alone and decoded alone.
+    alone = run("encode", f"images={tmp_path / 'one.npy'}")
+    decoded_alone = run("decode", f"code={alone / 'code.npy'};switches_1={alone / 'switches_1.npy'}")
+    np.testing.assert_allclose(np.load(decoded_alone / "reconstruction.npy"), expected[2:3], atol=1e-6)
+
+
+def test_it_serves_programs_that_do_not_import_deconv_ae(exported: Path, tmp_path: Path) -> None:
+    program = textwrap.dedent(f"""
+        import sys, keras, numpy as np, tensorflow as tf
+        images = np.random.default_rng(0).uniform(size=(3, 28, 28, 1)).astype("float32")
+        loaded = tf.saved_model.load({str(exported)!r})
+        outputs = loaded.signatures["serving_default"](images=images)
+        assert sorted(outputs) == ["code", "reconstruction"], outputs
+        encoded = loaded.signatures["encode"](images=images)
+        assert (encoded["code"].dtype, encoded["switches_1"].dtype) == (tf.float32, tf.uint8)
+        layer = keras.layers.TFSMLayer({str(exported)!r}, call_endpoint="serving_default")
+        np.testing.assert_array_equal(layer(images)["reconstruction"], outputs["reconstruction"])
+        assert loaded.signatures["serving_default"](images=images[:0])["code"].shape == (0, 7, 7, 1)
+        assert not any(name.split(".")[0] == "deconv_ae" for name in sys.modules)
+    """)
+    subprocess.run([sys.executable, "-P", "-c", program], check=True, cwd=tmp_path)
+
+
+def test_loading_it_says_nothing_on_the_way(exported: Path, tmp_path: Path) -> None:
+    program = f"import tensorflow as tf; tf.saved_model.load({str(exported)!r})"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert "gradient" not in done.stderr
+
+
+def test_several_stages_in_colour_are_served(colour_images: ImageDataset, tmp_path: Path) -> None:
+    result = train(colour_images, TrainingOptions(Architecture((4, 2), (2, (3, 2))), epochs=1, batch_size=8))
+    exporting.export(result, colour_images, str(tmp_path / "model"))
+    served = ServedAutoencoder(tmp_path / "model")
+    encoded = served.encode(colour_images.test)
+    assert [switches.shape[1:] for switches in encoded.switches] == [(8, 6, 4), (2, 3, 2)]
+    expected = result.model(colour_images.test.astype(np.float32) / 256)
+    np.testing.assert_allclose(served.decode(encoded), expected, atol=1e-6)
+    assert served.card.title == "filters 4, 2; pools 2x2, 3x2"
+
+
+def test_a_mixed_precision_model_is_exported_in_float32(digits: ImageDataset, tmp_path: Path) -> None:
+    options = TrainingOptions(Architecture((1,), (4,)), epochs=1, mixed_precision="mixed_bfloat16")
+    result = train(digits, options)
+    exporting.export(result, digits, str(tmp_path / "model"))
+    served = ServedAutoencoder(tmp_path / "model")
+    assert served.encode(digits.test).code.dtype == np.float32
+    assert served.rmse(digits.test) == pytest.approx(served.card.test_rmse, abs=1e-4)
+
+
+def test_the_card_says_what_the_model_is(exported: Path, trained: TrainingResult, digits: ImageDataset) -> None:
+    card = ModelCard.read(exported)
+    assert card.preset == card.title == "cmap1_pool4"
+    assert card.architecture["filters"] == [1]
+    assert card.dataset == {"name": "mnist_5k", "training_images": 640, "test_images": 100}
+    assert card.parameters == 51
+    assert card.size_per_image["switches_bits"] == 49 * 4
+    assert [layer["name"] for layer in card.layers] == ["images", "conv1", "pool1", "unpool1", "deconv1"]
+    assert set(card.versions) == {"python", "tensorflow", "keras"}
+    served = ServedAutoencoder(exported)
+    assert served.rmse(digits.test) == pytest.approx(card.test_rmse, abs=1e-6)
+    assert served.rmse(digits.train) == pytest.approx(card.training_rmse, abs=1e-6)
+
+
+def test_the_keras_model_beside_it_is_the_same_model(exported: Path, digits: ImageDataset) -> None:
+    model = keras.models.load_model(exported / exporting.KERAS_FILE)
+    served = ServedAutoencoder(exported)
+    images = digits.test[:3].astype(np.float32) / 256
+    np.testing.assert_allclose(model(images), served.decode(served.encode(digits.test[:3])), atol=1e-6)
+
+
+# ------------------------------------------------------------------------------- Writing
+
+
+def test_a_model_that_is_there_is_kept_or_replaced_whole(
+    trained: TrainingResult, digits: ImageDataset, tmp_path: Path
+) -> None:
+    target = tmp_path / "model"
+    exporting.export(trained, digits, str(target), preset="first")
+    before = files(target)
+    with pytest.raises(InputError, match="--overwrite"):
+        exporting.export(trained, digits, str(target), preset="second")
+    assert files(target) == before
+    exporting.export(trained, digits, str(target), preset="second", overwrite=True)
+    assert ServedAutoencoder(target).card.preset == "second"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_failed_export_leaves_the_old_model_and_nothing_else(
+    trained: TrainingResult, digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "model"
+    exporting.export(trained, digits, str(target))
+    before = files(target)
+
+    def disk_full(*_, **__) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save", disk_full)
+    with pytest.raises(RunError, match="No space left"):
+        exporting.export(trained, digits, str(target), overwrite=True)
+    assert files(target) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_where_directories_cannot_be_exchanged_the_new_model_still_replaces_the_old(
+    trained: TrainingResult, digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    for preset in ("first", "second"):
+        exporting.export(trained, digits, str(tmp_path / "model"), preset=preset, overwrite=True)
+    assert ModelCard.read(tmp_path / "model").preset == "second"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_directory_of_something_else_is_never_replaced(
+    trained: TrainingResult, digits: ImageDataset, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    with pytest.raises(InputError, match="something other than a model"):
+        exporting.export(trained, digits, str(tmp_path / "thesis"), overwrite=True)
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        exporting.check_export_dir(str(tmp_path / "file" / "model"), overwrite=False)
+
+
+# ------------------------------------------------------------------------------- Reading
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: (path / "model_card.json").unlink(), "has no model_card.json"),
+        (lambda path: (path / "model_card.json").write_text("{"), "is no model card"),
+        (lambda path: (path / "model_card.json").write_text("[1]"), "is no model card"),
+        (lambda path: (path / "model_card.json").write_text('{"format_version": 1}'), "is no model card"),
+        (lambda path: (path / "model_card.json").write_text('{"format_version": 99}'), "has format version 99"),
+        (lambda path: (path / "saved_model.pb").write_bytes(b"\x00garbage"), "is no autoencoder's SavedModel"),
+        (lambda path: (path / "saved_model.pb").unlink(), "is no autoencoder's SavedModel"),
+        (lambda path: (path / "variables" / "variables.index").unlink(), "is no autoencoder's SavedModel"),
+    ],
+)
+def test_a_spoilt_model_is_said_in_one_line(exported: Path, tmp_path: Path, spoil, message: str) -> None:
+    for name, content in files(exported).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    spoil(tmp_path)
+    with pytest.raises(InputError) as raised:
+        ServedAutoencoder(tmp_path)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_images_of_another_size_are_refused(exported: Path) -> None:
+    with pytest.raises(InputError, match=r"images are 32x32x3 and .* was made for 28x28x1"):
+        ServedAutoencoder(exported).encode(np.zeros((1, 32, 32, 3), np.uint8))
+
+
+def test_switches_of_one_image_decode_in_any_batch(exported: Path, digits: ImageDataset) -> None:
+    served = ServedAutoencoder(exported)
+    encoded = served.encode(digits.test[:6])
+    order = [5, 0, 3]
+    picked = Encoded(encoded.code[order], tuple(switches[order] for switches in encoded.switches))
+    np.testing.assert_allclose(served.decode(picked), served.decode(encoded)[order], atol=1e-6)
+
+
+def test_a_card_round_trips_through_json(exported: Path) -> None:
+    card = ModelCard.read(exported)
+    assert json.loads(card.to_json()) == dataclasses.asdict(card)

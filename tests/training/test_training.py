@@ -1,0 +1,290 @@
+"""Training runs: results, failures, checkpoints and resuming."""
+
+import io
+import json
+import os
+import signal
+import threading
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from deconv_ae import Architecture, per_image_rmse
+from deconv_ae.data import ImageDataset
+from deconv_ae.errors import InputError, Interrupted, RunError
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.training import TrainingOptions, TrainingResult, train
+from deconv_ae.training.checkpoints import RunDirectory
+
+CMAP1 = PRESETS["cmap1_pool4"].architecture
+
+
+def weights(result: TrainingResult) -> list[np.ndarray]:
+    return result.model.get_weights()
+
+
+def test_it_learns_and_reports_the_rmse_of_whole_splits(trained: TrainingResult, digits: ImageDataset) -> None:
+    images = digits.test.astype(np.float32) / 256
+    assert trained.test_rmse == pytest.approx(per_image_rmse(images, trained.model(images)).numpy().mean(), rel=1e-5)
+    all_zero = per_image_rmse(images, np.zeros_like(images)).numpy().mean()
+    assert trained.test_rmse < 0.75 * all_zero
+    assert trained.training_rmse == pytest.approx(trained.test_rmse, rel=0.1)
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(digits: ImageDataset) -> None:
+    first, again, other = (train(digits, TrainingOptions(CMAP1, epochs=1, seed=seed)) for seed in (5, 5, 6))
+    for one, two, three in zip(weights(first), weights(again), weights(other)):
+        np.testing.assert_array_equal(one, two)
+        assert not np.array_equal(one, three)
+
+
+@pytest.mark.parametrize("jit_compile", ["auto", "false", "true"])
+def test_xla_trains_as_the_plain_graph_does(digits: ImageDataset, trained: TrainingResult, jit_compile: str) -> None:
+    options = TrainingOptions(CMAP1, epochs=8, batch_size=32, jit_compile=jit_compile)
+    assert train(digits, options).test_rmse == pytest.approx(trained.test_rmse, abs=1e-4)
+
+
+def test_where_auto_means_xla_training_works(digits: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What Keras decides where there is a GPU (tensorflow/tensorflow issue 103438).
+    monkeypatch.setattr(keras.Model, "_resolve_auto_jit_compile", lambda self: True)
+    result = train(digits, TrainingOptions(CMAP1, epochs=1))
+    assert result.model.jit_compile is True
+    assert np.isfinite(result.test_rmse)
+
+
+def test_colour_images_of_an_odd_size_train(colour_images: ImageDataset) -> None:
+    result = train(colour_images, TrainingOptions(Architecture((4, 2), (2, 2)), epochs=15, batch_size=8))
+    images = colour_images.test.astype(np.float32) / 256
+    assert result.model.output_shape == (None, 17, 13, 3)
+    assert result.test_rmse < 0.9 * per_image_rmse(images, np.zeros_like(images)).numpy().mean()
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_and_leaves_no_trace(digits: ImageDataset, trained: TrainingResult, policy: str) -> None:
+    options = TrainingOptions(CMAP1, epochs=8, batch_size=32, mixed_precision=policy)
+    assert train(digits, options).test_rmse == pytest.approx(trained.test_rmse, rel=0.05)
+    assert keras.config.dtype_policy().name == "float32"
+
+
+# ------------------------------------------------------------------------------- Failures
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_its_step_is_named(digits: ImageDataset, tmp_path: Path) -> None:
+    options = {"architecture": PRESETS["two_layer"].architecture, "batch_size": 16, "learning_rate": 1e30}
+    # 40 steps, eight of them in one execution; a checkpoint every 7 steps makes it one by one.
+    said = []
+    for kept in ({}, {"run_dir": str(tmp_path), "checkpoint_every": 7}):
+        with pytest.raises(RunError, match=r"the loss became \w+ at step \d+;") as failure:
+            train(digits, TrainingOptions(**options, **kept))
+        said.append(str(failure.value).partition(";")[0])
+    together, one_by_one = said
+    assert together.split()[-1] == one_by_one.split()[-1]
+    assert int(together.split()[-1]) % 8
+
+
+def test_a_dead_relu_ends_the_run(digits: ImageDataset) -> None:
+    # One enormous step takes the bias so far below zero that no image activates the convolution.
+    with pytest.raises(RunError, match="a ReLU has died"):
+        train(digits, TrainingOptions(CMAP1, epochs=10, learning_rate=100.0))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"recipe": "adam"}, "recipe: unknown 'adam'; choose one of cntk, default"),
+        ({"strategy": "parameter_server"}, "strategy: unknown"),
+        ({"mixed_precision": "float8"}, "mixed_precision: unknown"),
+        ({"jit_compile": "maybe"}, "jit_compile: unknown"),
+        ({"batch_size": 0}, "batch_size: 0 is below 1"),
+        ({"epochs": -1}, "epochs: -1 is below 0"),
+        ({"learning_rate": 0.0}, "learning_rate: 0.0 is not"),
+        ({"learning_rate": float("nan")}, "learning_rate: nan is not"),
+        ({"seed": -1}, "seed: -1 is not"),
+        ({"worker_timeout": -1.0}, "worker_timeout: -1.0 is no time to wait"),
+        ({"resume": True}, "resume: no --run_dir"),
+        ({"checkpoint_every": 5}, "checkpoint_every: no --run_dir"),
+        ({"checkpoint_every": 0, "run_dir": "run"}, "checkpoint_every: 0 is below 1"),
+    ],
+)
+def test_options_that_no_run_can_be_made_with_are_refused_by_name(fields: dict, message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        TrainingOptions(CMAP1, **fields)
+    assert str(raised.value).startswith(message)
+
+
+# ------------------------------------------------------------------------------- Run directories
+
+
+def everything_kept(run_dir: Path) -> dict:
+    """What a run leaves behind that must not depend on how often it was stopped."""
+    newest = sorted((run_dir / "checkpoints").iterdir())[-1]
+    with zipfile.ZipFile(newest) as archive:
+        kept: dict[str, Any] = {"progress": archive.read("progress.json")}
+        weights_file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
+    # The model's and the optimizer's; the file itself also holds names that Keras counts up.
+    weights_file.visititems(
+        lambda name, item: kept.update({name: item[()].tobytes()} if hasattr(item, "shape") else {})
+    )
+    for kind in ("train", "pictures"):
+        events = EventAccumulator(str(run_dir / "logs" / kind), size_guidance={"tensors": 0}).Reload()
+        for tag in events.Tags()["tensors"]:
+            kept[tag] = [(event.step, event.tensor_proto.SerializeToString()) for event in events.Tensors(tag)]
+    return kept | {"newest": newest.name}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("precision", ["none", "mixed_float16"])
+def test_a_run_stopped_within_an_epoch_ends_to_the_last_bit_as_one_that_was_not(
+    digits: ImageDataset, tmp_path: Path, number: signal.Signals, precision: str
+) -> None:
+    # 20 steps an epoch, and a checkpoint every 3.
+    options = {"architecture": CMAP1, "epochs": 2, "batch_size": 32, "mixed_precision": precision}
+    whole = train(digits, TrainingOptions(**options, run_dir=str(tmp_path / "whole")))
+    stopped = options | {"run_dir": str(tmp_path / "stopped"), "checkpoint_every": 3}
+
+    def stop_at_the_second_checkpoint() -> None:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob("stopped/checkpoints/step-*"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=stop_at_the_second_checkpoint).start()
+    with pytest.raises(Interrupted, match=rf"stopped by {number.name} after step \d+; .*--resume") as stop:
+        train(digits, TrainingOptions(**stopped))
+    assert stop.value.signal_number == number
+    resumed = train(digits, TrainingOptions(**stopped, resume=True))
+    for one, two in zip(weights(resumed), weights(whole)):
+        np.testing.assert_array_equal(one, two)
+    assert (resumed.training_rmse, resumed.test_rmse) == (whole.training_rmse, whole.test_rmse)
+    assert everything_kept(tmp_path / "stopped") == everything_kept(tmp_path / "whole")
+
+
+def test_a_run_without_a_run_dir_stops_too_and_says_what_that_costs(digits: ImageDataset) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def stop_once_it_trains() -> None:
+        deadline = time.monotonic() + 60
+        while signal.getsignal(signal.SIGTERM) == before and time.monotonic() < deadline:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop_once_it_trains).start()
+    with pytest.raises(Interrupted, match="nothing was kept, for want of a --run_dir"):
+        train(digits, TrainingOptions(CMAP1, recipe="cntk", epochs=300))
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_checkpoints_by_step_are_few_and_the_newest(digits: ImageDataset, tmp_path: Path) -> None:
+    train(digits, TrainingOptions(CMAP1, epochs=2, batch_size=64, run_dir=str(tmp_path), checkpoint_every=4))
+    kept = sorted(file.name for file in (tmp_path / "checkpoints").iterdir())
+    # 10 steps an epoch: 4, 8, 10, 12, 16, 20.
+    assert kept == ["step-00000012.keras", "step-00000016.keras", "step-00000020.keras"]
+
+
+def test_a_finished_run_resumes_to_its_result(digits: ImageDataset, tmp_path: Path) -> None:
+    options = {"architecture": CMAP1, "epochs": 1, "run_dir": str(tmp_path)}
+    first = train(digits, TrainingOptions(**options))
+    assert train(digits, TrainingOptions(**options, resume=True)).test_rmse == first.test_rmse
+
+
+def flip_a_bit(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def code_instead_of_numbers(content: bytes) -> bytes:
+    """A checkpoint whose configuration asks for arbitrary code, in a Lambda layer."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(written, "w") as other:
+        for name in archive.namelist():
+            other.writestr(name, b'{"class_name": "Lambda"}' if name == "config.json" else archive.read(name))
+    return written.getvalue()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [flip_a_bit, lambda content: content[: len(content) // 2], lambda content: b"", lambda content: b"no archive"],
+    ids=["bit", "half", "empty", "other"],
+)
+def test_a_damaged_checkpoint_is_said_and_the_one_before_it_taken(
+    digits: ImageDataset, tmp_path: Path, capsys: pytest.CaptureFixture, damage
+) -> None:
+    options = {"architecture": CMAP1, "epochs": 2, "run_dir": str(tmp_path)}
+    first = train(digits, TrainingOptions(**options))
+    newest = sorted((tmp_path / "checkpoints").iterdir())[-1]
+    newest.write_bytes(damage(newest.read_bytes()))
+    assert train(digits, TrainingOptions(**options, resume=True)).test_rmse == first.test_rmse
+    said = capsys.readouterr().err.splitlines()
+    assert len([line for line in said if f"{newest} is damaged" in line]) == 1
+
+
+def test_a_checkpoints_configuration_is_never_run(digits: ImageDataset, tmp_path: Path) -> None:
+    options = {"architecture": CMAP1, "epochs": 1, "run_dir": str(tmp_path)}
+    first = train(digits, TrainingOptions(**options))
+    (checkpoint,) = (tmp_path / "checkpoints").iterdir()
+    checkpoint.write_bytes(code_instead_of_numbers(checkpoint.read_bytes()))
+    assert train(digits, TrainingOptions(**options, resume=True)).test_rmse == first.test_rmse
+
+
+def test_a_run_with_no_usable_checkpoint_is_not_started_anew_in_silence(digits: ImageDataset, tmp_path: Path) -> None:
+    options = {"architecture": CMAP1, "epochs": 1, "run_dir": str(tmp_path)}
+    train(digits, TrainingOptions(**options))
+    for file in (tmp_path / "checkpoints").iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(RunError, match="none of the 1 checkpoints"):
+        train(digits, TrainingOptions(**options, resume=True))
+
+
+def test_a_run_directory_in_use_is_refused_until_its_run_ends(digits: ImageDataset, tmp_path: Path) -> None:
+    settings = TrainingOptions(CMAP1, epochs=1).settings()
+    with RunDirectory(tmp_path, settings, resume=False), pytest.raises(InputError, match="in use by another run"):
+        RunDirectory(tmp_path, settings, resume=True)
+    with RunDirectory(tmp_path, settings, resume=True):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": Architecture((2,), (4,))}, "resume: .* holds a run with architecture"),
+        ({"seed": 1}, "resume: .* holds a run with seed 0, not 1"),
+        ({"epochs": 9}, "resume: .* holds a run with epochs"),
+        ({"resume": False}, "run_dir: .* holds a run already"),
+    ],
+)
+def test_a_run_directory_of_another_run_is_refused_and_left_alone(
+    digits: ImageDataset, tmp_path: Path, change: dict, message: str
+) -> None:
+    options = {"architecture": CMAP1, "epochs": 1, "run_dir": str(tmp_path), "resume": True}
+    train(digits, TrainingOptions(**options | {"resume": False}))
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(InputError, match=message):
+        train(digits, TrainingOptions(**options | change))
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_tensorboard_gets_scalars_and_pictures_each_epoch(digits: ImageDataset, tmp_path: Path) -> None:
+    train(digits, TrainingOptions(CMAP1, epochs=2, run_dir=str(tmp_path)))
+    scalars = EventAccumulator(str(tmp_path / "logs" / "train")).Reload()
+    assert [event.step for event in scalars.Tensors("epoch_rmse")] == [0, 1]
+    pictures = EventAccumulator(str(tmp_path / "logs" / "pictures"), size_guidance={"tensors": 0}).Reload()
+    for name in ("1_original", "2_code", "3_reconstruction"):
+        events = pictures.Tensors(name)
+        assert [event.step for event in events] == [0, 1]
+        # Width, height, then five PNGs.
+        assert len(events[0].tensor_proto.string_val) == 2 + 5
+
+
+def test_run_json_says_what_the_run_was_started_with(digits: ImageDataset, tmp_path: Path) -> None:
+    train(digits, TrainingOptions(CMAP1, epochs=0, run_dir=str(tmp_path)))
+    settings = json.loads((tmp_path / "run.json").read_text())
+    assert settings["dataset"] == "mnist_5k"
+    assert settings["architecture"]["filters"] == [1]
+    assert settings["batch_size"] == 128

@@ -1,0 +1,27 @@
+"""A training run in a process of its own that leaves its weights in a file: for runs on several devices or workers.
+
+train_program.py OUTPUT STRATEGY LOGICAL_DEVICES PRESET FIRST_IMAGES BATCH_SIZE
+"""
+
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+from deconv_ae.data import ImageDataset, Source, load_dataset
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.training import TrainingOptions, train
+from deconv_ae.training.distribution import make_strategy
+
+output, strategy_name, devices, preset, first_images, batch_size = sys.argv[1:]
+if int(devices) > 1:
+    configuration = [tf.config.LogicalDeviceConfiguration()] * int(devices)
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], configuration)
+strategy = make_strategy(strategy_name)
+dataset = load_dataset(Source("mnist_5k"))
+dataset = ImageDataset(dataset.name, dataset.train[: int(first_images)], dataset.test[:100])
+options = TrainingOptions(
+    PRESETS[preset].architecture, recipe="cntk", epochs=2, batch_size=int(batch_size), strategy=strategy_name
+)
+result = train(dataset, options, strategy)
+np.savez(output, *result.model.get_weights(), rmse=[result.training_rmse, result.test_rmse])
