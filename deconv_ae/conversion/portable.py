@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.saved_model.signatures import CODE, RECONSTRUCTION, encoded_specs, images_spec
 
 Tensors = dict[str, Any]
 
@@ -47,29 +48,26 @@ def parts(model: Autoencoder) -> list[Part]:
     are float32, batches of any size.
     """
     stages = [_Stage.of(model, number) for number in range(1, len(model.architecture.filters) + 1)]
-    names = [f"switches_{number}" for number in range(1, len(stages) + 1)]
+    names = model.architecture.switches_names
 
     def encode(images: tf.Tensor) -> Tensors:
         pooled, outputs = images, {}
         for name, stage in zip(names, stages):
             pooled, outputs[name] = stage.encode(pooled)
-        return {"code": pooled, **outputs}
+        return {CODE: pooled, **outputs}
 
     def decode(code: tf.Tensor, **switches: tf.Tensor) -> Tensors:
         reconstruction = code
         for name, stage in zip(reversed(names), reversed(stages)):
             reconstruction = stage.decode(reconstruction, switches[name])
-        return {"reconstruction": reconstruction}
+        return {RECONSTRUCTION: reconstruction}
 
     def autoencode(images: tf.Tensor) -> Tensors:
         encoded = encode(images)
-        return {"code": encoded["code"], **decode(**encoded)}
+        return {CODE: encoded[CODE], **decode(**encoded)}
 
-    image_shape, *pooled_shapes = model.architecture.stage_shapes(model.image_shape)
-    images = {"images": tf.TensorSpec((None, *image_shape), tf.float32, "images")}
-    encoded = {"code": tf.TensorSpec((None, *pooled_shapes[-1]), tf.float32, "code")}
-    for name, shape in zip(names, pooled_shapes):
-        encoded[name] = tf.TensorSpec((None, *shape), tf.uint8, name)
+    images = images_spec(model.image_shape)
+    encoded = encoded_specs(model.architecture, model.image_shape)
     return [Part("autoencoder", autoencode, images), Part("encoder", encode, images), Part("decoder", decode, encoded)]
 
 

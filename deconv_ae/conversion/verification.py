@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deconv_ae.data import PIXEL_SCALE
+from deconv_ae.data import scale
 from deconv_ae.errors import RunError
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
+from deconv_ae.saved_model.signatures import CODE, IMAGES, RECONSTRUCTION
 
 Tensors = dict[str, np.ndarray]
 Runner = Callable[[Tensors], Tensors]
@@ -63,10 +64,9 @@ class Reference:
         encoded = model.encode(images)
         self._model = model
         self.tensors: Tensors = {
-            "images": images.astype(np.float32) * PIXEL_SCALE,
-            "code": encoded.code,
-            **{f"switches_{number}": switches for number, switches in enumerate(encoded.switches, start=1)},
-            "reconstruction": model.decode(encoded),
+            IMAGES: scale(images),
+            **encoded.named(),
+            RECONSTRUCTION: model.decode(encoded),
         }
 
     def compare(self, file_name: str, run: Runner, inputs: list[str]) -> Agreement:
@@ -89,11 +89,11 @@ class Reference:
         ]
         rmse = self._rmse(self._reconstruction(outputs))
         return Agreement(
-            code=self._difference(outputs, "code"),
-            reconstruction=self._difference(outputs, "reconstruction"),
+            code=self._difference(outputs, CODE),
+            reconstruction=self._difference(outputs, RECONSTRUCTION),
             switches=int(sum(wrong)) if wrong else None,
             rmse=rmse,
-            rmse_cost=rmse - self._rmse(self.tensors["reconstruction"]),
+            rmse_cost=rmse - self._rmse(self.tensors[RECONSTRUCTION]),
         )
 
     def _difference(self, outputs: Tensors, name: str) -> float | None:
@@ -101,13 +101,13 @@ class Reference:
 
     def _reconstruction(self, outputs: Tensors) -> np.ndarray:
         """The part's own, or what the SavedModel's decoder makes of an encoder's outputs."""
-        if "reconstruction" in outputs:
-            return outputs["reconstruction"]
+        if RECONSTRUCTION in outputs:
+            return outputs[RECONSTRUCTION]
         switches = [outputs[name] for name in self.tensors if name.startswith("switches")]
-        return self._model.decode(Encoded(outputs["code"], tuple(switches)))
+        return self._model.decode(Encoded(outputs[CODE], tuple(switches)))
 
     def _rmse(self, reconstruction: np.ndarray) -> float:
-        return float(np.mean(per_image_rmse(self.tensors["images"], reconstruction)))
+        return float(np.mean(per_image_rmse(self.tensors[IMAGES], reconstruction)))
 
 
 def _in_batches(file_name: str, run: Runner, inputs: Tensors, size: int) -> Tensors:

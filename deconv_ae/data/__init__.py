@@ -5,7 +5,6 @@ when they are batched, in `scale`.
 """
 
 from deconv_ae.data.batches import (
-    PIXEL_SCALE,
     evaluation_batches,
     replica_batches,
     scale,
@@ -18,7 +17,6 @@ from deconv_ae.data.source import COLOR_MODES, FOLDER_PREFIX, SAMPLE_NAME, SPLIT
 __all__ = [
     "COLOR_MODES",
     "FOLDER_PREFIX",
-    "PIXEL_SCALE",
     "SAMPLE_NAME",
     "SPLITS",
     "ImageDataset",

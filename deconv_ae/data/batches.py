@@ -1,5 +1,7 @@
 """uint8 arrays to the float batches that a model reads."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -7,12 +9,14 @@ PIXEL_SCALE = 1 / 256
 """The original's scale: pixels in [0, 1), and not 1/255."""
 
 
-def scale(images: tf.Tensor) -> tf.Tensor:
-    """uint8 pixels as float32 in [0, 1), the one place where that is done.
+def scale(images: Any) -> Any:
+    """uint8 pixels as float32 in [0, 1), the one place where that is done: an array as an array, a tensor as a tensor.
 
-    >>> scale(tf.constant([0, 128, 255], tf.uint8)).numpy()
+    >>> scale(np.array([0, 128, 255], np.uint8))
     array([0.        , 0.5       , 0.99609375], dtype=float32)
     """
+    if isinstance(images, np.ndarray):
+        return images.astype(np.float32) * np.float32(PIXEL_SCALE)
     return tf.cast(images, tf.float32) * PIXEL_SCALE
 
 

@@ -94,6 +94,15 @@ class Architecture:
             shapes.append((height, width, filters))
         return shapes
 
+    @property
+    def switches_names(self) -> tuple[str, ...]:
+        """What each pooling's switches are called wherever they are passed by name, outermost first.
+
+        >>> Architecture(filters=(5, 1), pool_sizes=(2, 2)).switches_names
+        ('switches_1', 'switches_2')
+        """
+        return switches_names(len(self.filters))
+
     def size_per_image(self, image_shape: Sequence[int]) -> "SizePerImage":
         """What the code and the switches of one image of this shape take."""
         pooled = self.stage_shapes(image_shape)[1:]
@@ -147,6 +156,11 @@ class SizePerImage:
     @property
     def factor_with_switches(self) -> float:
         return self.original_bits / (self.code_bits + self.switches_bits)
+
+
+def switches_names(count: int) -> tuple[str, ...]:
+    """The names of the switches of so many poolings."""
+    return tuple(f"switches_{number}" for number in range(1, count + 1))
 
 
 def _positive(name: str, value: Any) -> int:

@@ -83,11 +83,9 @@ class Autoencoder(keras.Model):
         """Images to the code, then one uint8 switches tensor for each pooling, outermost first."""
         images = keras.Input(self.image_shape, name="images")
         pooled, switches = images, []
-        for number, stage in enumerate(self._stages, start=1):
+        for name, stage in zip(self.architecture.switches_names, self._stages):
             pooled, argmax = stage.pool(stage.convolution(pooled))
-            to_switches = ArgmaxToSwitches2D(
-                stage.pool_size, input_size=stage.input_shape[:2], name=f"switches_{number}"
-            )
+            to_switches = ArgmaxToSwitches2D(stage.pool_size, input_size=stage.input_shape[:2], name=name)
             switches.append(to_switches(argmax))
         return keras.Model(images, [pooled, *switches], name="encoder")
 
@@ -97,10 +95,12 @@ class Autoencoder(keras.Model):
         code = keras.Input(self._stages[-1].output_shape, name="code")
         reconstruction: Any = code
         inputs: list[Any] = []
-        for number, stage in reversed(list(enumerate(self._stages, start=1))):
-            switches = keras.Input(stage.output_shape, dtype="uint8", name=f"switches_{number}")
+        for name, stage in zip(reversed(self.architecture.switches_names), reversed(self._stages)):
+            switches = keras.Input(stage.output_shape, dtype="uint8", name=name)
             inputs.insert(0, switches)
-            to_argmax = SwitchesToArgmax2D(stage.pool_size, input_size=stage.input_shape[:2], name=f"argmax_{number}")
+            to_argmax = SwitchesToArgmax2D(
+                stage.pool_size, input_size=stage.input_shape[:2], name=name.replace("switches", "argmax")
+            )
             reconstruction = stage.decode(reconstruction, to_argmax(switches))
         return keras.Model([code, *inputs], reconstruction, name="decoder")
 

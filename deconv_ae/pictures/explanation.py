@@ -9,8 +9,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from deconv_ae.model.autoencoder import Autoencoder
-from deconv_ae.data import PIXEL_SCALE
+from deconv_ae.model.objective import per_image_rmse
+from deconv_ae.data import scale
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
+from deconv_ae.pictures.tables import markdown_table
 from deconv_ae.pictures.visualization import View, new_grid, show_picture, view
 
 SHUFFLING_SEED = 0
@@ -61,10 +63,10 @@ def centred(encoded: Encoded, pool_sizes: Sequence[Sequence[int]]) -> Encoded:
 def without_switches(model: ServedAutoencoder, images: np.ndarray) -> WithoutSwitches:
     """Mean per-image RMSE over `(N, height, width, channels)` uint8 images, with and without their switches."""
     encoded = model.encode(images)
-    originals = images.astype(np.float32) * PIXEL_SCALE
+    originals = scale(images)
 
     def rmse(reconstruction: np.ndarray) -> float:
-        return float(np.mean(np.sqrt(np.mean((originals - reconstruction) ** 2, axis=(1, 2, 3)))))
+        return float(np.mean(per_image_rmse(originals, reconstruction)))
 
     return WithoutSwitches(
         name=model.card.title,
@@ -81,7 +83,7 @@ def switches_table(models: Sequence[ServedAutoencoder], images: np.ndarray) -> s
         *("model", "own switches", "shuffled", "centred", "no model: zeros"),
         *("code bits", "switches bits", "factor in numbers", "factor without switches", "factor with switches"),
     )
-    lines = [header, ("---",) * len(header)]
+    lines = []
     for model in models:
         measured, size = without_switches(model, images), model.card.size_per_image
         rmses = (measured.own, measured.shuffled, measured.centred, measured.nothing)
@@ -93,7 +95,7 @@ def switches_table(models: Sequence[ServedAutoencoder], images: np.ndarray) -> s
                 *(f"{size[f'factor_{kind}']:.2f}" for kind in ("in_numbers", "without_switches", "with_switches")),
             )
         )
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_table(header, lines)
 
 
 def switches_figure(model: ServedAutoencoder, images: np.ndarray) -> Figure:

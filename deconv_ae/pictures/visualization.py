@@ -1,6 +1,5 @@
 """Pictures and text from an exported model alone."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from deconv_ae.data import PIXEL_SCALE
+from deconv_ae.data import scale
 from deconv_ae.errors import RunError
+from deconv_ae.model.architecture import switches_names
 from deconv_ae.model.objective import per_image_rmse
+from deconv_ae.pictures.pixels import brightest_to_255, code_picture
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 
 PICTURE_LENGTH = 224
 """Pixels of a picture's longer side, as in the original visualizer."""
 
-GAP_BRIGHTNESS = 0.5
 COLUMN_INCHES = 1.25
 
 
@@ -42,7 +42,7 @@ class View:
 
     @property
     def originals(self) -> np.ndarray:
-        return self.images.astype(np.float32) * PIXEL_SCALE
+        return scale(self.images)
 
     @property
     def rmses(self) -> np.ndarray:
@@ -105,7 +105,7 @@ def write_pictures(shown: View, folder: Path) -> None:
             ("encoding", code_picture(shown.encoded.code[index])),
             ("output", shown.reconstruction[index]),
         ):
-            enlarged = _enlarged(Image.fromarray(_to_bytes(picture)))
+            enlarged = _enlarged(Image.fromarray(brightest_to_255(picture)))
             enlarged.save(folder / f"imageAutoEncoder_{index}__{kind}.png")
 
 
@@ -114,8 +114,8 @@ def write_text(shown: View, folder: Path) -> None:
     count = len(shown.images)
     np.savetxt(folder / "encoder_output.txt", shown.encoded.code.reshape(count, -1), fmt="%.6f")
     np.savetxt(folder / "decoder_output.txt", shown.reconstruction.reshape(count, -1), fmt="%.6f")
-    for number, switches in enumerate(shown.encoded.switches, start=1):
-        np.savetxt(folder / f"switches_{number}.txt", switches.reshape(count, -1), fmt="%d")
+    for name, switches in zip(switches_names(len(shown.encoded.switches)), shown.encoded.switches):
+        np.savetxt(folder / f"{name}.txt", switches.reshape(count, -1), fmt="%d")
 
 
 def model_figure(shown: View) -> Figure:
@@ -150,34 +150,6 @@ def comparison_figure(views: Sequence[View]) -> Figure:
             show_picture(row[column], picture)
             row[column].set_xlabel(f"{rmse:.3f}", fontsize="small")
     return figure
-
-
-def code_picture(code: np.ndarray) -> np.ndarray:
-    """`(h, w, c)` as one `(height, width, 1)` picture; several channels as tiles of a grid, a pixel apart.
-
-    >>> code_picture(np.zeros((7, 7, 3))).shape
-    (15, 15, 1)
-    """
-    height, width, channels = code.shape
-    columns = math.ceil(math.sqrt(channels))
-    rows = math.ceil(channels / columns)
-    if channels == 1:
-        return code
-    brightness = GAP_BRIGHTNESS * code.max()
-    picture = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, 1), brightness, code.dtype)
-    for channel in range(channels):
-        top, left = (channel // columns) * (height + 1), (channel % columns) * (width + 1)
-        picture[top : top + height, left : left + width, 0] = code[..., channel]
-    return picture
-
-
-def _to_bytes(picture: np.ndarray) -> np.ndarray:
-    """Clipped at 0 and scaled so that the maximum is 255; `(height, width)` where there is one channel."""
-    clipped = np.maximum(picture, 0)
-    brightest = clipped.max()
-    if brightest > 0:
-        clipped = clipped / brightest
-    return np.squeeze(np.round(clipped * 255).astype(np.uint8), axis=-1 if picture.shape[-1] == 1 else ())
 
 
 def _enlarged(picture: Image.Image) -> Image.Image:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from deconv_ae.data import PIXEL_SCALE
+from deconv_ae.data import scale
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.model.presets import PRESETS
-from deconv_ae.pictures.visualization import code_picture
+from deconv_ae.pictures.pixels import black_to_white, code_picture, tile_corner
 from deconv_ae.playground.tampering import Tampering
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 
@@ -47,7 +47,7 @@ def pass_through(model: ServedAutoencoder, number: int, picture: np.ndarray, tam
         tuple(np.concatenate(pair) for pair in zip(received.switches, sent.switches)),
     )
     reconstructions = model.decode(both)
-    rmse, untouched = per_image_rmse(images.astype(np.float32) * PIXEL_SCALE, reconstructions).numpy()
+    rmse, untouched = per_image_rmse(scale(images), reconstructions).numpy()
     return Passage(picture, received, reconstructions[0], float(rmse), float(untouched))
 
 
@@ -80,35 +80,17 @@ def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tam
     )
 
 
-def code_pixel(row: int, column: int, code_shape: tuple[int, int, int]) -> tuple[int, int, int] | None:
-    """Row, column and channel of the code at a place of its picture, which tiles channels; None on a gap.
-
-    >>> code_pixel(0, 9, (7, 7, 3)), code_pixel(8, 6, (7, 7, 3)), code_pixel(7, 0, (7, 7, 3))
-    ((0, 1, 1), (0, 6, 2), None)
-    """
-    height, width, channels = code_shape
-    tile_row, row = divmod(row, height + 1)
-    tile_column, column = divmod(column, width + 1)
-    channel = tile_row * _tile_columns(channels) + tile_column
-    return (row, column, channel) if row < height and column < width and 0 <= channel < channels else None
-
-
-def _tile_columns(channels: int) -> int:
-    return math.ceil(math.sqrt(channels))
-
-
 def _code(code: np.ndarray, number: int, tampering: Tampering) -> str:
     height, width, channels = code.shape
     shown = code_picture(code / (float(code.max()) or 1.0))
     crosses = []
     for erased_in, row, column, channel in sorted(tampering.erased):
         if erased_in == number and row < height and column < width and channel < channels:
-            top = (channel // _tile_columns(channels)) * (height + 1) + row
-            left = (channel % _tile_columns(channels)) * (width + 1) + column
-            crosses.append(f"M{left + 0.25} {top + 0.25}l.5 .5m0-.5l-.5 .5")
+            top, left = tile_corner(channel, code.shape)
+            crosses.append(f"M{left + column + 0.25} {top + row + 0.25}l.5 .5m0-.5l-.5 .5")
     marks = f'<path class="erased" d="{"".join(crosses)}"/>'
     size = shown.shape[:2]
-    return _svg(size, _image(_to_bytes(shown), size) + marks, f'data-rows="{size[0]}" data-columns="{size[1]}"')
+    return _svg(size, _image(black_to_white(shown), size) + marks, f'data-rows="{size[0]}" data-columns="{size[1]}"')
 
 
 def _switches(model: ServedAutoencoder, passage: Passage) -> list[str]:
@@ -149,7 +131,7 @@ def _points(switches: np.ndarray, pool_size: tuple[int, int], code: np.ndarray |
 
 
 def _reconstruction(passage: Passage) -> str:
-    return _image(_to_bytes(passage.reconstruction), passage.picture.shape[:2])
+    return _image(black_to_white(passage.reconstruction), passage.picture.shape[:2])
 
 
 def _bits(model: ServedAutoencoder, tampering: Tampering) -> str:
@@ -183,10 +165,3 @@ def _image(pixels: np.ndarray, size: tuple[int, ...], kind: str = "") -> str:
     Image.fromarray(squeezed).save(png, "PNG", compress_level=1)
     data = base64.b64encode(png.getvalue()).decode()
     return f'<image class="{kind}" width="{size[1]}" height="{size[0]}" href="data:image/png;base64,{data}"/>'
-
-
-def _to_bytes(picture: np.ndarray) -> np.ndarray:
-    """Black at 0 and white at 1, the scale of the original."""
-    if picture.shape[-1] not in (1, 3):
-        picture = picture[..., :1]
-    return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)

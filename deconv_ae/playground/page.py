@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from deconv_ae.data.picture_folder import decode
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.model.architecture import Architecture
+from deconv_ae.pictures.pixels import code_pixel
 from deconv_ae.playground import cards
 from deconv_ae.playground.link import State, read
 from deconv_ae.playground.tampering import (
@@ -221,7 +222,7 @@ class Playground:
             return None
         card = self.models[number].card
         *_, code_shape = Architecture(**card.architecture).stage_shapes(card.image_shape)
-        pixel = cards.code_pixel(row, column, code_shape)
+        pixel = code_pixel(row, column, code_shape)
         return None if pixel is None else (number, *pixel)
 
     def _load(self, request: gr.Request):

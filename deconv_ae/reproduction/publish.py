@@ -13,6 +13,7 @@ from deconv_ae.errors import InputError
 from deconv_ae.files import write_beside
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.pictures.explanation import kernels_figure, switches_figure, switches_table
+from deconv_ae.pictures.tables import markdown_table
 from deconv_ae.pictures.visualization import comparison_figure, model_figure, save_figure, view
 from deconv_ae.reproduction.runs import Outcome
 from deconv_ae.reproduction.summary import as_json, markdown, summarize
@@ -121,18 +122,17 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
 
 def _reference_readme(reference_dir: Path) -> str:
     header = ("model", "training RMSE", "test RMSE", "parameters", "recipe", "seed", "dataset", "TensorFlow")
-    lines = [header, ("---",) * len(header)]
+    rows = []
     for card_file in sorted(reference_dir.glob(f"*/{FILE_NAME}")):
         card = ModelCard.read(card_file.parent)
         rmses = (f"{value:.4f}" for value in (card.training_rmse, card.test_rmse))
         trained = (card.recipe["name"], str(card.seed), card.dataset["name"], card.versions["tensorflow"])
-        lines.append((f"[{card.title}]({card_file.parent.name})", *rmses, str(card.parameters), *trained))
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        rows.append((f"[{card.title}]({card_file.parent.name})", *rmses, str(card.parameters), *trained))
     return (
         "# Reference models\n\n"
         "Made by `scripts/reproduce.py`, this page from the models' cards. "
         "`scripts/visualize.py` draws them when it is given no other.\n\n"
-        f"{table}\n"
+        f"{markdown_table(header, rows)}\n"
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
+from deconv_ae.pictures.tables import markdown_table
 from deconv_ae.reproduction.runs import Outcome
 
 
@@ -70,7 +71,7 @@ def markdown(rows: Sequence[Row]) -> str:
         *("preset", "recipe", "epochs", "published training", "published test", "training, median"),
         *("test, median", "test, best", "test, worst", "collapsed", "seconds"),
     )
-    lines = [header, ("---",) * len(header)]
+    lines = []
     for row in rows:
         published = (_number(value, 3) for value in (row.published_training_rmse, row.published_test_rmse))
         ours = (row.median_training_rmse, row.median_test_rmse, row.best_test_rmse, row.worst_test_rmse)
@@ -80,7 +81,7 @@ def markdown(rows: Sequence[Row]) -> str:
                 *(f"{row.collapsed} of {row.seeds}", f"{row.median_seconds:.0f}"),
             )
         )
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_table(header, lines)
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -16,6 +16,15 @@ from deconv_ae.files import flush_to_disk, flush_tree_to_disk
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.ops.execution import without_gradients
 from deconv_ae.saved_model.model_card import FILE_NAME, ModelCard, versions
+from deconv_ae.saved_model.signatures import (
+    CODE,
+    DECODE,
+    ENCODE,
+    RECONSTRUCTION,
+    SERVING_DEFAULT,
+    encoded_specs,
+    images_spec,
+)
 from deconv_ae.training import TrainingResult
 
 KERAS_FILE = "autoencoder.keras"
@@ -115,12 +124,9 @@ def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None 
 
 
 def save_signatures(model: Autoencoder, directory: Path) -> None:
-    """Writes a SavedModel with the signatures serving_default, encode and decode.
-
-    Images, code and reconstruction are float32, switches uint8, batches of any size. The weights are constants.
-    """
+    """Writes a SavedModel with the signatures of `saved_model.signatures`. The weights are constants."""
     module = tf.Module()
-    names = [f"switches_{number}" for number in range(1, len(model.architecture.filters) + 1)]
+    names = model.architecture.switches_names
     weights = model.get_weights()
 
     def constant_weights() -> keras.StatelessScope:
@@ -130,29 +136,23 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
     def encode(images: tf.Tensor) -> dict[str, tf.Tensor]:
         with constant_weights():
             code, *switches = model.encoder(images)
-        return {"code": code, **dict(zip(names, switches))}
+        return {CODE: code, **dict(zip(names, switches))}
 
     def decode(code: tf.Tensor, **switches: tf.Tensor) -> dict[str, tf.Tensor]:
         with constant_weights():
-            return {"reconstruction": model.decoder([code, *(switches[name] for name in names)])}
+            return {RECONSTRUCTION: model.decoder([code, *(switches[name] for name in names)])}
 
     def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
         encoded = encode(images)
-        return {"code": encoded["code"], **decode(**encoded)}
+        return {CODE: encoded[CODE], **decode(**encoded)}
 
-    images = tf.TensorSpec((None, *model.image_shape), tf.float32, name="images")
-    module.encode = tf.function(encode, input_signature=[images])
-    module.serve = tf.function(serve, input_signature=[images])
-    module.decode = tf.function(decode)
-    pooled_shapes = model.architecture.stage_shapes(model.image_shape)[1:]
-    decode_specs = {"code": tf.TensorSpec((None, *pooled_shapes[-1]), tf.float32, name="code")}
-    for name, shape in zip(names, pooled_shapes):
-        decode_specs[name] = tf.TensorSpec((None, *shape), tf.uint8, name=name)
+    module.encode, module.serve, module.decode = map(tf.function, (encode, serve, decode))
+    images = images_spec(model.image_shape)
     with without_gradients():
         signatures = {
-            "serving_default": module.serve.get_concrete_function(),
-            "encode": module.encode.get_concrete_function(),
-            "decode": module.decode.get_concrete_function(**decode_specs),
+            SERVING_DEFAULT: module.serve.get_concrete_function(**images),
+            ENCODE: module.encode.get_concrete_function(**images),
+            DECODE: module.decode.get_concrete_function(**encoded_specs(model.architecture, model.image_shape)),
         }
         tf.saved_model.save(module, str(directory), signatures=signatures)
 

@@ -8,10 +8,18 @@ import tensorflow as tf
 
 from deconv_ae.data import evaluation_batches, scale
 from deconv_ae.errors import InputError
+from deconv_ae.model.architecture import switches_names
 from deconv_ae.model.objective import PerImageRMSE
 from deconv_ae.saved_model.model_card import ModelCard
-
-SIGNATURES = ("serving_default", "encode", "decode")
+from deconv_ae.saved_model.signatures import (
+    CODE,
+    DECODE,
+    ENCODE,
+    IMAGES,
+    RECONSTRUCTION,
+    SERVING_DEFAULT,
+    SIGNATURES,
+)
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,10 @@ class Encoded:
 
     code: np.ndarray
     switches: tuple[np.ndarray, ...]
+
+    def named(self) -> dict[str, np.ndarray]:
+        """The arrays by the names that signatures have for them, the code first."""
+        return {CODE: self.code, **dict(zip(switches_names(len(self.switches)), self.switches))}
 
 
 class ServedAutoencoder:
@@ -54,23 +66,21 @@ class ServedAutoencoder:
     def encode(self, images: np.ndarray) -> Encoded:
         """Code and switches of `(N, height, width, channels)` uint8 images."""
         self.check(images)
-        outputs = self._signatures["encode"](images=scale(tf.constant(images)))
-        names = sorted((name for name in outputs if name != "code"), key=lambda name: int(name.split("_")[1]))
-        return Encoded(outputs["code"].numpy(), tuple(outputs[name].numpy() for name in names))
+        outputs = self._signatures[ENCODE](**{IMAGES: scale(tf.constant(images))})
+        names = switches_names(len(outputs) - 1)
+        return Encoded(outputs[CODE].numpy(), tuple(outputs[name].numpy() for name in names))
 
     def decode(self, encoded: Encoded) -> np.ndarray:
         """The reconstruction, float32 in the scale of the pixels, not clipped."""
-        switches = {
-            f"switches_{number}": tf.constant(values) for number, values in enumerate(encoded.switches, start=1)
-        }
-        return self._signatures["decode"](code=tf.constant(encoded.code), **switches)["reconstruction"].numpy()
+        inputs = {name: tf.constant(values) for name, values in encoded.named().items()}
+        return self._signatures[DECODE](**inputs)[RECONSTRUCTION].numpy()
 
     def rmse(self, images: np.ndarray) -> float:
         """Mean per-image RMSE over `(N, height, width, channels)` uint8 images."""
         self.check(images)
         metric = PerImageRMSE()
         for batch, _ in evaluation_batches(images):
-            metric.update_state(batch, self._signatures["serving_default"](images=batch)["reconstruction"])
+            metric.update_state(batch, self._signatures[SERVING_DEFAULT](**{IMAGES: batch})[RECONSTRUCTION])
         return float(metric.result())
 
     def size_table(self) -> str:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from deconv_ae.pictures.tables import markdown_table
+
 WORKERS = (8, 16, 32, 64, 128, 256)
 GIGABITS = (1, 10, 25, 100)
 
@@ -40,10 +42,7 @@ def table(
     gigabits: Sequence[float] = GIGABITS,
 ) -> str:
     """Images a second, and the share of so many times one process's, as a Markdown table."""
-    lines = [
-        "| workers | " + " | ".join(f"{n:g} Gbit/s" for n in gigabits) + " |",
-        "| --- |" + " --- |" * len(gigabits),
-    ]
+    rows = []
     alone = images_a_worker / compute_ms
     for count in workers:
         cells = []
@@ -51,5 +50,5 @@ def table(
             step = step_milliseconds(count, speed, compute_ms, overhead_ms, sent_bytes, latency_us)
             throughput = count * images_a_worker / step
             cells.append(f"{1e3 * throughput:,.0f} ({throughput / (count * alone):.0%})")
-        lines.append(f"| {count} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append([str(count), *cells])
+    return markdown_table(["workers", *(f"{n:g} Gbit/s" for n in gigabits)], rows)

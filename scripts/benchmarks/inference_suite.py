@@ -14,16 +14,25 @@ from absl import logging
 
 from benchmarks import torch_models
 from benchmarks.keras_models import IMAGE_SHAPE, digits, initial_weights
-from benchmarks.measurement import Contestant, Stage, Timing
+from benchmarks.measurement import Contestant, ContestantProcesses, Timing
 from benchmarks.report import Options, Report, cell, images_per_second, speedup, throughput_figure
-from deconv_ae.data import PIXEL_SCALE
+from deconv_ae.data import scale
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.saved_model.exporting import save_signatures
+from deconv_ae.saved_model.signatures import (
+    CODE,
+    DECODE,
+    ENCODE,
+    IMAGES,
+    RECONSTRUCTION,
+    SERVING_DEFAULT,
+    SIGNATURES,
+)
 
 BATCH_SIZES = (1, 64, 1024)
 OURS, EAGER, COMPILED = "SavedModel", "PyTorch", "PyTorch compiled"
-WORK = ("serving_default", "encode", "decode")
+WORK = SIGNATURES
 TOLERANCE = 1e-5
 
 
@@ -52,10 +61,10 @@ class Calls:
 def saved_model(folder: str, preset: str, work: str, batch_size: int) -> Calls:
     """Calls of a signature; `folder` has the presets' SavedModels."""
     loaded = tf.saved_model.load(f"{folder}/{preset}")
-    images = tf.constant(digits(batch_size).astype("float32") * PIXEL_SCALE)
+    images = tf.constant(scale(digits(batch_size)))
     signature = loaded.signatures[work]
-    inputs = loaded.signatures["encode"](images=images) if work == "decode" else {"images": images}
-    output = "code" if work == "encode" else "reconstruction"
+    inputs = loaded.signatures[ENCODE](**{IMAGES: images}) if work == DECODE else {IMAGES: images}
+    output = CODE if work == ENCODE else RECONSTRUCTION
 
     def call() -> np.ndarray:
         loaded  # The signatures do not keep the model alive.  # noqa: B018
@@ -68,13 +77,13 @@ def torch_model(compile_it: bool, preset: str, work: str, batch_size: int) -> Ca
     torch: Any = torch_models.import_torch()
     architecture = PRESETS[preset].architecture
     module = torch_models.autoencoder(architecture, IMAGE_SHAPE[-1], initial_weights(architecture)).eval()
-    images = torch.from_numpy(digits(batch_size).astype("float32") * PIXEL_SCALE).permute(0, 3, 1, 2).contiguous()
+    images = torch.from_numpy(scale(digits(batch_size))).permute(0, 3, 1, 2).contiguous()
     with torch.inference_mode():
         encoded = module.encode(images)
     functions = {
-        "serving_default": lambda: module(images),
-        "encode": lambda: module.encode(images)[0],
-        "decode": lambda: module.decode(*encoded),
+        SERVING_DEFAULT: lambda: module(images),
+        ENCODE: lambda: module.encode(images)[0],
+        DECODE: lambda: module.decode(*encoded),
     }
     function = functions[work]
     if compile_it:
@@ -108,12 +117,12 @@ def run(options: Options, presets: Sequence[str] = tuple(PRESETS), batch_sizes: 
             EAGER: partial(torch_model, False),
             COMPILED: partial(torch_model, True),
         }
-        with Stage.of(contestants) as stage:
-            return _run(stage, options, contestants, presets, batch_sizes)
+        with ContestantProcesses.of(contestants) as processes:
+            return _run(processes, options, contestants, presets, batch_sizes)
 
 
 def _run(
-    stage: Stage,
+    processes: ContestantProcesses,
     options: Options,
     contestants: Mapping[str, Callable[..., Contestant]],
     presets: Sequence[str],
@@ -125,7 +134,7 @@ def _run(
         for work in WORK:
             for batch_size in batch_sizes:
                 makers = {name: partial(make, preset, work, batch_size) for name, make in contestants.items()}
-                measured, left_out = stage.compare(makers, options.rounds, options.memory, check_results)
+                measured, left_out = processes.compare(makers, options.rounds, options.memory, check_results)
                 for name, measurement in measured.items():
                     number = {"preset": preset, "work": work, "batch_size": batch_size, "contestant": name}
                     number["images_per_second"] = images_per_second(measurement.timing.median, batch_size)
@@ -133,7 +142,7 @@ def _run(
                 logging.info("%s %s %d: %s", preset, work, batch_size, {n: str(m.timing) for n, m in measured.items()})
                 cells = [cell(measured.get(name), _latency) for name in contestants]
                 rows.append([preset, work, str(batch_size), *cells, speedup(measured, OURS, (EAGER, COMPILED))])
-    whole = [number for number in numbers if number["work"] == "serving_default"]
+    whole = [number for number in numbers if number["work"] == SERVING_DEFAULT]
     return Report(
         title=options.title("Inference: milliseconds a call, median / 99th percentile"),
         columns=["preset", "signature", "batch", *contestants, "to the better PyTorch"],
@@ -146,7 +155,7 @@ def _run(
             *options.memory_note("calls need on top of libraries, images and model"),
         ],
         measurements=numbers,
-        figure=throughput_figure(whole, "preset", "serving_default: images a second"),
+        figure=throughput_figure(whole, "preset", f"{SERVING_DEFAULT}: images a second"),
     )
 
 

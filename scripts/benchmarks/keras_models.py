@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import obvious_code
 from deconv_ae.data import load_dataset
 from deconv_ae.data.source import SAMPLE_NAME, Source
 from deconv_ae.model.architecture import Architecture
@@ -44,7 +45,7 @@ class _ObviousPooling(keras.layers.Layer):
         self.pool_size = pool_size
 
     def call(self, images):
-        return tf.nn.max_pool_with_argmax(images, self.pool_size, self.pool_size, "VALID", include_batch_in_index=True)
+        return obvious_code.max_pool(images, self.pool_size, self.pool_size)
 
     def compute_output_spec(self, images):
         shape = (images.shape[0], *(n // p for n, p in zip(images.shape[1:3], self.pool_size)), images.shape[3])
@@ -57,9 +58,7 @@ class _ObviousUnpooling(keras.layers.Layer):
         self.size = size
 
     def call(self, pooled, argmax):
-        shape = tf.cast((tf.shape(pooled)[0], *self.size, pooled.shape[-1]), tf.int64)
-        flat = tf.scatter_nd(tf.reshape(argmax, (-1, 1)), tf.reshape(pooled, (-1,)), tf.reduce_prod(shape)[None])
-        return tf.reshape(flat, shape)
+        return obvious_code.max_unpool(pooled, argmax, self.size)
 
     def compute_output_spec(self, pooled, argmax):
         return keras.KerasTensor((pooled.shape[0], *self.size, pooled.shape[-1]))

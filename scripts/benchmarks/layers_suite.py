@@ -1,7 +1,4 @@
-"""Pooling and unpooling: this project's layers, the obvious code, and PyTorch's layers.
-
-The obvious code is what TensorFlow Addons did: tf.nn.max_pool_with_argmax, then tf.scatter_nd.
-"""
+"""Pooling and unpooling: this project's layers, the obvious code, and PyTorch's layers."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from benchmarks.measurement import Stage
+from benchmarks import obvious_code
+from benchmarks.measurement import ContestantProcesses
 from benchmarks.report import Options, Report, cell, speedup
 from benchmarks.torch_models import import_torch
 from deconv_ae.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
@@ -50,14 +48,10 @@ CASES = [
 ]
 
 
-def obvious_code(case: Case) -> Callable[[tf.Tensor], tf.Tensor]:
+def obvious_layers(case: Case) -> Callable[[tf.Tensor], tf.Tensor]:
     def run(images: tf.Tensor) -> tf.Tensor:
-        pooled, argmax = tf.nn.max_pool_with_argmax(
-            images, case.pool_size, case.strides, "VALID", include_batch_in_index=True
-        )
-        shape = tf.shape(images, out_type=tf.int64)
-        flat = tf.scatter_nd(tf.reshape(argmax, (-1, 1)), tf.reshape(pooled, (-1,)), tf.reduce_prod(shape)[None])
-        return tf.reshape(flat, shape)
+        pooled, argmax = obvious_code.max_pool(images, case.pool_size, case.strides)
+        return obvious_code.max_unpool(pooled, argmax, case.shape[1:3])
 
     return run
 
@@ -126,7 +120,7 @@ def torch_step(channels_last: bool, case: Case, backward: bool) -> Step:
 CONTESTANTS: dict[str, Callable[..., Step]] = {
     OURS: partial(tensorflow_step, our_layers, False),
     f"{OURS}, XLA": partial(tensorflow_step, our_layers, True),
-    OBVIOUS: partial(tensorflow_step, obvious_code, False),
+    OBVIOUS: partial(tensorflow_step, obvious_layers, False),
     "PyTorch": partial(torch_step, False),
     "PyTorch channels_last": partial(torch_step, True),
 }
@@ -148,17 +142,19 @@ def check_agreement(case: Case, results: Mapping[str, Sequence[np.ndarray]]) -> 
 
 
 def run(options: Options, cases: Sequence[Case] = tuple(CASES)) -> Report:
-    with Stage.of(CONTESTANTS) as stage:
-        return _run(stage, options, cases)
+    with ContestantProcesses.of(CONTESTANTS) as processes:
+        return _run(processes, options, cases)
 
 
-def _run(stage: Stage, options: Options, cases: Sequence[Case]) -> Report:
+def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]) -> Report:
     rows, figures = [], []
     left_out: list[str] = []
     for case in cases:
         for backward in (False, True):
             makers = {name: partial(make, case, backward) for name, make in CONTESTANTS.items()}
-            measured, left_out = stage.compare(makers, options.rounds, options.memory, partial(check_agreement, case))
+            measured, left_out = processes.compare(
+                makers, options.rounds, options.memory, partial(check_agreement, case)
+            )
             work = "forward + backward" if backward else "forward"
             for name, measurement in measured.items():
                 figures.append({"case": asdict(case), "work": work, "contestant": name, **asdict(measurement)})

@@ -70,14 +70,14 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Stage:
+class ContestantProcesses:
     """Processes of the contestants, by name, in which they do one work after the other."""
 
     processes: Mapping[str, "_Process"]
 
     @classmethod
     @contextlib.contextmanager
-    def of(cls, names: Iterable[str]) -> Iterator["Stage"]:
+    def of(cls, names: Iterable[str]) -> Iterator["ContestantProcesses"]:
         """Starts the processes, and ends them with the context."""
         with contextlib.ExitStack() as started:
             yield cls({name: started.enter_context(_process(name)) for name in names})
@@ -197,7 +197,7 @@ def _peaks_mib(contestants: Mapping[str, Callable[[], Contestant]]) -> dict[str,
 
     All at once: unlike their time, their memory does not depend on what else runs.
     """
-    with Stage.of(contestants) as fresh:
+    with ContestantProcesses.of(contestants) as fresh:
         for request in ("make", "peak"):
             for name, process in fresh.processes.items():
                 process.connection.send(contestants[name] if request == "make" else request)

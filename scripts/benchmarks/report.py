@@ -12,6 +12,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.measurement import Measurement, Timing
+from deconv_ae.pictures.tables import markdown_table
 from deconv_ae.pictures.visualization import save_figure
 
 
@@ -55,10 +56,8 @@ class Report:
         lines = [
             f"## {self.title}" if heading else f"{self.title}:",
             "",
-            _row(self.columns),
-            _row(["---"] * len(self.columns)),
+            markdown_table(self.columns, self.rows),
         ]
-        lines += [_row(row) for row in self.rows]
         lines += ["", *(f"- {note}" for note in (*self.notes, _environment_line()))]
         return "\n".join(lines) + "\n"
 
@@ -104,10 +103,6 @@ def environment() -> dict[str, Any]:
 
 def _environment_line() -> str:
     return ", ".join(f"{name} {version}" for name, version in environment().items() if version is not None)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def throughput_figure(measurements: Sequence[dict[str, Any]], panel: str, label: str) -> Figure:

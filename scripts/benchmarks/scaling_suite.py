@@ -9,7 +9,7 @@ import numpy as np
 from absl import logging
 
 from benchmarks.keras_models import compiled
-from benchmarks.measurement import Stage
+from benchmarks.measurement import ContestantProcesses
 from benchmarks.report import Options, Report
 from deconv_ae.data import training_batches
 from deconv_ae.model.architecture import Architecture
@@ -78,9 +78,9 @@ def run(options: Options, points: Sequence[Point] = tuple(POINTS)) -> Report:
     for grows in dict.fromkeys(point.grows for point in points):
         # What is compared takes turns, as contestants do.
         group = {f"{grows} {point.amount:,}": point for point in points if point.grows == grows}
-        with Stage.of(group) as stage:
+        with ContestantProcesses.of(group) as processes:
             makers = {name: partial(ScaledTraining, point) for name, point in group.items()}
-            measured, _ = stage.compare(makers, options.rounds, options.memory, lambda _: None)
+            measured, _ = processes.compare(makers, options.rounds, options.memory, lambda _: None)
         last: str | None = None
         for name, point in group.items():
             timing, memory = measured[name].timing, measured[name].peak_mib

@@ -12,9 +12,10 @@ from absl import logging
 
 from benchmarks import keras_models, torch_models
 from benchmarks.keras_models import IMAGE_SHAPE, compiled, digits, initial_weights, losses
-from benchmarks.measurement import Contestant, Measurement, Stage, Timing
+from benchmarks.measurement import Contestant, ContestantProcesses, Measurement, Timing
 from benchmarks.report import Options, Report, cell, images_per_second, speedup, throughput_figure
-from deconv_ae.data import PIXEL_SCALE, steps_per_epoch, training_batches
+from deconv_ae.data import scale, steps_per_epoch, training_batches
+from deconv_ae.data.batches import PIXEL_SCALE
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.training import steps_per_execution
@@ -73,10 +74,7 @@ class KerasTraining:
 
 
 def checked_batches(images: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    return [
-        images[step * batch_size : (step + 1) * batch_size].astype("float32") * PIXEL_SCALE
-        for step in range(CHECKED_STEPS)
-    ]
+    return [scale(images[step * batch_size : (step + 1) * batch_size]) for step in range(CHECKED_STEPS)]
 
 
 def our_training(preset: str, batch_size: int) -> KerasTraining:
@@ -95,7 +93,7 @@ def plain_training(preset: str, batch_size: int) -> KerasTraining:
     model = keras_models.plain_autoencoder(PRESETS[preset].architecture)
 
     def fit(model: keras.Model, images: np.ndarray, batch_size: int, clock: _Clock) -> None:
-        scaled = images.astype("float32") * PIXEL_SCALE
+        scaled = scale(images)
         model.fit(scaled, scaled, batch_size=batch_size, callbacks=[clock], verbose=0)
 
     return KerasTraining(model, preset, batch_size, fit)
@@ -172,17 +170,19 @@ def check_losses(results: Mapping[str, Sequence[np.ndarray]]) -> None:
 
 
 def run(options: Options, presets: Sequence[str] = tuple(PRESETS), batch_sizes: Sequence[int] = BATCH_SIZES) -> Report:
-    with Stage.of(CONTESTANTS) as stage:
-        return _run(stage, options, presets, batch_sizes)
+    with ContestantProcesses.of(CONTESTANTS) as processes:
+        return _run(processes, options, presets, batch_sizes)
 
 
-def _run(stage: Stage, options: Options, presets: Sequence[str], batch_sizes: Sequence[int]) -> Report:
+def _run(
+    processes: ContestantProcesses, options: Options, presets: Sequence[str], batch_sizes: Sequence[int]
+) -> Report:
     rows, numbers = [], []
     left_out: list[str] = []
     for preset in presets:
         for batch_size in batch_sizes:
             makers = {name: partial(make, preset, batch_size) for name, make in CONTESTANTS.items()}
-            measured, left_out = stage.compare(makers, options.rounds, options.memory, check_losses)
+            measured, left_out = processes.compare(makers, options.rounds, options.memory, check_losses)
             for name, measurement in measured.items():
                 number = {"preset": preset, "batch_size": batch_size, "contestant": name, **asdict(measurement)}
                 number["images_per_second"] = images_per_second(measurement.timing.median, batch_size)

@@ -16,7 +16,7 @@ from benchmarks import (
     training_suite,
 )
 from benchmarks.layers_suite import OBVIOUS, OURS, Case
-from benchmarks.measurement import Stage, Timing, Unavailable
+from benchmarks.measurement import ContestantProcesses, Timing, Unavailable
 from benchmarks.report import Options
 from benchmarks.scaling_suite import Point
 from faults.programs import run_program
@@ -99,28 +99,28 @@ def nothing_to_agree_on(results) -> None:
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with Stage.of(["one", "other"]) as stage:
-        yield stage
+def processes() -> Iterator[ContestantProcesses]:
+    with ContestantProcesses.of(["one", "other"]) as processes:
+        yield processes
 
 
-def test_contestants_that_are_not_installed_are_left_out_with_a_line(stage: Stage) -> None:
+def test_contestants_that_are_not_installed_are_left_out_with_a_line(processes: ContestantProcesses) -> None:
     makers = {"one": partial(Counting, 1.0), "other": NotInstalled}
-    measured, left_out = stage.compare(makers, rounds=3, memory=False, agree=nothing_to_agree_on)
+    measured, left_out = processes.compare(makers, rounds=3, memory=False, agree=nothing_to_agree_on)
     assert list(measured) == ["one"]
     assert measured["one"].timing == Timing(1.0, 1.0, 1.0, 1.0)
     assert left_out == ["other is left out: it is not installed."]
 
 
-def test_a_contestant_that_fails_is_named(stage: Stage) -> None:
+def test_a_contestant_that_fails_is_named(processes: ContestantProcesses) -> None:
     with pytest.raises(RuntimeError, match=r"one failed: .*it is broken"):
-        stage.compare({"one": Broken}, rounds=1, memory=False, agree=nothing_to_agree_on)
+        processes.compare({"one": Broken}, rounds=1, memory=False, agree=nothing_to_agree_on)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory a process had")
-def test_peak_memory_is_what_the_work_needs(stage: Stage) -> None:
+def test_peak_memory_is_what_the_work_needs(processes: ContestantProcesses) -> None:
     makers = {"one": partial(Counting, 1.0), "other": partial(Filling, 1.0)}
-    measured, _ = stage.compare(makers, rounds=1, memory=True, agree=nothing_to_agree_on)
+    measured, _ = processes.compare(makers, rounds=1, memory=True, agree=nothing_to_agree_on)
     little, much = (measured[name].peak_mib for name in makers)
     assert 0 <= little < 16
     assert 60 < much - little < 80

@@ -12,7 +12,8 @@ from deconv_ae.data import ImageDataset
 from deconv_ae.errors import RunError
 from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.training import TrainingOptions, train
-from deconv_ae.pictures.visualization import code_picture, view, visualize
+from deconv_ae.pictures.pixels import code_picture
+from deconv_ae.pictures.visualization import view, visualize
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ import tensorflow_datasets as tfds
 
 from deconv_ae.data import Source, load_split
 from deconv_ae.model.presets import PRESETS
-from deconv_ae.saved_model.serving import SIGNATURES, ServedAutoencoder
+from deconv_ae.saved_model.serving import ServedAutoencoder
+from deconv_ae.saved_model.signatures import SIGNATURES
 
 REFERENCE = Path(__file__).parents[2] / "saved_models" / "reference"
 MOST_BYTES = 2_000_000

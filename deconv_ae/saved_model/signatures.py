@@ -1,0 +1,44 @@
+"""The signatures of an exported autoencoder: their names, what goes in and what comes out.
+
+| signature         | takes                         | returns                         |
+| ----------------- | ----------------------------- | ------------------------------- |
+| `serving_default` | `images`                      | `code`, `reconstruction`        |
+| `encode`          | `images`                      | `code`, `switches_1`, ...       |
+| `decode`          | `code`, `switches_1`, ...     | `reconstruction`                |
+
+Images, code and reconstruction are float32, switches uint8, batches of any size.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from deconv_ae.model.architecture import Architecture
+
+SERVING_DEFAULT, ENCODE, DECODE = "serving_default", "encode", "decode"
+SIGNATURES = (SERVING_DEFAULT, ENCODE, DECODE)
+IMAGES, CODE, RECONSTRUCTION = "images", "code", "reconstruction"
+
+Specs = dict[str, tf.TensorSpec]
+
+
+def images_spec(image_shape: Sequence[int]) -> Specs:
+    """What `serving_default` and `encode` take.
+
+    >>> images_spec((28, 28, 1))["images"].shape
+    TensorShape([None, 28, 28, 1])
+    """
+    return {IMAGES: tf.TensorSpec((None, *image_shape), tf.float32, IMAGES)}
+
+
+def encoded_specs(architecture: Architecture, image_shape: Sequence[int]) -> Specs:
+    """What `encode` returns and `decode` takes, the code first.
+
+    >>> {name: spec.dtype.name for name, spec in encoded_specs(Architecture((5, 1), (2, 2)), (28, 28, 1)).items()}
+    {'code': 'float32', 'switches_1': 'uint8', 'switches_2': 'uint8'}
+    """
+    pooled_shapes = architecture.stage_shapes(image_shape)[1:]
+    specs = {CODE: tf.TensorSpec((None, *pooled_shapes[-1]), tf.float32, CODE)}
+    for name, shape in zip(architecture.switches_names, pooled_shapes):
+        specs[name] = tf.TensorSpec((None, *shape), tf.uint8, name)
+    return specs

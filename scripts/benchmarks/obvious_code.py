@@ -1,0 +1,18 @@
+"""The pooling and unpooling that people write first: max_pool_with_argmax, then scatter_nd, as in TensorFlow Addons."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+
+def max_pool(images: tf.Tensor, pool_size: Any, strides: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """Maxima and their numbers within the batch."""
+    return tf.nn.max_pool_with_argmax(images, pool_size, strides, "VALID", include_batch_in_index=True)
+
+
+def max_unpool(pooled: tf.Tensor, argmax: tf.Tensor, size: Sequence[Any]) -> tf.Tensor:
+    """Images of this (height, width); where windows chose one position twice, the values' sum."""
+    shape = tf.cast(tf.stack([tf.shape(pooled)[0], *size, pooled.shape[-1]]), tf.int64)
+    flat = tf.scatter_nd(tf.reshape(argmax, (-1, 1)), tf.reshape(pooled, (-1,)), tf.reduce_prod(shape)[None])
+    return tf.reshape(flat, shape)
