@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from deconv_ae.errors import InputError
@@ -54,12 +53,13 @@ class Architecture:
         kernel_size: Any = 5,
         deconvolution_bias: bool | None = None,
     ) -> None:
-        # A frozen dataclass assigns its fields this way.
-        assign = partial(object.__setattr__, self)
-        assign("filters", tuple(_positive("filters", value) for value in filters))
-        assign("pool_sizes", tuple(_pair("pool_sizes", value) for value in pool_sizes))
-        assign("kernel_size", _pair("kernel_size", kernel_size))
-        assign("deconvolution_bias", len(self.filters) > 1 if deconvolution_bias is None else deconvolution_bias)
+        # Frozen from here on: whoever holds an architecture can rely on it.
+        vars(self).update(
+            filters=tuple(_positive("filters", value) for value in filters),
+            pool_sizes=tuple(_pair("pool_sizes", value) for value in pool_sizes),
+            kernel_size=_pair("kernel_size", kernel_size),
+            deconvolution_bias=len(filters) > 1 if deconvolution_bias is None else deconvolution_bias,
+        )
         if not self.filters:
             raise InputError("filters: at least one stage is needed, got none; give one number per stage")
         if len(self.filters) != len(self.pool_sizes):

@@ -75,8 +75,8 @@ class Autoencoder(keras.Model):
         self._initializers = tuple(
             keras.initializers.get(value) for value in (convolution_initializer, deconvolution_initializer)
         )
-        # Not `self.stages`: Keras would track the list and store every layer a second time.
-        object.__setattr__(self, "_stages", stages)
+        # Stages are no layers, so Keras does not store what is in them a second time.
+        self._stages = tuple(stages)
 
     @cached_property
     def encoder(self) -> keras.Model:

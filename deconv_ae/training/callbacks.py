@@ -75,21 +75,6 @@ class StopOnFailure(keras.callbacks.Callback):
         self._probe = scale(tf.constant(images[:PROBE_IMAGES]))
         self._probed_step = progress.step
         self._started_at = progress.step
-        self._finite_steps = tf.Variable(0, dtype=tf.int64, trainable=False)
-
-    def set_model(self, model: keras.Model) -> None:
-        """Makes the model's train_step count, within an execution, the steps before a loss that is not finite."""
-        if self.model is None:
-            train_step = model.train_step
-
-            def counted(data):
-                logs = train_step(data)
-                # The mean since the epoch began: once it is not finite, it stays so.
-                self._finite_steps.assign_add(tf.cast(tf.math.is_finite(logs["loss"]), tf.int64))
-                return logs
-
-            model.train_step = counted
-        super().set_model(model)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         loss = float((logs or {}).get("loss", 0.0))
@@ -101,7 +86,7 @@ class StopOnFailure(keras.callbacks.Callback):
     def _failed_step(self) -> int:
         if self.model.steps_per_execution == 1:  # Also where a train function other than Keras's does not count.
             return self._progress.step
-        return self._started_at + int(self._finite_steps.numpy()) + 1
+        return self._started_at + int(self.model.finite_steps.numpy()) + 1
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._check_code()

@@ -18,6 +18,7 @@ from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.training.callbacks import Progress, SaveCheckpoints, StopOnFailure, StopWhenAsked, WriteTensorBoard
 from deconv_ae.training.checkpoints import RunDirectory
+from deconv_ae.training.counted_autoencoder import CountedAutoencoder
 from deconv_ae.training.distribution import (
     ReplicatedTraining,
     Watchdog,
@@ -83,16 +84,16 @@ def train(
     ):
         # For the variables only: in its scope, whatever makes a variable waits for all workers.
         with strategy.scope():
-            model = _compiled(dataset, options)
+            model = _compiled(CountedAutoencoder, dataset, options)
         if verbose:
             print(f"{model.count_params()} parameters", flush=True)
         # A bar that redraws itself, or one line an epoch where the output goes to a file.
         bar = (1 if sys.stdout.isatty() else 2) if verbose else 0
         _fit(model, dataset, options, strategy, run_directory, watch, callbacks, bar)
-    if options.mixed_precision != "none" or strategy.num_replicas_in_sync > 1:
-        # Mixed precision and replicas are ways to train; what they trained is evaluated and served
-        # in float32 on one device.
-        model = _compiled(dataset, options, weights=model.get_weights())
+    # Mixed precision, replicas and counted steps are ways to train; what they trained is evaluated
+    # and served as a plain autoencoder, in float32 on one device.
+    weights, model = model.get_weights(), _compiled(Autoencoder, dataset, options)
+    model.set_weights(weights)
     training_rmse, test_rmse = (rmse(model, images) for images in (dataset.train, dataset.test))
     return TrainingResult(model, options, training_rmse, test_rmse, time.perf_counter() - started)
 
@@ -102,11 +103,9 @@ def rmse(model: Autoencoder, images: np.ndarray) -> float:
     return float(model.evaluate(evaluation_batches(images), verbose=0, return_dict=True)["rmse"])
 
 
-def _compiled(dataset: ImageDataset, options: TrainingOptions, weights: list[np.ndarray] | None = None) -> Autoencoder:
+def _compiled(model_class: type[Autoencoder], dataset: ImageDataset, options: TrainingOptions) -> Autoencoder:
     recipe = RECIPES[options.recipe]
-    model = Autoencoder(options.architecture, dataset.image_shape, *recipe.initializers(options.architecture))
-    if weights is not None:
-        model.set_weights(weights)
+    model = model_class(options.architecture, dataset.image_shape, *recipe.initializers(options.architecture))
     total_steps = options.epochs_to_run * steps_per_epoch(len(dataset.train), options.images_per_step)
     model.compile(
         optimizer=recipe.optimizer(options.images_per_step, total_steps, options.learning_rate),
