@@ -1,8 +1,11 @@
 """Max unpooling for Keras 3, and the image autoencoder that shows what it does.
 
 The layers and the model; data, training, exporting and visualization are modules of their own,
-imported by name, so that a program that only wants the layers loads nothing else.
+imported by name, so that a program that only wants the layers loads nothing else. `deconv_ae.train`
+loads them when it is asked for.
 """
+
+from typing import Any
 
 from deconv_ae.layers import (
     ArgmaxToSwitches2D,
@@ -28,4 +31,13 @@ __all__ = [
     "argmax_to_switches",
     "per_image_rmse",
     "switches_to_argmax",
+    "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "train":
+        from deconv_ae.own_pictures import train
+
+        return train
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

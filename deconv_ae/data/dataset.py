@@ -11,17 +11,52 @@ from deconv_ae.errors import InputError, choose
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """A data set's two splits, each `(N, height, width, channels)` uint8."""
+    """A data set's two splits, each `(N, height, width, channels)` uint8.
+
+    Raises:
+        InputError: on arrays that are not that, with what to do about it.
+    """
 
     name: str
     train: np.ndarray
     test: np.ndarray
+
+    def __post_init__(self) -> None:
+        for argument, images in (("images", self.train), ("test_images", self.test)):
+            check_images(argument, images)
+        if self.train.shape[1:] != self.test.shape[1:]:
+            raise InputError(
+                f"dataset: {self.name} has training images of {self.train.shape[1:]} and test images of "
+                f"{self.test.shape[1:]}; give --image_size and --color_mode"
+            )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of every image."""
         _, height, width, channels = self.train.shape
         return height, width, channels
+
+
+def check_images(argument: str, images: np.ndarray) -> None:
+    """Raises InputError unless `images` is `(N, height, width, channels)` uint8, with at least one image."""
+    if not isinstance(images, np.ndarray):
+        raise InputError(f"{argument}: a {type(images).__name__} is no NumPy array; give np.asarray of it")
+    if images.dtype != np.uint8:
+        remedy = (
+            "give pixels of 0 to 255: np.round(images * 255).astype(np.uint8) where 1 is the brightest"
+            if np.issubdtype(images.dtype, np.floating)
+            else "give pixels of 0 to 255: images.astype(np.uint8) where they are"
+        )
+        raise InputError(f"{argument}: pixels are {images.dtype}, not uint8; {remedy}")
+    if images.ndim != 4:
+        remedy = "images[..., np.newaxis] adds the channel" if images.ndim == 3 else "stack images of one shape"
+        raise InputError(f"{argument}: the shape {images.shape} is not (N, height, width, channels); {remedy}")
+    if images.shape[1] in (1, 3) and min(images.shape[2:]) >= 8:
+        raise InputError(
+            f"{argument}: the shape {images.shape} has its channels first; images.transpose(0, 2, 3, 1) puts them last"
+        )
+    if 0 in images.shape:
+        raise InputError(f"{argument}: the shape {images.shape} holds no pixels; give at least one image")
 
 
 def load_dataset(source: Source) -> ImageDataset:
@@ -32,11 +67,6 @@ def load_dataset(source: Source) -> ImageDataset:
             shape, or the data set is neither on disk nor within reach.
     """
     train, test = (load_split(source, split) for split in SPLITS)
-    if train.shape[1:] != test.shape[1:]:
-        raise InputError(
-            f"dataset: {source.name} has training images of {train.shape[1:]} and test images of {test.shape[1:]}; "
-            "give --image_size and --color_mode"
-        )
     return ImageDataset(source.name, train, test)
 
 

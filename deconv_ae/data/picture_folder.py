@@ -9,11 +9,10 @@ import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from deconv_ae.data.source import COLOR_MODES, FOLDER_PREFIX, SPLITS, Source
+from deconv_ae.data.split import split_numbers
 from deconv_ae.errors import InputError
 
 FORMATS = ("PNG", "JPEG")
-TEST_SHARE = 0.2
-SPLIT_SEED = 2017
 
 
 def load(source: Source, split: str) -> np.ndarray:
@@ -69,10 +68,7 @@ def _split_files(folder: Path, split: str) -> list[Path]:
         raise InputError(
             f"dataset: {folder} holds {len(files)} file; at least 2 pictures are needed, one of them to test on"
         )
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(files))
-    count = max(1, round(len(files) * TEST_SHARE))
-    chosen = order[:count] if split == "test" else order[count:]
-    return [files[index] for index in sorted(chosen)]
+    return [files[number] for number in split_numbers(len(files), split)]
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,0 +1,112 @@
+"""From an array of one's own pictures to a trained autoencoder and its SavedModel: what the programs do, in Python."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deconv_ae.data import ImageDataset
+from deconv_ae.data.dataset import check_images
+from deconv_ae.data.split import split_numbers
+from deconv_ae.errors import InputError
+from deconv_ae.model.architecture import Architecture
+from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.saved_model import exporting
+from deconv_ae.saved_model.model_card import ModelCard
+from deconv_ae.training import TrainingOptions, TrainingResult
+from deconv_ae.training import train as train_on_dataset
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedAutoencoder:
+    """What `train` returns: a model, how good it is, and the way to its SavedModel.
+
+    Attributes:
+        result: the training's.
+        dataset: the images that it was trained and tested on.
+    """
+
+    result: TrainingResult
+    dataset: ImageDataset
+
+    @property
+    def model(self) -> Autoencoder:
+        """The Keras model, with `model.encoder` and `model.decoder`; takes pixels / 256 as float32."""
+        return self.result.model
+
+    @property
+    def training_rmse(self) -> float:
+        """Mean per-image RMSE over the training images, in the scale of pixels / 256."""
+        return self.result.training_rmse
+
+    @property
+    def test_rmse(self) -> float:
+        """The same over the images that it was not trained on."""
+        return self.result.test_rmse
+
+    def export(self, export_dir: str | Path, overwrite: bool = False) -> ModelCard:
+        """Writes the SavedModel, `autoencoder.keras` and `model_card.json`, all of them or none.
+
+        Raises:
+            InputError: if something is there already and `overwrite` is false, or it is no model.
+            RunError: if it cannot be written.
+        """
+        return exporting.export(self.result, self.dataset, str(export_dir), overwrite=overwrite)
+
+
+def train(
+    images: np.ndarray,
+    filters: Any,
+    pool_sizes: Any,
+    kernel_size: Any = 5,
+    test_images: np.ndarray | None = None,
+    name: str = "array",
+    verbose: bool = True,
+    **options: Any,
+) -> TrainedAutoencoder:
+    """Trains an autoencoder on pictures in an array.
+
+    Args:
+        images: `(N, height, width, channels)` uint8, grey or in colour.
+        filters: of each stage's convolution, outermost first: `(16, 8)`; an int is one stage.
+        pool_sizes: each stage's pooling window: `(2, 2)`, or (height, width) pairs; an int is one stage.
+        kernel_size: of every convolution, an int or (height, width).
+        test_images: the same for testing. Left out, a fixed fifth of `images` is kept back for it.
+        name: what the model card calls the pictures.
+        verbose: whether to print progress.
+        **options: any other field of `deconv_ae.training.TrainingOptions`: `epochs`, `batch_size`, `learning_rate`,
+            `seed`, `recipe`, `run_dir` and so on.
+
+    Raises:
+        InputError: for arrays, an architecture or options that cannot be used, with what to do about it.
+        RunError: if the training fails.
+
+    >>> import numpy as np
+    >>> import deconv_ae
+    >>> images = np.random.default_rng(0).integers(0, 256, (60, 12, 12, 3), np.uint8)
+    >>> trained = deconv_ae.train(images, filters=4, pool_sizes=2, epochs=1, verbose=False)
+    >>> trained.model.output_shape, 0 < trained.test_rmse < 1
+    ((None, 12, 12, 3), True)
+    >>> deconv_ae.train(images / 255, filters=4, pool_sizes=2)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    deconv_ae.errors.InputError: images: pixels are float64, not uint8; give pixels of 0 to 255: ...
+    """
+    check_images("images", images)
+    if test_images is None:
+        if len(images) < 2:
+            raise InputError("images: one image cannot be divided; give more, or test_images")
+        images, test_images = (images[split_numbers(len(images), split)] for split in ("train", "test"))
+    dataset = ImageDataset(name, images, test_images)
+    architecture = Architecture(_by_stage(filters), _by_stage(pool_sizes), kernel_size)
+    try:
+        training_options = TrainingOptions(architecture, **options)
+    except TypeError as error:
+        raise InputError(
+            f"options: {error}; see deconv_ae.training.TrainingOptions for those that there are"
+        ) from error
+    return TrainedAutoencoder(train_on_dataset(dataset, training_options, verbose=verbose), dataset)
+
+
+def _by_stage(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (tuple, list)) else [value]

@@ -1,0 +1,73 @@
+"""From an array to an exported model in Python: what is taken, what is refused and how."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import deconv_ae
+from deconv_ae.data import ImageDataset
+from deconv_ae.errors import InputError
+from deconv_ae.saved_model.serving import ServedAutoencoder
+
+PICTURES = np.random.default_rng(0).integers(0, 256, (50, 12, 9, 3), np.uint8)
+QUICK = {"filters": (4, 2), "pool_sizes": (2, 2), "kernel_size": 3, "epochs": 1, "verbose": False}
+
+
+def test_an_array_becomes_a_saved_model_that_is_as_good_as_it_says(tmp_path: Path) -> None:
+    trained = deconv_ae.train(PICTURES, name="noise", **QUICK)
+    card = trained.export(tmp_path / "model")
+    served = ServedAutoencoder(tmp_path / "model")
+    assert (card.dataset["training_images"], card.dataset["test_images"]) == (40, 10)
+    assert served.rmse(trained.dataset.test) == pytest.approx(trained.test_rmse, rel=1e-5)
+    # Every picture is in one split.
+    together = np.concatenate([trained.dataset.train, trained.dataset.test]).reshape(50, -1)
+    assert sorted(map(bytes, together)) == sorted(map(bytes, PICTURES.reshape(50, -1)))
+
+
+def test_pictures_to_test_on_may_be_given() -> None:
+    trained = deconv_ae.train(PICTURES[:40], test_images=PICTURES[40:], **QUICK)
+    np.testing.assert_array_equal(trained.dataset.train, PICTURES[:40])
+    np.testing.assert_array_equal(trained.dataset.test, PICTURES[40:])
+
+
+REFUSED = {
+    "pixels from 0 to 1": (PICTURES / 255, "pixels are float64, not uint8; give pixels of 0 to 255"),
+    "pixels in 16 bits": (PICTURES.astype(np.uint16), r"pixels are uint16, not uint8; .*astype"),
+    "no channels": (PICTURES[..., 0], r"\(50, 12, 9\) is not .*newaxis"),
+    "one picture": (PICTURES[0, ..., 0], r"\(12, 9\) is not .*stack"),
+    "channels first": (np.zeros((9, 3, 12, 12), np.uint8), r"channels first; images.transpose\(0, 2, 3, 1\)"),
+    "no pictures": (PICTURES[:0], "holds no pixels"),
+    "one picture only": (PICTURES[:1], "cannot be divided"),
+    "a list": (PICTURES.tolist(), "a list is no NumPy array"),
+}
+
+
+@pytest.mark.parametrize(("images", "said"), REFUSED.values(), ids=REFUSED)
+def test_a_wrong_array_is_said_with_what_to_do(images, said: str) -> None:
+    with pytest.raises(InputError, match=f"^images: .*{said}"):
+        deconv_ae.train(images, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"epoch": 3}, "options: .*'epoch'"),
+        ({"filters": (4, 2, 1)}, "pool_sizes: 2 given for 3 filters"),
+        ({"pool_sizes": (2, 20)}, "pool_sizes: "),
+        ({"recipe": "best"}, "recipe: unknown 'best'"),
+        ({"test_images": PICTURES[:, :8]}, r"training images of \(12, 9, 3\) and test images of \(8, 9, 3\)"),
+        ({"test_images": PICTURES / 255}, "test_images: pixels are float64"),
+    ],
+)
+def test_a_wrong_option_is_said(options: dict, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        deconv_ae.train(PICTURES, **QUICK | options)
+
+
+def test_pictures_of_a_few_rows_are_pictures() -> None:
+    assert ImageDataset("strips", np.zeros((4, 3, 7, 12), np.uint8), np.zeros((1, 3, 7, 12), np.uint8)).image_shape == (
+        3,
+        7,
+        12,
+    )
