@@ -1,0 +1,1 @@
+"""Pictures, figures and tables for people, from exported models."""
