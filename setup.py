@@ -8,11 +8,12 @@ ROOT = Path(__file__).parent
 
 setup(
     name="deconv_ae",
-    version="1.0.0",
+    version="2.0.0",
     description="Max unpooling for Keras 3, and the image autoencoder that shows what it does",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
     packages=find_packages(include=["deconv_ae", "deconv_ae.*"]),
     package_data={"deconv_ae": ["py.typed", "playground/*.css", "playground/*.js"]},
     python_requires=">=3.11,<3.14",
@@ -49,12 +50,23 @@ setup(
             "ruff>=0.12",
             "mypy>=1.15",
             "playwright>=1.49",
+            # A wheel is built and looked into.
+            "setuptools>=77",
         ],
     },
+    keywords="max unpooling, argmax pooling, switches, SegNet, deconvolution, autoencoder, Keras",
     classifiers=[
+        "Development Status :: 5 - Production/Stable",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Education",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Processing",
+        "Typing :: Typed",
     ],
 )
