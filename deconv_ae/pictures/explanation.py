@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from deconv_ae.data import scale
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import per_image_rmse
-from deconv_ae.data import scale
-from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 from deconv_ae.pictures.tables import markdown_table
 from deconv_ae.pictures.visualization import View, new_grid, show_picture, view
+from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 
 SHUFFLING_SEED = 0
 

@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 
 from deconv_ae import Architecture
-from deconv_ae.saved_model import exporting
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import RunError
-from deconv_ae.saved_model.serving import ServedAutoencoder
-from deconv_ae.training import TrainingOptions, train
 from deconv_ae.pictures.pixels import code_picture
 from deconv_ae.pictures.visualization import view, visualize
+from deconv_ae.saved_model import exporting
+from deconv_ae.saved_model.serving import ServedAutoencoder
+from deconv_ae.training import TrainingOptions, train
 
 
 @pytest.fixture(scope="session")
