@@ -13,7 +13,7 @@ from benchmarks.report import Options
 from benchmarks.suites import SUITES
 
 from deconv_ae.errors import InputError
-from deconv_ae.reproduction.publish import read_section, replace_section
+from deconv_ae.pictures.sections import read_section, replace_section
 
 SUITE = flags.DEFINE_enum("suite", "layers", list(SUITES), "What to measure.")
 ROUNDS = flags.DEFINE_integer("rounds", 15, "How often every contestant is timed; the median counts.")

@@ -1,6 +1,5 @@
-"""What a reproduction found, written for people: tables, figures, and sections of a README."""
+"""What a reproduction found, written for people: tables, figures, and the pages that show them."""
 
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,26 +8,65 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from deconv_ae.errors import InputError
 from deconv_ae.files import write_beside
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.pictures.explanation import kernels_figure, switches_figure, switches_table
+from deconv_ae.pictures.sections import replace_section
 from deconv_ae.pictures.tables import markdown_table
 from deconv_ae.pictures.visualization import comparison_figure, model_figure, save_figure, view
 from deconv_ae.reproduction.runs import Outcome
-from deconv_ae.reproduction.summary import as_json, markdown, summarize
+from deconv_ae.reproduction.summary import as_json, markdown, published_markdown, summarize
 from deconv_ae.saved_model.exporting import KERAS_FILE, replace_directory
 from deconv_ae.saved_model.model_card import FILE_NAME, ModelCard
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 PICTURED_IMAGES = 5
+PAGE = """\
+# Reference models
+
+Made by `python scripts/reproduce.py --dataset=mnist --seeds=20 --reference_dir=saved_models/reference
+--readme=README.md`, which trains whatever it has not trained yet and shows every run that is finished, this page among
+what it writes. `scripts/visualize.py` draws these models when it is given no other.
+
+{models}
+
+## Every preset, recipe and seed
+
+Root mean square error of each image, averaged over images, pixels in [0, 1); full MNIST. `cntk` is the original's
+recipe to the letter, `default` this project's for the same architectures and epochs, `long` the same for 30 epochs.
+Collapsed: runs that failed or lost a channel of the code.
+
+{results}
+
+![RMSE while training](figures/training_curves.png)
+
+![Originals beside each model's reconstruction](figures/comparison.png)
+
+Recipes were chosen by their test RMSE. The same seed gives bit-identical weights on the same machine with the same
+versions and number of threads; another CPU, a GPU or XLA rounds differently, and then only the figures agree.
+
+## What the switches carry
+
+The same code decoded with the image's own switches, with them shuffled over all windows, and with every switch at the
+middle of its window: RMSE on the test images. The code counts as float32, a switch as log2 of its window's positions,
+the image as 8 bits a pixel; a factor below 1 is an expansion.
+
+{switches}
+
+![The same code decoded with its own switches, shuffled ones, and centred ones](figures/switches.png)
+
+## Learned kernels
+
+![Each layer's kernels, blue negative and red positive](figures/kernels.png)
+"""
+
 RECIPE_COLOURS = {"cntk": "tab:grey", "default": "tab:blue", "long": "tab:green"}
 
 
 def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Path) -> list[Path]:
     """Writes everything that the outcomes show.
 
-    results.md and results.json, switches.md, training_curves.png; and of the recipe `default`, or
+    results.md, results.json and published.md, switches.md, training_curves.png; and of the recipe `default`, or
     the first where it was not trained, the original page's two figures autoencoder.png and
     comparison.png, kernels.png and switches.png.
 
@@ -45,8 +83,13 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
     shown_recipe = "default" if "default" in recipes else recipes[0]
     folders = [output_dir / "models" / f"{row.preset}-{row.recipe}" for row in rows if row.recipe == shown_recipe]
     models = [ServedAutoencoder(folder) for folder in folders if folder.is_dir()]
-    written = [output_dir / name for name in ("results.md", "results.json")]
-    for file, text in zip(written, (markdown(rows) + "\n", as_json(rows))):
+    texts = {
+        "results.md": markdown(rows) + "\n",
+        "results.json": as_json(rows),
+        "published.md": published_markdown(rows, shown_recipe) + "\n",
+    }
+    written = [output_dir / name for name in texts]
+    for file, text in zip(written, texts.values()):
         write_beside(file, text)
     written.append(save_figure(curves_figure(outcomes), output_dir / "training_curves.png"))
     if models:
@@ -97,16 +140,16 @@ def curves_figure(outcomes: Sequence[Outcome]) -> Figure:
 def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -> None:
     """Makes the models that `default` trained with the first seed the reference models.
 
-    Writes reference_dir/PRESET, each a SavedModel, reference_dir/figures, reference_dir/README.md
-    from the cards, and the sections `results` and `switches` of the project's README.
+    Writes reference_dir/PRESET, each a SavedModel, reference_dir/figures, reference_dir/README.md with all
+    tables, and the section `results` of the project's README.
 
     Args:
         output_dir: one that `write_report` wrote to.
         reference_dir: its models and figures are replaced.
-        readme: a README with these sections; None leaves it alone.
+        readme: a README with this section; None leaves it alone.
 
     Raises:
-        InputError: if the README lacks a section.
+        InputError: if the README lacks the section.
     """
     for model_dir in sorted((output_dir / "models").glob("*-default")):
         replace_directory(model_dir, reference_dir / ModelCard.read(model_dir).title)
@@ -114,13 +157,16 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
     figures.mkdir(parents=True, exist_ok=True)
     for picture in output_dir.glob("*.png"):
         shutil.copyfile(picture, figures / picture.name)
-    write_beside(reference_dir / "README.md", _reference_readme(reference_dir))
+    results, switches, published = (
+        (output_dir / f"{name}.md").read_text(encoding="utf-8").strip() for name in ("results", "switches", "published")
+    )
+    write_beside(reference_dir / "README.md", reference_page(reference_dir, results, switches))
     if readme is not None:
-        for name, file in (("results", "results.md"), ("switches", "switches.md")):
-            replace_section(readme, name, (output_dir / file).read_text(encoding="utf-8"))
+        replace_section(readme, "results", published)
 
 
-def _reference_readme(reference_dir: Path) -> str:
+def reference_page(reference_dir: Path, results: str, switches: str) -> str:
+    """The README of the reference models: their cards, every run's results, what the switches carry."""
     header = ("model", "training RMSE", "test RMSE", "parameters", "recipe", "seed", "dataset", "TensorFlow")
     rows = []
     for card_file in sorted(reference_dir.glob(f"*/{FILE_NAME}")):
@@ -128,36 +174,4 @@ def _reference_readme(reference_dir: Path) -> str:
         rmses = (f"{value:.4f}" for value in (card.training_rmse, card.test_rmse))
         trained = (card.recipe["name"], str(card.seed), card.dataset["name"], card.versions["tensorflow"])
         rows.append((f"[{card.title}]({card_file.parent.name})", *rmses, str(card.parameters), *trained))
-    return (
-        "# Reference models\n\n"
-        "Made by `scripts/reproduce.py`, this page from the models' cards. "
-        "`scripts/visualize.py` draws them when it is given no other.\n\n"
-        f"{markdown_table(header, rows)}\n"
-    )
-
-
-def replace_section(file: Path, name: str, text: str) -> None:
-    """Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a text file.
-
-    Raises:
-        InputError: if the file cannot be read or has no such pair.
-    """
-    before, _, after = read_section(file, name)
-    write_beside(file, f"{before}\n{text.strip()}\n{after}")
-
-
-def read_section(file: Path, name: str) -> tuple[str, str, str]:
-    """A text file up to and with `<!-- NAME:begin -->`, what follows, and the rest from `<!-- NAME:end -->` on.
-
-    Raises:
-        InputError: if the file cannot be read or has no such pair.
-    """
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    try:
-        content = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        raise InputError(f"readme: {file} cannot be read as text; give a text file that exists") from error
-    match = re.search(f"({re.escape(begin)})(.*?)({re.escape(end)})", content, re.DOTALL)
-    if not match:
-        raise InputError(f"readme: {file} has no section {begin} ... {end}; add the two lines where it belongs")
-    return content[: match.end(1)], match[2], content[match.start(3) :]
+    return PAGE.format(models=markdown_table(header, rows), results=results, switches=switches)

@@ -84,6 +84,31 @@ def markdown(rows: Sequence[Row]) -> str:
     return markdown_table(header, lines)
 
 
+def published_markdown(rows: Sequence[Row], recipe: str) -> str:
+    """The short table: one recipe's test RMSE beside the published one.
+
+    >>> print(published_markdown([Row("cmap1_pool4", "default", 20, 0, 3, 0.225, 0.223, 0.169, 0.1694, 0.1693,
+    ...                               0.1696, 26.0)], "default"))
+    | preset | published | ours, median of 20 seeds | worst seed |
+    | --- | --- | --- | --- |
+    | cmap1_pool4 | 0.223 | 0.1694 | 0.1696 |
+    """
+    chosen = [row for row in rows if row.recipe == recipe]
+    seeds = " or ".join(str(count) for count in sorted({row.seeds for row in chosen}))
+    return markdown_table(
+        ("preset", "published", f"ours, median of {seeds} seeds", "worst seed"),
+        [
+            (
+                row.preset,
+                _number(row.published_test_rmse, 3),
+                _number(row.median_test_rmse, 4),
+                _number(row.worst_test_rmse, 4),
+            )
+            for row in chosen
+        ],
+    )
+
+
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 

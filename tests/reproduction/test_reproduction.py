@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from deconv_ae.data import ImageDataset
-from deconv_ae.errors import InputError
 from deconv_ae.pictures.explanation import centred, shuffled, without_switches
 from deconv_ae.reproduction import publish, runs
 from deconv_ae.reproduction.runs import Outcome, Run, finished, reproduce
@@ -94,20 +93,11 @@ def test_the_report_holds_the_table_and_the_figures(
 ) -> None:
     outcomes, directory = reproduced
     names = {file.name for file in publish.write_report(outcomes, digits.test, directory)}
-    tables = {"results.md", "results.json", "switches.md"}
+    tables = {"results.md", "results.json", "published.md", "switches.md"}
     figures = {"training_curves.png", "autoencoder.png", "comparison.png", "kernels.png", "switches.png"}
     assert names == tables | figures
     assert len(json.loads((directory / "results.json").read_text())) == 2
     assert all((directory / name).stat().st_size > 5000 for name in figures)
-
-
-def test_a_section_is_replaced_and_the_rest_kept(tmp_path: Path) -> None:
-    file = tmp_path / "README.md"
-    file.write_text("before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n")
-    publish.replace_section(file, "results", "| a \\1 | b |\n")
-    assert file.read_text() == "before\n<!-- results:begin -->\n| a \\1 | b |\n<!-- results:end -->\nafter\n"
-    with pytest.raises(InputError, match="has no section"):
-        publish.replace_section(file, "speed", "")
 
 
 # ------------------------------------------------------------------------------- What switches carry

@@ -1,0 +1,34 @@
+"""Sections of a text file that programs write: what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`."""
+
+import re
+from pathlib import Path
+
+from deconv_ae.errors import InputError
+from deconv_ae.files import write_beside
+
+
+def replace_section(file: Path, name: str, text: str) -> None:
+    """Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a text file.
+
+    Raises:
+        InputError: if the file cannot be read or has no such pair.
+    """
+    before, _, after = read_section(file, name)
+    write_beside(file, f"{before}\n{text.strip()}\n{after}")
+
+
+def read_section(file: Path, name: str) -> tuple[str, str, str]:
+    """A text file up to and with `<!-- NAME:begin -->`, what follows, and the rest from `<!-- NAME:end -->` on.
+
+    Raises:
+        InputError: if the file cannot be read or has no such pair.
+    """
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    try:
+        content = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"readme: {file} cannot be read as text; give a text file that exists") from error
+    match = re.search(f"({re.escape(begin)})(.*?)({re.escape(end)})", content, re.DOTALL)
+    if not match:
+        raise InputError(f"readme: {file} has no section {begin} ... {end}; add the two lines where it belongs")
+    return content[: match.end(1)], match[2], content[match.start(3) :]

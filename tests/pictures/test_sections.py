@@ -1,0 +1,17 @@
+"""Sections of a text file that programs write."""
+
+from pathlib import Path
+
+import pytest
+
+from deconv_ae.errors import InputError
+from deconv_ae.pictures.sections import replace_section
+
+
+def test_a_section_is_replaced_and_the_rest_kept(tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.write_text("before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n")
+    replace_section(file, "results", "| a \\1 | b |\n")
+    assert file.read_text() == "before\n<!-- results:begin -->\n| a \\1 | b |\n<!-- results:end -->\nafter\n"
+    with pytest.raises(InputError, match="has no section"):
+        replace_section(file, "speed", "")
