@@ -13,6 +13,17 @@ from deconv_ae.model.presets import PRESETS
 from deconv_ae.saved_model import exporting
 from deconv_ae.training import TrainingOptions, TrainingResult, train
 
+ROOT = Path(__file__).parents[1]
+# What a first answer asks: the rooms that others build on, in one process, without a trained model.
+FAST = ("deconv_ae", "tests/data", "tests/layers/test_pooling_and_unpooling.py", "tests/model", "tests/ops")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of the rooms in FAST as fast."""
+    for item in items:
+        if any(item.path.is_relative_to(ROOT / room) for room in FAST):
+            item.add_marker(pytest.mark.fast)
+
 
 @pytest.fixture(scope="session")
 def digits() -> ImageDataset:
