@@ -12,6 +12,7 @@ from deconv_ae.data.split import split_numbers
 from deconv_ae.errors import InputError
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.paths import is_plain
 from deconv_ae.saved_model import exporting
 from deconv_ae.saved_model.model_card import ModelCard
 from deconv_ae.training import TrainingOptions, TrainingResult
@@ -92,6 +93,8 @@ def train(
     Traceback (most recent call last):
     deconv_ae.errors.InputError: images: pixels are float64, not uint8; give pixels of 0 to 255: ...
     """
+    if not name or not is_plain(name):
+        raise InputError(f"name: {name!a} cannot stand in a model card; give a word or two")
     check_images("images", images)
     if test_images is None:
         if len(images) < 2:

@@ -41,6 +41,7 @@ with quiet():
 
 from deconv_ae.data.source import COLOR_MODES, SAMPLE_NAME, Source
 from deconv_ae.errors import InputError, Interrupted, RunError
+from deconv_ae.numbers import pair
 
 DATASET = flags.DEFINE_string(
     "dataset", None, f"{SAMPLE_NAME}, the name of a TFDS image data set (mnist, cifar10, ...), or folder:PATH."
@@ -71,15 +72,6 @@ def source(default: str | None = None) -> Source:
         color_mode=COLOR_MODE.value,
         skip_bad_images=SKIP_BAD_IMAGES.value,
     )
-
-
-def pair(flag: str, text: str) -> tuple[int, int]:
-    """`"4"` as (4, 4) and `"4x2"` as (4, 2)."""
-    height, separator, width = text.partition("x")
-    try:
-        return int(height), int(width if separator else height)
-    except ValueError as error:
-        raise InputError(f"{flag}: {text!r} is neither a whole number nor HEIGHTxWIDTH") from error
 
 
 def reference_models() -> list[Path]:

@@ -14,7 +14,10 @@ from deconv_ae.errors import InputError, choose
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
+from deconv_ae.numbers import pair
+from deconv_ae.paths import check_apart
 from deconv_ae.saved_model import exporting
+from deconv_ae.saved_model.export_directory import ExportDirectory
 from deconv_ae.training.distribution import STRATEGIES, is_chief, make_strategy
 from deconv_ae.training.options import JIT_COMPILE as JIT_COMPILE_CHOICES
 from deconv_ae.training.options import MIXED_PRECISIONS
@@ -66,14 +69,18 @@ def main() -> None:
         jit_compile=JIT_COMPILE.value,
     )
     export_dir = EXPORT_DIR.value or f"saved_models/{preset or 'custom'}"
-    exporting.check_export_dir(export_dir, OVERWRITE.value)
+    place = ExportDirectory(export_dir, OVERWRITE.value)
+    source = command_line.source()
+    check_apart({"export_dir": export_dir, "run_dir": RUN_DIR.value, "dataset": source.folder})
     # Before the images: a cluster can only be joined before TensorFlow has run anything.
     strategy = make_strategy(options.strategy, options.worker_timeout)
-    dataset = load_dataset(command_line.source())
-    result = training.train(dataset, options, strategy)
+    dataset = load_dataset(source)
     if not is_chief(strategy):
+        training.train(dataset, options, strategy)
         return
-    exporting.export(result, dataset, export_dir, preset, OVERWRITE.value)
+    with place:
+        result = training.train(dataset, options, strategy)
+        exporting.export(result, dataset, place, preset)
     print(f"training RMSE {result.training_rmse:.4f}, test RMSE {result.test_rmse:.4f}, model in {export_dir}")
 
 
@@ -92,8 +99,8 @@ def _architecture() -> tuple[str | None, Architecture]:
         raise InputError(f"{missing}: not given; an architecture of your own takes --filters and --pool_sizes")
     return None, Architecture(
         filters=FILTERS.value,
-        pool_sizes=[command_line.pair("pool_sizes", text) for text in POOL_SIZES.value],
-        kernel_size=command_line.pair("kernel_size", KERNEL_SIZE.value or "5"),
+        pool_sizes=[pair("pool_sizes", text) for text in POOL_SIZES.value],
+        kernel_size=pair("kernel_size", KERNEL_SIZE.value or "5"),
     )
 
 

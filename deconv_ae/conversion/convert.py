@@ -17,8 +17,7 @@ from deconv_ae.conversion.verification import Agreement, Reference
 from deconv_ae.errors import InputError, RunError, choose
 from deconv_ae.files import write_beside
 from deconv_ae.model.autoencoder import Autoencoder
-from deconv_ae.saved_model.exporting import KERAS_FILE
-from deconv_ae.saved_model.model_card import versions
+from deconv_ae.saved_model.model_card import KERAS_FILE, versions
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 REPORT_FILE = "conversion_report.json"

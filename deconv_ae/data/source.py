@@ -4,11 +4,14 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from deconv_ae import numbers, paths
 from deconv_ae.errors import InputError, choose
 
 SAMPLE_NAME = "mnist_5k"
 FOLDER_PREFIX = "folder:"
 SPLITS = ("train", "test")
+LONGEST_SIDE = 9459
+"""Of a resized image: a square of it has the 89 million pixels that Pillow's guard lets a picture have."""
 COLOR_MODES = {"auto": None, "grayscale": 1, "rgb": 3}
 
 
@@ -27,7 +30,7 @@ class Source:
             instead of refusing the folder.
 
     Raises:
-        InputError: on an unknown colour mode or a size below 1.
+        InputError: on an unknown colour mode, a size that no image can have, or a path that cannot be used.
     """
 
     name: str
@@ -39,8 +42,20 @@ class Source:
 
     def __post_init__(self) -> None:
         choose("color_mode", self.color_mode, COLOR_MODES)
-        if self.image_size is not None and min(self.image_size) < 1:
-            raise InputError(f"image_size: {self.image_size} is not a height and a width of 1 or more")
+        if not self.name:
+            raise InputError(
+                f"dataset: is empty; give {SAMPLE_NAME}, a TFDS name such as mnist, or {FOLDER_PREFIX}PATH"
+            )
+        for argument, path in (("dataset", self.folder), ("data_dir", self.data_dir), ("manual_dir", self.manual_dir)):
+            if path is not None:
+                paths.given(argument, path)
+        if self.image_size is not None:
+            numbers.pair("image_size", self.image_size, most=LONGEST_SIDE)
+
+    @property
+    def folder(self) -> str | None:
+        """PATH of a `folder:PATH`, None for other data sets."""
+        return self.name.removeprefix(FOLDER_PREFIX) if self.name.startswith(FOLDER_PREFIX) else None
 
     def fit(self, image: tf.Tensor) -> tf.Tensor:
         """One `(height, width, channels)` uint8 image in this source's size and colours, still uint8.

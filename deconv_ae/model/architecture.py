@@ -3,15 +3,16 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+from deconv_ae import numbers
 from deconv_ae.errors import InputError
+from deconv_ae.numbers import Pair
 from deconv_ae.ops.switches import LARGEST_WINDOW
 
 ORIGINAL_BITS_PER_PIXEL = 8
 CODE_BITS_PER_VALUE = 32
-
-Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, init=False)
@@ -55,9 +56,9 @@ class Architecture:
     ) -> None:
         # Frozen from here on: whoever holds an architecture can rely on it.
         vars(self).update(
-            filters=tuple(_positive("filters", value) for value in filters),
-            pool_sizes=tuple(_pair("pool_sizes", value) for value in pool_sizes),
-            kernel_size=_pair("kernel_size", kernel_size),
+            filters=tuple(numbers.whole("filters", value, least=1) for value in filters),
+            pool_sizes=tuple(numbers.pair("pool_sizes", value) for value in pool_sizes),
+            kernel_size=numbers.pair("kernel_size", kernel_size),
             deconvolution_bias=len(filters) > 1 if deconvolution_bias is None else deconvolution_bias,
         )
         if not self.filters:
@@ -82,7 +83,7 @@ class Architecture:
         >>> Architecture(filters=(5, 1), pool_sizes=(2, 2)).stage_shapes((29, 28, 1))
         [(29, 28, 1), (14, 14, 5), (7, 7, 1)]
         """
-        height, width, channels = (_positive("image shape", value) for value in image_shape)
+        height, width, channels = (numbers.whole("image shape", value, least=1) for value in image_shape)
         shapes = [(height, width, channels)]
         for stage, (filters, (pool_height, pool_width)) in enumerate(zip(self.filters, self.pool_sizes), start=1):
             if pool_height > height or pool_width > width:
@@ -93,6 +94,31 @@ class Architecture:
             height, width = height // pool_height, width // pool_width
             shapes.append((height, width, filters))
         return shapes
+
+    def check_trainable(self, image_shape: Sequence[int], images_per_step: int) -> None:
+        """Whether a model of these stages can be trained on images of this shape.
+
+        Raises:
+            InputError: if a window is larger than what it pools, a kernel larger than the image, or the model does
+                not fit into memory; with the estimate, which is a lower bound.
+        """
+        shapes = self.stage_shapes(image_shape)
+        height, width, _ = shapes[0]
+        if self.kernel_size[0] > height or self.kernel_size[1] > width:
+            raise InputError(
+                f"kernel_size: {self.kernel_size[0]}x{self.kernel_size[1]} is larger than the images, {height}x{width};"
+                " give a smaller one, or larger images"
+            )
+        weights, activations = 0, 0
+        for (height, width, channels), (*_, filters) in pairwise(shapes):
+            # On the way in and on the way out.
+            weights += 2 * math.prod(self.kernel_size) * channels * filters
+            activations += 2 * height * width * filters
+        # Each weight has a gradient and two moments, each value of a convolution a gradient.
+        values = 4 * weights + 2 * activations * images_per_step
+        numbers.check_memory(
+            "filters", 4 * values, f"to train {weights:,} weights on {images_per_step:,} images of this size a step"
+        )
 
     @property
     def switches_names(self) -> tuple[str, ...]:
@@ -161,23 +187,3 @@ class SizePerImage:
 def switches_names(count: int) -> tuple[str, ...]:
     """The names of the switches of so many poolings."""
     return tuple(f"switches_{number}" for number in range(1, count + 1))
-
-
-def _positive(name: str, value: Any) -> int:
-    try:
-        number = int(value)
-        exact = number == float(value)
-    except (TypeError, ValueError):
-        number, exact = 0, False
-    if not exact or number < 1:
-        raise InputError(f"{name}: {value!r} is not a whole number of 1 or more")
-    return number
-
-
-def _pair(name: str, value: Any) -> Pair:
-    if isinstance(value, (tuple, list)):
-        if len(value) != 2:
-            raise InputError(f"{name}: {value!r} is neither one number nor (height, width)")
-        return _positive(name, value[0]), _positive(name, value[1])
-    number = _positive(name, value)
-    return number, number

@@ -16,8 +16,8 @@ from deconv_ae.pictures.tables import markdown_table
 from deconv_ae.pictures.visualization import comparison_figure, model_figure, save_figure, view
 from deconv_ae.reproduction.runs import Outcome
 from deconv_ae.reproduction.summary import as_json, markdown, published_markdown, summarize
-from deconv_ae.saved_model.exporting import KERAS_FILE, replace_directory
-from deconv_ae.saved_model.model_card import FILE_NAME, ModelCard
+from deconv_ae.saved_model.exporting import copy_model
+from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE, ModelCard
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 PICTURED_IMAGES = 5
@@ -152,7 +152,7 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
         InputError: if the README lacks the section.
     """
     for model_dir in sorted((output_dir / "models").glob("*-default")):
-        replace_directory(model_dir, reference_dir / ModelCard.read(model_dir).title)
+        copy_model(model_dir, reference_dir / ModelCard.read(model_dir).title)
     figures = reference_dir / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     for picture in output_dir.glob("*.png"):

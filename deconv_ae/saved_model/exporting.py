@@ -1,21 +1,20 @@
 """A trained autoencoder to a SavedModel that serves programs without this package."""
 
-import ctypes
 import os
 import shutil
-import sys
-import tempfile
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from deconv_ae.data import ImageDataset
-from deconv_ae.errors import InputError, RunError
-from deconv_ae.files import flush_to_disk, flush_tree_to_disk
+from deconv_ae.files import sha256
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.ops.execution import without_gradients
-from deconv_ae.saved_model.model_card import FILE_NAME, ModelCard, versions
+from deconv_ae.saved_model.export_directory import ExportDirectory
+from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE, ModelCard, versions
 from deconv_ae.saved_model.signatures import (
     CODE,
     DECODE,
@@ -27,12 +26,13 @@ from deconv_ae.saved_model.signatures import (
 )
 from deconv_ae.training import TrainingResult
 
-KERAS_FILE = "autoencoder.keras"
-"""The Keras model beside the SavedModel, for conversion and further training."""
-
 
 def export(
-    result: TrainingResult, dataset: ImageDataset, export_dir: str, preset: str | None = None, overwrite: bool = False
+    result: TrainingResult,
+    dataset: ImageDataset,
+    export_dir: str | os.PathLike[str] | ExportDirectory,
+    preset: str | None = None,
+    overwrite: bool = False,
 ) -> ModelCard:
     """Writes a SavedModel with its model card.
 
@@ -42,50 +42,40 @@ def export(
     Args:
         result: what `training.train` returned.
         dataset: what it was trained on.
-        export_dir: the SavedModel's directory.
+        export_dir: the SavedModel's directory, or one that has been held since before the training.
         preset: the preset's name for the card, None for an architecture of one's own.
-        overwrite: whether to replace a model that is there.
+        overwrite: whether to replace a model that is there; of an `ExportDirectory` its own counts.
 
     Raises:
-        InputError: as `check_export_dir`.
+        InputError: as `ExportDirectory`.
         RunError: if writing fails; a model that was there stays.
     """
-    check_export_dir(export_dir, overwrite)
-    target = Path(export_dir).absolute()
-    partial = target.with_name(f".{target.name}.partial")
+    if not isinstance(export_dir, ExportDirectory):
+        with ExportDirectory(export_dir, overwrite) as place:
+            return export(result, dataset, place, preset)
     card = make_card(result, dataset, preset)
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        save_signatures(result.model, partial)
-        _without_optimizer(result.model).save(partial / KERAS_FILE)
-        (partial / FILE_NAME).write_text(card.to_json(), encoding="utf-8")
-        _put_in_place(partial, target)
-    except (OSError, tf.errors.OpError) as error:
-        raise RunError(f"export_dir: {target} cannot be written: {str(error).splitlines()[0]}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+
+    def write(directory: Path) -> None:
+        nonlocal card
+        try:
+            save_signatures(result.model, directory)
+            _without_optimizer(result.model).save(directory / KERAS_FILE)
+            card = replace(card, checksums=_checksums(directory))
+            (directory / FILE_NAME).write_text(card.to_json(), encoding="utf-8")
+        except tf.errors.OpError as error:
+            raise OSError(str(error).splitlines()[0]) from error
+
+    export_dir.replace(write)
     return card
 
 
-def check_export_dir(export_dir: str, overwrite: bool) -> None:
-    """Whether a model can be written there, before time is spent on training it.
-
-    Raises:
-        InputError: if something is there and overwrite is false or it is no model, or if the
-            directory cannot be written.
-    """
-    target = Path(export_dir).absolute()
-    if target.exists():
-        if not overwrite:
-            raise InputError(f"export_dir: {target} exists; pass --overwrite to replace it, or another directory")
-        if not (target / "saved_model.pb").is_file():
-            raise InputError(f"export_dir: {target} holds something other than a model; give another directory")
-    ancestor = next(parent for parent in target.parents if parent.exists())
-    try:
-        tempfile.TemporaryDirectory(dir=ancestor, prefix=".writable-").cleanup()
-    except OSError as error:
-        raise InputError(f"export_dir: {ancestor} cannot be written: {error.strerror}; give another") from error
+def _checksums(directory: Path) -> dict[str, str]:
+    """Of every file in it, by its name with /."""
+    return {
+        file.relative_to(directory).as_posix(): sha256(file.read_bytes())
+        for file in sorted(directory.rglob("*"))
+        if file.is_file()
+    }
 
 
 def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None = None) -> ModelCard:
@@ -157,15 +147,10 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
         tf.saved_model.save(module, str(directory), signatures=signatures)
 
 
-def replace_directory(source: Path, target: Path) -> None:
-    """Copies a directory to where another may be: beside it first, then in its place."""
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(source, partial)
-    try:
-        _put_in_place(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+def copy_model(model_dir: Path, export_dir: Path) -> None:
+    """Copies an exported model to where another may be, which it replaces. Raises as `export`."""
+    with ExportDirectory(export_dir, overwrite=True) as place:
+        place.replace(partial(shutil.copytree, model_dir, dirs_exist_ok=True))
 
 
 def _without_optimizer(model: Autoencoder) -> Autoencoder:
@@ -178,29 +163,3 @@ def _shape(layer: keras.layers.Layer) -> list[int | None]:
     """A layer's output shape; the pooled values' where it also gives the argmax."""
     output = layer.output
     return list((output[0] if isinstance(output, (tuple, list)) else output).shape)
-
-
-def _put_in_place(partial: Path, target: Path) -> None:
-    """Renames partial to target; what was there is exchanged for it in one step, then deleted."""
-    flush_tree_to_disk(partial)
-    if not target.exists():
-        partial.rename(target)
-    elif not _exchange(partial, target):
-        # Two steps where the system has no exchange: a kill between them leaves the old model
-        # under this other name.
-        old = target.with_name(f".{target.name}.old")
-        target.rename(old)
-        partial.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-    flush_to_disk(target.parent)
-
-
-def _exchange(first: Path, second: Path) -> bool:
-    """Swaps two directories' names atomically; False where the system or file system cannot."""
-    if not sys.platform.startswith("linux"):
-        return False
-    current_directory, rename_exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)
-    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
-    return renameat2 is not None and not renameat2(
-        current_directory, os.fsencode(first), current_directory, os.fsencode(second), rename_exchange
-    )

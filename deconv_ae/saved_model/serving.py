@@ -1,16 +1,18 @@
 """An exported autoencoder, used through nothing but its files: the SavedModel and the model card."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from deconv_ae import paths
 from deconv_ae.data import evaluation_batches, scale
 from deconv_ae.errors import InputError
-from deconv_ae.model.architecture import switches_names
+from deconv_ae.model.architecture import Architecture, switches_names
 from deconv_ae.model.objective import PerImageRMSE
-from deconv_ae.saved_model.model_card import ModelCard
+from deconv_ae.saved_model.model_card import KERAS_FILE, ModelCard
 from deconv_ae.saved_model.signatures import (
     CODE,
     DECODE,
@@ -19,6 +21,8 @@ from deconv_ae.saved_model.signatures import (
     RECONSTRUCTION,
     SERVING_DEFAULT,
     SIGNATURES,
+    encoded_specs,
+    images_spec,
 )
 
 
@@ -45,18 +49,40 @@ class ServedAutoencoder:
     """
 
     def __init__(self, model_dir: str | Path) -> None:
-        self.path = Path(model_dir)
-        if not self.path.is_dir() or not any(self.path.iterdir()):
-            state = "is empty" if self.path.is_dir() else "does not exist"
-            raise InputError(f"model: {self.path} {state}; give a directory that scripts/train.py exported to")
+        self.path = _model_directory(model_dir)
         self.card = ModelCard.read(self.path)
+        for file in self.card.checksums:
+            if file != KERAS_FILE:  # conversion reads it, and checks it then.
+                self.card.check_file(self.path, file)
         try:
             self._loaded = tf.saved_model.load(str(self.path))
             self._signatures = {name: self._loaded.signatures[name] for name in SIGNATURES}
-        except (OSError, ValueError, KeyError, AttributeError, tf.errors.OpError) as error:
-            raise InputError(
-                f"model: {self.path} is no autoencoder's SavedModel ({str(error).splitlines()[0]}); export it anew"
-            ) from error
+        except Exception as error:  # What TensorFlow raises on a damaged file is of any kind.
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(f"model: {self.path} is no autoencoder's SavedModel ({reason}); export it anew") from error
+        self._check_signatures()
+
+    def _check_signatures(self) -> None:
+        """Raises InputError if the SavedModel takes or returns something else than its card says."""
+        shape = self.card.image_shape
+        images, encoded = images_spec(shape), encoded_specs(Architecture(**self.card.architecture), shape)
+        reconstruction = {RECONSTRUCTION: tf.TensorSpec((None, *shape), tf.float32)}
+        expected = {
+            SERVING_DEFAULT: (images, {CODE: encoded[CODE], **reconstruction}),
+            ENCODE: (images, encoded),
+            DECODE: (encoded, reconstruction),
+        }
+        for name, (taken, returned) in expected.items():
+            signature = self._signatures[name]
+            for specs, found in (
+                (taken, signature.structured_input_signature[1]),
+                (returned, signature.structured_outputs),
+            ):
+                if _plain(specs) != _plain(found):
+                    raise InputError(
+                        f"model: {self.path}'s model card is of another model: the SavedModel's signature {name} does "
+                        "not fit it; export the model anew"
+                    )
 
     @property
     def name(self) -> str:
@@ -112,6 +138,21 @@ class ServedAutoencoder:
                 f"dataset: images are {_times(images.shape[1:])} and {self.path} was made for {_times(expected)}; "
                 "give another --dataset, or --image_size and --color_mode"
             )
+
+
+def _model_directory(model_dir: str | Path) -> Path:
+    advice = "give a directory that scripts/train.py exported to"
+    path = paths.given("model", model_dir)
+    if path.suffix == ".keras" and path.is_file():
+        raise InputError(f"model: {path} is a Keras model alone; give the directory of the exported model around it")
+    return paths.directory_to_read("model", path, advice)
+
+
+def _plain(specs: Mapping[str, tf.TensorSpec]) -> dict[str, tuple[tuple[int | None, ...] | None, str]]:
+    """Shapes and types without TensorFlow's names for the tensors."""
+    return {
+        name: (None if spec.shape.rank is None else tuple(spec.shape), spec.dtype.name) for name, spec in specs.items()
+    }
 
 
 def _times(shape: tuple[int, ...]) -> str:

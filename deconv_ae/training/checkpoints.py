@@ -20,12 +20,7 @@ import keras
 import numpy as np
 
 from deconv_ae.errors import InputError, RunError
-from deconv_ae.files import flush_to_disk, write_beside
-
-try:
-    import fcntl
-except ImportError:  # Windows has none; there, two runs on one directory are not noticed.
-    fcntl = None  # type: ignore[assignment]
+from deconv_ae.files import flush_to_disk, lock_exclusively, read_with_checksum, with_checksum, write_beside
 
 CHECKPOINTS_KEPT = 3
 PROGRESS_FILE = "progress.json"
@@ -61,7 +56,7 @@ class RunDirectory:
             return
         try:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
-            self._take_lock()
+            self._lock = lock_exclusively("run_dir", self.path, self.path / "run.lock")
             if not resume:
                 self._start(settings)
             for partial in self._checkpoints.glob(".partial-*"):  # Of a run that was killed while it wrote.
@@ -91,29 +86,17 @@ class RunDirectory:
     def _checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
-    def _take_lock(self) -> None:
-        if fcntl is None:
-            return
-        self._lock = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"run_dir: {self.path} is in use by another run; wait for it to end, or give another directory"
-            ) from error
-
     def _start(self, settings: dict[str, Any]) -> None:
         if self._settings_file.exists():
             raise InputError(f"run_dir: {self.path} holds a run already; pass --resume to go on, or another directory")
-        write_beside(self._settings_file, json.dumps(settings, indent=2) + "\n")
+        write_beside(self._settings_file, with_checksum(settings))
 
     def _compare(self, settings: dict[str, Any]) -> None:
         try:
-            started_with = json.loads(self._settings_file.read_text(encoding="utf-8"))
-            recorded = dict(started_with)
+            recorded = read_with_checksum(self._settings_file)
         except FileNotFoundError as error:
             raise InputError(f"resume: {self.path} holds no run; leave --resume out to start one") from error
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError) as error:
             raise InputError(f"resume: {self._settings_file} cannot be read ({error}); start anew elsewhere") from error
         # Through JSON and back, so that tuples and lists compare equal.
         for name, value in json.loads(json.dumps(settings)).items():

@@ -1,15 +1,17 @@
 """What a run is asked to do, apart from the images."""
 
-import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from deconv_ae import numbers, paths
 from deconv_ae.errors import InputError, choose
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.training.distribution import STRATEGIES
 
 MIXED_PRECISIONS = {"none": None, "mixed_bfloat16": "mixed_bfloat16", "mixed_float16": "mixed_float16"}
+LONGEST_WAIT = 1e6
+"""Seconds, eleven days: Python's own timers take no number as large as it likes."""
 JIT_COMPILE = {"auto": "auto", "true": True, "false": False}
 
 
@@ -55,16 +57,14 @@ class TrainingOptions:
         choose("mixed_precision", self.mixed_precision, MIXED_PRECISIONS)
         choose("jit_compile", self.jit_compile, JIT_COMPILE)
         for field, least in (("epochs", 0), ("batch_size", 1), ("checkpoint_every", 1)):
-            value = getattr(self, field)
-            if value is not None and value < least:
-                raise InputError(f"{field}: {value} is below {least}; give a whole number of {least} or more")
-        rate = self.learning_rate
-        if rate is not None and not (rate > 0 and math.isfinite(rate)):
-            raise InputError(f"learning_rate: {rate} is not a positive number; leave it out for the recipe's own")
-        if not self.worker_timeout >= 0:
-            raise InputError(f"worker_timeout: {self.worker_timeout} is no time to wait; give seconds")
-        if not 0 <= self.seed < 2**31:
-            raise InputError(f"seed: {self.seed} is not in 0 to 2147483647")
+            if getattr(self, field) is not None:
+                numbers.whole(field, getattr(self, field), least)
+        if self.learning_rate is not None:
+            numbers.real("learning_rate", self.learning_rate, above=0)
+        numbers.real("worker_timeout", self.worker_timeout, least=0, most=LONGEST_WAIT)
+        numbers.whole("seed", self.seed)
+        if self.run_dir is not None:
+            paths.directory_to_write("run_dir", self.run_dir)
         if self.resume and not self.run_dir:
             raise InputError("resume: no --run_dir given to go on from")
         if self.checkpoint_every and not self.run_dir:

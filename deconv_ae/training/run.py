@@ -72,7 +72,8 @@ def train(
         Interrupted: on SIGINT or SIGTERM, after a checkpoint.
     """
     started = time.perf_counter()
-    options.architecture.stage_shapes(dataset.image_shape)
+    images_per_step = min(options.images_per_step, len(dataset.train))
+    options.architecture.check_trainable(dataset.image_shape, images_per_step)
     strategy = strategy or make_strategy(options.strategy, options.worker_timeout)
     check_replicas(strategy.num_replicas_in_sync, options.images_per_step, options.jit_compile)
     keras.utils.set_random_seed(options.seed)

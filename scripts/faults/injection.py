@@ -169,14 +169,14 @@ def _any_file(directory: Path, pattern: str) -> bool:
 def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
     """Kills exports that replace a model; one of the two has to be there afterwards, and whole."""
     images = load_split(Source(f"folder:{torture.directory / 'pictures'}"), "test")
-    target, half_written = torture.directory / "model", torture.directory / ".model.partial"
+    target, half_written = torture.directory / "model", ".model.partial-*"
     flags_given = [*SETTINGS, "--epochs=0", "--export_dir=model", "--overwrite"]
     duration = 0.0
     for seed in range(kills + 1):
         if table.out_of_time:
             return
         with RunningProgram("train.py", [*flags_given, f"--seed={seed}"], torture.directory) as program:
-            program.wait_until(half_written.exists)
+            program.wait_until(partial(_any_file, torture.directory, half_written))
             started = time.monotonic()
             if seed == 0:  # The first is left alone: there is a model to replace then, and a duration.
                 program.finish()

@@ -112,14 +112,14 @@ def test_a_restored_model_goes_on_training_as_the_original_does(tmp_path: Path) 
     [
         ({"filters": (), "pool_sizes": ()}, "filters: at least one"),
         ({"filters": (1, 2), "pool_sizes": (2,)}, "pool_sizes: 1 given for 2 filters"),
-        ({"filters": (0,), "pool_sizes": (2,)}, "filters: 0 is not"),
-        ({"filters": (-3,), "pool_sizes": (2,)}, "filters: -3 is not"),
+        ({"filters": (0,), "pool_sizes": (2,)}, "filters: 0 is below 1"),
+        ({"filters": (-3,), "pool_sizes": (2,)}, "filters: -3 is below 1"),
         ({"filters": ("many",), "pool_sizes": (2,)}, "filters: 'many' is not"),
         ({"filters": (1.5,), "pool_sizes": (2,)}, "filters: 1.5 is not"),
-        ({"filters": (1,), "pool_sizes": (0,)}, "pool_sizes: 0 is not"),
+        ({"filters": (1,), "pool_sizes": (0,)}, "pool_sizes: 0 is below 1"),
         ({"filters": (1,), "pool_sizes": ((2, 2, 2),)}, "pool_sizes: (2, 2, 2) is neither"),
         ({"filters": (1,), "pool_sizes": (17,)}, "pool_sizes: a window of 17x17"),
-        ({"filters": (1,), "pool_sizes": (2,), "kernel_size": 0}, "kernel_size: 0 is not"),
+        ({"filters": (1,), "pool_sizes": (2,), "kernel_size": 0}, "kernel_size: 0 is below 1"),
     ],
 )
 def test_what_no_autoencoder_can_be_built_from_is_refused_by_name(fields: dict, message: str) -> None:

@@ -16,6 +16,7 @@ from deconv_ae import Architecture
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.saved_model import exporting
+from deconv_ae.saved_model.export_directory import ExportDirectory
 from deconv_ae.saved_model.model_card import ModelCard
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 from deconv_ae.training import TrainingOptions, TrainingResult, train
@@ -176,7 +177,7 @@ def test_a_directory_of_something_else_is_never_replaced(
 def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        exporting.check_export_dir(str(tmp_path / "file" / "model"), overwrite=False)
+        ExportDirectory(tmp_path / "file" / "model")
 
 
 # ------------------------------------------------------------------------------- Reading
@@ -190,9 +191,9 @@ def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path: Pat
         (lambda path: (path / "model_card.json").write_text("[1]"), "is no model card"),
         (lambda path: (path / "model_card.json").write_text('{"format_version": 1}'), "is no model card"),
         (lambda path: (path / "model_card.json").write_text('{"format_version": 99}'), "has format version 99"),
-        (lambda path: (path / "saved_model.pb").write_bytes(b"\x00garbage"), "is no autoencoder's SavedModel"),
-        (lambda path: (path / "saved_model.pb").unlink(), "is no autoencoder's SavedModel"),
-        (lambda path: (path / "variables" / "variables.index").unlink(), "is no autoencoder's SavedModel"),
+        (lambda path: (path / "saved_model.pb").write_bytes(b"\x00garbage"), "is not the file that was exported"),
+        (lambda path: (path / "saved_model.pb").unlink(), "cannot be read: No such file"),
+        (lambda path: (path / "variables" / "variables.index").unlink(), "cannot be read: No such file"),
     ],
 )
 def test_a_spoilt_model_is_said_in_one_line(exported: Path, tmp_path: Path, spoil, message: str) -> None:
@@ -221,4 +222,6 @@ def test_switches_of_one_image_decode_in_any_batch(exported: Path, digits: Image
 
 def test_a_card_round_trips_through_json(exported: Path) -> None:
     card = ModelCard.read(exported)
-    assert json.loads(card.to_json()) == dataclasses.asdict(card)
+    written = json.loads(card.to_json())
+    assert len(written.pop("sha256")) == 64
+    assert written == dataclasses.asdict(card)

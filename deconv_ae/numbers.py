@@ -1,0 +1,106 @@
+"""What a number may be that a caller hands over: the one place that decides it."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from deconv_ae.errors import InputError
+
+LARGEST = 2**31 - 1
+"""Of any whole number: what TensorFlow has for a length, a count of steps and a seed is 32 bits wide somewhere."""
+
+LARGEST_REAL = 3.4e38
+
+Pair = tuple[int, int]
+
+
+def whole(argument: str, value: Any, least: int = 0, most: int = LARGEST) -> int:
+    """A whole number in these bounds, from a number or its text.
+
+    >>> whole("batch_size", "64", least=1)
+    64
+    >>> whole("batch_size", 0, least=1)
+    Traceback (most recent call last):
+    deconv_ae.errors.InputError: batch_size: 0 is below 1; give a whole number of 1 or more
+    """
+    try:
+        number = int(value)
+        exact = isinstance(value, (str, int)) or number == value
+    except (TypeError, ValueError, OverflowError):
+        exact = False
+    if not exact:
+        raise InputError(f"{argument}: {_shown(value)} is not a whole number; give one of {least} or more")
+    if number < least:
+        raise InputError(f"{argument}: {_shown(number)} is below {least}; give a whole number of {least} or more")
+    if number > most:
+        raise InputError(f"{argument}: {_shown(number)} is above {most}; give a whole number of {least} to {most}")
+    return number
+
+
+def pair(argument: str, value: Any, most: int = LARGEST) -> Pair:
+    """(height, width) of 1 or more, from one number for both, from two, or from text such as "4x2".
+
+    >>> pair("kernel_size", 5), pair("kernel_size", "5x3"), pair("kernel_size", (5, 3))
+    ((5, 5), (5, 3), (5, 3))
+    >>> pair("image_size", "7x")
+    Traceback (most recent call last):
+    deconv_ae.errors.InputError: image_size: '7x' is neither a whole number nor HEIGHTxWIDTH; give 64, or 64x48
+    """
+    example = "64, or 64x48" if argument == "image_size" else "4, or 4x2"
+    parts = value.split("x") if isinstance(value, str) else value if isinstance(value, (tuple, list)) else [value]
+    if len(parts) not in (1, 2):
+        raise InputError(f"{argument}: {_shown(value)} is neither one number nor (height, width); give {example}")
+    try:
+        lengths = [int(part) if isinstance(value, str) else part for part in parts]
+    except ValueError as error:
+        raise InputError(
+            f"{argument}: {_shown(value)} is neither a whole number nor HEIGHTxWIDTH; give {example}"
+        ) from error
+    height, width = (whole(argument, length, least=1, most=most) for length in (lengths * 2)[:2])
+    return height, width
+
+
+def real(
+    argument: str, value: float, above: float | None = None, least: float | None = None, most: float = LARGEST_REAL
+) -> float:
+    """A finite number above or not below a bound, by default one that float32 can hold.
+
+    >>> real("learning_rate", float("nan"), above=0)
+    Traceback (most recent call last):
+    deconv_ae.errors.InputError: learning_rate: nan is not a number; give one above 0
+    """
+    bound = f"above {above:g}" if above is not None else f"of {least or 0:g} or more"
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+        raise InputError(f"{argument}: {_shown(value)} is not a number; give one {bound}")
+    if (above is not None and value <= above) or (least is not None and value < least):
+        raise InputError(f"{argument}: {_shown(value)} is not {bound}; give a number {bound}")
+    if value > most:
+        raise InputError(f"{argument}: {_shown(value)} is above {most:g}; give a smaller number")
+    return value
+
+
+def check_memory(argument: str, needed: int, what: str) -> None:
+    """Raises InputError, with the estimate, if something takes more bytes than this process can have."""
+    available = memory()
+    if needed > available:
+        raise InputError(
+            f"{argument}: {what} takes {needed / 2**30:,.1f} GiB, and this machine has {available / 2**30:,.1f}; "
+            "give smaller numbers"
+        )
+
+
+def memory() -> int:
+    """Bytes that this process can have at most: the machine's, or less where a container is limited."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        return physical
+    return min(physical, int(limit)) if limit.isdigit() else physical
+
+
+def _shown(value: Any) -> str:
+    """The value as it was written, or its beginning."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,123 @@
+"""What a path may be that a caller hands over: the one place that decides it.
+
+A path is local, is not empty and has a name that can be printed. `~` is the home directory, links are followed.
+Where something is to be written, it is found out before any work is done for it.
+"""
+
+import os
+import tempfile
+import unicodedata
+from collections.abc import Mapping
+from itertools import permutations
+from pathlib import Path
+
+from deconv_ae.errors import InputError
+
+
+def given(argument: str, text: str | os.PathLike[str]) -> Path:
+    """A path as a caller wrote it, `~` expanded.
+
+    Raises:
+        InputError: if it is empty, an address such as gs://bucket, or no text that a file system and a model
+            card can hold.
+
+    >>> given("export_dir", "gs://bucket/model")
+    Traceback (most recent call last):
+    deconv_ae.errors.InputError: export_dir: gs://bucket/model is an address; give a path on this machine
+    """
+    text = os.fspath(text)
+    if not text:
+        raise InputError(f"{argument}: is empty, as from a variable that is not set; give a path, or leave it out")
+    if "://" in text:
+        raise InputError(f"{argument}: {text} is an address; give a path on this machine")
+    if not is_plain(text):
+        raise InputError(f"{argument}: {text!a} holds control characters or no UTF-8; give another name")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{argument}: {text} names the home of nobody here; give the whole path") from error
+
+
+def is_plain(text: str) -> bool:
+    """Whether a name can be printed and written to a file as UTF-8.
+
+    Control characters can redraw a terminal; bytes that are no UTF-8 come from the command line as lone surrogates.
+    """
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+
+
+def directory_to_read(argument: str, text: str | os.PathLike[str], advice: str) -> Path:
+    """A directory that exists, can be listed and is not empty; `advice` says what to give instead.
+
+    Raises:
+        InputError: if it is not.
+    """
+    path = given(argument, text)
+    try:
+        empty = not any(path.iterdir())
+    except NotADirectoryError as error:
+        raise InputError(f"{argument}: {path} is a file; {advice}") from error
+    except FileNotFoundError as error:
+        raise InputError(f"{argument}: {path} does not exist; {advice}") from error
+    except OSError as error:
+        raise InputError(f"{argument}: {path} cannot be read: {error.strerror}; {advice}") from error
+    if empty:
+        raise InputError(f"{argument}: {path} is empty; {advice}")
+    return path
+
+
+def directory_to_write(argument: str, text: str | os.PathLike[str]) -> Path:
+    """A directory, whole and with links followed, in which files can be made, or which can be made.
+
+    Nothing is left behind. Whatever can only be known by trying is tried: permissions, a file system that is
+    read-only or full, the length of names.
+
+    Raises:
+        InputError: if it is something else, a link to nothing, or cannot be written.
+    """
+    path = resolved(argument, text)
+    missing: list[str] = []
+    existing = path
+    while not existing.exists():
+        missing.append(existing.name)
+        existing = existing.parent
+    if not existing.is_dir():
+        raise InputError(f"{argument}: {path} cannot be written: {existing} is a file; give another directory")
+    try:
+        with tempfile.TemporaryDirectory(dir=existing, prefix=".writable-") as trial:
+            for name in missing:
+                (Path(trial) / name).mkdir()
+    except OSError as error:
+        raise InputError(f"{argument}: {existing} cannot be written: {error.strerror}; give another") from error
+    return path
+
+
+def resolved(argument: str, text: str | os.PathLike[str]) -> Path:
+    """The whole path with every link in it followed; it need not exist.
+
+    Raises:
+        InputError: if it is a link to nothing, or too long.
+    """
+    path = given(argument, text)
+    try:
+        followed = path.resolve()
+        if path.is_symlink() and not followed.exists():
+            raise InputError(f"{argument}: {path} is a link to {followed}, which does not exist; make it, or give it")
+        followed.exists()
+    except (OSError, RuntimeError) as error:  # Links that go round in a circle are a RuntimeError.
+        reason = error.strerror if isinstance(error, OSError) else "links that lead back to themselves"
+        raise InputError(f"{argument}: {path} cannot be used: {reason}; give another") from error
+    return followed
+
+
+def check_apart(given_paths: Mapping[str, str | os.PathLike[str] | None]) -> None:
+    """Raises InputError if, of directories by the names of their arguments, one is another, or lies in it.
+
+    What is None has not been given.
+    """
+    directories = {argument: resolved(argument, text) for argument, text in given_paths.items() if text is not None}
+    for (argument, path), (other_argument, other) in permutations(directories.items(), 2):
+        if path == other:
+            raise InputError(f"{argument}: {path} is {other_argument} as well; give each a directory of its own")
+        if path.is_relative_to(other):
+            raise InputError(f"{argument}: {path} lies in {other_argument}, {other}; give a directory outside of it")

@@ -1,0 +1,165 @@
+"""The directory that a model is exported to: found to be usable before the training, replaced whole after it."""
+
+import contextlib
+import ctypes
+import glob
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from deconv_ae import files, paths
+from deconv_ae.errors import InputError, RunError
+from deconv_ae.files import flush_to_disk, flush_tree_to_disk
+from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE
+
+MODEL_FILE = "saved_model.pb"
+VARIABLES, ASSETS = "variables", "assets"
+# Of TensorFlow 2.16 and later; a model has no assets, and TensorFlow makes their directory all the same.
+OF_AN_EXPORT = {MODEL_FILE, FILE_NAME, KERAS_FILE, "fingerprint.pb", VARIABLES, ASSETS}
+
+
+class ExportDirectory:
+    """A place for one model, which belongs to one process from before the training until the model is in it.
+
+    Everything is written to a hidden directory beside, which is then renamed: whoever looks finds the old model or
+    the new one, whole. Use it as a context manager around the training: another process that wants the same place
+    is refused as long as it is held. A link is followed, and stays.
+
+    Args:
+        export_dir: the SavedModel's directory.
+        overwrite: whether to replace a model that is there.
+
+    Raises:
+        InputError: as `check`; on entering also if another process is about to export there.
+    """
+
+    def __init__(self, export_dir: str | os.PathLike[str], overwrite: bool = False) -> None:
+        self.path = check(export_dir, overwrite)
+        self._overwrite = overwrite
+        self._held = contextlib.ExitStack()
+
+    def __enter__(self) -> "ExportDirectory":
+        with contextlib.ExitStack() as held:
+            for ancestor in self.path.parents:
+                if ancestor.exists():
+                    break
+                held.callback(_remove_if_empty, ancestor)
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                held.enter_context(files.in_use("export_dir", self.path))
+            except OSError as error:
+                raise InputError(
+                    f"export_dir: {self.path} cannot be written: {error.strerror}; give another"
+                ) from error
+            for left in self.path.parent.glob(f".{glob.escape(self.path.name)}.partial-*"):  # By one that was killed.
+                shutil.rmtree(left, ignore_errors=True)
+            check(self.path, self._overwrite)
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._held.close()
+
+    def replace(self, write: Callable[[Path], object]) -> None:
+        """Puts in its place what `write` writes into an empty directory.
+
+        Raises:
+            RunError: if that fails; a model that was there stays. If only the place has become unusable, the new
+                model stays beside it, and the message says where.
+        """
+        partial = _partial_name(self.path)
+        try:
+            partial.mkdir(parents=True)
+            write(partial)
+            flush_tree_to_disk(partial)
+            self._put_in_place(partial)
+        except OSError as error:
+            raise RunError(f"export_dir: {self.path} cannot be written: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _put_in_place(self, partial: Path) -> None:
+        """Renames partial; a model that was there is exchanged for it in one step, then deleted."""
+        try:
+            check(self.path, self._overwrite)
+            if not self.path.exists():
+                partial.rename(self.path)
+            elif not _exchange(partial, self.path):
+                # Two steps where the system has no exchange: a kill between them leaves the old model
+                # under this other name.
+                old = self.path.with_name(f".{self.path.name}.old-{os.urandom(4).hex()}")
+                self.path.rename(old)
+                partial.rename(self.path)
+                shutil.rmtree(old, ignore_errors=True)
+        except (InputError, OSError) as error:
+            kept = self.path.with_name(f"{self.path.name}.new-{os.urandom(4).hex()}")
+            partial.rename(kept)
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise RunError(
+                f"export_dir: {self.path} can no longer be used ({reason}); the model is in {kept}"
+            ) from error
+        flush_to_disk(self.path.parent)
+
+
+def check(export_dir: str | os.PathLike[str], overwrite: bool) -> Path:
+    """Whether a model can be written there, before time is spent on training it; the whole path, links followed.
+
+    Raises:
+        InputError: if something is there and overwrite is false or it is not what an export wrote, or if the
+            directory cannot be written.
+    """
+    target = paths.resolved("export_dir", export_dir)
+    if target.exists():
+        _check_replaceable(target, overwrite)
+    paths.directory_to_write("export_dir", _partial_name(target))
+    return target
+
+
+def _check_replaceable(target: Path, overwrite: bool) -> None:
+    if not overwrite:
+        raise InputError(f"export_dir: {target} exists; pass --overwrite to replace it, or another directory")
+    if not target.is_dir():
+        raise InputError(f"export_dir: {target} holds something other than a model: a file; give another directory")
+    if target.is_mount():
+        raise InputError(f"export_dir: {target} is a mount point, which cannot be replaced; give a directory in it")
+    found = {path.name for path in target.iterdir()}
+    if found and not {MODEL_FILE, FILE_NAME} <= found:
+        raise InputError(f"export_dir: {target} holds something other than a model; give another directory")
+    variables = target / VARIABLES
+    foreign = sorted(found - OF_AN_EXPORT)
+    foreign += [f"{ASSETS}/{path.name}" for path in _listed(target / ASSETS)]
+    foreign += [f"{VARIABLES}/{path.name}" for path in _listed(variables) if not path.name.startswith("variables.")]
+    if foreign:
+        raise InputError(
+            f"export_dir: {target} holds more than a model: {foreign[0]}; move it away, or give another directory"
+        )
+
+
+def _partial_name(target: Path) -> Path:
+    """A name beside that no other process has: of a fixed one, two exports at once once mixed their files."""
+    return target.with_name(f".{target.name}.partial-{os.urandom(4).hex()}")
+
+
+def _listed(directory: Path) -> list[Path]:
+    return sorted(directory.iterdir()) if directory.is_dir() else []
+
+
+def _remove_if_empty(directory: Path) -> None:
+    with contextlib.suppress(OSError):
+        directory.rmdir()
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swaps two directories' names atomically; False where the system or file system cannot."""
+    if not sys.platform.startswith("linux"):
+        return False
+    current_directory, rename_exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    return renameat2 is not None and not renameat2(
+        current_directory, os.fsencode(first), current_directory, os.fsencode(second), rename_exchange
+    )
