@@ -52,6 +52,9 @@ MANUAL_DIR = flags.DEFINE_string(
 )
 IMAGE_SIZE = flags.DEFINE_string("image_size", None, "Resize images to this height and width: 64, or 64x48.")
 COLOR_MODE = flags.DEFINE_enum("color_mode", "auto", list(COLOR_MODES), "Convert images; auto leaves them as they are.")
+BACKGROUND = flags.DEFINE_string(
+    "background", "white", "What shows through transparent pixels: white, black or #rrggbb."
+)
 SKIP_BAD_IMAGES = flags.DEFINE_bool(
     "skip_bad_images",
     False,
@@ -70,6 +73,7 @@ def source(default: str | None = None) -> Source:
         manual_dir=MANUAL_DIR.value,
         image_size=None if IMAGE_SIZE.value is None else pair("image_size", IMAGE_SIZE.value),
         color_mode=COLOR_MODE.value,
+        background=BACKGROUND.value,
         skip_bad_images=SKIP_BAD_IMAGES.value,
     )
 

@@ -1,18 +1,15 @@
-"""`folder:PATH`: a folder of PNG and JPEG pictures."""
+"""`folder:PATH`: a folder of pictures."""
 
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from deconv_ae.data.decoding import PictureError, decode, parse_colour
 from deconv_ae.data.source import COLOR_MODES, FOLDER_PREFIX, SPLITS, Source
 from deconv_ae.data.split import split_numbers
 from deconv_ae.errors import InputError
-
-FORMATS = ("PNG", "JPEG")
 
 
 def load(source: Source, split: str) -> np.ndarray:
@@ -23,21 +20,21 @@ def load(source: Source, split: str) -> np.ndarray:
     whose names start with a dot are passed over.
 
     Raises:
-        InputError: if the folder is missing or empty, a file is no whole PNG or JPEG, a picture
-            has more pixels than Pillow's guard against decompression bombs lets pass, or pictures
-            differ in size and no image_size is given.
+        InputError: if the folder is missing or empty, a file is no picture that can be shown (see
+            `decoding.decode`), or pictures differ in size and no image_size is given.
     """
     files = _split_files(Path(source.name.removeprefix(FOLDER_PREFIX)), split)
     images: list[np.ndarray] = []
     channels = COLOR_MODES[source.color_mode]
+    background = parse_colour(source.background)
     skipped: list[str] = []
     for file in files:
         try:
-            picture = decode(file, channels)
-        except InputError as error:
+            picture = decode(file, channels, background)
+        except PictureError as error:
             if not source.skip_bad_images:
-                raise
-            skipped.append(str(error))
+                raise InputError(f"dataset: {file} {error}; mend or remove it, or pass --skip_bad_images") from error
+            skipped.append(f"{file} {error}")
             continue
         channels = picture.shape[-1]
         image = source.fit(tf.constant(picture)).numpy() if source.image_size else picture
@@ -56,7 +53,7 @@ def load(source: Source, split: str) -> np.ndarray:
 
 def _split_files(folder: Path, split: str) -> list[Path]:
     if not folder.is_dir():
-        raise InputError(f"dataset: {folder} is not a folder; give folder:PATH of a folder with PNG or JPEG pictures")
+        raise InputError(f"dataset: {folder} is not a folder; give folder:PATH of a folder with pictures")
     parts = [folder / name for name in SPLITS]
     if any(part.is_dir() for part in parts):
         missing = [str(part) for part in parts if not part.is_dir()]
@@ -78,44 +75,8 @@ def _files(folder: Path) -> list[Path]:
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     if not found:
-        raise InputError(f"dataset: {folder} is empty; put PNG or JPEG pictures there")
+        raise InputError(f"dataset: {folder} is empty; put pictures there")
     return found
-
-
-def decode(file: Path, channels: int | None) -> np.ndarray:
-    """One picture, upright as its EXIF orientation says.
-
-    Args:
-        file: a PNG or JPEG.
-        channels: 1 for shades of grey, 3 for colour, None for what the picture is in.
-
-    Returns:
-        `(height, width, 1 or 3)` uint8.
-
-    Raises:
-        InputError: if it is no whole PNG or JPEG, or has too many pixels.
-    """
-    try:
-        with warnings.catch_warnings():
-            # Pillow reads the size from the header; from 89 million pixels on it warns, and from
-            # twice that it raises. Both are refused here, before anything is decoded.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            opened = Image.open(file, formats=FORMATS)
-        with opened as picture:
-            upright = ImageOps.exif_transpose(picture)
-            if channels is None:
-                channels = 1 if upright.mode in ("1", "L", "LA", "I", "I;16") else 3
-            return np.asarray(upright.convert("L" if channels == 1 else "RGB")).reshape(
-                upright.height, upright.width, channels
-            )
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise InputError(f"dataset: {file} is too large ({error}); shrink it, or pass --skip_bad_images") from error
-    except UnidentifiedImageError as error:
-        raise InputError(f"dataset: {file} is no PNG or JPEG; remove it, or pass --skip_bad_images") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"dataset: {file} cannot be decoded ({error}); remove it, or pass --skip_bad_images"
-        ) from error
 
 
 def _size(image: np.ndarray) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from deconv_ae import numbers, paths
+from deconv_ae.data.decoding import composite, parse_colour
 from deconv_ae.errors import InputError, choose
 
 SAMPLE_NAME = "mnist_5k"
@@ -26,11 +27,13 @@ class Source:
         image_size: (height, width) to resize to; None leaves images as they are.
         color_mode: "auto" leaves channels as they are (a folder is read in colour if its first
             picture is in colour); "grayscale" or "rgb" converts.
+        background: what shows through transparent pixels: "white", "black" or "#rrggbb".
         skip_bad_images: leave out a folder's files that are no whole picture, and list them,
             instead of refusing the folder.
 
     Raises:
-        InputError: on an unknown colour mode, a size that no image can have, or a path that cannot be used.
+        InputError: on an unknown colour mode, a size that no image can have, no colour as background, or a path
+            that cannot be used.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Source:
     manual_dir: str | None = None
     image_size: tuple[int, int] | None = None
     color_mode: str = "auto"
+    background: str = "white"
     skip_bad_images: bool = False
 
     def __post_init__(self) -> None:
@@ -51,6 +55,10 @@ class Source:
                 paths.given(argument, path)
         if self.image_size is not None:
             numbers.pair("image_size", self.image_size, most=LONGEST_SIDE)
+        try:
+            parse_colour(self.background)
+        except ValueError as error:
+            raise InputError(f"background: {error}") from error
 
     @property
     def folder(self) -> str | None:
@@ -60,7 +68,8 @@ class Source:
     def fit(self, image: tf.Tensor) -> tf.Tensor:
         """One `(height, width, channels)` uint8 image in this source's size and colours, still uint8.
 
-        Alpha is dropped; resizing averages over the pixels that it merges.
+        Four channels are red, green, blue and alpha, shown over the background; resizing averages
+        over the pixels that it merges.
 
         >>> Source("mnist", image_size=(14, 14), color_mode="rgb").fit(tf.zeros((28, 28, 1), tf.uint8)).shape
         TensorShape([14, 14, 3])
@@ -68,7 +77,7 @@ class Source:
         channels = COLOR_MODES[self.color_mode]
         image = tf.convert_to_tensor(image)
         if image.shape[-1] == 4:
-            image = image[..., :3]
+            image = self._over_background(image)
         if channels == 1 and image.shape[-1] == 3:
             image = tf.image.rgb_to_grayscale(image)
         elif channels == 3 and image.shape[-1] == 1:
@@ -77,3 +86,8 @@ class Source:
             image = tf.image.resize(image, self.image_size, antialias=True)
             image = tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
         return image
+
+    def _over_background(self, image: tf.Tensor) -> tf.Tensor:
+        colour = parse_colour(self.background)
+        shown = tf.numpy_function(lambda pixels: composite(pixels, colour), [image], tf.uint8, stateful=False)
+        return tf.ensure_shape(shown, [*image.shape[:2], 3])

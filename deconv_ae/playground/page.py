@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 
-from deconv_ae.data.picture_folder import decode
+from deconv_ae.data.decoding import PictureError, decode
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.pictures.pixels import code_pixel
@@ -281,8 +281,8 @@ def _uploaded(file: Path, shape: tuple[int, ...]) -> np.ndarray:
     height, width, channels = shape
     try:
         picture = Image.fromarray(np.squeeze(decode(file, channels), axis=-1 if channels == 1 else ()))
-    except InputError as error:
-        message = "This file is no picture that can be read here: give a PNG or JPEG."
+    except PictureError as error:
+        message = f"This file {error}."
         raise gr.Error(message, print_exception=False) from error
     finally:
         file.unlink(missing_ok=True)

@@ -109,9 +109,9 @@ def test_pictures_are_turned_upright(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("notes.txt", b"some text", "is no PNG or JPEG"),
-        ("fake.png", b"some text", "is no PNG or JPEG"),
-        ("empty.png", b"", "is no PNG or JPEG"),
+        ("notes.txt", b"some text", "is no picture in a known format"),
+        ("fake.png", b"some text", "is no picture in a known format"),
+        ("empty.png", b"", "is no picture in a known format"),
         ("whole.png", None, "cannot be decoded"),
     ],
 )

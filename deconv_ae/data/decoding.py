@@ -1,0 +1,168 @@
+"""One picture file as the pixels that a viewer shows.
+
+Pillow and NumPy alone, and nothing of this package: a process that only decodes loads this file without TensorFlow.
+"""
+
+import contextlib
+import io
+import logging
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "ICO")
+"""What is accepted: formats that begin with a mark of their own and that Pillow decodes itself. EPS starts Ghostscript;
+TGA has no mark, so that any file may pass for one; the rest are rare, and their decoders little tried."""
+WHITE = (255, 255, 255)
+NAMED_COLOURS = {"white": WHITE, "black": (0, 0, 0)}
+GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")
+TRANSPARENT_SHADE_SCALES = {"L;2": 255 / 3, "L;4": 255 / 15, "RGB;16B": 1 / 256}
+TIFF_BITS, TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
+
+# Pillow also reports what it raises to a logger, and that writes to stderr where nobody asked for logs.
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+
+class PictureError(ValueError):
+    """A file is no picture that can be shown; what is wrong with it, to be read after the file's name."""
+
+
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """`"white"`, `"black"` or `"#rrggbb"` as (red, green, blue).
+
+    Raises:
+        ValueError: on anything else.
+
+    >>> parse_colour("#ff8000")
+    (255, 128, 0)
+    """
+    if text in NAMED_COLOURS:
+        return NAMED_COLOURS[text]
+    if not re.fullmatch("#[0-9a-fA-F]{6}", text):
+        raise ValueError(f"{text!r} is no colour; give white, black or #rrggbb, as in #ff8000")
+    red, green, blue = bytes.fromhex(text[1:])
+    return red, green, blue
+
+
+def decode(file: Path, channels: int | None = None, background: tuple[int, int, int] = WHITE) -> np.ndarray:
+    """One picture, upright as its EXIF orientation says; of an animation or a file of several pages, the first.
+
+    Transparent pixels show the background. 16 bits a shade are scaled to 8, and floats from 0 to 1.
+
+    Args:
+        file: a picture in one of FORMATS.
+        channels: 1 for shades of grey, 3 for colour, None for what the picture is in (grey over a
+            background in colour is in colour).
+        background: red, green and blue, 0 to 255.
+
+    Returns:
+        `(height, width, 1 or 3)` uint8.
+
+    Raises:
+        PictureError: if it is no whole picture in one of FORMATS, has more pixels than Pillow's guard
+            against decompression bombs lets pass, or values of which no viewer could tell the shade.
+
+    >>> import io
+    >>> clear, file = Image.new("LA", (3, 2), (0, 0)), io.BytesIO()
+    >>> clear.save(file, "PNG")
+    >>> decode(file, background=(10, 10, 10))[0, 0]
+    array([10], dtype=uint8)
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Of metadata, mostly: nothing that a user could do anything about.
+            with Image.open(file, formats=_available_formats()) as picture:
+                # The size is in the header: refused before anything is decoded.
+                pixels = picture.width * picture.height
+                if Image.MAX_IMAGE_PIXELS is not None and pixels > Image.MAX_IMAGE_PIXELS:
+                    raise Image.DecompressionBombError(f"{picture.width}x{picture.height} pixels")
+                _scale_transparent_shade(picture)
+                picture.load()
+                return _decoded(picture, channels, background)
+    except PictureError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"is too large ({error})") from error
+    except UnidentifiedImageError as error:
+        raise PictureError(f"is no picture in a known format ({', '.join(FORMATS)})") from error
+    except Exception as error:  # Pillow's decoders raise whatever they stumble over: struct.error, IndexError, ...
+        raise PictureError(f"cannot be decoded ({error or type(error).__name__})") from error
+
+
+def composite(pixels: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
+    """Red, green, blue and alpha as they look over a background: `(..., 4)` uint8 to `(..., 3)` uint8.
+
+    >>> composite(np.array([[0, 0, 0, 255], [0, 0, 0, 51]], np.uint8), WHITE).tolist()
+    [[0, 0, 0], [204, 204, 204]]
+    """
+    alpha = pixels[..., 3:].astype(np.uint16)
+    # At most 255 * 255 + 127: within 16 bits.
+    mixed = pixels[..., :3] * alpha + np.array(background, np.uint16) * (255 - alpha)
+    return ((mixed + 127) // 255).astype(np.uint8)
+
+
+def _decoded(picture: Image.Image, channels: int | None, background: tuple[int, int, int]) -> np.ndarray:
+    grey = picture.mode in GREY_MODES
+    if picture.mode.startswith(("I", "F")):
+        picture = _eight_bits(picture)
+    with contextlib.suppress(Exception):  # Damaged EXIF says nothing of an orientation.
+        ImageOps.exif_transpose(picture, in_place=True)
+    if picture.has_transparency_data:
+        grey = grey and len(set(background)) == 1
+        picture = Image.fromarray(composite(np.asarray(picture.convert("RGBA")), background))
+    if picture.mode == "CMYK":
+        picture = _printed(picture)
+    channels = channels or (1 if grey else 3)
+    pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Shades of more than 8 bits, which Pillow's own conversion would clip: "L", or "LA" with a transparent shade."""
+    values = np.asarray(picture)
+    tags = getattr(picture, "tag_v2", {})  # TIFF's; Pillow neither scales 12 bits nor inverts deep "white is zero".
+    whitest = 1.0 if picture.mode == "F" else 2.0 ** (tags.get(TIFF_BITS, (16,))[0] if picture.mode != "I" else 16) - 1
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= whitest):  # NaN is neither.
+        raise PictureError(f"has values from {low:g} to {high:g}, which are no shades from 0 to {whitest:g}")
+    shades = np.floor(values * (255 / whitest) + 0.5).astype(np.uint8)
+    if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:
+        shades = 255 - shades
+    scaled = Image.fromarray(shades)
+    transparent = picture.info.get("transparency")
+    if transparent is not None:
+        scaled = Image.merge("LA", (scaled, Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))))
+    scaled.info = {key: value for key, value in picture.info.items() if key != "transparency"}
+    return scaled
+
+
+def _scale_transparent_shade(picture: ImageFile.ImageFile) -> None:
+    """Pillow scales the pixels of a PNG of 2, 4 or 3 x 16 bits to 8 while it loads them, but not the shade that is
+    declared transparent."""
+    transparent = picture.info.get("transparency")
+    scale = TRANSPARENT_SHADE_SCALES.get(str(picture.tile[0][3])) if picture.tile else None
+    if scale is not None and isinstance(transparent, int):
+        picture.info["transparency"] = int(transparent * scale)
+    elif scale is not None and isinstance(transparent, tuple):
+        picture.info["transparency"] = tuple(int(value * scale) for value in transparent)
+
+
+def _printed(picture: Image.Image) -> Image.Image:
+    """Inks as their colour profile says that they print, or by Pillow's plain formula where there is no usable one."""
+    profile = picture.info.get("icc_profile")
+    if profile:
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):
+            from_inks = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            shown = ImageCms.profileToProfile(picture, from_inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            if shown is not None:
+                return shown
+    return picture
+
+
+def _available_formats() -> list[str]:
+    """Those of FORMATS that this Pillow was built with; asked for another one, it raises a KeyError."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]

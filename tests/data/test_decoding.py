@@ -1,0 +1,220 @@
+"""One picture file as the pixels that a viewer shows."""
+
+import io
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageCms
+
+from deconv_ae.data import Source, decoding, load_dataset
+from deconv_ae.data.decoding import PictureError, composite, decode
+from deconv_ae.errors import InputError
+
+RED, WHITE, BLACK, ORANGE = (255, 0, 0), (255, 255, 255), (0, 0, 0), (255, 128, 0)
+
+
+def encoded(picture: Image.Image, form: str, **options) -> io.BytesIO:
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    file.seek(0)
+    return file
+
+
+def png(values: list[int], bits: int, channels: int = 1, transparent: list[int] | None = None) -> io.BytesIO:
+    """A PNG of one row, of bit depths that Pillow does not write."""
+    row = "".join(f"{value:0{bits}b}" for value in values)
+    row += "0" * (-len(row) % 8)
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", len(values) // channels, 1, bits, 2 if channels == 3 else 0, 0, 0, 0),
+        b"tRNS": b"" if transparent is None else struct.pack(f">{len(transparent)}H", *transparent),
+        b"IDAT": zlib.compress(b"\0" + bytes(int(row[i : i + 8], 2) for i in range(0, len(row), 8))),
+        b"IEND": b"",
+    }
+    chunks = [
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in parts.items()
+        if content or kind != b"tRNS"
+    ]
+    return io.BytesIO(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+def palette(transparency: int | bytes | None) -> Image.Image:
+    """Two pixels: red, then the palette's blue."""
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([*RED, 0, 0, 255])
+    picture.putpixel((1, 0), 1)
+    if transparency is not None:
+        picture.info["transparency"] = transparency
+    return picture
+
+
+def pixels(mode: str, *values) -> Image.Image:
+    picture = Image.new(mode, (len(values), 1))
+    for column, value in enumerate(values):
+        picture.putpixel((column, 0), value)
+    return picture
+
+
+def tiff(values: np.ndarray, **tags) -> io.BytesIO:
+    return encoded(Image.fromarray(values), "TIFF", tiffinfo=tags.get("tags", {}))
+
+
+@pytest.mark.parametrize(
+    ("file", "background", "expected"),
+    [
+        # Colours that lie under full transparency are not shown.
+        (encoded(pixels("RGBA", (9, 200, 30, 0), (9, 200, 30, 255)), "PNG"), WHITE, [WHITE, (9, 200, 30)]),
+        (encoded(pixels("RGBA", (9, 200, 30, 0)), "PNG"), BLACK, [BLACK]),
+        (encoded(pixels("RGBA", (0, 0, 0, 51)), "PNG"), ORANGE, [(204, 102, 0)]),
+        (encoded(pixels("RGBA", (9, 200, 30, 0)), "WEBP", lossless=True), ORANGE, [ORANGE]),
+        (encoded(pixels("RGBA", (9, 200, 30, 0)), "TIFF"), ORANGE, [ORANGE]),
+        (encoded(pixels("LA", (0, 0), (7, 255)), "PNG"), WHITE, [255, 7]),
+        (encoded(pixels("LA", (0, 0), (7, 255)), "PNG"), ORANGE, [ORANGE, (7, 7, 7)]),
+        (encoded(palette(None), "PNG"), WHITE, [RED, (0, 0, 255)]),
+        (encoded(palette(1), "PNG"), WHITE, [RED, WHITE]),
+        (encoded(palette(b"\xff\x33"), "PNG"), BLACK, [RED, (0, 0, 51)]),
+        (encoded(palette(1), "GIF", transparency=1), ORANGE, [RED, ORANGE]),
+        (png([10, 20, 30, 5, 5, 5], 8, 3, [10, 20, 30]), WHITE, [WHITE, (5, 5, 5)]),
+        (png([1000, 2000, 3000, 0, 65535, 32768], 16, 3, [1000, 2000, 3000]), WHITE, [WHITE, (0, 255, 128)]),
+        (png([0, 1], 1, 1, [0]), WHITE, [255, 255]),
+        (png([1, 2], 2, 1, [1]), BLACK, [0, 170]),
+        (png([3, 15], 4, 1, [3]), BLACK, [0, 255]),
+        (png([1000, 32768], 16, 1, [1000]), WHITE, [255, 128]),
+    ],
+)
+def test_transparent_pixels_show_the_background(file: io.BytesIO, background: tuple, expected: list) -> None:
+    assert decode(file, background=background)[0].tolist() == np.reshape(expected, (len(expected), -1)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        (png([0, 128, 32768, 65535], 16), [0, 0, 128, 255]),
+        (tiff(np.array([[0, 32768, 65535]], np.uint16)), [0, 128, 255]),
+        (tiff(np.array([[0, 32768, 65535]], np.uint16), tags={262: 0}), [255, 127, 0]),
+        (tiff(np.array([[0, 32768, 65535]], np.int32)), [0, 128, 255]),
+        (tiff(np.array([[0, 0.5, 1]], np.float32)), [0, 128, 255]),
+        (io.BytesIO(b"P5 2 1 65535 " + struct.pack(">2H", 32768, 65535)), [128, 255]),
+        (io.BytesIO(b"P5 2 1 1000 " + struct.pack(">2H", 500, 1000)), [128, 255]),
+        (encoded(pixels("1", 0, 1), "PNG"), [0, 255]),
+    ],
+)
+def test_more_or_fewer_bits_than_eight_are_scaled(file: io.BytesIO, expected: list[int]) -> None:
+    assert decode(file)[0, :, 0].tolist() == expected
+    np.testing.assert_array_equal(decode(file, 3)[0], np.repeat(np.reshape(expected, (-1, 1)), 3, axis=1))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([[0, 65536]], np.int32),
+        np.array([[-1, 5]], np.int32),
+        np.array([[0, 250]], np.float32),
+        np.array([[0, np.nan]], np.float32),
+    ],
+)
+def test_values_of_which_no_viewer_could_tell_the_shade_are_refused(values: np.ndarray) -> None:
+    with pytest.raises(PictureError, match="no shades from 0 to"):
+        decode(tiff(values))
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "ICO"])
+def test_every_common_format_is_read(form: str) -> None:
+    shown = decode(encoded(Image.new("RGB", (16, 16), (200, 100, 40)), form))
+    assert shown.shape == (16, 16, 3)
+    np.testing.assert_allclose(shown[8, 8], (200, 100, 40), atol=3)
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_of_several_frames_the_first_is_read(form: str) -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, BLACK)]
+    file = encoded(
+        frames[0], form, save_all=True, append_images=frames[1:], **({"lossless": True} if form == "WEBP" else {})
+    )
+    np.testing.assert_allclose(decode(file)[0, 0], RED, atol=2)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "TIFF"])
+def test_inks_become_the_colours_that_they_print(form: str) -> None:
+    # Cyan and yellow print green.
+    green = decode(encoded(Image.new("CMYK", (8, 8), (255, 0, 255, 0)), form))[4, 4]
+    assert green[1] > 200
+    assert max(green[0], green[2]) < 50
+
+
+def test_a_profile_of_no_use_leaves_the_plain_formula() -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (b"no profile", srgb):  # The second is of three colours, and no inks.
+        file = encoded(Image.new("CMYK", (8, 8), (0, 0, 0, 255)), "JPEG", icc_profile=profile)
+        assert decode(file)[4, 4].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "channels", "expected"),
+    [("RGBA", None, 3), ("LA", None, 1), ("I;16", None, 1), ("RGBA", 1, 1), ("L", 3, 3)],
+)
+def test_channels_are_the_pictures_own_or_those_asked_for(mode: str, channels: int | None, expected: int) -> None:
+    assert decode(encoded(Image.new(mode, (3, 2)), "PNG"), channels).shape == (2, 3, expected)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_cut_short_anywhere_a_file_is_refused_or_whole(form: str, capfd: pytest.CaptureFixture) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8))
+    whole = encoded(noise, form).getvalue()
+    expected = decode(io.BytesIO(whole))
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        for length in range(0, len(whole), 10):
+            try:
+                shown = decode(io.BytesIO(whole[:length]))
+            except PictureError as error:
+                assert str(error).startswith(("cannot be decoded (", "is no picture in a known format"))
+            else:
+                np.testing.assert_array_equal(shown, expected)
+    assert heard == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_warnings_about_metadata_reach_nobody(recwarn: pytest.WarningsRecorder) -> None:
+    file = encoded(palette(b"\xff\x00"), "PNG")
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    damaged = encoded(Image.new("RGB", (2, 2)), "JPEG", exif=exif.tobytes()[:-7])
+    decode(file, 3)
+    decode(damaged)
+    assert list(recwarn) == []
+
+
+def test_a_set_with_four_channels_is_shown_over_the_background_too() -> None:
+    image = np.array([[[9, 200, 30, 0], [0, 0, 0, 51]]], np.uint8)
+    shown = Source("made", background="#ff8000").fit(tf.constant(image))
+    np.testing.assert_array_equal(shown, composite(image, ORANGE))
+    assert shown[0, 0].numpy().tolist() == list(ORANGE)
+    mapped = tf.data.Dataset.from_tensors(image).map(Source("made", image_size=(4, 4)).fit)
+    assert mapped.element_spec.shape == (4, 4, 3)
+
+
+def test_a_folder_is_shown_over_the_background_that_is_asked_for(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        Image.new("RGBA", (4, 4), (1, 2, 3, 0)).save(tmp_path / name)
+    for background, expected in (("white", WHITE), ("black", BLACK), ("#FF8000", ORANGE)):
+        dataset = load_dataset(Source(f"folder:{tmp_path}", background=background))
+        assert dataset.train[0, 0, 0].tolist() == list(expected)
+
+
+@pytest.mark.parametrize("background", ["", "red", "#fff", "#gggggg", "ffffff", "#ffffff00", "#ffffff\n"])
+def test_what_is_no_colour_is_refused_by_name(background: str) -> None:
+    with pytest.raises(InputError, match=r"background: .* give white, black or #rrggbb"):
+        Source("mnist_5k", background=background)
+
+
+def test_a_process_that_only_decodes_loads_no_tensorflow() -> None:
+    program = f"import runpy, sys; runpy.run_path({decoding.__file__!r}); assert 'tensorflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
