@@ -83,6 +83,15 @@ def move_together(moves: Sequence[tuple[Path, Path]]) -> None:
         raise
 
 
+def move_tree_together(source: Path, target: Path) -> None:
+    """`move_together` for all files below a directory; their directories are made."""
+    found = sorted(file for file in source.rglob("*") if file.is_file())
+    moves = [(file, target / file.relative_to(source)) for file in found]
+    for _, moved in moves:
+        moved.parent.mkdir(parents=True, exist_ok=True)
+    move_together(moves)
+
+
 @contextlib.contextmanager
 def in_use(argument: str, directory: Path) -> Iterator[None]:
     """Keeps every other process out of a directory that asks in this way, until it is left or the process ends.

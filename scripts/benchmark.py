@@ -5,14 +5,13 @@ python scripts/benchmark.py --suite=training --output_dir=runs/benchmark
 PyTorch is one of the peers where it is installed: pip install '.[benchmark,sample]'.
 """
 
-from pathlib import Path
-
 import command_line
 from absl import flags, logging
 from benchmarks.report import Options
 from benchmarks.suites import SUITES
 
-from deconv_ae.errors import InputError
+from deconv_ae.numbers import whole
+from deconv_ae.paths import directory_to_write, given
 from deconv_ae.pictures.sections import read_section, replace_section
 
 SUITE = flags.DEFINE_enum("suite", "layers", list(SUITES), "What to measure.")
@@ -29,18 +28,19 @@ README = flags.DEFINE_string(
 
 
 def main() -> None:
-    if ROUNDS.value < 1:
-        raise InputError(f"rounds: {ROUNDS.value} is below 1; give a whole number of 1 or more")
+    whole("rounds", ROUNDS.value, least=1)
+    if OUTPUT_DIR.value is not None:
+        directory_to_write("output_dir", OUTPUT_DIR.value)
     if README.value is not None:
         # Measuring takes minutes: a file without the section is refused before it, not after.
-        read_section(Path(README.value), SUITE.value)
+        read_section(given("readme", README.value), SUITE.value)
     logging.set_verbosity(logging.INFO)
     report = SUITES[SUITE.value](Options(rounds=ROUNDS.value, memory=MEMORY.value))
     print(report.to_markdown())
     if OUTPUT_DIR.value is not None:
         report.save(OUTPUT_DIR.value, SUITE.value)
     if README.value is not None:
-        replace_section(Path(README.value), SUITE.value, report.to_markdown(heading=False))
+        replace_section(given("readme", README.value), SUITE.value, report.to_markdown(heading=False))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,9 @@
 """What the programs share: quiet start, flags of a data set, and errors in one line with an exit status."""
 
+import process
+
+process.begin()
+
 import contextlib
 import os
 import signal
@@ -43,6 +47,9 @@ from deconv_ae.data.source import COLOR_MODES, SAMPLE_NAME, Source
 from deconv_ae.errors import InputError, Interrupted, RunError
 from deconv_ae.numbers import pair
 
+MAY_BE_EMPTY = {"cache_dir"}
+"""Flags whose being empty means something; elsewhere it comes from a shell's variable that is not set."""
+
 DATASET = flags.DEFINE_string(
     "dataset", None, f"{SAMPLE_NAME}, the name of a TFDS image data set (mnist, cifar10, ...), or folder:PATH."
 )
@@ -78,6 +85,11 @@ def source(default: str | None = None) -> Source:
     )
 
 
+def check_source() -> None:
+    """Raises InputError for what no data set could be read with, before anything else is loaded."""
+    source(default=SAMPLE_NAME)
+
+
 def reference_models() -> list[Path]:
     """The directories of the models that come with the project."""
     folder = Path(__file__).parent.parent / "saved_models" / "reference"
@@ -92,25 +104,31 @@ def run(main: Callable[[], None]) -> None:
 
     Status 0: done; 1: the work failed; 2: bad usage or bad input; 130 and 143: SIGINT and SIGTERM.
     """
-    app.run(lambda _: sys.exit(_status(main)), flags_parser=_parse)
+    app.run(lambda _: sys.exit(process.end(status_of(main))), flags_parser=_parse)
 
 
-def _status(main: Callable[[], None]) -> int:
+def status_of(main: Callable[[], None]) -> int:
+    """Calls main; the status to exit with. What went wrong is said in one line."""
     if not flags.FLAGS["verbosity"].present:
         # What goes wrong is an exception; below that, absl, TensorFlow and TFDS narrate.
         logging.set_verbosity(logging.ERROR)
         tf.get_logger().setLevel("ERROR")
+    process.interruptible()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         main()
     except InputError as error:
-        return _say(error, 2)
+        return process.say(error, 2)
     except RunError as error:
-        return _say(error, 1)
+        return process.say(error, 1)
     except Interrupted as interruption:
-        return _say(interruption, 128 + interruption.signal_number)
+        return process.say(interruption, 128 + interruption.signal_number)
     except KeyboardInterrupt:
-        return _say("interrupted", 128 + signal.SIGINT)
+        return process.say("interrupted", 128 + signal.SIGINT)
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        reason = (str(error).strip() or "no more could be had").splitlines()[0]
+        advice = "give a smaller --batch_size, --filters or --image_size"
+        return process.say(f"memory ran out ({reason[:200]}); {advice}", 1)
     return 0
 
 
@@ -123,15 +141,19 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def _parse(arguments: Sequence[str]) -> list[str]:
     try:
         program, *rest = flags.FLAGS(list(arguments))
-    except flags.Error as error:
-        sys.exit(_say(error, 2))
+    except (flags.Error, ValueError) as error:  # absl's own --logger_levels raises the latter.
+        sys.exit(process.say(error, 2))
     except SystemExit:  # --help has been printed; absl would call that a failure.
-        sys.exit(0)
+        sys.exit(process.end(0))
     if rest:
-        sys.exit(_say(f"unexpected argument {rest[0]!r}; every option is a flag, see --help", 2))
+        sys.exit(process.say(f"unexpected argument {rest[0]!r}; every option is a flag, see --help", 2))
+    for name, flag in flags.FLAGS.flag_values_dict().items():
+        if flags.FLAGS[name].present and name not in MAY_BE_EMPTY and _is_empty(flag):
+            sys.exit(
+                process.say(f"{name}: is empty, as from a variable that is not set; give a value, or leave it out", 2)
+            )
     return [program]
 
 
-def _say(error: object, status: int) -> int:
-    print("error:", " ".join(str(error).split()), file=sys.stderr)
-    return status
+def _is_empty(value: object) -> bool:
+    return value == "" or (isinstance(value, list) and (not value or "" in value))

@@ -9,6 +9,7 @@ from absl import flags
 from deconv_ae import conversion
 from deconv_ae.data import load_split
 from deconv_ae.errors import InputError
+from deconv_ae.paths import check_apart, directory_to_write
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 flags.adopt_module_key_flags(command_line)
@@ -22,9 +23,12 @@ def main() -> None:
     if MODEL.value is None:
         raise InputError("model: not given; pass the directory of an exported model")
     formats = list(conversion.FORMATS) if FORMAT.value is None else FORMAT.value
+    directory_to_write("output_dir", OUTPUT_DIR.value)
+    command_line.check_source()
     with command_line.quiet():
         conversion.check_formats(formats)
         source = command_line.source(default=ServedAutoencoder(MODEL.value).card.dataset["name"])
+        check_apart({"output_dir": OUTPUT_DIR.value, "dataset": source.folder})
         calibration_images, test_images = load_split(source, "train"), load_split(source, "test")
         written = conversion.convert(MODEL.value, formats, OUTPUT_DIR.value, test_images, calibration_images)
     print(conversion.table(written))

@@ -18,6 +18,7 @@ MODEL = flags.DEFINE_string("model", None, "The directory of an exported model."
 def main() -> None:
     if MODEL.value is None:
         raise InputError("model: not given; pass the directory of an exported model")
+    command_line.check_source()
     model = ServedAutoencoder(MODEL.value)
     source = command_line.source(default=model.card.dataset["name"])
     for split in SPLITS:

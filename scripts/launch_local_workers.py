@@ -8,6 +8,10 @@ SIGINT and SIGTERM are passed on. The exit status is 0 if every worker's is, or 
 that failed.
 """
 
+import process
+
+process.begin()
+
 import json
 import os
 import signal
@@ -21,6 +25,7 @@ from types import FrameType
 from typing import IO
 
 TRAIN = Path(__file__).with_name("train.py")
+MOST_WORKERS = 256
 USAGE = "usage: launch_local_workers.py NUMBER -- FLAGS OF train.py; NUMBER is 1 or more"
 
 
@@ -28,9 +33,16 @@ def main(arguments: Sequence[str]) -> int:
     if list(arguments[:1]) in (["--help"], ["-h"]):
         print(__doc__)
         return 0
-    if len(arguments) < 2 or not arguments[0].isdecimal() or int(arguments[0]) < 1 or arguments[1] != "--":
-        print(f"error: {USAGE}", file=sys.stderr)
-        return 2
+    if (
+        len(arguments) < 2
+        or not arguments[0].isdecimal()
+        or len(arguments[0]) > 9
+        or int(arguments[0]) < 1
+        or arguments[1] != "--"
+    ):
+        return process.say(USAGE, 2)
+    if int(arguments[0]) > MOST_WORKERS:
+        return process.say(f"NUMBER: {arguments[0]} is above {MOST_WORKERS}; give fewer workers", 2)
     workers = launch(int(arguments[0]), arguments[2:])
 
     def pass_on(number: int, frame: FrameType | None) -> None:
@@ -95,4 +107,4 @@ def print_errors(index: int, lines: IO[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(process.end(main(sys.argv[1:])))

@@ -7,7 +7,7 @@ import command_line
 from absl import flags
 from benchmarks.cluster_model import table
 
-from deconv_ae.errors import InputError
+from deconv_ae.numbers import real, whole
 
 COMPUTE_MS = flags.DEFINE_float("compute_ms", None, "A step of one process alone, milliseconds.", required=True)
 OVERHEAD_MS = flags.DEFINE_float("overhead_ms", None, "What a step takes longer with workers.", required=True)
@@ -17,12 +17,10 @@ IMAGES_A_WORKER = flags.DEFINE_integer("images_a_worker", 128, "Each worker's sh
 
 
 def main() -> None:
-    for flag in (COMPUTE_MS, IMAGES_A_WORKER):
-        if not flag.value > 0:
-            raise InputError(f"{flag.name}: {flag.value} is not above 0")
+    real("compute_ms", COMPUTE_MS.value, above=0)
+    whole("images_a_worker", IMAGES_A_WORKER.value, least=1)
     for flag in (OVERHEAD_MS, SENT_BYTES, LATENCY_US):
-        if not flag.value >= 0:
-            raise InputError(f"{flag.name}: {flag.value} is below 0")
+        real(flag.name, flag.value, least=0)
     print(table(COMPUTE_MS.value, OVERHEAD_MS.value, SENT_BYTES.value, LATENCY_US.value, IMAGES_A_WORKER.value))
 
 

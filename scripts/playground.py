@@ -13,6 +13,7 @@ from absl import flags
 
 from deconv_ae.data import load_split
 from deconv_ae.errors import InputError
+from deconv_ae.playground.address import check_address
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 flags.adopt_module_key_flags(command_line)
@@ -21,13 +22,15 @@ MODELS = flags.DEFINE_multi_string(
     "model", None, "The directory of an exported model; repeat it. Default: all of saved_models/reference."
 )
 HOST = flags.DEFINE_string("host", "127.0.0.1", "The address to listen at; 0.0.0.0 lets other machines in.")
-PORT = flags.DEFINE_integer("port", 7860, "The port to listen at.", lower_bound=1, upper_bound=65535)
+PORT = flags.DEFINE_integer("port", 7860, "The port to listen at.")
 OPEN_BROWSER = flags.DEFINE_bool("open_browser", False, "Show the page in this machine's browser.")
 
 
 def main() -> None:
     if importlib.util.find_spec("gradio") is None:
         raise InputError("the page needs gradio, which is not installed; run pip install 'deconv_ae[playground]'")
+    check_address(HOST.value, PORT.value)
+    command_line.check_source()
     models = [ServedAutoencoder(path) for path in MODELS.value or command_line.reference_models()]
     test_images = load_split(command_line.source(default=models[0].card.dataset["name"]), "test")
     with command_line.quiet():

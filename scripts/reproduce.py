@@ -7,15 +7,16 @@ A run that finished is not trained again: stop at any time and start again to go
 finished run in the output directory, so that one recipe may have more seeds than another.
 """
 
-from pathlib import Path
-
 import command_line
 from absl import flags
 
 from deconv_ae.data import SAMPLE_NAME, load_dataset
-from deconv_ae.errors import InputError, choose
+from deconv_ae.errors import choose
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
+from deconv_ae.numbers import whole
+from deconv_ae.paths import directory_to_write, given
+from deconv_ae.pictures.sections import read_section
 from deconv_ae.reproduction.publish import publish, write_report
 from deconv_ae.reproduction.runs import finished, reproduce
 
@@ -33,14 +34,19 @@ README = flags.DEFINE_string("readme", None, "With reference_dir: a README whose
 
 
 def main() -> None:
-    if SEEDS.value < 1:
-        raise InputError(f"seeds: {SEEDS.value} is below 1; give a whole number of 1 or more")
+    whole("seeds", SEEDS.value, least=1)
     for flag, names, choices in (("presets", PRESET_NAMES.value, PRESETS), ("recipes", RECIPE_NAMES.value, RECIPES)):
         for name in names:
             choose(flag, name, choices)
+    directory_to_write("output_dir", OUTPUT_DIR.value)
+    if REFERENCE_DIR.value is not None:
+        directory_to_write("reference_dir", REFERENCE_DIR.value)
+    if README.value is not None:
+        # Training takes an hour: a file without the section is refused before it, not after.
+        read_section(given("readme", README.value), "results")
     seeds = 1 if QUICK.value else SEEDS.value
     dataset = load_dataset(command_line.source(default=SAMPLE_NAME if QUICK.value else "mnist"))
-    output_dir = Path(OUTPUT_DIR.value)
+    output_dir = given("output_dir", OUTPUT_DIR.value)
     count = seeds * len(PRESET_NAMES.value) * len(RECIPE_NAMES.value)
     outcomes = reproduce(dataset, PRESET_NAMES.value, RECIPE_NAMES.value, seeds, output_dir)
     for number, outcome in enumerate(outcomes, start=1):
@@ -49,7 +55,11 @@ def main() -> None:
     for file in write_report(finished(dataset, output_dir), dataset.test, output_dir):
         print(f"written: {file}")
     if REFERENCE_DIR.value is not None:
-        publish(output_dir, Path(REFERENCE_DIR.value), Path(README.value) if README.value else None)
+        publish(
+            output_dir,
+            given("reference_dir", REFERENCE_DIR.value),
+            given("readme", README.value) if README.value else None,
+        )
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from absl import flags
 from faults.injection import FAULTS, Table, Torture, kill_exports, kill_training
 
 from deconv_ae.errors import RunError
+from deconv_ae.numbers import real, whole
 
 KILLS = flags.DEFINE_integer("kills", 50, "Runs to kill while they train or write checkpoints.")
 EXPORT_KILLS = flags.DEFINE_integer("export_kills", 50, "Exports to kill.")
@@ -29,6 +30,9 @@ SEED = flags.DEFINE_integer("seed", 0, "Of the moments at which faults come.")
 
 
 def main() -> None:
+    for flag in (KILLS, EXPORT_KILLS, OTHER_FAULTS, SEED):
+        whole(flag.name, flag.value)
+    real("minutes", MINUTES.value, least=0)
     directory = Path(tempfile.mkdtemp(prefix="torture-"))
     table = Table(time.monotonic() + 60 * MINUTES.value)
     try:

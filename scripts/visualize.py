@@ -9,8 +9,9 @@ import command_line
 from absl import flags
 
 from deconv_ae.data import load_split
-from deconv_ae.errors import InputError
-from deconv_ae.pictures.visualization import visualize
+from deconv_ae.numbers import whole
+from deconv_ae.paths import check_apart, directory_to_write
+from deconv_ae.pictures.visualization import MOST_IMAGES, visualize
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 flags.adopt_module_key_flags(command_line)
@@ -24,15 +25,18 @@ LIST_LAYERS = flags.DEFINE_bool("list_layers", False, "Print every layer's name 
 
 
 def main() -> None:
-    if NUM_IMAGES.value < 1:
-        raise InputError(f"num_images: {NUM_IMAGES.value} is below 1; give a whole number of 1 or more")
+    count = whole("num_images", NUM_IMAGES.value, least=1, most=MOST_IMAGES)
+    directory_to_write("output_dir", OUTPUT_DIR.value)
+    command_line.check_source()
     models = [ServedAutoencoder(path) for path in MODELS.value or command_line.reference_models()]
     if LIST_LAYERS.value:
         for model in models:
             print(model.layer_table())
         return
-    images = load_split(command_line.source(default=models[0].card.dataset["name"]), "test")
-    for figure in visualize(models, images[: NUM_IMAGES.value], OUTPUT_DIR.value):
+    source = command_line.source(default=models[0].card.dataset["name"])
+    check_apart({"output_dir": OUTPUT_DIR.value, "dataset": source.folder})
+    images = load_split(source, "test")
+    for figure in visualize(models, images[:count], OUTPUT_DIR.value):
         print(f"drawn: {figure}")
 
 

@@ -2,21 +2,24 @@
 
 import importlib
 import importlib.util
-import json
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import keras
 import numpy as np
 
+from deconv_ae import paths
 from deconv_ae.conversion.portable import Part, parts
 from deconv_ae.conversion.verification import Agreement, Reference
 from deconv_ae.errors import InputError, RunError, choose
-from deconv_ae.files import write_beside
+from deconv_ae.files import move_together, read_with_checksum, with_checksum, write_beside
 from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.saved_model.export_directory import MODEL_FILE
 from deconv_ae.saved_model.model_card import KERAS_FILE, versions
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
@@ -63,7 +66,8 @@ def convert(
 
     Files go to `<output_dir>/<format>/`; those of the same names are replaced. A float32 file gets its name only
     if it agrees with the SavedModel to 1e-5, with every switch equal, on the first 100 test images in batches of
-    1, 3 and 64. float16 and int8 are run on the same images; what they cost is in the report.
+    1, 3 and 64. float16 and int8 are run on the same images; what they cost is in the report, which
+    keeps what it says of other formats.
 
     Args:
         model_dir: what `exporting.export` wrote.
@@ -76,15 +80,18 @@ def convert(
         What was written, in the order of formats.
 
     Raises:
-        InputError: for an unknown format, a missing package, a bad model, or images that do not fit it.
+        InputError: for an unknown format, a missing package, a bad model, images that do not fit it, or an output
+            directory with files of another model.
         RunError: if a file is off, with by how much, or cannot be written. What other formats gave is kept.
     """
     check_formats(formats)
-    served, model = ServedAutoencoder(model_dir), load_keras_model(model_dir)
+    served = ServedAutoencoder(model_dir)
+    model = load_keras_model(served)
     reference = Reference(served, test_images[:CHECKED_IMAGES])
     calibration = Reference(served, calibration_images[:CALIBRATION_IMAGES])
     modules = {name: importlib.import_module(f"{__package__}.{FORMATS[name].module}") for name in formats}
-    output = Path(output_dir)
+    output = paths.given("output_dir", output_dir)
+    kept = _kept_report(output, served, formats)
     written: list[ConvertedFile] = []
     refusals: list[str] = []
     for name, module in modules.items():
@@ -96,7 +103,7 @@ def convert(
         except OSError as error:
             raise RunError(f"output_dir: {output} cannot be written: {error.strerror or error}") from error
     if written:
-        _write_report(output, served, modules, written)
+        _write_report(output, served, modules, written, kept)
     if refusals:
         raise RunError("; ".join(refusals))
     return written
@@ -116,17 +123,21 @@ def check_formats(names: Sequence[str]) -> None:
             )
 
 
-def load_keras_model(model_dir: str | Path) -> Autoencoder:
-    """The Keras model beside a SavedModel. Raises InputError if it is missing or no autoencoder."""
-    file = Path(model_dir) / KERAS_FILE
+def load_keras_model(served: ServedAutoencoder) -> Autoencoder:
+    """The Keras model beside a SavedModel. Raises InputError if it is missing, damaged or no autoencoder."""
+    file = served.path / KERAS_FILE
     if not file.is_file():
-        raise InputError(f"model: {model_dir} has no {KERAS_FILE}; export the model anew with scripts/train.py")
+        raise InputError(f"model: {served.path} has no {KERAS_FILE}; export the model anew with scripts/train.py")
+    served.card.check_file(served.path, KERAS_FILE)
     try:
+        with zipfile.ZipFile(file) as archive:  # Of one that is cut short Keras says that there is no such file.
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"{damaged} does not match its checksum")
         model = keras.models.load_model(file, compile=False)
     except Exception as error:  # Keras lets the exceptions of zipfile, h5py and json through.
-        raise InputError(
-            f"model: {file} cannot be read ({str(error).splitlines()[0]}); export the model anew"
-        ) from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"model: {file} is damaged ({reason}); export the model anew") from error
     if not isinstance(model, Autoencoder):
         raise InputError(f"model: {file} holds a {type(model).__name__}, not an autoencoder; export the model anew")
     return model
@@ -169,19 +180,56 @@ def _convert_to(
                 # Reversed, so that the first, which readers open, comes last.
                 to_place += reversed(files)
         (output / name).mkdir(exist_ok=True)
-        for file in to_place:
-            file.replace(output / name / file.name)
+        move_together([(file, output / name / file.name) for file in to_place])
     return converted
 
 
+def _kept_report(output: Path, served: ServedAutoencoder, formats: Sequence[str]) -> dict[str, Any]:
+    """What an earlier conversion of the same model says of its other formats, as long as their files are there.
+
+    Raises:
+        InputError: if it is of another model: files of two would lie in one directory.
+    """
+    file = output / REPORT_FILE
+    try:
+        report = read_with_checksum(file)
+        others = [entry for entry in report["files"] if entry["format"] not in formats]
+        others = [entry for entry in others if (output / entry["file"]).is_file()]
+        for entry in others:
+            ConvertedFile(**(entry | {"agreement": Agreement(**entry["agreement"])}))
+        converted_from, versions_then = (report["model"], report.get("model_sha256")), dict(report["versions"])
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"output_dir: {file} is no report of a conversion ({error}); remove it, or give another directory"
+        ) from error
+    if others and converted_from != (served.card.title, _checksum(served)):
+        raise InputError(
+            f"output_dir: {output} holds {others[0]['format']} files of another model, {converted_from[0]}; "
+            "convert to all of its formats, or give another directory"
+        )
+    return {"files": others, "versions": versions_then} if others else {}
+
+
+def _checksum(served: ServedAutoencoder) -> str | None:
+    return served.card.checksums.get(MODEL_FILE)
+
+
 def _write_report(
-    output: Path, served: ServedAutoencoder, modules: dict[str, ModuleType], written: Sequence[ConvertedFile]
+    output: Path,
+    served: ServedAutoencoder,
+    modules: dict[str, ModuleType],
+    written: Sequence[ConvertedFile],
+    kept: dict[str, Any],
 ) -> None:
+    used = versions() | {key: value for module in modules.values() for key, value in module.VERSIONS.items()}
     report = {
         "model": served.card.title,
+        "model_sha256": _checksum(served),
         "dataset": served.card.dataset["name"],
         "checked_images": CHECKED_IMAGES,
-        "versions": versions() | {key: value for module in modules.values() for key, value in module.VERSIONS.items()},
-        "files": [asdict(entry) for entry in written],
+        "versions": kept.get("versions", {}) | used,
+        "files": [*kept.get("files", []), *(asdict(entry) for entry in written)],
     }
-    write_beside(output / REPORT_FILE, json.dumps(report, indent=2) + "\n")
+    write_beside(output / REPORT_FILE, with_checksum(report))

@@ -50,9 +50,12 @@ class Source:
             raise InputError(
                 f"dataset: is empty; give {SAMPLE_NAME}, a TFDS name such as mnist, or {FOLDER_PREFIX}PATH"
             )
-        for argument, path in (("dataset", self.folder), ("data_dir", self.data_dir), ("manual_dir", self.manual_dir)):
-            if path is not None:
-                paths.given(argument, path)
+        if self.folder is not None:
+            paths.given("dataset", self.folder)
+        for argument in ("data_dir", "manual_dir"):
+            if getattr(self, argument) is not None:
+                # A frozen dataclass assigns its fields this way.
+                object.__setattr__(self, argument, str(paths.given(argument, getattr(self, argument))))
         if self.image_size is not None:
             numbers.pair("image_size", self.image_size, most=LONGEST_SIDE)
         try:

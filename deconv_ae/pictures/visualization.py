@@ -1,5 +1,6 @@
 """Pictures and text from an exported model alone."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from deconv_ae import paths
 from deconv_ae.data import scale
 from deconv_ae.errors import RunError
+from deconv_ae.files import move_tree_together
 from deconv_ae.model.architecture import switches_names
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.pictures.pixels import brightest_to_255, code_picture
@@ -20,6 +23,8 @@ PICTURE_LENGTH = 224
 """Pixels of a picture's longer side, as in the original visualizer."""
 
 COLUMN_INCHES = 1.25
+MOST_IMAGES = 250
+"""Of a figure: matplotlib draws no more than 65,536 pixels in a row."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def visualize(models: Sequence[ServedAutoencoder], images: np.ndarray, output_di
 
     For one model into output_dir itself, for several into a folder each: the PNGs of
     `write_pictures`, the text of `write_text` and `model_figure` as autoencoder.png. For several
-    also `comparison_figure` as comparison.png.
+    also `comparison_figure` as comparison.png. All of it or, where that fails, nothing.
 
     Args:
         models: of the same image shape.
@@ -76,18 +81,24 @@ def visualize(models: Sequence[ServedAutoencoder], images: np.ndarray, output_di
         RunError: if output_dir cannot be written.
     """
     views = [view(model, images) for model in models]
-    root = Path(output_dir)
+    root = paths.given("output_dir", output_dir)
     names = _distinct([model.name for model in models])
-    folders = [root] if len(views) == 1 else [root / name for name in names]
+    folders = [Path()] if len(views) == 1 else [Path(name) for name in names]
     figures = []
     try:
-        for folder, shown in zip(folders, views):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_pictures(shown, folder)
-            write_text(shown, folder)
-            figures.append(save_figure(model_figure(shown), folder / "autoencoder.png"))
-        if len(views) > 1:
-            figures.append(save_figure(comparison_figure(views), root / "comparison.png"))
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".partial-") as partial:
+            for folder, shown in zip(folders, views):
+                drawn = Path(partial) / folder
+                drawn.mkdir(exist_ok=True)
+                write_pictures(shown, drawn)
+                write_text(shown, drawn)
+                save_figure(model_figure(shown), drawn / "autoencoder.png")
+                figures.append(root / folder / "autoencoder.png")
+            if len(views) > 1:
+                save_figure(comparison_figure(views), Path(partial) / "comparison.png")
+                figures.append(root / "comparison.png")
+            move_tree_together(Path(partial), root)
     except OSError as error:
         raise RunError(f"output_dir: {root} cannot be written: {error.strerror or error}") from error
     return figures

@@ -68,27 +68,27 @@ def read(query: Mapping[str, str], test_images: np.ndarray) -> tuple[State, list
             return default
 
     tampering = Tampering(
-        scale=value("scale", lambda text: _number(text, LARGEST_SCALE), 1.0),
-        noise=value("noise", lambda text: _number(text, LARGEST_NOISE), 0.0),
-        bits=value("bits", lambda text: _whole(text, MOST_BITS), 0),
+        scale=value("scale", lambda text: number_up_to(text, LARGEST_SCALE), 1.0),
+        noise=value("noise", lambda text: number_up_to(text, LARGEST_NOISE), 0.0),
+        bits=value("bits", lambda text: whole_up_to(text, MOST_BITS), 0),
         erased=value("erased", _pixels, frozenset()),
         switches=value("switches", lambda text: SWITCHES[SWITCHES.index(text)], SWITCHES[0]),
-        seed=value("seed", lambda text: _whole(text, SEEDS - 1), 0),
+        seed=value("seed", lambda text: whole_up_to(text, SEEDS - 1), 0),
     )
-    image = value("image", lambda text: _whole(text, len(test_images) - 1), 0)
+    image = value("image", lambda text: whole_up_to(text, len(test_images) - 1), 0)
     state = State(test_images[image], image, tampering)
     picture = value("picture", lambda text: _picture(text, test_images[0]), None)
     return (state if picture is None else replace(state, picture=picture, image=None)), ignored
 
 
-def _number(text: str, largest: float) -> float:
+def number_up_to(text: Any, largest: float) -> float:
     number = float(text)
     if not (math.isfinite(number) and 0 <= number <= largest):
         raise ValueError(text)
     return number
 
 
-def _whole(text: str, largest: int) -> int:
+def whole_up_to(text: Any, largest: int) -> int:
     number = int(text)
     if not 0 <= number <= largest:
         raise ValueError(text)

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,17 @@ from typing import Any
 import gradio as gr
 import numpy as np
 from PIL import Image, ImageOps
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
 
 from deconv_ae.data.decoding import PictureError, decode
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.pictures.pixels import code_pixel
 from deconv_ae.playground import cards
-from deconv_ae.playground.link import State, read
+from deconv_ae.playground.address import check_address, is_own_address
+from deconv_ae.playground.link import State, number_up_to, read, whole_up_to
 from deconv_ae.playground.tampering import (
     LARGEST_NOISE,
     LARGEST_SCALE,
@@ -80,8 +83,10 @@ class Playground:
             open_browser: whether to show it in the system's browser.
 
         Raises:
-            RunError: if host and port cannot be listened at.
+            InputError: if host is no address of this machine.
+            RunError: if it cannot be listened at there.
         """
+        check_address(host, port)
         blocks = self.page()
         try:
             _, address, _ = blocks.launch(
@@ -97,7 +102,7 @@ class Playground:
                 max_file_size=LARGEST_UPLOAD,
                 footer_links=[],
                 favicon_path=None,
-                app_kwargs={"middleware": [Middleware(_OnlyThisHost)]},
+                app_kwargs={"middleware": [Middleware(_OnlyThisHost, host=host, port=port)]},
                 theme=_theme(),
                 css_paths=HERE / "page.css",
                 prevent_thread_lock=True,
@@ -109,12 +114,12 @@ class Playground:
 
     def page(self) -> gr.Blocks:
         """The page, not served yet."""
-        with gr.Blocks(title="What the switches know", analytics_enabled=False, delete_cache=(600, 600)) as blocks:
+        with _Page(title="What the switches know", analytics_enabled=False, delete_cache=(600, 600)) as blocks:
             gr.HTML(f"<h1>What the switches know</h1><p>{EXPLANATION}</p>", elem_id="title")
             with gr.Row(elem_id="page"):
                 with gr.Column(scale=1, min_width=250, elem_id="left"):
                     picture = self._picture()
-                    image = gr.Slider(0, len(self.test_images) - 1, 0, step=1, label="Test image", elem_id="image")
+                    image = self._slider()
                     with gr.Row(elem_id="sources"):
                         clear = gr.Button("Clear, to draw", size="sm", min_width=80)
                         upload = gr.UploadButton("Upload", file_types=["image"], size="sm", min_width=80)
@@ -149,6 +154,11 @@ class Playground:
             blocks.load(self._load, None, [*everything, *results], show_progress="hidden")
         return blocks
 
+    def _slider(self) -> gr.Slider:
+        last = len(self.test_images) - 1
+        # Gradio has no slider with a single position.
+        return gr.Slider(0, max(1, last), 0, step=1, label="Test image", elem_id="image", interactive=last > 0)
+
     def _picture(self) -> gr.HTML:
         _, height, width, channels = self.test_images.shape
         return gr.HTML(
@@ -167,15 +177,28 @@ class Playground:
 
     def _state(self, pixels: str, image: int, *tampering: Any) -> State:
         """What the page's components say."""
-        picture = self._unpacked(pixels)
-        number = min(max(int(image), 0), len(self.test_images) - 1)
+        picture, number = self._unpacked(pixels), self._number(image)
         is_test_image = np.array_equal(picture, self.test_images[number])
-        scale, noise, bits, switches, seed, erased = tampering
-        return State(
-            picture,
-            number if is_test_image else None,
-            Tampering(float(scale), float(noise), int(bits), erased, switches, int(seed or 0) % SEEDS),
-        )
+        try:
+            scale, noise, bits, switches, seed, erased = tampering
+            tampered = Tampering(
+                number_up_to(scale, LARGEST_SCALE),
+                number_up_to(noise, LARGEST_NOISE),
+                whole_up_to(bits, MOST_BITS),
+                erased,
+                SWITCHES[SWITCHES.index(switches)],
+                int(seed or 0) % SEEDS,
+            )
+        except (TypeError, ValueError, OverflowError) as error:
+            raise _misunderstood() from error
+        return State(picture, number if is_test_image else None, tampered)
+
+    def _number(self, image: Any) -> int:
+        """The number of the test image that is meant."""
+        try:
+            return min(max(int(image), 0), len(self.test_images) - 1)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise _misunderstood() from error
 
     def _unpacked(self, pixels: str) -> np.ndarray:
         shape = self.test_images.shape[1:]
@@ -195,7 +218,7 @@ class Playground:
         return self._results(self._state(pixels, image, *tampering), request)
 
     def _pick(self, request: gr.Request, pixels, image, *tampering):
-        number = min(max(int(image), 0), len(self.test_images) - 1)
+        number = self._number(image)
         return self._with_picture(self.test_images[number], number, tampering, request)
 
     def _clear(self, request: gr.Request, pixels, image, *tampering):
@@ -217,7 +240,10 @@ class Playground:
 
     def _clicked(self, event: gr.EventData) -> Pixel | None:
         """The code pixel that was clicked on, None between the channels' tiles."""
-        number, row, column = (int(event._data[name]) for name in ("model", "row", "column"))
+        try:
+            number, row, column = (int(event._data[name]) for name in ("model", "row", "column"))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise _misunderstood() from error
         if not 0 <= number < len(self.models):
             return None
         card = self.models[number].card
@@ -289,16 +315,57 @@ def _uploaded(file: Path, shape: tuple[int, ...]) -> np.ndarray:
     return np.asarray(ImageOps.pad(picture, (width, height))).reshape(shape)
 
 
-class _OnlyThisHost:
-    """ASGI middleware that tells browsers to ask no other host."""
+def _misunderstood() -> gr.Error:
+    return gr.Error("This request could not be understood: reload the page.", print_exception=False)
 
-    def __init__(self, app: Any) -> None:
+
+class _Page(gr.Blocks):
+    """Gradio's page, which prints no traceback for what a request got wrong; one of this package's own stays."""
+
+    async def process_api(self, *arguments: Any, **named: Any) -> Any:
+        try:
+            return await super().process_api(*arguments, **named)
+        except gr.Error:
+            raise
+        except Exception as error:
+            _, *later = traceback.extract_tb(error.__traceback__)  # The first is this call.
+            if any(Path(frame.filename).is_relative_to(HERE.parent) for frame in later):
+                raise
+            raise _misunderstood() from error
+
+
+class _OnlyThisHost:
+    """ASGI middleware: answers what asks for this page by its own address, and tells browsers to ask no other host.
+
+    A request that no handler can make sense of is refused; it is no defect here, and its sender may be anybody.
+    """
+
+    def __init__(self, app: Any, host: str, port: int) -> None:
         self.app = app
+        self._host = host
+        self._port = port
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        named = Headers(scope=scope).get("host", "")
+        if not is_own_address(named, self._host, self._port):
+            refusal = PlainTextResponse(f"This page is served at http://{self._host}:{self._port} only.\n", 421)
+            await refusal(scope, receive, send)
+            return
+        started = False
+
         async def send_with_policy(message: Any) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 MutableHeaders(scope=message)["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
             await send(message)
 
-        await self.app(scope, receive, send_with_policy)
+        try:
+            await self.app(scope, receive, send_with_policy)
+        except Exception:
+            if started or scope["type"] != "http":
+                raise
+            await PlainTextResponse("This request could not be understood.\n", 400)(scope, receive, send)

@@ -19,6 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from deconv_ae import paths
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import flush_to_disk, lock_exclusively, read_with_checksum, with_checksum, write_beside
 
@@ -45,7 +46,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: str | Path, settings: dict[str, Any], resume: bool, writes: bool = True) -> None:
-        self.path = Path(path)
+        self.path = paths.given("run_dir", path)
         self.writes = writes
         self._resume = resume
         self._settings_file = self.path / "run.json"

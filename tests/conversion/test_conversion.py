@@ -1,5 +1,6 @@
 """Models for other runtimes: each format run for real in its own, by code that knows nothing of deconv_ae."""
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -15,6 +16,7 @@ from deconv_ae import Architecture, conversion
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.saved_model import exporting
+from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE, ModelCard
 from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.training import TrainingOptions, train
 
@@ -152,15 +154,22 @@ def test_the_report_says_how_well_each_file_agrees_and_what_fewer_bits_cost(
     assert {"tensorflow", "onnxruntime", "openvino", "ai_edge_litert"} <= set(report["versions"])
 
 
+def without_its_keras_files_checksum(model_dir: Path) -> Path:
+    card = ModelCard.read(model_dir)
+    others = {name: checksum for name, checksum in card.checksums.items() if name != KERAS_FILE}
+    (model_dir / FILE_NAME).write_text(dataclasses.replace(card, checksums=others).to_json())
+    return model_dir
+
+
 @pytest.mark.parametrize("format_name", RUNTIMES)
 def test_a_file_that_is_off_is_not_written(
     exported: Path, digits: ImageDataset, tmp_path: Path, format_name: str
 ) -> None:
     spoilt = tmp_path / "spoilt"
-    shutil.copytree(exported, spoilt)
-    model = keras.models.load_model(spoilt / exporting.KERAS_FILE)
+    without_its_keras_files_checksum(shutil.copytree(exported, spoilt))
+    model = keras.models.load_model(spoilt / KERAS_FILE)
     model.set_weights([weights * 1.5 for weights in model.get_weights()])
-    model.save(spoilt / exporting.KERAS_FILE)
+    model.save(spoilt / KERAS_FILE)
     with pytest.raises(
         RunError, match=r"is not the SavedModel's autoencoder: code off by .*, reconstruction off by .*; not written"
     ):
@@ -174,10 +183,10 @@ def test_files_of_an_earlier_conversion_survive_one_that_fails(
     shutil.copytree(converted[1], tmp_path / "files")
     before = {file: file.read_bytes() for file in (tmp_path / "files").rglob("*") if file.is_file()}
     (tmp_path / "model").mkdir()
-    shutil.copytree(exported, tmp_path / "model", dirs_exist_ok=True)
-    model = keras.models.load_model(exported / exporting.KERAS_FILE)
+    without_its_keras_files_checksum(shutil.copytree(exported, tmp_path / "model", dirs_exist_ok=True))
+    model = keras.models.load_model(exported / KERAS_FILE)
     model.set_weights([-weights for weights in model.get_weights()])
-    model.save(tmp_path / "model" / exporting.KERAS_FILE)
+    model.save(tmp_path / "model" / KERAS_FILE)
     with pytest.raises(RunError, match="not written"):
         conversion.convert(tmp_path / "model", ["onnx"], tmp_path / "files", digits.test, digits.train)
     assert {file: file.read_bytes() for file in (tmp_path / "files").rglob("*") if file.is_file()} == before
@@ -189,7 +198,7 @@ def test_files_of_an_earlier_conversion_survive_one_that_fails(
         ([], "model: not given"),
         (["--model=nowhere"], "nowhere does not exist"),
         (["--model=MODEL", "--format=onnx,coreml"], "format: unknown 'coreml'; choose one of litert, onnx, openvino"),
-        (["--model=MODEL", "--format="], "format: none given"),
+        (["--model=MODEL", "--format="], "format: is empty"),
         (["--model=MODEL", "--dataset=folder:nowhere"], "nowhere is not a folder"),
     ],
 )
@@ -217,13 +226,13 @@ def test_a_runtime_that_is_not_installed_is_named(
     ("spoil", "message"),
     [
         (lambda file: file.unlink(), "has no autoencoder.keras"),
-        (lambda file: file.write_bytes(b"no archive"), "cannot be read"),
+        (lambda file: file.write_bytes(b"no archive"), "is damaged"),
         (lambda file: keras.Sequential([keras.Input((2,))]).save(file), "holds a Sequential"),
     ],
 )
 def test_a_spoilt_keras_file_is_one_line(exported: Path, tmp_path: Path, spoil, message: str) -> None:
-    shutil.copytree(exported, tmp_path, dirs_exist_ok=True)
-    spoil(tmp_path / exporting.KERAS_FILE)
+    served = ServedAutoencoder(without_its_keras_files_checksum(shutil.copytree(exported, tmp_path / "model")))
+    spoil(served.path / KERAS_FILE)
     with pytest.raises(InputError, match=message) as raised:
-        conversion.load_keras_model(tmp_path)
+        conversion.load_keras_model(served)
     assert "\n" not in str(raised.value)

@@ -63,9 +63,12 @@ def test_an_architecture_of_ones_own_trains_on_a_folder_in_colour(tmp_path: Path
     assert trained.status == 0, trained.stderr
     again = ["--dataset=folder:pictures", "--image_size=12x10"]
     assert run_program("evaluate.py", ["--model=model", *again], tmp_path).status == 0
-    assert run_program("visualize.py", ["--model=model", "--num_images=1", *again], tmp_path).status == 0
+    assert (
+        run_program("visualize.py", ["--model=model", "--num_images=1", "--output_dir=drawn", *again], tmp_path).status
+        == 0
+    )
     # The data set's own sizes do not fit the model.
-    refused = run_program("visualize.py", ["--model=model", "--dataset=mnist_5k"], tmp_path)
+    refused = run_program("visualize.py", ["--model=model", "--dataset=mnist_5k", "--output_dir=drawn"], tmp_path)
     assert_refused(refused, "made for 12x10x3")
 
 
