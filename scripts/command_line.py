@@ -62,6 +62,13 @@ COLOR_MODE = flags.DEFINE_enum("color_mode", "auto", list(COLOR_MODES), "Convert
 BACKGROUND = flags.DEFINE_string(
     "background", "white", "What shows through transparent pixels: white, black or #rrggbb."
 )
+CACHE_DIR = flags.DEFINE_string(
+    "cache_dir",
+    None,
+    "Where a data set is decoded to, once, height x width x channels bytes an image, and mapped from ever after; every "
+    "file there may be deleted at any time. Default: the environment's DECONV_AE_CACHE_DIR, or deconv_ae in the user's "
+    "cache directory (~/.cache, ~/Library/Caches, %LOCALAPPDATA%). Empty: decode into memory, every time.",
+)
 SKIP_BAD_IMAGES = flags.DEFINE_bool(
     "skip_bad_images",
     False,
@@ -82,6 +89,7 @@ def source(default: str | None = None) -> Source:
         color_mode=COLOR_MODE.value,
         background=BACKGROUND.value,
         skip_bad_images=SKIP_BAD_IMAGES.value,
+        cache_dir=CACHE_DIR.value,
     )
 
 

@@ -1,7 +1,7 @@
 """Injects faults into real training runs and exports, and prints what survived them.
 
 python scripts/torture.py --kills=50 --export_kills=50
-python scripts/torture.py --kills=4 --export_kills=4 --other_faults=1 --minutes=2
+python scripts/torture.py --kills=4 --export_kills=4 --preparing_kills=4 --other_faults=1 --minutes=2
 
 Trains a small autoencoder on a few drawn pictures over and over, and kills it at random moments,
 in the middle of writing a checkpoint or a model, damages its checkpoints, fills its disk, removes
@@ -17,20 +17,21 @@ from pathlib import Path
 
 import command_line
 from absl import flags
-from faults.injection import FAULTS, Table, Torture, kill_exports, kill_training
+from faults.injection import FAULTS, Table, Torture, kill_exports, kill_preparing, kill_training
 
 from deconv_ae.errors import RunError
 from deconv_ae.numbers import real, whole
 
 KILLS = flags.DEFINE_integer("kills", 50, "Runs to kill while they train or write checkpoints.")
 EXPORT_KILLS = flags.DEFINE_integer("export_kills", 50, "Exports to kill.")
+PREPARING_KILLS = flags.DEFINE_integer("preparing_kills", 20, "Programs to kill while they decode a data set.")
 OTHER_FAULTS = flags.DEFINE_integer("other_faults", 3, "Of each other kind of fault.")
 MINUTES = flags.DEFINE_float("minutes", 30.0, "Starts no further fault after that long.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the moments at which faults come.")
 
 
 def main() -> None:
-    for flag in (KILLS, EXPORT_KILLS, OTHER_FAULTS, SEED):
+    for flag in (KILLS, EXPORT_KILLS, PREPARING_KILLS, OTHER_FAULTS, SEED):
         whole(flag.name, flag.value)
     real("minutes", MINUTES.value, least=0)
     directory = Path(tempfile.mkdtemp(prefix="torture-"))
@@ -39,6 +40,7 @@ def main() -> None:
         torture = Torture(directory, SEED.value)
         kill_training(torture, KILLS.value, table)
         kill_exports(torture, EXPORT_KILLS.value, table)
+        kill_preparing(torture, PREPARING_KILLS.value, table)
         for kind, inject in FAULTS.items():
             for _ in range(OTHER_FAULTS.value):
                 if not table.out_of_time:

@@ -42,6 +42,9 @@ RUN_DIR = flags.DEFINE_string("run_dir", None, "For checkpoints and TensorBoard 
 CHECKPOINT_EVERY = flags.DEFINE_integer(
     "checkpoint_every", None, "Steps between checkpoints within an epoch. Default: after every epoch only."
 )
+VALIDATE_EVERY = flags.DEFINE_integer(
+    "validate_every", 1, "Epochs from one RMSE over the test images to the next, in the bar and TensorBoard; 0: never."
+)
 RESUME = flags.DEFINE_bool("resume", False, "Go on from the last checkpoint in run_dir.")
 STRATEGY = flags.DEFINE_string("strategy", "auto", f"Devices to train on: {', '.join(STRATEGIES)}.")
 WORKER_TIMEOUT = flags.DEFINE_float(
@@ -62,6 +65,7 @@ def main() -> None:
         seed=SEED.value,
         run_dir=RUN_DIR.value,
         checkpoint_every=CHECKPOINT_EVERY.value,
+        validate_every=VALIDATE_EVERY.value,
         resume=RESUME.value,
         strategy=STRATEGY.value,
         worker_timeout=WORKER_TIMEOUT.value,
@@ -71,7 +75,14 @@ def main() -> None:
     export_dir = EXPORT_DIR.value or f"saved_models/{preset or 'custom'}"
     place = ExportDirectory(export_dir, OVERWRITE.value)
     source = command_line.source()
-    check_apart({"export_dir": export_dir, "run_dir": RUN_DIR.value, "dataset": source.folder})
+    check_apart(
+        {
+            "export_dir": export_dir,
+            "run_dir": RUN_DIR.value,
+            "dataset": source.folder,
+            "cache_dir": source.cache_dir or None,
+        }
+    )
     # Before the images: a cluster can only be joined before TensorFlow has run anything.
     strategy = make_strategy(options.strategy, options.worker_timeout)
     dataset = load_dataset(source)

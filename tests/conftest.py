@@ -1,6 +1,8 @@
 """What several test files need: a small data set, and one model trained and exported on it."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -23,6 +25,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(item.path.is_relative_to(ROOT / room) for room in FAST):
             item.add_marker(pytest.mark.fast)
+
+
+# Of the tests' own, and one for all processes of a run: they inherit the environment.
+CACHE_DIR = os.environ.setdefault("DECONV_AE_CACHE_DIR", tempfile.mkdtemp(prefix="deconv_ae-tests-"))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(CACHE_DIR, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

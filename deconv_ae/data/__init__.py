@@ -1,7 +1,7 @@
 """Images from a data set's name, and the batches that training and evaluation read.
 
-Every split is held in memory as one uint8 array, which is the cache; pixels become floats only
-when they are batched, in `scale`.
+Every split is one uint8 array, decoded once into a file of `cache` and mapped from it ever after; pixels become floats
+only when they are batched, in `scale`.
 """
 
 from deconv_ae.data.batches import (

@@ -1,5 +1,6 @@
 """uint8 arrays to the float batches that a model reads."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ PIXEL_SCALE = 1 / 256
 """The original's scale: pixels in [0, 1), and not 1/255."""
 
 TENSOR_ALIGNMENT = 64
+EVALUATION_BATCH = 1000
+# Several batches and a model's activations are in memory at once: photographs by the thousand would take gigabytes.
+EVALUATION_PIXELS = 1 << 22
 
 
 def scale(images: Any) -> Any:
@@ -125,13 +129,20 @@ def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> t
     return tf.data.Dataset.range(first_step // steps, np.iinfo(np.int32).max).flat_map(epoch_batches)
 
 
-def evaluation_batches(images: np.ndarray, batch_size: int = 1000) -> tf.data.Dataset:
-    """All images once, in order: (images, images), float32."""
+def evaluation_batches(
+    images: np.ndarray, batch_size: int | None = None, first: int = 0, end: int | None = None
+) -> tf.data.Dataset:
+    """All images, or those from `first` to before `end`, once and in order: (images, images), float32.
+
+    Batches are of 1,000 images where that many are small.
+    """
+    end = len(images) if end is None else end
+    batch_size = batch_size or max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // math.prod(images.shape[1:])))
     pixels = as_tensor(images)
 
-    def pair(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        batch = scale(pixels[first : first + batch_size])
+    def pair(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch = scale(pixels[start : tf.minimum(start + batch_size, end)])
         return batch, batch
 
-    firsts = tf.data.Dataset.range(0, len(images), batch_size)
-    return without_autotuning(firsts.map(pair, num_parallel_calls=2).prefetch(2))
+    starts = tf.data.Dataset.range(first, end, batch_size)
+    return without_autotuning(starts.map(pair, num_parallel_calls=2).prefetch(2))

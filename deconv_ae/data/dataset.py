@@ -1,17 +1,26 @@
-"""A data set's splits in memory, whichever reader they come from."""
+"""A data set's splits as arrays, whichever reader they come from."""
 
-from dataclasses import dataclass
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
+from deconv_ae import paths
 from deconv_ae.data import picture_folder, sample, tfds_images
+from deconv_ae.data.cache import Reading, decode, default_cache_dir, mapped
 from deconv_ae.data.source import FOLDER_PREFIX, SAMPLE_NAME, SPLITS, Source
 from deconv_ae.errors import InputError, choose
 
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """A data set's two splits, each `(N, height, width, channels)` uint8.
+    """A data set's two splits, each `(N, height, width, channels)` uint8, and where they lie.
 
     Raises:
         InputError: on arrays that are not that, with what to do about it.
@@ -20,6 +29,7 @@ class ImageDataset:
     name: str
     train: np.ndarray
     test: np.ndarray
+    place: str = "memory"
 
     def __post_init__(self) -> None:
         for argument, images in (("images", self.train), ("test_images", self.test)):
@@ -35,6 +45,12 @@ class ImageDataset:
         """(height, width, channels) of every image."""
         _, height, width, channels = self.train.shape
         return height, width, channels
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: {len(self.train):,} training and {len(self.test):,} test images of "
+            f"{'x'.join(map(str, self.image_shape))}, in {self.place}"
+        )
 
 
 def check_images(argument: str, images: np.ndarray) -> None:
@@ -67,18 +83,41 @@ def load_dataset(source: Source) -> ImageDataset:
             shape, or the data set is neither on disk nor within reach.
     """
     train, test = (load_split(source, split) for split in SPLITS)
-    return ImageDataset(source.name, train, test)
+    return ImageDataset(source.name, train, test, "memory" if source.cache_dir == "" else str(_cache_dir(source)))
 
 
 def load_split(source: Source, split: str) -> np.ndarray:
-    """One split, "train" or "test", as `(N, height, width, channels)` uint8. Raises as `load_dataset`."""
+    """One split, "train" or "test", as `(N, height, width, channels)` uint8.
+
+    It is mapped from the cache; what is written to the array stays in this process. Raises as `load_dataset`.
+    """
     choose("split", split, dict.fromkeys(SPLITS))
-    if source.name == SAMPLE_NAME:
-        images = sample.load(source, split)
-    elif source.name.startswith(FOLDER_PREFIX):
-        images = picture_folder.load(source, split)
+    read = partial(_reader(source), source, split)
+    if source.cache_dir == "":
+        reading = read()
+        images, left_out = np.concatenate(list(decode(read, reading))), reading.left_out
     else:
-        images = tfds_images.load(source, split)
-    if not len(images):
-        raise InputError(f"dataset: {source.name} has no images in its {split} split")
+        images, left_out = mapped(_cache_dir(source), _file_name(source), split, read)
+    if left_out:
+        print(f"{len(left_out)} files left out:", *left_out, sep="\n  ", file=sys.stderr)
     return images
+
+
+def _reader(source: Source) -> Callable[[Source, str], Reading]:
+    if source.name == SAMPLE_NAME:
+        return sample.read
+    return tfds_images.read if source.folder is None else picture_folder.read
+
+
+def _cache_dir(source: Source) -> Path:
+    return default_cache_dir() if source.cache_dir is None else paths.given("cache_dir", source.cache_dir)
+
+
+def _file_name(source: Source) -> str:
+    """A readable beginning, and a hash of all that decides what is made of the data set's files."""
+    name, data_dir = source.name, source.data_dir
+    if source.folder is not None:
+        name, data_dir = FOLDER_PREFIX + str(paths.resolved("dataset", source.folder)), None
+    decides = json.dumps(asdict(replace(source, name=name, data_dir=data_dir, manual_dir=None, cache_dir=None)))
+    readable = re.sub(r"[^A-Za-z0-9._]+", "-", Path(name).name)[-40:]
+    return f"{readable}-{hashlib.sha256(decides.encode()).hexdigest()[:16]}"

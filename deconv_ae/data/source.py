@@ -23,6 +23,8 @@ class Source:
     Attributes:
         name: `mnist_5k`, the name of a TensorFlow Datasets image data set, or `folder:PATH`.
         data_dir: where TFDS keeps prepared data sets; its own default if None.
+        cache_dir: where images are decoded to once and mapped from ever after; the user's cache directory if None, and
+            "" for none, which decodes them into memory every time.
         manual_dir: a folder with a TFDS data set's archives, used in place of a download.
         image_size: (height, width) to resize to; None leaves images as they are.
         color_mode: "auto" leaves channels as they are (a folder is read in colour if its first
@@ -43,6 +45,7 @@ class Source:
     color_mode: str = "auto"
     background: str = "white"
     skip_bad_images: bool = False
+    cache_dir: str | None = None
 
     def __post_init__(self) -> None:
         choose("color_mode", self.color_mode, COLOR_MODES)
@@ -52,8 +55,8 @@ class Source:
             )
         if self.folder is not None:
             paths.given("dataset", self.folder)
-        for argument in ("data_dir", "manual_dir"):
-            if getattr(self, argument) is not None:
+        for argument in ("data_dir", "manual_dir", "cache_dir"):
+            if getattr(self, argument) is not None and (argument, getattr(self, argument)) != ("cache_dir", ""):
                 # A frozen dataclass assigns its fields this way.
                 object.__setattr__(self, argument, str(paths.given(argument, getattr(self, argument))))
         if self.image_size is not None:

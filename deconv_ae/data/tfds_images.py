@@ -1,14 +1,19 @@
 """Any image data set of TensorFlow Datasets, by its name."""
 
+import math
 import os
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import requests
+import tensorflow as tf
 
 from deconv_ae.data.batches import without_autotuning
+from deconv_ae.data.cache import Reading
 from deconv_ae.data.source import Source
 from deconv_ae.errors import InputError
 
@@ -16,20 +21,19 @@ NETWORK_TIMEOUT_SECONDS = 5
 TEST_SPLITS = ("test", "validation")
 LARGEST_SHARE_OF_MEMORY = 0.5
 DECODING_BATCH = 1000
+DECODING_BYTES = 1 << 25
 
 
-def load(source: Source, split: str) -> np.ndarray:
-    """One split as `(N, height, width, channels)` uint8, downloaded and prepared first if need be.
+def read(source: Source, split: str) -> Reading:
+    """One split, downloaded and prepared first if need be.
 
     The test split is the data set's `test`, or `validation` where it has no `test`.
 
     Raises:
         InputError: if TFDS knows no such data set, it has no images of uint8 or no such split, an
-            archive does not match its checksum, it would not fit into memory, or it is neither
-            prepared, nor in manual_dir, nor within reach of the network.
+            archive does not match its checksum, it would not fit into memory where nothing is cached, or it is
+            neither prepared, nor in manual_dir, nor within reach of the network.
     """
-    import tensorflow_datasets as tfds
-
     builder = _builder(source)
     key, feature = _image_feature(source, builder)
     if not builder.is_prepared():
@@ -41,14 +45,32 @@ def load(source: Source, split: str) -> np.ndarray:
         raise InputError(
             f"dataset: {source.name} has no {split} split, only {', '.join(sorted(available))}; use another data set"
         )
-    _check_shape(source, feature, available[name].num_examples)
+    count = available[name].num_examples
+    image_bytes = math.prod(_image_shape(source, feature))
+    if source.cache_dir == "":
+        _check_memory(source, count, image_bytes)
+    # Prepared anew, as a data set of one's own while one writes it, the same version may hold something else.
+    prepared = (builder.data_path / "dataset_info.json").stat().mtime
+    made_of = [builder.info.full_name, name, str(builder.data_path), prepared]
+    return Reading(made_of, count, partial(_images, source, builder, name, key, image_bytes))
+
+
+def _images(source: Source, builder: Any, name: str, key: str, image_bytes: int) -> Iterator[np.ndarray]:
+    import tensorflow_datasets as tfds
+
     # Read once: TFDS would keep a small data set for a second time.
     read_once = tfds.ReadConfig(try_autocache=False)
     examples = builder.as_dataset(split=name, shuffle_files=False, read_config=read_once)
     images = examples.map(lambda example: source.fit(example[key]), num_parallel_calls=os.cpu_count() or 1)
     # Whole batches are decoded side by side in C++; one array at a time costs five times as much.
-    batches = without_autotuning(images.batch(DECODING_BATCH).prefetch(2))
-    return np.concatenate(list(batches.as_numpy_iterator()))
+    together = max(1, min(DECODING_BATCH, DECODING_BYTES // image_bytes))
+    try:
+        yield from without_autotuning(images.batch(together).prefetch(1)).as_numpy_iterator()
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+        raise InputError(
+            f"dataset: {source.name} under {builder.data_path} is damaged: {_first_line(error)}; remove it, and it is "
+            "prepared anew"
+        ) from error
 
 
 def _builder(source: Source) -> Any:
@@ -78,17 +100,21 @@ def _image_feature(source: Source, builder: Any) -> tuple[str, Any]:
     raise InputError(f"dataset: {source.name} holds no uint8 images; use an image data set")
 
 
-def _check_shape(source: Source, feature: Any, count: int) -> None:
+def _image_shape(source: Source, feature: Any) -> tuple[int, int, int]:
     height, width, channels = feature.shape
     height, width = source.image_size or (height, width)
     if height is None or width is None:
         raise InputError(f"dataset: the images of {source.name} differ in size; give --image_size")
-    needed = count * height * width * (channels or 3)
+    return height, width, channels or 3
+
+
+def _check_memory(source: Source, count: int, image_bytes: int) -> None:
+    needed = count * image_bytes
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > LARGEST_SHARE_OF_MEMORY * memory:
         raise InputError(
             f"dataset: {count:,} images of {source.name} take {needed / 2**30:.0f} GiB, over half of this machine's "
-            "memory; give a smaller --image_size"
+            "memory; give a smaller --image_size, or a --cache_dir"
         )
 
 

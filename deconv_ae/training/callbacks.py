@@ -101,6 +101,27 @@ class StopOnFailure(keras.callbacks.Callback):
             )
 
 
+class Validate(keras.callbacks.Callback):
+    """Adds the RMSE over the test images to an epoch's metrics, as `test_rmse`, for the callbacks after it and the bar.
+
+    Not Keras's validation: that sums up in the training's own metrics, which are part of a checkpoint, and has every
+    worker of a cluster read all images.
+
+    Args:
+        rmse: of a model.
+        every: epochs.
+    """
+
+    def __init__(self, rmse: Callable[[keras.Model], float], every: int) -> None:
+        super().__init__()
+        self._rmse = rmse
+        self._every = every
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if logs is not None and (epoch + 1) % self._every == 0:
+            logs["test_rmse"] = self._rmse(self.model)
+
+
 class SaveCheckpoints(keras.callbacks.Callback):
     """A checkpoint in the run directory after every epoch, and within epochs every few steps.
 

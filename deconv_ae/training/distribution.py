@@ -23,8 +23,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.data import replica_batches
+from deconv_ae.data import evaluation_batches, replica_batches
 from deconv_ae.errors import InputError, RunError, choose
+from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.training.interruption import SIGNALS, signals_end_at_once
 
 EXIT_FAILED = 1
@@ -163,6 +164,44 @@ def global_batches(
         return replica_batches(images, batch_size, seed, first_step, replicas, context.num_replicas_in_sync)
 
     return strategy.distribute_datasets_from_function(local_shares)
+
+
+def shared_rmse(
+    strategy: tf.distribute.Strategy, images: np.ndarray, feed: Callable[[], None]
+) -> Callable[[keras.Model], float]:
+    """The mean per-image RMSE of a model over images, of which every worker of a cluster evaluates its share.
+
+    Args:
+        strategy: which the model was made under.
+        images: `(N, height, width, channels)` uint8.
+        feed: is called after every batch.
+    """
+    worker, workers = _place_in_cluster(strategy)
+    first, end = (number * len(images) // workers for number in (worker, worker + 1))
+
+    @tf.function(reduce_retracing=True)
+    def total(model: keras.Model, batch: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(tf.cast(per_image_rmse(batch, model(batch, training=False)), tf.float64))
+
+    def rmse(model: keras.Model) -> float:
+        own = 0.0
+        for batch, _ in evaluation_batches(images, first=first, end=end):
+            own += float(total(model, batch))
+            feed()
+        totals = [own] if workers == 1 else strategy.gather(tf.constant([own], tf.float64), axis=0).numpy()
+        return float(sum(totals)) / len(images)
+
+    return rmse
+
+
+def _place_in_cluster(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+    """This process's number among all that train, and how many they are."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return 0, 1
+    jobs = resolver.cluster_spec().as_dict()
+    tasks = [(job, index) for job in ("chief", "worker") for index in range(len(jobs.get(job, ())))]
+    return tasks.index((resolver.task_type, resolver.task_id)), len(tasks)
 
 
 class ReplicatedTraining:

@@ -27,6 +27,8 @@ class TrainingOptions:
         run_dir: where checkpoints and TensorBoard logs go; None keeps none.
         checkpoint_every: steps from one checkpoint to the next within an epoch; None saves after
             every epoch only.
+        validate_every: epochs from one look at the test images to the next, whose RMSE is then among
+            the epoch's metrics as `test_rmse`; 0 never looks. It changes nothing else.
         resume: whether to go on with the run in run_dir.
         strategy: a key of `distribution.STRATEGIES`.
         worker_timeout: seconds that a worker of a cluster waits for the others before it gives up.
@@ -45,6 +47,7 @@ class TrainingOptions:
     seed: int = 0
     run_dir: str | None = None
     checkpoint_every: int | None = None
+    validate_every: int = 1
     resume: bool = False
     strategy: str = "auto"
     worker_timeout: float = 120.0
@@ -56,7 +59,7 @@ class TrainingOptions:
         choose("strategy", self.strategy, STRATEGIES)
         choose("mixed_precision", self.mixed_precision, MIXED_PRECISIONS)
         choose("jit_compile", self.jit_compile, JIT_COMPILE)
-        for field, least in (("epochs", 0), ("batch_size", 1), ("checkpoint_every", 1)):
+        for field, least in (("epochs", 0), ("batch_size", 1), ("checkpoint_every", 1), ("validate_every", 0)):
             if getattr(self, field) is not None:
                 numbers.whole(field, getattr(self, field), least)
         if self.learning_rate is not None:
@@ -92,4 +95,6 @@ class TrainingOptions:
             strategy="none",
             worker_timeout=0.0,
         )
-        return asdict(comparable)
+        settings = asdict(comparable)
+        del settings["validate_every"]  # Which runs of before it do not have.
+        return settings

@@ -16,7 +16,14 @@ from deconv_ae.data import ImageDataset, evaluation_batches, steps_per_epoch, tr
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
 from deconv_ae.model.recipes import RECIPES
-from deconv_ae.training.callbacks import Progress, SaveCheckpoints, StopOnFailure, StopWhenAsked, WriteTensorBoard
+from deconv_ae.training.callbacks import (
+    Progress,
+    SaveCheckpoints,
+    StopOnFailure,
+    StopWhenAsked,
+    Validate,
+    WriteTensorBoard,
+)
 from deconv_ae.training.checkpoints import RunDirectory
 from deconv_ae.training.counted_autoencoder import CountedAutoencoder
 from deconv_ae.training.distribution import (
@@ -28,6 +35,7 @@ from deconv_ae.training.distribution import (
     is_chief,
     lost_workers_named,
     make_strategy,
+    shared_rmse,
     watchdog,
 )
 from deconv_ae.training.interruption import SignalsHeld
@@ -87,7 +95,7 @@ def train(
         with strategy.scope():
             model = _compiled(CountedAutoencoder, dataset, options)
         if verbose:
-            print(f"{model.count_params()} parameters", flush=True)
+            print(f"{dataset}; {model.count_params()} parameters", flush=True)
         # A bar that redraws itself, or one line an epoch where the output goes to a file.
         bar = (1 if sys.stdout.isatty() else 2) if verbose else 0
         _fit(model, dataset, options, strategy, run_directory, watch, callbacks, bar)
@@ -144,8 +152,10 @@ def _fit(
     callbacks: list[keras.callbacks.Callback] = [
         progress,
         StopOnFailure(progress, dataset.test),
-        *own_callbacks,
     ]
+    if options.validate_every:
+        callbacks.append(Validate(shared_rmse(strategy, dataset.test, watch.feed), options.validate_every))
+    callbacks += own_callbacks
     checkpoints = None
     if run_directory:
         checkpoints = SaveCheckpoints(progress, run_directory, options.checkpoint_every)

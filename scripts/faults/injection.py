@@ -1,8 +1,10 @@
 """The faults, and the run and the exports that they are injected into."""
 
+import contextlib
 import hashlib
 import itertools
 import random
+import shutil
 import signal
 import time
 import zipfile
@@ -16,13 +18,14 @@ import numpy as np
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from deconv_ae.data import load_split
-from deconv_ae.data.source import Source
+from deconv_ae.data import SPLITS, Source, load_split
+from deconv_ae.data.cache import CACHE_VARIABLE
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.saved_model.serving import ServedAutoencoder
 from faults.programs import Finished, RunningProgram
 
 PICTURES = 50
+MANY_PICTURES = 3000
 SETTINGS = ("--dataset=folder:pictures", "--filters=2", "--pool_sizes=2", "--batch_size=6")
 TRAINING = (*SETTINGS, "--epochs=6", "--checkpoint_every=2")
 FAULTS: dict[str, Callable[["Torture"], bool]] = {}
@@ -68,7 +71,9 @@ class Torture:
         """Starts a run, or goes on with it where it has been started before."""
         resume = ["--resume"] if (self.directory / name / "run.json").exists() else []
         fixed = [*TRAINING, f"--run_dir={name}", f"--export_dir={name}-model", "--overwrite"]
-        return RunningProgram("train.py", [*fixed, *resume, *arguments], self.directory, largest_file=largest_file)
+        return RunningProgram(
+            "train.py", [*fixed, *resume, *arguments], self.directory, {CACHE_VARIABLE: "cache"}, largest_file
+        )
 
     def start_to_checkpoint(self, name: str, count: int = 3) -> RunningProgram:
         """A run that has written that many checkpoints and goes on."""
@@ -116,12 +121,12 @@ class Torture:
         }
 
 
-def draw_pictures(folder: Path) -> None:
+def draw_pictures(folder: Path, count: int = PICTURES) -> None:
     """Blurred spots, 12x12, grey."""
     folder.mkdir()
     generator = np.random.default_rng(0)
     rows, columns = np.mgrid[0:12, 0:12]
-    for index in range(PICTURES):
+    for index in range(count):
         row, column = generator.uniform(2, 10, 2)
         spot = 255 * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 6)
         Image.fromarray(spot.astype(np.uint8)).save(folder / f"{index:02d}.png")
@@ -168,14 +173,15 @@ def _any_file(directory: Path, pattern: str) -> bool:
 
 def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
     """Kills exports that replace a model; one of the two has to be there afterwards, and whole."""
-    images = load_split(Source(f"folder:{torture.directory / 'pictures'}"), "test")
+    images = load_split(Source(f"folder:{torture.directory / 'pictures'}", cache_dir=""), "test")
     target, half_written = torture.directory / "model", ".model.partial-*"
     flags_given = [*SETTINGS, "--epochs=0", "--export_dir=model", "--overwrite"]
     duration = 0.0
     for seed in range(kills + 1):
         if table.out_of_time:
             return
-        with RunningProgram("train.py", [*flags_given, f"--seed={seed}"], torture.directory) as program:
+        environment = {CACHE_VARIABLE: "cache"}
+        with RunningProgram("train.py", [*flags_given, f"--seed={seed}"], torture.directory, environment) as program:
             program.wait_until(partial(_any_file, torture.directory, half_written))
             started = time.monotonic()
             if seed == 0:  # The first is left alone: there is a model to replace then, and a duration.
@@ -192,6 +198,47 @@ def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
         except InputError as error:
             torture.problem = str(error)
         table.count("SIGKILL while exporting over a model", 1, survived, torture.problem)
+
+
+def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
+    """Kills programs while they decode a data set for the first time; nothing half is used, and the next one starts
+    anew. Every other time the next one has been waiting for it."""
+    folder = torture.directory / "many-pictures"
+    draw_pictures(folder, MANY_PICTURES)
+    expected = [load_split(Source(f"folder:{folder}", cache_dir=""), split) for split in SPLITS]
+    model = f"--model={torture.directory / 'run-1-model'}"
+    for number in range(kills):
+        if table.out_of_time:
+            return
+        cache = torture.directory / f"cache-{number}"
+        source = Source(f"folder:{folder}", cache_dir=str(cache))
+        flags_given = [model, f"--dataset={source.name}", f"--cache_dir={cache}"]
+        evaluate = partial(RunningProgram, "evaluate.py", flags_given, torture.directory)
+        with contextlib.ExitStack() as running:
+            program = running.enter_context(evaluate())
+            program.wait_until(partial(_any_file, cache, ".partial-*"))
+            other = running.enter_context(evaluate()) if number % 2 else None
+            program.sleep(torture.random.uniform(0, 1))
+            program.stop(signal.SIGKILL)
+            survived = other is None or torture.check(other.finish(), 0)
+        splits = [load_split(source, split) for split in SPLITS]
+        left = sorted(file.name for file in cache.glob(".partial-*"))
+        if left or not all(map(np.array_equal, splits, expected)):
+            survived, torture.problem = False, f"other images, or half a file was left: {left}"
+        table.count("SIGKILL while decoding", 1, survived, torture.problem)
+        shutil.rmtree(cache)
+
+
+@fault("file system full while decoding")
+def fill_disk_of_cache(torture: Torture) -> bool:
+    environment, limit = {CACHE_VARIABLE: "full-cache"}, torture.random.randrange(1, 4_000)
+    arguments = [*TRAINING, f"--export_dir={torture.new_run()}"]
+    with RunningProgram("train.py", arguments, torture.directory, environment, limit) as program:
+        failed = torture.check(program.finish(), 1, "cannot be written")
+    left = [file.name for file in (torture.directory / "full-cache").iterdir() if not file.name.endswith(".lock")]
+    if left:
+        torture.problem = f"left behind: {left}"
+    return failed and not left
 
 
 @fault("SIGTERM while training")

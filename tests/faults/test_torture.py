@@ -22,6 +22,7 @@ def test_a_run_survives(torture: injection.Torture, name: str) -> None:
     [
         (injection.kill_training, ["SIGKILL while writing a checkpoint", "SIGKILL at a random moment"]),
         (injection.kill_exports, ["SIGKILL while exporting over a model"]),
+        (injection.kill_preparing, ["SIGKILL while decoding"]),
     ],
 )
 def test_kills_lose_nothing(torture: injection.Torture, kill, faults: list[str]) -> None:

@@ -14,6 +14,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from deconv_ae import Architecture, per_image_rmse
@@ -280,6 +281,47 @@ def test_tensorboard_gets_scalars_and_pictures_each_epoch(digits: ImageDataset, 
         assert [event.step for event in events] == [0, 1]
         # Width, height, then five PNGs.
         assert len(events[0].tensor_proto.string_val) == 2 + 5
+
+
+def state_of(checkpoint: Path) -> list[bytes]:
+    """Every number in a checkpoint: weights, optimizer, progress. Names differ between the models of one process."""
+    with zipfile.ZipFile(checkpoint) as archive:
+        numbers = [archive.read("progress.json")]
+        with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+            file.visititems(lambda _, item: numbers.append(item[()].tobytes()) if hasattr(item, "dtype") else None)
+    return sorted(numbers)
+
+
+def test_the_test_images_are_looked_at_after_epochs_and_nothing_else_changes(
+    digits: ImageDataset, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    states = []
+    for every, epochs in ((0, []), (1, [0, 1, 2, 3]), (2, [1, 3])):
+        run_dir = tmp_path / str(every)
+        # Steps of epochs that are resumed in their middle too: 640 images are 5 steps.
+        options = {"architecture": CMAP1, "epochs": 4, "run_dir": str(run_dir), "checkpoint_every": 2}
+        result = train(digits, TrainingOptions(**options, validate_every=every))
+        logged = EventAccumulator(str(run_dir / "logs" / "train")).Reload()
+        if epochs:
+            validated = logged.Tensors("epoch_test_rmse")
+            assert [event.step for event in validated] == epochs
+            assert tf.make_ndarray(validated[-1].tensor_proto) == pytest.approx(result.test_rmse, rel=1e-6)
+        assert capsys.readouterr().out.count("test_rmse") == len(epochs)
+        states.append(state_of(max((run_dir / "checkpoints").iterdir())))
+    assert states[0] == states[1] == states[2]
+
+
+def test_a_run_of_before_validation_can_be_resumed_with_and_without(digits: ImageDataset, tmp_path: Path) -> None:
+    options = {"architecture": CMAP1, "epochs": 1, "run_dir": str(tmp_path)}
+    train(digits, TrainingOptions(**options, validate_every=0))
+    assert "validate_every" not in json.loads((tmp_path / "run.json").read_text())
+    train(digits, TrainingOptions(**options, validate_every=3, resume=True))
+
+
+def test_a_run_says_what_it_reads_before_it_trains(digits: ImageDataset, capsys: pytest.CaptureFixture) -> None:
+    train(digits, TrainingOptions(CMAP1, epochs=1))
+    said = "mnist_5k: 640 training and 100 test images of 28x28x1, in memory; 51 parameters"
+    assert capsys.readouterr().out.splitlines()[0] == said
 
 
 def test_run_json_says_what_the_run_was_started_with(digits: ImageDataset, tmp_path: Path) -> None:

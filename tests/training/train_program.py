@@ -5,6 +5,7 @@ train_program.py OUTPUT STRATEGY LOGICAL_DEVICES PRESET FIRST_IMAGES BATCH_SIZE
 
 import sys
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -23,5 +24,7 @@ dataset = ImageDataset(dataset.name, dataset.train[: int(first_images)], dataset
 options = TrainingOptions(
     PRESETS[preset].architecture, recipe="cntk", epochs=2, batch_size=int(batch_size), strategy=strategy_name
 )
-result = train(dataset, options, strategy)
-np.savez(output, *result.model.get_weights(), rmse=[result.training_rmse, result.test_rmse])
+seen = keras.callbacks.History()
+result = train(dataset, options, strategy, callbacks=[seen])
+rmses = [result.training_rmse, result.test_rmse, *seen.history["test_rmse"]]
+np.savez(output, *result.model.get_weights(), rmse=rmses)

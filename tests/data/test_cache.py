@@ -1,0 +1,327 @@
+"""Splits decoded once and mapped ever after: the same pixels, whatever has happened to the files since."""
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from deconv_ae.data import ImageDataset, Source, cache, evaluation_batches, load_dataset, load_split, picture_folder
+from deconv_ae.data.batches import as_tensor
+from deconv_ae.errors import InputError, RunError
+
+RANDOM = np.random.default_rng(0)
+
+
+def draw(folder: Path, count: int, size: tuple[int, int] = (8, 6)) -> Path:
+    """Grey PNGs of random pixels."""
+    folder.mkdir(exist_ok=True)
+    for index in range(count):
+        Image.fromarray(RANDOM.integers(0, 256, size, dtype=np.uint8)).save(folder / f"{index:04d}.png")
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    """Ten pictures, and a cache of their own."""
+    return Source(f"folder:{draw(tmp_path / 'pictures', 10)}", cache_dir=str(tmp_path / "cache"))
+
+
+def in_memory(source: Source, split: str = "train") -> np.ndarray:
+    return load_split(Source(source.name, cache_dir=""), split)
+
+
+def only(source: Source, pattern: str) -> Path:
+    """The one file of the source's cache with such a name."""
+    (file,) = Path(str(source.cache_dir)).glob(pattern)
+    return file
+
+
+# ------------------------------------------------------------------------------- Once
+
+
+class Numbered(tfds.core.GeneratorBasedBuilder):
+    """Images that show their number, in a data set of TFDS's."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    name = "numbered"
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(4, 4, 3))})
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+        return {"train": self._generate_examples(30), "test": self._generate_examples(7)}
+
+    def _generate_examples(self, count: int):
+        for index in range(count):
+            yield index, {"image": np.full((4, 4, 3), index, np.uint8)}
+
+
+@pytest.mark.parametrize("name", ["mnist_5k", "numbered", "folder"])
+def test_what_is_mapped_is_what_is_decoded_and_it_is_decoded_once(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    if name == "folder":
+        name = f"folder:{draw(tmp_path / 'pictures', 10)}"
+    decoded = load_dataset(Source(name, data_dir=str(tmp_path), cache_dir=""))
+    source = Source(name, data_dir=str(tmp_path), cache_dir=str(tmp_path / "cache"))
+    first = load_dataset(source)
+    assert capsys.readouterr().out.count("decoding") == 2
+    second = load_dataset(source)
+    assert "decoding" not in capsys.readouterr().out
+    for dataset in (first, second):
+        np.testing.assert_array_equal(dataset.train, decoded.train)
+        np.testing.assert_array_equal(dataset.test, decoded.test)
+    assert (decoded.place, second.place) == ("memory", source.cache_dir)
+
+
+def test_pictures_decoded_by_processes_come_in_order(tmp_path: Path) -> None:
+    source = Source(f"folder:{draw(tmp_path / 'many', 640, (3, 2))}", cache_dir=str(tmp_path / "cache"))
+    (tmp_path / "many" / "0100.png").write_bytes(b"no picture")
+    skipping = Source(source.name, cache_dir=source.cache_dir, skip_bad_images=True)
+    files = [file for file, *_ in picture_folder._split_files(tmp_path / "many", "train")]
+    expected = [np.asarray(Image.open(file))[..., None] for file in files if not file.endswith("0100.png")]
+    np.testing.assert_array_equal(load_split(skipping, "train"), expected)
+    with pytest.raises(InputError, match=r"0100\.png is no picture"):
+        load_dataset(source)
+
+
+def test_what_was_left_out_is_said_at_every_use(source: Source, capsys: pytest.CaptureFixture) -> None:
+    (Path(str(source.folder)) / "zzz.png").write_bytes(b"no picture")
+    skipping = Source(source.name, cache_dir=source.cache_dir, skip_bad_images=True)
+    for _ in range(2):
+        assert sum(len(load_split(skipping, split)) for split in ("train", "test")) == 10
+        assert "zzz.png" in capsys.readouterr().err
+
+
+def test_sizes_and_colours_have_files_of_their_own(source: Source) -> None:
+    small = Source(source.name, cache_dir=source.cache_dir, image_size=(4, 3), color_mode="rgb")
+    shapes = [load_split(each, "test").shape for each in (source, small, source)]
+    assert shapes == [(2, 8, 6, 1), (2, 4, 3, 3), (2, 8, 6, 1)]
+
+
+def repaint(folder: Path) -> None:
+    """Other pixels in a file of the same size and the same time."""
+    file = folder / "0005.png"
+    before = file.stat()
+    pixels = np.asarray(Image.open(file))
+    Image.fromarray(np.roll(pixels, 1, axis=1)).save(file)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        repaint,
+        lambda folder: (folder / "0003.png").unlink(),
+        lambda folder: shutil.copy(folder / "0001.png", folder / "new.png"),
+        lambda folder: (folder / "0001.png").rename(folder / "zzzz.png"),
+    ],
+    ids=["repainted", "removed", "added", "renamed"],
+)
+def test_a_folder_that_changed_is_decoded_anew(source: Source, change: Callable[[Path], object]) -> None:
+    load_dataset(source)
+    change(Path(str(source.folder)))
+    for split in ("train", "test"):
+        np.testing.assert_array_equal(load_split(source, split), in_memory(source, split))
+    assert len(list(Path(str(source.cache_dir)).glob("*.uint8"))) == 2  # In the place of what was.
+
+
+def test_what_is_written_to_the_images_stays_in_the_process(source: Source) -> None:
+    images = load_split(source, "train")
+    images[:] = 0
+    np.testing.assert_array_equal(load_split(source, "train"), in_memory(source))
+
+
+def test_mapped_images_are_read_by_tensorflow_where_they_lie(source: Source) -> None:
+    images = load_split(source, "train")
+    tensor = as_tensor(images)
+    images[0] = 77
+    assert tensor.numpy()[0].min() == 77
+    batches = evaluation_batches(images, batch_size=3, first=1, end=6)
+    np.testing.assert_array_equal(np.concatenate([batch for batch, _ in batches]), images[1:6] / 256)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 16, 63])
+def test_arrays_that_start_anywhere_can_be_batched(offset: int) -> None:
+    buffer = np.arange(600, dtype=np.uint8)
+    images = buffer[offset : offset + 512].reshape(32, 4, 4, 1)
+    images.flags.writeable = offset != 16
+    ((batch, _),) = evaluation_batches(images)
+    np.testing.assert_array_equal(batch, images / 256)
+
+
+# ------------------------------------------------------------------------------- Damage
+
+
+def flip(file: Path) -> None:
+    """One bit, with the file's time set back."""
+    before, content = file.stat(), bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def of_version(record: Path, version: int) -> None:
+    fields = json.loads(record.read_text()) | {"version": version}
+    del fields["sha256"]
+    record.write_text(json.dumps(fields))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "damage", "said"),
+    [
+        ("*-train.uint8", flip, "its checksum differs"),
+        ("*-train.uint8", lambda file: os.truncate(file, 100), "100 bytes instead of 384"),
+        ("*-train.uint8", lambda file: os.truncate(file, 1000), "1,000 bytes instead of 384"),
+        ("*-train.uint8", Path.unlink, ""),
+        ("*-train.json", flip, "cannot be used"),
+        ("*-train.json", lambda file: os.truncate(file, 30), "cannot be used"),
+        ("*-train.json", lambda file: file.write_bytes(b"\xff\x00"), "cannot be used"),
+        ("*-train.json", lambda file: file.write_text("[]"), "cannot be used"),
+        ("*-train.json", Path.unlink, ""),
+        ("*-train.json", partial(of_version, version=0), ""),
+    ],
+)
+@pytest.mark.parametrize("always_checked", [0, cache.ALWAYS_CHECKED_BYTES])
+def test_what_is_damaged_is_said_and_decoded_anew(
+    source: Source,
+    pattern: str,
+    damage: Callable[[Path], object],
+    said: str,
+    always_checked: int,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cache, "ALWAYS_CHECKED_BYTES", always_checked)
+    load_split(source, "train")
+    damage(only(source, pattern))
+    capsys.readouterr()
+    np.testing.assert_array_equal(load_split(source, "train"), in_memory(source))
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert len(printed.err.splitlines()) == bool(said)
+    assert str(only(source, "*-train.uint8")) in printed.out
+    load_split(source, "train")
+    assert capsys.readouterr().out == ""
+
+
+def test_files_copied_elsewhere_are_checked_and_used(source: Source, capsys: pytest.CaptureFixture) -> None:
+    load_split(source, "train")
+    shutil.copytree(str(source.cache_dir), f"{source.cache_dir}-copy")
+    capsys.readouterr()
+    copied = Source(source.name, cache_dir=f"{source.cache_dir}-copy")
+    np.testing.assert_array_equal(load_split(copied, "train"), in_memory(source))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("suffix", ["uint8", "json"])
+def test_a_directory_where_a_file_should_be_is_named(source: Source, suffix: str) -> None:
+    load_split(source, "train")
+    file = only(source, f"*-train.{suffix}")
+    file.unlink()
+    (file / "something").mkdir(parents=True)
+    with pytest.raises(InputError, match=f"cache_dir: .*-train.{suffix} cannot be used"):
+        load_split(source, "train")
+
+
+@pytest.mark.parametrize("directory", ["a_file", "a_file/below", "/proc/no_such_place", "gs://bucket"])
+def test_a_cache_that_cannot_be_written_is_named(source: Source, directory: str, tmp_path: Path) -> None:
+    (tmp_path / "a_file").write_text("")
+    place = directory if ":" in directory else str(tmp_path / directory)
+    with pytest.raises(InputError, match=r"cache_dir: .*; give"):
+        load_split(Source(source.name, cache_dir=place), "train")
+
+
+def test_a_cache_that_is_deleted_while_it_is_mapped_stays_mapped(source: Source) -> None:
+    images = load_split(source, "train")
+    shutil.rmtree(str(source.cache_dir))
+    np.testing.assert_array_equal(images, in_memory(source))
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_folder_that_changes_while_it_is_decoded_is_refused(source: Source, cached: bool) -> None:
+    def read() -> cache.Reading:
+        reading = picture_folder.read(source, "train")
+        whole = reading.batches
+
+        def disturbed():
+            yield from whole()
+            repaint(Path(str(source.folder)))
+
+        reading.batches = disturbed
+        return reading
+
+    with pytest.raises(InputError, match="changed while it was decoded"):
+        if cached:
+            cache.mapped(Path(str(source.cache_dir)), "name", "train", read)
+        else:
+            list(cache.decode(read, read()))
+    assert not cached or [file.name for file in Path(str(source.cache_dir)).iterdir()] == ["name.lock"]
+
+
+# ------------------------------------------------------------------------------- Others
+
+
+def test_of_several_at_once_one_decodes_and_the_others_wait(source: Source, capsys: pytest.CaptureFixture) -> None:
+    with ThreadPoolExecutor(4) as programs:
+        splits = list(programs.map(lambda _: load_split(source, "train"), range(4)))
+    assert capsys.readouterr().out.count("decoding") == 1
+    for images in splits:
+        np.testing.assert_array_equal(images, splits[0])
+
+
+def test_nobody_waits_for_ever(source: Source, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "WAIT_SECONDS", 0.2)
+    load_split(source, "train")
+    with only(source, "*.lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        capsys.readouterr()
+        with pytest.raises(RunError, match="held by another program for"):
+            load_split(source, "train")
+    assert capsys.readouterr().out.count("waiting for another program") == 1
+
+
+def test_what_killed_programs_left_is_cleared_away(source: Source) -> None:
+    load_split(source, "train")
+    pixels = only(source, "*-train.uint8")
+    left = pixels.with_name(f".partial-{pixels.name}-0123")
+    left.write_bytes(b"half")
+    only(source, "*-train.json").unlink()
+    load_split(source, "train")
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    ("platform", "environment", "expected"),
+    [
+        ("linux", {}, "/home/me/.cache/deconv_ae"),
+        ("linux", {"XDG_CACHE_HOME": "/caches"}, "/caches/deconv_ae"),
+        ("darwin", {"XDG_CACHE_HOME": "/caches"}, "/home/me/Library/Caches/deconv_ae"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/deconv_ae"),
+        ("linux", {"DECONV_AE_CACHE_DIR": "/own"}, "/own"),
+    ],
+)
+def test_the_cache_is_where_the_platform_keeps_caches(
+    platform: str, environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "DECONV_AE_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/home/me", **environment}.items():
+        monkeypatch.setenv(name, value)
+    assert cache.default_cache_dir() == Path(expected)
+
+
+def test_a_data_set_says_what_it_is_and_where(digits: ImageDataset) -> None:
+    assert str(digits) == "mnist_5k: 640 training and 100 test images of 28x28x1, in memory"
