@@ -47,6 +47,8 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
+            # The layers are tested on it too; Keras's other backend, PyTorch, where it is installed.
+            "jax[cpu]>=0.6",
             "ruff>=0.12",
             "mypy>=1.15",
             "playwright>=1.49",

@@ -9,8 +9,12 @@ from typing import Any
 
 from deconv_ae.layers import (
     ArgmaxToSwitches2D,
+    MaxPoolingWithArgmax1D,
     MaxPoolingWithArgmax2D,
+    MaxPoolingWithArgmax3D,
+    MaxUnpooling1D,
     MaxUnpooling2D,
+    MaxUnpooling3D,
     SwitchesToArgmax2D,
     argmax_to_switches,
     switches_to_argmax,
@@ -18,21 +22,27 @@ from deconv_ae.layers import (
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss, per_image_rmse
+from deconv_ae.ops.every_backend import portable
 
 __all__ = [
     "Architecture",
     "ArgmaxToSwitches2D",
     "Autoencoder",
+    "MaxPoolingWithArgmax1D",
     "MaxPoolingWithArgmax2D",
+    "MaxPoolingWithArgmax3D",
+    "MaxUnpooling1D",
     "MaxUnpooling2D",
+    "MaxUnpooling3D",
     "PerImageRMSE",
     "PerImageRMSELoss",
     "SwitchesToArgmax2D",
     "argmax_to_switches",
     "per_image_rmse",
+    "portable",
     "switches_to_argmax",
-    "train",
 ]
+# Without `train`, which needs TensorFlow: all of these work on every Keras backend.
 
 
 def __getattr__(name: str) -> Any:

@@ -6,17 +6,25 @@ half and none for the second (tensorflow/tensorflow issue 2169).
 """
 
 from deconv_ae.layers.banded_convolutions import BandedConv2D, BandedConv2DTranspose
-from deconv_ae.layers.max_pooling_with_argmax import MaxPoolingWithArgmax2D
-from deconv_ae.layers.max_unpooling import MaxUnpooling2D
+from deconv_ae.layers.max_pooling_with_argmax import (
+    MaxPoolingWithArgmax1D,
+    MaxPoolingWithArgmax2D,
+    MaxPoolingWithArgmax3D,
+)
+from deconv_ae.layers.max_unpooling import MaxUnpooling1D, MaxUnpooling2D, MaxUnpooling3D
 from deconv_ae.layers.switches import ArgmaxToSwitches2D, SwitchesToArgmax2D
-from deconv_ae.ops.switches import argmax_to_switches, switches_to_argmax
+from deconv_ae.ops import argmax_to_switches, switches_to_argmax
 
 __all__ = [
     "ArgmaxToSwitches2D",
     "BandedConv2D",
     "BandedConv2DTranspose",
+    "MaxPoolingWithArgmax1D",
     "MaxPoolingWithArgmax2D",
+    "MaxPoolingWithArgmax3D",
+    "MaxUnpooling1D",
     "MaxUnpooling2D",
+    "MaxUnpooling3D",
     "SwitchesToArgmax2D",
     "argmax_to_switches",
     "switches_to_argmax",

@@ -3,23 +3,28 @@
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-from deconv_ae.ops.banded_convolution import convolve, convolve_transposed, images_of, is_banded, rows_of
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    from deconv_ae.ops import banded_convolution
 
 
 class _BandedLayer:
     """What the convolution and its transpose have in common: how bias and activation follow."""
 
     def call(self, images):
+        if keras.backend.backend() != "tensorflow" or self.data_format != "channels_last":
+            return super().call(images)
         channels, filters = images.shape[-1], self.filters
-        if not is_banded(images.shape[2], channels, filters, self.compute_dtype):
+        if not banded_convolution.is_banded(images.shape[2], channels, filters, self.compute_dtype):
             return super().call(images)
         convolved = self._convolve_by_rows(images, self.kernel)
         if self.use_bias:
             # By rows as well: adding to, and summing over, vectors as long as a row.
             bias = tf.tile(tf.convert_to_tensor(self.bias), (images.shape[2],))
-            convolved = images_of(tf.nn.bias_add(rows_of(convolved), bias), images.shape[2])
+            rows = tf.nn.bias_add(banded_convolution.rows_of(convolved), bias)
+            convolved = banded_convolution.images_of(rows, images.shape[2])
         return convolved if self.activation is None else self.activation(convolved)
 
 
@@ -27,20 +32,21 @@ class _BandedLayer:
 class BandedConv2D(_BandedLayer, keras.layers.Conv2D):
     """`keras.layers.Conv2D` for images of few channels: the same weights and, but for rounding, the same results.
 
-    On a CPU and outside of XLA, float32 images of at most 32 columns, with one channel going in or coming out and at
-    most 8 on the other side, are convolved by rows, and everything else as by the class that this one is derived
-    from. Takes that class's arguments; strides, dilation_rate and groups have to be 1, and padding is "same".
+    On TensorFlow, on a CPU and outside of XLA, float32 images of at most 32 columns, with one channel going in or
+    coming out and at most 8 on the other side, are convolved by rows, and everything else as by the class that this
+    one is derived from. Takes that class's arguments; strides, dilation_rate and groups have to be 1, and padding is
+    "same".
 
     >>> layer = BandedConv2D(3, kernel_size=5, activation="relu")
-    >>> layer(tf.ones((2, 28, 28, 1))).shape
+    >>> layer(keras.ops.ones((2, 28, 28, 1))).shape
     TensorShape([2, 28, 28, 3])
     """
 
     def __init__(self, filters: int, kernel_size: Any, **options: Any) -> None:
         super().__init__(filters, kernel_size, **_same(options))
 
-    def _convolve_by_rows(self, images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        return convolve(images, kernel)
+    def _convolve_by_rows(self, images: Any, kernel: Any) -> Any:
+        return banded_convolution.convolve(images, kernel)
 
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
@@ -48,15 +54,15 @@ class BandedConv2DTranspose(_BandedLayer, keras.layers.Conv2DTranspose):
     """`keras.layers.Conv2DTranspose` for images of few channels, as `BandedConv2D` is of `Conv2D`.
 
     >>> layer = BandedConv2DTranspose(1, kernel_size=5, use_bias=False)
-    >>> layer(tf.ones((2, 28, 28, 3))).shape
+    >>> layer(keras.ops.ones((2, 28, 28, 3))).shape
     TensorShape([2, 28, 28, 1])
     """
 
     def __init__(self, filters: int, kernel_size: Any, **options: Any) -> None:
         super().__init__(filters, kernel_size, **_same(options))
 
-    def _convolve_by_rows(self, images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        return convolve_transposed(images, kernel)
+    def _convolve_by_rows(self, images: Any, kernel: Any) -> Any:
+        return banded_convolution.convolve_transposed(images, kernel)
 
 
 def _same(options: dict[str, Any]) -> dict[str, Any]:

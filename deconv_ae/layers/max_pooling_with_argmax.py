@@ -1,53 +1,95 @@
 """Max pooling that also tells where every maximum was."""
 
 import keras
-import tensorflow as tf
+from keras import ops
 
 from deconv_ae.layers.windows import WindowsLayer
-from deconv_ae.ops import execution
-from deconv_ae.ops.execution import with_gradient
-from deconv_ae.ops.pooling import max_pool
-from deconv_ae.ops.positions import Positions
-from deconv_ae.ops.provenance import with_windows
-from deconv_ae.ops.windows import lengths_of
+from deconv_ae.ops.every_backend import ARGMAX_DTYPE, shape_of_pooled
+from deconv_ae.ops.pooling import pool
+from deconv_ae.ops.provenance import Origin, with_origin
+
+
+class _MaxPoolingWithArgmax(WindowsLayer):
+    def call(self, images):
+        return pool(ops.cast(images, self.compute_dtype), self._windows)
+
+    def compute_output_shape(self, images_shape):
+        shape = shape_of_pooled(images_shape, self._windows)
+        return shape, shape
+
+    def compute_output_spec(self, images):
+        pooled_shape, argmax_shape = self.compute_output_shape(images.shape)
+        argmax = keras.KerasTensor(argmax_shape, dtype=ARGMAX_DTYPE)
+        origin = Origin(self._windows, self._windows.size_of(images.shape))
+        return keras.KerasTensor(pooled_shape, dtype=self.compute_dtype), with_origin(argmax, origin)
 
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
-class MaxPoolingWithArgmax2D(WindowsLayer):
+class MaxPoolingWithArgmax1D(_MaxPoolingWithArgmax):
+    """Max pooling of sequences that also tells where every maximum was: `MaxPoolingWithArgmax2D` in one dimension.
+
+    Args:
+        pool_size: int, length of the window.
+        strides: int, how far windows are apart. Defaults to `pool_size`.
+        padding: `"valid"` or `"same"`, in any case.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to `keras.config.image_data_format()`.
+        **kwargs: `name` and `dtype`, as for any Keras layer.
+
+    Input shape:
+        `(batch, length, channels)`, or `(batch, channels, length)` with `channels_first`.
+
+    Output shape:
+        Two of `(batch, pooled_length, channels)`, or with channels first: the maxima, and their positions within their
+        own sequence as it lies in memory, `step * channels + channel` with channels last.
+
+    Example:
+
+    >>> pooled, argmax = MaxPoolingWithArgmax1D(pool_size=2)(keras.ops.array([[[3.0], [7.0], [5.0], [1.0]]]))
+    >>> pooled.numpy().squeeze().tolist(), argmax.numpy().squeeze().tolist()
+    ([7.0, 5.0], [1, 2])
+    """
+
+    dimensions = 1
+
+
+@keras.saving.register_keras_serializable(package="deconv_ae")
+class MaxPoolingWithArgmax2D(_MaxPoolingWithArgmax):
     """Max pooling of images that also tells where every maximum was.
 
     Along an axis of `length`, `padding="valid"` gives `(length - pool) // stride + 1` values and `padding="same"`
     gives `ceil(length / stride)`, with windows that may reach outside of the image. Among equal values the first in
     row-major order is the maximum. NaN counts as more than any number: a window with a NaN gives NaN, and the
-    position of its first.
+    position of its first. The gradient of a maximum goes to that position alone.
 
-    TensorFlow's pooling kernels do the work: on a CPU, for images of known size with fewer than 16 channels, in
-    float32 (up to 2**24 values) or float64, max pooling followed by a look-up of the maxima, which is the faster there,
-    and otherwise `tf.nn.max_pool_with_argmax`. XLA can use neither, so under `jit_compile=True` the layer is composed
-    of slices and comparisons, or of an argmax over each window where they lie side by side; so it is, too, for a batch
-    with a NaN, -inf or the lowest finite number, which the kernels get wrong, and on a GPU under
-    `tf.config.experimental.enable_op_determinism`. The result is the same. XLA or not, the layer asks when it is
-    traced: TensorFlow reuses a `tf.function` that it has traced outside of XLA, and then cannot compile it when a
-    compiled one calls it.
+    On TensorFlow its pooling kernels do the work, on PyTorch its own; `deconv_ae/ops/pooling.py` has the table of what
+    runs where. The result is the same everywhere. Under XLA (`jit_compile=True`) the layer is composed of operations
+    that XLA has. XLA or not, it asks when it is traced: TensorFlow reuses a `tf.function` that it has traced outside of
+    XLA, and then cannot compile it when a compiled one calls it.
+
+    Frames of a film are pooled one by one by `MaxPoolingWithArgmax3D((1, 2, 2))`: `keras.layers.TimeDistributed` takes
+    no layer with two results.
 
     Args:
         pool_size: int or pair of ints, (height, width) of the window.
         strides: int or pair of ints, how far windows are apart. May be smaller than `pool_size` (windows overlap)
             or larger (positions are left out). Defaults to `pool_size`.
         padding: `"valid"` or `"same"`, in any case.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to `keras.config.image_data_format()`.
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
     Input shape:
-        `(batch, height, width, channels)`, any of which may be None; cast to the compute dtype: float16, bfloat16,
-        float32 or float64.
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)` with `channels_first`; any of them
+        may be None but, on JAX, lengths. Cast to the compute dtype: float16, bfloat16, float32 or float64.
 
     Output shape:
-        A pair of tensors of shape `(batch, pooled_height, pooled_width, channels)`: the maxima, in the compute
-        dtype; and their positions within their own image, int64, `(row * width + column) * channels + channel`.
+        A pair of tensors of shape `(batch, pooled_height, pooled_width, channels)`, or with channels first: the maxima,
+        in the compute dtype; and their positions within their own image as it lies in memory, int64 (int32 on JAX):
+        `(row * width + column) * channels + channel`, or `(channel * height + row) * width + column` with channels
+        first.
 
     Raises:
-        ValueError: For an argument that is not as above, for images that are known to be smaller than the window
-            with `"valid"`, and where Keras's image data format is channels_first.
+        ValueError: For an argument that is not as above, and for images that are known to be smaller than the window
+            with `"valid"`.
 
     Example:
 
@@ -58,29 +100,31 @@ class MaxPoolingWithArgmax2D(WindowsLayer):
     (array([9., 9.], dtype=float32), array([1, 1]))
     """
 
-    def call(self, images):
-        images = tf.cast(images, self.compute_dtype)
-        size = lengths_of(images)[1:3]
-        shape, _ = self.compute_output_shape(images.shape)
 
-        @with_gradient
-        def pool(images):
-            pooled, argmax = max_pool(images, self._windows)
-            positions = Positions(argmax, size, self._windows, in_windows=True, composed=execution.must_compose())
-            return (pooled, argmax), lambda upstream, _: positions.scatter_add(upstream)
+@keras.saving.register_keras_serializable(package="deconv_ae")
+class MaxPoolingWithArgmax3D(_MaxPoolingWithArgmax):
+    """Max pooling of volumes that also tells where every maximum was: `MaxPoolingWithArgmax2D` in three dimensions.
 
-        pooled, argmax = pool(images)
-        argmax = tf.ensure_shape(argmax, shape)
-        return tf.ensure_shape(pooled, shape), with_windows(argmax, self._windows, size)
+    Args:
+        pool_size: int or three ints, (depth, height, width) of the window.
+        strides: int or three ints, how far windows are apart. Defaults to `pool_size`.
+        padding: `"valid"` or `"same"`, in any case.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to `keras.config.image_data_format()`.
+        **kwargs: `name` and `dtype`, as for any Keras layer.
 
-    def compute_output_shape(self, images_shape):
-        batch, height, width, channels = images_shape
-        shape = (batch, *self._windows.pooled_size((height, width)), channels)
-        return shape, shape
+    Input shape:
+        `(batch, depth, height, width, channels)`, or `(batch, channels, depth, height, width)` with `channels_first`.
 
-    def compute_output_spec(self, images):
-        pooled_shape, argmax_shape = self.compute_output_shape(images.shape)
-        return (
-            keras.KerasTensor(pooled_shape, dtype=self.compute_dtype),
-            keras.KerasTensor(argmax_shape, dtype="int64"),
-        )
+    Output shape:
+        Two of `(batch, pooled_depth, pooled_height, pooled_width, channels)`, or with channels first: the maxima, and
+        their positions within their own volume as it lies in memory.
+
+    Example:
+
+    >>> volume = keras.ops.reshape(keras.ops.arange(8, dtype="float32"), (1, 2, 2, 2, 1))
+    >>> pooled, argmax = MaxPoolingWithArgmax3D(pool_size=2)(volume)
+    >>> float(pooled[0, 0, 0, 0, 0]), int(argmax[0, 0, 0, 0, 0])
+    (7.0, 7)
+    """
+
+    dimensions = 3

@@ -3,20 +3,22 @@
 import keras
 
 from deconv_ae.layers.windows import WindowsLayer
+from deconv_ae.ops.every_backend import ARGMAX_DTYPE
+from deconv_ae.ops.provenance import Origin, with_origin
 from deconv_ae.ops.switches import argmax_to_switches, switches_to_argmax, windows_with_switches
-from deconv_ae.ops.windows import pair
+from deconv_ae.ops.windows import lengths_argument
 
 
 class _SwitchesLayer(WindowsLayer):
     """What the two conversions have in common as layers."""
 
-    def __init__(self, pool_size, strides=None, padding="valid", input_size=None, **kwargs):
-        super().__init__(pool_size, strides, padding, **kwargs)
-        windows_with_switches(pool_size, strides, padding)
-        self.input_size = pair("input_size", input_size)
+    def __init__(self, pool_size=2, strides=None, padding="valid", input_size=None, data_format=None, **kwargs):
+        super().__init__(pool_size, strides, padding, data_format, **kwargs)
+        windows_with_switches(pool_size, strides, padding, data_format)
+        self.input_size = lengths_argument("input_size", input_size, self.dimensions)
 
     def compute_output_shape(self, input_shape):
-        self._windows.check_restorable(self.input_size, input_shape[1:3])
+        self._windows.check_restorable(self.input_size, self._windows.size_of(input_shape))
         return tuple(input_shape)
 
     def get_config(self):
@@ -32,6 +34,7 @@ class ArgmaxToSwitches2D(_SwitchesLayer):
         strides: int or pair of ints, the pooling's strides. Defaults to `pool_size`.
         padding: the pooling's padding: `"valid"` or `"same"`.
         input_size: pair of ints, (height, width) of the images that were pooled. Required.
+        data_format: the pooling's.
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
     Input shape:
@@ -42,7 +45,7 @@ class ArgmaxToSwitches2D(_SwitchesLayer):
     """
 
     def call(self, argmax):
-        return argmax_to_switches(argmax, self.input_size, self.pool_size, self.strides, self.padding)
+        return argmax_to_switches(argmax, self.input_size, self.pool_size, self.strides, self.padding, self.data_format)
 
     def compute_output_spec(self, argmax):
         return keras.KerasTensor(self.compute_output_shape(argmax.shape), dtype="uint8")
@@ -57,17 +60,21 @@ class SwitchesToArgmax2D(_SwitchesLayer):
         strides: int or pair of ints, the pooling's strides. Defaults to `pool_size`.
         padding: the pooling's padding: `"valid"` or `"same"`.
         input_size: pair of ints, (height, width) of the images that were pooled. Required.
+        data_format: the pooling's.
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
     Input shape:
         `(batch, pooled_height, pooled_width, channels)`, integers.
 
     Output shape:
-        The same, int64.
+        The same, int64 (int32 on JAX).
     """
 
     def call(self, switches):
-        return switches_to_argmax(switches, self.input_size, self.pool_size, self.strides, self.padding)
+        return switches_to_argmax(
+            switches, self.input_size, self.pool_size, self.strides, self.padding, self.data_format
+        )
 
     def compute_output_spec(self, switches):
-        return keras.KerasTensor(self.compute_output_shape(switches.shape), dtype="int64")
+        argmax = keras.KerasTensor(self.compute_output_shape(switches.shape), dtype=ARGMAX_DTYPE)
+        return with_origin(argmax, Origin(self._windows, self.input_size))

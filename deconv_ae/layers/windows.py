@@ -8,18 +8,16 @@ from deconv_ae.ops.windows import Windows
 class WindowsLayer(keras.layers.Layer):
     """What the layers have in common: arguments that describe pooling windows."""
 
-    def __init__(self, pool_size, strides=None, padding="valid", **kwargs):
+    dimensions = 2
+
+    def __init__(self, pool_size=2, strides=None, padding="valid", data_format=None, **kwargs):
         super().__init__(**kwargs)
-        if keras.config.image_data_format() == "channels_first":
-            raise ValueError(
-                f"{type(self).__name__} works on channels_last images, and keras.config.image_data_format() is "
-                "'channels_first': call keras.config.set_image_data_format('channels_last') and transpose the images"
-            )
-        self._windows = Windows.from_arguments(pool_size, strides, padding)
+        self._windows = Windows.from_arguments(pool_size, strides, padding, data_format, self.dimensions)
         self.pool_size = self._windows.pool_size
         self.strides = self._windows.strides
         self.padding = self._windows.padding
-        self.input_spec = keras.layers.InputSpec(ndim=4)
+        self.data_format = self._windows.data_format
+        self.input_spec = keras.layers.InputSpec(ndim=self.dimensions + 2)
 
     def get_config(self):
         return {
@@ -27,4 +25,10 @@ class WindowsLayer(keras.layers.Layer):
             "pool_size": self.pool_size,
             "strides": self.strides,
             "padding": self.padding,
+            "data_format": self.data_format,
         }
+
+    @classmethod
+    def from_config(cls, config):
+        # Files of before there was a choice.
+        return cls(**{"data_format": "channels_last", **config})

@@ -1,10 +1,12 @@
 """What the autoencoder is trained on and judged by: the root mean square error of each image."""
 
+from typing import Any
+
 import keras
-import tensorflow as tf
+from keras import ops
 
 
-def per_image_rmse(images: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
+def per_image_rmse(images: Any, reconstruction: Any) -> Any:
     """Root mean square error of each image over its height, width and channels.
 
     The original's criterion and metric in one: the square root of each image's own mean square,
@@ -22,33 +24,34 @@ def per_image_rmse(images: tf.Tensor, reconstruction: tf.Tensor) -> tf.Tensor:
         `(N,)` float32 whatever the inputs' dtypes, since a float16 square loses small errors;
         float64 where the reconstruction is float64.
 
-    >>> per_image_rmse(tf.ones((2, 4, 4, 1)), tf.stack([tf.ones((4, 4, 1)), tf.zeros((4, 4, 1))])).numpy()
+    >>> ones, zeros = keras.ops.ones((4, 4, 1)), keras.ops.zeros((4, 4, 1))
+    >>> per_image_rmse(keras.ops.ones((2, 4, 4, 1)), keras.ops.stack([ones, zeros])).numpy()
     array([0., 1.], dtype=float32)
     """
-    reconstruction = tf.convert_to_tensor(reconstruction)
-    dtype = tf.float64 if reconstruction.dtype == tf.float64 else tf.float32
-    difference = tf.cast(reconstruction, dtype) - tf.cast(images, dtype)
-    mean_square = tf.reduce_mean(tf.square(difference), axis=list(range(1, difference.shape.rank)))
+    reconstruction = ops.convert_to_tensor(reconstruction)
+    dtype = "float64" if keras.backend.standardize_dtype(reconstruction.dtype) == "float64" else "float32"
+    difference = ops.cast(reconstruction, dtype) - ops.cast(images, dtype)
+    mean_square = ops.mean(ops.square(difference), axis=list(range(1, len(difference.shape))))
     # The inner `where` keeps the square root's infinite slope at 0 out of the gradient; the outer
     # one alone would multiply it by zero, which is NaN. Not `> 0`: a NaN is not, and would come out
     # as a perfect 0.
-    is_exact = tf.equal(mean_square, 0)
-    root = tf.sqrt(tf.where(is_exact, tf.ones_like(mean_square), mean_square))
-    return tf.where(is_exact, tf.zeros_like(root), root)
+    is_exact = ops.equal(mean_square, 0)
+    root = ops.sqrt(ops.where(is_exact, ops.ones_like(mean_square), mean_square))
+    return ops.where(is_exact, ops.zeros_like(root), root)
 
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
 class PerImageRMSELoss(keras.losses.Loss):
     """`per_image_rmse` as a Keras loss, averaged over the images of a batch.
 
-    >>> float(PerImageRMSELoss()(tf.zeros((2, 28, 28, 1)), tf.ones((2, 28, 28, 1))))
+    >>> float(PerImageRMSELoss()(keras.ops.zeros((2, 28, 28, 1)), keras.ops.ones((2, 28, 28, 1))))
     1.0
     """
 
     def __init__(self, reduction: str = "sum_over_batch_size", name: str = "per_image_rmse", **options) -> None:
         super().__init__(reduction=reduction, name=name, **options)
 
-    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         return per_image_rmse(y_true, y_pred)
 
 
@@ -59,8 +62,8 @@ class PerImageRMSE(keras.metrics.MeanMetricWrapper):
     Every image counts once, so batches of unequal size do not shift it.
 
     >>> metric = PerImageRMSE()
-    >>> metric.update_state(tf.zeros((3, 2, 2, 1)), tf.zeros((3, 2, 2, 1)))
-    >>> metric.update_state(tf.zeros((1, 2, 2, 1)), tf.ones((1, 2, 2, 1)))
+    >>> metric.update_state(keras.ops.zeros((3, 2, 2, 1)), keras.ops.zeros((3, 2, 2, 1)))
+    >>> metric.update_state(keras.ops.zeros((1, 2, 2, 1)), keras.ops.ones((1, 2, 2, 1)))
     >>> float(metric.result())
     0.25
     """

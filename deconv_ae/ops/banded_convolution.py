@@ -14,8 +14,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from deconv_ae.ops import execution
-from deconv_ae.ops.execution import with_gradient
+from deconv_ae.ops import every_backend, tensorflow_kernels
+from deconv_ae.ops.tensorflow_kernels import with_gradient
 
 # Measured with scripts/benchmark.py: beyond these, multiplying by the band's zeros takes longer than it saves.
 LARGEST_WIDTH = 32
@@ -36,8 +36,9 @@ def is_banded(width: int | None, channels: int, filters: int, dtype: Any) -> boo
         and min(channels, filters) == 1
         and max(channels, filters) <= MOST_CHANNELS
         and tf.as_dtype(dtype) == tf.float32
-        and not execution.has_gpu()
-        and not execution.must_compose()
+        and not tensorflow_kernels.has_gpu()
+        and not tensorflow_kernels.must_compose()
+        and not every_backend.is_portable()
     )
 
 

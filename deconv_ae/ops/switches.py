@@ -6,30 +6,29 @@ switches: `row_in_window * pool_width + column_in_window` of the maximum, within
           small, and meaningful without knowing the size of the image.
 """
 
+import math
 import weakref
 from typing import Any
 
-import tensorflow as tf
+import keras
+from keras import ops
 
-from deconv_ae.ops import execution
-from deconv_ae.ops.execution import checked
-from deconv_ae.ops.provenance import ARGMAX, known_in_windows, with_windows
-from deconv_ae.ops.windows import (
-    Size,
-    Windows,
-    check_integers,
-    floor_divided,
-    int64,
-    lengths_of,
-    size_argument,
-    static,
-)
+from deconv_ae.ops import handover
+from deconv_ae.ops.every_backend import ARGMAX_DTYPE
+from deconv_ae.ops.handover import checked, checked_restorable, checked_same_size
+from deconv_ae.ops.pooling import dimensions_of
+from deconv_ae.ops.provenance import ARGMAX, Origin, attach, attached, origin_of, with_origin
+from deconv_ae.ops.windows import Size, Windows, arange, check_integers, size_argument, static
 
 # Positions in a window that has switches, which are uint8.
 LARGEST_WINDOW = 256
 
+# Up to here a float32 holds numbers and their halves, and a quotient rounds down to what integers give. On a CPU that
+# takes a quarter of the time of int64's division.
+_MOST_DIVIDED_AS_FLOAT32 = 2**21
 
-def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="valid"):
+
+def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="valid", data_format=None):
     """Positions in the image as positions in the pooling window.
 
     Args:
@@ -39,6 +38,7 @@ def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="val
         pool_size: the pooling's window, of at most 256 positions.
         strides: the pooling's strides. Defaults to `pool_size`.
         padding: the pooling's padding: `"valid"` or `"same"`.
+        data_format: the pooling's; Keras's setting if None.
 
     Returns:
         uint8 of the shape of `argmax`: `row_in_window * pool_width + column_in_window`.
@@ -57,21 +57,21 @@ def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="val
     >>> argmax_to_switches(argmax, input_size=(2, 4), pool_size=2).numpy().squeeze()
     array([1, 2], dtype=uint8)
     """
-    windows = windows_with_switches(pool_size, strides, padding)
-    size = size_argument("input_size", input_size)
-    argmax = tf.convert_to_tensor(argmax)
+    argmax = ops.convert_to_tensor(argmax)
+    windows = windows_with_switches(pool_size, strides, padding, data_format, dimensions_of("argmax", argmax))
+    size, origin = size_argument("input_size", input_size, windows.dimensions), origin_of(argmax)
     check_integers("argmax", argmax)
-    argmax = tf.cast(argmax, tf.int64)
-    if known_in_windows(argmax, windows, size) is True:
-        switches = switches_in_windows(argmax, size, windows)
-        setattr(switches, ARGMAX, (windows, size, weakref.ref(argmax)))
-        return switches
-    switches, inside = switches_of(windows.checked_restorable(argmax, size), size, windows)
-    message = "argmax has positions outside of the windows that chose them"
-    return tf.cast(checked(switches, tf.reduce_all(inside), [message]), tf.uint8)
+    if origin is not None:
+        argmax = checked_same_size(argmax, origin.size, size, windows)
+        if origin.windows == windows and origin.in_windows and None not in static(size):
+            switches = switches_in_windows(argmax, size, windows)
+            attach(switches, ARGMAX, (windows, size, weakref.ref(argmax)))
+            return switches
+    switches, inside = switches_of(checked_restorable(argmax, size, windows), size, windows)
+    return ops.cast(checked(switches, ops.all(inside), handover.OUTSIDE_WINDOWS), "uint8")
 
 
-def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="valid"):
+def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="valid", data_format=None):
     """Positions in the pooling window as positions in the image.
 
     Args:
@@ -81,6 +81,7 @@ def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="v
         pool_size: the pooling's window, of at most 256 positions.
         strides: the pooling's strides. Defaults to `pool_size`.
         padding: the pooling's padding: `"valid"` or `"same"`.
+        data_format: the pooling's; Keras's setting if None.
 
     Returns:
         int64 of the shape of `switches`: `(row * width + column) * channels + channel`.
@@ -97,80 +98,112 @@ def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="v
     >>> switches_to_argmax(switches, input_size=(2, 4), pool_size=2).numpy().squeeze()
     array([1, 6])
     """
-    windows = windows_with_switches(pool_size, strides, padding)
-    size = size_argument("input_size", input_size)
-    own_windows, own_size, own_argmax = getattr(switches, ARGMAX, (None, None, lambda: None))
+    dimensions = dimensions_of("switches", switches)
+    windows = windows_with_switches(pool_size, strides, padding, data_format, dimensions)
+    size = size_argument("input_size", input_size, dimensions)
+    own_windows, own_size, own_argmax = attached(switches, ARGMAX) or (None, None, lambda: None)
     argmax = own_argmax()
     if argmax is not None and (own_windows, own_size) == (windows, static(size)):
         return argmax
-    switches = tf.convert_to_tensor(switches)
+    switches = ops.convert_to_tensor(switches)
     check_integers("switches", switches)
-    argmax, inside = argmax_of(windows.checked_restorable(switches, size), size, windows)
-    message = "switches has positions outside of the window, or of the image"
-    argmax = checked(argmax, inside, [message])
-    # What XLA did not check is not known to be inside of its windows.
-    return argmax if execution.compiled_by_xla() else with_windows(argmax, windows, size)
+    argmax, inside = argmax_of(checked_restorable(switches, size, windows), size, windows)
+    argmax = checked(argmax, inside, handover.OUTSIDE_WINDOW)
+    # What is compiled was not looked at.
+    return with_origin(argmax, Origin(windows, size, in_windows=handover.can_look(inside)))
 
 
-def argmax_of(switches: tf.Tensor, size: Size, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
-    """The argmax of every switch, int64, and whether all switches are inside of their windows and of the image."""
-    channels = lengths_of(switches)[-1]
-    (rows, columns), dtype = windows.axes, windows.dtype_to_divide_in((*size, channels))
-    first = tf.cast(windows.first_positions(size, channels), dtype)
-    switches = tf.cast(switches, dtype)
-    row_in_window = floor_divided(switches, columns.pool)
-    column_in_window = switches - row_in_window * columns.pool
-    argmax = first + (row_in_window * tf.cast(size[1], dtype) + column_in_window) * tf.cast(channels, dtype)
-    if dtype == tf.float32:
+def argmax_of(switches: Any, size: Size, windows: Windows) -> tuple[Any, Any]:
+    """The argmax of every switch, and whether all switches are inside of their windows and of the image."""
+    channels = ops.shape(switches)[windows.channel_axis]
+    dtype = dtype_to_divide_in(windows, size, channels)
+    numbers = ops.cast(windows.first_positions(size, channels, ARGMAX_DTYPE), dtype)
+    rest, steps = ops.cast(switches, dtype), windows.steps(size, channels)[0]
+    inside = None if dtype == "float32" else rest >= 0
+    for index, (axis, length, step) in enumerate(zip(windows.axes, size, steps)):
+        within = math.prod(windows.pool_size[index + 1 :])
+        place = floor_divided(rest, within) if within > 1 else rest
+        rest = rest - place * within
+        numbers = numbers + place * ops.cast(step, dtype)
+        if inside is not None:
+            position = windows.along(axis.starts(length, dtype), windows.first_axis + index) + place
+            inside = inside & (place < axis.pool) & (position >= 0) & (position < ops.cast(length, dtype))
+    if inside is None:
         # The windows are inside of the image.
-        inside = (tf.reduce_min(switches) >= 0) & (tf.reduce_max(switches) < rows.pool * columns.pool)
+        switches = ops.cast(switches, dtype)
+        all_inside = (ops.min(switches, initial=0) >= 0) & (ops.max(switches, initial=0) < math.prod(windows.pool_size))
     else:
-        row = rows.starts(size[0])[:, None, None] + row_in_window
-        column = columns.starts(size[1])[:, None] + column_in_window
-        in_image = (row >= 0) & (row < int64(size[0])) & (column >= 0) & (column < int64(size[1]))
-        inside = tf.reduce_all(in_image & (switches >= 0) & (row_in_window < rows.pool))
-    return int64(argmax), inside
+        all_inside = ops.all(inside)
+    return ops.cast(numbers, ARGMAX_DTYPE), all_inside
 
 
-def windows_with_switches(pool_size: Any, strides: Any, padding: Any) -> Windows:
-    windows = Windows.from_arguments(pool_size, strides, padding)
-    if windows.pool_size[0] * windows.pool_size[1] > LARGEST_WINDOW:
+def windows_with_switches(
+    pool_size: Any, strides: Any, padding: Any, data_format: Any = None, dimensions: int = 2
+) -> Windows:
+    windows = Windows.from_arguments(pool_size, strides, padding, data_format, dimensions)
+    if math.prod(windows.pool_size) > LARGEST_WINDOW:
         raise ValueError(
             f"switches are uint8, for windows of at most {LARGEST_WINDOW} positions; got pool_size={windows.pool_size}"
         )
     return windows
 
 
-def switches_of(argmax: tf.Tensor, size: Size, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
+def switches_of(argmax: Any, size: Size, windows: Windows) -> tuple[Any, Any]:
     """The switch of every window, and whether its argmax is inside the window and its channel.
 
     Returns:
-        int64 switches, which mean something only where the bool tensor beside them is True.
+        Switches of argmax's type, which mean something only where the bool tensor beside them is True.
     """
-    (height, width), channels = map(int64, size), int64(lengths_of(argmax)[-1])
-    rows, columns = windows.axes
-    pixel = argmax // channels
-    row = pixel // width
-    row_in_window = row - rows.starts(size[0])[:, None, None]
-    column_in_window = pixel - row * width - columns.starts(size[1])[:, None]
-    inside = (
-        (row >= 0)
-        & (row < height)
-        & (row_in_window >= 0)
-        & (row_in_window < rows.pool)
-        & (column_in_window >= 0)
-        & (column_in_window < columns.pool)
-        & (argmax - pixel * channels == tf.range(channels))
-    )
-    return row_in_window * columns.pool + column_in_window, inside
+    channels, dtype = ops.shape(argmax)[windows.channel_axis], ARGMAX_DTYPE
+    places, channel = _coordinates(ops.cast(argmax, dtype), size, channels, windows)
+    inside = channel == windows.along(arange(channels, dtype), windows.channel_axis)
+    switches = 0
+    for index, (axis, length, place) in enumerate(zip(windows.axes, size, places)):
+        in_window = place - windows.along(axis.starts(length, dtype), windows.first_axis + index)
+        inside = inside & (place >= 0) & (place < ops.cast(length, dtype)) & (in_window >= 0) & (in_window < axis.pool)
+        switches = switches + in_window * math.prod(windows.pool_size[index + 1 :])
+    return switches, inside
 
 
-def switches_in_windows(argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:
+def are_in_windows(argmax: Any, size: Size, windows: Windows) -> Any:
+    """Whether every position is inside the window that chose it: a bool tensor."""
+    return ops.all(switches_of(argmax, size, windows)[1])
+
+
+def switches_in_windows(argmax: Any, size: Size, windows: Windows) -> Any:
     """The switches, uint8, of an argmax that is known to be inside of its windows."""
-    (rows, columns), channels = windows.axes, lengths_of(argmax)[-1]
-    dtype = windows.dtype_to_divide_in((*size, channels))
-    positions, row_length = tf.cast(argmax, dtype), tf.cast(size[1] * channels, dtype)
-    row = floor_divided(positions, row_length)
-    column = floor_divided(positions - row * row_length, tf.cast(channels, dtype))
-    start = rows.starts(size[0])[:, None, None] * columns.pool + columns.starts(size[1])[:, None]
-    return tf.cast(row * columns.pool + column - tf.cast(start, dtype), tf.uint8)
+    channels = ops.shape(argmax)[windows.channel_axis]
+    dtype = dtype_to_divide_in(windows, size, channels)
+    places, _ = _coordinates(ops.cast(argmax, dtype), size, channels, windows)
+    switches = 0
+    for index, (axis, length, place) in enumerate(zip(windows.axes, size, places)):
+        start = windows.along(ops.cast(axis.starts(length, ARGMAX_DTYPE), dtype), windows.first_axis + index)
+        switches = switches + (place - start) * math.prod(windows.pool_size[index + 1 :])
+    return ops.cast(switches, "uint8")
+
+
+def _coordinates(numbers: Any, size: Size, channels: Any, windows: Windows) -> tuple[list[Any], Any]:
+    """Where in its image each number is along each dimension, and in which channel."""
+    steps, channel_step = windows.steps(size, channels)
+    ordered = [*steps, channel_step] if windows.channels_last else [channel_step, *steps]
+    coordinates, rest = [], numbers
+    for step in ordered[:-1]:
+        step = ops.cast(step, numbers.dtype)
+        coordinates.append(floor_divided(rest, step))
+        rest = rest - coordinates[-1] * step
+    coordinates.append(rest)
+    return (coordinates[:-1], coordinates[-1]) if windows.channels_last else (coordinates[1:], coordinates[0])
+
+
+def dtype_to_divide_in(windows: Windows, size: Size, channels: Any) -> str:
+    """What to compute switches in: float32 for windows that are inside of images of a known, not enormous, size."""
+    known = windows.padding == "valid" and all(isinstance(n, int) for n in (*size, channels))
+    return "float32" if known and math.prod((*size, channels)) <= _MOST_DIVIDED_AS_FLOAT32 else ARGMAX_DTYPE
+
+
+def floor_divided(dividend: Any, divisor: Any) -> Any:
+    """Whole numbers of 0 or more, divided and rounded down; also of a floating point type."""
+    if keras.backend.standardize_dtype(dividend.dtype) == "float32":
+        # The half keeps a quotient that is whole from being rounded to just below it.
+        return ops.floor((dividend + 0.5) / divisor)
+    return dividend // divisor

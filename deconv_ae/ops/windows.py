@@ -1,4 +1,4 @@
-"""Where pooling windows lie: the only place with that arithmetic."""
+"""Where pooling windows lie, in one to three dimensions: the only place with that arithmetic."""
 
 import dataclasses
 import math
@@ -7,26 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-from deconv_ae.ops.execution import checked
-
-# A length, or a (height, width) of two: Python integers where the shape is known when a graph is traced, scalar
-# tensors of integers where it is not.
+# A length, or one of each dimension: Python integers where the shape is known when a call is traced, scalar tensors
+# of integers where it is not.
 Length = Any
-Size = tuple[Length, Length]
+Size = tuple[Length, ...]
 
-# Up to here a float32 holds numbers and their halves, and a quotient rounds down to what integers give. On a CPU that
-# takes a quarter of the time of int64's division.
-_MOST_DIVIDED_AS_FLOAT32 = 2**21
+DATA_FORMATS = ("channels_last", "channels_first")
+_DIMENSION_NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """Where the windows of a pooling lie along one axis: the only place with that arithmetic.
-
-    Lengths may be integers or integer tensors.
-    """
+    """Where the windows of a pooling lie along one axis. Lengths may be integers or integer tensors."""
 
     pool: int
     stride: int
@@ -42,6 +35,10 @@ class Axis:
         """The smallest length that has this many windows, of 1 or more; it and `stride - 1` more do."""
         return (pooled_length - 1) * self.stride + (1 if self.padding == "same" else self.pool)
 
+    def usual_length(self, pooled_length: Length) -> Length:
+        """The length that people mean who name none: TensorFlow Addons', which windows fill up."""
+        return pooled_length * self.stride if self.padding == "same" else self.smallest_length(pooled_length)
+
     def pad_before(self, length: Length) -> Length:
         """How far the first window starts before the image does."""
         if self.padding == "valid":
@@ -49,9 +46,17 @@ class Axis:
         missing = (self.pooled_length(length) - 1) * self.stride + self.pool - length
         return at_least_zero(missing) // 2
 
-    def starts(self, length: Length) -> tf.Tensor:
-        """Where every window starts, int64; the first may start before the image does."""
-        return tf.range(self.pooled_length(length), dtype=tf.int64) * self.stride - int64(self.pad_before(length))
+    def pad_after(self, length: Length) -> Length:
+        """How far the last window ends after the image does."""
+        if self.padding == "valid":
+            return 0
+        reached = (self.pooled_length(length) - 1) * self.stride + self.pool
+        return at_least_zero(reached - self.pad_before(length) - length)
+
+    def starts(self, length: Length, dtype: str) -> Any:
+        """Where every window starts; the first may start before the image does."""
+        count, before = self.pooled_length(length), self.pad_before(length)
+        return arange(count, dtype) * self.stride - keras.ops.cast(before, dtype)
 
     @property
     def reach(self) -> int:
@@ -61,65 +66,117 @@ class Axis:
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """The windows of a two-dimensional pooling."""
+    """The windows of a pooling, and where in the images' memory they are.
 
-    pool_size: tuple[int, int]
-    strides: tuple[int, int]
+    The number of a position is that of its value in its own image, flattened as the image lies in memory:
+    `(row * width + column) * channels + channel` for two dimensions and channels last.
+    """
+
+    pool_size: tuple[int, ...]
+    strides: tuple[int, ...]
     padding: str
+    data_format: str
 
     @classmethod
-    def from_arguments(cls, pool_size: Any, strides: Any, padding: Any) -> "Windows":
+    def from_arguments(
+        cls, pool_size: Any, strides: Any, padding: Any, data_format: Any = None, dimensions: int = 2
+    ) -> "Windows":
         """The windows that a user's arguments describe; ValueError if they describe none."""
-        pool_size = pair("pool_size", pool_size)
-        strides = pool_size if strides is None else pair("strides", strides)
+        pool_size = lengths_argument("pool_size", pool_size, dimensions)
+        strides = pool_size if strides is None else lengths_argument("strides", strides, dimensions)
         if not isinstance(padding, str) or padding.lower() not in ("valid", "same"):
             raise ValueError(f"`padding` must be 'valid' or 'same'; got padding={padding!r}")
-        return cls(pool_size, strides, padding.lower())
+        data_format = keras.config.image_data_format() if data_format is None else data_format
+        if not isinstance(data_format, str) or data_format.lower() not in DATA_FORMATS:
+            raise ValueError(f"`data_format` must be one of {DATA_FORMATS}; got data_format={data_format!r}")
+        return cls(pool_size, strides, padding.lower(), data_format.lower())
 
     @property
-    def axes(self) -> tuple[Axis, Axis]:
-        (pool_height, pool_width), (stride_rows, stride_columns) = self.pool_size, self.strides
-        return Axis(pool_height, stride_rows, self.padding), Axis(pool_width, stride_columns, self.padding)
+    def dimensions(self) -> int:
+        return len(self.pool_size)
+
+    @property
+    def channels_last(self) -> bool:
+        return self.data_format == "channels_last"
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        return tuple(Axis(pool, stride, self.padding) for pool, stride in zip(self.pool_size, self.strides))
 
     @property
     def sharing(self) -> int:
         """How many windows can share a position: 1 where they do not overlap."""
-        rows, columns = self.axes
-        return rows.reach * columns.reach
+        return math.prod(axis.reach for axis in self.axes)
+
+    @property
+    def channel_axis(self) -> int:
+        return self.dimensions + 1 if self.channels_last else 1
+
+    @property
+    def first_axis(self) -> int:
+        """Which of a tensor's axes is the first that windows move along."""
+        return 1 if self.channels_last else 2
+
+    def size_of(self, shape: Sequence[Any]) -> tuple[Any, ...]:
+        """The lengths that windows move along, of a shape of images."""
+        return tuple(shape[self.first_axis : self.first_axis + self.dimensions])
+
+    def shape_of(self, batch: Any, size: Sequence[Any], channels: Any) -> tuple[Any, ...]:
+        """The shape of images of this size."""
+        return (batch, *size, channels) if self.channels_last else (batch, channels, *size)
+
+    def along(self, vector: Any, axis: int) -> Any:
+        """A vector as a tensor that broadcasts along one of the images' axes."""
+        shape = [1] * (self.dimensions + 2)
+        shape[axis] = -1
+        return keras.ops.reshape(vector, shape)
+
+    def steps(self, size: Size, channels: Length) -> tuple[tuple[Length, ...], Length]:
+        """By how much a position's number grows along each dimension, and from one channel to the next."""
+        steps = [channels if self.channels_last else 1]
+        for length in reversed(size[1:]):
+            steps.append(steps[-1] * length)
+        return tuple(reversed(steps)), 1 if self.channels_last else steps[-1] * size[0]
+
+    def channel_numbers(self, size: Size, channels: Length, dtype: str) -> Any:
+        """What each channel adds to the number of a position, to broadcast over images."""
+        step = keras.ops.cast(self.steps(size, channels)[1], dtype)
+        return self.along(arange(channels, dtype) * step, self.channel_axis)
+
+    def first_positions(self, size: Size, channels: Length, dtype: str) -> Any:
+        """The number of the position where every window begins in each channel, to broadcast over pooled images.
+
+        Where a window begins outside of the image, that is the number of another position or of none: good for
+        differences.
+        """
+        numbers = self.channel_numbers(size, channels, dtype)
+        for index, (axis, length, step) in enumerate(zip(self.axes, size, self.steps(size, channels)[0])):
+            starts = axis.starts(length, dtype) * keras.ops.cast(step, dtype)
+            numbers = numbers + self.along(starts, self.first_axis + index)
+        return numbers
 
     def pooled_size(self, size: Sequence[Length]) -> Size:
-        """The (height, width) of the pooled images; None where the size is None."""
-        height, width = (None if n is None else axis.pooled_length(n) for axis, n in zip(self.axes, size))
-        if any(isinstance(n, int) and n < 1 for n in (height, width)):
+        """The size of the pooled images; None where the size is None."""
+        pooled = tuple(None if n is None else axis.pooled_length(n) for axis, n in zip(self.axes, size))
+        if any(isinstance(n, int) and n < 1 for n in pooled):
             raise ValueError(
-                f"images of {size[0]}x{size[1]} are smaller than a pooling window: pool_size={self.pool_size}, "
+                f"images of {'x'.join(map(str, size))} are smaller than a pooling window: pool_size={self.pool_size}, "
                 f"padding={self.padding!r}"
             )
-        return height, width
+        return pooled
 
-    def smallest_size(self, pooled_size: Sequence[Length]) -> Size:
-        """The smallest (height, width) that pools to `pooled_size`; None where that is None."""
-        height, width = (None if n is None else axis.smallest_length(n) for axis, n in zip(self.axes, pooled_size))
-        return height, width
+    def usual_size(self, pooled_size: Sequence[Length]) -> Size:
+        """The size that TensorFlow Addons restores from `pooled_size`; None where that is None."""
+        return tuple(None if n is None else axis.usual_length(n) for axis, n in zip(self.axes, pooled_size))
 
-    def first_positions(self, size: Size, channels: Length) -> tf.Tensor:
-        """Where every window begins in each channel, numbered as argmax: (pooled height, pooled width, channels) int64.
-
-        Where a window begins left of the image, that is the number of another pixel or of none: good for differences.
-        """
-        (rows, columns), (height, width) = self.axes, size
-        pixels = rows.starts(height)[:, None] * int64(width) + columns.starts(width)
-        return pixels[:, :, None] * int64(channels) + tf.range(int64(channels))
-
-    def dtype_to_divide_in(self, shape: Sequence[Length]) -> tf.DType:
-        """What to compute switches in, for images of this (height, width, channels): float32 for windows that are
-        inside of images of a known, not enormous, size."""
-        known = self.padding == "valid" and all(isinstance(n, int) for n in shape)
-        return tf.float32 if known and math.prod(shape) <= _MOST_DIVIDED_AS_FLOAT32 else tf.int64
+    def check_rank(self, name: str, shape: Sequence[Any]) -> None:
+        if len(shape) != self.dimensions + 2:
+            wanted = ", ".join(map(str, self.shape_of("batch", self.size_names, "channels")))
+            raise ValueError(f"`{name}` must have the shape ({wanted}); got {tuple(shape)}")
 
     def check_restorable(self, size: Sequence[Length], pooled_size: Sequence[Length]) -> None:
         """Raises ValueError if images of `size` are known not to pool to `pooled_size`."""
-        for name, axis, length, pooled in zip(("height", "width"), self.axes, size, pooled_size):
+        for name, axis, length, pooled in zip(self.size_names, self.axes, size, pooled_size):
             if not (isinstance(length, int) and isinstance(pooled, int)):
                 continue
             smallest = axis.smallest_length(pooled)
@@ -130,31 +187,51 @@ class Windows:
                     f"{smallest + axis.stride - 1} do"
                 )
 
-    def checked_restorable(self, pooled: tf.Tensor, size: Size) -> tf.Tensor:
-        """`pooled`, if images of `size` pool to it: ValueError where it is known now that they do not, else checked at
-        run time."""
-        if pooled.shape.rank != 4:
-            raise ValueError(f"expected the shape (batch, height, width, channels); got {pooled.shape}")
-        pooled_size = lengths_of(pooled)[1:3]
-        self.check_restorable(size, pooled_size)
-        expected = self.pooled_size(size)
-        if all(isinstance(n, int) for n in (*expected, *pooled_size)):
-            return pooled
-        expected, actual = tf.stack(expected), tf.stack(pooled_size)
-        message = "the (height, width) to restore, the one it pools to, and that of the pooled images:"
-        return checked(pooled, tf.reduce_all(expected == actual), [message, tf.stack(size), expected, actual])
+    @property
+    def size_names(self) -> tuple[str, ...]:
+        return _DIMENSION_NAMES[self.dimensions]
 
 
-def pair(name: str, value: Any) -> tuple[int, int]:
-    """An argument that is a positive integer or a pair of them, as a pair."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(
-        isinstance(v, numbers.Integral) and not isinstance(v, bool) and int(v) > 0 for v in pair
+def lengths_argument(name: str, value: Any, dimensions: int) -> tuple[int, ...]:
+    """An argument that is a positive integer or one for each dimension, as one for each."""
+    lengths = tuple(value) if isinstance(value, (tuple, list)) else (value,) * dimensions
+    if len(lengths) != dimensions or not all(
+        isinstance(v, numbers.Integral) and not isinstance(v, bool) and int(v) > 0 for v in lengths
     ):
+        names = ", ".join(_DIMENSION_NAMES[dimensions])
+        several = "a pair of positive integers" if dimensions == 2 else f"{dimensions} positive integers"
+        raise ValueError(f"`{name}` must be a positive integer or {several} ({names}); got {name}={value!r}")
+    return tuple(map(int, lengths))
+
+
+def size_argument(name: str, size: Any, dimensions: int) -> Size:
+    """A size that a user gave: as integers where they are known."""
+    if isinstance(size, keras.KerasTensor):
+        return (None,) * dimensions
+    parts = size if isinstance(size, (tuple, list)) else ()
+    if any(part is None for part in parts):
         raise ValueError(
-            f"`{name}` must be a positive integer or a pair of positive integers (height, width); got {name}={value!r}"
+            f"`{name}` must be known, got {name}={size!r}: for a size that is known only at run time, give `like=` a "
+            "tensor of that size"
         )
-    return int(pair[0]), int(pair[1])
+    if not keras.ops.is_tensor(size) and not any(map(keras.ops.is_tensor, parts)):
+        return lengths_argument(name, size, dimensions)
+    lengths = keras.ops.stack(parts) if parts else size
+    check_integers(name, lengths)
+    known = static_value(lengths)
+    if known is not None:
+        return lengths_argument(name, known, dimensions)
+    return tuple(keras.ops.unstack(keras.ops.cast(lengths, "int32"), num=dimensions))
+
+
+def static_value(lengths: Any) -> list[int] | None:
+    """An integer tensor's values where they are known while a call is traced."""
+    if keras.backend.backend() == "tensorflow":
+        from tensorflow import get_static_value
+
+        known = get_static_value(lengths)
+        return None if known is None else known.tolist()
+    return keras.ops.convert_to_numpy(lengths).tolist()
 
 
 def check_integers(name: str, tensor: Any) -> None:
@@ -163,49 +240,17 @@ def check_integers(name: str, tensor: Any) -> None:
         raise ValueError(f"`{name}` must be integers; got {dtype}")
 
 
-def size_argument(name: str, size: Any) -> Size:
-    """A (height, width) that a user gave: as integers where they are known."""
-    if isinstance(size, keras.KerasTensor):
-        return None, None
-    if tf.is_tensor(size) or any(map(tf.is_tensor, size if isinstance(size, (tuple, list)) else ())):
-        lengths = tf.stack(size)
-        check_integers(name, lengths)
-        lengths = tf.cast(lengths, tf.int32)
-        known = tf.get_static_value(lengths)
-        if known is None:
-            height, width = tf.unstack(lengths, num=2)
-            return height, width
-        size = known.tolist()
-    return pair(name, size)
-
-
 def at_least_zero(length: Length) -> Length:
-    return tf.maximum(length, 0) if tf.is_tensor(length) else max(length, 0)
+    return keras.ops.maximum(length, 0) if keras.ops.is_tensor(length) else max(length, 0)
 
 
-def int64(length: Length) -> tf.Tensor:
-    return tf.cast(length, tf.int64)
-
-
-def floor_divided(dividend: tf.Tensor, divisor: Any) -> tf.Tensor:
-    """Whole numbers of 0 or more, divided and rounded down; also of a floating point type."""
-    if dividend.dtype.is_floating:
-        # The half keeps a quotient that is whole from being rounded to just below it.
-        return tf.floor((dividend + 0.5) / divisor)
-    return dividend // divisor
-
-
-def lengths_of(tensor: tf.Tensor) -> tuple[Length, ...]:
-    """The tensor's shape: an integer where it is static, a scalar tensor where it is not."""
-    static = tensor.shape.as_list()
-    if None not in static:
-        return tuple(static)
-    return tuple(d if s is None else s for s, d in zip(static, tf.unstack(tf.shape(tensor))))
+def arange(length: Length, dtype: str) -> Any:
+    return keras.ops.arange(length, dtype=dtype)
 
 
 def product(lengths: Sequence[Length]) -> Length:
     """A number of values, which may be more than int32 counts: an integer where it is static, else int64."""
-    return math.prod(n if isinstance(n, int) else int64(n) for n in lengths)
+    return math.prod(keras.ops.cast(n, "int64") if keras.ops.is_tensor(n) else n for n in lengths)
 
 
 def static(lengths: Sequence[Length]) -> tuple[int | None, ...]:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from deconv_ae.data import ImageDataset
 from deconv_ae.files import sha256
 from deconv_ae.model.autoencoder import Autoencoder
-from deconv_ae.ops.execution import without_gradients
+from deconv_ae.ops.tensorflow_kernels import without_gradients
 from deconv_ae.saved_model.export_directory import ExportDirectory
 from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE, ModelCard, versions
 from deconv_ae.saved_model.signatures import (

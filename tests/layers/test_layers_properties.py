@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy_reference import pool_reference, scatter_add_reference, take_reference, unpool_reference
 
 from deconv_ae import layers
-from deconv_ae.ops import execution
-from deconv_ae.ops.provenance import with_windows
+from deconv_ae.ops import tensorflow_kernels
+from deconv_ae.ops.provenance import Origin, with_origin
 from deconv_ae.ops.windows import Windows
 
 # ------------------------------------------------------------------------------------------------- Strategies
@@ -64,8 +64,8 @@ def implementation(request):
     """What runs outside of XLA, and what XLA gets to compile, uncompiled here to try many shapes."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param != "kernels":
-            patch.setattr(execution, "must_compose", lambda: True)
-            patch.setattr(execution, "has_gpu", lambda: request.param == "composed for a GPU")
+            patch.setattr(tensorflow_kernels, "must_compose", lambda: True)
+            patch.setattr(tensorflow_kernels, "has_gpu", lambda: request.param == "composed for a GPU")
         yield request.param
 
 
@@ -103,19 +103,19 @@ def test_unpooling_what_was_pooled_equals_the_reference(data, pooling):
     positions = tf.constant(argmax)
     if data.draw(st.booleans()):
         # Positions that come straight from the pooling layer are not looked at again.
-        positions = with_windows(positions, layer._windows, shape[1:3])
+        positions = with_origin(positions, Origin(layer._windows, shape[1:3]))
     check_unpooling(layer, pooled, argmax, positions, shape)
 
 
 @examples(40)
 @hypothesis.given(data=st.data(), pooling=poolings())
-def test_unpooling_to_any_positions_equals_the_reference(data, pooling):
+def test_unpooling_to_any_position_of_its_channel_equals_the_reference(data, pooling):
     pool_size, strides, padding, shape = pooling
     layer = layers.MaxUnpooling2D(pool_size, strides, padding)
     pooled_shape = layers.MaxPoolingWithArgmax2D(pool_size, strides, padding).compute_output_shape(shape)[0]
     pooled = data.draw(image_values(pooled_shape))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
-    argmax = rng.integers(0, math.prod(shape[1:]), pooled_shape)
+    argmax = rng.integers(0, math.prod(shape[1:3]), pooled_shape) * shape[-1] + np.arange(shape[-1])
     check_unpooling(layer, pooled, argmax, tf.constant(argmax), shape)
 
 
@@ -144,7 +144,7 @@ def test_argmax_and_switches_convert_both_ways(data, pooling):
     np.testing.assert_array_equal(switches, expected)
     np.testing.assert_array_equal(layers.switches_to_argmax(switches.numpy(), **arguments), argmax)
     # Those that come straight from the pooling layer are not looked at, and take another way.
-    known = with_windows(tf.constant(argmax), Windows(pool_size, strides, padding), shape[1:3])
+    known = with_origin(tf.constant(argmax), Origin(Windows.from_arguments(pool_size, strides, padding), shape[1:3]))
     np.testing.assert_array_equal(layers.argmax_to_switches(known, **arguments), expected)
     # One image alone has the switches that it has in the batch.
     np.testing.assert_array_equal(layers.argmax_to_switches(argmax[-1:], **arguments), expected[-1:])

@@ -1,6 +1,7 @@
 """The pooling and unpooling layers: one test for each thing that their docstrings promise."""
 
 import gc
+import math
 import subprocess
 import sys
 import weakref
@@ -16,12 +17,14 @@ from small_autoencoder import losses_of, small_autoencoder
 from deconv_ae.layers import (
     ArgmaxToSwitches2D,
     MaxPoolingWithArgmax2D,
+    MaxPoolingWithArgmax3D,
     MaxUnpooling2D,
+    MaxUnpooling3D,
     SwitchesToArgmax2D,
     argmax_to_switches,
     switches_to_argmax,
 )
-from deconv_ae.ops import execution
+from deconv_ae.ops import handover, tensorflow_kernels
 
 # (height, width), pool_size, strides, padding
 GEOMETRIES = {
@@ -117,7 +120,7 @@ def test_unpooling_puts_values_back_and_shapes_agree_everywhere(geometry):
 
 
 @geometries
-def test_the_default_is_the_smallest_size_that_pools_to_the_shape(geometry):
+def test_of_unknown_origin_the_default_is_the_size_that_tensorflow_addons_restores(geometry):
     _, pool_size, strides, padding = geometry
     pooling, unpooling = (
         MaxPoolingWithArgmax2D(pool_size, strides, padding),
@@ -125,11 +128,35 @@ def test_the_default_is_the_smallest_size_that_pools_to_the_shape(geometry):
     )
     _, height, width, _ = unpooling.compute_output_shape((None, 3, 4, 1))
     assert pooling.compute_output_shape((None, height, width, 1))[0][1:3] == (3, 4)
-    for smaller in ((height - 1, width), (height, width - 1)):
-        if min(smaller) > 0 and (padding == "same" or all(np.greater_equal(smaller, pool_size))):
-            assert pooling.compute_output_shape((None, *smaller, 1))[0][1:3] != (3, 4)
+    windows = zip((3, 4), pool_size, strides)
+    assert (height, width) == tuple(n * s if padding == "same" else (n - 1) * s + p for n, p, s in windows)
     zeros = tf.zeros((1, 3, 4, 1))
     assert unpooling(zeros, tf.zeros(zeros.shape, tf.int64)).shape == (1, height, width, 1)
+
+
+@pytest.mark.parametrize("padding, shape", [("valid", (45, 45)), ("same", (45, 37)), ("same", (44, 44))])
+def test_an_argmax_that_comes_from_a_pooling_has_the_size_to_restore(padding, shape):
+    images = np.random.default_rng(0).permutation(math.prod(shape)).reshape(1, *shape, 1).astype("float32")
+    pooling, unpooling = MaxPoolingWithArgmax2D(2, padding=padding), MaxUnpooling2D(2, padding=padding)
+
+    def run(images):
+        return unpooling(*pooling(images))
+
+    for restored in (run(images), tf.function(run)(images), tf.function(run, jit_compile=True)(images)):
+        np.testing.assert_array_equal(tf.where(restored != 0, images, 0), restored)
+    inputs = keras.Input((*shape, 1))
+    model = keras.Model(inputs, run(inputs))
+    assert model.output_shape == (None, *shape, 1)
+    np.testing.assert_array_equal(model(images), run(images))
+
+
+def test_another_size_than_that_of_the_images_is_refused_when_it_is_traced():
+    for images in (tf.ones((1, 45, 45, 1)), keras.Input((45, 45, 1))):
+        pooled, argmax = MaxPoolingWithArgmax2D(2)(images)
+        with pytest.raises(ValueError, match="is of images of width 45, and the size to restore is of width 44"):
+            MaxUnpooling2D(2)(pooled, argmax, output_size=(45, 44))
+    with pytest.raises(ValueError, match="with data_format='channels_last'"):
+        MaxUnpooling2D(2, data_format="channels_first")(pooled, argmax)
 
 
 @pytest.mark.parametrize("size", [(28, 28), (29, 29), (28, 29)])
@@ -185,9 +212,18 @@ def test_a_wrong_size_known_only_at_run_time_is_an_error_there():
     def run(images, like):
         return MaxUnpooling2D(2)(*MaxPoolingWithArgmax2D(2)(images), like=like)
 
-    assert run(tf.ones((1, 4, 4, 1)), tf.ones((1, 5, 4, 1))).shape == (1, 5, 4, 1)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="height, width"):
-        run(tf.ones((1, 4, 4, 1)), tf.ones((1, 6, 4, 1)))
+    assert run(tf.ones((1, 4, 4, 1)), tf.ones((1, 4, 4, 1))).shape == (1, 4, 4, 1)
+    for height in (5, 6):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="another size than the one to restore"):
+            run(tf.ones((1, 4, 4, 1)), tf.ones((1, height, 4, 1)))
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 2, 2, 1)), tf.TensorSpec((1, None, None, 1))])
+    def unpool(pooled, like):
+        return MaxUnpooling2D(2)(pooled, tf.zeros((1, 2, 2, 1), tf.int64), like=like)
+
+    assert unpool(tf.ones((1, 2, 2, 1)), tf.ones((1, 5, 4, 1))).shape == (1, 5, 4, 1)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the size to restore, what it pools to"):
+        unpool(tf.ones((1, 2, 2, 1)), tf.ones((1, 6, 4, 1)))
 
 
 # ------------------------------------------------------------------------------------------------- Duplicates
@@ -219,8 +255,8 @@ def test_what_lost_leaves_no_trace(lost):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_positions_outside_of_their_windows_are_assigned_too(jit_compile):
-    # PyTorch accepts these as well: chosen twice without overlap, another window's position, another channel's.
-    argmax = tf.constant([[13, 2], [0, 7], [13, 5], [2, 31]], tf.int64, shape=(1, 2, 2, 2))
+    # PyTorch accepts these as well: chosen twice without overlap, another window's position.
+    argmax = tf.constant([[12, 3], [0, 7], [12, 5], [2, 31]], tf.int64, shape=(1, 2, 2, 2))
     values = tf.reshape(tf.range(1.0, 9.0), (1, 2, 2, 2))
 
     @tf.function(jit_compile=jit_compile)
@@ -242,6 +278,64 @@ def test_every_run_gives_the_same_winners():
     first = run(images)[2].numpy()
     for _ in range(5):
         assert run(images)[2].numpy().tobytes() == first.tobytes()
+
+
+# ------------------------------------------------------------------------------------------------- Hand-overs
+
+
+def overlaps_nothing(batch):
+    """Values that are all different, of two channels, and what the layer makes of them."""
+    images = np.random.default_rng(0).permutation(batch * 32).reshape(batch, 4, 4, 2).astype("float32") + 1
+    pooled, argmax = MaxPoolingWithArgmax2D(2)(images)
+    return images, pooled, argmax.numpy()
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize(
+    "numbered, said",
+    [
+        ("through the batch, as TensorFlow and ONNX do", "count through the batch"),
+        ("in each channel, as PyTorch does", "as the indices of PyTorch have"),
+    ],
+)
+def test_positions_that_others_number_are_said(numbered, said, in_graph):
+    _, pooled, argmax = overlaps_nothing(3)
+    wrong = argmax + 32 * np.arange(3).reshape(3, 1, 1, 1) if "batch" in numbered else argmax // 2
+    layer = MaxUnpooling2D(2)
+    run = tf.function(lambda values, argmax: layer(values, argmax)) if in_graph else layer
+    with pytest.raises(tf.errors.InvalidArgumentError, match=said) as error:
+        run(pooled, tf.constant(wrong))
+    assert in_graph or "tf.Tensor" not in str(error.value).splitlines()[0]
+
+
+def test_values_of_other_channels_than_the_positions_are_said():
+    values, argmax = tf.zeros((2, 2, 2, 3)), tf.zeros((2, 2, 2, 2), tf.int64)
+    for pair in ((values, argmax), (keras.KerasTensor(values.shape), keras.KerasTensor(argmax.shape, "int64"))):
+        with pytest.raises(ValueError, match=r"must have the shape of `pooled`.* bring its channels to those"):
+            MaxUnpooling2D(2)(*pair)
+    unknown = [tf.TensorSpec((None, 2, 2, None)), tf.TensorSpec((None, 2, 2, None), tf.int64)]
+    run = tf.function(lambda values, argmax: MaxUnpooling2D(2)(values, argmax), input_signature=unknown)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="are of different shapes"):
+        run(values, argmax)
+
+
+def test_both_may_come_in_a_list():
+    _, pooled, argmax = overlaps_nothing(2)
+    argmax = tf.constant(argmax)
+    expected = MaxUnpooling2D()(pooled, argmax)
+    np.testing.assert_array_equal(MaxUnpooling2D()([pooled, argmax]), expected)
+    code, positions = keras.Input((2, 2, 2)), keras.Input((2, 2, 2), dtype="int64")
+    model = keras.Model([code, positions], MaxUnpooling2D()([code, positions]))
+    np.testing.assert_array_equal(model([pooled, argmax]), expected)
+
+
+def test_films_are_pooled_frame_by_frame():
+    frames = tf.constant(random_images((2, 3, 5, 4, 2)))
+    # As one layer of both, by Keras's TimeDistributed; as the pair, in three dimensions.
+    expected = np.stack([pool_and_unpool(((5, 4), 2, 2, "valid"))(frames[:, n])[2] for n in range(3)], axis=1)
+    np.testing.assert_array_equal(keras.layers.TimeDistributed(Stack())(frames), expected)
+    pooled, argmax = MaxPoolingWithArgmax3D((1, 2, 2))(frames)
+    np.testing.assert_array_equal(MaxUnpooling3D((1, 2, 2))(pooled, argmax), expected)
 
 
 # ------------------------------------------------------------------------------------------------- Gradients
@@ -410,10 +504,10 @@ def test_deterministic_operations_use_no_atomic_additions(monkeypatch):
     run = pool_and_unpool(((8, 8), 3, 2, "valid"))
     images = tf.constant(random_images((2, 8, 8, 3)))
     expected = run(images)
-    monkeypatch.setattr(execution.framework_config, "is_op_determinism_enabled", lambda: True)
+    monkeypatch.setattr(tensorflow_kernels.framework_config, "is_op_determinism_enabled", lambda: True)
     # Those of a CPU are deterministic.
     assert "MaxPoolGradWithArgmax" in ops_of(run, images)
-    monkeypatch.setattr(execution, "has_gpu", lambda: True)
+    monkeypatch.setattr(tensorflow_kernels, "has_gpu", lambda: True)
     assert "MaxPoolGradWithArgmax" not in ops_of(run, images)
     for actual, wanted in zip(run(images), expected):
         np.testing.assert_array_equal(actual, wanted)
@@ -542,7 +636,8 @@ def test_an_image_of_more_pixels_than_int32_counts():
 
     @tf.function(input_signature=[tf.TensorSpec((2,), tf.int32)])
     def checked(size):
-        return layer._positions(tf.fill((1, 2, 2, 1), tf.constant(2**31, tf.int64)), tf.unstack(size)).argmax
+        argmax = tf.fill((1, 2, 2, 1), tf.constant(2**31, tf.int64))
+        return handover.checked_positions(argmax, tf.unstack(size), layer._windows)
 
     # The images themselves would take 9 GB: only the check runs.
     assert checked([60000, 40000])[0, 0, 0, 0] == 2**31
@@ -684,13 +779,18 @@ def test_a_conversion_needs_the_size(layer_class):
 
 
 @every_layer
-def test_channels_first_is_refused(layer_class):
+def test_the_data_format_is_that_of_keras_and_files_without_one_are_channels_last(layer_class):
     keras.config.set_image_data_format("channels_first")
     try:
-        with pytest.raises(ValueError, match=f"{layer_class.__name__} works on channels_last"):
-            make(layer_class)
+        assert make(layer_class).data_format == "channels_first"
+        config = make(layer_class).get_config()
+        assert layer_class.from_config(config).data_format == "channels_first"
+        del config["data_format"]
+        assert layer_class.from_config(config).data_format == "channels_last"
     finally:
         keras.config.set_image_data_format("channels_last")
+    with pytest.raises(ValueError, match="`data_format` must be one of"):
+        make(layer_class, data_format="first")
 
 
 def test_wrong_call_arguments_are_refused():
@@ -711,10 +811,16 @@ def test_wrong_call_arguments_are_refused():
     for convert in (argmax_to_switches, switches_to_argmax):
         with pytest.raises(ValueError, match="must be integers; got float32"):
             convert(values, (8, 8), 2)
-        with pytest.raises(ValueError, match=r"expected the shape .*; got \(4, 4, 2\)"):
+        with pytest.raises(ValueError, match=r"`input_size` must be a positive integer or 1 positive integers"):
             convert(argmax[0], (8, 8), 2)
+    with pytest.raises(ValueError, match="for a size that is known only at run time, give `like=`"):
+        layer(values, argmax, output_size=(None, None))
+    with pytest.raises(ValueError, match="needs `argmax`"):
+        layer(values)
     for wrong in (layer, MaxPoolingWithArgmax2D(2)):
-        with pytest.raises(ValueError, match="expected ndim=4"):
+        with pytest.raises(
+            ValueError, match=r"expected ndim=4|`pooled` must have the shape \(batch, height, width, channels\)"
+        ):
             wrong(*[tf.zeros((4, 4, 2))] * (2 if wrong is layer else 1))
 
 

@@ -1,0 +1,315 @@
+"""Max pooling and unpooling on whatever Keras's backend is, in one to three dimensions, against loops in NumPy.
+
+`test_other_backends.py` runs this file on JAX and on PyTorch: nothing here imports TensorFlow.
+"""
+
+import functools
+import itertools
+import math
+
+import hypothesis
+import keras
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from keras import ops
+
+import deconv_ae
+from deconv_ae.ops import argmax_to_switches, max_pool_with_argmax, max_unpool, switches_to_argmax
+
+BACKEND = keras.backend.backend()
+ARGMAX = "int32" if BACKEND == "jax" else "int64"
+
+# ------------------------------------------------------------------------------------------------- The reference
+
+
+def reference(images, pool_size, strides, padding):
+    """Maxima, argmax and switches of channels last, one window at a time, by the words of the layers' docstring."""
+    batch, *size, channels = images.shape
+    spans = [spans_of(*axis, padding) for axis in zip(size, pool_size, strides)]
+    shape = (batch, *map(len, spans), channels)
+    pooled, argmax, switches = np.zeros(shape, images.dtype), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    for index in np.ndindex(shape):
+        n, *window, c = index
+        best = None
+        for place in itertools.product(*(range(*spans[d][w][1:]) for d, w in enumerate(window))):
+            value = images[(n, *place, c)]
+            if best is None or value > best or (np.isnan(value) and not np.isnan(best)):
+                best = value
+                argmax[index] = np.ravel_multi_index((*place, c), (*size, channels))
+                within = [p - spans[d][w][0] for d, (p, w) in enumerate(zip(place, window))]
+                switches[index] = np.ravel_multi_index(within, pool_size)
+        pooled[index] = best
+    return pooled, argmax, switches
+
+
+def spans_of(length, pool, stride, padding):
+    """Where every window starts, and its first and last + 1 position inside of the image."""
+    if padding == "valid":
+        starts = range(0, length - pool + 1, stride)
+    else:
+        count = math.ceil(length / stride)
+        starts = [n * stride - max((count - 1) * stride + pool - length, 0) // 2 for n in range(count)]
+    return [(start, max(start, 0), min(start + pool, length)) for start in starts]
+
+
+def unpooled(values, argmax, size):
+    """Every value assigned to its position, in row-major order; and whether it is still there."""
+    flat = np.zeros((len(values), math.prod(size) * values.shape[-1]), values.dtype)
+    last = {}
+    for index in np.ndindex(values.shape):
+        flat[index[0], argmax[index]] = values[index]
+        last[index[0], argmax[index]] = index
+    won = np.zeros(values.shape, bool)
+    for index in last.values():
+        won[index] = True
+    return flat.reshape(len(values), *size, values.shape[-1]), won
+
+
+def numbered_channels_first(argmax, size, channels):
+    """The same positions, numbered as they lie in memory with channels first, where their tensor has them, too."""
+    return np.moveaxis(argmax % channels * math.prod(size) + argmax // channels, -1, 1)
+
+
+def value_and_gradient(function, array, upstream):
+    """A function's value, and the gradient of its sum, weighted by upstream, by the backend."""
+    if BACKEND == "jax":
+        import jax
+
+        def both(x, upstream):
+            value, pull = jax.vjp(function, x)
+            return value, pull(upstream)[0]
+
+        # Compiled at once, not one operation after the other for every shape.
+        return tuple(map(np.asarray, jax.jit(both)(array, upstream)))
+    if BACKEND == "torch":
+        import torch
+
+        leaf = torch.tensor(array, requires_grad=True)
+        value = function(leaf)
+        value.backward(torch.tensor(upstream))
+        return value.detach().numpy(), leaf.grad.numpy()
+    import tensorflow as tf
+
+    tensor = tf.constant(array)
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        value = function(tensor)
+    return value.numpy(), tape.gradient(value, tensor, tf.constant(upstream)).numpy()
+
+
+def run(function, *arrays):
+    """A function's result, compiled on JAX: else it compiles every operation by itself."""
+    if BACKEND == "jax":
+        import jax
+
+        function = jax.jit(function)
+    return function(*map(ops.convert_to_tensor, arrays))
+
+
+@functools.cache
+def different_numbers(shape):
+    return (np.arange(1, math.prod(shape) + 1) % 1999).reshape(shape).astype("float32")
+
+
+# ------------------------------------------------------------------------------------------------- The strategies
+
+
+@st.composite
+def poolings(draw):
+    dimensions = draw(st.integers(1, 3))
+    longest = {1: 9, 2: 5, 3: 3}[dimensions]
+    lengths = st.lists(st.integers(1, longest), min_size=dimensions, max_size=dimensions).map(tuple)
+    pool_size, strides, padding = draw(lengths), draw(lengths), draw(st.sampled_from(["valid", "same"]))
+    if draw(st.booleans()):
+        strides = pool_size
+    size = tuple(draw(st.integers(pool if padding == "valid" else 1, pool + longest)) for pool in pool_size)
+    shape = (draw(st.integers(1, 2)), *size, draw(st.sampled_from([1, 2, 3])))
+    return {"pool_size": pool_size, "strides": strides, "padding": padding}, shape
+
+
+@st.composite
+def image_values(draw, shape):
+    """Few different values, so that windows have ties, and now and then what is not finite."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    images = rng.integers(-2, 4, shape).astype("float32")
+    chosen = rng.random(shape) < draw(st.sampled_from([0, 0, 0.02, 0.5]))
+    images[chosen] = rng.choice(np.float32([np.nan, np.inf, -np.inf]), chosen.sum())
+    return images
+
+
+formats = st.sampled_from(["channels_last", "channels_first"])
+
+
+def examples(count):
+    # JAX compiles for every shape.
+    return lambda test: hypothesis.settings(
+        max_examples=count // 2 if BACKEND == "jax" else count,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )(test)
+
+
+# JAX has nothing of its own.
+@pytest.fixture(params=["the backend's own", "portable"][: 1 if BACKEND == "jax" else 2], scope="module", autouse=True)
+def implementation(request):
+    if request.param == "portable":
+        with deconv_ae.portable():
+            yield
+    else:
+        yield
+
+
+# ------------------------------------------------------------------------------------------------- The properties
+
+
+@examples(40)
+@hypothesis.given(data=st.data(), pooling=poolings(), data_format=formats)
+def test_pooling_and_its_gradient(data, pooling, data_format):
+    arguments, shape = pooling
+    images = data.draw(image_values(shape))
+    pooled, argmax, _ = reference(images, **arguments)
+    upstream = different_numbers(pooled.shape)
+    gradient = np.zeros((shape[0], math.prod(shape[1:])), "float32")
+    for image, positions, values in zip(gradient, argmax, upstream):
+        np.add.at(image, positions, values)
+    expected = [images, pooled, upstream, gradient.reshape(shape)]
+    if data_format == "channels_first":
+        argmax = numbered_channels_first(argmax, shape[1:-1], shape[-1])
+        expected = [np.moveaxis(array, -1, 1) for array in expected]
+    images, pooled, upstream, gradient = map(np.ascontiguousarray, expected)
+
+    actual = run(lambda x: max_pool_with_argmax(x, data_format=data_format, **arguments)[1], images)
+    assert keras.backend.standardize_dtype(actual.dtype) == ARGMAX
+    np.testing.assert_array_equal(ops.convert_to_numpy(actual), argmax)
+    actual = value_and_gradient(
+        lambda x: max_pool_with_argmax(x, data_format=data_format, **arguments)[0], images, upstream
+    )
+    np.testing.assert_array_equal(actual[0], pooled)
+    np.testing.assert_array_equal(actual[1], gradient)
+
+
+@examples(40)
+@hypothesis.given(data=st.data(), pooling=poolings(), data_format=formats, anywhere=st.booleans())
+def test_unpooling_and_its_gradient(data, pooling, data_format, anywhere):
+    arguments, shape = pooling
+    images = data.draw(image_values(shape))
+    size, channels = shape[1:-1], shape[-1]
+    _, argmax, _ = reference(images, **arguments)
+    if anywhere:
+        rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+        argmax = rng.integers(0, math.prod(size), argmax.shape) * channels + np.arange(channels)
+    # What is unpooled is rarely what was pooled: a decoder has been at it.
+    values = data.draw(image_values(argmax.shape))
+    restored, won = unpooled(values, argmax, size)
+    upstream = different_numbers(shape)
+    taken = np.take_along_axis(upstream.reshape(len(values), -1), argmax.reshape(len(values), -1), 1)
+    expected = [images, values, restored, upstream, np.where(won, taken.reshape(argmax.shape), 0)]
+    if data_format == "channels_first":
+        argmax = numbered_channels_first(argmax, size, channels)
+        expected = [np.moveaxis(array, -1, 1) for array in expected]
+    images, values, restored, upstream, gradient = map(np.ascontiguousarray, expected)
+
+    def unpool(values):
+        # Straight from the pooling, positions are not looked at, and have the size.
+        known = max_pool_with_argmax(images, data_format=data_format, **arguments)[1]
+        given = (ops.convert_to_tensor(argmax, dtype=ARGMAX), size) if anywhere else (known, None)
+        return max_unpool(values, given[0], output_size=given[1], data_format=data_format, **arguments)
+
+    actual = value_and_gradient(unpool, values, upstream)
+    np.testing.assert_array_equal(actual[0], restored)
+    np.testing.assert_array_equal(actual[1], gradient)
+
+
+@examples(25)
+@hypothesis.given(data=st.data(), pooling=poolings(), data_format=formats)
+def test_switches(data, pooling, data_format):
+    arguments, shape = pooling
+    _, argmax, switches = reference(data.draw(image_values(shape)), **arguments)
+    if data_format == "channels_first":
+        argmax = numbered_channels_first(argmax, shape[1:-1], shape[-1])
+        switches = np.moveaxis(switches, -1, 1)
+    arguments = {"input_size": shape[1:-1], "data_format": data_format, **arguments}
+    actual = run(lambda x: argmax_to_switches(x, **arguments), argmax.astype(ARGMAX))
+    assert keras.backend.standardize_dtype(actual.dtype) == "uint8"
+    np.testing.assert_array_equal(ops.convert_to_numpy(actual), switches)
+    again = run(lambda x: switches_to_argmax(x, **arguments), switches.astype("uint8"))
+    np.testing.assert_array_equal(ops.convert_to_numpy(again), argmax)
+
+
+# ------------------------------------------------------------------------------------------------- Layers and models
+
+LAYERS = {
+    1: (deconv_ae.MaxPoolingWithArgmax1D, deconv_ae.MaxUnpooling1D),
+    2: (deconv_ae.MaxPoolingWithArgmax2D, deconv_ae.MaxUnpooling2D),
+    3: (deconv_ae.MaxPoolingWithArgmax3D, deconv_ae.MaxUnpooling3D),
+}
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_a_model_of_both_layers_trains_and_is_saved(dimensions, data_format, tmp_path):
+    if BACKEND == "tensorflow" and data_format == "channels_first":
+        convolution = None  # TensorFlow has none of channels first on a CPU.
+    else:
+        convolution = getattr(keras.layers, f"Conv{dimensions}D")
+    pool, unpool = (layer(padding="same", data_format=data_format) for layer in LAYERS[dimensions])
+    size = (5, 7, 3)[:dimensions]
+    shape = (*size, 2) if data_format == "channels_last" else (2, *size)
+    x = images = keras.Input(shape)
+    x = (
+        convolution(2, 3, padding="same", data_format=data_format)(x)
+        if convolution
+        else keras.layers.Dense(size[-1])(x)
+    )
+    pooled, argmax = pool(x)
+    model = keras.Model(images, unpool(pooled, argmax))
+    assert model.output_shape == (None, *shape)
+    assert keras.backend.standardize_dtype(argmax.dtype) == ARGMAX
+    batch = np.random.default_rng(0).random((6, *shape), "float32")
+    model.compile("sgd", "mse")
+    losses = model.fit(batch, batch, batch_size=3, epochs=4, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.predict(batch, verbose=0), model.predict(batch, verbose=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_other_floating_point_types(dtype):
+    if BACKEND == "jax" and dtype == "float64":
+        pytest.skip("JAX has it only where the whole program asks for it")
+    images = np.random.default_rng(0).integers(-3, 4, (2, 9, 8, 3)).astype("float32")
+    pooled, argmax = deconv_ae.MaxPoolingWithArgmax2D(3, 2, dtype=dtype)(images)
+    restored = deconv_ae.MaxUnpooling2D(3, 2, dtype=dtype)(pooled, argmax)
+    assert {keras.backend.standardize_dtype(tensor.dtype) for tensor in (pooled, restored)} == {dtype}
+    values, positions, _ = reference(images, (3, 3), (2, 2), "valid")
+    np.testing.assert_array_equal(ops.convert_to_numpy(argmax), positions)
+    expected = unpooled(values, positions, (9, 8))[0]
+    np.testing.assert_array_equal(ops.convert_to_numpy(ops.cast(restored, "float32")), expected)
+
+
+def test_the_autoencoder_trains_by_keras_and_its_halves_share_only_switches():
+    keras.utils.set_random_seed(0)
+    model = deconv_ae.Autoencoder(deconv_ae.Architecture((3, 1), (2, 2)), (13, 14, 1))
+    images = np.random.default_rng(0).random((8, 13, 14, 1), "float32")
+    model.compile("adam", deconv_ae.PerImageRMSELoss(), metrics=[deconv_ae.PerImageRMSE()])
+    history = model.fit(images, images, batch_size=4, epochs=3, verbose=0).history
+    np.testing.assert_allclose(history["loss"], history["rmse"], rtol=1e-5)
+    assert history["loss"][-1] < history["loss"][0]
+    encoded = [ops.convert_to_numpy(tensor) for tensor in model.encoder(images)]
+    assert [array.dtype.name for array in encoded] == ["float32", "uint8", "uint8"]
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(model.decoder(encoded)), model.predict(images, verbose=0), atol=1e-6
+    )
+
+
+def test_positions_of_others_are_said_where_values_can_be_looked_at():
+    argmax = ops.convert_to_tensor(np.array([0, 3, 99, 1]).reshape(1, 2, 2, 1), dtype=ARGMAX)
+    with pytest.raises(Exception, match="`argmax` is out of range"):
+        max_unpool(np.ones((1, 2, 2, 1), "float32"), argmax, 2)
+    argmax = ops.convert_to_tensor(np.array([0, 0, 1, 1, 2, 2, 3, 3]).reshape(1, 2, 2, 2), dtype=ARGMAX)
+    with pytest.raises(Exception, match="positions in other channels"):
+        max_unpool(np.ones((1, 2, 2, 2), "float32"), argmax, 2)
