@@ -2,10 +2,14 @@
 
 The layers and the model; data, training, exporting and visualization are modules of their own,
 imported by name, so that a program that only wants the layers loads nothing else. `deconv_ae.train`
-loads them when it is asked for.
+loads them when it is asked for. Every class that a saved file can name is imported here, and thereby registered with
+Keras, whether or not anyone else would call it by name.
 """
 
+import importlib
 from typing import Any
+
+import keras
 
 from deconv_ae.layers import (
     ArgmaxToSwitches2D,
@@ -21,6 +25,7 @@ from deconv_ae.layers import (
 )
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.model.initializers import RowOfBumps
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss, per_image_rmse
 from deconv_ae.ops.every_backend import portable
 
@@ -36,6 +41,7 @@ __all__ = [
     "MaxUnpooling3D",
     "PerImageRMSE",
     "PerImageRMSELoss",
+    "RowOfBumps",
     "SwitchesToArgmax2D",
     "argmax_to_switches",
     "per_image_rmse",
@@ -43,6 +49,10 @@ __all__ = [
     "switches_to_argmax",
 ]
 # Without `train`, which needs TensorFlow: all of these work on every Keras backend.
+
+if keras.backend.backend() == "tensorflow":
+    # The class that checkpoints name; nobody else calls it.
+    importlib.import_module("deconv_ae.model.counted_autoencoder")
 
 
 def __getattr__(name: str) -> Any:

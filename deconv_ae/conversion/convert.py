@@ -45,7 +45,12 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class ConvertedFile:
-    """A converted part: where it lies below the output directory, what it takes, how well it agrees."""
+    """A converted part: where it lies below the output directory, what it takes, how well it agrees.
+
+    Attributes:
+        agreement: in its runtime, told to compute in float32 where the runtime would choose the precision.
+        by_default: of such a runtime told nothing, on this machine's CPU; None for other runtimes.
+    """
 
     format: str
     variant: str
@@ -53,6 +58,7 @@ class ConvertedFile:
     file: str
     bytes: int
     agreement: Agreement
+    by_default: Agreement | None = None
 
 
 def convert(
@@ -65,9 +71,9 @@ def convert(
     """Writes the whole autoencoder, its encoder and its decoder in each format, and `conversion_report.json`.
 
     Files go to `<output_dir>/<format>/`; those of the same names are replaced. A float32 file gets its name only
-    if it agrees with the SavedModel to 1e-5, with every switch equal, on the first 100 test images in batches of
-    1, 3 and 64. float16 and int8 are run on the same images; what they cost is in the report, which
-    keeps what it says of other formats.
+    if it agrees with the SavedModel to 1e-5 of its values' scale, with every switch equal, on the first 100 test
+    images in batches of 1, 3 and 64. float16 and int8 are run on the same images; what they cost is in the report,
+    which keeps what it says of other formats.
 
     Args:
         model_dir: what `exporting.export` wrote.
@@ -157,6 +163,11 @@ def table(written: Sequence[ConvertedFile]) -> str:
             f"{entry.file:<36}{entry.bytes:>8}{differences}{switches:>10}"
             f"{agreement.rmse:>10.5f}{round(agreement.rmse_cost, 5) + 0.0:>+10.5f}"
         )
+        if entry.by_default is not None and not entry.by_default.is_exact:
+            lines.append(
+                f"  on this CPU by default, without INFERENCE_PRECISION_HINT=f32: {entry.by_default}, "
+                f"cost {entry.by_default.rmse_cost:+.5f}"
+            )
     lines.append("code, picture: largest difference from the SavedModel; switches: how many differ; cost: in RMSE")
     return "\n".join(lines)
 
@@ -176,7 +187,12 @@ def _convert_to(
                         f"{name}: {files[0].name} is not the SavedModel's {part.name}: {agreement}; not written"
                     )
                 size = sum(file.stat().st_size for file in files)
-                converted.append(ConvertedFile(name, variant, part.name, f"{name}/{files[0].name}", size, agreement))
+                by_default = None
+                if hasattr(module, "open_by_default"):
+                    by_default = reference.compare(files[0].name, module.open_by_default(files[0]), list(part.inputs))
+                converted.append(
+                    ConvertedFile(name, variant, part.name, f"{name}/{files[0].name}", size, agreement, by_default)
+                )
                 # Reversed, so that the first, which readers open, comes last.
                 to_place += reversed(files)
         (output / name).mkdir(exist_ok=True)

@@ -25,6 +25,8 @@ class Agreement:
 
     Attributes:
         code, reconstruction: the largest absolute difference; None where the part has no such output.
+        relative: the largest difference of any output, over that output's largest magnitude where that is above 1:
+            float32 has 7 digits, however large a model's values are.
         switches: how many differ; None where the part has none.
         rmse: mean per-image RMSE of the images' reconstruction with this part in place of the SavedModel's.
         rmse_cost: by how much that is above the SavedModel's own.
@@ -32,16 +34,16 @@ class Agreement:
 
     code: float | None
     reconstruction: float | None
+    relative: float
     switches: int | None
     rmse: float
     rmse_cost: float
 
     @property
     def is_exact(self) -> bool:
-        """Whether values agree to 1e-5 and all switches are equal."""
-        # Not `max(...) > TOLERANCE`, which NaN passes.
-        close = all(value is None or value <= TOLERANCE for value in (self.code, self.reconstruction))
-        return close and not self.switches
+        """Whether values agree to 1e-5 of their scale and all switches are equal."""
+        # Not `> TOLERANCE`, which NaN passes.
+        return self.relative <= TOLERANCE and not self.switches
 
     def __str__(self) -> str:
         values = [("code", self.code), ("reconstruction", self.reconstruction)]
@@ -91,6 +93,7 @@ class Reference:
         return Agreement(
             code=self._difference(outputs, CODE),
             reconstruction=self._difference(outputs, RECONSTRUCTION),
+            relative=self._relative_difference(outputs),
             switches=int(sum(wrong)) if wrong else None,
             rmse=rmse,
             rmse_cost=rmse - self._rmse(self.tensors[RECONSTRUCTION]),
@@ -98,6 +101,14 @@ class Reference:
 
     def _difference(self, outputs: Tensors, name: str) -> float | None:
         return float(np.max(np.abs(outputs[name] - self.tensors[name]))) if name in outputs else None
+
+    def _relative_difference(self, outputs: Tensors) -> float:
+        differences = {name: self._difference(outputs, name) for name in (CODE, RECONSTRUCTION)}
+        # NumPy's maximum, which is NaN if any is.
+        return float(np.max([value / self._scale(name) for name, value in differences.items() if value is not None]))
+
+    def _scale(self, name: str) -> float:
+        return max(1.0, float(np.max(np.abs(self.tensors[name]))))
 
     def _reconstruction(self, outputs: Tensors) -> np.ndarray:
         """The part's own, or what the SavedModel's decoder makes of an encoder's outputs."""

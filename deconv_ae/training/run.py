@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from deconv_ae.data import ImageDataset, evaluation_batches, steps_per_epoch, training_batches
 from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.model.counted_autoencoder import CountedAutoencoder
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.training.callbacks import (
@@ -25,7 +26,6 @@ from deconv_ae.training.callbacks import (
     WriteTensorBoard,
 )
 from deconv_ae.training.checkpoints import RunDirectory
-from deconv_ae.training.counted_autoencoder import CountedAutoencoder
 from deconv_ae.training.distribution import (
     ReplicatedTraining,
     Watchdog,

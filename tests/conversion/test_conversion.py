@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from faults.programs import Finished, run_program
 
-from deconv_ae import Architecture, conversion
+from deconv_ae import Architecture, Autoencoder, conversion
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.saved_model import exporting
 from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE, ModelCard
 from deconv_ae.saved_model.serving import ServedAutoencoder
-from deconv_ae.training import TrainingOptions, train
+from deconv_ae.training import TrainingOptions, TrainingResult, train
 
 PARTS = ("autoencoder", "encoder", "decoder")
 TOLERANCE = 1e-5
@@ -39,10 +39,12 @@ def run_litert(file: Path, inputs: Tensors) -> Tensors:
     return Interpreter(model_path=str(file)).get_signature_runner("serving_default")(**inputs)
 
 
-def run_openvino(file: Path, inputs: Tensors) -> Tensors:
+def run_openvino(file: Path, inputs: Tensors, precision: str | None = None) -> Tensors:
+    """As a user opens it; or told to compute in a precision, whether or not this CPU would choose that by itself."""
     import openvino
 
-    compiled = openvino.Core().compile_model(str(file), "CPU")
+    hint = {} if precision is None else {"INFERENCE_PRECISION_HINT": precision}
+    compiled = openvino.Core().compile_model(str(file), "CPU", hint)
     outputs = compiled(inputs)
     return {output.get_any_name(): outputs[output] for output in compiled.outputs}
 
@@ -152,6 +154,35 @@ def test_the_report_says_how_well_each_file_agrees_and_what_fewer_bits_cost(
     # Rounded weights and whole-number arithmetic do change something.
     assert entries["litert", "int8", "decoder"]["agreement"]["reconstruction"] > TOLERANCE
     assert {"tensorflow", "onnxruntime", "openvino", "ai_edge_litert"} <= set(report["versions"])
+
+
+@pytest.mark.parametrize("precision", [None, "f32", "bf16"])
+def test_openvino_computes_in_float32_whatever_the_cpu_would_choose(
+    converted: tuple[Finished, Path], exported: Path, digits: ImageDataset, precision: str | None
+) -> None:
+    tensors = expected_tensors(exported, digits.test[:5])
+    outputs = run_openvino(converted[1] / "openvino" / "autoencoder.xml", inputs_of("autoencoder", tensors), precision)
+    for name, values in outputs.items():
+        np.testing.assert_allclose(values, tensors[name], rtol=0, atol=TOLERANCE, err_msg=name)
+    for entry in json.loads((converted[1] / "conversion_report.json").read_text())["files"]:
+        assert (entry["by_default"] is None) == (entry["format"] != "openvino")
+        if entry["by_default"] is not None:
+            assert entry["by_default"]["relative"] <= TOLERANCE
+            assert abs(entry["by_default"]["rmse_cost"]) < 1e-6
+
+
+def test_tolerance_is_relative_to_the_scale_of_the_values(
+    trained: TrainingResult, digits: ImageDataset, tmp_path: Path
+) -> None:
+    large = tmp_path / "large"
+    model = Autoencoder.from_config(trained.model.get_config())
+    *weights, last = trained.model.get_weights()
+    model.set_weights([*weights, last * 10_000])
+    exporting.export(dataclasses.replace(trained, model=model), digits, str(large))
+    written = conversion.convert(large, list(RUNTIMES), tmp_path / "files", digits.test, digits.train)
+    largest = max(entry.agreement.reconstruction or 0 for entry in written if entry.variant == "float32")
+    assert largest > TOLERANCE
+    assert all(entry.agreement.is_exact for entry in written if entry.variant == "float32")
 
 
 def without_its_keras_files_checksum(model_dir: Path) -> Path:
