@@ -112,7 +112,7 @@ def run(main: Callable[[], None]) -> None:
 
     Status 0: done; 1: the work failed; 2: bad usage or bad input; 130 and 143: SIGINT and SIGTERM.
     """
-    app.run(lambda _: sys.exit(process.end(status_of(main))), flags_parser=_parse)
+    app.run(lambda _: sys.exit(process.end(status_of(main))), flags_parser=parse)
 
 
 def status_of(main: Callable[[], None]) -> int:
@@ -146,7 +146,8 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise Interrupted("interrupted", number)
 
 
-def _parse(arguments: Sequence[str]) -> list[str]:
+def parse(arguments: Sequence[str]) -> list[str]:
+    """Sets the flags; the program's name. Bad usage is said in one line and ends the program with status 2."""
     try:
         program, *rest = flags.FLAGS(list(arguments))
     except (flags.Error, ValueError) as error:  # absl's own --logger_levels raises the latter.

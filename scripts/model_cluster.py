@@ -18,9 +18,9 @@ IMAGES_A_WORKER = flags.DEFINE_integer("images_a_worker", 128, "Each worker's sh
 
 def main() -> None:
     real("compute_ms", COMPUTE_MS.value, above=0)
-    whole("images_a_worker", IMAGES_A_WORKER.value, least=1)
     for flag in (OVERHEAD_MS, SENT_BYTES, LATENCY_US):
         real(flag.name, flag.value, least=0)
+    whole("images_a_worker", IMAGES_A_WORKER.value, least=1)
     print(table(COMPUTE_MS.value, OVERHEAD_MS.value, SENT_BYTES.value, LATENCY_US.value, IMAGES_A_WORKER.value))
 
 

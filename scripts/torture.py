@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 
 import command_line
+import faults.surroundings  # noqa: F401 (enters its faults in the table)
 from absl import flags
-from faults.injection import FAULTS, Table, Torture, kill_exports, kill_preparing, kill_training
+from faults.injection import FAULTS, TIMES, Table, Torture, kill_exports, kill_preparing, kill_training
 
 from deconv_ae.errors import RunError
 from deconv_ae.numbers import real, whole
@@ -25,7 +26,9 @@ from deconv_ae.numbers import real, whole
 KILLS = flags.DEFINE_integer("kills", 50, "Runs to kill while they train or write checkpoints.")
 EXPORT_KILLS = flags.DEFINE_integer("export_kills", 50, "Exports to kill.")
 PREPARING_KILLS = flags.DEFINE_integer("preparing_kills", 20, "Programs to kill while they decode a data set.")
-OTHER_FAULTS = flags.DEFINE_integer("other_faults", 3, "Of each other kind of fault.")
+OTHER_FAULTS = flags.DEFINE_integer(
+    "other_faults", 3, "Of each other kind of fault; from 3 on, 20 where chance plays a part."
+)
 MINUTES = flags.DEFINE_float("minutes", 30.0, "Starts no further fault after that long.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the moments at which faults come.")
 
@@ -42,7 +45,9 @@ def main() -> None:
         kill_exports(torture, EXPORT_KILLS.value, table)
         kill_preparing(torture, PREPARING_KILLS.value, table)
         for kind, inject in FAULTS.items():
-            for _ in range(OTHER_FAULTS.value):
+            # A trial run of one each is one each.
+            times = OTHER_FAULTS.value if OTHER_FAULTS.value < 3 else max(OTHER_FAULTS.value, TIMES.get(kind, 0))
+            for _ in range(times):
                 if not table.out_of_time:
                     table.count(kind, 1, inject(torture), torture.problem)
         print(table)

@@ -71,6 +71,8 @@ def decode(file: Path, channels: int | None = None, background: tuple[int, int, 
     >>> decode(file, background=(10, 10, 10))[0, 0]
     array([10], dtype=uint8)
     """
+    if isinstance(file, (str, Path)) and not Path(file).is_file():  # Of a pipe, Pillow would wait for ever.
+        raise PictureError("is no file: a link to nothing, a pipe or a device")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of metadata, mostly: nothing that a user could do anything about.

@@ -1,10 +1,8 @@
 """`folder:PATH`: a folder of pictures."""
 
-import contextlib
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -53,6 +51,10 @@ def _images(source: Source, files: list[str], left_out: list[str]) -> Iterator[n
             continue
         image = source.fit(tf.constant(picture)).numpy() if source.image_size else picture
         first = image if first is None else first
+        if image.shape[-1] != first.shape[-1]:
+            raise InputError(
+                f"dataset: {file} is in colour and the pictures before it are grey; give --color_mode=rgb or grayscale"
+            )
         if image.shape != first.shape:
             raise InputError(
                 f"dataset: pictures differ in size, {file} is {_size(image)} and the first {_size(first)}; "
@@ -71,9 +73,11 @@ def _images(source: Source, files: list[str], left_out: list[str]) -> Iterator[n
 def _pictures(source: Source, files: list[str]) -> Iterator[np.ndarray | str]:
     channels, background = COLOR_MODES[source.color_mode], parse_colour(source.background)
     try:
-        if channels is None:  # The first picture decides for all.
+        if channels is None:
+            # Among pictures in colour a grey one loses nothing by being one of them; the other way round it would.
             each = (next(decode_all([file], None, background)) for file in files)
-            channels = next((picture.shape[-1] for picture in each if not isinstance(picture, str)), None)
+            first = next((picture.shape[-1] for picture in each if not isinstance(picture, str)), None)
+            channels = 3 if first == 3 else None
         yield from decode_all(files, channels, background)
     except OSError as error:
         raise RunError(f"dataset: {source.name} cannot be decoded: {error}; start again") from error
@@ -100,17 +104,30 @@ def _files(folder: Path) -> list[tuple[str, int, int, int]]:
     """Each file with its size and the times of its last change; the second of them cannot be set back."""
     found = []
     # Not Path.rglob and Path.stat, which take four times as long: 2 s for 70,000 files, at every start.
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_refuse_unreadable, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in folders:
+            _refuse_circle(parent, os.path.join(parent, name))  # noqa: PTH118
         for name in names:
-            file = os.path.join(parent, name)  # noqa: PTH118
-            with contextlib.suppress(FileNotFoundError):  # A link to nowhere.
-                state = os.stat(file)  # noqa: PTH116
-                if stat.S_ISREG(state.st_mode) and not name.startswith("."):
-                    found.append((file, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+            if not name.startswith("."):
+                file = os.path.join(parent, name)  # noqa: PTH118
+                try:
+                    state = os.stat(file)  # noqa: PTH116
+                except OSError:  # A link to nothing, say. It is decoding that refuses it, or leaves it out and says so.
+                    state = os.lstat(file)
+                found.append((file, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
     if not found:
         raise InputError(f"dataset: {folder} is empty; put pictures there")
     return sorted(found, key=lambda each: each[0].split(os.sep))  # noqa: PTH206
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise InputError(f"dataset: {error.filename} cannot be read: {error.strerror}; mend or move it") from error
+
+
+def _refuse_circle(parent: str, folder: str) -> None:
+    if os.path.islink(folder) and Path(parent).resolve().is_relative_to(Path(folder).resolve()):  # noqa: PTH114
+        raise InputError(f"dataset: {folder} is a link to a folder that it lies in; remove it")
 
 
 def _size(image: np.ndarray) -> str:

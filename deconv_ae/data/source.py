@@ -27,8 +27,8 @@ class Source:
             "" for none, which decodes them into memory every time.
         manual_dir: a folder with a TFDS data set's archives, used in place of a download.
         image_size: (height, width) to resize to; None leaves images as they are.
-        color_mode: "auto" leaves channels as they are (a folder is read in colour if its first
-            picture is in colour); "grayscale" or "rgb" converts.
+        color_mode: "auto" leaves channels as they are (among pictures in colour grey ones
+            become colour; the other way round is refused); "grayscale" or "rgb" converts.
         background: what shows through transparent pixels: "white", "black" or "#rrggbb".
         skip_bad_images: leave out a folder's files that are no whole picture, and list them,
             instead of refusing the folder.

@@ -30,13 +30,17 @@ SETTINGS = ("--dataset=folder:pictures", "--filters=2", "--pool_sizes=2", "--bat
 TRAINING = (*SETTINGS, "--epochs=6", "--checkpoint_every=2")
 FAULTS: dict[str, Callable[["Torture"], bool]] = {}
 """What one fault of a kind does: injects it, and says whether everything survived."""
+TIMES: dict[str, int] = {}
+"""How often a kind of fault is injected in a whole run, where it takes more than a few to tell."""
 
 
-def fault(name: str) -> Callable[[Callable[["Torture"], bool]], Callable[["Torture"], bool]]:
+def fault(name: str, times: int | None = None) -> Callable[[Callable[["Torture"], bool]], Callable[["Torture"], bool]]:
     """Enters a fault in the table under a name."""
 
     def enter(inject: Callable[["Torture"], bool]) -> Callable[["Torture"], bool]:
         FAULTS[name] = inject
+        if times is not None:
+            TIMES[name] = times
         return inject
 
     return enter
@@ -51,6 +55,7 @@ class Torture:
         self.problem = ""
         self._runs = 0
         draw_pictures(directory / "pictures")
+        self.images = load_split(Source(f"folder:{directory / 'pictures'}", cache_dir=""), "test")
         name = self.new_run()
         started = time.monotonic()
         with self.start(name) as program:
@@ -173,7 +178,6 @@ def _any_file(directory: Path, pattern: str) -> bool:
 
 def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
     """Kills exports that replace a model; one of the two has to be there afterwards, and whole."""
-    images = load_split(Source(f"folder:{torture.directory / 'pictures'}", cache_dir=""), "test")
     target, half_written = torture.directory / "model", ".model.partial-*"
     flags_given = [*SETTINGS, "--epochs=0", "--export_dir=model", "--overwrite"]
     duration = 0.0
@@ -193,8 +197,8 @@ def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
         survived = False
         try:
             served = ServedAutoencoder(target)
-            survived = served.card.seed <= seed and abs(served.rmse(images) - served.card.test_rmse) < 1e-6
-            torture.problem = f"the model's RMSE is {served.rmse(images)}, its card's {served.card.test_rmse}"
+            survived = served.card.seed <= seed and abs(served.rmse(torture.images) - served.card.test_rmse) < 1e-6
+            torture.problem = f"the model's RMSE is {served.rmse(torture.images)}, its card's {served.card.test_rmse}"
         except InputError as error:
             torture.problem = str(error)
         table.count("SIGKILL while exporting over a model", 1, survived, torture.problem)
@@ -232,7 +236,7 @@ def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
 @fault("file system full while decoding")
 def fill_disk_of_cache(torture: Torture) -> bool:
     environment, limit = {CACHE_VARIABLE: "full-cache"}, torture.random.randrange(1, 4_000)
-    arguments = [*TRAINING, f"--export_dir={torture.new_run()}"]
+    arguments = [*SETTINGS, "--epochs=1", f"--export_dir={torture.new_run()}"]
     with RunningProgram("train.py", arguments, torture.directory, environment, limit) as program:
         failed = torture.check(program.finish(), 1, "cannot be written")
     left = [file.name for file in (torture.directory / "full-cache").iterdir() if not file.name.endswith(".lock")]

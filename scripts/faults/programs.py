@@ -15,7 +15,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 SCRIPTS = Path(__file__).parents[1]
 TIMEOUT_SECONDS = 120
@@ -108,6 +111,16 @@ class RunningProgram:
         if self.running:
             raise TimeoutError(f"{self._command} ran for more than {timeout} s\n{self.read('stderr')}")
         return Finished(self._process.exitcode or 0, self.read("stdout"), self.read("stderr"))
+
+
+def start_process(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
+    """A process forked from the server, that is handed the sending end of a pipe first; and the receiving end."""
+    receiver, sender = _context.Pipe(duplex=False)
+    process = _context.Process(target=target, args=(sender, *arguments))
+    with _main_hidden():
+        process.start()
+    sender.close()
+    return process, receiver
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """Images from the sample, TFDS and folders of pictures, and the batches made of them."""
 
+import os
 import socket
+import sys
 import time
 from itertools import chain
 from pathlib import Path
@@ -288,3 +290,26 @@ def test_input_and_target_are_the_same_image() -> None:
     images, targets = next(iter(training_batches(numbered(4), 4, seed=0)))
     np.testing.assert_array_equal(images, targets)
     assert images.dtype == tf.float32
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither")
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("nowhere")], ids=["pipe", "link to nothing"])
+def test_what_is_no_file_is_not_left_out_without_a_word(pictures: Path, capfd, make) -> None:
+    make(pictures / "99.png")
+    with pytest.raises(InputError, match=r"99.png is no file: a link to nothing, a pipe or a device; mend or remove"):
+        load_dataset(Source(f"folder:{pictures}"))
+    load_dataset(Source(f"folder:{pictures}", skip_bad_images=True))
+    assert "99.png is no file" in capfd.readouterr().err
+
+
+def test_a_folder_that_lies_in_itself_is_refused(pictures: Path) -> None:
+    (pictures / "again").symlink_to(".", target_is_directory=True)
+    with pytest.raises(InputError, match="again is a link to a folder that it lies in"):
+        load_dataset(Source(f"folder:{pictures}"))
+
+
+def test_pictures_in_colour_do_not_turn_grey_after_a_grey_one(pictures: Path) -> None:
+    save_picture(pictures / "zz.png", mode="RGB")
+    with pytest.raises(InputError, match=r"zz.png is in colour and the pictures before it are grey; give --color_mode"):
+        load_split(Source(f"folder:{pictures}"), "train")
+    assert load_split(Source(f"folder:{pictures}", color_mode="rgb"), "train").shape[-1] == 3

@@ -3,7 +3,9 @@
 import math
 
 import pytest
-from faults import injection
+from faults import injection, surroundings
+
+assert surroundings  # Its faults are in the table.
 
 
 @pytest.fixture(scope="module")

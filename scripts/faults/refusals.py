@@ -1,0 +1,123 @@
+"""Many command lines of one program in one process: for those that are refused before any work is done."""
+
+import contextlib
+import ctypes
+import importlib
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from faults.programs import SCRIPTS, start_process
+
+TIMEOUT_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """How a command line ended, what it printed, and whether any file is another than before."""
+
+    status: int
+    stderr: str
+    seconds: float
+    wrote: bool
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag that a program defines; its kind is absl's word for it."""
+
+    name: str
+    kind: str
+
+
+def flags_of(program: str, directory: Path) -> list[Flag]:
+    """Every flag of a program of scripts/, as the program itself defines them."""
+    return _in_a_process(_flags_of, program, directory)
+
+
+def run_all(program: str, command_lines: Sequence[Sequence[str]], directory: Path) -> list[Refusal]:
+    """Each of the command lines with `directory` as the working directory, as a user without privileges.
+
+    The process is one: what TensorFlow or a data set's library takes to load is not paid each time.
+    """
+    return _in_a_process(_run_all, program, directory, [list(arguments) for arguments in command_lines])
+
+
+def _in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    process, answer = start_process(_answer, function, arguments)
+    try:
+        if not answer.poll(TIMEOUT_SECONDS):
+            raise TimeoutError(f"{arguments[0]} took more than {TIMEOUT_SECONDS} s")
+        return answer.recv()
+    finally:
+        process.kill()
+        process.join()
+
+
+def _answer(sender: Connection, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+    sender.send(function(*arguments))
+
+
+def _flags_of(program: str, directory: Path) -> list[Flag]:
+    from absl import flags
+
+    module = _module(program, directory)
+    return [Flag(flag.name, flag.flag_type()) for flag in flags.FLAGS.get_key_flags_for_module(module)]
+
+
+def _run_all(program: str, directory: Path, command_lines: list[list[str]]) -> list[Refusal]:
+    module = _module(program, directory)
+    without_privileges()
+    return [_run(module, program, directory, arguments) for arguments in command_lines]
+
+
+def _module(program: str, directory: Path) -> Any:
+    os.chdir(directory)
+    sys.path.insert(0, str(SCRIPTS))
+    return importlib.import_module(Path(program).stem)
+
+
+def _run(module: Any, program: str, directory: Path, arguments: list[str]) -> Refusal:
+    import command_line
+    from absl import flags
+
+    for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
+    flags.FLAGS.unparse_flags()
+    before, started, errors = _files(directory), time.monotonic(), io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        try:
+            command_line.parse([program, *arguments])
+            status = command_line.status_of(module.main)
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        except Exception as error:
+            status = 1
+            print(f"Traceback: {type(error).__name__}: {error}", file=errors)
+    return Refusal(status, errors.getvalue(), time.monotonic() - started, _files(directory) != before)
+
+
+def _files(directory: Path) -> set[tuple[str, int, int]]:
+    """All below a directory that can be seen, with sizes and times."""
+    found = set()
+    for parent, folders, names in os.walk(directory):
+        for name in (*folders, *names):
+            state = (Path(parent) / name).lstat()
+            # A directory in which something was made and removed again has a new time and is as it was.
+            found.add((os.path.join(parent, name), state.st_size, 0 if name in folders else state.st_mtime_ns))  # noqa: PTH118
+    return found
+
+
+def without_privileges() -> None:
+    """Gives up what lets root read and write everything, where this process has it."""
+    libc = ctypes.CDLL(None)
+    if not sys.platform.startswith("linux") or not hasattr(libc, "capset"):
+        return
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
+    libc.capset(header, (ctypes.c_uint32 * 6)())

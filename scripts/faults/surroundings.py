@@ -1,0 +1,149 @@
+"""Faults of what is around a program: another one that writes the same, streams, Ctrl-C at the start, a full disk."""
+
+import hashlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from deconv_ae.errors import InputError
+from deconv_ae.saved_model.serving import ServedAutoencoder
+from faults.injection import SETTINGS, Torture, fault
+from faults.programs import SCRIPTS, Finished, RunningProgram
+
+FIRST_SECONDS = (0.1, 5.0)
+"""When Ctrl-C comes. Before a tenth of a second Python itself is starting, and answers with a traceback of its own."""
+
+DRAWN = 19
+"""Of five images three pictures each; text of the code, the switches and the output; a figure."""
+
+STREAMS = {
+    "a reader that leaves": ("| true", 0),
+    "a reader of one line": ("| head -1 >/dev/null", 0),
+    "no standard output": (">&-", 0),
+    "no standard error": ("2>&-", 0),
+    "no stream at all": ("<&- >&- 2>&-", 0),
+    "full standard error": ("2>/dev/full", 0),
+    "full standard output": (">/dev/full", 1),
+}
+
+
+@fault("two exports to one directory", times=20)
+def two_exports(torture: Torture) -> bool:
+    name = torture.new_run()
+    arguments = [*SETTINGS, "--epochs=2", f"--export_dir={name}-model", "--overwrite"]
+    with RunningProgram("train.py", [*arguments, "--seed=1"], torture.directory) as first:
+        first.sleep(torture.random.uniform(0, 0.5))
+        with RunningProgram("train.py", [*arguments, "--seed=2"], torture.directory) as second:
+            both = [first.finish(), second.finish()]
+    for finished in both:
+        if finished.status and not torture.check(finished, 2, "is in use by another run"):
+            return False
+    if all(finished.status for finished in both):
+        torture.problem = "each refused the other"
+        return False
+    return _is_whole(torture, torture.directory / f"{name}-model") and _is_alone(torture, f".{name}-model.*")
+
+
+@fault("Ctrl-C in the first five seconds", times=20)
+def interrupt_the_start(torture: Torture) -> bool:
+    name = torture.new_run()
+    command = [sys.executable, str(SCRIPTS / "train.py"), *SETTINGS, "--epochs=9999", f"--export_dir={name}-model"]
+    started = subprocess.Popen(
+        command, cwd=torture.directory, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        started.wait(torture.random.uniform(*FIRST_SECONDS))
+    except subprocess.TimeoutExpired:
+        started.send_signal(signal.SIGINT)
+    _, errors = started.communicate()
+    stopped = torture.check(Finished(started.returncode, "", errors), 128 + signal.SIGINT)
+    return stopped and _is_alone(torture, f"*{name}-model*")
+
+
+@fault("streams that are closed, full or left", times=7)
+def spoil_streams(torture: Torture) -> bool:
+    name = torture.new_run()
+    kind, (redirection, status) = list(STREAMS.items())[int(name.split("-")[1]) % len(STREAMS)]
+    arguments = [*SETTINGS, "--epochs=1", f"--export_dir={name}-model"]
+    command = shlex.join([sys.executable, str(SCRIPTS / "train.py"), *arguments])
+    ended = subprocess.run(
+        ["bash", "-c", f"{command} {redirection}; exit ${{PIPESTATUS[0]}}"],
+        cwd=torture.directory,
+        capture_output=True,
+        text=True,
+    )
+    if not torture.check(Finished(ended.returncode, ended.stdout, ended.stderr), status):
+        torture.problem = f"{kind}: {torture.problem}"
+        return False
+    return _is_whole(torture, torture.directory / f"{name}-model")
+
+
+@fault("out of disk while visualizing")
+def fill_disk_while_visualizing(torture: Torture) -> bool:
+    arguments = ["--output_dir=drawn", "--dataset=folder:pictures"]
+    # Less than the figure takes, more than the text.
+    return _all_or_none(torture, "visualize.py", arguments, "drawn", torture.random.randrange(500, 10_000))
+
+
+@fault("out of disk while converting")
+def fill_disk_while_converting(torture: Torture) -> bool:
+    arguments = ["--output_dir=converted", "--dataset=folder:pictures", "--format=onnx,litert"]
+    return _all_or_none(torture, "convert.py", arguments, "converted", torture.random.randrange(100, 1_500))
+
+
+@fault("SIGINT while visualizing")
+def interrupt_visualizing(torture: Torture) -> bool:
+    folder = torture.new_run()
+    arguments = ["--model=run-1-model", f"--output_dir={folder}", "--dataset=folder:pictures"]
+    with RunningProgram("visualize.py", arguments, torture.directory) as program:
+        program.sleep(torture.random.uniform(0.1, 1.5))
+        program.stop(signal.SIGINT)
+        finished = program.finish()
+    drawn = _contents(torture.directory / folder)
+    if finished.status and not torture.check(finished, 128 + signal.SIGINT):
+        return False
+    if drawn and len(drawn) != DRAWN:
+        torture.problem = f"{len(drawn)} of {DRAWN} files: {sorted(drawn)}"
+        return False
+    return bool(drawn) or finished.status != 0
+
+
+def _all_or_none(torture: Torture, program: str, arguments: list[str], folder: str, largest_file: int) -> bool:
+    """Whether a program with a full disk says so and leaves what it wrote before, and nothing else."""
+    arguments = ["--model=run-1-model", *arguments]
+    before = _contents(torture.directory / folder)
+    with RunningProgram(program, arguments, torture.directory, largest_file=largest_file) as running:
+        failed = torture.check(running.finish(), 1)
+    if _contents(torture.directory / folder) != before:
+        torture.problem = f"a full disk left {sorted(_contents(torture.directory / folder))}"
+        return False
+    with RunningProgram(program, arguments, torture.directory) as running:
+        return failed and torture.check(running.finish(), 0) and bool(_contents(torture.directory / folder))
+
+
+def _contents(directory: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(directory)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in directory.rglob("*")
+        if file.is_file()
+    }
+
+
+def _is_whole(torture: Torture, model_dir: Path) -> bool:
+    """Whether there is a model that is as good as its card says."""
+    try:
+        model = ServedAutoencoder(model_dir)
+    except InputError as error:
+        torture.problem = str(error)
+        return False
+    torture.problem = f"the model's RMSE is {model.rmse(torture.images)}, its card's {model.card.test_rmse}"
+    return abs(model.rmse(torture.images) - model.card.test_rmse) < 1e-6
+
+
+def _is_alone(torture: Torture, pattern: str) -> bool:
+    left = sorted(os.fspath(path.name) for path in torture.directory.glob(pattern))
+    torture.problem = f"left behind: {left}"
+    return not left

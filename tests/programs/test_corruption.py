@@ -1,0 +1,113 @@
+"""Files that a program reads, damaged at random: said in one line, or of no consequence; never a wrong result."""
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deconv_ae import conversion
+from deconv_ae.data import ImageDataset, Source, load_dataset
+from deconv_ae.errors import InputError, RunError
+from deconv_ae.files import read_with_checksum, with_checksum
+from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE
+from deconv_ae.saved_model.serving import ServedAutoencoder
+from deconv_ae.training.distribution import _other_addresses
+
+SHORT, LONG = 7, 72
+"""Of each of the files below: 50 in all, and 500."""
+
+
+def damaged(content: bytes, chance: random.Random) -> bytes:
+    """Something else than content: a bit flipped, cut short, zeros, garbage in the middle, a part twice."""
+    start = chance.randrange(len(content))
+    end = min(len(content), start + chance.randrange(1, 64))
+    changed = chance.choice(
+        [
+            content[:start] + bytes([content[start] ^ 1 << chance.randrange(8)]) + content[start + 1 :],
+            content[:start],
+            content[:start] + bytes(end - start) + content[end:],
+            content[:start] + chance.randbytes(end - start) + content[end:],
+            content[:end] + content[start:],
+            chance.randbytes(100),
+        ]
+    )
+    return changed if changed != content else content + b"{"
+
+
+def reconstruction(model_dir: Path, images: np.ndarray) -> Any:
+    model = ServedAutoencoder(model_dir)
+    return model.decode(model.encode(images)).tobytes(), model.card
+
+
+def keras_weights(model_dir: Path, images: np.ndarray) -> Any:
+    return [weights.tobytes() for weights in conversion.load_keras_model(ServedAutoencoder(model_dir)).get_weights()]
+
+
+READ: dict[str, Callable[[Path, np.ndarray], Any]] = {
+    FILE_NAME: reconstruction,
+    "saved_model.pb": reconstruction,
+    "fingerprint.pb": reconstruction,
+    "variables/variables.index": reconstruction,
+    "variables/variables.data-00000-of-00001": reconstruction,
+    KERAS_FILE: keras_weights,
+}
+
+
+@pytest.mark.parametrize("count", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
+@pytest.mark.parametrize("name", READ)
+def test_a_damaged_model_is_said_or_is_the_same_model(
+    exported: Path, digits: ImageDataset, tmp_path: Path, name: str, count: int
+) -> None:
+    model_dir, chance = tmp_path / "model", random.Random(name)
+    shutil.copytree(exported, model_dir)
+    content = (exported / name).read_bytes()
+    expected = READ[name](exported, digits.test[:2])
+    for _ in range(count):
+        (model_dir / name).write_bytes(damaged(content, chance))
+        try:
+            assert READ[name](model_dir, digits.test[:2]) == expected
+        except InputError as error:
+            assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("count", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
+def test_a_damaged_record_is_said_or_is_the_same_record(tmp_path: Path, count: int) -> None:
+    file, chance, record = tmp_path / "run.json", random.Random(0), {"seed": 1, "files": [{"rmse": 0.25, "name": "a"}]}
+    content = with_checksum(record).encode()
+    for _ in range(count):
+        file.write_bytes(damaged(content, chance))
+        try:
+            assert read_with_checksum(file) == record
+        except (ValueError, OSError):
+            continue
+
+
+@pytest.mark.parametrize("count", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
+def test_a_damaged_picture_or_cluster_is_never_a_traceback(pictures_folder: Path, count: int) -> None:
+    picture, chance = pictures_folder / "0.png", random.Random(1)
+    cluster = json.dumps({"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}}).encode()
+    content = picture.read_bytes()
+    for _ in range(count):
+        picture.write_bytes(damaged(content, chance))
+        for read in (
+            lambda: load_dataset(Source(f"folder:{pictures_folder}", cache_dir="")),
+            lambda: _other_addresses(damaged(cluster, chance).decode(errors="replace")),
+        ):
+            try:
+                read()
+            except (InputError, RunError) as error:
+                assert "\n" not in str(error)
+
+
+@pytest.fixture
+def pictures_folder(tmp_path: Path, digits: ImageDataset) -> Path:
+    from PIL import Image
+
+    for number, image in enumerate(digits.test[:5]):
+        Image.fromarray(image[..., 0]).save(tmp_path / f"{number}.png")
+    return tmp_path

@@ -1,0 +1,104 @@
+"""Every flag of every program, read from the programs themselves, with every kind of wrong value."""
+
+import os
+from pathlib import Path
+
+import pytest
+from faults.programs import SCRIPTS
+from faults.refusals import Flag, flags_of, run_all
+
+PROGRAMS = sorted(file.name for file in SCRIPTS.glob("*.py") if "command_line.run(main)" in file.read_text())
+SECONDS = 5.0
+
+# What ends a program whose flags are all fine, at once and with status 2: its input is not there.
+NOTHING_TO_READ = {
+    "benchmark.py": ("--readme=nowhere/README.md",),
+    "convert.py": ("--model=nowhere", "--format=onnx"),
+    "evaluate.py": ("--model=nowhere",),
+    "model_cluster.py": ("--images_a_worker=0", "--compute_ms=1", "--overhead_ms=1", "--sent_bytes=1"),
+    "playground.py": ("--model=nowhere", "--port=17861"),
+    "reproduce.py": ("--dataset=folder:nowhere",),
+    "torture.py": ("--minutes=-1", "--other_faults=0"),
+    "train.py": ("--dataset=folder:nowhere",),
+    "visualize.py": ("--model=nowhere",),
+}
+# These it takes to be refused for the one flag that would have ended the program.
+ALSO_WRONG = {"benchmark.py": "--rounds=0", "model_cluster.py": "--images_a_worker=0", "torture.py": "--seed=-1"}
+
+VALUES = {
+    "empty": "",
+    "a word": "x",
+    "zero": "0",
+    "negative": "-1",
+    "huge": "1" + 20 * "0",
+    "not a number": "nan",
+    "infinite": "inf",
+    "a file": "file.txt",
+    "a folder": "folder",
+    "a link to nothing": "dangling",
+    "a link to itself": "circle",
+    "below a file": "file.txt/below",
+    "missing": "nowhere/below",
+    "without permission": "closed/below",
+    "too long": 300 * "x",
+    "an address": "gs://bucket/below",
+    "no UTF-8": "caf\udce9",
+    "control characters": "\x1b[31mred",
+    "nobody's home": "~nobody-of-this-name/below",
+}
+NO_PATH = {"an address", "no UTF-8", "control characters", "nobody's home"}
+NOT_WRITABLE = NO_PATH | {"a link to nothing", "a link to itself", "below a file", "without permission", "too long"}
+MAY_BE_READ_ONLY = ("data_dir", "manual_dir", "cache_dir")
+NO_NUMBER = {"empty", "a word", "not a number", "a file", "missing"}
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    (tmp_path / "file.txt").write_text("years of work")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file.txt").write_text("years of work")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "closed").mkdir(mode=0)
+    return tmp_path
+
+
+def must_be_named(flag: Flag, kind: str) -> bool:
+    """Whether the value is wrong for that flag whatever the other flags are."""
+    if kind == "empty":
+        return flag.name != "cache_dir"
+    if flag.kind == "int":
+        return kind in NO_NUMBER | {"huge", "infinite"}
+    if flag.kind == "float":
+        return kind in NO_NUMBER | {"infinite"}
+    return flag.name.endswith("_dir") and kind in (NO_PATH if flag.name in MAY_BE_READ_ONLY else NOT_WRITABLE)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and permissions are POSIX's")
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_wrong_value_is_one_line_in_time_and_nothing_is_written(workplace: Path, program: str) -> None:
+    cases = [(flag, kind) for flag in flags_of(program, workplace) for kind in VALUES]
+    assert cases
+    command_lines = []
+    for flag, kind in cases:
+        others = [given for given in NOTHING_TO_READ[program] if not given.startswith(f"--{flag.name}=")]
+        command_lines.append([f"--{flag.name}={VALUES[kind]}", *others])
+        ends_by_itself = must_be_named(flag, kind) or len(others) == len(NOTHING_TO_READ[program])
+        if program in ALSO_WRONG and not ends_by_itself:
+            command_lines[-1].append(ALSO_WRONG[program])
+    problems = []
+    for (flag, kind), arguments, refusal in zip(cases, command_lines, run_all(program, command_lines, workplace)):
+        lines = refusal.stderr.strip().splitlines()
+        as_it_should = (
+            refusal.status == 2
+            and len(lines) == 1
+            and lines[0].startswith("error: ")
+            and lines[0].isprintable()
+            # A cache is where it is said before it is known that there is nothing to put in.
+            and (not refusal.wrote or flag.name == "cache_dir")
+            and refusal.seconds < SECONDS
+            and (flag.name in lines[0] or not must_be_named(flag, kind))
+        )
+        if not as_it_should:
+            problems.append((ascii(arguments), refusal))
+    assert not problems, "\n".join(map(str, problems))
