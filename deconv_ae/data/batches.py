@@ -26,14 +26,16 @@ def scale(images: Any) -> Any:
     return tf.cast(images, tf.float32) * PIXEL_SCALE
 
 
-def without_autotuning(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """The data set without the thread that looks after its parallelism.
+def as_written(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """The data set as it stands, without tf.data's optimizations and the thread that looks after its parallelism.
 
-    That thread sleeps, each time twice as long, up to a minute, and does not always wake when its iterator is deleted:
-    a program that was done waited for it, for seconds.
+    The optimizations copy every tensor that the data set reads: a whole split. The thread sleeps, each time twice as
+    long, up to a minute, and does not always wake when its iterator is deleted: a program that was done waited for it,
+    for seconds.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
     return batches.with_options(options)
 
 
@@ -70,7 +72,7 @@ def training_batches(images: np.ndarray, batch_size: int, seed: int, first_step:
         batch = scale(tf.gather(pixels, indices))
         return batch, batch
 
-    return without_autotuning(batches.map(pair, num_parallel_calls=2).prefetch(2))
+    return as_written(batches.map(pair, num_parallel_calls=2).prefetch(2))
 
 
 def replica_batches(
@@ -111,7 +113,7 @@ def replica_batches(
 
     # A strategy asks all workers before every step whether any has run out, unless none ever can.
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    return without_autotuning(batches.flat_map(shares).map(pair, num_parallel_calls=2).apply(endless).prefetch(2))
+    return as_written(batches.flat_map(shares).map(pair, num_parallel_calls=2).apply(endless).prefetch(2))
 
 
 def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> tf.data.Dataset:
@@ -145,4 +147,4 @@ def evaluation_batches(
         return batch, batch
 
     starts = tf.data.Dataset.range(first, end, batch_size)
-    return without_autotuning(starts.map(pair, num_parallel_calls=2).prefetch(2))
+    return as_written(starts.map(pair, num_parallel_calls=2).prefetch(2))

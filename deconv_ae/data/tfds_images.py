@@ -12,7 +12,7 @@ import numpy as np
 import requests
 import tensorflow as tf
 
-from deconv_ae.data.batches import without_autotuning
+from deconv_ae.data.batches import as_written
 from deconv_ae.data.cache import Reading
 from deconv_ae.data.source import Source
 from deconv_ae.errors import InputError
@@ -65,7 +65,7 @@ def _images(source: Source, builder: Any, name: str, key: str, image_bytes: int)
     # Whole batches are decoded side by side in C++; one array at a time costs five times as much.
     together = max(1, min(DECODING_BATCH, DECODING_BYTES // image_bytes))
     try:
-        yield from without_autotuning(images.batch(together).prefetch(1)).as_numpy_iterator()
+        yield from as_written(images.batch(together).prefetch(1)).as_numpy_iterator()
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
         raise InputError(
             f"dataset: {source.name} under {builder.data_path} is damaged: {_first_line(error)}; remove it, and it is "

@@ -276,7 +276,7 @@ def test_evaluation_reads_everything_once_in_order() -> None:
     assert list(chain(*numbers(evaluation_batches(numbered(10), batch_size=4), 10))) == list(range(10))
 
 
-def test_no_thread_that_sleeps_outlives_the_batches() -> None:
+def test_no_thread_that_sleeps_outlives_the_batches_and_no_optimization_copies_the_images() -> None:
     images = numbered(4)
     for batches in (
         training_batches(images, 4, seed=0),
@@ -284,6 +284,8 @@ def test_no_thread_that_sleeps_outlives_the_batches() -> None:
         evaluation_batches(images),
     ):
         assert batches.options().autotune.enabled is False
+        # They copy the whole split.
+        assert batches.options().experimental_optimization.apply_default_optimizations is False
 
 
 def test_input_and_target_are_the_same_image() -> None:
