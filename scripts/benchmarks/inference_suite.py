@@ -1,21 +1,21 @@
 """Inference: the exported SavedModel's signatures against PyTorch."""
 
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from benchmarks import torch_models
+from benchmarks.calls import Calls, calls_a_round
 from benchmarks.keras_models import IMAGE_SHAPE, digits, initial_weights
 from benchmarks.measurement import Contestant, ContestantProcesses, Timing
 from benchmarks.report import Options, Report, cell, images_per_second, speedup, throughput_figure
+from benchmarks.torch_contestants import Model, inference
+from benchmarks.torch_models import Layout
 from deconv_ae.data import scale
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.presets import PRESETS
@@ -36,28 +36,6 @@ WORK = SIGNATURES
 TOLERANCE = 1e-5
 
 
-def calls_a_round(batch_size: int) -> int:
-    return max(4, min(100, 2048 // batch_size))
-
-
-class Calls:
-    """A function that is called again and again; every call is timed."""
-
-    def __init__(self, call: Callable[[], np.ndarray], batch_size: int) -> None:
-        self._call = call
-        self._calls = calls_a_round(batch_size)
-
-    def check(self) -> Sequence[np.ndarray]:
-        return [self._call()]
-
-    def time(self) -> Sequence[float]:
-        ends = [time.perf_counter()]
-        for _ in range(self._calls):
-            self._call()
-            ends.append(time.perf_counter())
-        return list(1e3 * np.diff(ends))
-
-
 def saved_model(folder: str, preset: str, work: str, batch_size: int) -> Calls:
     """Calls of a signature; `folder` has the presets' SavedModels."""
     loaded = tf.saved_model.load(f"{folder}/{preset}")
@@ -73,28 +51,10 @@ def saved_model(folder: str, preset: str, work: str, batch_size: int) -> Calls:
     return Calls(call, batch_size)
 
 
-def torch_model(compile_it: bool, preset: str, work: str, batch_size: int) -> Calls:
-    torch: Any = torch_models.import_torch()
+def torch_model(compile_it: bool, preset: str, work: str, batch_size: int) -> Callable[[], Calls]:
     architecture = PRESETS[preset].architecture
-    module = torch_models.autoencoder(architecture, IMAGE_SHAPE[-1], initial_weights(architecture)).eval()
-    images = torch.from_numpy(scale(digits(batch_size))).permute(0, 3, 1, 2).contiguous()
-    with torch.inference_mode():
-        encoded = module.encode(images)
-    functions = {
-        SERVING_DEFAULT: lambda: module(images),
-        ENCODE: lambda: module.encode(images)[0],
-        DECODE: lambda: module.decode(*encoded),
-    }
-    function = functions[work]
-    if compile_it:
-        torch_models.compiled(module)  # Unavailable, if it is.
-        function = torch.compile(function)
-
-    def call() -> np.ndarray:
-        with torch.inference_mode():
-            return function().permute(0, 2, 3, 1).numpy()
-
-    return Calls(call, batch_size)
+    model = Model(Layout(**asdict(architecture)), IMAGE_SHAPE[-1], initial_weights(architecture))
+    return partial(inference, compile_it, model, work, np.asarray(scale(digits(batch_size))))
 
 
 def check_results(results: Mapping[str, Sequence[np.ndarray]]) -> None:
@@ -112,8 +72,8 @@ def run(options: Options, presets: Sequence[str] = tuple(PRESETS), batch_sizes: 
             model = Autoencoder(architecture, IMAGE_SHAPE)
             model.set_weights(initial_weights(architecture))
             save_signatures(model, Path(folder) / preset)
-        contestants: dict[str, Callable[..., Contestant]] = {
-            OURS: partial(saved_model, folder),
+        contestants: dict[str, Callable[..., Callable[[], Contestant]]] = {
+            OURS: partial(partial, saved_model, folder),
             EAGER: partial(torch_model, False),
             COMPILED: partial(torch_model, True),
         }
@@ -124,7 +84,7 @@ def run(options: Options, presets: Sequence[str] = tuple(PRESETS), batch_sizes: 
 def _run(
     processes: ContestantProcesses,
     options: Options,
-    contestants: Mapping[str, Callable[..., Contestant]],
+    contestants: Mapping[str, Callable[..., Callable[[], Contestant]]],
     presets: Sequence[str],
     batch_sizes: Sequence[int],
 ) -> Report:
@@ -133,8 +93,9 @@ def _run(
     for preset in presets:
         for work in WORK:
             for batch_size in batch_sizes:
-                makers = {name: partial(make, preset, work, batch_size) for name, make in contestants.items()}
-                measured, left_out = processes.compare(makers, options.rounds, options.memory, check_results)
+                makers = {name: make(preset, work, batch_size) for name, make in contestants.items()}
+                measured, absent = processes.compare(makers, options.rounds, options.memory, check_results)
+                left_out = list(dict.fromkeys([*left_out, *absent]))
                 for name, measurement in measured.items():
                     number = {"preset": preset, "work": work, "batch_size": batch_size, "contestant": name}
                     number["images_per_second"] = images_per_second(measurement.timing.median, batch_size)

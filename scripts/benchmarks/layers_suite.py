@@ -1,19 +1,17 @@
 """Pooling and unpooling: this project's layers, the obvious code, and PyTorch's layers."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from benchmarks import obvious_code
+from benchmarks import obvious_code, torch_contestants
+from benchmarks.calls import Step
 from benchmarks.measurement import ContestantProcesses
 from benchmarks.report import Options, Report, cell, speedup
-from benchmarks.torch_models import import_torch
 from deconv_ae.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 
 OURS, OBVIOUS = "deconv_ae", "obvious code"
@@ -65,21 +63,6 @@ def our_layers(case: Case) -> Callable[[tf.Tensor], tf.Tensor]:
     return run
 
 
-class Step:
-    """Unpooled images and, with backward, the gradient of their weighted sum into the images."""
-
-    def __init__(self, run: Callable[[], tuple[Any, ...]]) -> None:
-        self._run = run
-
-    def check(self) -> Sequence[np.ndarray]:
-        return [np.asarray(array) for array in self._run()]
-
-    def time(self) -> Sequence[float]:
-        began = time.perf_counter()
-        self._run()
-        return [1e3 * (time.perf_counter() - began)]
-
-
 def tensorflow_step(build: Callable, jit_compile: bool, case: Case, backward: bool) -> Step:
     images, weights = map(tf.constant, case.arrays())
     run = build(case)
@@ -96,31 +79,15 @@ def tensorflow_step(build: Callable, jit_compile: bool, case: Case, backward: bo
     return Step(lambda: step(images, weights))
 
 
-def torch_step(channels_last: bool, case: Case, backward: bool) -> Step:
-    torch = import_torch()
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    images, weights = (
-        torch.from_numpy(array).permute(0, 3, 1, 2).contiguous(memory_format=layout) for array in case.arrays()
-    )
-    pooling = torch.nn.MaxPool2d(case.pool_size, case.strides, return_indices=True)
-    unpooling = torch.nn.MaxUnpool2d(case.pool_size, case.strides)
-
-    def step():
-        leaf = images.detach().requires_grad_(backward)
-        pooled, indices = pooling(leaf)
-        restored = unpooling(pooled, indices, output_size=leaf.shape)
-        if not backward:
-            return (restored.permute(0, 2, 3, 1),)
-        restored.backward(weights)
-        return restored.detach().permute(0, 2, 3, 1), leaf.grad.permute(0, 2, 3, 1)
-
-    return Step(step)
+def torch_step(channels_last: bool, case: Case, backward: bool) -> Callable[[], Step]:
+    return partial(torch_contestants.layers_step, channels_last, case.arrays(), case.pool_size, case.strides, backward)
 
 
-CONTESTANTS: dict[str, Callable[..., Step]] = {
-    OURS: partial(tensorflow_step, our_layers, False),
-    f"{OURS}, XLA": partial(tensorflow_step, our_layers, True),
-    OBVIOUS: partial(tensorflow_step, obvious_layers, False),
+# Called here for what makes the contestant there, in its own process.
+CONTESTANTS: dict[str, Callable[[Case, bool], Callable[[], Step]]] = {
+    OURS: partial(partial, tensorflow_step, our_layers, False),
+    f"{OURS}, XLA": partial(partial, tensorflow_step, our_layers, True),
+    OBVIOUS: partial(partial, tensorflow_step, obvious_layers, False),
     "PyTorch": partial(torch_step, False),
     "PyTorch channels_last": partial(torch_step, True),
 }
@@ -151,10 +118,9 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
     left_out: list[str] = []
     for case in cases:
         for backward in (False, True):
-            makers = {name: partial(make, case, backward) for name, make in CONTESTANTS.items()}
-            measured, left_out = processes.compare(
-                makers, options.rounds, options.memory, partial(check_agreement, case)
-            )
+            makers = {name: make(case, backward) for name, make in CONTESTANTS.items()}
+            measured, absent = processes.compare(makers, options.rounds, options.memory, partial(check_agreement, case))
+            left_out = list(dict.fromkeys([*left_out, *absent]))
             work = "forward + backward" if backward else "forward"
             for name, measurement in measured.items():
                 figures.append({"case": asdict(case), "work": work, "contestant": name, **asdict(measurement)})

@@ -11,6 +11,8 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +35,7 @@ class Contestant(Protocol):
 
 
 class Unavailable(Exception):
-    """What a contestant needs is not installed: it is left out, with a line that says so."""
+    """What a contestant needs is not installed, or it died: it is left out, with a line that says so."""
 
 
 @dataclass(frozen=True)
@@ -98,73 +100,104 @@ class ContestantProcesses:
             agree: raises if what the contestants computed is not the same.
 
         Returns:
-            Measurements by name, and a line for each contestant that was left out.
+            Measurements by name, and a line for each contestant that was left out: because what it needs is not
+            installed, or because its process died, as native libraries do that do not get on.
 
         Raises:
-            RuntimeError: if a contestant fails, or does not answer any more.
+            RuntimeError: if a contestant fails or does not answer any more, or the first one is left out: the others
+                are compared with it.
         """
         for name, make in contestants.items():
-            self.processes[name].connection.send(make)
+            self.processes[name].send(make)
         answers = {name: self.processes[name].answer() for name in contestants}
         absent = {name: answer for name, answer in answers.items() if isinstance(answer, Unavailable)}
         names = [name for name in contestants if name not in absent]
+        _require(next(iter(contestants)), absent)
         agree({name: answers[name] for name in names})
         samples: dict[str, list[float]] = {name: [] for name in names}
         for turn in range(rounds + 1):
             start = turn % len(names)
             for name in names[start:] + names[:start]:
                 milliseconds = self.processes[name].ask("time")
-                samples[name] += milliseconds if turn else []
+                if isinstance(milliseconds, Unavailable):
+                    absent[name] = milliseconds
+                else:
+                    samples[name] += milliseconds if turn else []
+            names = [name for name in names if name not in absent]
+            _require(next(iter(contestants)), absent)
         peaks = _peaks_mib({name: contestants[name] for name in names}) if memory else {}
         measurements = {name: Measurement(Timing.of(samples[name]), peaks.get(name)) for name in names}
         return measurements, [f"{name} is left out: {reason}." for name, reason in absent.items()]
 
 
-@dataclass(frozen=True)
-class _Process:
-    """A contestant's process, from outside."""
+def _require(first: str, absent: Mapping[str, Unavailable]) -> None:
+    if first in absent:
+        raise RuntimeError(f"{first}: {absent[first]}")
 
-    name: str
-    connection: multiprocessing.connection.Connection
+
+class _Process:
+    """A contestant's process, from outside; started anew for the next work where it died at the last."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._start()
+
+    def _start(self) -> None:
+        self._connection, theirs = multiprocessing.Pipe()
+        # Not multiprocessing's own processes: they import the main program, and TensorFlow with it. A contestant
+        # in PyTorch must never have both in one process: triton's and TensorFlow's libraries crash there.
+        command = [sys.executable, "-c", f"from benchmarks.measurement import serve; serve({theirs.fileno()})"]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self._process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        theirs.close()
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._connection.close()
+
+    def send(self, request: Any) -> None:
+        if self._process.poll() is not None:
+            self._connection.close()
+            self._start()
+        # A process that dies meanwhile is found when it does not answer.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._connection.send(request)
 
     def ask(self, request: str) -> Any:
-        self.connection.send(request)
+        self.send(request)
         return self.answer()
 
     def answer(self) -> Any:
-        if not self.connection.poll(PATIENCE_SECONDS):
-            raise RuntimeError(f"{self.name} has not answered for {PATIENCE_SECONDS} s")
+        """What the process answers; an Unavailable, not raised, if it cannot do the work or died of it."""
+        if not self._connection.poll(PATIENCE_SECONDS):
+            raise RuntimeError(f"{self._name} has not answered for {PATIENCE_SECONDS} s")
         try:
-            answer = self.connection.recv()
-        except EOFError as error:
-            raise RuntimeError(f"{self.name}: its process has ended") from error
+            answer = self._connection.recv()
+        except (EOFError, ConnectionResetError):
+            status = self._process.wait()
+            return Unavailable(f"its process died ({signal.Signals(-status).name if status < 0 else status})")
         if isinstance(answer, Exception) and not isinstance(answer, Unavailable):
-            raise RuntimeError(f"{self.name} failed: {type(answer).__name__}: {answer}") from answer
+            raise RuntimeError(f"{self._name} failed: {type(answer).__name__}: {answer}") from answer
         return answer
 
 
 @contextlib.contextmanager
 def _process(name: str) -> Iterator[_Process]:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=True)
-    process.start()
-    theirs.close()
+    process = _Process(name)
     try:
-        yield _Process(name, ours)
+        yield process
     finally:
-        process.kill()
-        process.join()
+        process.end()
 
 
-def _serve(connection: multiprocessing.connection.Connection) -> None:
-    """A contestant's process, from inside."""
+def serve(descriptor: int) -> None:
+    """A contestant's process, from inside: answers what is asked through the connection that it was started with."""
+    connection = multiprocessing.connection.Connection(descriptor)
     # Ctrl-C goes to all processes; the one that started this one ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What goes wrong is sent; what is left are TensorFlow's remarks, once for every process.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
     contestant: Any = None
     before: float | None = None
     while True:
@@ -200,9 +233,10 @@ def _peaks_mib(contestants: Mapping[str, Callable[[], Contestant]]) -> dict[str,
     with ContestantProcesses.of(contestants) as fresh:
         for request in ("make", "peak"):
             for name, process in fresh.processes.items():
-                process.connection.send(contestants[name] if request == "make" else request)
+                process.send(contestants[name] if request == "make" else request)
             answers = {name: process.answer() for name, process in fresh.processes.items()}
-    return answers
+    # Who died of it, or was started anew and knows no work, has no figure.
+    return {name: answer if isinstance(answer, float) else None for name, answer in answers.items()}
 
 
 def _reset_peak() -> float | None:

@@ -2,12 +2,22 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from benchmarks.measurement import Unavailable
-from deconv_ae.model.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An `Architecture`'s fields. To read an Architecture itself from a pickle imports TensorFlow."""
+
+    filters: tuple[int, ...]
+    pool_sizes: tuple[tuple[int, int], ...]
+    kernel_size: tuple[int, int]
+    deconvolution_bias: bool
 
 
 def import_torch() -> Any:
@@ -20,7 +30,7 @@ def import_torch() -> Any:
     return torch
 
 
-def autoencoder(architecture: Architecture, channels: int, weights: Sequence[np.ndarray]) -> Any:
+def autoencoder(architecture: Layout, channels: int, weights: Sequence[np.ndarray]) -> Any:
     """A torch.nn.Module of `(N, channels, height, width)` images, with an `encode` and a `decode`.
 
     Args:
@@ -66,7 +76,7 @@ def autoencoder(architecture: Architecture, channels: int, weights: Sequence[np.
     return module
 
 
-def _set_weights(torch: Any, module: Any, architecture: Architecture, weights: list[np.ndarray]) -> None:
+def _set_weights(torch: Any, module: Any, architecture: Layout, weights: list[np.ndarray]) -> None:
     """Keras's weights: all convolutions outermost first, then all transposed convolutions innermost first."""
     for convolution in module.convolutions:
         # (height, width, in, out) to PyTorch's (out, in, height, width).

@@ -4,16 +4,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any
 
 import keras
 import numpy as np
 from absl import logging
 
-from benchmarks import keras_models, torch_models
+from benchmarks import keras_models
 from benchmarks.keras_models import IMAGE_SHAPE, compiled, digits, initial_weights, losses
 from benchmarks.measurement import Contestant, ContestantProcesses, Measurement, Timing
 from benchmarks.report import Options, Report, cell, images_per_second, speedup, throughput_figure
+from benchmarks.torch_contestants import Model, TorchTraining
+from benchmarks.torch_models import Layout
 from deconv_ae.data import scale, steps_per_epoch, training_batches
 from deconv_ae.data.batches import PIXEL_SCALE
 from deconv_ae.model.autoencoder import Autoencoder
@@ -99,39 +100,12 @@ def plain_training(preset: str, batch_size: int) -> KerasTraining:
     return KerasTraining(model, preset, batch_size, fit)
 
 
-class TorchTraining:
-    """The usual loop over shuffled images, which stay uint8 until they are batched."""
-
-    def __init__(self, compile_it: bool, preset: str, batch_size: int) -> None:
-        self._torch: Any = torch_models.import_torch()
-        architecture = PRESETS[preset].architecture
-        module = torch_models.autoencoder(architecture, IMAGE_SHAPE[-1], initial_weights(architecture))
-        self._optimizer = self._torch.optim.Adam(
-            module.parameters(), lr=keras_models.LEARNING_RATE, eps=keras_models.EPSILON
-        )
-        self._module = torch_models.compiled(module) if compile_it else module
-        self._batch_size = batch_size
-        self._pixels = digits(batch_size * steps_a_round(batch_size))
-        self._images = self._torch.from_numpy(self._pixels).permute(0, 3, 1, 2).contiguous()
-
-    def _step(self, batch: Any) -> Any:
-        self._optimizer.zero_grad()
-        loss = ((self._module(batch) - batch) ** 2).mean((1, 2, 3)).sqrt().mean()
-        loss.backward()
-        self._optimizer.step()
-        return loss
-
-    def check(self) -> Sequence[np.ndarray]:
-        batches = checked_batches(self._pixels, self._batch_size)
-        return [self._step(self._torch.from_numpy(batch).permute(0, 3, 1, 2)).detach().numpy() for batch in batches]
-
-    def time(self) -> Sequence[float]:
-        ends = []
-        for indices in self._torch.randperm(len(self._images)).split(self._batch_size):
-            # .item(), as whoever shows the loss has to.
-            self._step(self._images[indices].float() * PIXEL_SCALE).item()
-            ends.append(time.perf_counter())
-        return [1e3 * (ends[-1] - ends[0]) / (len(ends) - 1)]
+def torch_training(compile_it: bool, preset: str, batch_size: int) -> Callable[[], Contestant]:
+    architecture = PRESETS[preset].architecture
+    model = Model(Layout(**asdict(architecture)), IMAGE_SHAPE[-1], initial_weights(architecture))
+    optimizer = {"lr": keras_models.LEARNING_RATE, "eps": keras_models.EPSILON}
+    pixels = digits(batch_size * steps_a_round(batch_size))
+    return partial(TorchTraining, compile_it, model, optimizer, pixels, PIXEL_SCALE, batch_size, CHECKED_STEPS)
 
 
 class Convolutions:
@@ -152,13 +126,14 @@ class Convolutions:
         return [1e3 * (time.perf_counter() - began) / self._steps]
 
 
-CONTESTANTS: dict[str, Callable[..., Contestant]] = {
-    OURS: our_training,
-    PLAIN: plain_training,
-    EAGER: partial(TorchTraining, False),
-    COMPILED: partial(TorchTraining, True),
-    FLOOR: partial(Convolutions, False),
-    PLAIN_FLOOR: partial(Convolutions, True),
+# Called here for what makes the contestant there, in its own process.
+CONTESTANTS: dict[str, Callable[[str, int], Callable[[], Contestant]]] = {
+    OURS: partial(partial, our_training),
+    PLAIN: partial(partial, plain_training),
+    EAGER: partial(torch_training, False),
+    COMPILED: partial(torch_training, True),
+    FLOOR: partial(partial, Convolutions, False),
+    PLAIN_FLOOR: partial(partial, Convolutions, True),
 }
 
 
@@ -181,8 +156,9 @@ def _run(
     left_out: list[str] = []
     for preset in presets:
         for batch_size in batch_sizes:
-            makers = {name: partial(make, preset, batch_size) for name, make in CONTESTANTS.items()}
-            measured, left_out = processes.compare(makers, options.rounds, options.memory, check_losses)
+            makers = {name: make(preset, batch_size) for name, make in CONTESTANTS.items()}
+            measured, absent = processes.compare(makers, options.rounds, options.memory, check_losses)
+            left_out = list(dict.fromkeys([*left_out, *absent]))
             for name, measurement in measured.items():
                 number = {"preset": preset, "batch_size": batch_size, "contestant": name, **asdict(measurement)}
                 number["images_per_second"] = images_per_second(measurement.timing.median, batch_size)
@@ -215,4 +191,6 @@ def _throughput(batch_size: int, timing: Timing) -> str:
 
 
 def _over_floor(measured: Mapping[str, Measurement]) -> str:
+    if FLOOR not in measured:
+        return "-"
     return f"{measured[OURS].timing.median / measured[FLOOR].timing.median:.2f}"

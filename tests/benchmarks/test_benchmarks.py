@@ -1,6 +1,9 @@
 """The benchmark, for real, on images so small that it takes seconds; and bad input to its program."""
 
 import json
+import os
+import pickle
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -94,6 +97,20 @@ class Broken(Counting):
         raise ValueError("it is broken")
 
 
+class Dying(Counting):
+    """A contestant whose native library crashes, in its first work or in a later round."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
+
+    def check(self) -> list[np.ndarray]:
+        return [np.asarray(1.0)] if self.rounds else os.abort()
+
+    def time(self) -> list[float]:
+        self.rounds -= 1
+        return [1.0] if self.rounds else os.abort()
+
+
 def nothing_to_agree_on(results) -> None:
     pass
 
@@ -110,6 +127,41 @@ def test_contestants_that_are_not_installed_are_left_out_with_a_line(processes: 
     assert list(measured) == ["one"]
     assert measured["one"].timing == Timing(1.0, 1.0, 1.0, 1.0)
     assert left_out == ["other is left out: it is not installed."]
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2])
+def test_a_contestant_that_dies_is_left_out_and_the_run_goes_on(processes: ContestantProcesses, rounds: int) -> None:
+    makers = {"one": partial(Counting, 1.0), "other": partial(Dying, rounds)}
+    measured, left_out = processes.compare(makers, rounds=3, memory=False, agree=nothing_to_agree_on)
+    assert list(measured) == ["one"]
+    assert left_out == ["other is left out: its process died (SIGABRT)."]
+    # For the next work there is a process again.
+    again = {"one": partial(Counting, 1.0), "other": partial(Counting, 2.0)}
+    measured, left_out = processes.compare(again, rounds=1, memory=False, agree=nothing_to_agree_on)
+    assert (list(measured), left_out) == (["one", "other"], [])
+
+
+def test_without_the_first_there_is_nothing_to_compare_with(processes: ContestantProcesses) -> None:
+    makers = {"one": partial(Dying, 0), "other": partial(Counting, 1.0)}
+    with pytest.raises(RuntimeError, match=r"one: its process died \(SIGABRT\)"):
+        processes.compare(makers, rounds=1, memory=False, agree=nothing_to_agree_on)
+
+
+def test_what_makes_a_contestant_in_pytorch_never_imports_tensorflow() -> None:
+    makers = [
+        layers_suite.CONTESTANTS["PyTorch"](Case((1, 2, 2, 1), 2, 2), False),
+        training_suite.CONTESTANTS[training_suite.EAGER]("two_layer", 1),
+        inference_suite.torch_model(False, "two_layer", "encode", 1),
+    ]
+    # As a contestant's process: it serves, and reads what makes the contestant.
+    reading = "import pickle, sys, benchmarks.measurement; pickle.load(sys.stdin.buffer); print(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    loaded = subprocess.run(
+        [sys.executable, "-c", reading], input=pickle.dumps(makers), env=environment, check=True, stdout=subprocess.PIPE
+    )
+    modules = set(loaded.stdout.decode().split())
+    assert "benchmarks.torch_contestants" in modules
+    assert not modules & {"tensorflow", "keras", "deconv_ae"}
 
 
 def test_a_contestant_that_fails_is_named(processes: ContestantProcesses) -> None:

@@ -1,0 +1,44 @@
+"""Contestants that are a function, timed call by call; of no framework."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def calls_a_round(batch_size: int) -> int:
+    return max(4, min(100, 2048 // batch_size))
+
+
+class Calls:
+    """A function that is called again and again; every call is timed."""
+
+    def __init__(self, call: Callable[[], np.ndarray], batch_size: int) -> None:
+        self._call = call
+        self._calls = calls_a_round(batch_size)
+
+    def check(self) -> Sequence[np.ndarray]:
+        return [self._call()]
+
+    def time(self) -> Sequence[float]:
+        ends = [time.perf_counter()]
+        for _ in range(self._calls):
+            self._call()
+            ends.append(time.perf_counter())
+        return list(1e3 * np.diff(ends))
+
+
+class Step:
+    """Unpooled images and, with backward, the gradient of their weighted sum into the images."""
+
+    def __init__(self, run: Callable[[], tuple[Any, ...]]) -> None:
+        self._run = run
+
+    def check(self) -> Sequence[np.ndarray]:
+        return [np.asarray(array) for array in self._run()]
+
+    def time(self) -> Sequence[float]:
+        began = time.perf_counter()
+        self._run()
+        return [1e3 * (time.perf_counter() - began)]
