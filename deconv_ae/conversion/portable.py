@@ -1,10 +1,7 @@
 """An autoencoder as operations that every runtime has, with the same result.
 
-TensorFlow's pooling with argmax has no counterpart outside of TensorFlow, and scattering to int64
-positions is where runtimes differ most. The windows of an autoencoder do not overlap, and with
-those there is nothing to scatter: seen as `(windows down, rows, windows right, columns)`, every
-pixel compares its own place in the window with the window's switch. What is left is reshaping,
-comparing and choosing, on tensors of four dimensions, the most that LiteRT broadcasts.
+Pooling and unpooling are those of `deconv_ae/ops/every_backend.py`; windows of an autoencoder do not overlap, so there
+is nothing to scatter, where runtimes differ most.
 """
 
 from collections.abc import Callable
@@ -15,6 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.ops import every_backend
+from deconv_ae.ops.switches import argmax_of, switches_in_windows
+from deconv_ae.ops.windows import Windows
 from deconv_ae.saved_model.signatures import CODE, RECONSTRUCTION, encoded_specs, images_spec
 
 Tensors = dict[str, Any]
@@ -36,8 +36,12 @@ class Part:
 
     def graph_function(self) -> Any:
         """The function as a tf.function of the inputs in their order."""
-        signature = list(self.inputs.values())
-        return tf.function(lambda *tensors: self.function(**dict(zip(self.inputs, tensors))), input_signature=signature)
+
+        def function(*tensors: tf.Tensor) -> Tensors:
+            with every_backend.portable():
+                return self.function(**dict(zip(self.inputs, tensors)))
+
+        return tf.function(function, input_signature=list(self.inputs.values()))
 
 
 def parts(model: Autoencoder) -> list[Part]:
@@ -102,58 +106,24 @@ class _Stage:
         )
 
     @property
-    def windows(self) -> tuple[int, int]:
-        """How many windows there are down and right."""
-        return self.size[0] // self.pool_size[0], self.size[1] // self.pool_size[1]
+    def windows(self) -> Windows:
+        return Windows(self.pool_size, self.pool_size, "valid", "channels_last")
 
     def encode(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Pooled values and uint8 switches, each `(N, windows down, windows right, filters)`."""
         kernel, bias = self.convolution
-        return self._pool(tf.nn.relu(tf.nn.conv2d(images, kernel, 1, "SAME") + bias))
+        pooled, argmax = every_backend.max_pool(
+            tf.nn.relu(tf.nn.conv2d(images, kernel, 1, "SAME") + bias), self.windows
+        )
+        return pooled, switches_in_windows(argmax, self.size, self.windows)
 
     def decode(self, pooled: tf.Tensor, switches: tf.Tensor) -> tf.Tensor:
         """`(N, height, width, channels)` images."""
         kernel, bias = self.deconvolution
-        images = self._unpool(pooled, switches)
+        argmax, _ = argmax_of(switches, self.size, self.windows)
+        images = every_backend.spread(pooled, argmax, self.size, self.windows)
         # A transposed convolution pads before where a convolution pads after; with an even kernel that differs.
         before, after = zip(*((length // 2, (length - 1) // 2) for length in kernel.shape[:2]))
         if before == after:
             return tf.nn.conv2d(images, kernel, 1, "SAME") + bias
         return tf.nn.conv2d(tf.pad(images, ((0, 0), *zip(before, after), (0, 0))), kernel, 1, "VALID") + bias
-
-    def _pool(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """First along the columns of each row, then along rows; the first of equal values in row-major order wins."""
-        (rows, columns), (down, right), channels = self.pool_size, self.windows, images.shape[-1]
-        covered = images[:, : down * rows, : right * columns]
-        by_column = tf.reshape(covered, (-1, right, columns, channels))
-        highest, column = _first_maxima(by_column, axis=2, places=tf.reshape(tf.range(columns), (1, 1, columns, 1)))
-        by_row = tf.reshape(highest, (-1, rows, right, channels))
-        places = tf.reshape(tf.range(rows) * columns, (1, rows, 1, 1)) + tf.reshape(column, (-1, rows, right, channels))
-        highest, switches = _first_maxima(by_row, axis=1, places=places)
-        shape = (-1, down, right, channels)
-        return tf.reshape(highest, shape), tf.cast(tf.reshape(switches, shape), tf.uint8)
-
-    def _unpool(self, pooled: tf.Tensor, switches: tf.Tensor) -> tf.Tensor:
-        """Values to their places: along columns, the row's number with them, then along rows."""
-        (height, width), (rows, columns) = self.size, self.pool_size
-        (down, right), channels = self.windows, pooled.shape[-1]
-        switches = tf.reshape(tf.cast(switches, tf.int32), (-1, right, 1, channels))
-        row = switches // columns
-        is_column = tf.reshape(tf.range(columns), (1, 1, columns, 1)) == switches - row * columns
-        values = tf.where(is_column, tf.reshape(pooled, (-1, right, 1, channels)), 0.0)
-        row = tf.where(is_column, row, -1)
-        line = (-1, 1, right * columns, channels)
-        is_row = tf.reshape(tf.range(rows), (1, rows, 1, 1)) == tf.reshape(row, line)
-        covered = tf.reshape(
-            tf.where(is_row, tf.reshape(values, line), 0.0), (-1, down * rows, right * columns, channels)
-        )
-        if (down * rows, right * columns) == (height, width):
-            return covered
-        return tf.pad(covered, ((0, 0), (0, height - down * rows), (0, width - right * columns), (0, 0)))
-
-
-def _first_maxima(values: tf.Tensor, axis: int, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The maxima along an axis, which stays with length 1, and the lowest of their int32 places."""
-    highest = tf.reduce_max(values, axis, keepdims=True)
-    beyond = tf.int32.max
-    return highest, tf.reduce_min(tf.where(values == highest, places, beyond), axis, keepdims=True)

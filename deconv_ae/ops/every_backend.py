@@ -159,8 +159,7 @@ def spread(values: Any, argmax: Any, size: Size, windows: Windows) -> Any:
         offsets = ops.reshape(arange(stride, dtype) * step, (1, 1, stride, 1))
         # Four dimensions, the most that LiteRT broadcasts.
         rest = ops.reshape(rest, (-1, lengths[dimension], 1, inner)) - offsets
-        values = ops.reshape(values, (-1, lengths[dimension], 1, inner))
-        values = ops.broadcast_to(values, ops.shape(rest))
+        values = ops.tile(ops.reshape(values, (-1, lengths[dimension], 1, inner)), (1, 1, stride, 1))
         lengths[dimension] = lengths[dimension] * stride
     images = ops.where(rest == 0, values, ops.zeros((), values.dtype))
     images = ops.reshape(images, lengths)

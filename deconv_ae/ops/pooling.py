@@ -55,9 +55,14 @@ def max_pool_with_argmax(
 def pool(images: Any, windows: Windows) -> tuple[Any, Any]:
     """`max_pool_with_argmax` of windows; the argmax knows where it is from."""
     windows.check_rank("x", images.shape)
-    every_backend.shape_of_pooled(images.shape, windows)
+    shape = every_backend.shape_of_pooled(images.shape, windows)
     size = windows.size_of(ops.shape(images))
     pooled, argmax = _implementation(windows, size)(images, windows)
+    if keras.backend.backend() == "tensorflow":
+        # Padding of a length that is not known makes TensorFlow forget the channels, too.
+        from tensorflow import ensure_shape
+
+        pooled, argmax = ensure_shape(pooled, shape), ensure_shape(argmax, shape)
     return pooled, with_origin(argmax, Origin(windows, size))
 
 

@@ -14,11 +14,11 @@ import keras
 from keras import ops
 
 from deconv_ae.ops import handover
-from deconv_ae.ops.every_backend import ARGMAX_DTYPE
+from deconv_ae.ops.every_backend import ARGMAX_DTYPE, counting_dtype, is_portable
 from deconv_ae.ops.handover import checked, checked_restorable, checked_same_size
 from deconv_ae.ops.pooling import dimensions_of
 from deconv_ae.ops.provenance import ARGMAX, Origin, attach, attached, origin_of, with_origin
-from deconv_ae.ops.windows import Size, Windows, arange, check_integers, size_argument, static
+from deconv_ae.ops.windows import Size, Windows, arange, check_integers, product, size_argument, static
 
 # Positions in a window that has switches, which are uint8.
 LARGEST_WINDOW = 256
@@ -197,6 +197,9 @@ def _coordinates(numbers: Any, size: Size, channels: Any, windows: Windows) -> t
 
 def dtype_to_divide_in(windows: Windows, size: Size, channels: Any) -> str:
     """What to compute switches in: float32 for windows that are inside of images of a known, not enormous, size."""
+    if is_portable():
+        # LiteRT divides no int64, and its int8 files have no exact floating point numbers.
+        return counting_dtype(product((*size, channels)))
     known = windows.padding == "valid" and all(isinstance(n, int) for n in (*size, channels))
     return "float32" if known and math.prod((*size, channels)) <= _MOST_DIVIDED_AS_FLOAT32 else ARGMAX_DTYPE
 

@@ -90,7 +90,6 @@ def checked(tensor: tf.Tensor, condition: tf.Tensor, sentence: str, numbers: Seq
 
 def max_pool(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
     """The maximum of every window and its position."""
-    shape = every_backend.shape_of_pooled(images.shape, windows)
 
     @with_gradient
     def pool(images):
@@ -98,8 +97,7 @@ def max_pool(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]
         pooled, argmax = _max_pool(images, windows)
         return (pooled, argmax), lambda upstream, _: _scatter_add(upstream, argmax, size, windows)
 
-    pooled, argmax = pool(images)
-    return tf.ensure_shape(pooled, shape), tf.ensure_shape(argmax, shape)
+    return pool(images)
 
 
 def max_unpool(

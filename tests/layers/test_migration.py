@@ -1,0 +1,64 @@
+"""Each row of the migration table in deconv_ae/layers/README.md, on the original's own example or numbers."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deconv_ae.layers import MaxPoolingWithArgmax2D, MaxUnpooling1D, MaxUnpooling2D, MaxUnpooling3D
+
+
+def from_torch(indices, size):
+    channel = np.arange(indices.shape[1]).reshape(-1, *[1] * len(size))
+    return indices + channel * math.prod(size)
+
+
+def test_tensorflow_addons_simple_example():
+    # Of tfa.layers.MaxUnpooling2D's tests.
+    values = np.float32([13, 4]).reshape(1, 1, 2, 1)
+    mask = np.array([0, 6]).reshape(1, 1, 2, 1)
+    expected = np.float32([[13, 0, 0, 0], [0, 0, 4, 0]])
+    for padding in ("SAME", "VALID"):
+        restored = MaxUnpooling2D((2, 2), (2, 2), padding)(values, tf.constant(mask))
+        np.testing.assert_array_equal(tf.squeeze(restored), expected)
+    v2 = MaxUnpooling2D(2)(values, tf.constant(mask), output_size=(2, 4))
+    np.testing.assert_array_equal(tf.squeeze(v2), expected)
+
+
+def test_numbers_through_the_batch_and_the_copied_snippet():
+    images = np.random.default_rng(0).permutation(96).reshape(3, 4, 4, 2).astype("float32")
+    pooled, mask = tf.nn.max_pool_with_argmax(images, 2, 2, "VALID", include_batch_in_index=True)
+    flat = tf.scatter_nd(tf.reshape(mask, (-1, 1)), tf.reshape(pooled, (-1,)), [96])
+    restored = MaxUnpooling2D(2)(pooled, mask % (4 * 4 * 2))
+    np.testing.assert_array_equal(restored, tf.reshape(flat, images.shape))
+    np.testing.assert_array_equal(mask % (4 * 4 * 2), MaxPoolingWithArgmax2D(2)(images)[1])
+
+
+@pytest.mark.parametrize(
+    "layer, size, indices, expected",
+    [
+        # torch.nn.MaxUnpool1d's and 2d's examples; they need no PyTorch to be checked.
+        (MaxUnpooling1D, (8,), [1, 3, 5, 7], [0, 2, 0, 4, 0, 6, 0, 8]),
+        (MaxUnpooling2D, (4, 4), [5, 7, 13, 15], [0, 0, 0, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 6, 0, 8]),
+        (MaxUnpooling3D, (2, 2, 8), [9, 11, 29, 31], [*[0] * 9, 2, 0, 4, *[0] * 17, 6, 0, 8]),
+    ],
+)
+def test_torch_examples(layer, size, indices, expected):
+    pooled_size = tuple(n // 2 for n in size)
+    values = np.float32([2, 4, 6, 8]).reshape(1, 1, *pooled_size)
+    both = np.concatenate([values, values + 10], axis=1)
+    indices = np.repeat(np.array(indices).reshape(1, 1, *pooled_size), 2, axis=1)
+    restored = layer(2, data_format="channels_first")(both, tf.constant(from_torch(indices, size))).numpy()
+    np.testing.assert_array_equal(restored[0, 0].ravel(), expected)
+    np.testing.assert_array_equal(restored[0, 1].ravel(), np.where(expected, np.float32(expected) + 10, 0))
+
+
+def test_onnx_example():
+    # MaxUnpool without output shape, of ONNX's operator tests; and a second image, numbered through the batch.
+    values = np.float32([[[[1, 2], [3, 4]]]])
+    indices = np.array([[[[5, 7], [13, 15]]]])
+    expected = np.float32([0, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0, 3, 0, 4])
+    batch, through = np.concatenate([values, values]), np.concatenate([indices, indices + 16])
+    restored = MaxUnpooling2D(2, data_format="channels_first")(batch, tf.constant(through % 16)).numpy()
+    np.testing.assert_array_equal(restored.reshape(2, 16), [expected, expected])

@@ -1,0 +1,67 @@
+"""Models with these layers, exported by Keras within `portable`, in other runtimes; and the SegNet to copy."""
+
+import keras
+import numpy as np
+import onnxruntime
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from examples.segnet import segnet
+
+import deconv_ae
+from deconv_ae.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
+
+
+def small_segnet(size):
+    x = images = keras.Input((*size, 3))
+    poolings = []
+    for filters in (4, 8):
+        features = keras.layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
+        x, argmax = MaxPoolingWithArgmax2D(2, padding="same")(features)
+        poolings.append((argmax, features))
+    for filters in (4, 3):
+        argmax, features = poolings.pop()
+        x = keras.layers.Conv2D(filters, 3, padding="same")(MaxUnpooling2D(2, padding="same")(x, argmax, like=features))
+    return keras.Model(images, x)
+
+
+def in_onnx_runtime(file, images):
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: images})[0]
+
+
+def in_litert(file, images):
+    interpreter = Interpreter(model_path=str(file))  # Has built-in operations, and no others.
+    index = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(index, images.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(index, images)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+@pytest.mark.parametrize(
+    "name, run, size",
+    [
+        ("onnx", in_onnx_runtime, (45, 37)),
+        ("onnx", in_onnx_runtime, (None, None)),
+        # LiteRT's converter leaves TensorFlow's convolutions in models of any size: a limit in the layers' README.
+        ("litert", in_litert, (45, 37)),
+    ],
+)
+def test_a_segnet_runs_elsewhere(name, run, size, tmp_path):
+    model = small_segnet(size)
+    images = np.random.default_rng(0).random((2, 45, 37, 3), "float32")
+    file = tmp_path / ("model.onnx" if name == "onnx" else "model.tflite")
+    expected = model.predict(images, verbose=0)  # Keras exports no model that was never called.
+    with deconv_ae.portable():
+        model.export(file, format=name, verbose=False)
+    np.testing.assert_allclose(run(file, images), expected, atol=1e-5)
+
+
+def test_the_segnet_to_copy_trains():
+    model = segnet(classes=3, size=(32, 36), width=0.05)
+    assert model.output_shape == (None, 32, 36, 3)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    images = np.random.default_rng(0).random((2, 32, 36, 3), "float32")
+    losses = model.fit(images, np.zeros((2, 32, 36), "int32"), epochs=2, verbose=0).history["loss"]
+    assert np.all(np.isfinite(losses))
