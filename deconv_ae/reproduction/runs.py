@@ -149,16 +149,19 @@ def finished(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
 def _settings(run: Run, dataset: ImageDataset) -> dict[str, Any]:
     """What decides a run's result, the recipe's insides included, as JSON gives it back."""
     recipe = RECIPES[run.recipe]
-    optimizer = keras.optimizers.serialize(recipe.optimizer(recipe.batch_size, 1, None))
+    optimizer = keras.optimizers.serialize(recipe.optimizer(run.options.architecture, recipe.batch_size, 1, None))
+    initializers = list(recipe.initializers(run.options.architecture))
+    if recipe.guesses is not None:
+        initializers += [
+            each for guess in recipe.guesses(run.options.architecture, dataset.image_shape[-1]) for each in guess
+        ]
     # Keras numbers the optimizers of a process: adam, adam_1 and so on.
     del optimizer["config"]["name"]
     settings = run.options.settings() | {
         "dataset": dataset.name,
         "training_images": len(dataset.train),
         "optimizer": optimizer,
-        "initializers": [
-            keras.initializers.serialize(initializer) for initializer in recipe.initializers(run.options.architecture)
-        ],
+        "initializers": [keras.initializers.serialize(initializer) for initializer in initializers],
     }
     return json.loads(json.dumps(settings, default=float))
 

@@ -40,6 +40,7 @@ from deconv_ae.training.distribution import (
 )
 from deconv_ae.training.interruption import SignalsHeld
 from deconv_ae.training.options import JIT_COMPILE, MIXED_PRECISIONS, TrainingOptions
+from deconv_ae.training.start import fit_start
 
 PICTURED_IMAGES = 5
 # Between steps Keras's fit goes back to Python, which at a batch of 64 digits takes half as long as the step itself.
@@ -117,7 +118,7 @@ def _compiled(model_class: type[Autoencoder], dataset: ImageDataset, options: Tr
     model = model_class(options.architecture, dataset.image_shape, *recipe.initializers(options.architecture))
     total_steps = options.epochs_to_run * steps_per_epoch(len(dataset.train), options.images_per_step)
     model.compile(
-        optimizer=recipe.optimizer(options.images_per_step, total_steps, options.learning_rate),
+        optimizer=recipe.optimizer(options.architecture, options.images_per_step, total_steps, options.learning_rate),
         loss=PerImageRMSELoss(),
         metrics=[PerImageRMSE()],
         jit_compile=JIT_COMPILE[options.jit_compile],
@@ -146,6 +147,10 @@ def _fit(
 ) -> None:
     steps = steps_per_epoch(len(dataset.train), options.images_per_step)
     done, metrics = run_directory.restore(model) if run_directory else (0, [])
+    guesses = RECIPES[options.recipe].guesses
+    if guesses is not None and done == 0:
+        channels = model.image_shape[-1]
+        fit_start(model, dataset.train, guesses(options.architecture, channels), options.seed)
     if strategy.num_replicas_in_sync == 1:
         model.steps_per_execution = steps_per_execution(steps, done % steps, options.checkpoint_every or 0)
     progress = Progress(done, steps, metrics)

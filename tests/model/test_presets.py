@@ -22,7 +22,7 @@ def cntk_updates(gradients: list[float], batch_size: int) -> float:
 @pytest.mark.parametrize("batch_size", [1, CNTK_BATCH_SIZE, 1024])
 def test_the_cntk_recipe_updates_weights_as_cntk_did(batch_size: int) -> None:
     gradients = [1.0, -0.5, 2.0, 0.25]
-    optimizer = cntk_optimizer(batch_size, total_steps=len(gradients))
+    optimizer = cntk_optimizer(PRESETS["cmap1_pool4"].architecture, batch_size, total_steps=len(gradients))
     weight = keras.Variable(np.zeros((), "float64"), dtype="float64")
     for gradient in gradients:
         optimizer.apply([np.float64(gradient)], [weight])
@@ -39,7 +39,7 @@ def test_the_cntk_recipe_starts_deconvolutions_a_thousand_times_smaller() -> Non
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
 def test_a_learning_rate_of_ones_own_replaces_the_recipes(recipe) -> None:
-    optimizer = recipe.optimizer(64, 1000, 0.125)
+    optimizer = recipe.optimizer(PRESETS["two_layer"].architecture, 64, 1000, 0.125)
     rates = []
     for step in range(0, 1000, 50):
         optimizer.iterations.assign(step)
@@ -47,9 +47,17 @@ def test_a_learning_rate_of_ones_own_replaces_the_recipes(recipe) -> None:
     assert max(rates) == pytest.approx(0.125, rel=1e-3)
 
 
+@pytest.mark.parametrize("preset", ["cmap1_pool4", "two_layer"])
+def test_the_default_recipes_peak_falls_with_the_number_of_stages(preset: str) -> None:
+    architecture = PRESETS[preset].architecture
+    optimizer = warm_cosine_adam(architecture, 128, 1407)
+    optimizer.iterations.assign(100)
+    assert float(optimizer.learning_rate) == pytest.approx(0.03 / np.sqrt(len(architecture.filters)), rel=1e-3)
+
+
 @pytest.mark.parametrize("total_steps", [0, 1, 7, 200, 1407])
 def test_the_default_recipe_warms_up_and_falls_to_zero_in_runs_of_any_length(total_steps: int) -> None:
-    optimizer = warm_cosine_adam(128, total_steps)
+    optimizer = warm_cosine_adam(PRESETS["cmap1_pool4"].architecture, 128, total_steps)
     rates = []
     for step in range(total_steps + 1):
         optimizer.iterations.assign(step)

@@ -1,0 +1,138 @@
+"""Where a run starts from: an encoder to choose from a few, and the decoder that reads its code best.
+
+Given the switches, everything after the code is linear. So the transposed convolutions need not start at random: each
+is solved for, by least squares, to give its stage's input back from what the stages within it make of the code. Only
+the convolutions are left to guess, and of several guesses the decoders tell which one keeps most of the pictures.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from deconv_ae.data import scale
+from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.model.objective import per_image_rmse
+
+# What a start looks at: enough equations for the largest kernels in use, and no more than fits into memory.
+MOST_IMAGES = 256
+MOST_VALUES = 2**26
+FEWEST_PIXELS = 4_000
+PIXELS_AN_UNKNOWN = 8
+# Beyond so many unknowns solving takes longer than it saves: then a decoder starts as its encoder's transpose.
+MOST_UNKNOWNS = 4096
+# Times the equations' mean square: unknowns that the pictures leave open stay near zero.
+RIDGE = 1e-3
+# A guess has to be beaten by so much. On digits three filters of noise start up to 13 % below dots and end 3 % above
+# them; on grey photographs eight start 21 % below and end 31 % below.
+WORTH_CHANGING = 0.8
+
+
+Guess = tuple[keras.Initializer, keras.Initializer]
+"""Of the convolutions' kernels and of the transposed convolutions'."""
+
+
+def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] = (), seed: int = 0) -> None:
+    """Gives an untrained model the best of some encoders, and the decoder that fits it.
+
+    Args:
+        model: built; its own kernels are the last guess.
+        images: `(N, height, width, channels)` uint8, as many as there are; at most 256 are looked at.
+        guesses: other starts, which the model's own kernels have to beat by a fifth, each encoder with the decoder
+            that fits it; one that they do not beat is taken as it is, with its own decoder.
+        seed: of the pixels that are looked at.
+
+    >>> from deconv_ae.model.architecture import Architecture
+    >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), np.uint8)
+    >>> model = Autoencoder(Architecture((4,), (2,)), (12, 12, 1))
+    >>> before = float(np.mean(per_image_rmse(scale(images), model(scale(images)))))
+    >>> fit_start(model, images)
+    >>> float(np.mean(per_image_rmse(scale(images), model(scale(images))))) < before
+    True
+    """
+    stages = [(model.get_layer(f"conv{n}"), model.get_layer(f"deconv{n}")) for n in _numbers(model)]
+    widest = max(convolution.filters for convolution, _ in stages)
+    count = int(np.clip(MOST_VALUES // (images[0, ..., 0].size * widest), 1, min(MOST_IMAGES, len(images))))
+    looked_at = scale(np.asarray(images[:: max(1, len(images) // count)][:count]))
+    own = [np.array(convolution.kernel) for convolution, _ in stages]
+    least = _fitted_rmse(model, own, looked_at, seed)
+    fitted = model.get_weights()
+    for encoder, decoder in guesses:
+        kernels = [np.array(encoder(kernel.shape)) for kernel in own]
+        if least > WORTH_CHANGING * _fitted_rmse(model, kernels, looked_at, seed):
+            for _, deconvolution in stages:
+                deconvolution.kernel.assign(decoder(deconvolution.kernel.shape))
+                if deconvolution.use_bias:
+                    deconvolution.bias.assign(keras.ops.zeros_like(deconvolution.bias))
+            return
+    model.set_weights(fitted)
+
+
+def _fitted_rmse(model: Autoencoder, kernels: Sequence[np.ndarray], images: np.ndarray, seed: int) -> float:
+    """Gives the model this encoder and the decoder that fits it; what comes out is that far from the images."""
+    for number, kernel in zip(_numbers(model), kernels):
+        model.get_layer(f"conv{number}").kernel.assign(kernel)
+    return _fit_decoder(model, images, np.random.default_rng(seed))
+
+
+def _numbers(model: Autoencoder) -> range:
+    return range(1, len(model.architecture.filters) + 1)
+
+
+def _fit_decoder(model: Autoencoder, images: np.ndarray, random: np.random.Generator) -> float:
+    """Solves for every transposed convolution, innermost first; the RMSE of what comes out."""
+    values, encoded = keras.ops.convert_to_tensor(images), []
+    for number in _numbers(model):
+        inputs = values
+        values, argmax = model.get_layer(f"pool{number}")(model.get_layer(f"conv{number}")(inputs))
+        encoded.append((inputs, argmax))
+    for number, (inputs, argmax) in reversed(list(zip(_numbers(model), encoded))):
+        unpooled = model.get_layer(f"unpool{number}")(values, argmax, output_size=tuple(inputs.shape[1:3]))
+        deconvolution = model.get_layer(f"deconv{number}")
+        _solve(deconvolution, model.get_layer(f"conv{number}"), _array(unpooled), _array(inputs), random)
+        values = deconvolution(unpooled)
+    rmse = float(np.mean(per_image_rmse(images, values)))
+    return rmse if np.isfinite(rmse) else np.inf
+
+
+def _solve(
+    deconvolution: keras.layers.Conv2DTranspose,
+    convolution: keras.layers.Conv2D,
+    unpooled: np.ndarray,
+    wanted: np.ndarray,
+    random: np.random.Generator,
+) -> None:
+    """The kernel and bias of a transposed convolution that come closest to the wanted images."""
+    height, width, channels, filters = deconvolution.kernel.shape
+    unknowns = height * width * filters
+    if unknowns > MOST_UNKNOWNS:
+        deconvolution.kernel.assign(convolution.kernel)
+        restored = _array(deconvolution(unpooled))
+        gain = np.sum(restored * wanted) / max(np.sum(np.square(restored)), 1e-12)
+        deconvolution.kernel.assign(convolution.kernel * gain)
+        return
+    pixels = wanted[..., 0].size
+    chosen = random.choice(pixels, min(max(FEWEST_PIXELS, PIXELS_AN_UNKNOWN * unknowns), pixels), replace=False)
+    image, row, column = np.unravel_index(np.sort(chosen), wanted.shape[:3])
+    # A convolution reads (kernel - 1) // 2 pixels before each; its transpose as many after.
+    before = [(length - 1) // 2 for length in (height, width)]
+    paddings = [(length - 1 - start, start) for length, start in zip((height, width), before)]
+    padded = np.pad(unpooled, ((0, 0), *paddings, (0, 0)))
+    read = [
+        padded[image, row + height - 1 - down, column + width - 1 - right]
+        for down in range(height)
+        for right in range(width)
+    ]
+    if deconvolution.use_bias:
+        read.append(np.ones((len(image), 1), np.float32))
+    equations = np.concatenate(read, axis=1).astype(np.float64)
+    products = equations.T @ equations
+    products += np.eye(len(products)) * max(RIDGE * np.trace(products) / len(products), 1e-12)
+    solution = np.linalg.solve(products, equations.T @ wanted[image, row, column].astype(np.float64))
+    deconvolution.kernel.assign(solution[:unknowns].reshape(height, width, filters, channels).swapaxes(2, 3))
+    if deconvolution.use_bias:
+        deconvolution.bias.assign(solution[unknowns])
+
+
+def _array(tensor: object) -> np.ndarray:
+    return np.array(keras.ops.convert_to_numpy(tensor), np.float32)

@@ -1,0 +1,101 @@
+"""The start of a run: decoders that least squares cannot better, and the encoder that keeps more of the pictures."""
+
+import keras
+import numpy as np
+import pytest
+
+from deconv_ae import Architecture, Autoencoder, per_image_rmse
+from deconv_ae.data import ImageDataset, scale
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.model.recipes import row_of_bumps
+from deconv_ae.training.start import fit_start
+
+RANDOM = np.random.default_rng(0)
+
+
+def untrained(architecture: Architecture, image_shape: tuple[int, int, int], seed: int = 0) -> Autoencoder:
+    keras.utils.set_random_seed(seed)
+    return Autoencoder(architecture, image_shape, "he_normal", "he_normal")
+
+
+def rmse(model: Autoencoder, images: np.ndarray) -> float:
+    return float(np.mean(per_image_rmse(scale(images), model(scale(images)))))
+
+
+@pytest.mark.parametrize("bias", [False, True], ids=["no bias", "bias"])
+@pytest.mark.parametrize("kernel_size", [3, 2, (4, 3), (1, 5)], ids=str)
+def test_the_decoder_is_what_least_squares_gives(kernel_size, bias: bool) -> None:
+    images = RANDOM.integers(0, 256, (12, 9, 8, 2), np.uint8)
+    model = untrained(Architecture((3,), (2,), kernel_size, deconvolution_bias=bias), (9, 8, 2))
+    fit_start(model, images)
+    deconvolution = model.get_layer("deconv1")
+    fitted = model(scale(images)).numpy()
+    # The reference does not know how a kernel is laid out: it asks what each of its numbers does.
+    weights = deconvolution.get_weights()
+    pooled, argmax = model.get_layer("pool1")(model.get_layer("conv1")(scale(images)))
+    unpooled = model.get_layer("unpool1")(pooled, argmax, output_size=(9, 8))
+    effects = []
+    for index, weight in enumerate(weights):
+        for place in np.ndindex(weight.shape):
+            unit = [np.zeros_like(each) for each in weights]
+            unit[index][place] = 1
+            deconvolution.set_weights(unit)
+            effects.append(deconvolution(unpooled).numpy().ravel())
+    matrix = np.stack(effects, axis=1).astype(np.float64)
+    best = matrix @ np.linalg.lstsq(matrix, scale(images).ravel().astype(np.float64), rcond=None)[0]
+    error, least = (np.mean(np.square(r.ravel() - scale(images).ravel())) for r in (fitted, best))
+    # What the ridge costs, on noise the most.
+    assert least <= error * (1 + 1e-9)
+    assert error <= 1.02 * least
+
+
+@pytest.mark.parametrize(
+    ("filters", "pool_sizes"), [((8,), (2,)), ((8, 4), (2, 2)), ((16, 16, 16), (2, 2, 2)), ((1, 1), (3, 2))]
+)
+def test_a_start_is_better_than_the_mean_image(filters, pool_sizes, colour_images: ImageDataset) -> None:
+    images = colour_images.train
+    model = untrained(Architecture(filters, pool_sizes), images.shape[1:])
+    mean = np.mean(per_image_rmse(scale(images), np.broadcast_to(scale(images).mean(axis=0), images.shape)))
+    fit_start(model, images)
+    assert rmse(model, images) < mean
+
+
+def test_digits_start_from_dots_and_noise_does_not(digits: ImageDataset) -> None:
+    architecture = PRESETS["cmap1_pool4"].architecture
+    noise = RANDOM.integers(0, 256, digits.train.shape, np.uint8)
+    kernels = []
+    for images in (digits.train, noise):
+        model = untrained(architecture, digits.image_shape)
+        fit_start(model, images, row_of_bumps(architecture, channels=1))
+        kernels.append(model.get_layer("conv1").kernel.numpy())
+    dots, _ = kernels
+    assert np.sum(dots) == pytest.approx(1, abs=0.2)
+    assert np.unravel_index(dots.argmax(), dots.shape)[:2] == (2, 2)
+
+
+def test_the_same_seed_is_the_same_start(colour_images: ImageDataset) -> None:
+    architecture = Architecture((4, 2), (2, 2))
+    starts = []
+    for _ in range(2):
+        model = untrained(architecture, colour_images.image_shape)
+        fit_start(model, colour_images.train, seed=3)
+        starts.append(model.get_weights())
+    for first, again in zip(*starts):
+        np.testing.assert_array_equal(first, again)
+
+
+def test_black_pictures_have_a_start() -> None:
+    images = np.zeros((3, 8, 8, 1), np.uint8)
+    model = untrained(Architecture((2, 2), (2, 2)), (8, 8, 1))
+    fit_start(model, images)
+    assert rmse(model, images) == pytest.approx(0, abs=1e-6)
+    assert all(np.isfinite(weights).all() for weights in model.get_weights())
+
+
+def test_a_kernel_of_too_many_unknowns_starts_as_the_transpose() -> None:
+    images = RANDOM.integers(0, 256, (2, 12, 12, 1), np.uint8)
+    model = untrained(Architecture((40,), (2,), kernel_size=11), (12, 12, 1))
+    fit_start(model, images)
+    convolution, deconvolution = (model.get_layer(name).kernel.numpy() for name in ("conv1", "deconv1"))
+    gain = np.sum(convolution * deconvolution) / np.sum(np.square(convolution))
+    np.testing.assert_allclose(deconvolution, gain * convolution, rtol=1e-4, atol=1e-7)
