@@ -12,10 +12,11 @@ from deconv_ae.data import scale
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.pictures.tables import markdown_table
-from deconv_ae.pictures.visualization import View, new_grid, show_picture, view
+from deconv_ae.pictures.visualization import LETTERS_AN_INCH, View, new_grid, show_picture, view, wrapped
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 
 SHUFFLING_SEED = 0
+KERNELS_INCHES = 2.2
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def switches_figure(model: ServedAutoencoder, images: np.ndarray) -> Figure:
         show_picture(axes[2][column], shown.reconstruction[column])
         for row, reconstruction in zip(axes[3:], others.values()):
             show_picture(row[column], reconstruction[column])
-    figure.suptitle(f"{shown.title}: what the switches carry")
+    figure.suptitle(wrapped(f"{shown.title}: what the switches carry", figure.get_figwidth(), LETTERS_AN_INCH))
     return figure
 
 
@@ -142,7 +143,7 @@ def kernels_figure(models: dict[str, Autoencoder]) -> Figure:
         name: [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose)]
         for name, model in models.items()
     }
-    figure, axes = new_grid(len(layers), max(len(row) for row in layers.values()), column_inches=2.2)
+    figure, axes = new_grid(len(layers), max(len(row) for row in layers.values()), column_inches=KERNELS_INCHES)
     for axis in axes.flat:
         axis.axis("off")
     for row, (name, weighted) in zip(axes, layers.items()):
@@ -151,7 +152,7 @@ def kernels_figure(models: dict[str, Autoencoder]) -> Figure:
             largest = float(np.nanmax(np.abs(mosaic))) or 1.0
             axis.axis("on")
             axis.imshow(mosaic, cmap="bwr", norm=Normalize(-largest, largest), interpolation="nearest")
-            axis.set_title(f"{name}: {layer.name}", fontsize="x-small")
+            axis.set_title(f"{wrapped(name, KERNELS_INCHES)}: {layer.name}", fontsize="x-small")
             axis.set_xlabel(f"largest {largest:.2f}", fontsize="x-small")
     return figure
 

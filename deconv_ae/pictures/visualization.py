@@ -1,6 +1,7 @@
 """Pictures and text from an exported model alone."""
 
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ PICTURE_LENGTH = 224
 """Pixels of a picture's longer side, as in the original visualizer."""
 
 COLUMN_INCHES = 1.25
+# Of matplotlib's own sizes, its font at 12 and at 8 points.
+LETTERS_AN_INCH, SMALL_LETTERS_AN_INCH = 9, 13
 MOST_IMAGES = 250
 """Of a figure: matplotlib draws no more than 65,536 pixels in a row."""
 
@@ -145,18 +148,18 @@ def model_figure(shown: View) -> Figure:
             show_picture(axis, picture, brightest)
     for axis, rmse in zip(axes[-1], shown.rmses):
         axis.set_xlabel(f"RMSE {rmse:.3f}")
-    figure.suptitle(f"{shown.title}, test RMSE {shown.test_rmse:.3f}")
+    figure.suptitle(wrapped(f"{shown.title}, test RMSE {shown.test_rmse:.3f}", figure.get_figwidth(), LETTERS_AN_INCH))
     return figure
 
 
 def comparison_figure(views: Sequence[View]) -> Figure:
     """A row for each image: the original, then each model's reconstruction, titled with its test RMSE."""
     figure, axes = new_grid(len(views[0].images), len(views) + 1)
-    axes[0][0].set_title("original", fontsize="small")
+    axes[0][0].set_title("original\ntest RMSE", fontsize="small")
     for row, original in zip(axes, views[0].originals):
         show_picture(row[0], original)
     for column, shown in enumerate(views, start=1):
-        axes[0][column].set_title(f"{shown.title}\ntest RMSE {shown.test_rmse:.3f}", fontsize="small")
+        axes[0][column].set_title(f"{wrapped(shown.title, COLUMN_INCHES)}\n{shown.test_rmse:.3f}", fontsize="small")
         for row, picture, rmse in zip(axes, shown.reconstruction, shown.rmses):
             show_picture(row[column], picture)
             row[column].set_xlabel(f"{rmse:.3f}", fontsize="small")
@@ -184,6 +187,16 @@ def show_picture(axis: "matplotlib.axes.Axes", picture: np.ndarray, brightest: f
     if picture.shape[-1] not in (1, 3):
         picture = code_picture(picture)
     axis.imshow(np.clip(picture / brightest, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+
+
+def wrapped(text: str, inches: float, letters_an_inch: float = SMALL_LETTERS_AN_INCH) -> str:
+    """A title in lines that fit above a picture so wide.
+
+    >>> print(wrapped("filters 16, 8; pools 2x2, 2x2", 1.25))
+    filters 16, 8;
+    pools 2x2, 2x2
+    """
+    return textwrap.fill(text, max(1, int(inches * letters_an_inch)), break_long_words=False)
 
 
 def save_figure(figure: Figure, file: Path) -> Path:

@@ -1,5 +1,7 @@
 """Pictures and text drawn from exported models."""
 
+import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from deconv_ae import Architecture
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import RunError
 from deconv_ae.pictures.pixels import code_picture
-from deconv_ae.pictures.visualization import view, visualize
+from deconv_ae.pictures.visualization import comparison_figure, model_figure, view, visualize
 from deconv_ae.saved_model import exporting
 from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.training import TrainingOptions, train
@@ -106,3 +108,17 @@ def test_a_place_that_cannot_be_written_is_said(exported: Path, digits: ImageDat
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"output_dir: .* cannot be written"):
         visualize([ServedAutoencoder(exported)], digits.test[:1], tmp_path / "file" / "pictures")
+
+
+def test_titles_of_long_names_do_not_run_into_each_other(exported: Path, digits: ImageDataset) -> None:
+    shown = view(ServedAutoencoder(exported), digits.test[:2])
+    long = [replace(shown, title=f"filters {n}, 16, 8; pools 4x2, 2x2, 2x2") for n in (64, 32, 16)]
+    figure = comparison_figure(long)
+    figure.draw_without_rendering()
+    boxes = [axis.title.get_window_extent() for axis in figure.axes[: len(long) + 1]]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    alone = model_figure(long[0])
+    alone.draw_without_rendering()
+    assert alone.get_suptitle()
+    title = alone._suptitle.get_window_extent()
+    assert title.x0 >= 0 and title.x1 <= alone.bbox.x1
