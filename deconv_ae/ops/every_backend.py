@@ -159,7 +159,10 @@ def spread(values: Any, argmax: Any, size: Size, windows: Windows) -> Any:
         offsets = ops.reshape(arange(stride, dtype) * step, (1, 1, stride, 1))
         # Four dimensions, the most that LiteRT broadcasts.
         rest = ops.reshape(rest, (-1, lengths[dimension], 1, inner)) - offsets
-        values = ops.tile(ops.reshape(values, (-1, lengths[dimension], 1, inner)), (1, 1, stride, 1))
+        values = ops.reshape(values, (-1, lengths[dimension], 1, inner))
+        # Beside one another: OpenVINO computes a tile in bfloat16 where the CPU has it, whatever the file says, and
+        # broadcasts to no shape that is known only at run time.
+        values = ops.concatenate([values] * stride, axis=2) if is_portable() else ops.tile(values, (1, 1, stride, 1))
         lengths[dimension] = lengths[dimension] * stride
     images = ops.where(rest == 0, values, ops.zeros((), values.dtype))
     images = ops.reshape(images, lengths)
