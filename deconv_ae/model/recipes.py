@@ -79,8 +79,10 @@ def warm_cosine_adam(
     their first convolution in the first steps and never leave an RMSE of 0.2 to 0.3.
     """
     del batch_size
-    peak = ADAM_PEAK_LEARNING_RATE / math.sqrt(len(architecture.filters)) if learning_rate is None else learning_rate
-    # A run shorter than twice the warm-up spends half of itself on it.
+    # A run shorter than twice the warm-up spends half of itself on it, and has no time to mend what large steps break.
+    share = min(1.0, total_steps / (2 * ADAM_WARMUP_STEPS))
+    peak = share * ADAM_PEAK_LEARNING_RATE / math.sqrt(len(architecture.filters))
+    peak = peak if learning_rate is None else learning_rate
     warmup = min(ADAM_WARMUP_STEPS, total_steps // 2)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(total_steps - warmup, 1), warmup_target=peak, warmup_steps=warmup

@@ -54,11 +54,11 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
     widest = max(convolution.filters for convolution, _ in stages)
     count = int(np.clip(MOST_VALUES // (images[0, ..., 0].size * widest), 1, min(MOST_IMAGES, len(images))))
     looked_at = scale(np.asarray(images[:: max(1, len(images) // count)][:count]))
-    own = [np.array(convolution.kernel) for convolution, _ in stages]
+    own = [_array(convolution.kernel) for convolution, _ in stages]
     least = _fitted_rmse(model, own, looked_at, seed)
     fitted = model.get_weights()
     for encoder, decoder in guesses:
-        kernels = [np.array(encoder(kernel.shape)) for kernel in own]
+        kernels = [_array(encoder(kernel.shape)) for kernel in own]
         if least > WORTH_CHANGING * _fitted_rmse(model, kernels, looked_at, seed):
             for _, deconvolution in stages:
                 deconvolution.kernel.assign(decoder(deconvolution.kernel.shape))

@@ -55,6 +55,12 @@ def test_the_default_recipes_peak_falls_with_the_number_of_stages(preset: str) -
     assert float(optimizer.learning_rate) == pytest.approx(0.03 / np.sqrt(len(architecture.filters)), rel=1e-3)
 
 
+def test_a_run_of_a_few_steps_takes_small_ones() -> None:
+    optimizer = warm_cosine_adam(PRESETS["cmap1_pool4"].architecture, 128, 10)
+    optimizer.iterations.assign(5)
+    assert float(optimizer.learning_rate) == pytest.approx(0.03 * 10 / 200, rel=1e-3)
+
+
 @pytest.mark.parametrize("total_steps", [0, 1, 7, 200, 1407])
 def test_the_default_recipe_warms_up_and_falls_to_zero_in_runs_of_any_length(total_steps: int) -> None:
     optimizer = warm_cosine_adam(PRESETS["cmap1_pool4"].architecture, 128, total_steps)
