@@ -1,13 +1,13 @@
 """Max pooling that remembers where the maxima were.
 
 The first line that holds decides; the milliseconds are of 64x64x64x32 pooled by 2, forward and backward with unpooling,
-on two cores:
+the best of 20 on two busy cores:
 
 | backend | where | implementation | why |
 | --- | --- | --- | --- |
 | any | within `portable()` | every_backend | other runtimes have no kernel of TensorFlow's |
 | TensorFlow | XLA, or a GPU made deterministic | every_backend | XLA has no such kernel (TensorFlow issue 103438) |
-| TensorFlow | else | tensorflow_kernels | 39 ms; in every_backend outside of XLA 270 |
+| TensorFlow | else | tensorflow_kernels | 35 to 43 ms; in every_backend outside of XLA 310 to 360 |
 | PyTorch | windows that need no padding | torch_kernels | PyTorch's pooling has indices; it pads both sides alike |
 | JAX, PyTorch | else | every_backend | |
 """

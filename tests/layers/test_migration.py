@@ -1,4 +1,7 @@
-"""Each row of the migration table in deconv_ae/layers/README.md, on the original's own example or numbers."""
+"""The rows of the migration table in deconv_ae/layers/README.md, on examples numbered as the originals number them.
+
+Expected results are written down here, not computed by the originals, which need not be installed.
+"""
 
 import math
 
@@ -14,8 +17,7 @@ def from_torch(indices, size):
     return indices + channel * math.prod(size)
 
 
-def test_tensorflow_addons_simple_example():
-    # Of tfa.layers.MaxUnpooling2D's tests.
+def test_tensorflow_addons():
     values = np.float32([13, 4]).reshape(1, 1, 2, 1)
     mask = np.array([0, 6]).reshape(1, 1, 2, 1)
     expected = np.float32([[13, 0, 0, 0], [0, 0, 4, 0]])
@@ -38,13 +40,12 @@ def test_numbers_through_the_batch_and_the_copied_snippet():
 @pytest.mark.parametrize(
     "layer, size, indices, expected",
     [
-        # torch.nn.MaxUnpool1d's and 2d's examples; they need no PyTorch to be checked.
         (MaxUnpooling1D, (8,), [1, 3, 5, 7], [0, 2, 0, 4, 0, 6, 0, 8]),
         (MaxUnpooling2D, (4, 4), [5, 7, 13, 15], [0, 0, 0, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 6, 0, 8]),
         (MaxUnpooling3D, (2, 2, 8), [9, 11, 29, 31], [*[0] * 9, 2, 0, 4, *[0] * 17, 6, 0, 8]),
     ],
 )
-def test_torch_examples(layer, size, indices, expected):
+def test_indices_of_torch(layer, size, indices, expected):
     pooled_size = tuple(n // 2 for n in size)
     values = np.float32([2, 4, 6, 8]).reshape(1, 1, *pooled_size)
     both = np.concatenate([values, values + 10], axis=1)
@@ -54,8 +55,8 @@ def test_torch_examples(layer, size, indices, expected):
     np.testing.assert_array_equal(restored[0, 1].ravel(), np.where(expected, np.float32(expected) + 10, 0))
 
 
-def test_onnx_example():
-    # MaxUnpool without output shape, of ONNX's operator tests; and a second image, numbered through the batch.
+def test_indices_of_onnx():
+    # A second image is numbered through the batch.
     values = np.float32([[[[1, 2], [3, 4]]]])
     indices = np.array([[[[5, 7], [13, 15]]]])
     expected = np.float32([0, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0, 3, 0, 4])
