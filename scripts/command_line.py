@@ -40,8 +40,20 @@ def quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
+def require_tensorflow(backend: str) -> None:
+    """Ends the program with one line where Keras would run on another backend: only the layers and the model do."""
+    if backend != "tensorflow":
+        sys.exit(process.say(f"KERAS_BACKEND: the programs need tensorflow, not {backend!r}; unset it for them", 2))
+
+
+# Before Keras looks at it: importing a backend that is not installed is an error of many lines.
+require_tensorflow(os.environ.get("KERAS_BACKEND") or "tensorflow")
+
 with quiet():
+    import keras
     import tensorflow as tf
+
+require_tensorflow(keras.backend.backend())  # As ~/.keras/keras.json has it.
 
 from deconv_ae.data.source import COLOR_MODES, SAMPLE_NAME, Source
 from deconv_ae.errors import InputError, Interrupted, RunError

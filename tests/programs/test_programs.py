@@ -223,3 +223,16 @@ def test_the_programs_start_as_files_too(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert_refused(Finished(done.returncode, done.stdout, done.stderr), "preset: unknown 'nothing'")
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch", "nonsense"])
+def test_another_backend_is_said_in_one_line(tmp_path: Path, backend: str) -> None:
+    # In a process of its own: Keras asks for its backend once.
+    command = [sys.executable, str(SCRIPTS / "train.py"), "--dataset=mnist_5k"]
+    environment = os.environ | {"KERAS_BACKEND": backend}
+    finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert finished.returncode == 2
+    assert (
+        finished.stderr == f"error: KERAS_BACKEND: the programs need tensorflow, not {backend!r}; unset it for them\n"
+    )
+    assert list(tmp_path.iterdir()) == []
