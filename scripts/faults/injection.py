@@ -235,7 +235,8 @@ def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
 
 @fault("file system full while decoding")
 def fill_disk_of_cache(torture: Torture) -> bool:
-    environment, limit = {CACHE_VARIABLE: "full-cache"}, torture.random.randrange(1, 4_000)
+    # Less than the training images take, more than the line that says so, which goes to a file as well.
+    environment, limit = {CACHE_VARIABLE: "full-cache"}, torture.random.randrange(1_000, 4_000)
     arguments = [*SETTINGS, "--epochs=1", f"--export_dir={torture.new_run()}"]
     with RunningProgram("train.py", arguments, torture.directory, environment, limit) as program:
         failed = torture.check(program.finish(), 1, "cannot be written")
