@@ -36,7 +36,7 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
     """Gives an untrained model the best of some encoders, and the decoder that fits it.
 
     Args:
-        model: built; its own kernels are the last guess.
+        model: built; its own kernels are a start as well, and stay where no guess is about as good.
         images: `(N, height, width, channels)` uint8, as many as there are; at most 256 are looked at.
         guesses: other starts, which the model's own kernels have to beat by a fifth, each encoder with the decoder
             that fits it; one that they do not beat is taken as it is, with its own decoder.
