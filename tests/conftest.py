@@ -1,19 +1,22 @@
 """What several test files need: a small data set, and one model trained and exported on it."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import tempfile
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from deconv_ae.data import ImageDataset, Source, load_dataset
-from deconv_ae.model.presets import PRESETS
-from deconv_ae.saved_model import exporting
-from deconv_ae.training import TrainingOptions, TrainingResult, train
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# In the fixtures only: the process that hands out the tests, and waits for the others, does not need TensorFlow.
+if TYPE_CHECKING:
+    from deconv_ae.data import ImageDataset
+    from deconv_ae.training import TrainingResult
 
 ROOT = Path(__file__).parents[1]
 # What a first answer asks: the rooms that others build on, in one process, without a trained model.
@@ -39,6 +42,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def digits() -> ImageDataset:
     """Real digits, few of them."""
+    from deconv_ae.data import ImageDataset, Source, load_dataset
+
     dataset = load_dataset(Source("mnist_5k"))
     return ImageDataset(dataset.name, dataset.train[:640], dataset.test[:100])
 
@@ -46,6 +51,8 @@ def digits() -> ImageDataset:
 @pytest.fixture(scope="session")
 def colour_images() -> ImageDataset:
     """Blobs in colour, of a size that no pooling of 2 divides."""
+    from deconv_ae.data import ImageDataset
+
     rows, columns = np.mgrid[0:17, 0:13]
     centres = np.random.default_rng(0).uniform(3, 12, size=(40, 3, 2))
     distances = (rows[..., None] - centres[:, None, None, :, 0]) ** 2 + (
@@ -58,12 +65,17 @@ def colour_images() -> ImageDataset:
 @pytest.fixture(scope="session")
 def trained(digits: ImageDataset) -> TrainingResult:
     """The smallest preset after a few epochs."""
+    from deconv_ae.model.presets import PRESETS
+    from deconv_ae.training import TrainingOptions, train
+
     return train(digits, TrainingOptions(PRESETS["cmap1_pool4"].architecture, epochs=8, batch_size=32))
 
 
 @pytest.fixture(scope="session")
 def exported(trained: TrainingResult, digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its SavedModel; tests read it only."""
+    from deconv_ae.saved_model import exporting
+
     directory = tmp_path_factory.mktemp("models") / "cmap1_pool4"
     exporting.export(trained, digits, str(directory), preset="cmap1_pool4")
     return directory

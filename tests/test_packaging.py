@@ -49,9 +49,3 @@ def test_its_metadata_says_what_it_is(wheel: zipfile.ZipFile) -> None:
 def test_no_file_of_the_package_is_longer_than_one_reads(wheel: zipfile.ZipFile) -> None:
     lengths = {name: len(wheel.read(name).splitlines()) for name in wheel.namelist() if name.endswith(".py")}
     assert {name: length for name, length in lengths.items() if length > 450} == {}
-
-
-def test_importing_it_warns_of_nothing() -> None:
-    done = subprocess.run([sys.executable, "-W", "error", "-c", "import deconv_ae"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "Warning" not in done.stderr

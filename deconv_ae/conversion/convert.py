@@ -100,10 +100,11 @@ def convert(
     kept = _kept_report(output, served, formats)
     written: list[ConvertedFile] = []
     refusals: list[str] = []
+    all_parts = parts(model)
     for name, module in modules.items():
         try:
             output.mkdir(parents=True, exist_ok=True)
-            written += _convert_to(name, module, parts(model), reference, calibration, output)
+            written += _convert_to(name, module, all_parts, reference, calibration, output)
         except RunError as error:
             refusals.append(str(error))
         except OSError as error:

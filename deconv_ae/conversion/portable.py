@@ -4,6 +4,7 @@ Pooling and unpooling are those of `deconv_ae/ops/every_backend.py`; windows of 
 is nothing to scatter, where runtimes differ most.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from deconv_ae.saved_model.signatures import CODE, RECONSTRUCTION, encoded_specs
 Tensors = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """One function of an autoencoder, to be converted.
 
@@ -34,14 +35,16 @@ class Part:
     function: Callable[..., Tensors]
     inputs: dict[str, tf.TensorSpec]
 
+    @functools.cached_property
     def graph_function(self) -> Any:
-        """The function as a tf.function of the inputs in their order."""
+        """The function as a tf.function of the inputs in their order; every format reads the same tracing of it."""
 
         def function(*tensors: tf.Tensor) -> Tensors:
             with every_backend.portable():
                 return self.function(**dict(zip(self.inputs, tensors)))
 
-        return tf.function(function, input_signature=list(self.inputs.values()))
+        # No control flow depends on a tensor: autograph would only make tracing three times as long.
+        return tf.function(function, input_signature=list(self.inputs.values()), autograph=False)
 
 
 def parts(model: Autoencoder) -> list[Part]:

@@ -20,7 +20,7 @@ def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[
     float16 stores the weights in half the bytes. int8 computes in whole numbers of 8 bits, in ranges that the
     calibration images span; what goes in and comes out stays float32.
     """
-    function = part.graph_function()
+    function = part.graph_function
     # The converter reads the names of inputs and outputs off a function that an object owns.
     owner = tf.Module()
     owner.function = function

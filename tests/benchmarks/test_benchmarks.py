@@ -19,9 +19,10 @@ from benchmarks import (
     training_suite,
 )
 from benchmarks.layers_suite import OBVIOUS, OURS, Case
-from benchmarks.measurement import ContestantProcesses, Timing, Unavailable
+from benchmarks.measurement import ContestantProcesses, Timing
 from benchmarks.report import Options
 from benchmarks.scaling_suite import Point
+from contestants import Broken, Counting, Dying, Filling, NotInstalled
 from faults.programs import run_program
 from PIL import Image
 
@@ -65,50 +66,6 @@ def test_the_scaling_suite_sets_growth_against_what_grows() -> None:
 def test_the_startup_suite_runs_fresh_processes() -> None:
     report = startup_suite.run(Options(rounds=1))
     assert [row[0] for row in report.rows] == list(startup_suite.PROGRAMS)
-
-
-class Counting:
-    """A contestant that computes a number at once."""
-
-    def __init__(self, number: float) -> None:
-        self.number = number
-
-    def check(self) -> list[np.ndarray]:
-        return [np.asarray(self.number)]
-
-    def time(self) -> list[float]:
-        return [self.number]
-
-
-class Filling(Counting):
-    """A contestant that needs 64 MiB for a moment."""
-
-    def check(self) -> list[np.ndarray]:
-        return [np.ones(64 * 2**20, np.uint8)[:1].copy()]
-
-
-class NotInstalled(Counting):
-    def __init__(self) -> None:
-        raise Unavailable("it is not installed")
-
-
-class Broken(Counting):
-    def __init__(self) -> None:
-        raise ValueError("it is broken")
-
-
-class Dying(Counting):
-    """A contestant whose native library crashes, in its first work or in a later round."""
-
-    def __init__(self, rounds: int) -> None:
-        self.rounds = rounds
-
-    def check(self) -> list[np.ndarray]:
-        return [np.asarray(1.0)] if self.rounds else os.abort()
-
-    def time(self) -> list[float]:
-        self.rounds -= 1
-        return [1.0] if self.rounds else os.abort()
 
 
 def nothing_to_agree_on(results) -> None:

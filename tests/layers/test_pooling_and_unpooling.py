@@ -2,8 +2,6 @@
 
 import gc
 import math
-import subprocess
-import sys
 import weakref
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from faults.programs import run_program
 from numpy_reference import pool_reference, unpool_reference
 from small_autoencoder import losses_of, small_autoencoder
 
@@ -934,8 +933,8 @@ def test_batches_of_another_size_do_not_trace_again():
     assert len(traces) <= 2  # The second time, Keras gives up the fixed batch size; never again.
 
 
-def test_two_replicas_train_as_one():
+def test_two_replicas_train_as_one(tmp_path):
     # Devices are split before TensorFlow starts: in a process of its own.
     program = Path(__file__).with_name("two_replicas_program.py")
-    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    finished = run_program(str(program), [], tmp_path)
+    assert finished.status == 0, finished.stderr

@@ -1,9 +1,6 @@
 """What the page does to codes and switches, and what its links hold: no page, no browser."""
 
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -163,10 +160,12 @@ def test_models_of_different_sizes_do_not_share_a_page(exported: Path) -> None:
 
 
 def test_without_gradio_it_says_what_to_install(exported: Path, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['gradio'] = None")
-    command = [sys.executable, str(SCRIPTS / "playground.py"), f"--model={exported}"]
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert "pip install 'deconv_ae[playground]'" in done.stderr
+    program = tmp_path / "without_gradio.py"
+    playground = str(SCRIPTS / "playground.py")
+    program.write_text(
+        f"import runpy, sys; sys.modules['gradio'] = None; runpy.run_path({playground!r}, run_name='__main__')"
+    )
+    finished = run_program(str(program), [f"--model={exported}"], tmp_path)
+    assert finished.status == 2
+    assert len(finished.error_lines) == 1
+    assert "pip install 'deconv_ae[playground]'" in finished.stderr
