@@ -1,5 +1,6 @@
 """From an array of one's own pictures to a trained autoencoder and its SavedModel: what the programs do, in Python."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from deconv_ae.data import ImageDataset
 from deconv_ae.data.dataset import check_images
 from deconv_ae.data.split import split_numbers
-from deconv_ae.errors import InputError
+from deconv_ae.errors import InputError, RunError
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.paths import is_plain
@@ -46,13 +47,27 @@ class TrainedAutoencoder:
         """The same over the images that it was not trained on."""
         return self.result.test_rmse
 
-    def export(self, export_dir: str | Path, overwrite: bool = False) -> ModelCard:
+    @property
+    def problem(self) -> str | None:
+        """What speaks against keeping the model, in a line: it is no better on the test images than their mean
+        training image, or the loss rose over the run. None if nothing does. `print(trained.result)` says how good
+        it is beside the mean image and black, and whether channels of its code are silent."""
+        return self.result.problem
+
+    def export(self, export_dir: str | Path, overwrite: bool = False, anyway: bool = False) -> ModelCard:
         """Writes the SavedModel, `autoencoder.keras` and `model_card.json`, all of them or none.
+
+        Args:
+            export_dir: where to.
+            overwrite: whether to replace a model that is there.
+            anyway: whether to write a model that has a `problem`.
 
         Raises:
             InputError: if something is there already and `overwrite` is false, or it is no model.
-            RunError: if it cannot be written.
+            RunError: if the model has a `problem` and `anyway` is false, or it cannot be written.
         """
+        if self.problem and not anyway:
+            raise RunError(f"{self.problem}; train it otherwise, or take it as it is with export(..., anyway=True)")
         return exporting.export(self.result, self.dataset, str(export_dir), overwrite=overwrite)
 
 
@@ -67,6 +82,9 @@ def train(
     **options: Any,
 ) -> TrainedAutoencoder:
     """Trains an autoencoder on pictures in an array.
+
+    A model that came to nothing, see `TrainedAutoencoder.problem`, is returned as well, to be looked at, with a
+    UserWarning; its `export` refuses.
 
     Args:
         images: `(N, height, width, channels)` uint8, grey or in colour.
@@ -108,7 +126,10 @@ def train(
         raise InputError(
             f"options: {error}; see deconv_ae.training.TrainingOptions for those that there are"
         ) from error
-    return TrainedAutoencoder(train_on_dataset(dataset, training_options, verbose=verbose), dataset)
+    trained = TrainedAutoencoder(train_on_dataset(dataset, training_options, verbose=verbose), dataset)
+    if trained.problem:
+        warnings.warn(trained.problem, stacklevel=2)
+    return trained
 
 
 def _by_stage(value: Any) -> list[Any]:

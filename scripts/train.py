@@ -5,12 +5,14 @@ python scripts/train.py --dataset=mnist --preset=two_layer --recipe=cntk
 python scripts/train.py --dataset=folder:pictures --image_size=64 --filters=16,8 --pool_sizes=2,2
 """
 
+import sys
+
 import command_line
 from absl import flags
 
 from deconv_ae import training
 from deconv_ae.data import load_dataset
-from deconv_ae.errors import InputError, choose
+from deconv_ae.errors import InputError, RunError, choose
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
@@ -24,6 +26,7 @@ from deconv_ae.training.options import MIXED_PRECISIONS
 
 flags.adopt_module_key_flags(command_line)
 DEFAULT_PRESET = "cmap1_pool4"
+ADVICE = "try more --epochs, another --learning_rate or --seed"
 
 PRESET = flags.DEFINE_string(
     "preset", None, f"One of the original's settings: {', '.join(PRESETS)}. Default: {DEFAULT_PRESET}."
@@ -38,6 +41,12 @@ LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Of a batch's mean los
 SEED = flags.DEFINE_integer("seed", 0, "Of the initial weights and the order of the images.")
 EXPORT_DIR = flags.DEFINE_string("export_dir", None, "The SavedModel's directory. Default: saved_models/PRESET.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a model that is in export_dir, once the new one is whole.")
+EXPORT_ANYWAY = flags.DEFINE_bool(
+    "export_anyway",
+    False,
+    "Export a model that is no better on the test images than their mean training image, or whose loss rose over the "
+    "run, with a warning. Without it such a run fails.",
+)
 RUN_DIR = flags.DEFINE_string("run_dir", None, "For checkpoints and TensorBoard logs; none are kept if left out.")
 CHECKPOINT_EVERY = flags.DEFINE_integer(
     "checkpoint_every", None, "Steps between checkpoints within an epoch. Default: after every epoch only."
@@ -91,8 +100,13 @@ def main() -> None:
         return
     with place:
         result = training.train(dataset, options, strategy)
+        if result.problem and not EXPORT_ANYWAY.value:
+            print(result)
+            raise RunError(f"{result.problem}; {ADVICE}, or take it as it is with --export_anyway")
         exporting.export(result, dataset, place, preset)
-    print(f"training RMSE {result.training_rmse:.4f}, test RMSE {result.test_rmse:.4f}, model in {export_dir}")
+    if result.problem:
+        print(f"warning: {result.problem}", file=sys.stderr)
+    print(f"{result}; model in {export_dir}")
 
 
 def _architecture() -> tuple[str | None, Architecture]:

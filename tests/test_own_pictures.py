@@ -7,7 +7,7 @@ import pytest
 
 import deconv_ae
 from deconv_ae.data import ImageDataset
-from deconv_ae.errors import InputError
+from deconv_ae.errors import InputError, RunError
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (50, 12, 9, 3), np.uint8)
@@ -71,3 +71,14 @@ def test_pictures_of_a_few_rows_are_pictures() -> None:
         7,
         12,
     )
+
+
+def test_a_model_that_came_to_nothing_is_returned_with_a_warning_and_not_exported(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="no better than the mean training image"):
+        trained = deconv_ae.train(PICTURES, **QUICK | {"recipe": "cntk", "epochs": 0})
+    assert trained.problem is not None
+    with pytest.raises(RunError, match=r"no better than the mean .*; .*anyway=True"):
+        trained.export(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+    trained.export(tmp_path / "model", anyway=True)
+    assert ServedAutoencoder(tmp_path / "model").card.test_rmse == trained.test_rmse

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.data import ImageDataset, evaluation_batches, scale
+from deconv_ae.data import ImageDataset, scale
 from deconv_ae.errors import RunError
 from deconv_ae.files import write_beside
 from deconv_ae.model.objective import per_image_rmse
@@ -183,13 +183,8 @@ def _train(run: Run, settings: dict[str, Any], dataset: ImageDataset, output_dir
         settings=settings,
         training_rmse=result.training_rmse,
         test_rmse=result.test_rmse,
-        silent_channels=_silent_channels(result.model.encoder, dataset.test),
+        silent_channels=result.silent_channels,
         failure=None,
         seconds=result.seconds,
         curve=curve.points,
     )
-
-
-def _silent_channels(encoder: keras.Model, images: np.ndarray) -> int:
-    largest = [tf.reduce_max(encoder(batch)[0], axis=(0, 1, 2)) for batch, _ in evaluation_batches(images)]
-    return int(tf.reduce_sum(tf.cast(tf.reduce_max(tf.stack(largest), axis=0) <= 0, tf.int32)))

@@ -14,6 +14,7 @@ import tensorflow as tf
 from deconv_ae.data import scale
 from deconv_ae.errors import Interrupted, RunError
 from deconv_ae.training.checkpoints import RunDirectory
+from deconv_ae.training.history import Epoch
 
 PROBE_IMAGES = 64
 PROBE_EVERY_STEPS = 100
@@ -120,6 +121,34 @@ class Validate(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if logs is not None and (epoch + 1) % self._every == 0:
             logs["test_rmse"] = self._rmse(self.model)
+
+
+class KeepHistory(keras.callbacks.Callback):
+    """Adds every epoch's RMSE to a history, also in the run directory. Has to come before its checkpoint is saved:
+    of an epoch that is trained again after a kill, what the history has is replaced.
+
+    Args:
+        history: is added to.
+        run_directory: where it is kept; None keeps none.
+    """
+
+    def __init__(self, history: list[Epoch], run_directory: RunDirectory | None) -> None:
+        super().__init__()
+        self._history = history
+        self._run_directory = run_directory
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self._keep()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        logs = logs or {}
+        test_rmse = logs.get("test_rmse")
+        self._history.append(Epoch(epoch + 1, float(logs["rmse"]), None if test_rmse is None else float(test_rmse)))
+        self._keep()
+
+    def _keep(self) -> None:
+        if self._run_directory:
+            self._run_directory.keep_history(self._history)
 
 
 class SaveCheckpoints(keras.callbacks.Callback):

@@ -3,6 +3,7 @@
 RUN_DIR/run.json                          what decides the result; --resume compares it
 RUN_DIR/run.lock                          locked while a run uses the directory
 RUN_DIR/checkpoints/step-00000938.keras   model, optimizer and metrics after that many steps
+RUN_DIR/history.json                      the RMSE of every epoch
 RUN_DIR/logs/                             TensorBoard's
 """
 
@@ -12,6 +13,8 @@ import os
 import sys
 import warnings
 import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,6 +25,7 @@ import numpy as np
 from deconv_ae import paths
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import flush_to_disk, lock_exclusively, read_with_checksum, with_checksum, write_beside
+from deconv_ae.training.history import Epoch, from_records
 
 CHECKPOINTS_KEPT = 3
 PROGRESS_FILE = "progress.json"
@@ -82,6 +86,10 @@ class RunDirectory:
     @property
     def logs(self) -> Path:
         return self.path / "logs"
+
+    @property
+    def _history_file(self) -> Path:
+        return self.path / "history.json"
 
     @property
     def _checkpoints(self) -> Path:
@@ -165,6 +173,30 @@ class RunDirectory:
         if saved:
             raise RunError(f"run_dir: none of the {len(saved)} checkpoints in {self.path} can be used; start anew")
         return 0, []
+
+    def keep_history(self, history: Sequence[Epoch]) -> None:
+        """Replaces the history.
+
+        Raises:
+            RunError: if it cannot be written.
+        """
+        if not self.writes:
+            return
+        try:
+            write_beside(self._history_file, with_checksum({"epochs": [asdict(epoch) for epoch in history]}))
+        except OSError as error:
+            raise RunError(f"run_dir: {self._history_file} cannot be written: {error.strerror or error}") from error
+
+    def history(self, epochs: int) -> list[Epoch]:
+        """The history up to the end of this epoch; empty if there is none, as of a run of an earlier version."""
+        try:
+            kept = from_records(read_with_checksum(self._history_file)["epochs"])
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            print(f"run_dir: {self._history_file} is damaged ({error}); the history begins anew", file=sys.stderr)
+            return []
+        return [epoch for epoch in kept if epoch.number <= epochs]
 
     def _saved(self) -> list[Path]:
         return sorted(self._checkpoints.glob("step-*.keras"))

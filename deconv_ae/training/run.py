@@ -17,7 +17,9 @@ from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.counted_autoencoder import CountedAutoencoder
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
 from deconv_ae.model.recipes import RECIPES
+from deconv_ae.training import quality
 from deconv_ae.training.callbacks import (
+    KeepHistory,
     Progress,
     SaveCheckpoints,
     StopOnFailure,
@@ -38,8 +40,10 @@ from deconv_ae.training.distribution import (
     shared_rmse,
     watchdog,
 )
+from deconv_ae.training.history import Epoch
 from deconv_ae.training.interruption import SignalsHeld
 from deconv_ae.training.options import JIT_COMPILE, MIXED_PRECISIONS, TrainingOptions
+from deconv_ae.training.quality import Baselines
 from deconv_ae.training.start import fit_start
 
 PICTURED_IMAGES = 5
@@ -50,13 +54,38 @@ MOST_STEPS_PER_EXECUTION = 8
 
 @dataclass(frozen=True, eq=False)
 class TrainingResult:
-    """A trained model and what is known of it. RMSEs are over a whole split, in the pixels' scale."""
+    """A trained model and what is known of it. RMSEs are over a whole split, in the pixels' scale.
+
+    Attributes:
+        model: compiled, in float32, on one device.
+        options: what it was trained with.
+        training_rmse, test_rmse: of the model.
+        baselines: the test RMSE of what needs no model.
+        silent_channels: channels of the code that are 0 in every test image.
+        history: by epoch, from before the first; of a run of an earlier version that was resumed, what is known.
+        problem: what speaks against keeping the model, in a line; None if nothing does. See `quality.problem`.
+        seconds: that it took.
+    """
 
     model: Autoencoder
     options: TrainingOptions
     training_rmse: float
     test_rmse: float
+    baselines: Baselines
+    silent_channels: int
+    history: list[Epoch]
+    problem: str | None
     seconds: float
+
+    def __str__(self) -> str:
+        text = (
+            f"training RMSE {self.training_rmse:.4f}, test RMSE {self.test_rmse:.4f}; without a model: the mean "
+            f"training image {self.baselines.mean_image_rmse:.4f}, black {self.baselines.black_rmse:.4f}"
+        )
+        if self.silent_channels:
+            channels = self.model.architecture.filters[-1]
+            text += f"; silent, 0 in every test image: {self.silent_channels} of the code's {channels} channels"
+        return text
 
 
 def train(
@@ -99,13 +128,32 @@ def train(
             print(f"{dataset}; {model.count_params()} parameters", flush=True)
         # A bar that redraws itself, or one line an epoch where the output goes to a file.
         bar = (1 if sys.stdout.isatty() else 2) if verbose else 0
-        _fit(model, dataset, options, strategy, run_directory, watch, callbacks, bar)
+        history = _fit(model, dataset, options, strategy, run_directory, watch, callbacks, bar)
     # Mixed precision, replicas and counted steps are ways to train; what they trained is evaluated
     # and served as a plain autoencoder, in float32 on one device.
     weights, model = model.get_weights(), _compiled(Autoencoder, dataset, options)
     model.set_weights(weights)
+    return _result(model, dataset, options, history, started)
+
+
+def _result(
+    model: Autoencoder, dataset: ImageDataset, options: TrainingOptions, history: list[Epoch], started: float
+) -> TrainingResult:
     training_rmse, test_rmse = (rmse(model, images) for images in (dataset.train, dataset.test))
-    return TrainingResult(model, options, training_rmse, test_rmse, time.perf_counter() - started)
+    without_model = quality.baselines(dataset.train, dataset.test)
+    loss_before = next((epoch.training_rmse for epoch in history if epoch.number == 0), None)
+    loss_after = quality.mean_rmse(model, quality.sample(dataset.train))
+    return TrainingResult(
+        model=model,
+        options=options,
+        training_rmse=training_rmse,
+        test_rmse=test_rmse,
+        baselines=without_model,
+        silent_channels=quality.silent_channels(lambda images: model.encoder(images)[0], dataset.test),
+        history=history,
+        problem=quality.problem(test_rmse, without_model.mean_image_rmse, loss_before, loss_after),
+        seconds=time.perf_counter() - started,
+    )
 
 
 def rmse(model: Autoencoder, images: np.ndarray) -> float:
@@ -144,13 +192,17 @@ def _fit(
     watch: Watchdog,
     own_callbacks: Sequence[keras.callbacks.Callback],
     bar: int,
-) -> None:
+) -> list[Epoch]:
+    """Trains what is left to train; the run's history."""
     steps = steps_per_epoch(len(dataset.train), options.images_per_step)
     done, metrics = run_directory.restore(model) if run_directory else (0, [])
     guesses = RECIPES[options.recipe].guesses
     if guesses is not None and done == 0:
         channels = model.image_shape[-1]
         fit_start(model, dataset.train, guesses(options.architecture, channels), options.seed)
+    history = run_directory.history(done // steps) if run_directory else []
+    if done == 0:
+        history = [Epoch(0, quality.mean_rmse(model, quality.sample(dataset.train)))]
     if strategy.num_replicas_in_sync == 1:
         model.steps_per_execution = steps_per_execution(steps, done % steps, options.checkpoint_every or 0)
     progress = Progress(done, steps, metrics)
@@ -160,7 +212,7 @@ def _fit(
     ]
     if options.validate_every:
         callbacks.append(Validate(shared_rmse(strategy, dataset.test, watch.feed), options.validate_every))
-    callbacks += own_callbacks
+    callbacks += [KeepHistory(history, run_directory), *own_callbacks]
     checkpoints = None
     if run_directory:
         checkpoints = SaveCheckpoints(progress, run_directory, options.checkpoint_every)
@@ -184,6 +236,7 @@ def _fit(
                 shuffle=False,  # The batches are; Keras warns that it cannot.
                 verbose=bar,
             )
+    return history
 
 
 def steps_per_execution(*lengths: int) -> int:

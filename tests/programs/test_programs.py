@@ -10,7 +10,7 @@ import tensorflow as tf
 from faults.programs import SCRIPTS, Finished, run_program
 from PIL import Image
 
-QUICK = ("--dataset=mnist_5k", "--epochs=1", "--batch_size=500")
+QUICK = ("--dataset=mnist_5k", "--epochs=1", "--batch_size=100")
 
 
 def files(directory: Path) -> set[Path]:
@@ -60,7 +60,7 @@ def test_an_architecture_of_ones_own_trains_on_a_folder_in_colour(tmp_path: Path
         (tmp_path / "pictures").mkdir(exist_ok=True)
         Image.new("RGB", (20 + index, 30), (40 * index, 200, 90)).save(tmp_path / "pictures" / f"{index}.png")
     flags = ["--dataset=folder:pictures", "--image_size=12x10", "--filters=4,2", "--pool_sizes=2,3x2", "--epochs=2"]
-    trained = run_program("train.py", [*flags, "--export_dir=model", "--recipe=cntk"], tmp_path)
+    trained = run_program("train.py", [*flags, "--export_dir=model"], tmp_path)
     assert trained.status == 0, trained.stderr
     again = ["--dataset=folder:pictures", "--image_size=12x10"]
     assert run_program("evaluate.py", ["--model=model", *again], tmp_path).status == 0
@@ -71,6 +71,22 @@ def test_an_architecture_of_ones_own_trains_on_a_folder_in_colour(tmp_path: Path
     # The data set's own sizes do not fit the model.
     refused = run_program("visualize.py", ["--model=model", "--dataset=mnist_5k", "--output_dir=drawn"], tmp_path)
     assert_refused(refused, "made for 12x10x3")
+
+
+def test_a_model_that_came_to_nothing_is_a_failure_and_exported_only_when_asked(tmp_path: Path) -> None:
+    flags = ["--dataset=mnist_5k", "--recipe=cntk", "--epochs=0", "--export_dir=model"]
+    failed = run_program("train.py", flags, tmp_path)
+    assert failed.status == 1
+    (line,) = failed.error_lines
+    assert line.startswith("error: the model is no better than the mean training image, a test RMSE of 0.")
+    assert "--export_anyway" in line
+    assert "the mean training image 0.2595, black 0.3314" in failed.stdout
+    assert not list(tmp_path.iterdir())
+
+    exported = run_program("train.py", [*flags, "--export_anyway"], tmp_path)
+    assert exported.status == 0
+    assert exported.stderr.startswith("warning: the model is no better than the mean training image, ")
+    assert run_program("evaluate.py", ["--model=model"], tmp_path).status == 0
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,7 @@ def test_a_run_stopped_within_an_epoch_ends_to_the_last_bit_as_one_that_was_not(
     for one, two in zip(weights(resumed), weights(whole)):
         np.testing.assert_array_equal(one, two)
     assert (resumed.training_rmse, resumed.test_rmse) == (whole.training_rmse, whole.test_rmse)
+    assert resumed.history == whole.history
     assert everything_kept(tmp_path / "stopped") == everything_kept(tmp_path / "whole")
 
 

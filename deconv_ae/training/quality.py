@@ -1,0 +1,93 @@
+"""How good a model is beside what needs none, and what speaks against keeping it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from deconv_ae.data import evaluation_batches
+from deconv_ae.model.objective import per_image_rmse
+
+RISE = 1.01
+"""Times what it was: by less than a hundredth a loss also moves with the order of the images."""
+SAMPLED_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """The test RMSE of what needs no model.
+
+    Attributes:
+        mean_image_rmse: of the mean training image in the place of every test image, the best without a model.
+        black_rmse: of black in the place of every test image.
+    """
+
+    mean_image_rmse: float
+    black_rmse: float
+
+
+def baselines(train: np.ndarray, test: np.ndarray) -> Baselines:
+    """Reads both splits once, a batch at a time; `(N, height, width, channels)` uint8 each.
+
+    >>> images = np.array([0, 64, 128], np.uint8).reshape(3, 1, 1, 1)
+    >>> baselines(images, images[:2])
+    Baselines(mean_image_rmse=0.125, black_rmse=0.125)
+    """
+    mean = tf.cast(_sum(train) / len(train), tf.float32)
+    return Baselines(mean_rmse(lambda _: mean, test), mean_rmse(tf.zeros_like, test))
+
+
+def _sum(images: np.ndarray) -> tf.Tensor:
+    """In float64, which holds sums of pixels / 256 exactly."""
+    total = tf.zeros(images.shape[1:], tf.float64)
+    for batch, _ in evaluation_batches(images):
+        total += tf.reduce_sum(tf.cast(batch, tf.float64), axis=0)
+    return total
+
+
+def mean_rmse(reconstruct: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray) -> float:
+    """The mean per-image RMSE of what `reconstruct` makes of batches of images."""
+    errors = [per_image_rmse(batch, reconstruct(batch)) for batch, _ in evaluation_batches(images)]
+    return float(np.concatenate(errors).mean(dtype=np.float64))
+
+
+def sample(images: np.ndarray) -> np.ndarray:
+    """At most 256 images from all over a split."""
+    return np.ascontiguousarray(images[:: max(1, len(images) // SAMPLED_IMAGES)][:SAMPLED_IMAGES])
+
+
+def silent_channels(encode: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray) -> int:
+    """How many channels of the code are 0 everywhere in every image; `encode` makes a code of a batch.
+
+    >>> silent_channels(lambda batch: tf.concat([batch, 0 * batch], axis=-1), np.ones((5, 2, 2, 1), np.uint8))
+    1
+    """
+    silent: tf.Tensor | bool = True
+    for batch, _ in evaluation_batches(images):
+        silent &= tf.reduce_all(encode(batch) == 0, axis=(0, 1, 2))
+        if not tf.reduce_any(silent):
+            break
+    return int(tf.reduce_sum(tf.cast(silent, tf.int32)))
+
+
+def problem(test_rmse: float, mean_image_rmse: float, loss_before: float | None, loss_after: float) -> str | None:
+    """What speaks against keeping a model, None if nothing does.
+
+    Args:
+        test_rmse, mean_image_rmse: over the test images.
+        loss_before, loss_after: the training, over the same training images; before is None where it is not known.
+
+    >>> problem(0.25, 0.25, 0.5, 0.25)
+    'the model is no better than the mean training image, a test RMSE of 0.2500 against 0.2500'
+    >>> problem(0.12, 0.25, 0.1, 0.12)
+    'the loss rose over the run, from 0.1000 to 0.1200'
+    """
+    if not test_rmse < mean_image_rmse:
+        return (
+            "the model is no better than the mean training image, "
+            f"a test RMSE of {test_rmse:.4f} against {mean_image_rmse:.4f}"
+        )
+    if loss_before is not None and not loss_after <= RISE * loss_before:
+        return f"the loss rose over the run, from {loss_before:.4f} to {loss_after:.4f}"
+    return None

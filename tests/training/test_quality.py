@@ -1,0 +1,129 @@
+"""What is said of a model: beside what needs no model, and what speaks against keeping it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deconv_ae import Architecture
+from deconv_ae.data import ImageDataset
+from deconv_ae.files import read_with_checksum
+from deconv_ae.training import TrainingOptions, train
+from deconv_ae.training.history import Epoch
+from deconv_ae.training.quality import baselines, problem, silent_channels
+
+SMALL = Architecture((2,), (4,))
+
+
+def numpy_rmse(images: np.ndarray, reconstruction: np.ndarray) -> float:
+    return float(np.sqrt(np.mean((images - reconstruction) ** 2, axis=(1, 2, 3))).mean())
+
+
+@pytest.mark.parametrize("name", ["digits", "colour_images"])
+def test_the_mean_image_and_black_are_what_numpy_finds(name: str, request: pytest.FixtureRequest) -> None:
+    dataset: ImageDataset = request.getfixturevalue(name)
+    found = baselines(dataset.train, dataset.test)
+    train_images, test_images = dataset.train / 256, dataset.test / 256
+    assert found.mean_image_rmse == pytest.approx(numpy_rmse(test_images, train_images.mean(axis=0)), rel=1e-5)
+    assert found.black_rmse == pytest.approx(numpy_rmse(test_images, 0 * test_images), rel=1e-5)
+
+
+def test_baselines_read_a_batch_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    longest = []
+    images = np.full((2500, 2, 2, 1), 100, np.uint8)
+    monkeypatch.setattr(
+        "deconv_ae.training.quality.per_image_rmse", lambda a, b: longest.append(len(a)) or a[:, 0, 0, 0]
+    )
+    baselines(images, images)
+    assert max(longest) == 1000
+
+
+CODES: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], int]] = {
+    "all fire": (lambda batch: tf.ones((len(batch), 2, 2, 3)), 0),
+    "one is silent": (lambda batch: tf.ones((len(batch), 2, 2, 3)) * [1.0, 0.0, 1.0], 1),
+    "all are silent": (lambda batch: tf.zeros((len(batch), 2, 2, 3)), 3),
+    "one fires in the last image alone": (lambda batch: tf.cast(batch > 0.5, tf.float32), 0),
+}
+
+
+@pytest.mark.parametrize(("encode", "silent"), CODES.values(), ids=CODES)
+def test_a_channel_is_silent_that_is_zero_in_every_image(encode: Callable, silent: int) -> None:
+    images = np.zeros((1500, 2, 2, 1), np.uint8)
+    images[-1] = 255
+    assert silent_channels(encode, images) == silent
+
+
+@pytest.mark.parametrize(
+    ("test_rmse", "before", "after", "said"),
+    [
+        (0.1, 0.3, 0.1, None),
+        (0.1, None, 0.1, None),
+        (0.1, 0.1, 0.1, None),
+        (0.1, 0.1, 0.1005, None),
+        (0.2, 0.3, 0.2, "no better than the mean training image, a test RMSE of 0.2000 against 0.2000"),
+        (1.4, None, 1.4, "no better than the mean training image"),
+        (float("nan"), 0.3, 0.1, "no better than the mean training image"),
+        (0.15, 0.1, 0.15, "the loss rose over the run, from 0.1000 to 0.1500"),
+    ],
+)
+def test_what_speaks_against_a_model(test_rmse: float, before: float | None, after: float, said: str | None) -> None:
+    found = problem(test_rmse, 0.2, before, after)
+    assert (found is None) if said is None else (said in str(found))
+
+
+def test_a_run_says_how_good_its_model_is(digits: ImageDataset) -> None:
+    result = train(digits, TrainingOptions(SMALL, epochs=4, batch_size=32))
+    assert result.problem is None
+    assert str(result).startswith(f"training RMSE {result.training_rmse:.4f}, test RMSE {result.test_rmse:.4f}; ")
+    assert f"the mean training image {result.baselines.mean_image_rmse:.4f}, black 0." in str(result)
+    assert "silent" not in str(result)
+    assert [epoch.number for epoch in result.history] == [0, 1, 2, 3, 4]
+    assert result.history[-1].test_rmse == pytest.approx(result.test_rmse, rel=1e-5)
+
+
+def test_a_model_that_was_never_trained_is_judged_like_any_other(digits: ImageDataset) -> None:
+    untrained = train(digits, TrainingOptions(SMALL, recipe="cntk", epochs=0))
+    assert "no better than the mean training image" in str(untrained.problem)
+    assert [epoch.number for epoch in untrained.history] == [0]
+
+
+def test_a_silent_channel_is_said(digits: ImageDataset) -> None:
+    dark = ImageDataset("dark", digits.train // 2, np.zeros_like(digits.test[:5]))
+    result = train(dark, TrainingOptions(SMALL, recipe="cntk", epochs=0))
+    assert str(result).endswith("silent, 0 in every test image: 2 of the code's 2 channels")
+
+
+def test_the_history_outlives_the_run_and_belongs_to_its_checkpoints(
+    digits: ImageDataset, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    options = {"architecture": SMALL, "epochs": 3, "run_dir": str(tmp_path)}
+    first = train(digits, TrainingOptions(**options))
+    again = train(digits, TrainingOptions(**options, resume=True))
+    assert (again.history, again.problem) == (first.history, first.problem)
+    # As after a kill between the history of the last epoch and its checkpoint.
+    max((tmp_path / "checkpoints").iterdir()).unlink()
+    assert train(digits, TrainingOptions(**options, resume=True)).history == first.history
+
+    (tmp_path / "history.json").write_text("{}")
+    resumed = train(digits, TrainingOptions(**options, resume=True))
+    assert resumed.history == []
+    assert "history.json is damaged" in capsys.readouterr().err
+
+
+def test_a_run_of_before_there_was_a_history_is_resumed(digits: ImageDataset, tmp_path: Path) -> None:
+    options = {"architecture": SMALL, "epochs": 2, "run_dir": str(tmp_path)}
+    first = train(digits, TrainingOptions(**options))
+    (tmp_path / "history.json").unlink()
+    max((tmp_path / "checkpoints").iterdir()).unlink()
+    resumed = train(digits, TrainingOptions(**options, resume=True))
+    assert resumed.history == first.history[2:]
+    assert resumed.problem == first.problem
+
+
+def test_a_history_is_json_that_one_can_read(digits: ImageDataset, tmp_path: Path) -> None:
+    result = train(digits, TrainingOptions(SMALL, epochs=2, validate_every=2, run_dir=str(tmp_path)))
+    kept = read_with_checksum(tmp_path / "history.json")["epochs"]
+    assert [Epoch(**epoch) for epoch in kept] == result.history
+    assert [epoch["test_rmse"] is None for epoch in kept] == [True, True, False]
