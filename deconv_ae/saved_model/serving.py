@@ -11,7 +11,7 @@ from deconv_ae import paths
 from deconv_ae.data import evaluation_batches, scale
 from deconv_ae.errors import InputError
 from deconv_ae.model.architecture import Architecture, switches_names
-from deconv_ae.model.objective import PerImageRMSE
+from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.saved_model.model_card import KERAS_FILE, ModelCard
 from deconv_ae.saved_model.signatures import (
     CODE,
@@ -92,9 +92,13 @@ class ServedAutoencoder:
     def encode(self, images: np.ndarray) -> Encoded:
         """Code and switches of `(N, height, width, channels)` uint8 images."""
         self.check(images)
-        outputs = self._signatures[ENCODE](**{IMAGES: scale(tf.constant(images))})
+        outputs = self.encode_scaled(scale(tf.constant(images)))
         names = switches_names(len(outputs) - 1)
         return Encoded(outputs[CODE].numpy(), tuple(outputs[name].numpy() for name in names))
+
+    def encode_scaled(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the signature `encode` gives, of a batch that is scaled already."""
+        return self._signatures[ENCODE](**{IMAGES: images})
 
     def decode(self, encoded: Encoded) -> np.ndarray:
         """The reconstruction, float32 in the scale of the pixels, not clipped."""
@@ -103,11 +107,15 @@ class ServedAutoencoder:
 
     def rmse(self, images: np.ndarray) -> float:
         """Mean per-image RMSE over `(N, height, width, channels)` uint8 images."""
+        return float(self.errors(images).mean(dtype=np.float64))
+
+    def errors(self, images: np.ndarray) -> np.ndarray:
+        """The RMSE of each of `(N, height, width, channels)` uint8 images, `(N,)` float32."""
         self.check(images)
-        metric = PerImageRMSE()
-        for batch, _ in evaluation_batches(images):
-            metric.update_state(batch, self._signatures[SERVING_DEFAULT](**{IMAGES: batch})[RECONSTRUCTION])
-        return float(metric.result())
+        serve = self._signatures[SERVING_DEFAULT]
+        return np.concatenate(
+            [per_image_rmse(batch, serve(**{IMAGES: batch})[RECONSTRUCTION]) for batch, _ in evaluation_batches(images)]
+        )
 
     def size_table(self) -> str:
         """What an image takes as code and switches, a line each, with the factors against 8 bits a pixel."""

@@ -34,7 +34,9 @@ def test_train_evaluate_and_visualize_one_after_the_other(tmp_path: Path) -> Non
     evaluated = run_program("evaluate.py", ["--model=model"], tmp_path)
     assert evaluated.status == 0, evaluated.stderr
     lines = {line[:24].strip(): line[24:] for line in evaluated.stdout.splitlines()}
-    assert f"test RMSE {float(lines['test RMSE'].split()[0]):.4f}" in reported
+    assert f"test RMSE {float(lines['test RMSE'].split(',')[0]):.4f}" in reported
+    assert f"mean training image {float(lines['mean training image'].split(',')[0]):.4f}" in reported
+    assert "silent channels" not in lines
     assert lines["code"].startswith("1,568 bits")
     assert lines["switches"].startswith("196 bits")
 

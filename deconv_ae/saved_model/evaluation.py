@@ -1,0 +1,73 @@
+"""How good an exported model is on a data set, beside what needs no model."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from deconv_ae.saved_model.serving import ServedAutoencoder
+from deconv_ae.saved_model.signatures import CODE
+from deconv_ae.training.quality import Baselines, baselines, silent_channels
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes:
+        rmse, psnr: of each split, by its name.
+        counts: images of each split, by its name.
+        baselines: the test RMSE of what needs no model.
+        silent_channels: of how many of the code's `channels` every test image has nothing but 0.
+        channels: of the code.
+    """
+
+    rmse: dict[str, float]
+    psnr: dict[str, float]
+    counts: dict[str, int]
+    baselines: Baselines
+    silent_channels: int
+    channels: int
+
+    def table(self) -> str:
+        """A line for each number."""
+        rows = [
+            (f"{split} RMSE", f"{self.rmse[split]:.6f}, PSNR {self.psnr[split]:.2f} dB, over {count:,} images")
+            for split, count in self.counts.items()
+        ]
+        rows += [
+            ("mean training image", f"{self.baselines.mean_image_rmse:.6f}, in the place of every test image"),
+            ("black", f"{self.baselines.black_rmse:.6f}"),
+        ]
+        if self.silent_channels:
+            rows.append(("silent channels", f"{self.silent_channels} of {self.channels}, 0 in every test image"))
+        return "\n".join(f"{label:<24}{value}" for label, value in rows)
+
+
+def evaluate(model: ServedAutoencoder, train: np.ndarray, test: np.ndarray) -> Evaluation:
+    """Reads `(N, height, width, channels)` uint8 splits a batch at a time.
+
+    Raises:
+        InputError: if images do not have the shape that the model was made for.
+    """
+    errors = {split: model.errors(images) for split, images in (("train", train), ("test", test))}
+    return Evaluation(
+        rmse={split: float(values.mean(dtype=np.float64)) for split, values in errors.items()},
+        psnr={split: psnr(values) for split, values in errors.items()},
+        counts={split: len(values) for split, values in errors.items()},
+        baselines=baselines(train, test),
+        silent_channels=silent_channels(lambda batch: model.encode_scaled(batch)[CODE], test),
+        channels=model.card.architecture["filters"][-1],
+    )
+
+
+def psnr(rmses: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB: 20 log10(1 / RMSE) of each image, averaged over images.
+
+    The peak is 1, in the scale of pixels / 256. Higher is better; an image that is reproduced exactly makes it
+    infinite. Of the mean RMSE it would be lower wherever images differ in how well they are reproduced.
+
+    >>> psnr(np.array([0.1, 0.01]))
+    30.0
+    """
+    with np.errstate(divide="ignore"):
+        return float(np.mean(-20 * np.log10(np.asarray(rmses, np.float64))))

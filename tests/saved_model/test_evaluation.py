@@ -1,0 +1,50 @@
+"""How good an exported model is: the numbers of evaluate.py beside NumPy's."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deconv_ae.data import ImageDataset
+from deconv_ae.errors import InputError
+from deconv_ae.saved_model.evaluation import Evaluation, evaluate, psnr
+from deconv_ae.saved_model.serving import ServedAutoencoder
+from deconv_ae.training.quality import Baselines, baselines
+
+
+def test_it_is_what_numpy_finds_in_the_reconstructions(exported: Path, digits: ImageDataset) -> None:
+    model = ServedAutoencoder(exported)
+    found = evaluate(model, digits.train, digits.test)
+    for split, images in (("train", digits.train), ("test", digits.test)):
+        reconstruction = model.decode(model.encode(images)).astype(np.float64)
+        mean_squares = np.mean((images / 256 - reconstruction) ** 2, axis=(1, 2, 3))
+        assert found.rmse[split] == pytest.approx(np.sqrt(mean_squares).mean(), rel=1e-5)
+        assert found.psnr[split] == pytest.approx(np.mean(10 * np.log10(1 / mean_squares)), rel=1e-5)
+        assert found.rmse[split] == pytest.approx(getattr(model.card, f"{split.replace('train', 'training')}_rmse"))
+    assert found.baselines == baselines(digits.train, digits.test)
+    assert (found.silent_channels, found.channels) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("rmses", "decibels"), [([1.0], 0.0), ([0.1], 20.0), ([0.1, 0.001], 40.0), ([0.1, 0.0], np.inf)]
+)
+def test_psnr_is_the_mean_over_images(rmses: list[float], decibels: float) -> None:
+    assert psnr(np.array(rmses)) == pytest.approx(decibels)
+
+
+def test_silent_channels_have_a_line_where_there_are_any() -> None:
+    both = {"train": 0.1, "test": 0.2}
+    found = Evaluation(both, both, {"train": 4000, "test": 1000}, Baselines(0.25, 0.5), silent_channels=2, channels=4)
+    assert found.table().splitlines() == [
+        "train RMSE              0.100000, PSNR 0.10 dB, over 4,000 images",
+        "test RMSE               0.200000, PSNR 0.20 dB, over 1,000 images",
+        "mean training image     0.250000, in the place of every test image",
+        "black                   0.500000",
+        "silent channels         2 of 4, 0 in every test image",
+    ]
+
+
+def test_images_of_another_shape_are_refused(exported: Path) -> None:
+    wrong = np.zeros((2, 12, 12, 1), np.uint8)
+    with pytest.raises(InputError, match="made for 28x28x1"):
+        evaluate(ServedAutoencoder(exported), wrong, wrong)
