@@ -8,4 +8,4 @@ ruff format --check .
 ruff check .
 mypy
 # Starting processes and waiting for them leaves two workers on two cores half idle: three files at a time.
-python -m pytest --numprocesses=3 --dist=loadfile --durations=10 "$@"
+python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder --durations=10 "$@"

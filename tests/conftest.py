@@ -21,13 +21,28 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 # What a first answer asks: the rooms that others build on, in one process, without a trained model.
 FAST = ("deconv_ae", "tests/data", "tests/layers/test_pooling_and_unpooling.py", "tests/model", "tests/ops")
+# A file runs in one process. These take longest: the last of them must not keep one busy while the others are done.
+FIRST = (
+    "tests/training/test_training.py",
+    "tests/conversion",
+    "tests/ops/test_other_backends.py",
+    "tests/benchmarks",
+    "tests/layers",
+    "tests/faults",
+    "tests/programs",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests of the rooms in FAST as fast."""
+    """Marks the tests of the rooms in FAST as fast, and brings those in FIRST to the front."""
+
+    def place(item: pytest.Item) -> int:
+        return next((n for n, room in enumerate(FIRST) if item.path.is_relative_to(ROOT / room)), len(FIRST))
+
     for item in items:
         if any(item.path.is_relative_to(ROOT / room) for room in FAST):
             item.add_marker(pytest.mark.fast)
+    items.sort(key=place)
 
 
 # Of the tests' own, and one for all processes of a run: they inherit the environment.
