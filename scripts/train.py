@@ -35,8 +35,18 @@ FILTERS = flags.DEFINE_list("filters", None, "Filters of each stage's convolutio
 POOL_SIZES = flags.DEFINE_list("pool_sizes", None, "Each stage's pooling window, such as 2,2 or 4x2,2.")
 KERNEL_SIZE = flags.DEFINE_string("kernel_size", None, "Of every convolution, such as 5 or 5x3. Default: 5.")
 RECIPE = flags.DEFINE_string("recipe", "default", f"How to train: {', '.join(RECIPES)}.")
-EPOCHS = flags.DEFINE_integer("epochs", None, "Passes over the training images. Default: the recipe's.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Images a step, over all replicas. Default: the recipe's.")
+EPOCHS = flags.DEFINE_integer(
+    "epochs",
+    None,
+    "Passes over the training images. Default: the recipe's; where such a pass has fewer than 200 steps, it is made "
+    "again until it has, since weights are learnt by steps, and few pictures make few of them.",
+)
+BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size",
+    None,
+    "Images a step, over all replicas. Default: the recipe's, or a twentieth of the images where that is less, so that "
+    "few pictures make more steps.",
+)
 LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Of a batch's mean loss, at its peak. Default: the recipe's.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the initial weights and the order of the images.")
 EXPORT_DIR = flags.DEFINE_string("export_dir", None, "The SavedModel's directory. Default: saved_models/PRESET.")

@@ -157,7 +157,7 @@ def _settings(run: Run, dataset: ImageDataset) -> dict[str, Any]:
         ]
     # Keras numbers the optimizers of a process: adam, adam_1 and so on.
     del optimizer["config"]["name"]
-    settings = run.options.settings() | {
+    settings = run.options.settings(len(dataset.train)) | {
         "dataset": dataset.name,
         "training_images": len(dataset.train),
         "optimizer": optimizer,
@@ -168,8 +168,9 @@ def _settings(run: Run, dataset: ImageDataset) -> dict[str, Any]:
 
 def _train(run: Run, settings: dict[str, Any], dataset: ImageDataset, output_dir: Path) -> Outcome:
     options = run.options
-    steps = options.epochs_to_run * len(dataset.train) // options.images_per_step
-    curve = _TestCurve(dataset.test[:CURVE_IMAGES], max(1, steps // CURVE_POINTS), options.images_per_step)
+    schedule = options.schedule(len(dataset.train))
+    every_steps = max(1, schedule.epochs * schedule.images // schedule.batch_size // CURVE_POINTS)
+    curve = _TestCurve(dataset.test[:CURVE_IMAGES], every_steps, schedule.batch_size)
     started = time.perf_counter()
     try:
         result = train(dataset, options, callbacks=[curve], verbose=False)

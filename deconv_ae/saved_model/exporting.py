@@ -81,6 +81,7 @@ def _checksums(directory: Path) -> dict[str, str]:
 def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None = None) -> ModelCard:
     """What a model card says of a training result."""
     model, options = result.model, result.options
+    schedule = options.schedule(len(dataset.train))
     size = model.architecture.size_per_image(model.image_shape)
     return ModelCard(
         preset=preset,
@@ -88,8 +89,8 @@ def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None 
         image_shape=list(model.image_shape),
         recipe={
             "name": options.recipe,
-            "epochs": options.epochs_to_run,
-            "batch_size": options.images_per_step,
+            "epochs": schedule.epochs,
+            "batch_size": schedule.batch_size,
             "learning_rate": options.learning_rate,
             "mixed_precision": options.mixed_precision,
         },

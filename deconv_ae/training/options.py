@@ -8,6 +8,7 @@ from deconv_ae.errors import InputError, choose
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.training.distribution import STRATEGIES
+from deconv_ae.training.schedule import Schedule, schedule
 
 MIXED_PRECISIONS = {"none": None, "mixed_bfloat16": "mixed_bfloat16", "mixed_float16": "mixed_float16"}
 LONGEST_WAIT = 1e6
@@ -21,8 +22,8 @@ class TrainingOptions:
 
     Attributes:
         architecture: the model.
-        recipe: a key of `recipes.RECIPES`; epochs, batch_size and learning_rate replace the
-            recipe's own where they are not None.
+        recipe: a key of `recipes.RECIPES`; learning_rate replaces the recipe's own where it is not None.
+        epochs, batch_size: None lets them follow from the recipe and the number of images; see `schedule.schedule`.
         seed: of the initial weights and the order of the images.
         run_dir: where checkpoints and TensorBoard logs go; None keeps none.
         checkpoint_every: steps from one checkpoint to the next within an epoch; None saves after
@@ -73,22 +74,16 @@ class TrainingOptions:
         if self.checkpoint_every and not self.run_dir:
             raise InputError("checkpoint_every: no --run_dir given to keep checkpoints in")
 
-    @property
-    def epochs_to_run(self) -> int:
-        """`epochs`, or the recipe's."""
-        return RECIPES[self.recipe].epochs if self.epochs is None else self.epochs
+    def schedule(self, images: int) -> Schedule:
+        """How often a run on so many training images goes through them: as given, else by the rule for the recipe."""
+        return schedule(RECIPES[self.recipe], images, self.batch_size, self.epochs)
 
-    @property
-    def images_per_step(self) -> int:
-        """`batch_size`, or the recipe's."""
-        return RECIPES[self.recipe].batch_size if self.batch_size is None else self.batch_size
-
-    def settings(self) -> dict[str, Any]:
-        """What decides the result, and so has to be the same when a run is resumed."""
+    def settings(self, images: int) -> dict[str, Any]:
+        """What decides the result on so many training images, and so has to be the same when a run is resumed."""
         comparable = replace(
             self,
-            epochs=self.epochs_to_run,
-            batch_size=self.images_per_step,
+            epochs=self.schedule(images).epochs,
+            batch_size=self.schedule(images).batch_size,
             run_dir=None,
             checkpoint_every=None,
             resume=False,

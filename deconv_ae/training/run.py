@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.data import ImageDataset, evaluation_batches, steps_per_epoch, training_batches
+from deconv_ae.data import ImageDataset, evaluation_batches, training_batches
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.counted_autoencoder import CountedAutoencoder
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
@@ -110,10 +110,10 @@ def train(
         Interrupted: on SIGINT or SIGTERM, after a checkpoint.
     """
     started = time.perf_counter()
-    images_per_step = min(options.images_per_step, len(dataset.train))
-    options.architecture.check_trainable(dataset.image_shape, images_per_step)
+    schedule = options.schedule(len(dataset.train))
+    options.architecture.check_trainable(dataset.image_shape, min(schedule.batch_size, schedule.images))
     strategy = strategy or make_strategy(options.strategy, options.worker_timeout)
-    check_replicas(strategy.num_replicas_in_sync, options.images_per_step, options.jit_compile)
+    check_replicas(strategy.num_replicas_in_sync, schedule.batch_size, options.jit_compile)
     keras.utils.set_random_seed(options.seed)
     with (
         _run_directory(dataset, options, writes=is_chief(strategy)) as run_directory,
@@ -125,7 +125,7 @@ def train(
         with strategy.scope():
             model = _compiled(CountedAutoencoder, dataset, options)
         if verbose:
-            print(f"{dataset}; {model.count_params()} parameters", flush=True)
+            print(f"{dataset}; {model.count_params()} parameters\n{schedule}", flush=True)
         # A bar that redraws itself, or one line an epoch where the output goes to a file.
         bar = (1 if sys.stdout.isatty() else 2) if verbose else 0
         history = _fit(model, dataset, options, strategy, run_directory, watch, callbacks, bar)
@@ -164,9 +164,11 @@ def rmse(model: Autoencoder, images: np.ndarray) -> float:
 def _compiled(model_class: type[Autoencoder], dataset: ImageDataset, options: TrainingOptions) -> Autoencoder:
     recipe = RECIPES[options.recipe]
     model = model_class(options.architecture, dataset.image_shape, *recipe.initializers(options.architecture))
-    total_steps = options.epochs_to_run * steps_per_epoch(len(dataset.train), options.images_per_step)
+    schedule = options.schedule(len(dataset.train))
     model.compile(
-        optimizer=recipe.optimizer(options.architecture, options.images_per_step, total_steps, options.learning_rate),
+        optimizer=recipe.optimizer(
+            options.architecture, schedule.batch_size, schedule.total_steps, options.learning_rate
+        ),
         loss=PerImageRMSELoss(),
         metrics=[PerImageRMSE()],
         jit_compile=JIT_COMPILE[options.jit_compile],
@@ -194,7 +196,8 @@ def _fit(
     bar: int,
 ) -> list[Epoch]:
     """Trains what is left to train; the run's history."""
-    steps = steps_per_epoch(len(dataset.train), options.images_per_step)
+    schedule = options.schedule(len(dataset.train))
+    steps = schedule.steps_per_epoch
     done, metrics = run_directory.restore(model) if run_directory else (0, [])
     guesses = RECIPES[options.recipe].guesses
     if guesses is not None and done == 0:
@@ -226,9 +229,9 @@ def _fit(
             asked = ReplicatedTraining(model, strategy, signals.asked, watch).asked
             batches_from = partial(global_batches, strategy, dataset.train)
         callbacks.append(StopWhenAsked(progress, asked, checkpoints))
-        for first_epoch, end, steps_each in _spans(done, steps, options.epochs_to_run):
+        for first_epoch, end, steps_each in _spans(done, steps, schedule.epochs):
             model.fit(
-                batches_from(options.images_per_step, options.seed, first_step=progress.step),
+                batches_from(schedule.batch_size, options.seed, first_step=progress.step),
                 steps_per_epoch=steps_each,
                 initial_epoch=first_epoch,
                 epochs=end,
@@ -267,7 +270,7 @@ def _run_directory(
 ) -> contextlib.AbstractContextManager[RunDirectory | None]:
     if not options.run_dir:
         return contextlib.nullcontext()
-    settings = options.settings() | {
+    settings = options.settings(len(dataset.train)) | {
         "dataset": dataset.name,
         "training_images": len(dataset.train),
         "image_shape": dataset.image_shape,

@@ -253,7 +253,7 @@ def launch(*arguments: str, directory: Path) -> subprocess.CompletedProcess:
 @pytest.mark.long
 def test_the_launcher_runs_a_cluster_on_this_machine(tmp_path: Path) -> None:
     done = launch(
-        "2", "--", "--dataset=mnist_5k", "--batch_size=500", "--epochs=1", "--export_dir=m", directory=tmp_path
+        "2", "--", "--dataset=mnist_5k", "--batch_size=100", "--epochs=1", "--export_dir=m", directory=tmp_path
     )
     assert done.returncode == 0, done.stderr
     # One worker's output, not two.

@@ -245,7 +245,7 @@ def test_a_run_with_no_usable_checkpoint_is_not_started_anew_in_silence(digits: 
 
 
 def test_a_run_directory_in_use_is_refused_until_its_run_ends(digits: ImageDataset, tmp_path: Path) -> None:
-    settings = TrainingOptions(CMAP1, epochs=1).settings()
+    settings = TrainingOptions(CMAP1, epochs=1).settings(images=640)
     with RunDirectory(tmp_path, settings, resume=False), pytest.raises(InputError, match="in use by another run"):
         RunDirectory(tmp_path, settings, resume=True)
     with RunDirectory(tmp_path, settings, resume=True):
@@ -299,7 +299,7 @@ def test_the_test_images_are_looked_at_after_epochs_and_nothing_else_changes(
     states = []
     for every, epochs in ((0, []), (1, [0, 1, 2, 3]), (2, [1, 3])):
         run_dir = tmp_path / str(every)
-        # Steps of epochs that are resumed in their middle too: 640 images are 5 steps.
+        # Steps of epochs that are resumed in their middle too: 640 images are 20 steps.
         options = {"architecture": CMAP1, "epochs": 4, "run_dir": str(run_dir), "checkpoint_every": 2}
         result = train(digits, TrainingOptions(**options, validate_every=every))
         logged = EventAccumulator(str(run_dir / "logs" / "train")).Reload()
@@ -322,7 +322,7 @@ def test_a_run_of_before_validation_can_be_resumed_with_and_without(digits: Imag
 def test_a_run_says_what_it_reads_before_it_trains(digits: ImageDataset, capsys: pytest.CaptureFixture) -> None:
     train(digits, TrainingOptions(CMAP1, epochs=1))
     said = "mnist_5k: 640 training and 100 test images of 28x28x1, in memory; 51 parameters"
-    assert capsys.readouterr().out.splitlines()[0] == said
+    assert capsys.readouterr().out.splitlines()[:2] == [said, "640 pictures: 20 steps an epoch, 1 epoch"]
 
 
 def test_run_json_says_what_the_run_was_started_with(digits: ImageDataset, tmp_path: Path) -> None:
@@ -330,4 +330,4 @@ def test_run_json_says_what_the_run_was_started_with(digits: ImageDataset, tmp_p
     settings = json.loads((tmp_path / "run.json").read_text())
     assert settings["dataset"] == "mnist_5k"
     assert settings["architecture"]["filters"] == [1]
-    assert settings["batch_size"] == 128
+    assert settings["batch_size"] == 32

@@ -1,0 +1,63 @@
+"""How often a run goes through its training images, and how many it takes a step."""
+
+from dataclasses import dataclass
+
+from deconv_ae.data import steps_per_epoch
+from deconv_ae.model.recipes import Recipe
+
+# Weights are learnt by steps, a few hundred of them at least, however few the images are. Recipes were made for MNIST,
+# an epoch of which has 469; 300 images in batches of 128 have 3.
+FEWEST_STEPS_PER_EPOCH = 20
+STEPS_FOR_A_RECIPES_EPOCH = 200
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Passes over so many images, in batches.
+
+    Attributes:
+        images: in the training split.
+        batch_size: images a step, over all replicas together.
+        epochs: passes over the images.
+    """
+
+    images: int
+    batch_size: int
+    epochs: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return steps_per_epoch(self.images, self.batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    def __str__(self) -> str:
+        steps, epochs = self.steps_per_epoch, self.epochs
+        return (
+            f"{self.images:,} picture{'s' * (self.images != 1)}: {steps:,} step{'s' * (steps != 1)} an epoch, "
+            f"{epochs:,} epoch{'s' * (epochs != 1)}"
+        )
+
+
+def schedule(recipe: Recipe, images: int, batch_size: int | None = None, epochs: int | None = None) -> Schedule:
+    """The one rule for what is not given: the recipe's batch and epochs, of few images a smaller one and more.
+
+    A batch is the recipe's, or a twentieth of the images where that is less. Each of the recipe's epochs stands for at
+    least 200 steps: where a pass over the images has fewer, it is made again, as often as it takes. So nothing changes
+    for MNIST and all that is as large.
+
+    >>> from deconv_ae.model.recipes import RECIPES
+    >>> for images in (50, 300, 4_000, 60_000):
+    ...     print(schedule(RECIPES["default"], images))
+    50 pictures: 17 steps an epoch, 36 epochs
+    300 pictures: 20 steps an epoch, 30 epochs
+    4,000 pictures: 32 steps an epoch, 21 epochs
+    60,000 pictures: 469 steps an epoch, 3 epochs
+    """
+    if batch_size is None:
+        batch_size = min(recipe.batch_size, -(-images // FEWEST_STEPS_PER_EPOCH))
+    if epochs is None:
+        epochs = recipe.epochs * -(-STEPS_FOR_A_RECIPES_EPOCH // steps_per_epoch(images, batch_size))
+    return Schedule(images, batch_size, epochs)
