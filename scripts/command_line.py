@@ -55,9 +55,10 @@ with quiet():
 
 require_tensorflow(keras.backend.backend())  # As ~/.keras/keras.json has it.
 
-from deconv_ae.data.source import COLOR_MODES, SAMPLE_NAME, Source
+from deconv_ae.data.source import COLOR_MODES, FITS, SAMPLE_NAME, Source
 from deconv_ae.errors import InputError, Interrupted, RunError
 from deconv_ae.numbers import pair
+from deconv_ae.saved_model.model_card import ModelCard
 
 MAY_BE_EMPTY = {"cache_dir"}
 """Flags whose being empty means something; elsewhere it comes from a shell's variable that is not set."""
@@ -69,7 +70,14 @@ DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared data
 MANUAL_DIR = flags.DEFINE_string(
     "manual_dir", None, "A folder with the TFDS data set's archives, for want of a network."
 )
-IMAGE_SIZE = flags.DEFINE_string("image_size", None, "Resize images to this height and width: 64, or 64x48.")
+IMAGE_SIZE = flags.DEFINE_string("image_size", None, "Bring images to this height and width: 64, or 64x48.")
+FIT = flags.DEFINE_enum(
+    "fit",
+    None,
+    list(FITS),
+    "How an image of another aspect ratio comes to --image_size: crop cuts off both sides, pad fills them with "
+    "--background, stretch distorts it. Default: as the model was trained; to train one, crop.",
+)
 COLOR_MODE = flags.DEFINE_enum("color_mode", "auto", list(COLOR_MODES), "Convert images; auto leaves them as they are.")
 BACKGROUND = flags.DEFINE_string(
     "background", "white", "What shows through transparent pixels: white, black or #rrggbb."
@@ -88,8 +96,13 @@ SKIP_BAD_IMAGES = flags.DEFINE_bool(
 )
 
 
-def source(default: str | None = None) -> Source:
-    """The data set that the flags ask for; `default` is its name where --dataset is left out."""
+def source(default: str | None = None, fit: str = "crop") -> Source:
+    """The data set that the flags ask for.
+
+    Args:
+        default: its name where --dataset is left out.
+        fit: where --fit is left out.
+    """
     name = DATASET.value or default
     if name is None:
         raise InputError(f"dataset: not given; pass --dataset={SAMPLE_NAME}, a TFDS name such as mnist, or folder:PATH")
@@ -102,7 +115,13 @@ def source(default: str | None = None) -> Source:
         background=BACKGROUND.value,
         skip_bad_images=SKIP_BAD_IMAGES.value,
         cache_dir=CACHE_DIR.value,
+        fit=FIT.value or fit,
     )
+
+
+def source_of(card: ModelCard) -> Source:
+    """The data set that the flags ask for: where they leave it out, the one that a model was trained on, as then."""
+    return source(default=card.dataset["name"], fit=card.fit)
 
 
 def check_source() -> None:

@@ -27,7 +27,7 @@ def main() -> None:
     command_line.check_source()
     with command_line.quiet():
         conversion.check_formats(formats)
-        source = command_line.source(default=ServedAutoencoder(MODEL.value).card.dataset["name"])
+        source = command_line.source_of(ServedAutoencoder(MODEL.value).card)
         check_apart({"output_dir": OUTPUT_DIR.value, "dataset": source.folder})
         calibration_images, test_images = load_split(source, "train"), load_split(source, "test")
         written = conversion.convert(MODEL.value, formats, OUTPUT_DIR.value, test_images, calibration_images)

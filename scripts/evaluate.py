@@ -24,7 +24,7 @@ def main() -> None:
         raise InputError("model: not given; pass the directory of an exported model")
     command_line.check_source()
     model = ServedAutoencoder(MODEL.value)
-    source = command_line.source(default=model.card.dataset["name"])
+    source = command_line.source_of(model.card)
     dataset = load_dataset(source)
     print(dataset)
     print(evaluate(model, dataset.train, dataset.test).table())

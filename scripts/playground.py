@@ -32,7 +32,7 @@ def main() -> None:
     check_address(HOST.value, PORT.value)
     command_line.check_source()
     models = [ServedAutoencoder(path) for path in MODELS.value or command_line.reference_models()]
-    test_images = load_split(command_line.source(default=models[0].card.dataset["name"]), "test")
+    test_images = load_split(command_line.source_of(models[0].card), "test")
     with command_line.quiet():
         from deconv_ae.playground.page import Playground
     command = shlex.join(["python", "scripts/playground.py", *sys.argv[1:]])

@@ -33,7 +33,7 @@ def main() -> None:
         for model in models:
             print(model.layer_table())
         return
-    source = command_line.source(default=models[0].card.dataset["name"])
+    source = command_line.source_of(models[0].card)
     check_apart({"output_dir": OUTPUT_DIR.value, "dataset": source.folder})
     images = load_split(source, "test")
     for figure in visualize(models, images[:count], OUTPUT_DIR.value):

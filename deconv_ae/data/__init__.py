@@ -12,10 +12,11 @@ from deconv_ae.data.batches import (
     training_batches,
 )
 from deconv_ae.data.dataset import ImageDataset, load_dataset, load_split
-from deconv_ae.data.source import COLOR_MODES, FOLDER_PREFIX, SAMPLE_NAME, SPLITS, Source
+from deconv_ae.data.source import COLOR_MODES, FITS, FOLDER_PREFIX, SAMPLE_NAME, SPLITS, Source
 
 __all__ = [
     "COLOR_MODES",
+    "FITS",
     "FOLDER_PREFIX",
     "SAMPLE_NAME",
     "SPLITS",

@@ -22,6 +22,12 @@ from deconv_ae.errors import InputError, choose
 class ImageDataset:
     """A data set's two splits, each `(N, height, width, channels)` uint8, and where they lie.
 
+    Attributes:
+        name: the data set's.
+        train, test: its splits.
+        place: where they lie, in words.
+        fit: how they came to their size, as `Source.fit`; None where that was their own.
+
     Raises:
         InputError: on arrays that are not that, with what to do about it.
     """
@@ -30,6 +36,7 @@ class ImageDataset:
     train: np.ndarray
     test: np.ndarray
     place: str = "memory"
+    fit: str | None = None
 
     def __post_init__(self) -> None:
         for argument, images in (("images", self.train), ("test_images", self.test)):
@@ -83,7 +90,8 @@ def load_dataset(source: Source) -> ImageDataset:
             shape, or the data set is neither on disk nor within reach.
     """
     train, test = (load_split(source, split) for split in SPLITS)
-    return ImageDataset(source.name, train, test, "memory" if source.cache_dir == "" else str(_cache_dir(source)))
+    place = "memory" if source.cache_dir == "" else str(_cache_dir(source))
+    return ImageDataset(source.name, train, test, place, None if source.image_size is None else source.fit)
 
 
 def load_split(source: Source, split: str) -> np.ndarray:
@@ -118,6 +126,8 @@ def _file_name(source: Source) -> str:
     name, data_dir = source.name, source.data_dir
     if source.folder is not None:
         name, data_dir = FOLDER_PREFIX + str(paths.resolved("dataset", source.folder)), None
-    decides = json.dumps(asdict(replace(source, name=name, data_dir=data_dir, manual_dir=None, cache_dir=None)))
+    decides = asdict(replace(source, name=name, data_dir=data_dir, manual_dir=None, cache_dir=None))
+    if source.image_size is None or source.fit == "stretch":
+        del decides["fit"]  # As before there was a choice: what was decoded then is used on.
     readable = re.sub(r"[^A-Za-z0-9._]+", "-", Path(name).name)[-40:]
-    return f"{readable}-{hashlib.sha256(decides.encode()).hexdigest()[:16]}"
+    return f"{readable}-{hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]}"

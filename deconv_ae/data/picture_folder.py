@@ -49,7 +49,7 @@ def _images(source: Source, files: list[str], left_out: list[str]) -> Iterator[n
                 raise InputError(f"dataset: {file} {picture}; mend or remove it, or pass --skip_bad_images")
             left_out.append(f"{file} {picture}")
             continue
-        image = source.fit(tf.constant(picture)).numpy() if source.image_size else picture
+        image = source.convert(tf.constant(picture)).numpy() if source.image_size else picture
         first = image if first is None else first
         if image.shape[-1] != first.shape[-1]:
             raise InputError(

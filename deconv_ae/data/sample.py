@@ -48,4 +48,4 @@ def _images(source: Source, split: str) -> Iterator[np.ndarray]:
     if source.image_size is None and source.color_mode == "auto":
         yield images
     else:
-        yield np.stack([source.fit(image).numpy() for image in images])
+        yield np.stack([source.convert(image).numpy() for image in images])

@@ -94,7 +94,8 @@ def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None 
             "learning_rate": options.learning_rate,
             "mixed_precision": options.mixed_precision,
         },
-        dataset={"name": dataset.name, "training_images": len(dataset.train), "test_images": len(dataset.test)},
+        dataset={"name": dataset.name, "training_images": len(dataset.train), "test_images": len(dataset.test)}
+        | ({"fit": dataset.fit} if dataset.fit else {}),
         training_rmse=result.training_rmse,
         test_rmse=result.test_rmse,
         seed=options.seed,

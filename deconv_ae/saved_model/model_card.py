@@ -34,7 +34,7 @@ class ModelCard:
         architecture: `Architecture`'s fields.
         image_shape: (height, width, channels).
         recipe: name, epochs, batch_size, learning_rate (None: the recipe's own).
-        dataset: name, training_images, test_images.
+        dataset: name, training_images, test_images; fit, where images were brought to one size.
         training_rmse, test_rmse: mean per-image RMSE over the whole split, in the pixels' scale.
         seed: of the initial weights and the order of the images.
         parameters: trainable numbers.
@@ -68,6 +68,12 @@ class ModelCard:
         filters = ", ".join(map(str, self.architecture["filters"]))
         pools = ", ".join(f"{height}x{width}" for height, width in self.architecture["pool_sizes"])
         return f"filters {filters}; pools {pools}"
+
+    @property
+    def fit(self) -> str:
+        """How images of another size are brought to the model's: as those were that it was trained on."""
+        # Before there was a choice.
+        return str(self.dataset.get("fit", "stretch"))
 
     def to_json(self) -> str:
         return with_checksum(asdict(self))

@@ -28,6 +28,8 @@ from deconv_ae.files import flush_to_disk, lock_exclusively, read_with_checksum,
 from deconv_ae.training.history import Epoch, from_records
 
 CHECKPOINTS_KEPT = 3
+UNRECORDED = {"fit": "stretch"}
+"""What runs of versions that did not record it had."""
 PROGRESS_FILE = "progress.json"
 """Beside Keras's files in a checkpoint: the step, and what the epoch's metrics have summed up by then."""
 
@@ -109,9 +111,10 @@ class RunDirectory:
             raise InputError(f"resume: {self._settings_file} cannot be read ({error}); start anew elsewhere") from error
         # Through JSON and back, so that tuples and lists compare equal.
         for name, value in json.loads(json.dumps(settings)).items():
-            if recorded.get(name) != value:
+            before = recorded.get(name, UNRECORDED.get(name))
+            if before != value:
                 raise InputError(
-                    f"resume: {self.path} holds a run with {name} {recorded.get(name)}, not {value}; "
+                    f"resume: {self.path} holds a run with {name} {before}, not {value}; "
                     "pass the same flags, or another --run_dir"
                 )
 

@@ -27,7 +27,7 @@ from deconv_ae.training.callbacks import (
     Validate,
     WriteTensorBoard,
 )
-from deconv_ae.training.checkpoints import RunDirectory
+from deconv_ae.training.checkpoints import UNRECORDED, RunDirectory
 from deconv_ae.training.distribution import (
     ReplicatedTraining,
     Watchdog,
@@ -274,6 +274,7 @@ def _run_directory(
         "dataset": dataset.name,
         "training_images": len(dataset.train),
         "image_shape": dataset.image_shape,
+        "fit": dataset.fit or UNRECORDED["fit"],
     }
     return RunDirectory(options.run_dir, settings, options.resume, writes)
 

@@ -61,7 +61,7 @@ def test_the_sample_is_split_by_class_without_overlap() -> None:
 
 
 def test_images_are_resized_and_recoloured_on_request() -> None:
-    images = load_split(Source("mnist_5k", image_size=(14, 20), color_mode="rgb"), "test")
+    images = load_split(Source("mnist_5k", image_size=(14, 20), color_mode="rgb", fit="stretch"), "test")
     assert images.shape == (1000, 14, 20, 3)
     assert images.dtype == np.uint8
     np.testing.assert_array_equal(images[..., 0], images[..., 2])

@@ -194,10 +194,10 @@ def test_warnings_about_metadata_reach_nobody(recwarn: pytest.WarningsRecorder) 
 
 def test_a_set_with_four_channels_is_shown_over_the_background_too() -> None:
     image = np.array([[[9, 200, 30, 0], [0, 0, 0, 51]]], np.uint8)
-    shown = Source("made", background="#ff8000").fit(tf.constant(image))
+    shown = Source("made", background="#ff8000").convert(tf.constant(image))
     np.testing.assert_array_equal(shown, composite(image, ORANGE))
     assert shown[0, 0].numpy().tolist() == list(ORANGE)
-    mapped = tf.data.Dataset.from_tensors(image).map(Source("made", image_size=(4, 4)).fit)
+    mapped = tf.data.Dataset.from_tensors(image).map(Source("made", image_size=(4, 4)).convert)
     assert mapped.element_spec.shape == (4, 4, 3)
 
 
