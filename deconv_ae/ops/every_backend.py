@@ -106,7 +106,8 @@ def first_maxima(
         if best is None:
             best, best_number, best_inside = value, number, inside
             continue
-        leads = ~(value <= best) & (best == best)
+        # Not "not value <= best": TensorFlow's graph optimizer makes that "value > best", which no NaN is.
+        leads = (value > best) | ((value != value) & (best == best))
         if axis.padding == "same":
             leads = inside & (leads | ~best_inside)
             best_inside = best_inside | inside

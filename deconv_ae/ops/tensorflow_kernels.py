@@ -213,7 +213,10 @@ def _max_pool_kernel(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf
     # On a GPU there is one kernel, for int64.
     if image_length is not None and not has_gpu():
         exact = {tf.float32: 2**24, tf.float64: 2**53}.get(images.dtype, 0)
-        if images.shape[-1] < _FEW_CHANNELS and image_length <= exact:
+        size = tuple(images.shape[1:-1])
+        # As many windows as pixels: the kernel that looks up would write its result over the numbers, and read zeros.
+        overwritten = windows.pooled_size(size) == size
+        if images.shape[-1] < _FEW_CHANNELS and image_length <= exact and not overwritten:
             return _max_pool_and_look_up(images, windows)
         if image_length <= tf.int32.max:
             argmax_dtype = tf.int32

@@ -22,7 +22,8 @@ from deconv_ae.ops.windows import Windows
 def poolings(draw):
     """Arguments of a pooling layer, and the shape of images that it can pool."""
     pool_size = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
-    strides = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
+    # Windows at every position make as many of them as there are pixels, which kernels are not used to.
+    strides = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)) | st.just((1, 1)))
     padding = draw(st.sampled_from(["valid", "same"]))
     smallest = pool_size if padding == "valid" else (1, 1)
     height, width = (draw(st.integers(n, n + 7)) for n in smallest)
@@ -90,6 +91,27 @@ def test_pooling_equals_the_reference(data, pooling):
     upstream = upstream_of(tuple(pooled.shape)).astype(dtype) % 7
     gradient = tape.gradient(pooled, tensor, tf.constant(upstream))
     np.testing.assert_array_equal(gradient, scatter_add_reference(upstream, expected_argmax, shape))
+
+
+@examples(10)
+@hypothesis.given(data=st.data(), pooling=poolings())
+def test_in_a_graph_for_batches_of_any_number_both_equal_the_reference(data, pooling):
+    # As fit traces a step, and a SavedModel its signatures: kernels may write into what no one else will read.
+    pool_size, strides, padding, shape = pooling
+    images = data.draw(image_values(shape))
+    pool, unpool = (
+        make(pool_size, strides, padding) for make in (layers.MaxPoolingWithArgmax2D, layers.MaxUnpooling2D)
+    )
+
+    @tf.function(input_signature=[tf.TensorSpec((None, *shape[1:]))], autograph=False)
+    def there_and_back(images):
+        pooled, argmax = pool(images)
+        return pooled, argmax, unpool(pooled, argmax)
+
+    pooled, argmax, _ = pool_reference(images, pool_size, strides, padding)
+    restored, _ = unpool_reference(pooled, argmax, shape[1:3])
+    for actual, expected in zip(there_and_back(tf.constant(images)), (pooled, argmax, restored)):
+        np.testing.assert_array_equal(actual, expected)
 
 
 @examples(55)
