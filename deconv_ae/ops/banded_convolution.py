@@ -15,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from deconv_ae.ops import every_backend, tensorflow_kernels
-from deconv_ae.ops.tensorflow_kernels import with_gradient
+from deconv_ae.ops.tensorflow_kernels import in_this_graph, with_gradient
 
 # Measured with scripts/benchmark.py: beyond these, multiplying by the band's zeros takes longer than it saves.
 LARGEST_WIDTH = 32
@@ -84,6 +84,7 @@ def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
     @with_gradient
     def convolve_images(images, kernel):
+        images, kernel = in_this_graph(images), in_this_graph(kernel)
         rows = tf.nn.conv2d(rows_of(images), band(kernel, images.shape[2]), 1, "SAME")
 
         def gradient(upstream):
@@ -107,6 +108,7 @@ def convolve_transposed(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
     @with_gradient
     def transposed(images, kernel):
+        images, kernel = in_this_graph(images), in_this_graph(kernel)
         batch, height, width, _ = images.shape
         rows, shape = rows_of(images), tf.shape(images)
         restored = tf.nn.conv2d_transpose(
@@ -116,7 +118,7 @@ def convolve_transposed(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         def gradient(upstream):
             return convolve(upstream, kernel), _kernel_gradient(upstream, images, kernel.shape)
 
-        restored = tf.ensure_shape(restored, (batch, height, 1, width * kernel.shape[2]))
+        restored.set_shape((batch, height, 1, width * kernel.shape[2]))
         return images_of(restored, width), gradient
 
     return transposed(images, tf.convert_to_tensor(kernel))

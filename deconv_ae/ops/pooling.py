@@ -7,7 +7,7 @@ the best of 20 on two busy cores:
 | --- | --- | --- | --- |
 | any | within `portable()` | every_backend | other runtimes have no kernel of TensorFlow's |
 | TensorFlow | XLA, or a GPU made deterministic | every_backend | XLA has no such kernel (TensorFlow issue 103438) |
-| TensorFlow | else | tensorflow_kernels | 35 to 43 ms; in every_backend outside of XLA 310 to 360 |
+| TensorFlow | else, and in forward mode | tensorflow_kernels | 35 to 43 ms; every_backend without XLA 310 to 360 |
 | PyTorch | windows that need no padding | torch_kernels | PyTorch's pooling has indices; it pads both sides alike |
 | JAX, PyTorch | else | every_backend | |
 """
@@ -59,10 +59,10 @@ def pool(images: Any, windows: Windows) -> tuple[Any, Any]:
     size = windows.size_of(ops.shape(images))
     pooled, argmax = _implementation(windows, size)(images, windows)
     if keras.backend.backend() == "tensorflow":
-        # Padding of a length that is not known makes TensorFlow forget the channels, too.
-        from tensorflow import ensure_shape
-
-        pooled, argmax = ensure_shape(pooled, shape), ensure_shape(argmax, shape)
+        # Padding of a length that is not known makes TensorFlow forget the channels, too. Not by tf.ensure_shape, which
+        # tf.autodiff.ForwardAccumulator cannot trace (TensorFlow 2.21: "Could not generate a generic TraceType").
+        pooled.set_shape(shape)
+        argmax.set_shape(shape)
     return pooled, with_origin(argmax, Origin(windows, size))
 
 

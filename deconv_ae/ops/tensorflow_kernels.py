@@ -11,8 +11,10 @@ from typing import Any
 
 import tensorflow as tf
 
-# Private, for `compiled_by_xla` and `must_compose`, which have no public way to ask. setup.py bounds TensorFlow's
-# versions; should a new one move them, the import fails at once, where a fallback would silently give the wrong answer.
+# Private, for `compiled_by_xla`, `must_compose` and `in_forward_mode`, which have no public way to ask. setup.py bounds
+# TensorFlow's versions; should a new one move them, the import fails at once, where a fallback would silently give the
+# wrong answer.
+from tensorflow.python.eager import forwardprop_util
 from tensorflow.python.framework import config as framework_config
 from tensorflow.python.ops import control_flow_util
 
@@ -48,6 +50,15 @@ def must_compose() -> bool:
     return compiled_by_xla() or (has_gpu() and framework_config.is_op_determinism_enabled())
 
 
+def in_forward_mode(tensor: tf.Tensor) -> bool:
+    """Whether a `tf.autodiff.ForwardAccumulator` follows the tensor.
+
+    It has no part in gradients that functions bring along: it asks every operation within for its own, and the kernel
+    that scatters has none. It gets operations that have.
+    """
+    return bool(forwardprop_util.pack_tangents([tensor]).tangents)
+
+
 _RECORDS_GRADIENTS = contextvars.ContextVar("_RECORDS_GRADIENTS", default=True)
 
 
@@ -72,6 +83,15 @@ def with_gradient(function: Callable) -> Callable:
     return lambda *tensors: function(*tensors)[0]
 
 
+def in_this_graph(tensor: tf.Tensor) -> tf.Tensor:
+    """The tensor, for a `with_gradient` function's gradient to use: a copy in the graph that is being traced.
+
+    The gradient of a tf.function's gradient is traced in a third graph, which captures from the second and not from
+    the first, where the tensor may be.
+    """
+    return tf.identity(tensor)
+
+
 def checked(tensor: tf.Tensor, condition: tf.Tensor, sentence: str, numbers: Sequence[Any]) -> tf.Tensor:
     """The tensor, once the condition holds; InvalidArgumentError if it does not. XLA cannot raise."""
     if compiled_by_xla():
@@ -90,6 +110,9 @@ def checked(tensor: tf.Tensor, condition: tf.Tensor, sentence: str, numbers: Seq
 
 def max_pool(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
     """The maximum of every window and its position."""
+    if in_forward_mode(images):
+        _, argmax = _max_pool(tf.stop_gradient(images), windows)
+        return _values_at(images, argmax), argmax
 
     @with_gradient
     def pool(images):
@@ -152,17 +175,32 @@ def _scatter_add(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Wind
 
     That and taking the values at positions are linear and each other's gradient, to any order.
     """
+    if in_forward_mode(values):
+        return _scatter_nd(values, argmax, size, windows)
     batch, channels = argmax.shape[0], argmax.shape[windows.channel_axis]
 
     @with_gradient
     def scatter_add(values):
-        return _scatter_add_kernel(values, argmax, size, windows), take
-
-    def take(images):
-        return tf.gather(tf.reshape(images, (tf.shape(images)[0], -1)), argmax, batch_dims=1)
+        here = in_this_graph(argmax)
+        return _scatter_add_kernel(values, here, size, windows), lambda upstream: _values_at(upstream, here)
 
     images = scatter_add(values)
-    return tf.ensure_shape(images, windows.shape_of(batch, static(size), channels))
+    images.set_shape(windows.shape_of(batch, static(size), channels))
+    return images
+
+
+def _values_at(images: tf.Tensor, argmax: tf.Tensor) -> tf.Tensor:
+    return tf.gather(tf.reshape(images, (tf.shape(images)[0], -1)), argmax, batch_dims=1)
+
+
+def _scatter_nd(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:
+    """By an operation whose derivatives are all tensors: forward mode over forward mode takes no tf.IndexedSlices."""
+    lengths = tf_lengths(argmax)
+    image_shape = windows.shape_of(lengths[0], size, lengths[windows.channel_axis])
+    image = tf.reshape(tf.range(tf.cast(lengths[0], tf.int64)), (-1, *[1] * (len(lengths) - 1)))
+    indices = tf.stack([tf.broadcast_to(image, tf.shape(argmax)), argmax], axis=-1)
+    shape = tf.stack([tf.cast(n, tf.int64) for n in (lengths[0], product(image_shape[1:]))])
+    return tf.reshape(tf.scatter_nd(indices, values, shape), image_shape)
 
 
 def _scatter_add_kernel(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:

@@ -71,10 +71,7 @@ def unpool(values: Any, argmax: Any, windows: Windows, output_size: Any = None, 
     argmax, in_windows = _checked(argmax, values, size, windows)
     images = _implementation()(values, argmax, size, windows, in_windows)
     if keras.backend.backend() == "tensorflow":
-        from tensorflow import ensure_shape
-
-        shape = windows.shape_of(values.shape[0], static(size), values.shape[windows.channel_axis])
-        images = ensure_shape(images, shape)
+        images.set_shape(windows.shape_of(values.shape[0], static(size), values.shape[windows.channel_axis]))
     return images
 
 
