@@ -6,6 +6,7 @@ python scripts/train.py --dataset=folder:pictures --image_size=64 --filters=16,8
 """
 
 import sys
+from pathlib import Path
 
 import command_line
 from absl import flags
@@ -17,7 +18,7 @@ from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.numbers import pair
-from deconv_ae.paths import check_apart
+from deconv_ae.paths import check_apart, given
 from deconv_ae.saved_model import exporting
 from deconv_ae.saved_model.export_directory import ExportDirectory
 from deconv_ae.training.distribution import STRATEGIES, is_chief, make_strategy
@@ -57,7 +58,12 @@ EXPORT_ANYWAY = flags.DEFINE_bool(
     "Export a model that is no better on the test images than their mean training image, or whose loss rose over the "
     "run, with a warning. Without it such a run fails.",
 )
-RUN_DIR = flags.DEFINE_string("run_dir", None, "For checkpoints and TensorBoard logs; none are kept if left out.")
+RUN_DIR = flags.DEFINE_string(
+    "run_dir", None, "For checkpoints, TensorBoard logs and training_curve.png; none are kept if left out."
+)
+TRAINING_CURVE = flags.DEFINE_bool(
+    "training_curve", False, "Draw the RMSE by epoch beside the export too, as EXPORT_DIR-training_curve.png."
+)
 CHECKPOINT_EVERY = flags.DEFINE_integer(
     "checkpoint_every", None, "Steps between checkpoints within an epoch. Default: after every epoch only."
 )
@@ -112,11 +118,24 @@ def main() -> None:
         result = training.train(dataset, options, strategy)
         if result.problem and not EXPORT_ANYWAY.value:
             print(result)
+            _draw_training_curve(result, place.path)
             raise RunError(f"{result.problem}; {ADVICE}, or take it as it is with --export_anyway")
         exporting.export(result, dataset, place, preset)
+    _draw_training_curve(result, place.path)
     if result.problem:
         print(f"warning: {result.problem}", file=sys.stderr)
     print(f"{result}; model in {export_dir}")
+
+
+def _draw_training_curve(result: training.TrainingResult, export_dir: Path) -> None:
+    files = [given("run_dir", RUN_DIR.value) / "training_curve.png"] if RUN_DIR.value else []
+    if TRAINING_CURVE.value:
+        files.append(export_dir.with_name(f"{export_dir.name}-training_curve.png"))
+    if files:
+        # Matplotlib takes half a second to load, which runs that draw nothing do without.
+        from deconv_ae.pictures.training_curve import draw_training_curve
+
+        draw_training_curve(result.history, result.baselines.mean_image_rmse, files)
 
 
 def _architecture() -> tuple[str | None, Architecture]:

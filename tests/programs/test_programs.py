@@ -24,7 +24,9 @@ def train_to(directory: Path, *arguments: str) -> Finished:
 
 
 def test_train_evaluate_and_visualize_one_after_the_other(tmp_path: Path) -> None:
-    trained = train_to(tmp_path, "--run_dir=run")
+    trained = train_to(tmp_path, "--run_dir=run", "--training_curve")
+    curves = [tmp_path / "run" / "training_curve.png", tmp_path / "model-training_curve.png"]
+    drawn_of_the_run = [curve.read_bytes() for curve in curves]
     assert "51 parameters" in trained.stdout
     assert "rmse" in trained.stdout
     reported = trained.stdout.strip().splitlines()[-1]
@@ -53,7 +55,9 @@ def test_train_evaluate_and_visualize_one_after_the_other(tmp_path: Path) -> Non
         ["deconv1", "Nx28x28x1"],
     ]
 
+    curves[0].unlink()
     resumed = train_to(tmp_path, "--run_dir=run", "--resume", "--overwrite")
+    assert [curve.read_bytes() for curve in curves] == drawn_of_the_run
     assert resumed.stdout.strip().splitlines()[-1] == reported
 
 

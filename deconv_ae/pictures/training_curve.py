@@ -1,0 +1,54 @@
+"""How the RMSE fell while a model was trained, beside that of the mean image."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from deconv_ae.errors import RunError
+from deconv_ae.pictures.visualization import save_figure
+from deconv_ae.training.history import Epoch
+
+INCHES = (6.0, 3.6)
+
+
+def training_curve(history: Sequence[Epoch], mean_image_rmse: float) -> Figure:
+    """RMSE against the epoch: of the training images, of the test images where they were looked at, and as a line that
+    of the mean training image on the test images, the best without a model.
+
+    Args:
+        history: a `TrainingResult`'s.
+        mean_image_rmse: its baselines'.
+
+    >>> axes, = training_curve([Epoch(0, 0.5), Epoch(1, 0.2, 0.25)], 0.3).axes
+    >>> [line.get_label() for line in axes.lines]
+    ['training images', 'test images', 'mean training image']
+    """
+    figure = Figure(figsize=INCHES, layout="constrained")
+    axis = figure.subplots()
+    tested = [(epoch.number, epoch.test_rmse) for epoch in history if epoch.test_rmse is not None]
+    for label, points in (
+        ("training images", [(epoch.number, epoch.training_rmse) for epoch in history]),
+        ("test images", tested),
+    ):
+        if points:
+            axis.plot(*zip(*points), marker=".", label=label)
+    axis.axhline(mean_image_rmse, color="black", linestyle=":", linewidth=1, label="mean training image")
+    axis.set(xlabel="epoch", ylabel="RMSE", ylim=(0, None))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend(frameon=False)
+    return figure
+
+
+def draw_training_curve(history: Sequence[Epoch], mean_image_rmse: float, files: Iterable[Path]) -> None:
+    """Writes `training_curve` to PNGs; nothing of a run whose history is not known.
+
+    Raises:
+        RunError: if one cannot be written.
+    """
+    for file in files if history else ():
+        try:
+            save_figure(training_curve(history, mean_image_rmse), file)
+        except OSError as error:
+            raise RunError(f"{file} cannot be drawn: {error.strerror or error}") from error
