@@ -14,6 +14,7 @@ PICTURES = np.random.default_rng(0).integers(0, 256, (50, 12, 9, 3), np.uint8)
 QUICK = {"filters": (4, 2), "pool_sizes": (2, 2), "kernel_size": 3, "epochs": 1, "verbose": False}
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_an_array_becomes_a_saved_model_that_is_as_good_as_it_says(tmp_path: Path) -> None:
     trained = deconv_ae.train(PICTURES, name="noise", **QUICK)
     card = trained.export(tmp_path / "model")

@@ -1,5 +1,6 @@
 """LiteRT (TensorFlow Lite), for phones and microcontrollers: with built-in operations only."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,7 +35,10 @@ def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.representative_dataset = lambda: _one_by_one({name: calibration[name] for name in part.inputs})
     file = folder / (f"{part.name}.tflite" if variant == "float32" else f"{part.name}_{variant}.tflite")
-    file.write_bytes(converter.convert())
+    with warnings.catch_warnings():
+        # To calibrate, the converter uses TensorFlow's own interpreter, which is deprecated, as no user can help.
+        warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated", UserWarning)
+        file.write_bytes(converter.convert())
     return [file]
 
 

@@ -111,6 +111,7 @@ def test_every_part_computes_in_its_runtime_what_the_saved_model_computes(
     )
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_several_stages_in_colour_convert_to_every_format(
     colour_model: Path, colour_images: ImageDataset, tmp_path: Path
 ) -> None:

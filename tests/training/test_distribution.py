@@ -180,7 +180,7 @@ def test_a_worker_that_waits_for_the_others_ends_at_once_when_asked(tmp_path: Pa
     with RunningProgram("train.py", [*QUICK, "--run_dir=run", "--export_dir=model"], tmp_path, environment) as worker:
         assert worker.wait_until(listens)
         worker.stop(number)
-        finished = worker.finish(timeout=5)
+        finished = worker.finish(timeout=60)  # Of the 120 that it would wait for the other.
     assert finished.status == -number
     assert not (tmp_path / "model").exists()
 
