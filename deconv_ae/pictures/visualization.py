@@ -17,13 +17,15 @@ from deconv_ae.errors import RunError
 from deconv_ae.files import move_tree_together
 from deconv_ae.model.architecture import switches_names
 from deconv_ae.model.objective import per_image_rmse
-from deconv_ae.pictures.pixels import brightest_to_255, code_picture
+from deconv_ae.pictures.pixels import brightest_to_255, code_picture, tile_columns
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 
 PICTURE_LENGTH = 224
 """Pixels of a picture's longer side, as in the original visualizer."""
 
 COLUMN_INCHES = 1.25
+TILE_INCHES = 0.45
+"""Of one channel of a code: below that, one does not see what it shows."""
 # Of matplotlib's own sizes, its font at 12 and at 8 points.
 LETTERS_AN_INCH, SMALL_LETTERS_AN_INCH = 9, 13
 MOST_IMAGES = 250
@@ -133,19 +135,25 @@ def write_text(shown: View, folder: Path) -> None:
 
 
 def model_figure(shown: View) -> Figure:
-    """Rows original, code and reconstruction, a column for each image, its RMSE beneath."""
+    """Rows original, code and reconstruction, a column for each image, its RMSE beneath.
+
+    Of a code, each channel is as bright as can be: they have no scale of their own, and a faint one may carry much.
+    The more channels, the larger the pictures, so that each can be read.
+    """
+    brightest = shown.encoded.code.max(axis=(0, 1, 2))
+    code = shown.encoded.code / np.where(brightest > 0, brightest, 1)  # A silent channel is all zeros.
+    channels = code.shape[-1]
     rows: dict[str, Sequence[np.ndarray]] = {
         "original": list(shown.originals),
-        "code": [code_picture(code) for code in shown.encoded.code],
+        "code" if channels == 1 else f"code, {channels} channels": [code_picture(each) for each in code],
         "reconstruction": list(shown.reconstruction),
     }
-    figure, axes = new_grid(len(rows), len(shown.images))
+    inches = max(COLUMN_INCHES, TILE_INCHES * tile_columns(channels))
+    figure, axes = new_grid(len(rows), len(shown.images), inches, inches)
     for row, (label, pictures) in zip(axes, rows.items()):
         row[0].set_ylabel(label)
-        # Codes have no scale of their own; a dead one is all zeros.
-        brightest = float(np.max(pictures)) or 1.0 if label == "code" else 1.0
         for axis, picture in zip(row, pictures):
-            show_picture(axis, picture, brightest)
+            show_picture(axis, picture)
     for axis, rmse in zip(axes[-1], shown.rmses):
         axis.set_xlabel(f"RMSE {rmse:.3f}")
     figure.suptitle(wrapped(f"{shown.title}, test RMSE {shown.test_rmse:.3f}", figure.get_figwidth(), LETTERS_AN_INCH))
@@ -172,21 +180,23 @@ def _enlarged(picture: Image.Image) -> Image.Image:
     return picture.resize(size, Image.Resampling.NEAREST)
 
 
-def new_grid(rows: int, columns: int, column_inches: float = COLUMN_INCHES) -> tuple[Figure, np.ndarray]:
+def new_grid(
+    rows: int, columns: int, column_inches: float = COLUMN_INCHES, row_inches: float = COLUMN_INCHES
+) -> tuple[Figure, np.ndarray]:
     """A figure and its `(rows, columns)` axes, without ticks."""
     # Figure itself, not pyplot: nothing global, and no window on a machine with a screen.
-    figure = Figure(figsize=(column_inches * columns + 0.5, (COLUMN_INCHES + 0.25) * rows), layout="constrained")
+    figure = Figure(figsize=(column_inches * columns + 0.5, (row_inches + 0.25) * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     return figure, axes
 
 
-def show_picture(axis: "matplotlib.axes.Axes", picture: np.ndarray, brightest: float = 1) -> None:
-    """Black at 0 and white at `brightest` for every picture of a row, so that they compare."""
+def show_picture(axis: "matplotlib.axes.Axes", picture: np.ndarray) -> None:
+    """Black at 0 and white at 1."""
     if picture.shape[-1] not in (1, 3):
         picture = code_picture(picture)
-    axis.imshow(np.clip(picture / brightest, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.imshow(np.clip(picture, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 
 
 def wrapped(text: str, inches: float, letters_an_inch: float = SMALL_LETTERS_AN_INCH) -> str:

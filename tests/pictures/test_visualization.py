@@ -11,10 +11,10 @@ from PIL import Image
 from deconv_ae import Architecture
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import RunError
-from deconv_ae.pictures.pixels import code_picture
-from deconv_ae.pictures.visualization import comparison_figure, model_figure, view, visualize
+from deconv_ae.pictures.pixels import code_picture, tile_columns, tile_corner
+from deconv_ae.pictures.visualization import View, comparison_figure, model_figure, view, visualize
 from deconv_ae.saved_model import exporting
-from deconv_ae.saved_model.serving import ServedAutoencoder
+from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 from deconv_ae.training import TrainingOptions, train
 
 
@@ -122,3 +122,21 @@ def test_titles_of_long_names_do_not_run_into_each_other(exported: Path, digits:
     assert alone.get_suptitle()
     title = alone._suptitle.get_window_extent()
     assert title.x0 >= 0 and title.x1 <= alone.bbox.x1
+
+
+@pytest.mark.parametrize(("channels", "least_pixels"), [(1, 150), (4, 65), (16, 65), (64, 65)])
+def test_each_channel_of_a_code_can_be_read_however_many_and_faint_they_are(channels: int, least_pixels: int) -> None:
+    images, code = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 4, 4, channels), np.float32)
+    code[0, 1, 1] = 2.0 ** -np.arange(channels)
+    code[..., -1] *= channels == 1  # The last of several is silent.
+    figure = model_figure(View("many", images, Encoded(code, ()), images / 256, 0.1))
+    shown = figure.axes[2]
+    (picture,) = shown.images
+    for channel in range(channels):
+        top, left = tile_corner(channel, code.shape[1:])
+        tile = picture.get_array()[top : top + 4, left : left + 4]
+        assert tile.max() == (0 if channels > 1 and channel == channels - 1 else 1)
+    figure.draw_without_rendering()
+    pixels = shown.get_window_extent().width * 150 / figure.dpi
+    assert pixels / tile_columns(channels) > least_pixels
+    assert shown.get_ylabel() == ("code" if channels == 1 else f"code, {channels} channels")
