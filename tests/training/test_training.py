@@ -140,8 +140,7 @@ def everything_kept(run_dir: Path) -> dict:
     return kept | {"newest": newest.name}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("precision", ["none", "mixed_float16"])
+@pytest.mark.parametrize(("precision", "number"), [("none", signal.SIGINT), ("mixed_float16", signal.SIGTERM)])
 def test_a_run_stopped_within_an_epoch_ends_to_the_last_bit_as_one_that_was_not(
     digits: ImageDataset, tmp_path: Path, number: signal.Signals, precision: str
 ) -> None:
