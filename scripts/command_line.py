@@ -57,6 +57,7 @@ require_tensorflow(keras.backend.backend())  # As ~/.keras/keras.json has it.
 
 from deconv_ae.data.source import COLOR_MODES, FITS, SAMPLE_NAME, Source
 from deconv_ae.errors import InputError, Interrupted, RunError
+from deconv_ae.model.presets import PRESETS
 from deconv_ae.numbers import pair
 from deconv_ae.saved_model.model_card import ModelCard
 
@@ -130,9 +131,9 @@ def check_source() -> None:
 
 
 def reference_models() -> list[Path]:
-    """The directories of the models that come with the project."""
+    """The directories of the presets' models that come with the project, all of digits."""
     folder = Path(__file__).parent.parent / "saved_models" / "reference"
-    models = sorted(card.parent for card in folder.glob("*/model_card.json"))
+    models = sorted(card.parent for card in folder.glob("*/model_card.json") if card.parent.name in PRESETS)
     if not models:
         raise InputError(f"model: not given, and {folder} holds none; pass the directory of an exported model")
     return models

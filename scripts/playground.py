@@ -19,7 +19,7 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 flags.adopt_module_key_flags(command_line)
 
 MODELS = flags.DEFINE_multi_string(
-    "model", None, "The directory of an exported model; repeat it. Default: all of saved_models/reference."
+    "model", None, "The directory of an exported model; repeat it. Default: the presets' in saved_models/reference."
 )
 HOST = flags.DEFINE_string("host", "127.0.0.1", "The address to listen at; 0.0.0.0 lets other machines in.")
 PORT = flags.DEFINE_integer("port", 7860, "The port to listen at.")

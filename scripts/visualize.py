@@ -17,7 +17,9 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 flags.adopt_module_key_flags(command_line)
 
 MODELS = flags.DEFINE_multi_string(
-    "model", None, "An exported model's directory; repeat it to compare models. Default: all of saved_models/reference."
+    "model",
+    None,
+    "An exported model's directory; repeat it to compare models. Default: the presets' in saved_models/reference.",
 )
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "Where everything is drawn to; made if need be.")
 NUM_IMAGES = flags.DEFINE_integer("num_images", 5, "How many test images to draw.")

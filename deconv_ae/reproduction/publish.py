@@ -26,7 +26,7 @@ PAGE = """\
 
 Made by `python scripts/reproduce.py --dataset=mnist --seeds=20 --reference_dir=saved_models/reference
 --readme=README.md`, which trains whatever it has not trained yet and shows every run that is finished, this page among
-what it writes. `scripts/visualize.py` draws these models when it is given no other.
+what it writes. `scripts/visualize.py` draws the presets' models when it is given no other.
 
 {models}
 
@@ -58,6 +58,22 @@ the image as 8 bits a pixel; a factor below 1 is an expansion.
 ## Learned kernels
 
 ![Each layer's kernels, blue negative and red positive](figures/kernels.png)
+
+## Photographs in colour
+
+photos_16_8 has filters 16, 8 and pools 2x2, 2x2, and was trained for 20 epochs by `python scripts/train.py
+--dataset=folder:photos --filters=16,8 --pool_sizes=2,2 --epochs=20 --batch_size=128`, not by reproduce.py. The folder
+holds 64x64 crops, at random places, of the twelve photographs of nature in Debian's package mate-backgrounds 1.26.0,
+halved in size twice: 6,000 crops of ten of them for training, 1,000 of the other two, Garden.jpg and TwoWings.jpg, for
+testing. So its test RMSE is of two photographs, and says little of others.
+
+By the package's copyright file, all twelve are under the GNU General Public License, version 2 or later, by Charles
+Barbin, Lennart Poettering, Andrea Cimitan, Marco Cogoni, Hylke Bons, Jens Ansorg, Timothy Schellhase, Lapo Calamandrei,
+blackcombwhistler07, Sergey Nazarov and Jean-François Fortin Tam. None is in this repository, but for the crops in the
+figure: those are of Charles Barbin's and Hylke Bons's two, and stay under that licence. `python scripts/playground.py
+--model=saved_models/reference/photos_16_8 --dataset=folder:PATH --image_size=64` shows the model one's own pictures.
+
+![Crops of photographs, their codes, and what the model makes of them](figures/photographs.png)
 """
 
 RECIPE_COLOURS = {"cntk": "tab:grey", "default": "tab:blue", "long": "tab:green"}

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from faults.programs import run_program
 
 from deconv_ae.data import Source, load_split
 from deconv_ae.model.presets import PRESETS
@@ -12,14 +13,21 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.saved_model.signatures import SIGNATURES
 
 REFERENCE = Path(__file__).parents[2] / "saved_models" / "reference"
-MOST_BYTES = 2_000_000
+PHOTOGRAPHS = "photos_16_8"
+MOST_BYTES = 3_000_000
 
 # TFDS looks in the same place, and in TFDS_DATA_DIR.
 MNIST_IS_PREPARED = tfds.builder("mnist").is_prepared()
 
 
-def test_there_is_one_for_every_preset() -> None:
-    assert {card.parent.name for card in REFERENCE.glob("*/model_card.json")} == set(PRESETS)
+def test_there_is_one_for_every_preset_and_one_of_photographs() -> None:
+    assert {card.parent.name for card in REFERENCE.glob("*/model_card.json")} == {*PRESETS, PHOTOGRAPHS}
+
+
+def test_programs_that_are_given_no_model_take_the_presets(tmp_path: Path) -> None:
+    listed = run_program("visualize.py", ["--list_layers"], tmp_path)
+    titles = [line.split(":")[0] for line in listed.stdout.splitlines() if not line.startswith(" ")]
+    assert titles == sorted(PRESETS)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -47,6 +55,22 @@ def test_each_was_trained_on_full_mnist_with_the_default_recipe(preset: str) -> 
 def test_each_cards_rmse_is_what_evaluation_finds(preset: str) -> None:
     model = ServedAutoencoder(REFERENCE / preset)
     assert model.rmse(load_split(Source("mnist"), "test")) == pytest.approx(model.card.test_rmse, abs=1e-4)
+
+
+def test_the_one_of_photographs_reconstructs_colours_that_it_was_never_trained_on() -> None:
+    model = ServedAutoencoder(REFERENCE / PHOTOGRAPHS)
+    assert model.card.architecture["filters"] == [16, 8]
+    assert model.card.dataset == {"name": "folder:photos", "training_images": 6000, "test_images": 1000}
+    # Soft edges in random colours; the photographs themselves are not here.
+    rows, columns = np.mgrid[0:64, 0:64] / 64
+    slopes = np.random.default_rng(0).normal(size=(20, 3, 3))
+    waves = np.tanh(4 * np.sin(4 * (slopes[..., 0, None, None] * rows + slopes[..., 1, None, None] * columns)))
+    images = (127.5 + 100 * np.moveaxis(waves, 1, -1)).astype(np.uint8)
+    encoded = model.encode(images)
+    assert encoded.code.shape[1:] == (16, 16, 8)
+    error = np.sqrt(np.mean((model.decode(encoded) - images / 256) ** 2, axis=(1, 2, 3))).mean()
+    assert error == pytest.approx(model.rmse(images), rel=1e-5)
+    assert error < 0.3 * np.sqrt(np.mean((images / 256 - (images / 256).mean(axis=0)) ** 2, axis=(1, 2, 3))).mean()
 
 
 def test_together_they_are_small() -> None:
