@@ -169,7 +169,8 @@ def table(written: Sequence[ConvertedFile]) -> str:
                 f"  on this CPU by default, without INFERENCE_PRECISION_HINT=f32: {entry.by_default}, "
                 f"cost {entry.by_default.rmse_cost:+.5f}"
             )
-    lines.append("code, picture: largest difference from the SavedModel; switches: how many differ; cost: in RMSE")
+    lines.append("code, picture: largest difference from the SavedModel; switches: how many differ;")
+    lines.append(f"RMSE: over the first {CHECKED_IMAGES} test images; cost: what the file's is above the SavedModel's")
     return "\n".join(lines)
 
 
