@@ -1,4 +1,4 @@
-"""Pooling and unpooling: this project's layers, the obvious code, and PyTorch's layers."""
+"""Pooling and unpooling: this project's layers on every backend, the obvious code, and PyTorch's layers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,11 +8,10 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from benchmarks import obvious_code, torch_contestants
+from benchmarks import backend_contestants, obvious_code, torch_contestants
 from benchmarks.calls import Step
-from benchmarks.measurement import ContestantProcesses
+from benchmarks.measurement import ContestantProcesses, Unavailable
 from benchmarks.report import Options, Report, cell, speedup
-from deconv_ae.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 
 OURS, OBVIOUS = "deconv_ae", "obvious code"
 
@@ -21,14 +20,14 @@ OURS, OBVIOUS = "deconv_ae", "obvious code"
 class Case:
     """A batch of images and a pooling of them."""
 
-    shape: tuple[int, int, int, int]
+    shape: tuple[int, ...]
     pool_size: int
     strides: int
 
     def __str__(self) -> str:
-        batch, height, width, channels = self.shape
+        batch, *sizes = self.shape
         stride = "" if self.strides == self.pool_size else f" stride {self.strides}"
-        return f"{batch}x {height}x{width}x{channels}, pool {self.pool_size}{stride}"
+        return f"{batch}x {'x'.join(map(str, sizes))}, pool {self.pool_size}{stride}"
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Images and weights, alike in every process. Half of the images' values are 0, as after a ReLU."""
@@ -43,10 +42,15 @@ CASES = [
     Case((1024, 14, 14, 1), 2, 2),
     Case((64, 64, 64, 32), 2, 2),
     Case((64, 64, 64, 32), 3, 2),
+    Case((4096, 1024, 8), 4, 4),
+    Case((4, 32, 64, 64, 8), 2, 2),
 ]
 
 
 def obvious_layers(case: Case) -> Callable[[tf.Tensor], tf.Tensor]:
+    if len(case.shape) != 4:
+        raise Unavailable("TensorFlow pools with argmax in two dimensions, for want of which its rows have -")
+
     def run(images: tf.Tensor) -> tf.Tensor:
         pooled, argmax = obvious_code.max_pool(images, case.pool_size, case.strides)
         return obvious_code.max_unpool(pooled, argmax, case.shape[1:3])
@@ -55,12 +59,7 @@ def obvious_layers(case: Case) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def our_layers(case: Case) -> Callable[[tf.Tensor], tf.Tensor]:
-    pooling, unpooling = (layer(case.pool_size, case.strides) for layer in (MaxPoolingWithArgmax2D, MaxUnpooling2D))
-
-    def run(images: tf.Tensor) -> tf.Tensor:
-        return unpooling(*pooling(images), like=images)
-
-    return run
+    return backend_contestants.our_layers(len(case.shape) - 2, case.pool_size, case.strides)
 
 
 def tensorflow_step(build: Callable, jit_compile: bool, case: Case, backward: bool) -> Step:
@@ -83,11 +82,17 @@ def torch_step(channels_last: bool, case: Case, backward: bool) -> Callable[[], 
     return partial(torch_contestants.layers_step, channels_last, case.arrays(), case.pool_size, case.strides, backward)
 
 
+def backend_step(backend: str, case: Case, backward: bool) -> Callable[[], Step]:
+    return partial(backend_contestants.STEPS[backend], case.arrays(), case.pool_size, case.strides, backward)
+
+
 # Called here for what makes the contestant there, in its own process.
 CONTESTANTS: dict[str, Callable[[Case, bool], Callable[[], Step]]] = {
     OURS: partial(partial, tensorflow_step, our_layers, False),
     f"{OURS}, XLA": partial(partial, tensorflow_step, our_layers, True),
     OBVIOUS: partial(partial, tensorflow_step, obvious_layers, False),
+    f"{OURS} on JAX": partial(backend_step, "jax"),
+    f"{OURS} on PyTorch": partial(backend_step, "torch"),
     "PyTorch": partial(torch_step, False),
     "PyTorch channels_last": partial(torch_step, True),
 }

@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks import torch_models
 from benchmarks.calls import Calls, Step
+from benchmarks.measurement import Unavailable
 from benchmarks.torch_models import Layout
 
 
@@ -33,19 +34,24 @@ def layers_step(
 ) -> Step:
     """Pooling and unpooling of `arrays`, images and weights."""
     torch = torch_models.import_torch()
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    images, weights = (torch.from_numpy(array).permute(0, 3, 1, 2).contiguous(memory_format=layout) for array in arrays)
-    pooling = torch.nn.MaxPool2d(pool_size, strides, return_indices=True)
-    unpooling = torch.nn.MaxUnpool2d(pool_size, strides)
+    dimensions = arrays[0].ndim - 2
+    if channels_last and dimensions == 1:
+        raise Unavailable("PyTorch has that layout for images and volumes, not in one dimension, where its rows have -")
+    layouts = {False: torch.contiguous_format, True: torch.channels_last if dimensions == 2 else torch.channels_last_3d}
+    images, weights = (
+        torch.from_numpy(array).movedim(-1, 1).contiguous(memory_format=layouts[channels_last]) for array in arrays
+    )
+    pooling = getattr(torch.nn, f"MaxPool{dimensions}d")(pool_size, strides, return_indices=True)
+    unpooling = getattr(torch.nn, f"MaxUnpool{dimensions}d")(pool_size, strides)
 
     def step():
         leaf = images.detach().requires_grad_(backward)
         pooled, indices = pooling(leaf)
         restored = unpooling(pooled, indices, output_size=leaf.shape)
         if not backward:
-            return (restored.permute(0, 2, 3, 1),)
+            return (restored.movedim(1, -1),)
         restored.backward(weights)
-        return restored.detach().permute(0, 2, 3, 1), leaf.grad.permute(0, 2, 3, 1)
+        return restored.detach().movedim(1, -1), leaf.grad.movedim(1, -1)
 
     return Step(step)
 

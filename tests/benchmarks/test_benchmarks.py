@@ -28,13 +28,15 @@ from PIL import Image
 
 
 def test_the_layers_suite_measures_every_contestant(tmp_path: Path) -> None:
-    report = layers_suite.run(Options(rounds=2, memory=False), [Case((2, 9, 9, 2), 3, 2)])
-    assert len(report.rows) == 2
-    assert {OURS, f"{OURS}, XLA", OBVIOUS} <= set(report.columns)
+    cases = [Case((2, 9, 9, 2), 3, 2), Case((2, 9, 2), 3, 3)]
+    report = layers_suite.run(Options(rounds=2, memory=False), cases)
+    assert len(report.rows) == 4
+    contestants = {OURS, f"{OURS}, XLA", OBVIOUS, f"{OURS} on JAX"}
+    assert contestants <= set(report.columns)
     report.save(str(tmp_path), "layers")
     assert (tmp_path / "layers.md").read_text() == report.to_markdown()
     measurements = json.loads((tmp_path / "layers.json").read_text())["measurements"]
-    assert {measurement["contestant"] for measurement in measurements} >= {OURS, f"{OURS}, XLA", OBVIOUS}
+    assert {measurement["contestant"] for measurement in measurements} >= contestants
     assert all(measurement["timing"]["median"] > 0 for measurement in measurements)
 
 
