@@ -45,8 +45,8 @@ EPOCHS = flags.DEFINE_integer(
 BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     None,
-    "Images a step, over all replicas. Default: the recipe's, or a twentieth of the images where that is less, so that "
-    "few pictures make more steps.",
+    "Images a step, over all replicas. Default: the recipe's, or a twentieth of the images where that is less, but 15 "
+    "at least, so that few pictures make more steps.",
 )
 LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Of a batch's mean loss, at its peak. Default: the recipe's.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the initial weights and the order of the images.")

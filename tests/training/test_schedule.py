@@ -24,7 +24,8 @@ def test_sets_like_mnist_keep_the_recipes_batch_and_epochs(recipe: str, images: 
 def test_few_pictures_still_make_some_hundred_steps(recipe: str, images: int) -> None:
     found = schedule(RECIPES[recipe], images)
     assert found.total_steps >= 200 * RECIPES[recipe].epochs
-    assert found.steps_per_epoch >= min(images, 10)
+    assert found.steps_per_epoch >= min(images // 15, 19)
+    assert found.batch_size >= 15
     assert found.epochs % RECIPES[recipe].epochs == 0
 
 
