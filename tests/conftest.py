@@ -54,6 +54,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(CACHE_DIR, ignore_errors=True)
 
 
+@pytest.fixture
+def bfloat16() -> None:
+    """Skips where the CPU, or what oneDNN is told of it, has no convolutions in it."""
+    from deconv_ae.errors import InputError
+    from deconv_ae.training.run import check_mixed_precision
+
+    try:
+        check_mixed_precision("mixed_bfloat16")
+    except InputError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture(scope="session")
 def digits() -> ImageDataset:
     """Real digits, few of them."""

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from deconv_ae.data import ImageDataset, evaluation_batches, training_batches
+from deconv_ae.errors import InputError
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.counted_autoencoder import CountedAutoencoder
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
@@ -113,6 +114,7 @@ def train(
     schedule = options.schedule(len(dataset.train))
     options.architecture.check_trainable(dataset.image_shape, min(schedule.batch_size, schedule.images))
     strategy = strategy or make_strategy(options.strategy, options.worker_timeout)
+    check_mixed_precision(options.mixed_precision)
     check_replicas(strategy.num_replicas_in_sync, schedule.batch_size, options.jit_compile)
     keras.utils.set_random_seed(options.seed)
     with (
@@ -277,6 +279,18 @@ def _run_directory(
         "fit": dataset.fit or UNRECORDED["fit"],
     }
     return RunDirectory(options.run_dir, settings, options.resume, writes)
+
+
+def check_mixed_precision(name: str) -> None:
+    """Raises InputError where this machine cannot convolve in what a choice of `MIXED_PRECISIONS` computes in.
+
+    TensorFlow asks the CPU, and oneDNN what it was told of it: with ONEDNN_MAX_CPU_ISA=AVX2 they do not agree.
+    """
+    dtype = keras.DTypePolicy(MIXED_PRECISIONS[name] or "float32").compute_dtype
+    try:
+        tf.nn.conv2d(tf.zeros((1, 2, 2, 1), dtype), tf.zeros((1, 1, 1, 1), dtype), 1, "SAME")
+    except tf.errors.OpError as error:
+        raise InputError(f"mixed_precision: this machine does not convolve in {dtype}; give none") from error
 
 
 @contextlib.contextmanager

@@ -141,6 +141,7 @@ def test_sizes_count_the_code_and_the_switches_apart() -> None:
     assert size.factor_with_switches == pytest.approx(6272 / (1568 + 2058))
 
 
+@pytest.mark.usefixtures("bfloat16")
 def test_reconstructions_are_float32_under_mixed_precision() -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

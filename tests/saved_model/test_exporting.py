@@ -88,6 +88,7 @@ def test_several_stages_in_colour_are_served(colour_images: ImageDataset, tmp_pa
     assert served.card.title == "filters 4, 2; pools 2x2, 3x2"
 
 
+@pytest.mark.usefixtures("bfloat16")
 def test_a_mixed_precision_model_is_exported_in_float32(digits: ImageDataset, tmp_path: Path) -> None:
     options = TrainingOptions(Architecture((1,), (4,)), epochs=1, mixed_precision="mixed_bfloat16")
     result = train(digits, options)

@@ -68,7 +68,11 @@ def test_colour_images_of_an_odd_size_train(colour_images: ImageDataset) -> None
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_trains_and_leaves_no_trace(digits: ImageDataset, trained: TrainingResult, policy: str) -> None:
+def test_mixed_precision_trains_and_leaves_no_trace(
+    digits: ImageDataset, trained: TrainingResult, policy: str, request: pytest.FixtureRequest
+) -> None:
+    if policy == "mixed_bfloat16":
+        request.getfixturevalue("bfloat16")
     options = TrainingOptions(CMAP1, epochs=8, batch_size=32, mixed_precision=policy)
     assert train(digits, options).test_rmse == pytest.approx(trained.test_rmse, rel=0.05)
     assert keras.config.dtype_policy().name == "float32"
