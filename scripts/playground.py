@@ -4,7 +4,6 @@ python scripts/playground.py
 python scripts/playground.py --model=saved_models/cmap1_pool4 --model=saved_models/two_layer --dataset=mnist_5k
 """
 
-import contextlib
 import importlib.util
 import shlex
 import sys
@@ -38,8 +37,7 @@ def main() -> None:
         from deconv_ae.playground.page import Playground
     command = shlex.join(["python", "scripts/playground.py", *sys.argv[1:]])
     playground = Playground(models, test_images, command)
-    with contextlib.suppress(KeyboardInterrupt):  # How one ends it, and no failure.
-        playground.serve(HOST.value, PORT.value, _say_where, OPEN_BROWSER.value)
+    playground.serve(HOST.value, PORT.value, _say_where, OPEN_BROWSER.value)
 
 
 def _say_where(address: str) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import contextlib
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -109,8 +110,13 @@ class Playground:
             )
         except OSError as error:
             raise RunError(f"port: {host}:{port} cannot be listened at; give another --port") from error
-        when_ready(address)
-        blocks.block_thread()
+        try:
+            with contextlib.suppress(KeyboardInterrupt):  # How one ends it, and no failure.
+                when_ready(address)
+                blocks.block_thread()
+        finally:
+            # Its threads would keep the process alive.
+            blocks.close(verbose=False)
 
     def page(self) -> gr.Blocks:
         """The page, not served yet."""
