@@ -68,8 +68,9 @@ def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
         numbers = _computed_once(numbers)
         if windows.sharing == 1 and math.prod(windows.pool_size) > _FEW_POSITIONS:
             values = _values_at(images, numbers)
-    if is_portable():
+    if is_portable() and None in windows.size_of(tuple(images.shape)):
         # Padding of an unknown length makes LiteRT's converter forget the channels: convolutions stay TensorFlow's.
+        # Of known ones, OpenVINO would not keep an output's name through it.
         values = ops.reshape(values, windows.shape_of(shape[0], windows.pooled_size(size), channels))
     return values, ops.cast(numbers, ARGMAX_DTYPE)
 
@@ -197,8 +198,9 @@ def spread(values: Any, argmax: Any, size: Size, windows: Windows) -> Any:
         images = images[tuple(cut)]
         missing = at_least_zero(length + before - lengths[dimension])
         images = pad(images, {dimension: (0, missing)})
-    # As pooling does, for LiteRT.
-    return ops.reshape(images, windows.shape_of(shape[0], size, channels)) if is_portable() else images
+    if is_portable() and None in windows.size_of(tuple(argmax.shape)):  # As pooling does, for LiteRT.
+        images = ops.reshape(images, windows.shape_of(shape[0], size, channels))
+    return images
 
 
 def scatter(values: Any, argmax: Any, size: Size, windows: Windows, in_windows: bool) -> Any:

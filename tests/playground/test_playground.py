@@ -1,13 +1,12 @@
 """What the page does to codes and switches, and what its links hold: no page, no browser."""
 
-import signal
 import socket
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
-from faults.programs import SCRIPTS, RunningProgram, run_program
+from faults.programs import SCRIPTS, run_program
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -148,17 +147,6 @@ def test_a_port_that_is_taken_is_one_line(exported: Path, tmp_path: Path) -> Non
         port = taken.getsockname()[1]
         message = refused([f"--model={exported}", "--dataset=mnist_5k", f"--port={port}"], tmp_path, status=1)
     assert f"127.0.0.1:{port} cannot be listened at" in message
-
-
-def test_stopping_it_is_no_error(exported: Path, tmp_path: Path) -> None:
-    pytest.importorskip("gradio")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with RunningProgram("playground.py", [f"--model={exported}", f"--port={port}"], tmp_path) as page:
-        assert page.wait_until(lambda: f"open http://127.0.0.1:{port}" in page.read("stdout")), page.read("stderr")
-        page.stop(signal.SIGINT)
-        finished = page.finish()
-    assert (finished.status, finished.stderr) == (0, "")
 
 
 def test_models_of_different_sizes_do_not_share_a_page(exported: Path) -> None:
