@@ -12,6 +12,9 @@ LARGEST = 2**31 - 1
 
 LARGEST_REAL = 3.4e38
 
+LARGEST_WINDOW = 256
+"""Positions in a pooling window that has switches, which are uint8."""
+
 Pair = tuple[int, int]
 
 

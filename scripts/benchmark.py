@@ -2,12 +2,12 @@
 
 python scripts/benchmark.py --suite=training --output_dir=runs/benchmark
 
-PyTorch is one of the peers where it is installed: pip install '.[benchmark,sample]'.
+PyTorch is one of the peers where it is installed:
+pip install '.[benchmark,sample]'
 """
 
 import command_line
 from absl import flags, logging
-from benchmarks.report import Options
 from benchmarks.suites import SUITES
 
 from deconv_ae.numbers import whole
@@ -35,7 +35,10 @@ def main() -> None:
         # Measuring takes minutes: a file without the section is refused before it, not after.
         read_section(given("readme", README.value), SUITE.value)
     logging.set_verbosity(logging.INFO)
-    report = SUITES[SUITE.value](Options(rounds=ROUNDS.value, memory=MEMORY.value))
+    with command_line.loading():
+        from benchmarks.report import Options
+        from benchmarks.suites import suite
+    report = suite(SUITE.value)(Options(rounds=ROUNDS.value, memory=MEMORY.value))
     print(report.to_markdown())
     if OUTPUT_DIR.value is not None:
         report.save(OUTPUT_DIR.value, SUITE.value)

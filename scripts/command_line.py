@@ -1,4 +1,8 @@
-"""What the programs share: quiet start, flags of a data set, and errors in one line with an exit status."""
+"""What the programs share: quick and quiet start, flags of a data set, and errors in one line with an exit status.
+
+A program's module and the first lines of its `main` import nothing that needs TensorFlow, and refuse what can be
+refused without it; then `with loading():` imports the rest.
+"""
 
 import process
 
@@ -12,7 +16,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
+import library
 from absl import app, flags, logging
+
+library.defer()
+
+from deconv_ae.data.presence import check_presence
+from deconv_ae.data.source import COLOR_MODES, FITS, SAMPLE_NAME, Source
+from deconv_ae.errors import InputError, Interrupted, RunError
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.numbers import pair
+from deconv_ae.saved_model.model_card import ModelCard, model_directory
 
 # 3, its highest, leaves out less than it says: some libraries write before they know of it.
 _WANTS_LOGS = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") != "3"
@@ -46,20 +60,26 @@ def require_tensorflow(backend: str) -> None:
         sys.exit(process.say(f"KERAS_BACKEND: the programs need tensorflow, not {backend!r}; unset it for them", 2))
 
 
-# Before Keras looks at it: importing a backend that is not installed is an error of many lines.
-require_tensorflow(os.environ.get("KERAS_BACKEND") or "tensorflow")
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Around a program's imports of what needs TensorFlow, which take seconds: once, when its flags have been checked.
 
-with quiet():
-    import keras
-    import tensorflow as tf
+    Until it is left an interruption ends the program at once, since libraries that are interrupted while they load
+    print dozens of lines; from then on it is an exception, so that what is half done is cleared away.
+    """
+    # Before Keras looks at it: importing a backend that is not installed is an error of many lines.
+    require_tensorflow(os.environ.get("KERAS_BACKEND") or "tensorflow")
+    with quiet():
+        import keras
+        import tensorflow as tf
+    require_tensorflow(keras.backend.backend())  # As ~/.keras/keras.json has it.
+    library.load()
+    if not flags.FLAGS["verbosity"].present:
+        tf.get_logger().setLevel("ERROR")
+    yield
+    process.interruptible()
+    signal.signal(signal.SIGTERM, _terminate)
 
-require_tensorflow(keras.backend.backend())  # As ~/.keras/keras.json has it.
-
-from deconv_ae.data.source import COLOR_MODES, FITS, SAMPLE_NAME, Source
-from deconv_ae.errors import InputError, Interrupted, RunError
-from deconv_ae.model.presets import PRESETS
-from deconv_ae.numbers import pair
-from deconv_ae.saved_model.model_card import ModelCard
 
 MAY_BE_EMPTY = {"cache_dir"}
 """Flags whose being empty means something; elsewhere it comes from a shell's variable that is not set."""
@@ -98,7 +118,7 @@ SKIP_BAD_IMAGES = flags.DEFINE_bool(
 
 
 def source(default: str | None = None, fit: str = "crop") -> Source:
-    """The data set that the flags ask for.
+    """The data set that the flags ask for, which is there as far as that can be told before it is read.
 
     Args:
         default: its name where --dataset is left out.
@@ -107,6 +127,22 @@ def source(default: str | None = None, fit: str = "crop") -> Source:
     name = DATASET.value or default
     if name is None:
         raise InputError(f"dataset: not given; pass --dataset={SAMPLE_NAME}, a TFDS name such as mnist, or folder:PATH")
+    asked = _source(name, fit)
+    check_presence(asked)
+    return asked
+
+
+def source_of(card: ModelCard) -> Source:
+    """The data set that the flags ask for: where they leave it out, the one that a model was trained on, as then."""
+    return source(default=card.dataset["name"], fit=card.fit)
+
+
+def check_source() -> None:
+    """Raises InputError for what no data set could be read with, whichever it is."""
+    _source(DATASET.value or SAMPLE_NAME, "crop")
+
+
+def _source(name: str, fit: str) -> Source:
     return Source(
         name=name,
         data_dir=DATA_DIR.value,
@@ -120,14 +156,9 @@ def source(default: str | None = None, fit: str = "crop") -> Source:
     )
 
 
-def source_of(card: ModelCard) -> Source:
-    """The data set that the flags ask for: where they leave it out, the one that a model was trained on, as then."""
-    return source(default=card.dataset["name"], fit=card.fit)
-
-
-def check_source() -> None:
-    """Raises InputError for what no data set could be read with, before anything else is loaded."""
-    source(default=SAMPLE_NAME)
+def cards(models: Sequence[str | Path]) -> list[ModelCard]:
+    """The cards of exported models: what is refused of a model without TensorFlow, which it takes to load one."""
+    return [ModelCard.read(model_directory(model)) for model in models]
 
 
 def reference_models() -> list[Path]:
@@ -152,9 +183,6 @@ def status_of(main: Callable[[], None]) -> int:
     if not flags.FLAGS["verbosity"].present:
         # What goes wrong is an exception; below that, absl, TensorFlow and TFDS narrate.
         logging.set_verbosity(logging.ERROR)
-        tf.get_logger().setLevel("ERROR")
-    process.interruptible()
-    signal.signal(signal.SIGTERM, _terminate)
     try:
         main()
     except InputError as error:
@@ -165,11 +193,20 @@ def status_of(main: Callable[[], None]) -> int:
         return process.say(interruption, 128 + interruption.signal_number)
     except KeyboardInterrupt:
         return process.say("interrupted", 128 + signal.SIGINT)
-    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+    except Exception as error:
+        if not _is_want_of_memory(error):
+            raise
         reason = (str(error).strip() or "no more could be had").splitlines()[0]
         advice = "give a smaller --batch_size, --filters or --image_size"
         return process.say(f"memory ran out ({reason[:200]}); {advice}", 1)
     return 0
+
+
+def _is_want_of_memory(error: Exception) -> bool:
+    tensorflow = sys.modules.get("tensorflow")  # Whoever raises its error has loaded it.
+    return isinstance(error, MemoryError) or (
+        tensorflow is not None and isinstance(error, tensorflow.errors.ResourceExhaustedError)
+    )
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -1,18 +1,18 @@
-"""Prints how good an exported model is on both splits of a data set, and what it makes of an image in bits.
+"""Prints how good an exported model is, and what it makes of an image in bits.
 
-RMSE is each image's, averaged over images, pixels from 0 to 1; PSNR is 20 log10(1 / RMSE) of each image, averaged.
-Beside them stands the test RMSE of the mean training image, the best without a model, and of black.
+RMSE is each image's, averaged over images, pixels from 0 to 1; PSNR is
+20 log10(1 / RMSE) of each image, averaged. Beside them stands the test RMSE of
+the mean training image, the best without a model, and of black.
 
-python scripts/evaluate.py --model=saved_models/cmap1_pool4
+python scripts/evaluate.py --model=saved_models/mine
+python scripts/evaluate.py --model=saved_models/mine \\
+    --dataset=folder:pictures --image_size=64
 """
 
 import command_line
 from absl import flags
 
-from deconv_ae.data import load_dataset
 from deconv_ae.errors import InputError
-from deconv_ae.saved_model.evaluation import evaluate
-from deconv_ae.saved_model.serving import ServedAutoencoder
 
 flags.adopt_module_key_flags(command_line)
 
@@ -23,8 +23,12 @@ def main() -> None:
     if MODEL.value is None:
         raise InputError("model: not given; pass the directory of an exported model")
     command_line.check_source()
+    source = command_line.source_of(*command_line.cards([MODEL.value]))
+    with command_line.loading():
+        from deconv_ae.data import load_dataset
+        from deconv_ae.saved_model.evaluation import evaluate
+        from deconv_ae.saved_model.serving import ServedAutoencoder
     model = ServedAutoencoder(MODEL.value)
-    source = command_line.source_of(model.card)
     dataset = load_dataset(source)
     print(dataset)
     print(evaluate(model, dataset.train, dataset.test).table())

@@ -1,11 +1,13 @@
-"""Starts several workers of one training run on this machine, as a cluster of processes on loopback.
+"""Starts several workers of one training run on this machine, as a cluster of
+processes on loopback.
 
-python scripts/launch_local_workers.py 2 -- --dataset=mnist_5k --run_dir=run --export_dir=model
+python scripts/launch_local_workers.py 2 -- --dataset=mnist_5k \\
+    --run_dir=run --export_dir=model
 
-Everything after -- goes to scripts/train.py, with --strategy=multi_worker and a TF_CONFIG for each
-worker. What worker 0, the chief, prints is printed as it is; the others' errors carry their number.
-SIGINT and SIGTERM are passed on. The exit status is 0 if every worker's is, or else the first one's
-that failed.
+Everything after -- goes to scripts/train.py, with --strategy=multi_worker and a
+TF_CONFIG for each worker. What worker 0, the chief, prints is printed as it is;
+the others' errors carry their number. SIGINT and SIGTERM are passed on. The
+exit status is 0 if every worker's is, or else the first one's that failed.
 """
 
 import process

@@ -1,6 +1,8 @@
-"""Prints what 8 to 256 workers would do, computed from what was measured with one and two: a model.
+"""Prints what 8 to 256 workers would do, computed from what was measured with
+one and two: a model.
 
-python scripts/model_cluster.py --compute_ms=7 --overhead_ms=12 --sent_bytes=7700 --images_a_worker=128
+python scripts/model_cluster.py --compute_ms=7 --overhead_ms=12 \\
+    --sent_bytes=7700 --images_a_worker=128
 """
 
 import command_line

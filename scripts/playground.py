@@ -1,7 +1,10 @@
-"""Serves a page on which one draws a digit, sees what models keep of it, and spoils it on the way to the decoder.
+"""Serves a page on which one draws a digit, sees what models keep of it, and
+spoils it on the way to the decoder.
 
 python scripts/playground.py
-python scripts/playground.py --model=saved_models/cmap1_pool4 --model=saved_models/two_layer --dataset=mnist_5k
+python scripts/playground.py --model=saved_models/mine --dataset=mnist_5k
+python scripts/playground.py --model=saved_models/mine \\
+    --dataset=folder:pictures --image_size=64
 """
 
 import importlib.util
@@ -11,10 +14,8 @@ import sys
 import command_line
 from absl import flags
 
-from deconv_ae.data import load_split
 from deconv_ae.errors import InputError
 from deconv_ae.playground.address import check_address
-from deconv_ae.saved_model.serving import ServedAutoencoder
 
 flags.adopt_module_key_flags(command_line)
 
@@ -31,10 +32,14 @@ def main() -> None:
         raise InputError("the page needs gradio, which is not installed; run pip install 'deconv_ae[playground]'")
     check_address(HOST.value, PORT.value)
     command_line.check_source()
-    models = [ServedAutoencoder(path) for path in MODELS.value or command_line.reference_models()]
-    test_images = load_split(command_line.source_of(models[0].card), "test")
-    with command_line.quiet():
+    paths = MODELS.value or command_line.reference_models()
+    source = command_line.source_of(command_line.cards(paths)[0])
+    with command_line.loading(), command_line.quiet():
+        from deconv_ae.data import load_split
         from deconv_ae.playground.page import Playground
+        from deconv_ae.saved_model.serving import ServedAutoencoder
+    models = [ServedAutoencoder(path) for path in paths]
+    test_images = load_split(source, "test")
     command = shlex.join(["python", "scripts/playground.py", *sys.argv[1:]])
     playground = Playground(models, test_images, command)
     playground.serve(HOST.value, PORT.value, _say_where, OPEN_BROWSER.value)

@@ -1,24 +1,24 @@
-"""Trains every preset with several recipes and seeds, and writes the published table beside ours, with figures.
+"""Trains every preset with several recipes and seeds, and writes the published
+table beside ours, with figures.
 
-    python scripts/reproduce.py --dataset=mnist
-    python scripts/reproduce.py --quick
+python scripts/reproduce.py --dataset=mnist
+python scripts/reproduce.py --quick
 
-A run that finished is not trained again: stop at any time and start again to go on. Tables and figures show every
-finished run in the output directory, so that one recipe may have more seeds than another.
+A run that finished is not trained again: stop at any time and start again to
+go on. Tables and figures show every finished run in the output directory, so
+that one recipe may have more seeds than another.
 """
 
 import command_line
 from absl import flags
 
-from deconv_ae.data import SAMPLE_NAME, load_dataset
+from deconv_ae.data.source import SAMPLE_NAME
 from deconv_ae.errors import choose
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.numbers import whole
 from deconv_ae.paths import directory_to_write, given
 from deconv_ae.pictures.sections import read_section
-from deconv_ae.reproduction.publish import publish, write_report
-from deconv_ae.reproduction.runs import finished, reproduce
 
 flags.adopt_module_key_flags(command_line)
 
@@ -45,7 +45,12 @@ def main() -> None:
         # Training takes an hour: a file without the section is refused before it, not after.
         read_section(given("readme", README.value), "results")
     seeds = 1 if QUICK.value else SEEDS.value
-    dataset = load_dataset(command_line.source(default=SAMPLE_NAME if QUICK.value else "mnist"))
+    source = command_line.source(default=SAMPLE_NAME if QUICK.value else "mnist")
+    with command_line.loading():
+        from deconv_ae.data import load_dataset
+        from deconv_ae.reproduction.publish import publish, write_report
+        from deconv_ae.reproduction.runs import finished, reproduce
+    dataset = load_dataset(source)
     output_dir = given("output_dir", OUTPUT_DIR.value)
     count = seeds * len(PRESET_NAMES.value) * len(RECIPE_NAMES.value)
     outcomes = reproduce(dataset, PRESET_NAMES.value, RECIPE_NAMES.value, seeds, output_dir)

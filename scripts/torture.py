@@ -1,12 +1,14 @@
-"""Injects faults into real training runs and exports, and prints what survived them.
+"""Injects faults into real training runs and exports, and prints what survived.
 
 python scripts/torture.py --kills=50 --export_kills=50
-python scripts/torture.py --kills=4 --export_kills=4 --preparing_kills=4 --other_faults=1 --minutes=2
+python scripts/torture.py --kills=4 --export_kills=4 --preparing_kills=4 \\
+    --other_faults=1 --minutes=2
 
-Trains a small autoencoder on a few drawn pictures over and over, and kills it at random moments,
-in the middle of writing a checkpoint or a model, damages its checkpoints, fills its disk, removes
-its directory. A run survives if, resumed, it ends to the last bit as an undisturbed one: weights,
-optimizer, metrics, TensorBoard, exported model. An export survives if one whole model, the old or
+Trains a small autoencoder on a few drawn pictures over and over, and kills it
+at random moments, in the middle of writing a checkpoint or a model, damages its
+checkpoints, fills its disk, removes its directory. A run survives if, resumed,
+it ends to the last bit as an undisturbed one: weights, optimizer, metrics,
+TensorBoard, exported model. An export survives if one whole model, the old or
 the new, is there after it. Exit status 1 if anything was lost.
 """
 
@@ -16,9 +18,7 @@ import time
 from pathlib import Path
 
 import command_line
-import faults.surroundings  # noqa: F401 (enters its faults in the table)
 from absl import flags
-from faults.injection import FAULTS, TIMES, Table, Torture, kill_exports, kill_preparing, kill_training
 
 from deconv_ae.errors import RunError
 from deconv_ae.numbers import real, whole
@@ -37,6 +37,9 @@ def main() -> None:
     for flag in (KILLS, EXPORT_KILLS, PREPARING_KILLS, OTHER_FAULTS, SEED):
         whole(flag.name, flag.value)
     real("minutes", MINUTES.value, least=0)
+    with command_line.loading():
+        import faults.surroundings  # noqa: F401 (enters its faults in the table)
+        from faults.injection import FAULTS, TIMES, Table, Torture, kill_exports, kill_preparing, kill_training
     directory = Path(tempfile.mkdtemp(prefix="torture-"))
     table = Table(time.monotonic() + 60 * MINUTES.value)
     try:

@@ -2,53 +2,84 @@
 
 python scripts/train.py --dataset=mnist_5k
 python scripts/train.py --dataset=mnist --preset=two_layer --recipe=cntk
-python scripts/train.py --dataset=folder:pictures --image_size=64 --filters=16,8 --pool_sizes=2,2
+
+With pictures of your own, all in one folder or in its folders train and test:
+
+python scripts/train.py --dataset=folder:pictures --image_size=64 \\
+    --filters=16,8 --pool_sizes=2,2 \\
+    --run_dir=runs/mine --export_dir=saved_models/mine
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import command_line
 from absl import flags
 
-from deconv_ae import training
-from deconv_ae.data import load_dataset
 from deconv_ae.errors import InputError, RunError, choose
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.numbers import pair
 from deconv_ae.paths import check_apart, given
-from deconv_ae.saved_model import exporting
 from deconv_ae.saved_model.export_directory import ExportDirectory
-from deconv_ae.training.distribution import STRATEGIES, is_chief, make_strategy
+from deconv_ae.training import run_record
 from deconv_ae.training.options import JIT_COMPILE as JIT_COMPILE_CHOICES
-from deconv_ae.training.options import MIXED_PRECISIONS
+from deconv_ae.training.options import MIXED_PRECISIONS, STRATEGIES, TrainingOptions
+from deconv_ae.training.schedule import SMALLEST_BATCH, STEPS_FOR_A_RECIPES_EPOCH
+
+if TYPE_CHECKING:
+    from deconv_ae.training import TrainingResult
 
 flags.adopt_module_key_flags(command_line)
-DEFAULT_PRESET = "cmap1_pool4"
+DEFAULT_PRESET, DEFAULT_RECIPE = "cmap1_pool4", "default"
 ADVICE = "try more --epochs, another --learning_rate or --seed"
 
+
+def _listed(described: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {description}" for name, description in described.items())
+
+
+def _by_recipe(field: str, unit: str = "") -> str:
+    """What each recipe has there, the default one's first: "3 epochs by the default recipe and cntk, 30 by long"."""
+    names: dict[str, list[str]] = {}
+    for name in sorted(RECIPES, key=lambda name: (name != DEFAULT_RECIPE, name)):
+        shown = "the default recipe" if name == DEFAULT_RECIPE else name
+        names.setdefault(str(getattr(RECIPES[name], field)), []).append(shown)
+    first, *others = (f"{value} by {' and '.join(those)}" for value, those in names.items())
+    return ", ".join([first.replace(" by ", f"{unit} by ", 1), *others])
+
+
 PRESET = flags.DEFINE_string(
-    "preset", None, f"One of the original's settings: {', '.join(PRESETS)}. Default: {DEFAULT_PRESET}."
+    "preset",
+    None,
+    f"One of the original's settings: {'; '.join(f'{name}: {preset.title}' for name, preset in PRESETS.items())}. "
+    f"Default: {DEFAULT_PRESET}.",
 )
 FILTERS = flags.DEFINE_list("filters", None, "Filters of each stage's convolution, outermost first, such as 16,8.")
 POOL_SIZES = flags.DEFINE_list("pool_sizes", None, "Each stage's pooling window, such as 2,2 or 4x2,2.")
 KERNEL_SIZE = flags.DEFINE_string("kernel_size", None, "Of every convolution, such as 5 or 5x3. Default: 5.")
-RECIPE = flags.DEFINE_string("recipe", "default", f"How to train: {', '.join(RECIPES)}.")
+RECIPE = flags.DEFINE_string(
+    "recipe", DEFAULT_RECIPE, f"How to train. {_listed({name: each.description for name, each in RECIPES.items()})}."
+)
 EPOCHS = flags.DEFINE_integer(
     "epochs",
     None,
-    "Passes over the training images. Default: the recipe's; where such a pass has fewer than 200 steps, it is made "
-    "again until it has, since weights are learnt by steps, and few pictures make few of them.",
+    f"Passes over the training images. Default: {_by_recipe('epochs', ' epochs')}; where such a pass has fewer than "
+    f"{STEPS_FOR_A_RECIPES_EPOCH} steps, it is made again until it has, since weights are learnt by steps, and few "
+    "pictures make few of them.",
 )
 BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     None,
-    "Images a step, over all replicas. Default: the recipe's, or a twentieth of the images where that is less, but 15 "
-    "at least, so that few pictures make more steps.",
+    f"Images a step, over all replicas. Default: {_by_recipe('batch_size')}, or a twentieth of the images where that "
+    f"is less, but {SMALLEST_BATCH} at least, so that few pictures make more steps.",
 )
-LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Of a batch's mean loss, at its peak. Default: the recipe's.")
+LEARNING_RATE = flags.DEFINE_float(
+    "learning_rate", None, f"Of a batch's mean loss, at its peak. Default: {_by_recipe('learning_rate')}."
+)
 SEED = flags.DEFINE_integer("seed", 0, "Of the initial weights and the order of the images.")
 EXPORT_DIR = flags.DEFINE_string("export_dir", None, "The SavedModel's directory. Default: saved_models/PRESET.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a model that is in export_dir, once the new one is whole.")
@@ -71,7 +102,7 @@ VALIDATE_EVERY = flags.DEFINE_integer(
     "validate_every", 1, "Epochs from one RMSE over the test images to the next, in the bar and TensorBoard; 0: never."
 )
 RESUME = flags.DEFINE_bool("resume", False, "Go on from the last checkpoint in run_dir.")
-STRATEGY = flags.DEFINE_string("strategy", "auto", f"Devices to train on: {', '.join(STRATEGIES)}.")
+STRATEGY = flags.DEFINE_string("strategy", "auto", f"Devices to train on. {_listed(STRATEGIES)}.")
 WORKER_TIMEOUT = flags.DEFINE_float(
     "worker_timeout", 120.0, "Seconds that a worker of --strategy=multi_worker waits for the others before it gives up."
 )
@@ -81,7 +112,7 @@ JIT_COMPILE = flags.DEFINE_string("jit_compile", "auto", f"XLA: {', '.join(JIT_C
 
 def main() -> None:
     preset, architecture = _architecture()
-    options = training.TrainingOptions(
+    options = TrainingOptions(
         architecture=architecture,
         recipe=RECIPE.value,
         epochs=EPOCHS.value,
@@ -108,6 +139,13 @@ def main() -> None:
             "cache_dir": source.cache_dir or None,
         }
     )
+    if RUN_DIR.value is not None:
+        run_record.check(RUN_DIR.value, options.settings() | {"dataset": source.name}, RESUME.value)
+    with command_line.loading():
+        from deconv_ae import training
+        from deconv_ae.data import load_dataset
+        from deconv_ae.saved_model import exporting
+        from deconv_ae.training.distribution import is_chief, make_strategy
     # Before the images: a cluster can only be joined before TensorFlow has run anything.
     strategy = make_strategy(options.strategy, options.worker_timeout)
     dataset = load_dataset(source)
@@ -127,7 +165,7 @@ def main() -> None:
     print(f"{result}; model in {export_dir}")
 
 
-def _draw_training_curve(result: training.TrainingResult, export_dir: Path) -> None:
+def _draw_training_curve(result: "TrainingResult", export_dir: Path) -> None:
     files = [given("run_dir", RUN_DIR.value) / "training_curve.png"] if RUN_DIR.value else []
     if TRAINING_CURVE.value:
         files.append(export_dir.with_name(f"{export_dir.name}-training_curve.png"))

@@ -1,13 +1,12 @@
 """An exported model to the formats of other runtimes."""
 
 from deconv_ae.conversion.convert import (
-    FORMATS,
     REPORT_FILE,
     ConvertedFile,
-    check_formats,
     convert,
     load_keras_model,
     table,
 )
+from deconv_ae.conversion.formats import FORMATS, check_formats
 
 __all__ = ["FORMATS", "REPORT_FILE", "ConvertedFile", "check_formats", "convert", "load_keras_model", "table"]

@@ -14,9 +14,10 @@ import keras
 import numpy as np
 
 from deconv_ae import paths
+from deconv_ae.conversion.formats import FORMATS, check_formats
 from deconv_ae.conversion.portable import Part, parts
 from deconv_ae.conversion.verification import Agreement, Reference
-from deconv_ae.errors import InputError, RunError, choose
+from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import move_together, read_with_checksum, with_checksum, write_beside
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.saved_model.export_directory import MODEL_FILE
@@ -26,21 +27,6 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 REPORT_FILE = "conversion_report.json"
 CHECKED_IMAGES = 100
 CALIBRATION_IMAGES = 200
-
-
-@dataclass(frozen=True)
-class Format:
-    """A format's module here, and the packages that it imports."""
-
-    module: str
-    packages: tuple[str, ...]
-
-
-FORMATS = {
-    "litert": Format("to_litert", ("ai_edge_litert",)),
-    "onnx": Format("to_onnx", ("tf2onnx", "onnx", "onnxruntime")),
-    "openvino": Format("to_openvino", ("openvino", "tf2onnx", "onnx")),
-}
 
 
 @dataclass(frozen=True)
@@ -114,20 +100,6 @@ def convert(
     if refusals:
         raise RunError("; ".join(refusals))
     return written
-
-
-def check_formats(names: Sequence[str]) -> None:
-    """Raises InputError if a format is unknown, none is named, or a package that one needs is not installed."""
-    if not names:
-        raise InputError(f"format: none given; choose from {', '.join(sorted(FORMATS))}")
-    for name in names:
-        chosen = choose("format", name, FORMATS)
-        missing = [package for package in chosen.packages if importlib.util.find_spec(package) is None]
-        if missing:
-            raise InputError(
-                f"format: {name} needs {', '.join(missing)}, which is not installed; "
-                "run pip install 'deconv_ae[convert]'"
-            )
 
 
 def load_keras_model(served: ServedAutoencoder) -> Autoencoder:

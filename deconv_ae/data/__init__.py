@@ -8,11 +8,11 @@ from deconv_ae.data.batches import (
     evaluation_batches,
     replica_batches,
     scale,
-    steps_per_epoch,
     training_batches,
 )
 from deconv_ae.data.dataset import ImageDataset, load_dataset, load_split
 from deconv_ae.data.source import COLOR_MODES, FITS, FOLDER_PREFIX, SAMPLE_NAME, SPLITS, Source
+from deconv_ae.data.steps import steps_per_epoch
 
 __all__ = [
     "COLOR_MODES",

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deconv_ae.data.steps import steps_per_epoch
+
 PIXEL_SCALE = 1 / 256
 """The original's scale: pixels in [0, 1), and not 1/255."""
 
@@ -48,11 +50,6 @@ def as_tensor(images: np.ndarray) -> tf.Tensor:
     if images.flags.c_contiguous and images.flags.writeable and images.ctypes.data % TENSOR_ALIGNMENT == 0:
         return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
     return tf.constant(images)
-
-
-def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Batches that hold `count` images once each, the last of them smaller where need be."""
-    return -(-count // batch_size)
 
 
 def training_batches(images: np.ndarray, batch_size: int, seed: int, first_step: int = 0) -> tf.data.Dataset:

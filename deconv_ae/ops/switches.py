@@ -13,15 +13,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from deconv_ae.numbers import LARGEST_WINDOW
 from deconv_ae.ops import handover
 from deconv_ae.ops.every_backend import ARGMAX_DTYPE, counting_dtype, is_portable
 from deconv_ae.ops.handover import checked, checked_restorable, checked_same_size
 from deconv_ae.ops.pooling import dimensions_of
 from deconv_ae.ops.provenance import ARGMAX, Origin, attach, attached, origin_of, with_origin
 from deconv_ae.ops.windows import Size, Windows, arange, check_integers, product, size_argument, static
-
-# Positions in a window that has switches, which are uint8.
-LARGEST_WINDOW = 256
 
 # Up to here a float32 holds numbers and their halves, and a quotient rounds down to what integers give. On a CPU that
 # takes a quarter of the time of int64's division.

@@ -28,8 +28,6 @@ TILE_INCHES = 0.45
 """Of one channel of a code: below that, one does not see what it shows."""
 # Of matplotlib's own sizes, its font at 12 and at 8 points.
 LETTERS_AN_INCH, SMALL_LETTERS_AN_INCH = 9, 13
-MOST_IMAGES = 250
-"""Of a figure: matplotlib draws no more than 65,536 pixels in a row."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import keras
-import tensorflow as tf
-
+from deconv_ae import paths
 from deconv_ae.errors import InputError
 from deconv_ae.files import read_with_checksum, sha256, with_checksum
 from deconv_ae.model.architecture import Architecture
@@ -75,6 +73,14 @@ class ModelCard:
         # Before there was a choice.
         return str(self.dataset.get("fit", "stretch"))
 
+    def layer_table(self) -> str:
+        """Every layer's name, output shape and number of parameters, a line each."""
+        lines = [f"{self.title}: {self.parameters} parameters"]
+        for layer in self.layers:
+            shape = "x".join("N" if length is None else str(length) for length in layer["shape"])
+            lines.append(f"  {layer['name']:<12}{shape:<18}{layer['parameters']}")
+        return "\n".join(lines)
+
     def to_json(self) -> str:
         return with_checksum(asdict(self))
 
@@ -114,6 +120,15 @@ class ModelCard:
                 raise InputError(f"model: {file} is not the file that was exported with its {FILE_NAME}; {ADVICE}")
         except OSError as error:
             raise InputError(f"model: {file} cannot be read: {error.strerror}; {ADVICE}") from error
+
+
+def model_directory(model_dir: str | Path) -> Path:
+    """The directory of an exported model; raises InputError if it is none, as far as its name and contents say."""
+    advice = "give a directory that scripts/train.py exported to"
+    path = paths.given("model", model_dir)
+    if path.suffix == ".keras" and path.is_file():
+        raise InputError(f"model: {path} is a Keras model alone; give the directory of the exported model around it")
+    return paths.directory_to_read("model", path, advice)
 
 
 def check_fields(values: Mapping[str, Any]) -> None:
@@ -244,4 +259,8 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 def versions() -> dict[str, str]:
     """The versions that a result depends on."""
+    # Here only: a card can be read, and refused, without waiting seconds for them to load.
+    import keras
+    import tensorflow as tf
+
     return {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__}

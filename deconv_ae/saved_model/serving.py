@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae import paths
 from deconv_ae.data import evaluation_batches, scale
 from deconv_ae.errors import InputError
 from deconv_ae.model.architecture import Architecture, switches_names
 from deconv_ae.model.objective import per_image_rmse
-from deconv_ae.saved_model.model_card import KERAS_FILE, ModelCard
+from deconv_ae.saved_model.model_card import KERAS_FILE, ModelCard, model_directory
 from deconv_ae.saved_model.signatures import (
     CODE,
     DECODE,
@@ -49,7 +48,7 @@ class ServedAutoencoder:
     """
 
     def __init__(self, model_dir: str | Path) -> None:
-        self.path = _model_directory(model_dir)
+        self.path = model_directory(model_dir)
         self.card = ModelCard.read(self.path)
         for file in self.card.checksums:
             if file != KERAS_FILE:  # conversion reads it, and checks it then.
@@ -130,14 +129,6 @@ class ServedAutoencoder:
         )
         return "\n".join(f"{label:<24}{value}" for label, value in rows)
 
-    def layer_table(self) -> str:
-        """Every layer's name, output shape and number of parameters, a line each."""
-        lines = [f"{self.card.title}: {self.card.parameters} parameters"]
-        for layer in self.card.layers:
-            shape = "x".join("N" if length is None else str(length) for length in layer["shape"])
-            lines.append(f"  {layer['name']:<12}{shape:<18}{layer['parameters']}")
-        return "\n".join(lines)
-
     def check(self, images: np.ndarray) -> None:
         """Raises InputError if images do not have the shape that the model was made for."""
         expected = tuple(self.card.image_shape)
@@ -146,14 +137,6 @@ class ServedAutoencoder:
                 f"dataset: images are {_times(images.shape[1:])} and {self.path} was made for {_times(expected)}; "
                 "give another --dataset, or --image_size and --color_mode"
             )
-
-
-def _model_directory(model_dir: str | Path) -> Path:
-    advice = "give a directory that scripts/train.py exported to"
-    path = paths.given("model", model_dir)
-    if path.suffix == ".keras" and path.is_file():
-        raise InputError(f"model: {path} is a Keras model alone; give the directory of the exported model around it")
-    return paths.directory_to_read("model", path, advice)
 
 
 def _plain(specs: Mapping[str, tf.TensorSpec]) -> dict[str, tuple[tuple[int | None, ...] | None, str]]:

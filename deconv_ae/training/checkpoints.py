@@ -1,6 +1,6 @@
 """The run directory: what a run was started with, and the checkpoints from which it goes on.
 
-RUN_DIR/run.json                          what decides the result; --resume compares it
+RUN_DIR/run.json                          what decides the result, see `run_record`
 RUN_DIR/run.lock                          locked while a run uses the directory
 RUN_DIR/checkpoints/step-00000938.keras   model, optimizer and metrics after that many steps
 RUN_DIR/history.json                      the RMSE of every epoch
@@ -25,11 +25,10 @@ import numpy as np
 from deconv_ae import paths
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import flush_to_disk, lock_exclusively, read_with_checksum, with_checksum, write_beside
+from deconv_ae.training import run_record
 from deconv_ae.training.history import Epoch, from_records
 
 CHECKPOINTS_KEPT = 3
-UNRECORDED = {"fit": "stretch"}
-"""What runs of versions that did not record it had."""
 PROGRESS_FILE = "progress.json"
 """Beside Keras's files in a checkpoint: the step, and what the epoch's metrics have summed up by then."""
 
@@ -46,26 +45,30 @@ class RunDirectory:
         resume: whether to go on with the run that the folder holds.
         writes: False for a process that only reads the checkpoints, as all workers but the chief.
 
+    Attributes:
+        extended_after_epochs: numbers of epochs that the run was meant to have before it was given more.
+
     Raises:
-        InputError: if the folder holds a run and resume is false, holds none and resume is true,
-            holds one with other settings, is used by another process, or cannot be written.
+        InputError: as `run_record.check`, or if the folder is used by another process, or cannot be written.
     """
 
     def __init__(self, path: str | Path, settings: dict[str, Any], resume: bool, writes: bool = True) -> None:
         self.path = paths.given("run_dir", path)
         self.writes = writes
         self._resume = resume
-        self._settings_file = self.path / "run.json"
         self._lock: int | None = None
-        if resume:
-            self._compare(settings)
+        recorded = run_record.check(self.path, settings, resume) if resume else {}
+        record = run_record.extended(settings, recorded)
+        self.extended_after_epochs = tuple(record.get(run_record.EXTENDED, ()))
         if not writes:
             return
         try:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock = lock_exclusively("run_dir", self.path, self.path / "run.lock")
             if not resume:
-                self._start(settings)
+                run_record.check(self.path, settings, resume)  # By now nobody else can start one.
+            if record != recorded:
+                run_record.write(self.path, record)
             for partial in self._checkpoints.glob(".partial-*"):  # Of a run that was killed while it wrote.
                 partial.unlink()
         except OSError as error:
@@ -96,27 +99,6 @@ class RunDirectory:
     @property
     def _checkpoints(self) -> Path:
         return self.path / "checkpoints"
-
-    def _start(self, settings: dict[str, Any]) -> None:
-        if self._settings_file.exists():
-            raise InputError(f"run_dir: {self.path} holds a run already; pass --resume to go on, or another directory")
-        write_beside(self._settings_file, with_checksum(settings))
-
-    def _compare(self, settings: dict[str, Any]) -> None:
-        try:
-            recorded = read_with_checksum(self._settings_file)
-        except FileNotFoundError as error:
-            raise InputError(f"resume: {self.path} holds no run; leave --resume out to start one") from error
-        except (OSError, ValueError) as error:
-            raise InputError(f"resume: {self._settings_file} cannot be read ({error}); start anew elsewhere") from error
-        # Through JSON and back, so that tuples and lists compare equal.
-        for name, value in json.loads(json.dumps(settings)).items():
-            before = recorded.get(name, UNRECORDED.get(name))
-            if before != value:
-                raise InputError(
-                    f"resume: {self.path} holds a run with {name} {before}, not {value}; "
-                    "pass the same flags, or another --run_dir"
-                )
 
     def save(self, model: keras.Model, step: int) -> None:
         """Writes a checkpoint of the model, its optimizer and its metrics, and drops the oldest beyond three.

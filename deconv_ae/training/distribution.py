@@ -57,7 +57,7 @@ def _multi_worker(worker_timeout: float) -> tf.distribute.Strategy:
         raise RunError(f"strategy: the cluster cannot be joined: {str(error).splitlines()[0]}") from error
 
 
-STRATEGIES: dict[str, Callable[[float], tf.distribute.Strategy]] = {
+_MAKERS: dict[str, Callable[[float], tf.distribute.Strategy]] = {
     "auto": _auto,
     "mirrored": _mirrored,
     "multi_worker": _multi_worker,
@@ -69,9 +69,9 @@ def make_strategy(name: str, worker_timeout: float = 120.0) -> tf.distribute.Str
     """The strategy to build and train a model under.
 
     Args:
-        name: "none" is one device; "mirrored" has a replica on every visible GPU, or on every
-            logical CPU where there is no GPU; "auto" is "mirrored" where there is more than one
-            GPU, and "none" otherwise; "multi_worker" joins the cluster that the environment
+        name: a key of `options.STRATEGIES`. "none" is one device; "mirrored" has a replica on every visible GPU, or
+            on every logical CPU where there is no GPU; "auto" is "mirrored" where there is more than one GPU, and
+            "none" otherwise; "multi_worker" joins the cluster that the environment
             variable TF_CONFIG describes, and can only be made before TensorFlow has run anything.
         worker_timeout: seconds after which the process ends, with one line and status 1, if the
             cluster is not complete.
@@ -80,7 +80,7 @@ def make_strategy(name: str, worker_timeout: float = 120.0) -> tf.distribute.Str
         InputError: if the name is none of these, or TF_CONFIG describes no cluster.
         RunError: if the cluster cannot be joined.
     """
-    return choose("strategy", name, STRATEGIES)(worker_timeout)
+    return choose("strategy", name, _MAKERS)(worker_timeout)
 
 
 def _other_addresses(text: str) -> list[str]:

@@ -7,9 +7,15 @@ from deconv_ae import numbers, paths
 from deconv_ae.errors import InputError, choose
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.recipes import RECIPES
-from deconv_ae.training.distribution import STRATEGIES
 from deconv_ae.training.schedule import Schedule, schedule
 
+STRATEGIES = {
+    "auto": "all visible GPUs where there are several, else one device",
+    "mirrored": "all visible GPUs, or logical CPUs",
+    "multi_worker": "the cluster of TF_CONFIG",
+    "none": "one device",
+}
+"""Names for `distribution.make_strategy`, and where each trains."""
 MIXED_PRECISIONS = {"none": None, "mixed_bfloat16": "mixed_bfloat16", "mixed_float16": "mixed_float16"}
 LONGEST_WAIT = 1e6
 """Seconds, eleven days: Python's own timers take no number as large as it likes."""
@@ -31,7 +37,7 @@ class TrainingOptions:
         validate_every: epochs from one look at the test images to the next, whose RMSE is then among
             the epoch's metrics as `test_rmse`; 0 never looks. It changes nothing else.
         resume: whether to go on with the run in run_dir.
-        strategy: a key of `distribution.STRATEGIES`.
+        strategy: a key of `STRATEGIES`.
         worker_timeout: seconds that a worker of a cluster waits for the others before it gives up.
         mixed_precision: "none", "mixed_bfloat16" or "mixed_float16".
         jit_compile: "auto" leaves it to Keras, "true" compiles with XLA, "false" does not.
@@ -78,12 +84,14 @@ class TrainingOptions:
         """How often a run on so many training images goes through them: as given, else by the rule for the recipe."""
         return schedule(RECIPES[self.recipe], images, self.batch_size, self.epochs)
 
-    def settings(self, images: int) -> dict[str, Any]:
-        """What decides the result on so many training images, and so has to be the same when a run is resumed."""
+    def settings(self, images: int | None = None) -> dict[str, Any]:
+        """What decides the result on so many training images, and so has to be the same when a run is resumed; where
+        their number is not known yet, without what follows from it."""
+        schedule = None if images is None else self.schedule(images)
         comparable = replace(
             self,
-            epochs=self.schedule(images).epochs,
-            batch_size=self.schedule(images).batch_size,
+            epochs=self.epochs if schedule is None else schedule.epochs,
+            batch_size=self.batch_size if schedule is None else schedule.batch_size,
             run_dir=None,
             checkpoint_every=None,
             resume=False,
@@ -92,4 +100,5 @@ class TrainingOptions:
         )
         settings = asdict(comparable)
         del settings["validate_every"]  # Which runs of before it do not have.
-        return settings
+        unknown = [name for name in ("epochs", "batch_size") if settings[name] is None]
+        return {name: value for name, value in settings.items() if name not in unknown}

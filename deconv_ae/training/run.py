@@ -18,7 +18,7 @@ from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.counted_autoencoder import CountedAutoencoder
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
 from deconv_ae.model.recipes import RECIPES
-from deconv_ae.training import quality
+from deconv_ae.training import quality, run_record
 from deconv_ae.training.callbacks import (
     KeepHistory,
     Progress,
@@ -28,7 +28,7 @@ from deconv_ae.training.callbacks import (
     Validate,
     WriteTensorBoard,
 )
-from deconv_ae.training.checkpoints import UNRECORDED, RunDirectory
+from deconv_ae.training.checkpoints import RunDirectory
 from deconv_ae.training.distribution import (
     ReplicatedTraining,
     Watchdog,
@@ -276,7 +276,7 @@ def _run_directory(
         "dataset": dataset.name,
         "training_images": len(dataset.train),
         "image_shape": dataset.image_shape,
-        "fit": dataset.fit or UNRECORDED["fit"],
+        "fit": dataset.fit or run_record.UNRECORDED["fit"],
     }
     return RunDirectory(options.run_dir, settings, options.resume, writes)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deconv_ae.data import steps_per_epoch
+from deconv_ae.data.steps import steps_per_epoch
 from deconv_ae.model.recipes import Recipe
 
 # Weights are learnt by steps, a few hundred of them at least, however few the images are. Recipes were made for MNIST,

@@ -1,19 +1,16 @@
-"""The suites by name.
+"""The suites by name."""
 
-A suite is a function of `Options` that returns a `Report`; `SUITES` has them by name.
-"""
-
+import importlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from benchmarks import inference_suite, layers_suite, scaling_suite, startup_suite, training_suite
-from benchmarks.report import Options, Report
+if TYPE_CHECKING:
+    from benchmarks.report import Options, Report
 
-SUITES: dict[str, Callable[[Options], Report]] = {
-    "layers": layers_suite.run,
-    "training": training_suite.run,
-    "inference": inference_suite.run,
-    "startup": startup_suite.run,
-    "scaling": scaling_suite.run,
-}
+SUITES = ("layers", "training", "inference", "startup", "scaling")
+"""Each is a module NAME_suite here, whose `run` is the suite."""
 
-__all__ = ["SUITES", "Options", "Report"]
+
+def suite(name: str) -> "Callable[[Options], Report]":
+    """A suite, with what it measures: libraries that take seconds to load."""
+    return importlib.import_module(f"benchmarks.{name}_suite").run

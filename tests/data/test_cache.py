@@ -17,6 +17,7 @@ from PIL import Image
 
 from deconv_ae.data import ImageDataset, Source, cache, evaluation_batches, load_dataset, load_split, picture_folder
 from deconv_ae.data.batches import as_tensor
+from deconv_ae.data.picture_files import split_files
 from deconv_ae.errors import InputError, RunError
 
 RANDOM = np.random.default_rng(0)
@@ -89,7 +90,7 @@ def test_pictures_decoded_by_processes_come_in_order(tmp_path: Path) -> None:
     source = Source(f"folder:{draw(tmp_path / 'many', 640, (3, 2))}", cache_dir=str(tmp_path / "cache"))
     (tmp_path / "many" / "0100.png").write_bytes(b"no picture")
     skipping = Source(source.name, cache_dir=source.cache_dir, skip_bad_images=True)
-    files = [file for file, *_ in picture_folder._split_files(tmp_path / "many", "train")]
+    files = [file for file, *_ in split_files(tmp_path / "many", "train")]
     expected = [np.asarray(Image.open(file))[..., None] for file in files if not file.endswith("0100.png")]
     np.testing.assert_array_equal(load_split(skipping, "train"), expected)
     with pytest.raises(InputError, match=r"0100\.png is no picture"):

@@ -15,6 +15,7 @@ from PIL import Image, ImageCms
 
 from deconv_ae.data import Source, decoding, load_dataset
 from deconv_ae.data.decoding import PictureError, composite, decode
+from deconv_ae.data.fitting import fit_image
 from deconv_ae.errors import InputError
 
 RED, WHITE, BLACK, ORANGE = (255, 0, 0), (255, 255, 255), (0, 0, 0), (255, 128, 0)
@@ -194,10 +195,10 @@ def test_warnings_about_metadata_reach_nobody(recwarn: pytest.WarningsRecorder) 
 
 def test_a_set_with_four_channels_is_shown_over_the_background_too() -> None:
     image = np.array([[[9, 200, 30, 0], [0, 0, 0, 51]]], np.uint8)
-    shown = Source("made", background="#ff8000").convert(tf.constant(image))
+    shown = fit_image(image, Source("made", background="#ff8000"))
     np.testing.assert_array_equal(shown, composite(image, ORANGE))
     assert shown[0, 0].numpy().tolist() == list(ORANGE)
-    mapped = tf.data.Dataset.from_tensors(image).map(Source("made", image_size=(4, 4)).convert)
+    mapped = tf.data.Dataset.from_tensors(image).map(lambda image: fit_image(image, Source("made", image_size=(4, 4))))
     assert mapped.element_spec.shape == (4, 4, 3)
 
 

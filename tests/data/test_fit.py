@@ -12,6 +12,7 @@ from PIL import Image
 from deconv_ae import Architecture
 from deconv_ae.data import FITS, ImageDataset, Source, load_split
 from deconv_ae.data.dataset import _file_name
+from deconv_ae.data.fitting import fit_image
 from deconv_ae.errors import InputError
 from deconv_ae.files import read_with_checksum, with_checksum
 from deconv_ae.saved_model.model_card import ModelCard
@@ -25,7 +26,7 @@ def picture(height: int, width: int, channels: int = 3) -> np.ndarray:
 
 
 def fitted(image: np.ndarray, size: tuple[int, int], fit: str, background: str = "white") -> np.ndarray:
-    return Source("made", image_size=size, fit=fit, background=background).convert(tf.constant(image)).numpy()
+    return fit_image(image, Source("made", image_size=size, fit=fit, background=background)).numpy()
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_pictures_whose_size_is_known_only_when_they_are_read_are_fitted_too(fit
     read = tf.data.Dataset.from_generator(
         lambda: iter(images), output_signature=tf.TensorSpec((None, None, 3), tf.uint8)
     )
-    mapped = read.map(Source("made", image_size=(6, 8), fit=fit).convert)
+    mapped = read.map(lambda image: fit_image(image, Source("made", image_size=(6, 8), fit=fit)))
     for image, found in zip(images, mapped):
         np.testing.assert_array_equal(found, fitted(image, (6, 8), fit))
 

@@ -95,22 +95,6 @@ def test_a_model_that_came_to_nothing_is_a_failure_and_exported_only_when_asked(
     assert run_program("evaluate.py", ["--model=model"], tmp_path).status == 0
 
 
-@pytest.mark.parametrize(
-    ("program", "flag"),
-    [
-        ("train.py", "--dataset"),
-        ("evaluate.py", "--dataset"),
-        ("visualize.py", "--dataset"),
-        ("benchmark.py", "--suite"),
-    ],
-)
-def test_help_explains_every_flag_and_is_no_failure(program: str, flag: str, tmp_path: Path) -> None:
-    helped = run_program(program, ["--help"], tmp_path)
-    assert helped.status == 0
-    assert flag in helped.stdout
-    assert "python scripts/" in helped.stdout
-
-
 def assert_refused(finished: Finished, message: str) -> None:
     assert finished.status == 2, (finished.stdout, finished.stderr)
     assert len(finished.error_lines) == 1, finished.stderr

@@ -1,0 +1,36 @@
+"""The formats by name, and whether they can be written here."""
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deconv_ae.errors import InputError, choose
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format's module here, and the packages that it imports."""
+
+    module: str
+    packages: tuple[str, ...]
+
+
+FORMATS = {
+    "litert": Format("to_litert", ("ai_edge_litert",)),
+    "onnx": Format("to_onnx", ("tf2onnx", "onnx", "onnxruntime")),
+    "openvino": Format("to_openvino", ("openvino", "tf2onnx", "onnx")),
+}
+
+
+def check_formats(names: Sequence[str]) -> None:
+    """Raises InputError if a format is unknown, none is named, or a package that one needs is not installed."""
+    if not names:
+        raise InputError(f"format: none given; choose from {', '.join(sorted(FORMATS))}")
+    for name in names:
+        chosen = choose("format", name, FORMATS)
+        missing = [package for package in chosen.packages if importlib.util.find_spec(package) is None]
+        if missing:
+            raise InputError(
+                f"format: {name} needs {', '.join(missing)}, which is not installed; "
+                "run pip install 'deconv_ae[convert]'"
+            )

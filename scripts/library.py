@@ -1,0 +1,32 @@
+"""The package in two steps: what flags are checked with at once, TensorFlow and all that needs it when they have been.
+
+`import deconv_ae` registers every class that a saved file can name, and for that imports Keras and TensorFlow, which
+takes seconds; --help, a mistyped flag or a folder that is not there should not wait for them. So the packages whose
+`__init__` needs them are put in their place without running it: modules below them that need neither can be imported
+by their own names. `load` runs what was left out, and from then on all is as after a plain import.
+"""
+
+import importlib.util
+import sys
+from types import ModuleType
+
+PACKAGES = ("deconv_ae", "deconv_ae.data", "deconv_ae.training", "deconv_ae.conversion")
+
+_left_out: list[ModuleType] = []
+
+
+def defer() -> None:
+    """Makes modules of the package importable without TensorFlow; nothing where they have been imported."""
+    for name in PACKAGES:
+        spec = None if name in sys.modules else importlib.util.find_spec(name)
+        if spec is not None:
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+            _left_out.append(sys.modules[name])
+
+
+def load() -> None:
+    """Runs the packages' own code."""
+    while _left_out:
+        module = _left_out.pop(0)
+        assert module.__spec__ is not None and module.__spec__.loader is not None
+        module.__spec__.loader.exec_module(module)

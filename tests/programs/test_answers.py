@@ -1,0 +1,112 @@
+"""What needs no model is answered at once: without TensorFlow, which takes seconds to load."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults.programs import SCRIPTS
+
+from deconv_ae.conversion import FORMATS
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.model.recipes import RECIPES
+from deconv_ae.training.distribution import _MAKERS
+from deconv_ae.training.options import STRATEGIES
+
+PROGRAMS = sorted(file.name for file in SCRIPTS.glob("*.py") if 'if __name__ == "__main__"' in file.read_text())
+WITH_FLAGS = [program for program in PROGRAMS if "command_line.run(main)" in (SCRIPTS / program).read_text()]
+MODEL = "--model=model"
+
+# A command line, and what is said of it in one line.
+REFUSALS = {
+    **{f"{program} --dataste=x": "Unknown command line flag 'dataste'" for program in WITH_FLAGS},
+    "train.py": "dataset: not given",
+    "train.py --dataset=folder:nowhere": "dataset: nowhere is not a folder",
+    "train.py --dataset=folder:empty": "dataset: empty is empty",
+    "train.py --dataset=folder:half": "half/test is missing beside its counterpart",
+    "train.py --dataset=mnist_5k --preset=cmap9": "preset: unknown 'cmap9'",
+    "train.py --dataset=mnist_5k --recipe=magic": "recipe: unknown 'magic'",
+    "train.py --dataset=mnist_5k --background=#fff": "background: '#fff' is no colour",
+    "train.py --dataset=mnist_5k --filters=1 --pool_sizes=17": "a window of 17x17 has more than the 256 positions",
+    "train.py --dataset=mnist_5k --export_dir=model": "export_dir",
+    "train.py --dataset=mnist_5k --run_dir=run": "run_dir: run holds a run already; pass --resume",
+    "train.py --dataset=mnist_5k --run_dir=nowhere --resume": "resume: nowhere holds no run",
+    "train.py --dataset=mnist_5k --run_dir=run --resume --seed=1": "resume: run holds a run with seed 0, not 1",
+    "train.py --dataset=mnist_5k --run_dir=run --resume --epochs=2": "holds a run of 3 epochs, and 2 are fewer",
+    "evaluate.py": "model: not given",
+    "evaluate.py --model=nowhere": "model: nowhere does not exist",
+    f"evaluate.py {MODEL}": "model: model has no model_card.json",
+    f"visualize.py {MODEL} --num_images=0": "num_images: 0 is below 1",
+    f"visualize.py {MODEL}": "model: model has no model_card.json",
+    f"convert.py {MODEL} --format=gif": "format: unknown 'gif'",
+    f"convert.py {MODEL}": "model: model has no model_card.json",
+    f"playground.py {MODEL} --port=0": "port: 0 is below 1",
+    "reproduce.py --recipes=magic": "recipes: unknown 'magic'",
+    "reproduce.py --dataset=folder:nowhere": "dataset: nowhere is not a folder",
+    "benchmark.py --rounds=0": "rounds: 0 is below 1",
+    "torture.py --kills=-1": "kills: -1 is below 0",
+    "launch_local_workers.py": "usage: launch_local_workers.py NUMBER",
+}
+HELPED = [f"{program} --help" for program in PROGRAMS]
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("answers")
+    for name in ("empty", "half/train", "model", "run"):
+        (folder / name).mkdir(parents=True)
+    (folder / "model" / "thesis.txt").write_text("years of work")
+    (folder / "run" / "run.json").write_text(json.dumps({"dataset": "mnist_5k", "seed": 0, "epochs": 3} | SAME))
+    command_lines = [*HELPED, *REFUSALS]
+    program = Path(__file__).with_name("answer_program.py")
+    command = [sys.executable, str(program), str(SCRIPTS), json.dumps([line.split() for line in command_lines])]
+    answered = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return dict(zip(command_lines, json.loads(answered.stdout)))
+
+
+SAME = {
+    "architecture": {"filters": [1], "pool_sizes": [[4, 4]], "kernel_size": [5, 5], "deconvolution_bias": False},
+    **{"recipe": "default", "learning_rate": None, "run_dir": None, "checkpoint_every": None, "resume": False},
+    **{"strategy": "none", "worker_timeout": 0.0, "mixed_precision": "none", "jit_compile": "auto"},
+}
+
+
+@pytest.mark.parametrize("command_line", HELPED)
+def test_help_shows_how_a_program_is_called_and_loads_nothing(answers: dict[str, Any], command_line: str) -> None:
+    answer = answers[command_line]
+    assert answer["stderr"] == ""
+    assert answer["status"] == 0
+    assert "python scripts/" in answer["stdout"]
+    assert answer["loaded"] == []
+    assert max(map(len, answer["stdout"].splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command_line", REFUSALS)
+def test_what_needs_no_model_is_refused_in_one_line_and_loads_nothing(
+    answers: dict[str, Any], command_line: str
+) -> None:
+    answer = answers[command_line]
+    assert answer["stderr"].startswith("error: ")
+    assert len(answer["stderr"].splitlines()) == 1
+    assert REFUSALS[command_line] in answer["stderr"]
+    assert answer["status"] == 2
+    assert answer["loaded"] == []
+
+
+def test_help_names_all_that_there_is_to_choose_and_the_defaults_that_hold(answers: dict[str, Any]) -> None:
+    words = re.sub(r"\s+", " ", answers["train.py --help"]["stdout"])
+    for name in (*PRESETS, *RECIPES, *STRATEGIES):
+        assert name in words
+    for recipe in RECIPES.values():
+        assert recipe.description in words
+    assert f"{RECIPES['default'].epochs} epochs by the default recipe" in words
+    assert f"{RECIPES['default'].batch_size} by the default recipe" in words
+    assert "--dataset=folder:" in words
+    assert all(name in answers["convert.py --help"]["stdout"] for name in FORMATS)
+
+
+def test_every_strategy_that_is_named_can_be_made() -> None:
+    assert STRATEGIES.keys() == _MAKERS.keys()
