@@ -10,6 +10,7 @@ process.begin()
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -83,6 +84,7 @@ def loading() -> Iterator[None]:
 
 MAY_BE_EMPTY = {"cache_dir"}
 """Flags whose being empty means something; elsewhere it comes from a shell's variable that is not set."""
+TERMINAL_COLUMNS = 80
 
 DATASET = flags.DEFINE_string(
     "dataset", None, f"{SAMPLE_NAME}, the name of a TFDS image data set (mnist, cifar10, ...), or folder:PATH."
@@ -154,6 +156,22 @@ def _source(name: str, fit: str) -> Source:
         cache_dir=CACHE_DIR.value,
         fit=FIT.value or fit,
     )
+
+
+def shell_command(program: str, arguments: Sequence[str]) -> str:
+    """A program of this folder with these arguments, and the flags of a data set as they were given to this one, but
+    for those that a model's card has: to copy into a shell, in lines that a terminal of 80 columns shows whole."""
+    of_a_card = (DATASET.name, FIT.name)
+    given = [flag for flag in flags.FLAGS.get_key_flags_for_module(__name__) if flag.present]
+    arguments = [*arguments, *(flag.serialize() for flag in given if flag.name not in of_a_card)]
+    lines = [f"  python {shlex.quote(str(Path(sys.argv[0]).with_name(program)))}"]
+    for argument in map(shlex.quote, arguments):
+        if len(lines[-1]) + len(argument) > TERMINAL_COLUMNS - 3:  # A space before it, another and \\ after it.
+            lines[-1] += " \\"
+            lines.append(f"    {argument}")
+        else:
+            lines[-1] += f" {argument}"
+    return "\n".join(lines)
 
 
 def cards(models: Sequence[str | Path]) -> list[ModelCard]:

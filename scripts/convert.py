@@ -6,7 +6,7 @@ python scripts/convert.py --model=saved_models/mine --format=onnx,litert
 A model of your own pictures is checked on them, brought to its size:
 
 python scripts/convert.py --model=saved_models/mine \\
-    --dataset=folder:pictures --image_size=64 --output_dir=converted
+    --dataset=folder:photos --image_size=64 --output_dir=converted
 """
 
 import command_line

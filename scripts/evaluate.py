@@ -6,7 +6,7 @@ the mean training image, the best without a model, and of black.
 
 python scripts/evaluate.py --model=saved_models/mine
 python scripts/evaluate.py --model=saved_models/mine \\
-    --dataset=folder:pictures --image_size=64
+    --dataset=folder:photos --image_size=64
 """
 
 import command_line

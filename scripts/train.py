@@ -5,11 +5,12 @@ python scripts/train.py --dataset=mnist --preset=two_layer --recipe=cntk
 
 With pictures of your own, all in one folder or in its folders train and test:
 
-python scripts/train.py --dataset=folder:pictures --image_size=64 \\
+python scripts/train.py --dataset=folder:photos --image_size=64 \\
     --filters=16,8 --pool_sizes=2,2 \\
     --run_dir=runs/mine --export_dir=saved_models/mine
 """
 
+import importlib.util
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -146,26 +147,29 @@ def main() -> None:
         from deconv_ae.data import load_dataset
         from deconv_ae.saved_model import exporting
         from deconv_ae.training.distribution import is_chief, make_strategy
+        from deconv_ae.training.reporting import labelled
     # Before the images: a cluster can only be joined before TensorFlow has run anything.
     strategy = make_strategy(options.strategy, options.worker_timeout)
-    dataset = load_dataset(source)
     if not is_chief(strategy):
-        training.train(dataset, options, strategy)
+        training.train(load_dataset(source), options, strategy)
         return
     with place:
+        dataset = load_dataset(source)
+        print(labelled("export", f"{export_dir}, once it is trained"))
         result = training.train(dataset, options, strategy)
+        print(labelled("result", *str(result).split("; ")))
+        for file in _draw_training_curve(result, place.path):
+            print(labelled("drawn", str(file)))
         if result.problem and not EXPORT_ANYWAY.value:
-            print(result)
-            _draw_training_curve(result, place.path)
             raise RunError(f"{result.problem}; {ADVICE}, or take it as it is with --export_anyway")
         exporting.export(result, dataset, place, preset)
-    _draw_training_curve(result, place.path)
+    print(labelled("exported", export_dir))
     if result.problem:
         print(f"warning: {result.problem}", file=sys.stderr)
-    print(f"{result}; model in {export_dir}")
+    print(_next_steps(export_dir))
 
 
-def _draw_training_curve(result: "TrainingResult", export_dir: Path) -> None:
+def _draw_training_curve(result: "TrainingResult", export_dir: Path) -> list[Path]:
     files = [given("run_dir", RUN_DIR.value) / "training_curve.png"] if RUN_DIR.value else []
     if TRAINING_CURVE.value:
         files.append(export_dir.with_name(f"{export_dir.name}-training_curve.png"))
@@ -174,6 +178,16 @@ def _draw_training_curve(result: "TrainingResult", export_dir: Path) -> None:
         from deconv_ae.pictures.training_curve import draw_training_curve
 
         draw_training_curve(result.history, result.baselines.mean_image_rmse, files)
+    return files
+
+
+def _next_steps(export_dir: str) -> str:
+    """What there is to do with the model, as commands to copy."""
+    model, beside = f"--model={export_dir}", f"--output_dir={export_dir.rstrip('/')}-pictures"
+    last = ("playground.py", []) if importlib.util.find_spec("gradio") else ("convert.py", ["--format=onnx,litert"])
+    steps = [("evaluate.py", []), ("visualize.py", [beside]), last]
+    commands = (command_line.shell_command(program, [model, *flags]) for program, flags in steps)
+    return "\n".join(["next:", *commands])
 
 
 def _architecture() -> tuple[str | None, Architecture]:

@@ -32,6 +32,7 @@ class Recipe:
         epochs: passes over the training images.
         batch_size: images a step, over all replicas together.
         learning_rate: its peak where none is given, in words.
+        plans_ahead: whether the learning rate of a step depends on the steps of the whole run.
         optimizer: from (architecture, batch size, steps in the whole run, learning rate or None for
             the recipe's own) to a fresh Keras optimizer.
         initializers: from an architecture to fresh Keras initializers, of the convolutions'
@@ -45,6 +46,7 @@ class Recipe:
     epochs: int
     batch_size: int
     learning_rate: str
+    plans_ahead: bool
     optimizer: Callable[[Architecture, int, int, float | None], keras.Optimizer]
     initializers: Callable[[Architecture], tuple[keras.Initializer, keras.Initializer]]
     guesses: Callable[[Architecture, int], list[tuple[keras.Initializer, keras.Initializer]]] | None = None
@@ -135,6 +137,7 @@ def _fitted(description: str, epochs: int) -> Recipe:
         epochs,
         batch_size=128,
         learning_rate=f"{ADAM_PEAK_LEARNING_RATE} over the root of the number of stages",
+        plans_ahead=True,
         optimizer=warm_cosine_adam,
         initializers=he_initializers,
         guesses=row_of_bumps,
@@ -147,6 +150,7 @@ RECIPES: dict[str, Recipe] = {
         epochs=3,
         batch_size=CNTK_BATCH_SIZE,
         learning_rate=f"{CNTK_LEARNING_RATE_PER_SAMPLE} an image",
+        plans_ahead=False,
         optimizer=cntk_optimizer,
         initializers=cntk_initializers,
     ),

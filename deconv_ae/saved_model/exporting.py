@@ -12,6 +12,7 @@ import tensorflow as tf
 from deconv_ae.data import ImageDataset
 from deconv_ae.files import sha256
 from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.model.recipes import RECIPES
 from deconv_ae.ops.tensorflow_kernels import without_gradients
 from deconv_ae.saved_model.export_directory import ExportDirectory
 from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE, ModelCard, versions
@@ -93,7 +94,8 @@ def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None 
             "batch_size": schedule.batch_size,
             "learning_rate": options.learning_rate,
             "mixed_precision": options.mixed_precision,
-        },
+        }
+        | _extension(result),
         dataset={"name": dataset.name, "training_images": len(dataset.train), "test_images": len(dataset.test)}
         | ({"fit": dataset.fit} if dataset.fit else {}),
         training_rmse=result.training_rmse,
@@ -113,6 +115,13 @@ def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None 
         ],
         versions=versions(),
     )
+
+
+def _extension(result: TrainingResult) -> dict[str, str]:
+    """What a card says of a run that became longer than it was planned for, where that decides its weights."""
+    if not result.extended_after_epochs or not RECIPES[result.options.recipe].plans_ahead:
+        return {}
+    return {"extended_after_epochs": ", ".join(map(str, result.extended_after_epochs))}
 
 
 def save_signatures(model: Autoencoder, directory: Path) -> None:

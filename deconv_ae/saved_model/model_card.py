@@ -31,7 +31,8 @@ class ModelCard:
         preset: the preset's name, None for an architecture of the user's own.
         architecture: `Architecture`'s fields.
         image_shape: (height, width, channels).
-        recipe: name, epochs, batch_size, learning_rate (None: the recipe's own).
+        recipe: name, epochs, batch_size, learning_rate (None: the recipe's own); extended_after_epochs, of a run that
+            was given more epochs than its learning rate had been planned for.
         dataset: name, training_images, test_images; fit, where images were brought to one size.
         training_rmse, test_rmse: mean per-image RMSE over the whole split, in the pixels' scale.
         seed: of the initial weights and the order of the images.

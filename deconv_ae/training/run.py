@@ -2,10 +2,9 @@
 
 import contextlib
 import math
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import keras
@@ -45,6 +44,7 @@ from deconv_ae.training.history import Epoch
 from deconv_ae.training.interruption import SignalsHeld
 from deconv_ae.training.options import JIT_COMPILE, MIXED_PRECISIONS, TrainingOptions
 from deconv_ae.training.quality import Baselines
+from deconv_ae.training.reporting import ShowProgress, described, kept, labelled, resumed
 from deconv_ae.training.start import fit_start
 
 PICTURED_IMAGES = 5
@@ -66,6 +66,7 @@ class TrainingResult:
         history: by epoch, from before the first; of a run of an earlier version that was resumed, what is known.
         problem: what speaks against keeping the model, in a line; None if nothing does. See `quality.problem`.
         seconds: that it took.
+        extended_after_epochs: numbers of epochs that the run was meant to have before it was given more.
     """
 
     model: Autoencoder
@@ -77,6 +78,7 @@ class TrainingResult:
     history: list[Epoch]
     problem: str | None
     seconds: float
+    extended_after_epochs: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         text = (
@@ -103,7 +105,7 @@ def train(
         options: see `TrainingOptions`.
         strategy: from `make_strategy`, where that had to be made earlier.
         callbacks: of the caller's own, besides those that watch every run.
-        verbose: whether to print the number of parameters and the progress.
+        verbose: whether to print what the run is made of and its progress.
 
     Raises:
         InputError: if the options do not fit the images, or run_dir cannot be used.
@@ -127,15 +129,17 @@ def train(
         with strategy.scope():
             model = _compiled(CountedAutoencoder, dataset, options)
         if verbose:
-            print(f"{dataset}; {model.count_params()} parameters\n{schedule}", flush=True)
-        # A bar that redraws itself, or one line an epoch where the output goes to a file.
-        bar = (1 if sys.stdout.isatty() else 2) if verbose else 0
-        history = _fit(model, dataset, options, strategy, run_directory, watch, callbacks, bar)
+            print(labelled("data", str(dataset)))
+            print(labelled("model", described(options.architecture, model.count_params())))
+            print(labelled("training", f"recipe {options.recipe}; {schedule}"))
+            print(kept(options), flush=True)
+        history = _fit(model, dataset, options, strategy, run_directory, watch, callbacks, verbose)
     # Mixed precision, replicas and counted steps are ways to train; what they trained is evaluated
     # and served as a plain autoencoder, in float32 on one device.
     weights, model = model.get_weights(), _compiled(Autoencoder, dataset, options)
     model.set_weights(weights)
-    return _result(model, dataset, options, history, started)
+    extended = run_directory.extended_after_epochs if run_directory else ()
+    return replace(_result(model, dataset, options, history, started), extended_after_epochs=extended)
 
 
 def _result(
@@ -195,12 +199,14 @@ def _fit(
     run_directory: RunDirectory | None,
     watch: Watchdog,
     own_callbacks: Sequence[keras.callbacks.Callback],
-    bar: int,
+    verbose: bool,
 ) -> list[Epoch]:
     """Trains what is left to train; the run's history."""
     schedule = options.schedule(len(dataset.train))
     steps = schedule.steps_per_epoch
     done, metrics = run_directory.restore(model) if run_directory else (0, [])
+    if run_directory and done and verbose:
+        print(resumed(options, schedule, done, run_directory.extended_after_epochs), flush=True)
     guesses = RECIPES[options.recipe].guesses
     if guesses is not None and done == 0:
         channels = model.image_shape[-1]
@@ -218,6 +224,9 @@ def _fit(
     if options.validate_every:
         callbacks.append(Validate(shared_rmse(strategy, dataset.test, watch.feed), options.validate_every))
     callbacks += [KeepHistory(history, run_directory), *own_callbacks]
+    shown = ShowProgress(progress, schedule)
+    if verbose:
+        callbacks.append(shown)
     checkpoints = None
     if run_directory:
         checkpoints = SaveCheckpoints(progress, run_directory, options.checkpoint_every)
@@ -231,16 +240,19 @@ def _fit(
             asked = ReplicatedTraining(model, strategy, signals.asked, watch).asked
             batches_from = partial(global_batches, strategy, dataset.train)
         callbacks.append(StopWhenAsked(progress, asked, checkpoints))
-        for first_epoch, end, steps_each in _spans(done, steps, schedule.epochs):
-            model.fit(
-                batches_from(schedule.batch_size, options.seed, first_step=progress.step),
-                steps_per_epoch=steps_each,
-                initial_epoch=first_epoch,
-                epochs=end,
-                callbacks=callbacks,
-                shuffle=False,  # The batches are; Keras warns that it cannot.
-                verbose=bar,
-            )
+        try:
+            for first_epoch, end, steps_each in _spans(done, steps, schedule.epochs):
+                model.fit(
+                    batches_from(schedule.batch_size, options.seed, first_step=progress.step),
+                    steps_per_epoch=steps_each,
+                    initial_epoch=first_epoch,
+                    epochs=end,
+                    callbacks=callbacks,
+                    shuffle=False,  # The batches are; Keras warns that it cannot.
+                    verbose=0,
+                )
+        finally:
+            shown.clear()
     return history
 
 

@@ -1,6 +1,7 @@
 """The programs of scripts/ as their users run them: the way through, and every bad input."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -23,14 +24,19 @@ def train_to(directory: Path, *arguments: str) -> Finished:
     return finished
 
 
+def result_of(trained: Finished) -> str:
+    return trained.stdout[trained.stdout.index("result ") : trained.stdout.index("drawn ")]
+
+
 def test_train_evaluate_and_visualize_one_after_the_other(tmp_path: Path) -> None:
     trained = train_to(tmp_path, "--run_dir=run", "--training_curve")
     curves = [tmp_path / "run" / "training_curve.png", tmp_path / "model-training_curve.png"]
     drawn_of_the_run = [curve.read_bytes() for curve in curves]
     assert "51 parameters" in trained.stdout
-    assert "rmse" in trained.stdout
-    reported = trained.stdout.strip().splitlines()[-1]
-    assert reported.startswith("training RMSE 0.")
+    reported = " ".join(trained.stdout.split())
+    assert "epoch 1/1 training RMSE 0." in reported
+    assert "result training RMSE 0." in reported
+    assert "exported model next: " in reported
     assert trained.stderr == ""
 
     evaluated = run_program("evaluate.py", ["--model=model"], tmp_path)
@@ -58,24 +64,35 @@ def test_train_evaluate_and_visualize_one_after_the_other(tmp_path: Path) -> Non
     curves[0].unlink()
     resumed = train_to(tmp_path, "--run_dir=run", "--resume", "--overwrite")
     assert [curve.read_bytes() for curve in curves] == drawn_of_the_run
-    assert resumed.stdout.strip().splitlines()[-1] == reported
+    assert "resumed complete, after epoch 1" in " ".join(resumed.stdout.split())
+    assert result_of(resumed) == result_of(trained)
 
 
-def test_an_architecture_of_ones_own_trains_on_a_folder_in_colour(tmp_path: Path) -> None:
+def commands_to_copy(trained: Finished) -> list[list[str]]:
+    """What train.py says is to be done next, as a shell would read it."""
+    commands = trained.stdout.partition("next:\n")[2]
+    assert all(len(line) <= 80 for line in commands.replace(str(SCRIPTS), "scripts").splitlines())
+    return [shlex.split(line) for line in commands.replace("\\\n", "").splitlines()]
+
+
+def test_an_architecture_of_ones_own_trains_on_a_folder_in_colour_and_the_commands_to_go_on_with_work(
+    tmp_path: Path,
+) -> None:
     for index in range(6):
         (tmp_path / "pictures").mkdir(exist_ok=True)
         Image.new("RGB", (20 + index, 30), (40 * index, 200, 90)).save(tmp_path / "pictures" / f"{index}.png")
     flags = ["--dataset=folder:pictures", "--image_size=12x10", "--filters=4,2", "--pool_sizes=2,3x2", "--epochs=2"]
-    trained = run_program("train.py", [*flags, "--export_dir=model"], tmp_path)
+    trained = run_program("train.py", [*flags, "--export_dir=a model"], tmp_path)
     assert trained.status == 0, trained.stderr
-    again = ["--dataset=folder:pictures", "--image_size=12x10"]
-    assert run_program("evaluate.py", ["--model=model", *again], tmp_path).status == 0
-    assert (
-        run_program("visualize.py", ["--model=model", "--num_images=1", "--output_dir=drawn", *again], tmp_path).status
-        == 0
-    )
+    evaluate, visualize, last = commands_to_copy(trained)
+    for command in (evaluate, visualize):
+        followed = run_program(Path(command[1]).name, command[2:], tmp_path)
+        assert followed.status == 0, followed.stderr
+    assert (tmp_path / "a model-pictures" / "autoencoder.png").exists()
+    assert Path(last[1]).exists()
+    assert {"--model=a model", "--image_size=12x10"} <= set(last)
     # The data set's own sizes do not fit the model.
-    refused = run_program("visualize.py", ["--model=model", "--dataset=mnist_5k", "--output_dir=drawn"], tmp_path)
+    refused = run_program("visualize.py", ["--model=a model", "--dataset=mnist_5k", "--output_dir=drawn"], tmp_path)
     assert_refused(refused, "made for 12x10x3")
 
 

@@ -77,7 +77,7 @@ def test_workers_train_to_identical_weights_and_to_what_one_process_does(
         for finished in finish(start_workers(stack, str(HERE / "train_program.py"), arguments, tmp_path)):
             assert finished.status == 0, finished.stderr
             # What they report while training is the one process's too: every line of every epoch.
-            assert "loss: 0.3241 - rmse: 0.3241" in finished.stdout
+            assert "training RMSE 0.3241" in finished.stdout
     chief, *others = (dict(np.load(tmp_path / f"worker-{index}.npz")) for index in range(number))
     assert_same(chief, on_one_device)
     for other in others:

@@ -260,7 +260,7 @@ def test_a_run_directory_in_use_is_refused_until_its_run_ends(digits: ImageDatas
     [
         ({"architecture": Architecture((2,), (4,))}, "resume: .* holds a run with architecture"),
         ({"seed": 1}, "resume: .* holds a run with seed 0, not 1"),
-        ({"epochs": 9}, "resume: .* holds a run with epochs"),
+        ({"epochs": 0}, "resume: .* holds a run of 1 epochs, and 0 are fewer"),
         ({"resume": False}, "run_dir: .* holds a run already"),
     ],
 )
@@ -310,7 +310,7 @@ def test_the_test_images_are_looked_at_after_epochs_and_nothing_else_changes(
             validated = logged.Tensors("epoch_test_rmse")
             assert [event.step for event in validated] == epochs
             assert tf.make_ndarray(validated[-1].tensor_proto) == pytest.approx(result.test_rmse, rel=1e-6)
-        assert capsys.readouterr().out.count("test_rmse") == len(epochs)
+        assert capsys.readouterr().out.count("test RMSE") == len(epochs)
         states.append(state_of(max((run_dir / "checkpoints").iterdir())))
     assert states[0] == states[1] == states[2]
 
@@ -324,8 +324,12 @@ def test_a_run_of_before_validation_can_be_resumed_with_and_without(digits: Imag
 
 def test_a_run_says_what_it_reads_before_it_trains(digits: ImageDataset, capsys: pytest.CaptureFixture) -> None:
     train(digits, TrainingOptions(CMAP1, epochs=1))
-    said = "mnist_5k: 640 training and 100 test images of 28x28x1, in memory; 51 parameters"
-    assert capsys.readouterr().out.splitlines()[:2] == [said, "640 pictures: 20 steps an epoch, 1 epoch"]
+    assert [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[:4]] == [
+        ["data", "mnist_5k: 640 training and 100 test images of 28x28x1, in memory"],
+        ["model", "filters 1; pools 4x4; kernels 5x5: 51 parameters"],
+        ["training", "recipe default; 640 pictures: 20 steps an epoch, 1 epoch"],
+        ["stop", "Ctrl-C; nothing is kept of a run without --run_dir"],
+    ]
 
 
 def test_run_json_says_what_the_run_was_started_with(digits: ImageDataset, tmp_path: Path) -> None:

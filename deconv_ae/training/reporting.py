@@ -1,0 +1,144 @@
+"""What a run says of itself: what it is made of before it starts, and how far it is while it trains."""
+
+import itertools
+import shutil
+import sys
+import textwrap
+import time
+
+import keras
+
+from deconv_ae.model.architecture import Architecture
+from deconv_ae.model.recipes import RECIPES
+from deconv_ae.training.callbacks import Progress
+from deconv_ae.training.options import TrainingOptions
+from deconv_ae.training.schedule import Schedule
+
+BAR_LETTERS = 20
+REDRAWN_SECONDS = 0.1
+
+
+def labelled(label: str, *texts: str) -> str:
+    """What a run is made of, in lines that a terminal of 80 columns shows whole; each text begins a new one.
+
+    >>> print(labelled("run", "runs/mine", "goes on with --resume"))
+    run       runs/mine
+              goes on with --resume
+    """
+    lines = [line for text in texts for line in textwrap.wrap(text, 70, break_long_words=False, break_on_hyphens=False)]
+    return "\n".join(f"{name:<10}{line}" for name, line in itertools.zip_longest([label], lines, fillvalue=""))
+
+
+def described(architecture: Architecture, parameters: int) -> str:
+    """A model in a line.
+
+    >>> described(Architecture(filters=(16, 8), pool_sizes=(2, (4, 2))), 13_203)
+    'filters 16, 8; pools 2x2, 4x2; kernels 5x5: 13,203 parameters'
+    """
+    filters = ", ".join(map(str, architecture.filters))
+    pools = ", ".join(f"{height}x{width}" for height, width in architecture.pool_sizes)
+    height, width = architecture.kernel_size
+    return f"filters {filters}; pools {pools}; kernels {height}x{width}: {parameters:,} parameters"
+
+
+def kept(options: TrainingOptions) -> str:
+    """Where a run's checkpoints and logs go, and how to stop it and go on."""
+    if not options.run_dir:
+        return labelled("stop", "Ctrl-C; nothing is kept of a run without --run_dir")
+    within = f" and every {options.checkpoint_every:,} steps" if options.checkpoint_every else ""
+    where = labelled("run", f"{options.run_dir}: a checkpoint every epoch{within}; logs for TensorBoard in logs")
+    return f"{where}\n{labelled('stop', 'Ctrl-C; the same command with --resume goes on')}"
+
+
+def resumed(options: TrainingOptions, schedule: Schedule, done: int, extended_after_epochs: tuple[int, ...]) -> str:
+    """From where a run goes on, in a line; whether it is complete, or longer than it was meant to be.
+
+    Args:
+        done: steps.
+        extended_after_epochs: as `RunDirectory`'s.
+    """
+    epoch, step = divmod(done, schedule.steps_per_epoch)
+    if epoch >= schedule.epochs:
+        return labelled("resumed", f"complete, after epoch {schedule.epochs}; a larger --epochs extends it")
+    text = f"after step {step} of epoch {epoch + 1}" if step else f"after epoch {epoch}"
+    if extended_after_epochs and RECIPES[options.recipe].plans_ahead:
+        planned = ", then ".join(map(str, extended_after_epochs))
+        text += f"; its learning rate was planned for {planned}: not bit for bit a run of {schedule.epochs} epochs"
+    return labelled("resumed", text)
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, as exact as it can be known.
+
+    >>> duration(0.2), duration(89), duration(91), duration(5000)
+    ('1 s', '89 s', '2 min', '1 h 23 min')
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class ShowProgress(keras.callbacks.Callback):
+    """A line for every epoch, with its RMSE and the time that is left of the whole run.
+
+    On a terminal one more that is drawn anew while the epoch lasts; where the output goes to a file, nothing else.
+    Has to come after whatever adds to an epoch's metrics.
+
+    Args:
+        progress: counts the steps.
+        schedule: the whole run's.
+    """
+
+    def __init__(self, progress: Progress, schedule: Schedule) -> None:
+        super().__init__()
+        self._progress = progress
+        self._schedule = schedule
+        self._redraws = sys.stdout.isatty()
+        self._drawn = 0
+        self._drawn_at = 0.0
+        # The first execution is left out: it traces and compiles for as long as hundreds of others take.
+        self._measured_from: tuple[int, float] | None = None
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        logs, now = logs or {}, time.monotonic()
+        if self._measured_from is None:
+            self._measured_from = (self._progress.step, now)
+        if not self._redraws or now - self._drawn_at < REDRAWN_SECONDS:
+            return
+        self._drawn_at = now
+        epoch, step = divmod(self._progress.step - 1, self._schedule.steps_per_epoch)
+        done = round(BAR_LETTERS * (step + 1) / self._schedule.steps_per_epoch)
+        bar = f"{'=' * done}{' ' * (BAR_LETTERS - done)}"
+        self._draw(f"{self._epoch(epoch)} [{bar}] RMSE {float(logs['rmse']):.4f}{self._left(now)}")
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        logs = logs or {}
+        tested = f", test RMSE {logs['test_rmse']:.4f}" if "test_rmse" in logs else ""
+        self.clear()
+        print(
+            f"{self._epoch(epoch)} training RMSE {logs['rmse']:.4f}{tested}{self._left(time.monotonic())}", flush=True
+        )
+
+    def clear(self) -> None:
+        """Takes away the line that is drawn anew: before others are printed, also where training ends in an error."""
+        if self._drawn:
+            self._draw("")
+            print("\r", end="", flush=True)
+        self._drawn = 0
+
+    def _draw(self, line: str) -> None:
+        line = line[: shutil.get_terminal_size().columns - 1]
+        print(f"\r{line:<{self._drawn}}", end="", flush=True)
+        self._drawn = len(line)
+
+    def _epoch(self, epoch: int) -> str:
+        epochs = str(self._schedule.epochs)
+        return f"epoch {epoch + 1:>{len(epochs)}}/{epochs}"
+
+    def _left(self, now: float) -> str:
+        if self._measured_from is None:
+            return ""
+        step, moment = self._measured_from
+        steps, left = self._progress.step - step, self._schedule.total_steps - self._progress.step
+        return f", {duration((now - moment) / steps * left)} left" if steps and left > 0 else ""

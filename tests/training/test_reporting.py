@@ -1,0 +1,66 @@
+"""What a run says while it trains, on a terminal and in a file."""
+
+import contextlib
+import io
+import re
+
+import keras
+import pytest
+
+from deconv_ae.data import ImageDataset
+from deconv_ae.errors import RunError
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.training import TrainingOptions, train
+
+OPTIONS = {"architecture": PRESETS["cmap1_pool4"].architecture, "batch_size": 8, "epochs": 12}
+AN_EPOCH = r"epoch +\d+/12 training RMSE 0\.\d{4}, test RMSE 0\.\d{4}"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class FailsInTheFirstEpoch(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if batch >= 8:
+            raise RunError("as a disk that is full")
+
+
+def said(stream: io.StringIO, images: ImageDataset, **options) -> list[str]:
+    with contextlib.redirect_stdout(stream):
+        train(images, TrainingOptions(**OPTIONS | options))
+    return stream.getvalue().splitlines()
+
+
+def test_a_file_gets_a_line_an_epoch_with_the_time_that_is_left(colour_images: ImageDataset) -> None:
+    lines = said(io.StringIO(), colour_images)
+    assert not any("\r" in line for line in lines)
+    epochs = [line for line in lines if line.startswith("epoch")]
+    assert len(epochs) == 12
+    # The first is one execution, which says nothing of the others.
+    assert re.fullmatch(AN_EPOCH, epochs[0])
+    assert all(re.fullmatch(AN_EPOCH + r", \d+ (s|min) left", line) for line in epochs[1:-1])
+    assert re.fullmatch(AN_EPOCH, epochs[-1])
+
+
+def test_a_terminal_shows_each_epoch_while_it_lasts_in_one_line(
+    colour_images: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("deconv_ae.training.reporting.REDRAWN_SECONDS", 0)
+    terminal = Terminal()
+    said(terminal, colour_images, validate_every=0)
+    drawn = [line for line in terminal.getvalue().split("\r") if "[" in line]
+    assert drawn
+    assert all(len(line) < 40 and "\n" not in line for line in drawn)
+    # What stays are the epochs: the line that was drawn is blank again before each.
+    assert len(re.findall(r"\r +\repoch +\d+/12 training RMSE", terminal.getvalue())) == 12
+
+
+def test_a_run_that_fails_leaves_no_half_line(colour_images: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deconv_ae.training.reporting.REDRAWN_SECONDS", 0)
+    terminal = Terminal()
+    with contextlib.redirect_stdout(terminal), pytest.raises(RunError):
+        train(colour_images, TrainingOptions(**OPTIONS | {"batch_size": 2}), callbacks=[FailsInTheFirstEpoch()])
+    assert re.search(r"\repoch  1/12 \[[^\r]+\r +\r$", terminal.getvalue())
