@@ -52,6 +52,8 @@ setup(
             "ruff>=0.12",
             "mypy>=1.15",
             "playwright>=1.49",
+            # axe-core, which judges the page, is in it.
+            "axe-playwright-python>=0.1.8,<1",
             # A wheel is built and looked into.
             "setuptools>=77",
         ],

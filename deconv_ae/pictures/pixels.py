@@ -41,19 +41,6 @@ def code_picture(code: np.ndarray) -> np.ndarray:
     return picture
 
 
-def code_pixel(row: int, column: int, code_shape: tuple[int, int, int]) -> tuple[int, int, int] | None:
-    """Row, column and channel of the code at a place of its picture, which tiles channels; None on a gap.
-
-    >>> code_pixel(0, 9, (7, 7, 3)), code_pixel(8, 6, (7, 7, 3)), code_pixel(7, 0, (7, 7, 3))
-    ((0, 1, 1), (0, 6, 2), None)
-    """
-    height, width, channels = code_shape
-    tile_row, row = divmod(row, height + 1)
-    tile_column, column = divmod(column, width + 1)
-    channel = tile_row * tile_columns(channels) + tile_column
-    return (row, column, channel) if row < height and column < width and 0 <= channel < channels else None
-
-
 def brightest_to_255(picture: np.ndarray) -> np.ndarray:
     """Clipped at 0 and scaled so that the maximum is 255; `(height, width)` where there is one channel."""
     clipped = np.maximum(picture, 0)

@@ -1,5 +1,5 @@
-// The picture, to draw on: one canvas pixel for each of the image's. `element`, `props`, `trigger` and `watch`
-// are the page's; props.value holds the pixels in base64, row by row, without alpha.
+// The picture, to draw on with a pointer or by keys: one canvas pixel for each of the image's. `element`, `props`,
+// `trigger` and `watch` are the page's; props.value holds the pixels in base64, row by row, without alpha.
 const context = () => element.querySelector("canvas").getContext("2d", { willReadFrequently: true });
 const channels = () => props.channels;
 
@@ -27,23 +27,33 @@ function pixels() {
 }
 
 let last = null; // where the stroke is; null when none is being drawn
+let pen = null; // where the keys' pen is, and whether it is down
 let sent = null;
 let timer = null;
+
+function colour() {
+  const chosen = element.querySelector("input[type=color]")?.value || "#ffffff";
+  return [1, 3, 5].map((start) => parseInt(chosen.slice(start, start + 2), 16));
+}
 
 function stamp(x, y) {
   // A round brush with a soft rim, about as wide as the pen of a digit of 28 pixels.
   const { width, height } = element.querySelector("canvas");
   const radius = Math.max(width, height) / 22;
   const brush = context();
+  const ink = colour();
   const image = brush.getImageData(0, 0, width, height);
   for (let row = Math.floor(y - radius - 1); row <= y + radius + 1; row++) {
     for (let column = Math.floor(x - radius - 1); column <= x + radius + 1; column++) {
       if (row < 0 || column < 0 || row >= height || column >= width) continue;
       const distance = Math.hypot(column + 0.5 - x, row + 0.5 - y);
-      const ink = Math.round(255 * Math.min(1, Math.max(0, radius + 0.5 - distance)));
-      for (let colour = 0; colour < 3; colour++) {
-        const index = 4 * (row * width + column) + colour;
-        image.data[index] = Math.max(image.data[index], ink);
+      const cover = Math.min(1, Math.max(0, radius + 0.5 - distance));
+      for (let shade = 0; shade < 3; shade++) {
+        const index = 4 * (row * width + column) + shade;
+        const before = image.data[index];
+        // White never darkens what a stroke's rim has left; a colour covers.
+        const mixed = Math.round(before + (ink[shade] - before) * cover);
+        image.data[index] = ink[shade] === 255 ? Math.max(before, Math.round(255 * cover)) : mixed;
       }
     }
   }
@@ -59,8 +69,7 @@ function place(event) {
   ];
 }
 
-function stroke(event) {
-  const [x, y] = place(event);
+function stroke(x, y) {
   const [fromX, fromY] = last || [x, y];
   const steps = Math.max(1, Math.ceil(Math.hypot(x - fromX, y - fromY) * 2));
   for (let step = 1; step <= steps; step++) {
@@ -80,12 +89,13 @@ function send() {
 element.addEventListener("pointerdown", (event) => {
   if (event.target.tagName !== "CANVAS") return;
   event.target.setPointerCapture(event.pointerId);
-  stroke(event);
-  event.preventDefault();
+  stroke(...place(event));
+  event.preventDefault(); // of the page's scrolling; the focus comes all the same
+  event.target.focus({ preventScroll: true, focusVisible: false });
 });
 element.addEventListener("pointermove", (event) => {
-  if (!last) return;
-  stroke(event);
+  if (!last || !event.buttons) return;
+  stroke(...place(event));
   timer = timer || setTimeout(send, 100); // while drawing, ten times a second
 });
 for (const end of ["pointerup", "pointercancel"]) {
@@ -95,6 +105,45 @@ for (const end of ["pointerup", "pointercancel"]) {
     send();
   });
 }
+
+function showPen() {
+  const { width, height } = element.querySelector("canvas");
+  const mark = element.querySelector("i");
+  mark.className = pen.down ? "down" : "";
+  mark.style.left = `${(100 * (pen.x + 0.5)) / width}%`;
+  mark.style.top = `${(100 * (pen.y + 0.5)) / height}%`;
+}
+
+const STEPS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
+
+element.addEventListener("keydown", (event) => {
+  if (event.target.tagName !== "CANVAS" || event.ctrlKey || event.altKey || event.metaKey) return;
+  const { width, height } = event.target;
+  const step = Math.max(1, Math.round(Math.max(width, height) / 28)); // as far as on a digit
+  if (event.key in STEPS) {
+    const [right, down] = STEPS[event.key];
+    pen.x = Math.min(width - 1, Math.max(0, pen.x + right * step));
+    pen.y = Math.min(height - 1, Math.max(0, pen.y + down * step));
+  } else if (event.key === " ") pen.down = !pen.down;
+  else return;
+  event.preventDefault();
+  showPen();
+  if (!pen.down) {
+    last = null;
+    return;
+  }
+  stroke(pen.x + 0.5, pen.y + 0.5);
+  timer = timer || setTimeout(send, 100);
+});
+element.addEventListener("focusin", () => {
+  const { width, height } = element.querySelector("canvas");
+  pen = pen || { x: Math.floor(width / 2), y: Math.floor(height / 2), down: false };
+  showPen();
+});
+element.addEventListener("focusout", () => {
+  last = null;
+  pen.down = false;
+});
 
 watch("value", () => {
   if (props.value !== sent) show();

@@ -1,22 +1,22 @@
-"""What the page shows of each model, as HTML: pictures as PNG inside of it, points and crosses as SVG."""
+"""What the page shows of each model, as HTML: code, switches and reconstruction, the RMSE and the bits."""
 
-import base64
 import html
-import io
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from deconv_ae.data import scale
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.model.presets import PRESETS
-from deconv_ae.pictures.pixels import black_to_white, code_picture, tile_corner
-from deconv_ae.playground.tampering import Tampering
+from deconv_ae.pictures.pixels import tile_corner
+from deconv_ae.playground import drawings
+from deconv_ae.playground.drawings import drawing
+from deconv_ae.playground.tampering import Pixel, Tampering, is_inside
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 
-POINT_COLOURS = ("#ff7a1a", "#2ea8ff", "#34c26b", "#e055c8", "#e8c21a", "#8f7bff")
+CODE_KEYS = "code-keys"
+"""The id of what says by which keys a code's pixels are reached."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +25,14 @@ class Passage:
 
     Attributes:
         picture: `(height, width, channels)` uint8.
+        sent: what the encoder made of it.
         received: what reached the decoder.
         reconstruction: what it made of that, `(height, width, channels)` float32.
         rmse, untouched_rmse: of the reconstruction, and of the one from what the encoder sent.
     """
 
     picture: np.ndarray
+    sent: Encoded
     received: Encoded
     reconstruction: np.ndarray
     rmse: float
@@ -41,97 +43,158 @@ def pass_through(model: ServedAutoencoder, number: int, picture: np.ndarray, tam
     """Encodes a picture, tampers with what comes out, and decodes that."""
     images = picture[None]
     sent = model.encode(images)
-    received = tampering.apply(sent, number, model.card.architecture["pool_sizes"])
+    received = tampering.apply(sent, number, pool_sizes(model))
     both = Encoded(
         np.concatenate([received.code, sent.code]),
         tuple(np.concatenate(pair) for pair in zip(received.switches, sent.switches)),
     )
     reconstructions = model.decode(both)
     rmse, untouched = per_image_rmse(scale(images), reconstructions).numpy()
-    return Passage(picture, received, reconstructions[0], float(rmse), float(untouched))
+    return Passage(picture, sent, received, reconstructions[0], float(rmse), float(untouched))
 
 
-def cards(models: list[ServedAutoencoder], picture: np.ndarray, tampering: Tampering) -> str:
-    """A card for each model."""
+def cards(
+    models: Sequence[ServedAutoencoder], passages: Sequence[Passage], tampering: Tampering, looked_at: Pixel
+) -> str:
+    """A card for each model; before them, where the screen shows one at a time, the list of all."""
     made = [
-        card(model, number, pass_through(model, number, picture, tampering), tampering)
-        for number, model in enumerate(models)
+        card(model, number, passage, tampering, looked_at)
+        for number, (model, passage) in enumerate(zip(models, passages))
     ]
-    return f'<div class="cards">{"".join(made)}</div>'
+    most_tiles = max(len(pool_sizes(model)) for model in models) + 2
+    height, width, _ = models[0].card.image_shape
+    style = f"--tiles:{most_tiles};--aspect:{width}/{height}"
+    kind = "cards single" if len(models) == 1 else "cards"
+    return f'{_overview(models, passages)}<div class="{kind}" style="{style}">{"".join(made)}</div>'
 
 
-def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tampering) -> str:
-    """The picture, the code, the switches, the reconstruction, the RMSE and the bits."""
-    title = html.escape(model.name)
+def _overview(models: Sequence[ServedAutoencoder], passages: Sequence[Passage]) -> str:
+    if len(models) == 1:
+        return ""
+    links = "".join(
+        f'<li><a href="#model-{number}">{html.escape(model.name)} <b>{passage.rmse:.3f}</b></a></li>'
+        for number, (model, passage) in enumerate(zip(models, passages))
+    )
+    return f'<nav class="overview" aria-label="Models"><p>{len(models)} models, RMSE; swipe</p><ul>{links}</ul></nav>'
+
+
+def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tampering, looked_at: Pixel | None) -> str:
+    """The switches, the code, the reconstruction, the RMSE and the bits; a frame around the window looked at."""
     preset = PRESETS.get(model.card.preset or "")
     subtitle = html.escape(preset.title if preset else model.card.title)
-    untouched = "" if passage.rmse == passage.untouched_rmse else f" untouched {passage.untouched_rmse:.3f}"
+    untouched = "" if passage.rmse == passage.untouched_rmse else f"untouched {passage.untouched_rmse:.3f}"
+    place = looked_at[1:] if looked_at is not None and looked_at[0] == number else None
+    # The tiles of all models end below each other: the code is the last but one.
     tiles = [
-        _tile("picture", _svg(passage.picture.shape[:2], _image(passage.picture, passage.picture.shape[:2]))),
-        _tile("code", _code(passage.received.code[0], number, tampering)),
-        *_switches(model, passage),
-        _tile("reconstruction", _svg(passage.picture.shape[:2], _reconstruction(passage))),
+        *_switches(model, passage, place),
+        _code(model, number, passage, tampering, place),
+        _reconstruction(model, passage, place),
     ]
     return (
-        f'<section class="card" data-model="{number}">'
-        f"<header><div><h3>{title}</h3><p>{subtitle}</p></div>"
-        f'<p class="rmse"><span>RMSE</span> <b>{passage.rmse:.3f}</b><small>{untouched}</small></p></header>'
-        f'<div class="tiles">{"".join(tiles)}</div>{_bits(model, tampering)}</section>'
+        f'<section class="card" id="model-{number}" data-model="{number}" aria-labelledby="name-{number}">'
+        f'<header><div><h2 id="name-{number}">{html.escape(model.name)}</h2><p>{subtitle}</p></div>'
+        f'<p class="rmse"><span>RMSE</span> <b>{passage.rmse:.3f}</b> <small>{untouched}</small></p>'
+        f'{_bits(model, tampering)}</header><div class="tiles">{"".join(tiles)}</div></section>'
     )
 
 
-def _code(code: np.ndarray, number: int, tampering: Tampering) -> str:
+def pool_sizes(model: ServedAutoencoder) -> list[tuple[int, int]]:
+    """(height, width) of the windows of each pooling."""
+    return [(height, width) for height, width in model.card.architecture["pool_sizes"]]
+
+
+def telling(model: ServedAutoencoder, passage: Passage) -> tuple[int, int, int]:
+    """Row, column and channel of the code's value that is largest, times the spread of the pixels in its window."""
+    code = passage.sent.code[0]
+    rows, columns, _ = code.shape
+    height, width = window_size(model)
+    pixels = passage.picture[: rows * height, : columns * width].reshape(rows, height, columns, width, -1)
+    row, column, channel = np.unravel_index(np.argmax(code * pixels.std(axis=(1, 3)).mean(-1)[..., None]), code.shape)
+    return int(row), int(column), int(channel)
+
+
+def window_size(model: ServedAutoencoder) -> tuple[int, int]:
+    """Height and width, in the picture, of the window that a value of the code stands for."""
+    height, width = np.prod(pool_sizes(model), axis=0)
+    return int(height), int(width)
+
+
+def name(model: ServedAutoencoder, passage: Passage, what: str) -> str:
+    """What a screen reader says of a picture: the model, what it shows, and how good all of it is."""
+    return f"{model.name}: {what}, RMSE {passage.rmse:.3f}"
+
+
+def _code(
+    model: ServedAutoencoder,
+    number: int,
+    passage: Passage,
+    tampering: Tampering,
+    looked_at: tuple[int, int, int] | None,
+) -> str:
+    """The code; where the keys begin is the pixel that is looked at, or the strongest."""
+    code = passage.received.code[0]
     height, width, channels = code.shape
-    shown = code_picture(code / (float(code.max()) or 1.0))
-    crosses = []
-    for erased_in, row, column, channel in sorted(tampering.erased):
-        if erased_in == number and row < height and column < width and channel < channels:
-            top, left = tile_corner(channel, code.shape)
-            crosses.append(f"M{left + column + 0.25} {top + row + 0.25}l.5 .5m0-.5l-.5 .5")
-    marks = f'<path class="erased" d="{"".join(crosses)}"/>'
-    size = shown.shape[:2]
-    return _svg(size, _image(black_to_white(shown), size) + marks, f'data-rows="{size[0]}" data-columns="{size[1]}"')
+    erased = [pixel[1:] for pixel in sorted(tampering.erased) if pixel[0] == number]
+    marks = drawings.crosses(_tile_place(place, code.shape) for place in erased if is_inside(place, code.shape))
+    row, column = _tile_place(looked_at or telling(model, passage), code.shape)
+    marks += drawings.frame(row, column) if looked_at else ""
+    drawn = drawings.tiles(code / (float(code.max()) or 1.0)) + marks + drawings.frame(-9, -9, kind="pointed-at")
+    named = name(model, passage, f"code, {height} by {width} values in {_channels(channels)}")
+    attributes = (
+        f'role="application" tabindex="0" aria-describedby="{CODE_KEYS}" data-action="erase" data-row="{row}" '
+        f'data-column="{column}"{_tiled(code.shape)}'
+    )
+    return _tile("code", drawing(drawings.tiles_size(code.shape), drawn, named, attributes), "code: a click erases")
 
 
-def _switches(model: ServedAutoencoder, passage: Passage) -> list[str]:
-    """A tile for each pooling: its windows over the picture, and in each a point where its value goes."""
-    tiles = []
+def _tile_place(place: tuple[int, int, int], shape: tuple[int, ...]) -> tuple[int, int]:
+    """Row and column in the picture of a code at which its value of a row, column and channel is."""
+    row, column, channel = place
+    top, left = tile_corner(channel, shape)
+    return top + row, left + column
+
+
+def _switches(model: ServedAutoencoder, passage: Passage, looked_at: tuple[int, int, int] | None) -> list[str]:
+    """A tile for each pooling: a point in each window where its value goes or, of many channels, its place's colour."""
+    drawn = []
     height, width = passage.picture.shape[:2]
-    pool_sizes = model.card.architecture["pool_sizes"]
-    for stage, (switches, pool_size) in enumerate(zip(passage.received.switches, pool_sizes), start=1):
-        is_last = stage == len(pool_sizes)
-        drawn = _points(switches[0], tuple(pool_size), passage.received.code[0] if is_last else None)
-        faint = _image(passage.picture, (height, width), "faint") if stage == 1 else ""
-        label = "switches" if len(pool_sizes) == 1 else f"switches {stage}"
-        tiles.append(_tile(label, _svg((height, width), faint + drawn, 'class="windows"')))
+    sizes = pool_sizes(model)
+    for stage, (switches, pool_size) in enumerate(zip(passage.received.switches, sizes), start=1):
+        is_last = stage == len(sizes)
+        code = passage.received.code[0] if is_last else None
+        rows, columns, channels = switches[0].shape
+        label = "switches" if len(sizes) == 1 else f"switches {stage}"
+        named = name(model, passage, f"{label}, places of the maxima of {rows} by {columns} windows")
+        attributes = 'role="img"'
+        if channels <= drawings.MOST_CHANNELS_AS_POINTS:
+            size = (height, width)
+            content = drawings.picture(passage.picture, "faint") if stage == 1 else ""
+            content += drawings.switches_points(switches[0], pool_size, code)
+            if looked_at and is_last:
+                row, column = looked_at[0] * pool_size[0], looked_at[1] * pool_size[1]
+                content += drawings.frame(row, column, *pool_size)
+            attributes += f' data-action="look" data-unit="{pool_size[0]} {pool_size[1]}"' if is_last else ""
+            caption = label
+        else:
+            size = drawings.tiles_size(switches[0].shape)
+            content = drawings.switches_tiles(switches[0], pool_size, code)
+            if looked_at and is_last:
+                content += drawings.frame(*_tile_place(looked_at, switches[0].shape))
+            attributes += f' data-action="look"{_tiled(switches[0].shape)}' if is_last else ""
+            caption = f"{label}, by place {drawings.places_key(pool_size)}"
+        drawn.append(_tile("switches", drawing(size, content, named, attributes), caption))
         height, width = height // pool_size[0], width // pool_size[1]
-    return tiles
+    return drawn
 
 
-def _points(switches: np.ndarray, pool_size: tuple[int, int], code: np.ndarray | None) -> str:
-    """Window lines and points; faint where the value that goes there is 0, as far as that is known."""
-    (rows, columns, channels), (pool_height, pool_width) = switches.shape, pool_size
-    lines = "".join(f"M0 {row * pool_height}h{columns * pool_width}" for row in range(rows + 1))
-    lines += "".join(f"M{column * pool_width} 0v{rows * pool_height}" for column in range(columns + 1))
-    row, column = np.mgrid[0:rows, 0:columns]
-    drawn = [f'<path class="lines" d="{lines}"/>']
-    for channel in range(channels):
-        switch = switches[..., channel].astype(int)
-        # Channels side by side within a pixel, so that one does not hide another.
-        shift = (channel + 0.5) / channels
-        y = row * pool_height + switch // pool_width + 0.5
-        x = column * pool_width + switch % pool_width + shift
-        alive = np.ones((rows, columns), bool) if code is None else code[..., channel] > 0
-        for chosen, kind in ((alive, "point"), (~alive, "point empty")):
-            dots = "".join(f"M{left:g} {top:g}h0" for left, top in zip(x[chosen], y[chosen]))
-            colour = POINT_COLOURS[channel % len(POINT_COLOURS)]
-            radius = min(0.85, 1.1 / math.sqrt(channels))
-            drawn.append(f'<path class="{kind}" stroke="{colour}" stroke-width="{radius:.2f}" d="{dots}"/>')
-    return "".join(drawn)
-
-
-def _reconstruction(passage: Passage) -> str:
-    return _image(black_to_white(passage.reconstruction), passage.picture.shape[:2])
+def _reconstruction(model: ServedAutoencoder, passage: Passage, looked_at: tuple[int, int, int] | None) -> str:
+    content = drawings.picture(passage.reconstruction)
+    height, width = window_size(model)
+    if looked_at:
+        content += drawings.frame(looked_at[0] * height, looked_at[1] * width, height, width)
+    named = name(model, passage, "reconstruction")
+    attributes = f'role="img" data-action="look" data-unit="{height} {width}"'
+    return _tile("reconstruction", drawing(passage.picture.shape, content, named, attributes), "reconstruction")
 
 
 def _bits(model: ServedAutoencoder, tampering: Tampering) -> str:
@@ -145,23 +208,21 @@ def _bits(model: ServedAutoencoder, tampering: Tampering) -> str:
         for kind, bits in (("code-bits", code), ("switch-bits", switches))
     )
     return (
-        f'<footer><div class="bar">{bars}</div><p><b class="code-bits">code {code:,.0f}</b> + '
+        f'<div class="bits"><div class="bar">{bars}</div><p><b class="code-bits">code {code:,.0f}</b> + '
         f'<b class="switch-bits">switches {switches:,.0f}</b> bits, {(code + switches) / original:.0%} of the '
-        f"original's {original:,}</p></footer>"
+        f"original's {original:,}</p></div>"
     )
 
 
-def _tile(label: str, picture: str) -> str:
-    return f'<figure class="{label.split()[0]}">{picture}<figcaption>{label}</figcaption></figure>'
+def _tiled(shape: tuple[int, ...]) -> str:
+    """What code.js finds a pixel by, in a drawing of a code's channels as tiles."""
+    height, width, channels = shape
+    return f' data-height="{height}" data-width="{width}" data-channels="{channels}"'
 
 
-def _svg(size: tuple[int, ...], content: str, attributes: str = "") -> str:
-    return f'<svg viewBox="0 0 {size[1]} {size[0]}" {attributes}>{content}</svg>'
+def _channels(count: int) -> str:
+    return "1 channel" if count == 1 else f"{count} channels"
 
 
-def _image(pixels: np.ndarray, size: tuple[int, ...], kind: str = "") -> str:
-    png = io.BytesIO()
-    squeezed = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-    Image.fromarray(squeezed).save(png, "PNG", compress_level=1)
-    data = base64.b64encode(png.getvalue()).decode()
-    return f'<image class="{kind}" width="{size[1]}" height="{size[0]}" href="data:image/png;base64,{data}"/>'
+def _tile(kind: str, drawn: str, caption: str) -> str:
+    return f'<figure class="{kind}">{drawn}<figcaption>{caption}</figcaption></figure>'

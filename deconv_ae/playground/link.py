@@ -4,7 +4,7 @@ import base64
 import binascii
 import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -31,11 +31,13 @@ class State:
     Attributes:
         picture: `(height, width, channels)` uint8.
         image: its number among the test images, None if it was drawn or uploaded.
+        window: the code's pixel whose window is looked at; None: the strongest of the first model.
     """
 
     picture: np.ndarray
     image: int | None
     tampering: Tampering
+    window: Pixel | None = None
 
     def query(self) -> str:
         """What `read` restores; defaults are left out."""
@@ -45,12 +47,14 @@ class State:
                 "picture": base64.urlsafe_b64encode(zlib.compress(self.picture.tobytes(), 9)).decode().rstrip("=")
             }
         default = Tampering()
-        for name in ("scale", "noise", "bits", "switches", "seed"):
+        for name in ("scale", "noise", "bits", "dropped", "switches", "seed"):
             value = getattr(self.tampering, name)
             if value != getattr(default, name):
                 values[name] = value
         if self.tampering.erased:
-            values["erased"] = "_".join("-".join(map(str, pixel)) for pixel in sorted(self.tampering.erased))
+            values["erased"] = _written(sorted(self.tampering.erased))
+        if self.window is not None:
+            values["window"] = _written([self.window])
         return urlencode(values)
 
 
@@ -71,12 +75,14 @@ def read(query: Mapping[str, str], test_images: np.ndarray) -> tuple[State, list
         scale=value("scale", lambda text: number_up_to(text, LARGEST_SCALE), 1.0),
         noise=value("noise", lambda text: number_up_to(text, LARGEST_NOISE), 0.0),
         bits=value("bits", lambda text: whole_up_to(text, MOST_BITS), 0),
-        erased=value("erased", _pixels, frozenset()),
+        dropped=value("dropped", lambda text: number_up_to(text, 1), 0.0),
+        erased=value("erased", lambda text: frozenset(_pixels(text)), frozenset()),
         switches=value("switches", lambda text: SWITCHES[SWITCHES.index(text)], SWITCHES[0]),
         seed=value("seed", lambda text: whole_up_to(text, SEEDS - 1), 0),
     )
     image = value("image", lambda text: whole_up_to(text, len(test_images) - 1), 0)
-    state = State(test_images[image], image, tampering)
+    window = value("window", lambda text: _pixels(text)[0], None)
+    state = State(test_images[image], image, tampering, window)
     picture = value("picture", lambda text: _picture(text, test_images[0]), None)
     return (state if picture is None else replace(state, picture=picture, image=None)), ignored
 
@@ -95,12 +101,16 @@ def whole_up_to(text: Any, largest: int) -> int:
     return number
 
 
-def _pixels(text: str) -> frozenset[Pixel]:
-    pixels = set()
+def _written(pixels: Iterable[Pixel]) -> str:
+    return "_".join("-".join(map(str, pixel)) for pixel in pixels)
+
+
+def _pixels(text: str) -> list[Pixel]:
+    pixels = []
     for written in text.split("_")[:MOST_ERASED]:
         number, row, column, channel = (int(part) for part in written.split("-"))
-        pixels.add((number, row, column, channel))
-    return frozenset(pixels)
+        pixels.append((number, row, column, channel))
+    return pixels
 
 
 def _picture(text: str, like: np.ndarray) -> np.ndarray:

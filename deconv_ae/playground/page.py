@@ -1,41 +1,46 @@
-"""The page itself, in Gradio: controls on one side, a card for each model on the other."""
+"""The page itself, in Gradio: the picture and controls on one side, what the models make of it on the other."""
 
 import base64
 import binascii
 import contextlib
+import json
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from PIL import Image, ImageOps
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
-from deconv_ae.data.decoding import PictureError, decode
-from deconv_ae.errors import InputError, RunError
-from deconv_ae.model.architecture import Architecture
-from deconv_ae.pictures.pixels import code_pixel
-from deconv_ae.playground import cards
+from deconv_ae.data.decoding import PictureError
+from deconv_ae.errors import RunError
 from deconv_ae.playground.address import check_address, is_own_address
-from deconv_ae.playground.link import State, number_up_to, read, whole_up_to
+from deconv_ae.playground.link import MOST_ERASED, State, number_up_to, read, whole_up_to
 from deconv_ae.playground.tampering import (
     LARGEST_NOISE,
     LARGEST_SCALE,
     MOST_BITS,
+    PRESETS,
     SEEDS,
     SWITCHES,
     Pixel,
     Tampering,
 )
+from deconv_ae.playground.upload import CROPPED, FITS, fitted, receive
+from deconv_ae.playground.view import View
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
+PEN_KEYS = "Draw with mouse, finger or arrow keys (Space puts the pen down and lifts it)."
+COLOUR_OF_PEN = '<label>Pen <input type="color" value="#ffffff"></label>'
 LARGEST_UPLOAD = "5mb"
 HERE = Path(__file__).parent
 
+TITLE = "What the switches know"
+RESTORE = "Leave code and switches alone"
 EXPLANATION = (
     "An autoencoder squeezes a picture into a small code and, beside it, the switches: where in each pooling window "
     "the maximum was. The decoder sees these two and nothing else, so whatever you change below on their way shows "
@@ -51,6 +56,7 @@ CONTENT_SECURITY_POLICY = (
 
 # Answers come within milliseconds: a queue and a progress bar would only be in their way.
 AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", "trigger_mode": "always_last"}
+TO_COPY: dict[str, Any] = {"buttons": ["copy"], "max_lines": 1, "min_width": 300}
 
 
 class Playground:
@@ -62,15 +68,11 @@ class Playground:
         command: what started the page, for people to copy.
 
     Raises:
-        InputError: if a model was made for images of another shape, or of neither 1 nor 3 channels.
+        InputError: if a model was made for images of another shape, or of neither 1 nor 3 channels, or is damaged.
     """
 
     def __init__(self, models: Sequence[ServedAutoencoder], test_images: np.ndarray, command: str) -> None:
-        for model in models:
-            model.check(test_images)
-        if test_images.shape[-1] not in (1, 3):
-            raise InputError(f"model: images of {test_images.shape[-1]} channels cannot be drawn on; give 1 or 3")
-        self.models = list(models)
+        self.view = View(models, test_images)
         self.test_images = test_images
         self.command = command
 
@@ -120,84 +122,89 @@ class Playground:
 
     def page(self) -> gr.Blocks:
         """The page, not served yet."""
-        with _Page(title="What the switches know", analytics_enabled=False, delete_cache=(600, 600)) as blocks:
-            gr.HTML(f"<h1>What the switches know</h1><p>{EXPLANATION}</p>", elem_id="title")
+        with _Page(title=TITLE, analytics_enabled=False, delete_cache=(600, 600)) as blocks:
+            gr.HTML(f"<h1>{TITLE}</h1><p>{EXPLANATION}</p>", elem_id="title")
             with gr.Row(elem_id="page"):
                 with gr.Column(scale=1, min_width=250, elem_id="left"):
                     picture = self._picture()
+                    source = gr.HTML(elem_id="source")
                     image = self._slider()
                     with gr.Row(elem_id="sources"):
                         clear = gr.Button("Clear, to draw", size="sm", min_width=80)
                         upload = gr.UploadButton("Upload", file_types=["image"], size="sm", min_width=80)
+                    fit = gr.Radio(list(FITS), value=CROPPED, label="Uploads", elem_id="fit")
                     controls = _controls()
-                    restore = gr.Button("Leave code and switches alone", size="sm", elem_id="restore")
                 with gr.Column(scale=4, min_width=320, elem_id="right"):
-                    shown = gr.HTML(js_on_load=(HERE / "code.js").read_text(encoding="utf-8"), elem_id="models")
-                    with gr.Row():
-                        link = gr.Textbox(
-                            label="Link to what you see", buttons=["copy"], max_lines=1, min_width=300, elem_id="link"
-                        )
-                        gr.Textbox(
-                            self.command,
-                            label="Command that serves this page",
-                            buttons=["copy"],
-                            max_lines=1,
-                            min_width=300,
-                            elem_id="command",
-                        )
-            erased = gr.State(frozenset())
-            everything = [picture, image, *controls, erased]
-            results = [shown, link]
+                    with gr.Row(elem_id="presets"):
+                        gr.HTML("<p>Try:</p>")
+                        presets = {gr.Button(name, size="sm", min_width=80): made for name, made in PRESETS.items()}
+                        presets[gr.Button(RESTORE, size="sm", min_width=80)] = Tampering()
+                    shown = gr.HTML(elem_id="models")
+                    with gr.Row(elem_id="addresses"):
+                        link = gr.Textbox(label="Link to what you see", elem_id="link", **TO_COPY)
+                        gr.Textbox(self.command, label="Command that serves this page", elem_id="command", **TO_COPY)
+            script = (HERE / "code.js").read_text(encoding="utf-8")
+            touched = gr.HTML(_touched(Tampering(), None), html_template="<i></i>", js_on_load=script)
+            uploaded = gr.State(None)
+            everything = [picture, image, *controls, touched]
+            results = [shown, source, link]
 
-            for control in (picture, *controls):
+            for control in (picture, *controls, touched):
                 event = control.change if isinstance(control, gr.Radio) else control.input
                 event(self._update, everything, results, **AT_ONCE)
             image.input(self._pick, everything, [picture, *results], **AT_ONCE)
             clear.click(self._clear, everything, [picture, *results], **AT_ONCE)
-            restore.click(self._restore, [picture, image], [*controls, erased, *results], **AT_ONCE)
-            shown.click(self._erase, everything, [erased, *results], **AT_ONCE)
-            upload.upload(self._upload, [upload, *everything], [picture, *results], show_progress="hidden")
+            for button, made in presets.items():
+                button.click(self._setter(made), everything, [*controls, touched, *results], **AT_ONCE)
+            brought = [uploaded, picture, *results]
+            upload.upload(self._upload, [upload, fit, *everything], brought, show_progress="hidden")
+            fit.change(self._fit, [uploaded, fit, *everything], [picture, *results], **AT_ONCE)
             blocks.load(self._load, None, [*everything, *results], show_progress="hidden")
         return blocks
 
     def _slider(self) -> gr.Slider:
         last = len(self.test_images) - 1
         # Gradio has no slider with a single position.
-        return gr.Slider(0, max(1, last), 0, step=1, label="Test image", elem_id="image", interactive=last > 0)
+        return gr.Slider(
+            0, max(1, last), 0, step=1, label="Test image", elem_id="image", interactive=last > 0, buttons=[]
+        )
 
     def _picture(self) -> gr.HTML:
         _, height, width, channels = self.test_images.shape
         return gr.HTML(
             _packed(self.test_images[0]),
-            html_template=f'<canvas width="{width}" height="{height}"></canvas><p>Draw on it with mouse or finger.</p>',
+            html_template=f'<div><canvas width="{width}" height="{height}" tabindex="0" role="application" '
+            'aria-label="The picture, to draw on" aria-describedby="pen-keys"></canvas><i></i></div>'
+            f'<p id="pen-keys">{PEN_KEYS}</p>{COLOUR_OF_PEN if channels == 3 else ""}',
             js_on_load=(HERE / "canvas.js").read_text(encoding="utf-8"),
             channels=channels,
             elem_id="picture",
         )
 
-    def _results(self, state: State, request: gr.Request) -> tuple[str, str]:
-        """The models' cards, and the link."""
-        shown = cards.cards(self.models, state.picture, state.tampering)
-        address = f"http://{request.headers['host']}/?{state.query()}"
-        return shown, address
+    def _results(self, state: State, request: gr.Request) -> tuple[str, str, str]:
+        """What the models make of it, where the picture is from, and the link."""
+        return self.view.html(state), self.view.source(state), f"http://{request.headers['host']}/?{state.query()}"
 
     def _state(self, pixels: str, image: int, *tampering: Any) -> State:
         """What the page's components say."""
         picture, number = self._unpacked(pixels), self._number(image)
         is_test_image = np.array_equal(picture, self.test_images[number])
         try:
-            scale, noise, bits, switches, seed, erased = tampering
+            scale, noise, bits, dropped, switches, seed, touched = tampering
+            erased, window = json.loads(touched)["erased"], json.loads(touched)["window"]
             tampered = Tampering(
                 number_up_to(scale, LARGEST_SCALE),
                 number_up_to(noise, LARGEST_NOISE),
                 whole_up_to(bits, MOST_BITS),
-                erased,
+                number_up_to(dropped, 1),
+                frozenset(self.view.pixel(picture, *pixel) for pixel in erased[:MOST_ERASED]),
                 SWITCHES[SWITCHES.index(switches)],
                 int(seed or 0) % SEEDS,
             )
-        except (TypeError, ValueError, OverflowError) as error:
+            looked_at = None if window is None else self.view.pixel(picture, *window)
+        except (TypeError, ValueError, OverflowError, KeyError, RecursionError) as error:
             raise _misunderstood() from error
-        return State(picture, number if is_test_image else None, tampered)
+        return State(picture, number if is_test_image else None, tampered, looked_at)
 
     def _number(self, image: Any) -> int:
         """The number of the test image that is meant."""
@@ -230,62 +237,78 @@ class Playground:
     def _clear(self, request: gr.Request, pixels, image, *tampering):
         return self._with_picture(np.zeros_like(self.test_images[0]), image, tampering, request)
 
-    def _upload(self, request: gr.Request, file, pixels, image, *tampering):
-        picture = _uploaded(Path(file), self.test_images.shape[1:])
+    def _upload(self, request: gr.Request, file, fit, pixels, image, *tampering):
+        try:
+            uploaded = receive(Path(file), self.test_images.shape[-1])
+        except PictureError as error:
+            message = f"This file {error}."
+            raise gr.Error(message, print_exception=False) from error
+        picture = fitted(uploaded, fit, self.test_images.shape[1:])
+        return uploaded, *self._with_picture(picture, image, tampering, request)
+
+    def _fit(self, request: gr.Request, uploaded, fit, pixels, image, *tampering):
+        picture = self._unpacked(pixels)
+        shape = self.test_images.shape[1:]
+        # Of a picture that is drawn on, or of the test images, there is nothing to be brought to size.
+        if uploaded is not None and any(np.array_equal(picture, fitted(uploaded, other, shape)) for other in FITS):
+            picture = fitted(uploaded, fit, shape)
         return self._with_picture(picture, image, tampering, request)
 
-    def _restore(self, request: gr.Request, pixels, image):
-        controls = _values(Tampering())
-        return *controls, *self._results(self._state(pixels, image, *controls), request)
+    def _setter(self, preset: Tampering) -> Callable[..., tuple]:
+        def set_controls(request: gr.Request, pixels, image, *tampering):
+            state = replace(self._state(pixels, image, *tampering), tampering=preset)
+            return *_values(state), *self._results(state, request)
 
-    def _erase(self, request: gr.Request, event: gr.EventData, pixels, image, *tampering):
-        *controls, erased = tampering
-        pixel = self._clicked(event)
-        erased = erased if pixel is None else erased ^ {pixel}
-        return erased, *self._results(self._state(pixels, image, *controls, erased), request)
-
-    def _clicked(self, event: gr.EventData) -> Pixel | None:
-        """The code pixel that was clicked on, None between the channels' tiles."""
-        try:
-            number, row, column = (int(event._data[name]) for name in ("model", "row", "column"))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise _misunderstood() from error
-        if not 0 <= number < len(self.models):
-            return None
-        card = self.models[number].card
-        *_, code_shape = Architecture(**card.architecture).stage_shapes(card.image_shape)
-        pixel = code_pixel(row, column, code_shape)
-        return None if pixel is None else (number, *pixel)
+        return set_controls
 
     def _load(self, request: gr.Request):
         state, ignored = read(dict(request.query_params), self.test_images)
+        erased = frozenset(filter(self.view.has, state.tampering.erased))
+        if erased != state.tampering.erased:  # A link to a page of other models.
+            ignored.append("erased")
+            state = replace(state, tampering=replace(state.tampering, erased=erased))
+        if state.window is not None and not self.view.has(state.window):
+            ignored.append("window")
+            state = replace(state, window=None)
         if ignored:
             gr.Warning(f"The link's {', '.join(ignored)} could not be used and was left out.")
-        return _packed(state.picture), state.image or 0, *_values(state.tampering), *self._results(state, request)
+        return _packed(state.picture), state.image or 0, *_values(state), *self._results(state, request)
 
 
 def _controls() -> list[Any]:
-    """Scale, noise, bits, switches and seed, in the order of `_values`."""
+    """Scale, noise, bits, dropped, switches and seed, in the order of `_values`."""
     default = Tampering()
+
+    def slider(largest: float, value: float, step: float, label: str, name: str) -> gr.Slider:
+        return gr.Slider(0, largest, value, step=step, label=label, elem_id=name, buttons=[])
+
     return [
-        gr.Slider(0, LARGEST_SCALE, default.scale, step=0.05, label="Scale the code", elem_id="scale"),
-        gr.Slider(0, LARGEST_NOISE, default.noise, step=0.02, label="Add noise", elem_id="noise"),
-        gr.Slider(0, MOST_BITS, default.bits, step=1, label="Bits (0: float32)", elem_id="bits"),
+        slider(LARGEST_SCALE, default.scale, 0.05, "Scale the code", "scale"),
+        slider(LARGEST_NOISE, default.noise, 0.02, "Add noise", "noise"),
+        slider(MOST_BITS, default.bits, 1, "Bits (0: float32)", "bits"),
+        slider(1, default.dropped, 0.05, "Drop values", "dropped"),
         gr.Radio(list(SWITCHES), value=default.switches, label="Switches", elem_id="switches"),
         gr.Number(default.seed, label="Seed", precision=0, minimum=0, maximum=SEEDS - 1, elem_id="seed"),
     ]
 
 
-def _values(tampering: Tampering) -> tuple:
-    """What the controls show, and the erased pixels."""
+def _values(state: State) -> tuple:
+    """What the controls show, and what is done to the models' drawings."""
+    tampering = state.tampering
     return (
         tampering.scale,
         tampering.noise,
         tampering.bits,
+        tampering.dropped,
         tampering.switches,
         tampering.seed,
-        tampering.erased,
+        _touched(tampering, state.window),
     )
+
+
+def _touched(tampering: Tampering, window: Pixel | None) -> str:
+    """What code.js is told of the pixels that are erased, and of the window that is looked at."""
+    return json.dumps({"erased": sorted(tampering.erased), "window": window})
 
 
 def _theme() -> gr.themes.Base:
@@ -298,27 +321,30 @@ def _theme() -> gr.themes.Base:
         block_title_padding="0",
         block_title_text_color="*body_text_color",
         block_title_text_weight="500",
+        # The same boxes in light and dark: none but those of the models.
+        block_background_fill="transparent",
+        block_background_fill_dark="transparent",
+        block_border_width="0px",
+        block_border_width_dark="0px",
+        block_shadow="none",
+        block_shadow_dark="none",
+        # To be read, at 4.5 to 1.
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        color_accent="*primary_700",
+        slider_color="*primary_700",
+        slider_color_dark="*primary_400",
+        checkbox_label_background_fill_selected="*primary_700",
+        checkbox_label_background_fill_selected_dark="*primary_700",
+        button_secondary_border_color="*neutral_400",
+        input_border_color="*neutral_400",
+        input_border_color_dark="*neutral_500",
+        input_border_width="1px",
     )
 
 
 def _packed(picture: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(picture).tobytes()).decode()
-
-
-def _uploaded(file: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """An uploaded picture in the models' size and colours, with black where its sides are too short.
-
-    The file is deleted: pictures of people who try the page are not kept.
-    """
-    height, width, channels = shape
-    try:
-        picture = Image.fromarray(np.squeeze(decode(file, channels), axis=-1 if channels == 1 else ()))
-    except PictureError as error:
-        message = f"This file {error}."
-        raise gr.Error(message, print_exception=False) from error
-    finally:
-        file.unlink(missing_ok=True)
-    return np.asarray(ImageOps.pad(picture, (width, height))).reshape(shape)
 
 
 def _misunderstood() -> gr.Error:

@@ -27,14 +27,16 @@ class Tampering:
         scale: factor, 0 to 3.
         noise: standard deviation of normal noise, as a share of the code's largest value, 0 to 1.
         bits: whole levels from 0 to the code's largest value, 1 to 8 bits; 0 leaves float32.
+        dropped: the share of the values that are set to 0, 0 to 1; which, the seed says.
         erased: pixels that are set to 0.
         switches: "kept"; "shuffled" among the windows of a pooling; or "centred", each at the middle of its window.
-        seed: of the noise and the shuffling, below 1,000.
+        seed: of the noise, the dropping and the shuffling, below 1,000.
     """
 
     scale: float = 1.0
     noise: float = 0.0
     bits: int = 0
+    dropped: float = 0.0
     erased: frozenset[Pixel] = frozenset()
     switches: str = KEPT
     seed: int = 0
@@ -49,15 +51,36 @@ class Tampering:
                  [5]]]], dtype=uint8),))
         """
         code = self._quantized(self._noisy(encoded.code * np.float32(self.scale)))
-        for number, row, column, channel in self.erased:
-            if number == model_number and all(
-                0 <= n < limit for n, limit in zip((row, column, channel), code.shape[1:])
-            ):
-                code[0, row, column, channel] = 0
+        # A generator of its own: the noise is the same, whatever is dropped.
+        order = np.random.default_rng((self.seed, 1)).permutation(code.size)
+        code.flat[order[: round(self.dropped * code.size)]] = 0
+        for number, *place in self.erased:
+            if number == model_number and is_inside(place, code.shape[1:]):
+                code[(0, *place)] = 0
         received = Encoded(code, encoded.switches)
         if self.switches == SHUFFLED:
             return shuffled(received, self.seed)
         return centred(received, pool_sizes) if self.switches == CENTRED else received
+
+    def __str__(self) -> str:
+        """What is done, in a line.
+
+        >>> print(Tampering(bits=3, switches="shuffled"))
+        code at 3 bits; switches shuffled
+        >>> print(Tampering())
+        nothing
+        """
+        count = len(self.erased)
+        plural = "values" if count > 1 else "value"
+        done = (
+            (self.scale != 1, f"code times {self.scale:g}"),
+            (self.noise, f"noise of {self.noise:g} of its largest value"),
+            (self.bits, f"code at {self.bits} {'bits' if self.bits > 1 else 'bit'}"),
+            (self.dropped, f"{self.dropped:.0%} of the code dropped"),
+            (count, f"{count} {plural} erased, of every picture until put back"),
+            (self.switches != KEPT, f"switches {self.switches}"),
+        )
+        return "; ".join(text for is_done, text in done if is_done) or "nothing"
 
     def _noisy(self, code: np.ndarray) -> np.ndarray:
         spread = self.noise * float(np.max(code, initial=0))
@@ -71,3 +94,20 @@ class Tampering:
             return code.copy()
         step = np.float32(highest / (2**self.bits - 1))
         return np.round(code / step) * step
+
+
+PRESETS = {
+    "No switches": Tampering(switches=CENTRED),
+    "3 bits": Tampering(bits=3),
+    "Half of the code": Tampering(dropped=0.5),
+}
+"""To be had by a click, each of them alone: what the switches carry, and what precision and number of values do."""
+
+
+def is_inside(place: Sequence[int], shape: Sequence[int]) -> bool:
+    """Whether an array of this shape has an element at a place.
+
+    >>> is_inside((0, 2), (3, 3)), is_inside((0, 3), (3, 3))
+    (True, False)
+    """
+    return all(0 <= index < length for index, length in zip(place, shape))

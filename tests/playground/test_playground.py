@@ -3,19 +3,27 @@
 import socket
 from pathlib import Path
 from urllib.parse import parse_qsl
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from faults.programs import SCRIPTS, run_program
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from deconv_ae.data import Source, load_split
 from deconv_ae.errors import InputError
-from deconv_ae.playground import link
+from deconv_ae.playground import drawings, link
+from deconv_ae.playground.cards import pass_through, telling
+from deconv_ae.playground.journey import BeforePooling, journey, strip
 from deconv_ae.playground.link import State
-from deconv_ae.playground.tampering import SWITCHES, Tampering
+from deconv_ae.playground.tampering import PRESETS, SWITCHES, Tampering
+from deconv_ae.playground.upload import FITS, LARGEST_SIDE, fitted, receive
+from deconv_ae.playground.view import View
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 
+REFERENCE = SCRIPTS.parent / "saved_models" / "reference"
 CODE = np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 6.0]], np.float32).reshape(1, 2, 3, 1)
 PLACES = np.array([[0, 1, 2], [3, 1, 2]], np.uint8).reshape(1, 2, 3, 1)
 TEST_IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 1), np.uint8)
@@ -30,6 +38,7 @@ TEST_IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 1), np.uint8)
         (Tampering(bits=1), [0, 0, 0, 0, 6, 6]),
         (Tampering(bits=2), [0, 0, 2, 4, 4, 6]),
         (Tampering(scale=0, bits=3), [0, 0, 0, 0, 0, 0]),
+        (Tampering(dropped=1), [0, 0, 0, 0, 0, 0]),
         (Tampering(erased=frozenset({(0, 1, 2, 0), (1, 0, 0, 0), (0, 9, 9, 9)})), [0, 1, 2, 3, 4, 0]),
     ],
     ids=str,
@@ -66,6 +75,33 @@ def test_noise_is_in_proportion_to_the_code_and_leaves_nothing_below_zero() -> N
     assert Tampering(noise=1).apply(Encoded(code, ()), 0, []).code.min() == 0
 
 
+def test_half_of_the_code_is_half_of_its_values_and_the_seed_says_which() -> None:
+    code = np.arange(1, 61, dtype=np.float32).reshape(1, 5, 4, 3)
+    first, again, other = (Tampering(dropped=0.5, seed=seed).apply(Encoded(code, ()), 0, []).code for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert np.count_nonzero(first) == 30
+    np.testing.assert_array_equal(first[first > 0], code[first > 0])
+
+
+@pytest.mark.parametrize(
+    ("tampering", "text"),
+    [
+        (Tampering(seed=3), "nothing"),
+        (Tampering(scale=0.5, noise=0.02), "code times 0.5; noise of 0.02 of its largest value"),
+        (Tampering(bits=1, dropped=0.25), "code at 1 bit; 25% of the code dropped"),
+        (
+            Tampering(erased=frozenset({(0, 0, 0, 0), (1, 0, 0, 0)}), switches="centred"),
+            "2 values erased, of every picture until put back; switches centred",
+        ),
+        (PRESETS["Half of the code"], "50% of the code dropped"),
+    ],
+    ids=str,
+)
+def test_what_is_done_is_said(tampering: Tampering, text: str) -> None:
+    assert str(tampering) == text
+
+
 def test_what_the_encoder_sent_is_left_as_it_was() -> None:
     encoded = Encoded(CODE.copy(), (PLACES.copy(),))
     Tampering(erased=frozenset({(0, 1, 2, 0)}), switches="centred").apply(encoded, 0, [(3, 3)])
@@ -78,18 +114,25 @@ tamperings = st.builds(
     scale=st.floats(0, 3),
     noise=st.floats(0, 1),
     bits=st.integers(0, 8),
+    dropped=st.floats(0, 1),
     erased=st.frozensets(st.tuples(*[st.integers(0, 20)] * 4), max_size=5),
     switches=st.sampled_from(SWITCHES),
     seed=st.integers(0, 999),
 )
 
 
-@given(tampering=tamperings, image=st.one_of(st.none(), st.integers(0, 19)))
-def test_a_link_restores_what_it_was_made_from(tampering: Tampering, image: int | None) -> None:
+@given(
+    tampering=tamperings,
+    image=st.one_of(st.none(), st.integers(0, 19)),
+    window=st.one_of(st.none(), st.tuples(*[st.integers(0, 20)] * 4)),
+)
+def test_a_link_restores_what_it_was_made_from(
+    tampering: Tampering, image: int | None, window: tuple[int, int, int, int] | None
+) -> None:
     picture = np.full_like(TEST_IMAGES[0], 7) if image is None else TEST_IMAGES[image]
-    query = State(picture, image, tampering).query()
+    query = State(picture, image, tampering, window).query()
     restored, ignored = link.read(dict(parse_qsl(query)), TEST_IMAGES)
-    assert (restored.image, restored.tampering, ignored) == (image, tampering, [])
+    assert (restored.image, restored.tampering, restored.window, ignored) == (image, tampering, window, [])
     np.testing.assert_array_equal(restored.picture, picture)
 
 
@@ -112,6 +155,8 @@ BOMB = State(np.zeros((10_000, 10_000, 1), np.uint8), None, Tampering()).query()
         ("seed", "1000"),
         ("erased", "1-2-3"),
         ("erased", "<script>"),
+        ("window", "1-2-3"),
+        ("dropped", "1.01"),
         ("picture", "!!!"),
         ("picture", "eJwDAAAAAAE"),
         ("picture", BOMB),
@@ -123,6 +168,133 @@ def test_what_a_link_cannot_mean_is_left_out_and_named(name: str, text: str) -> 
     assert ignored == [name]
     assert restored.image == 0
     assert (restored.tampering.bits, restored.tampering.seed) == ((0, 2) if name == "bits" else (2, 0))
+
+
+# ------------------------------------------------------------------------------- What it shows
+
+
+@pytest.fixture(scope="module")
+def grey() -> tuple[View, np.ndarray]:
+    """Models of digits, of one stage and of two, and a digit."""
+    digits = load_split(Source("mnist_5k"), "test")
+    return View([ServedAutoencoder(REFERENCE / name) for name in ("cmap1_pool4", "two_layer")], digits), digits[3]
+
+
+@pytest.fixture(scope="module")
+def colour() -> tuple[View, np.ndarray]:
+    """A model of colour pictures with 16 channels and 8, and a picture."""
+    rows, columns = np.mgrid[0:64, 0:64]
+    picture = np.stack([rows * 4, columns * 4, 255 - rows * 2 - columns * 2], axis=-1).astype(np.uint8)
+    return View([ServedAutoencoder(REFERENCE / "photos_16_8")], picture[None]), picture
+
+
+def parsed(html: str) -> ElementTree.Element:
+    """Proof that it is whole: every element is closed, every attribute quoted."""
+    return ElementTree.fromstring(f"<html>{html}</html>")
+
+
+def frames(drawing: ElementTree.Element) -> list[tuple[float, ...]]:
+    """x, y, width and height of what is framed in a drawing."""
+    return [
+        tuple(float(rect.attrib[name]) for name in ("x", "y", "width", "height"))
+        for rect in drawing.iter("rect")
+        if rect.attrib["class"] == "looked-at"
+    ]
+
+
+@pytest.mark.parametrize("kind", ["grey", "colour"])
+def test_each_model_has_switches_code_and_reconstruction_with_names(kind: str, request) -> None:
+    view, picture = request.getfixturevalue(kind)
+    page = parsed(view.html(State(picture, None, Tampering())))
+    for model, card in zip(view.models, page.iter("section")):
+        drawings = [figure.find("svg") for figure in card.iter("figure")]
+        stages = len(model.card.architecture["pool_sizes"])
+        assert len(drawings) == stages + 2
+        value = card.find(".//b").text
+        for drawing in drawings:
+            assert drawing.attrib["aria-label"].startswith(f"{model.name}: ")
+            assert drawing.attrib["aria-label"].endswith(f", RMSE {value}")
+    assert all("aria-label" in drawing.attrib for drawing in page.iter("svg"))
+
+
+def test_the_window_that_is_looked_at_is_framed_where_it_is(grey) -> None:
+    view, picture = grey
+    page = parsed(view.html(State(picture, None, Tampering(), window=(1, 2, 3, 0))))
+    other, card, _ = page.iter("section")
+    assert frames(other) == []
+    switches_1, switches_2, code, reconstruction = (figure.find("svg") for figure in card.iter("figure"))
+    assert frames(switches_1) == []
+    assert frames(switches_2) == [(6, 4, 2, 2)]
+    assert frames(code) == [(3, 2, 1, 1)]
+    assert frames(reconstruction) == [(12, 8, 4, 4)]
+
+
+def test_channels_are_tiles_in_code_and_switches(colour) -> None:
+    view, picture = colour
+    page = parsed(view.html(State(picture, None, Tampering(), window=(0, 1, 2, 4))))
+    switches_1, switches_2, code, reconstruction = (
+        figure.find("svg") for figure in next(page.iter("section")).iter("figure")
+    )
+    assert switches_1.attrib["viewBox"] == "0 0 131 131"  # 4 x 4 tiles of 32, a pixel apart.
+    assert code.attrib["viewBox"] == switches_2.attrib["viewBox"] == "0 0 50 50"
+    assert frames(code) == frames(switches_2) == [(17 + 2, 17 + 1, 1, 1)]
+    assert frames(reconstruction) == [(8, 4, 4, 4)]
+
+
+@pytest.mark.parametrize("pool_size", [(2, 2), (4, 4), (1, 1), (3, 1), (2, 3), (16, 16)], ids=str)
+def test_each_place_of_a_window_has_a_colour_of_its_own(pool_size: tuple[int, int]) -> None:
+    colours = drawings.place_colours(pool_size)
+    assert colours.dtype == np.uint8
+    assert len(np.unique(colours, axis=0)) >= 0.85 * len(colours) == 0.85 * pool_size[0] * pool_size[1]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("tampering", [Tampering(), Tampering(scale=0.5, switches="centred")], ids=str)
+def test_a_journey_leads_from_the_pixels_to_the_value_in_its_place(grey, number: int, tampering: Tampering) -> None:
+    view, picture = grey
+    model = view.models[number]
+    passage = pass_through(model, number, picture, tampering)
+    features = BeforePooling(model)(picture)
+    row, column, _ = place = telling(model, passage)
+    followed = journey(model, passage, features, place)
+    np.testing.assert_array_equal(followed.pixels, picture[4 * row : 4 * row + 4, 4 * column : 4 * column + 4])
+    value, switch = followed.sent
+    assert value > 0
+    assert followed.values.max() == pytest.approx(value, rel=1e-5)
+    assert followed.values.argmax() == switch
+    assert np.flatnonzero(followed.restored).tolist() == [followed.received[1]]
+    assert followed.restored.max() == pytest.approx(tampering.scale * value)
+    shown = parsed(strip(model, passage, followed))
+    text = " ".join("".join(shown.itertext()).split())
+    assert f"row {row + 1}, column {column + 1}: {value:.2f}" in text
+    assert ("back in its place" in text) == (tampering == Tampering())
+
+
+def test_of_a_black_picture_there_is_a_journey_too(grey) -> None:
+    view, picture = grey
+    assert "One window" in view.html(State(np.zeros_like(picture), None, Tampering()))
+
+
+def test_a_pixel_that_no_model_has_is_refused(grey) -> None:
+    view, picture = grey
+    assert view.pixel(picture, 1, 2, 3, None) == (1, 2, 3, 0)
+    for wrong in ((2, 0, 0, 0), (0, 7, 0, 0), (0, 0, -1, 0), (0, 0, 0, 1), (0, 0.5, 0, 0)):
+        with pytest.raises(ValueError):
+            view.pixel(picture, *wrong)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_an_upload_is_cropped_or_shown_whole_and_its_file_deleted(mode: str, tmp_path: Path) -> None:
+    colour = {"L": 200, "RGB": (200, 100, 0), "RGBA": (200, 100, 0, 255)}[mode]
+    Image.new(mode, (1200, 600), colour).save(tmp_path / "wide.png")
+    picture = receive(tmp_path / "wide.png", 1 if mode == "L" else 3)
+    assert not list(tmp_path.iterdir())
+    assert max(picture.size) == LARGEST_SIDE
+    shape = (8, 8, 1 if mode == "L" else 3)
+    cropped, whole = (fitted(picture, fit, shape) for fit in FITS)
+    assert cropped.shape == whole.shape == shape
+    assert (cropped[..., 0] == 200).all()
+    assert (whole[..., 0] == 200).sum(axis=0).tolist() == [4] * 8
 
 
 # ------------------------------------------------------------------------------- The program
@@ -154,7 +326,7 @@ def test_models_of_different_sizes_do_not_share_a_page(exported: Path) -> None:
     from deconv_ae.playground.page import Playground
 
     models = [ServedAutoencoder(exported)]
-    assert Playground(models, np.zeros((3, 28, 28, 1), np.uint8), "").models == models
+    assert Playground(models, np.zeros((3, 28, 28, 1), np.uint8), "").view.models == models
     with pytest.raises(InputError, match="made for 28x28x1"):
         Playground(models, np.zeros((3, 32, 32, 3), np.uint8), "")
 

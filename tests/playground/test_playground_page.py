@@ -28,6 +28,12 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+REFERENCE = SCRIPTS.parent / "saved_models" / "reference"
+MODELS = ("cmap1_pool4", "two_layer")
+WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
+SMALLEST_TEXT_PIXELS = 12
+SMALLEST_DRAWING_PIXELS = 160
+RESTORE = "Leave code and switches alone"
 START_SECONDS = 90
 REPLY_MILLISECONDS = 200
 CLICKS = 1000
@@ -49,7 +55,7 @@ CLICK = """async (count) => {
   for (let index = 0; index < count; index++) {
     const code = document.querySelector("figure.code svg"), box = code.getBoundingClientRect();
     const place = {clientX: box.left + (index * 7) % box.width, clientY: box.top + (index * 3) % box.height};
-    const choices = [...document.querySelectorAll("#switches input"), document.querySelector("#restore")];
+    const choices = [...document.querySelectorAll("#switches input, #presets button")];
     if (index % 2) code.dispatchEvent(new MouseEvent("click", {bubbles: true, ...place}));
     else choices[(index / 2) % choices.length].click();
     await new Promise((done) => setTimeout(done, 4));
@@ -58,14 +64,13 @@ CLICK = """async (count) => {
 
 
 @pytest.fixture(scope="module")
-def address(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The program, serving two models."""
     folder = tmp_path_factory.mktemp("playground")
-    shutil.copytree(exported, folder / "second_model")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    models = [f"--model={exported}", f"--model={folder / 'second_model'}"]
-    command = [sys.executable, str(SCRIPTS / "playground.py"), *models, f"--port={port}"]
+    models = [f"--model={REFERENCE / name}" for name in MODELS]
+    command = [sys.executable, str(SCRIPTS / "playground.py"), *models, "--dataset=mnist_5k", f"--port={port}"]
     environment = os.environ | {"GRADIO_TEMP_DIR": str(folder / "uploads")}
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment)
@@ -98,8 +103,8 @@ def new_page(browser, address: str):
     """A function that opens the page as a new user; everything that any of them requests has to be on this host."""
     contexts, requests, errors = [], [], []
 
-    def open_page(query: str = "", width: int = 1280, height: int = 900):
-        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
+    def open_page(query: str = "", width: int = 1280, height: int = 900, scheme: str = "light"):
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme))
         page = contexts[-1].new_page()
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -150,18 +155,18 @@ def draw_a_seven(page) -> None:
 
 def test_one_draws_a_digit_and_sees_code_switches_reconstruction_and_rmse(new_page, tmp_path: Path) -> None:
     page = new_page()
-    assert [card.inner_text() for card in page.locator(".card h3").all()] == ["cmap1_pool4", "second_model"]
+    assert page.locator(".card h2").all_inner_texts() == list(MODELS)
     page.get_by_role("button", name="Clear").click()
-    page.wait_for_function("document.querySelector('.rmse b').innerText === '0.000'")
+    page.wait_for_function("Number(document.querySelector('.rmse b').innerText) < 0.05")
     draw_a_seven(page)
     page.wait_for_function("Number(document.querySelector('.rmse b').innerText) > 0.05")
     card = page.locator(".card").first
-    assert card.locator("figcaption").all_inner_texts() == ["picture", "code", "switches", "reconstruction"]
+    assert card.locator("figcaption").all_inner_texts() == ["switches", "code: a click erases", "reconstruction"]
     # A point in every window: bright ones and, where the code is 0, faint ones.
     # All read at once: the page may still be drawing answers to the last strokes.
     points = card.evaluate("card => [...card.querySelectorAll('path.point')].map(p => p.getAttribute('d')).join('')")
     assert points.count("M") == 49
-    assert "code 1,568 + switches 196 bits, 28% of the original's 6,272" in card.locator("footer").inner_text()
+    assert "code 1,568 + switches 196 bits, 28% of the original's 6,272" in card.locator(".bits").inner_text()
     page.screenshot(path=tmp_path / "page.png", full_page=True)
     assert Image.open(tmp_path / "page.png").width == 1280
 
@@ -174,7 +179,7 @@ def test_the_reconstruction_follows_a_slider_at_once(new_page) -> None:
     page.evaluate(MOVE, ["#scale", "0"])
     wait_for_link(page, "scale=0")
     assert rmse(page) > before
-    page.get_by_role("button", name="Leave code and switches alone").click()
+    page.get_by_role("button", name=RESTORE).click()
     wait_for_link(page, "scale", present=False)
     assert rmse(page) == before
 
@@ -195,7 +200,7 @@ def test_a_link_shows_others_the_same(new_page) -> None:
     other = new_page(link(page).split("/")[-1])
     wait_for_link(other, "erased=0-3-4-0")
     assert link(other) == link(page)
-    for part in (".rmse", ".tiles svg", "footer .bar"):
+    for part in (".rmse", ".tiles svg", ".bits .bar"):
         shown, expected = (
             p.locator(f".card {part}").evaluate_all("all => all.map(e => e.innerHTML)") for p in (other, page)
         )
@@ -221,7 +226,7 @@ def test_uploads_are_pictures_of_up_to_5_mb(new_page, tmp_path: Path) -> None:
     for name, message in (
         ("large.png", "exceed the maximum allowed size of 5"),
         ("notes.txt", "Invalid file type"),
-        ("fake.png", "no picture that can be read"),
+        ("fake.png", "no picture in a known format"),
     ):
         page.locator("#sources input[type=file]").set_input_files(tmp_path / name)
         page.get_by_text(message).first.wait_for()
@@ -229,6 +234,11 @@ def test_uploads_are_pictures_of_up_to_5_mb(new_page, tmp_path: Path) -> None:
     page.locator("#sources input[type=file]").set_input_files(tmp_path / "white.png")
     wait_for_link(page, "picture=")
     assert page.locator(".cards").inner_html() != before
+    cropped = link(page)
+    page.get_by_role("radio", name="whole").click()
+    page.wait_for_function(
+        "before => document.querySelector('#link textarea, #link input').value !== before", arg=cropped
+    )
 
 
 @pytest.mark.long
@@ -242,11 +252,158 @@ def test_it_survives_a_thousand_clicks_by_two_users_at_once(new_page) -> None:
             page.evaluate("window.clicking")
     expected = [rmse(new_page(f"?image={image}")) for image in (1, 2)]
     for number, page in enumerate(pages, start=1):
-        page.get_by_role("button", name="Leave code and switches alone").click()
+        page.get_by_role("button", name=RESTORE).click()
         for part in ("erased", "switches"):
             wait_for_link(page, part, present=False)
         wait_for_link(page, f"image={number}")
     assert [rmse(page) for page in pages] == expected
+
+
+def press(page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def is_focus_seen(page) -> bool:
+    return page.evaluate(
+        """() => { const style = getComputedStyle(document.activeElement);
+          const label = document.activeElement.closest("label");
+          return [style, label && getComputedStyle(label)].some((s) => s && parseFloat(s.outlineWidth) >= 2
+            && s.outlineStyle !== "none"); }"""
+    )
+
+
+def test_every_control_is_reached_by_tab_and_focus_is_seen(new_page) -> None:
+    page = new_page()
+    page.locator("#title").click()
+    reached = []
+    for _ in range(60):
+        press(page, "Tab")
+        if page.evaluate("document.activeElement === document.body"):
+            break
+        assert is_focus_seen(page), page.evaluate("document.activeElement.outerHTML")
+        reached.append(
+            page.evaluate(
+                "document.activeElement.getAttribute('aria-label') || document.activeElement.value || "
+                "document.activeElement.innerText"
+            )
+        )
+    expected = page.evaluate(
+        """() => [...document.querySelectorAll("canvas, svg[tabindex], button, a, input, textarea")]
+          .filter((e) => e.checkVisibility() && e.type !== "file" && !e.disabled).length"""
+    )
+    assert len(reached) == expected, reached
+    assert sum(": code, 7 by 7 values" in name for name in reached) == len(MODELS)
+
+
+def test_one_draws_by_keys(new_page) -> None:
+    page = new_page()
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_text("Your own picture, no test image").wait_for()
+    blank = link(page)
+    page.locator("#picture canvas").focus()
+    press(page, "ArrowUp", "ArrowLeft", " ", *["ArrowDown"] * 5, " ", *["ArrowRight"] * 3)
+    page.wait_for_function("Number(document.querySelector('.rmse b').innerText) > 0.05")
+    assert link(page) != blank
+    inked = page.evaluate(
+        """() => { const canvas = document.querySelector("#picture canvas");
+          const at = (x, y) => canvas.getContext("2d").getImageData(x, y, 1, 1).data[0];
+          return [at(13, 14), at(13, 17), at(16, 18), at(13, 8)]; }"""
+    )
+    assert inked == [255, 255, 0, 0]
+
+
+def test_one_erases_a_code_pixel_by_keys_and_keeps_the_place(new_page) -> None:
+    page = new_page("?image=4&window=0-3-3-0")
+    page.locator("figure.code svg").first.focus()
+    press(page, "ArrowRight", "ArrowUp", "Enter")
+    wait_for_link(page, "erased=0-2-4-0")
+    wait_for_link(page, "window=0-2-4-0")
+    assert "row 3, column 5" in page.locator(".journey p").inner_text()
+    assert page.evaluate("document.activeElement.matches('figure.code svg')")
+    assert "1 value erased" in page.locator(".done").inner_text()
+    page.evaluate(MOVE, ["#image", "6"])
+    wait_for_link(page, "image=6")
+    assert "1 value erased, of every picture until put back" in page.locator(".done").inner_text()
+    page.locator("figure.code svg").first.focus()
+    press(page, " ")
+    wait_for_link(page, "erased", present=False)
+
+
+def test_a_window_is_followed_from_its_pixels_to_what_is_drawn(new_page) -> None:
+    page = new_page("?image=4")
+    assert page.locator(".journey h2").inner_text() == "One window's journey"
+    assert page.locator(".journey li").count() == 5
+    drawing = page.locator(".card").nth(1).locator("figure.reconstruction svg")
+    box = drawing.bounding_box()
+    drawing.click(position={"x": box["width"] * 3.5 / 7, "y": box["height"] * 4.5 / 7})
+    wait_for_link(page, "window=1-4-3-0")
+    assert "two_layer, row 5, column 4" in page.locator(".journey p").inner_text()
+    assert "erased" not in link(page)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "done"),
+    [
+        ("No switches", "switches=centred", "switches centred"),
+        ("3 bits", "bits=3", "code at 3 bits"),
+        ("Half of the code", "dropped=0.5", "50% of the code dropped"),
+    ],
+)
+def test_a_preset_is_a_click_and_another_undoes_it(new_page, name: str, part: str, done: str) -> None:
+    page = new_page("?image=4&scale=2&erased=0-1-1-0")
+    page.get_by_role("button", name=name).click()
+    wait_for_link(page, f"?image=4&{part}")
+    assert page.locator(".done").inner_text() == f"Done on the way: {done}."
+    page.get_by_role("button", name=RESTORE).click()
+    wait_for_link(page, part, present=False)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "width", "height"), [("light", 1280, 900), ("dark", 1280, 900), ("light", 390, 844), ("dark", 390, 844)]
+)
+def test_anybody_can_use_it(new_page, scheme: str, width: int, height: int) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python")
+    page = new_page("?image=3&bits=3&erased=0-3-3-0", width, height, scheme)
+    results = axe.Axe().run(page, options={"runOnly": {"type": "tag", "values": WCAG}})
+    assert results.violations_count == 0, results.generate_report()
+    sizes = page.evaluate(
+        """() => { const all = {};
+          const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+          for (let text; (text = texts.nextNode()); ) {
+            const element = text.parentElement, svg = element.closest("svg");
+            if (!text.data.trim() || !element.checkVisibility() || element.tagName === "STYLE") continue;
+            const scale = svg ? svg.getScreenCTM().a : 1;
+            all[text.data.trim()] = parseFloat(getComputedStyle(element).fontSize) * scale;
+          }
+          return all; }"""
+    )
+    assert len(sizes) > 30
+    assert {text: size for text, size in sizes.items() if size < SMALLEST_TEXT_PIXELS - 0.1} == {}
+
+
+def test_every_picture_has_a_name_that_is_said(new_page) -> None:
+    page = new_page("?image=3")
+    tree = page.locator("body").aria_snapshot()
+    value = page.locator(".rmse b").first.inner_text()
+    for what in ("switches, places of the maxima of 7 by 7 windows", "reconstruction", "one window, convolved"):
+        assert f'img "cmap1_pool4: {what}, RMSE {value}"' in tree
+    assert f'application "cmap1_pool4: code, 7 by 7 values in 1 channel, RMSE {value}"' in tree
+    assert page.locator("main svg:not([aria-label]):not(button svg)").count() == 0
+
+
+def test_drawings_are_large_and_below_each_other(new_page) -> None:
+    page = new_page()
+    assert page.locator("figure.picture").count() == 0
+    boxes = {
+        kind: [drawn.bounding_box() for drawn in page.locator(f"figure.{kind} > svg").all()]
+        for kind in ("code", "switches", "reconstruction")
+    }
+    assert min(box["width"] for kind in boxes.values() for box in kind) >= SMALLEST_DRAWING_PIXELS
+    for kind in ("code", "reconstruction"):
+        assert len({round(box["x"]) for box in boxes[kind]}) == 1
+    first, last = (page.locator(".tiles").nth(number).bounding_box() for number in (0, 1))
+    assert first["x"] + first["width"] == pytest.approx(last["x"] + last["width"], abs=1)
 
 
 def test_on_a_phone_nothing_is_cut_off(new_page) -> None:
@@ -254,3 +411,9 @@ def test_on_a_phone_nothing_is_cut_off(new_page) -> None:
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
     tops = {name: page.locator(name).bounding_box()["y"] for name in ("#picture", "#models", "#scale", "#link")}
     assert list(tops) == sorted(tops, key=tops.__getitem__)
+    # All models are listed, in sight from the start, and each is a touch away.
+    links = page.locator(".overview a")
+    assert [text.split()[0] for text in links.all_inner_texts()] == list(MODELS)
+    assert links.last.bounding_box()["y"] < 844
+    links.last.click()
+    page.wait_for_function("document.querySelector('#model-1').getBoundingClientRect().right <= 390")
