@@ -75,7 +75,8 @@ def _overview(models: Sequence[ServedAutoencoder], passages: Sequence[Passage]) 
         f'<li><a href="#model-{number}">{html.escape(model.name)} <b>{passage.rmse:.3f}</b></a></li>'
         for number, (model, passage) in enumerate(zip(models, passages))
     )
-    return f'<nav class="overview" aria-label="Models"><p>{len(models)} models, RMSE; swipe</p><ul>{links}</ul></nav>'
+    said = f"{len(models)} models and their RMSE; swipe"
+    return f'<nav class="overview" aria-label="Models"><p>{said}</p><ul>{links}</ul></nav>'
 
 
 def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tampering, looked_at: Pixel | None) -> str:

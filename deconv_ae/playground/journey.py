@@ -102,7 +102,7 @@ def strip(model: ServedAutoencoder, passage: Passage, followed: Journey) -> str:
     values, restored = (_grey(values, followed.brightest) for values in (followed.values, followed.restored))
     steps = (
         ("pixels", size, drawings.picture(followed.pixels) + pixel_lines, "its pixels"),
-        ("convolved", pool, values + lines + maximum, f"convolved; the maximum is <b>{value:.2f}</b>"),
+        ("convolved", pool, values + lines + maximum, f"convolved, maximum <b>{value:.2f}</b>"),
         ("sent", pool, lines + _numbers(pool) + maximum, f"code <b>{value:.2f}</b>, switch <b>{switch}</b>"),
         (
             "put back",

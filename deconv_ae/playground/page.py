@@ -4,6 +4,7 @@ import base64
 import binascii
 import contextlib
 import json
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -115,7 +116,7 @@ class Playground:
         try:
             with contextlib.suppress(KeyboardInterrupt):  # How one ends it, and no failure.
                 when_ready(address)
-                blocks.block_thread()
+                threading.Event().wait()
         finally:
             # Its threads would keep the process alive.
             blocks.close(verbose=False)

@@ -24,6 +24,7 @@ from deconv_ae.playground.view import View
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 
 REFERENCE = SCRIPTS.parent / "saved_models" / "reference"
+MODEL = REFERENCE / "cmap1_pool4"
 CODE = np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 6.0]], np.float32).reshape(1, 2, 3, 1)
 PLACES = np.array([[0, 1, 2], [3, 1, 2]], np.uint8).reshape(1, 2, 3, 1)
 TEST_IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 1), np.uint8)
@@ -307,37 +308,37 @@ def refused(arguments: list[str], directory: Path, status: int = 2) -> str:
     return finished.stderr
 
 
-def test_bad_input_is_one_line(exported: Path, tmp_path: Path) -> None:
+def test_bad_input_is_one_line(tmp_path: Path) -> None:
     assert "nowhere does not exist" in refused(["--model=nowhere"], tmp_path)
-    assert "port" in refused([f"--model={exported}", "--port=99999"], tmp_path)
+    assert "port" in refused([f"--model={MODEL}", "--port=99999"], tmp_path)
     (tmp_path / "pictures").mkdir()
-    assert "pictures is empty" in refused([f"--model={exported}", "--dataset=folder:pictures"], tmp_path)
+    assert "pictures is empty" in refused([f"--model={MODEL}", "--dataset=folder:pictures"], tmp_path)
 
 
-def test_a_port_that_is_taken_is_one_line(exported: Path, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        message = refused([f"--model={exported}", "--dataset=mnist_5k", f"--port={port}"], tmp_path, status=1)
+        message = refused([f"--model={MODEL}", "--dataset=mnist_5k", f"--port={port}"], tmp_path, status=1)
     assert f"127.0.0.1:{port} cannot be listened at" in message
 
 
-def test_models_of_different_sizes_do_not_share_a_page(exported: Path) -> None:
+def test_models_of_different_sizes_do_not_share_a_page() -> None:
     pytest.importorskip("gradio")
     from deconv_ae.playground.page import Playground
 
-    models = [ServedAutoencoder(exported)]
+    models = [ServedAutoencoder(MODEL)]
     assert Playground(models, np.zeros((3, 28, 28, 1), np.uint8), "").view.models == models
     with pytest.raises(InputError, match="made for 28x28x1"):
         Playground(models, np.zeros((3, 32, 32, 3), np.uint8), "")
 
 
-def test_without_gradio_it_says_what_to_install(exported: Path, tmp_path: Path) -> None:
+def test_without_gradio_it_says_what_to_install(tmp_path: Path) -> None:
     program = tmp_path / "without_gradio.py"
     playground = str(SCRIPTS / "playground.py")
     program.write_text(
         f"import runpy, sys; sys.modules['gradio'] = None; runpy.run_path({playground!r}, run_name='__main__')"
     )
-    finished = run_program(str(program), [f"--model={exported}"], tmp_path)
+    finished = run_program(str(program), [f"--model={MODEL}"], tmp_path)
     assert finished.status == 2
     assert len(finished.error_lines) == 1
     assert "pip install 'deconv_ae[playground]'" in finished.stderr
