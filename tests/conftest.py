@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -99,10 +100,15 @@ def trained(digits: ImageDataset) -> TrainingResult:
 
 
 @pytest.fixture(scope="session")
-def exported(trained: TrainingResult, digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its SavedModel; tests read it only."""
+def exported(request: pytest.FixtureRequest, digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its SavedModel, made by the first process that wants it; tests read it only."""
     from deconv_ae.saved_model import exporting
 
-    directory = tmp_path_factory.mktemp("models") / "cmap1_pool4"
-    exporting.export(trained, digits, str(directory), preset="cmap1_pool4")
+    own = tmp_path_factory.getbasetemp()
+    directory = (own.parent if hasattr(request.config, "workerinput") else own) / "exported" / "cmap1_pool4"
+    directory.parent.mkdir(exist_ok=True)
+    with directory.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not directory.exists():
+            exporting.export(request.getfixturevalue("trained"), digits, str(directory), preset="cmap1_pool4")
     return directory

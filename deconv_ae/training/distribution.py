@@ -179,13 +179,16 @@ def shared_rmse(
     worker, workers = _place_in_cluster(strategy)
     first, end = (number * len(images) // workers for number in (worker, worker + 1))
 
-    @tf.function(reduce_retracing=True)
     def total(model: keras.Model, batch: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.cast(per_image_rmse(batch, model(batch, training=False)), tf.float64))
 
+    batches = evaluation_batches(images, first=first, end=end)
+    if len(batches) > 1:  # A single batch an epoch does not gain what tracing a graph costs.
+        total = tf.function(total, reduce_retracing=True)
+
     def rmse(model: keras.Model) -> float:
         own = 0.0
-        for batch, _ in evaluation_batches(images, first=first, end=end):
+        for batch, _ in batches:
             own += float(total(model, batch))
             feed()
         totals = [own] if workers == 1 else strategy.gather(tf.constant([own], tf.float64), axis=0).numpy()

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from deconv_ae.data import ImageDataset, evaluation_batches, training_batches
+from deconv_ae.data import ImageDataset, training_batches
 from deconv_ae.errors import InputError
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.counted_autoencoder import CountedAutoencoder
@@ -145,7 +144,7 @@ def train(
 def _result(
     model: Autoencoder, dataset: ImageDataset, options: TrainingOptions, history: list[Epoch], started: float
 ) -> TrainingResult:
-    training_rmse, test_rmse = (rmse(model, images) for images in (dataset.train, dataset.test))
+    training_rmse, test_rmse = (quality.mean_rmse(model, images) for images in (dataset.train, dataset.test))
     without_model = quality.baselines(dataset.train, dataset.test)
     loss_before = next((epoch.training_rmse for epoch in history if epoch.number == 0), None)
     loss_after = quality.mean_rmse(model, quality.sample(dataset.train))
@@ -160,11 +159,6 @@ def _result(
         problem=quality.problem(test_rmse, without_model.mean_image_rmse, loss_before, loss_after),
         seconds=time.perf_counter() - started,
     )
-
-
-def rmse(model: Autoencoder, images: np.ndarray) -> float:
-    """The mean per-image RMSE of a compiled model over `(N, height, width, channels)` uint8 images."""
-    return float(model.evaluate(evaluation_batches(images), verbose=0, return_dict=True)["rmse"])
 
 
 def _compiled(model_class: type[Autoencoder], dataset: ImageDataset, options: TrainingOptions) -> Autoencoder:

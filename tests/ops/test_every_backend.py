@@ -71,31 +71,32 @@ def numbered_channels_first(argmax, size, channels):
     return np.moveaxis(argmax % channels * math.prod(size) + argmax // channels, -1, 1)
 
 
-def value_and_gradient(function, array, upstream):
-    """A function's value, and the gradient of its sum, weighted by upstream, by the backend."""
+def value_gradient_and_more(function, array, upstream):
+    """What a function returns, a value and something that has no gradient; between them the gradient of the value's
+    sum, weighted by upstream, by the backend."""
     if BACKEND == "jax":
         import jax
 
-        def both(x, upstream):
-            value, pull = jax.vjp(function, x)
-            return value, pull(upstream)[0]
+        def all_three(x, upstream):
+            value, pull, more = jax.vjp(function, x, has_aux=True)
+            return value, pull(upstream)[0], more
 
         # Compiled at once, not one operation after the other for every shape.
-        return tuple(map(np.asarray, jax.jit(both)(array, upstream)))
+        return tuple(map(np.asarray, jax.jit(all_three)(array, upstream)))
     if BACKEND == "torch":
         import torch
 
         leaf = torch.tensor(array, requires_grad=True)
-        value = function(leaf)
+        value, more = function(leaf)
         value.backward(torch.tensor(upstream))
-        return value.detach().numpy(), leaf.grad.numpy()
+        return value.detach().numpy(), leaf.grad.numpy(), ops.convert_to_numpy(more)
     import tensorflow as tf
 
     tensor = tf.constant(array)
     with tf.GradientTape() as tape:
         tape.watch(tensor)
-        value = function(tensor)
-    return value.numpy(), tape.gradient(value, tensor, tf.constant(upstream)).numpy()
+        value, more = function(tensor)
+    return value.numpy(), tape.gradient(value, tensor, tf.constant(upstream)).numpy(), ops.convert_to_numpy(more)
 
 
 def run(function, *arrays):
@@ -181,14 +182,13 @@ def test_pooling_and_its_gradient(data, pooling, data_format):
         expected = [np.moveaxis(array, -1, 1) for array in expected]
     images, pooled, upstream, gradient = map(np.ascontiguousarray, expected)
 
-    actual = run(lambda x: max_pool_with_argmax(x, data_format=data_format, **arguments)[1], images)
-    assert keras.backend.standardize_dtype(actual.dtype) == ARGMAX
-    np.testing.assert_array_equal(ops.convert_to_numpy(actual), argmax)
-    actual = value_and_gradient(
-        lambda x: max_pool_with_argmax(x, data_format=data_format, **arguments)[0], images, upstream
+    actual = value_gradient_and_more(
+        lambda x: max_pool_with_argmax(x, data_format=data_format, **arguments), images, upstream
     )
     np.testing.assert_array_equal(actual[0], pooled)
     np.testing.assert_array_equal(actual[1], gradient)
+    np.testing.assert_array_equal(actual[2], argmax)
+    assert actual[2].dtype == ARGMAX
 
 
 @examples(40)
@@ -216,11 +216,12 @@ def test_unpooling_and_its_gradient(data, pooling, data_format, anywhere):
         # Straight from the pooling, positions are not looked at, and have the size.
         known = max_pool_with_argmax(images, data_format=data_format, **arguments)[1]
         given = (ops.convert_to_tensor(argmax, dtype=ARGMAX), size) if anywhere else (known, None)
-        return max_unpool(values, given[0], output_size=given[1], data_format=data_format, **arguments)
+        return max_unpool(values, given[0], output_size=given[1], data_format=data_format, **arguments), given[0]
 
-    actual = value_and_gradient(unpool, values, upstream)
+    actual = value_gradient_and_more(unpool, values, upstream)
     np.testing.assert_array_equal(actual[0], restored)
     np.testing.assert_array_equal(actual[1], gradient)
+    np.testing.assert_array_equal(actual[2], argmax)
 
 
 @examples(25)
@@ -299,11 +300,9 @@ def test_the_autoencoder_trains_by_keras_and_its_halves_share_only_switches():
     history = model.fit(images, images, batch_size=4, epochs=3, verbose=0).history
     np.testing.assert_allclose(history["loss"], history["rmse"], rtol=1e-5)
     assert history["loss"][-1] < history["loss"][0]
-    encoded = [ops.convert_to_numpy(tensor) for tensor in model.encoder(images)]
+    encoded = model.encoder.predict(images, verbose=0)
     assert [array.dtype.name for array in encoded] == ["float32", "uint8", "uint8"]
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(model.decoder(encoded)), model.predict(images, verbose=0), atol=1e-6
-    )
+    np.testing.assert_allclose(model.decoder.predict(encoded, verbose=0), model.predict(images, verbose=0), atol=1e-6)
 
 
 def test_positions_of_others_are_said_where_values_can_be_looked_at():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -123,10 +124,9 @@ def test_the_keras_model_beside_it_is_the_same_model(exported: Path, digits: Ima
 
 
 def test_a_model_that_is_there_is_kept_or_replaced_whole(
-    trained: TrainingResult, digits: ImageDataset, tmp_path: Path
+    exported: Path, trained: TrainingResult, digits: ImageDataset, tmp_path: Path
 ) -> None:
-    target = tmp_path / "model"
-    exporting.export(trained, digits, str(target), preset="first")
+    target = shutil.copytree(exported, tmp_path / "model")
     before = files(target)
     with pytest.raises(InputError, match="--overwrite"):
         exporting.export(trained, digits, str(target), preset="second")
@@ -137,10 +137,9 @@ def test_a_model_that_is_there_is_kept_or_replaced_whole(
 
 
 def test_a_failed_export_leaves_the_old_model_and_nothing_else(
-    trained: TrainingResult, digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported: Path, trained: TrainingResult, digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target = tmp_path / "model"
-    exporting.export(trained, digits, str(target))
+    target = shutil.copytree(exported, tmp_path / "model")
     before = files(target)
 
     def disk_full(*_, **__) -> None:
@@ -154,11 +153,11 @@ def test_a_failed_export_leaves_the_old_model_and_nothing_else(
 
 
 def test_where_directories_cannot_be_exchanged_the_new_model_still_replaces_the_old(
-    trained: TrainingResult, digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported: Path, trained: TrainingResult, digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    for preset in ("first", "second"):
-        exporting.export(trained, digits, str(tmp_path / "model"), preset=preset, overwrite=True)
+    shutil.copytree(exported, tmp_path / "model")
+    exporting.export(trained, digits, str(tmp_path / "model"), preset="second", overwrite=True)
     assert ModelCard.read(tmp_path / "model").preset == "second"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
