@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 # What a first answer asks: the rooms that others build on, in one process, without a trained model.
-FAST = ("deconv_ae", "tests/data", "tests/layers/test_pooling_and_unpooling.py", "tests/model", "tests/ops")
+FAST = (
+    "deconv_ae",
+    "tests/data",
+    "tests/layers/test_pooling_and_unpooling.py",
+    "tests/model",
+    "tests/ops/test_every_backend.py",
+)
 # A file runs in one process. These take longest: the last of them must not keep one busy while the others are done.
 FIRST = (
     "tests/training/test_training.py",
@@ -32,6 +38,13 @@ FIRST = (
     "tests/faults",
     "tests/programs",
 )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where only fast tests are asked for, the others are not even read: what they import takes as long as to run."""
+    if config.option.markexpr != "fast" or collection_path.is_dir():
+        return None
+    return None if any(collection_path.is_relative_to(ROOT / room) for room in FAST) else True
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
