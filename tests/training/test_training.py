@@ -278,7 +278,7 @@ def test_a_run_directory_in_use_is_refused_until_its_run_ends(digits: ImageDatas
     [
         ({"architecture": Architecture((2,), (4,))}, "resume: .* holds a run with architecture"),
         ({"seed": 1}, "resume: .* holds a run with seed 0, not 1"),
-        ({"epochs": 0}, "resume: .* holds a run of 1 epochs, and 0 are fewer"),
+        ({"epochs": 1}, "resume: .* holds a run of 2 epochs, and 1 are fewer"),
         ({"resume": False}, "run_dir: .* holds a run already"),
     ],
 )
