@@ -184,8 +184,9 @@ def _draw_training_curve(result: "TrainingResult", export_dir: Path) -> list[Pat
 def _next_steps(export_dir: str) -> str:
     """What there is to do with the model, as commands to copy."""
     model, beside = f"--model={export_dir}", f"--output_dir={export_dir.rstrip('/')}-pictures"
+    run = [f"--run_dir={RUN_DIR.value}"] if RUN_DIR.value else []
     last = ("playground.py", []) if importlib.util.find_spec("gradio") else ("convert.py", ["--format=onnx,litert"])
-    steps = [("evaluate.py", []), ("visualize.py", [beside]), last]
+    steps = [("evaluate.py", []), ("visualize.py", [beside, *run]), last]
     commands = (command_line.shell_command(program, [model, *flags]) for program, flags in steps)
     return "\n".join(["next:", *commands])
 

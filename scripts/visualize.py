@@ -10,14 +10,23 @@ python scripts/visualize.py --model=saved_models/mine \\
     --dataset=folder:photos --image_size=64 --output_dir=pictures/mine
 """
 
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
 import command_line
 from absl import flags
 
+from deconv_ae.errors import InputError, choose
 from deconv_ae.numbers import whole
-from deconv_ae.paths import check_apart, directory_to_write
-from deconv_ae.pictures.drawings import MOST_IMAGES
+from deconv_ae.paths import check_apart, directory_to_write, given
+from deconv_ae.pictures.choices import DRAWINGS, MOST_IMAGES
+from deconv_ae.saved_model.model_card import KERAS_FILE, ModelCard
+from deconv_ae.training import history, run_record
 
 flags.adopt_module_key_flags(command_line)
+OF_THE_KERAS_FILE = ("switches", "kernels")
+GIVE_RUN = "give the directory that the model was trained with"
 
 MODELS = flags.DEFINE_multi_string(
     "model",
@@ -25,30 +34,77 @@ MODELS = flags.DEFINE_multi_string(
     "An exported model's directory; repeat it to compare models. Default: the presets' in saved_models/reference.",
 )
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "Where everything is drawn to; made if need be.")
+DRAW = flags.DEFINE_list(
+    "draw",
+    None,
+    f"What to draw, of these. {'; '.join(f'{name}: {what}' for name, what in DRAWINGS.items())}. Default: all of them.",
+)
 NUM_IMAGES = flags.DEFINE_integer("num_images", 5, "How many test images to draw.")
+RUN_DIR = flags.DEFINE_string("run_dir", None, "The model's own run, whose training curve is drawn.")
 LIST_LAYERS = flags.DEFINE_bool("list_layers", False, "Print every layer's name and shape, and draw nothing.")
 
 
 def main() -> None:
     count = whole("num_images", NUM_IMAGES.value, least=1, most=MOST_IMAGES)
+    for name in DRAW.value or ():
+        choose("draw", name, DRAWINGS)
     directory_to_write("output_dir", OUTPUT_DIR.value)
     command_line.check_source()
+    run = given("run_dir", RUN_DIR.value) if RUN_DIR.value is not None else None
+    recorded = run_record.read("run_dir", run, GIVE_RUN) if run is not None else {}
     paths = MODELS.value or command_line.reference_models()
     cards = command_line.cards(paths)
     if LIST_LAYERS.value:
         for card in cards:
             print(card.layer_table())
         return
+    drawings = _drawings(paths)
+    epochs = _epochs(run, recorded, cards) if run is not None and "training_curve" in drawings else []
     source = command_line.source_of(cards[0])
     check_apart({"output_dir": OUTPUT_DIR.value, "dataset": source.folder})
     with command_line.loading():
-        from deconv_ae.data import load_split
-        from deconv_ae.pictures.visualization import visualize
+        from deconv_ae.data import load_dataset, load_split
+        from deconv_ae.pictures.drawing import visualize
+        from deconv_ae.pictures.training_curve import draw_training_curve
         from deconv_ae.saved_model.serving import ServedAutoencoder
+        from deconv_ae.training.quality import baselines
     models = [ServedAutoencoder(path) for path in paths]
-    images = load_split(source, "test")
-    for figure in visualize(models, images[:count], OUTPUT_DIR.value):
-        print(f"drawn: {figure}")
+    written = visualize(models, load_split(source, "test")[:count], OUTPUT_DIR.value, drawings)
+    if epochs:
+        dataset = load_dataset(source)
+        written.append(given("output_dir", OUTPUT_DIR.value) / "training_curve.png")
+        draw_training_curve(epochs, baselines(dataset.train, dataset.test).mean_image_rmse, written[-1:])
+    print(*_listed(written), sep="\n")
+
+
+def _drawings(models: Iterable[str | Path]) -> list[str]:
+    """What is asked for, or else all that these models have."""
+    if DRAW.value is not None:
+        if "training_curve" in DRAW.value and RUN_DIR.value is None:
+            raise InputError("run_dir: not given; the training curve is drawn of a run, give its directory")
+        return DRAW.value
+    without = [] if all((Path(model) / KERAS_FILE).exists() for model in models) else [*OF_THE_KERAS_FILE]
+    return [name for name in DRAWINGS if name not in without and (name != "training_curve" or RUN_DIR.value)]
+
+
+def _epochs(run_dir: Path, recorded: Mapping[str, Any], cards: list[ModelCard]) -> list[history.Epoch]:
+    card = cards[0]
+    of_the_model = {"architecture": card.architecture, "seed": card.seed, "dataset": card.dataset["name"]}
+    if len(cards) > 1 or any(recorded.get(name) != value for name, value in of_the_model.items()):
+        raise InputError(f"run_dir: {run_dir} holds the run of one model, and not of {cards[-1].title}; {GIVE_RUN}")
+    try:
+        return history.read(run_dir)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"run_dir: {run_dir / history.FILE_NAME} cannot be read ({error}); {GIVE_RUN}") from error
+
+
+def _listed(written: Iterable[Path]) -> list[str]:
+    """A line a file; one for the pictures of all images."""
+    pictures: dict[Path, int] = {}
+    for file in written:
+        shown = file.with_name("imageAutoEncoder_*.png") if file.name.startswith("imageAutoEncoder_") else file
+        pictures[shown] = pictures.get(shown, 0) + 1
+    return [f"drawn: {file}" + (f", {number} pictures" if number > 1 else "") for file, number in pictures.items()]
 
 
 if __name__ == "__main__":

@@ -3,14 +3,12 @@
 import importlib
 import importlib.util
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import keras
 import numpy as np
 
 from deconv_ae import paths
@@ -19,9 +17,9 @@ from deconv_ae.conversion.portable import Part, parts
 from deconv_ae.conversion.verification import Agreement, Reference
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import move_together, read_with_checksum, with_checksum, write_beside
-from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.saved_model.export_directory import MODEL_FILE
-from deconv_ae.saved_model.model_card import KERAS_FILE, versions
+from deconv_ae.saved_model.keras_file import load_keras_model
+from deconv_ae.saved_model.model_card import versions
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 REPORT_FILE = "conversion_report.json"
@@ -100,26 +98,6 @@ def convert(
     if refusals:
         raise RunError("; ".join(refusals))
     return written
-
-
-def load_keras_model(served: ServedAutoencoder) -> Autoencoder:
-    """The Keras model beside a SavedModel. Raises InputError if it is missing, damaged or no autoencoder."""
-    file = served.path / KERAS_FILE
-    if not file.is_file():
-        raise InputError(f"model: {served.path} has no {KERAS_FILE}; export the model anew with scripts/train.py")
-    served.card.check_file(served.path, KERAS_FILE)
-    try:
-        with zipfile.ZipFile(file) as archive:  # Of one that is cut short Keras says that there is no such file.
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise ValueError(f"{damaged} does not match its checksum")
-        model = keras.models.load_model(file, compile=False)
-    except Exception as error:  # Keras lets the exceptions of zipfile, h5py and json through.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"model: {file} is damaged ({reason}); export the model anew") from error
-    if not isinstance(model, Autoencoder):
-        raise InputError(f"model: {file} holds a {type(model).__name__}, not an autoencoder; export the model anew")
-    return model
 
 
 def table(written: Sequence[ConvertedFile]) -> str:

@@ -23,8 +23,10 @@ def tile_corner(channel: int, code_shape: tuple[int, ...]) -> tuple[int, int]:
     return row * (height + 1), column * (width + 1)
 
 
-def code_picture(code: np.ndarray) -> np.ndarray:
+def code_picture(code: np.ndarray, gap: float | None = None) -> np.ndarray:
     """`(h, w, c)` as one `(height, width, 1)` picture; several channels as tiles of a grid, a pixel apart.
+
+    Between tiles and where one is missing stands `gap`, by default half of the brightest value.
 
     >>> code_picture(np.zeros((7, 7, 3))).shape
     (15, 15, 1)
@@ -34,7 +36,9 @@ def code_picture(code: np.ndarray) -> np.ndarray:
         return code
     bottom, _ = tile_corner(channels - 1, code.shape)
     picture_width = tile_columns(channels) * (width + 1) - 1
-    picture = np.full((bottom + height, picture_width, 1), GAP_BRIGHTNESS * code.max(), code.dtype)
+    picture = np.full(
+        (bottom + height, picture_width, 1), GAP_BRIGHTNESS * code.max() if gap is None else gap, code.dtype
+    )
     for channel in range(channels):
         top, left = tile_corner(channel, code.shape)
         picture[top : top + height, left : left + width, 0] = code[..., channel]

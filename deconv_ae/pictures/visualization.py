@@ -1,6 +1,5 @@
-"""Pictures and text from an exported model alone."""
+"""Pictures, text and figures of what models make of images."""
 
-import tempfile
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from deconv_ae import paths
 from deconv_ae.data import scale
-from deconv_ae.errors import RunError
-from deconv_ae.files import move_tree_together
 from deconv_ae.model.architecture import switches_names
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.pictures.pixels import brightest_to_255, code_picture, tile_columns
@@ -26,6 +22,7 @@ PICTURE_LENGTH = 224
 COLUMN_INCHES = 1.25
 TILE_INCHES = 0.45
 """Of one channel of a code: below that, one does not see what it shows."""
+GREY = matplotlib.colormaps["gray"].with_extremes(bad="steelblue")
 # Of matplotlib's own sizes, its font at 12 and at 8 points.
 LETTERS_AN_INCH, SMALL_LETTERS_AN_INCH = 9, 13
 
@@ -64,55 +61,13 @@ def view(model: ServedAutoencoder, images: np.ndarray) -> View:
     return View(model.card.title, images, encoded, model.decode(encoded), model.card.test_rmse)
 
 
-def visualize(models: Sequence[ServedAutoencoder], images: np.ndarray, output_dir: str | Path) -> list[Path]:
-    """Everything that the original's visualizer wrote, and the figures of its page.
-
-    For one model into output_dir itself, for several into a folder each: the PNGs of
-    `write_pictures`, the text of `write_text` and `model_figure` as autoencoder.png. For several
-    also `comparison_figure` as comparison.png. All of it or, where that fails, nothing.
-
-    Args:
-        models: of the same image shape.
-        images: `(N, height, width, channels)` uint8.
-        output_dir: made if need be; files of the same names are replaced.
-
-    Returns:
-        The figures' files.
-
-    Raises:
-        InputError: if images do not fit a model.
-        RunError: if output_dir cannot be written.
-    """
-    views = [view(model, images) for model in models]
-    root = paths.given("output_dir", output_dir)
-    names = _distinct([model.name for model in models])
-    folders = [Path()] if len(views) == 1 else [Path(name) for name in names]
-    figures = []
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, prefix=".partial-") as partial:
-            for folder, shown in zip(folders, views):
-                drawn = Path(partial) / folder
-                drawn.mkdir(exist_ok=True)
-                write_pictures(shown, drawn)
-                write_text(shown, drawn)
-                save_figure(model_figure(shown), drawn / "autoencoder.png")
-                figures.append(root / folder / "autoencoder.png")
-            if len(views) > 1:
-                save_figure(comparison_figure(views), Path(partial) / "comparison.png")
-                figures.append(root / "comparison.png")
-            move_tree_together(Path(partial), root)
-    except OSError as error:
-        raise RunError(f"output_dir: {root} cannot be written: {error.strerror or error}") from error
-    return figures
-
-
-def write_pictures(shown: View, folder: Path) -> None:
+def write_pictures(shown: View, folder: Path) -> list[Path]:
     """`imageAutoEncoder_<i>__input.png`, `__encoding.png` and `__output.png` for every image.
 
     As in the original each is clipped at 0 and scaled so that its maximum is 255; the longer side
     becomes 224 pixels, by nearest neighbour, so that a code shows its pixels.
     """
+    files = []
     for index in range(len(shown.images)):
         for kind, picture in (
             ("input", shown.originals[index]),
@@ -120,16 +75,19 @@ def write_pictures(shown: View, folder: Path) -> None:
             ("output", shown.reconstruction[index]),
         ):
             enlarged = _enlarged(Image.fromarray(brightest_to_255(picture)))
-            enlarged.save(folder / f"imageAutoEncoder_{index}__{kind}.png")
+            files.append(folder / f"imageAutoEncoder_{index}__{kind}.png")
+            enlarged.save(files[-1])
+    return files
 
 
-def write_text(shown: View, folder: Path) -> None:
+def write_text(shown: View, folder: Path) -> list[Path]:
     """encoder_output.txt, decoder_output.txt and switches_<k>.txt: an image a line, values by spaces."""
-    count = len(shown.images)
-    np.savetxt(folder / "encoder_output.txt", shown.encoded.code.reshape(count, -1), fmt="%.6f")
-    np.savetxt(folder / "decoder_output.txt", shown.reconstruction.reshape(count, -1), fmt="%.6f")
-    for name, switches in zip(switches_names(len(shown.encoded.switches)), shown.encoded.switches):
-        np.savetxt(folder / f"{name}.txt", switches.reshape(count, -1), fmt="%d")
+    switches = dict(zip(switches_names(len(shown.encoded.switches)), shown.encoded.switches))
+    texts = {"encoder_output": shown.encoded.code, "decoder_output": shown.reconstruction} | switches
+    for name, values in texts.items():
+        lines = values.reshape(len(values), -1)
+        np.savetxt(folder / f"{name}.txt", lines, fmt="%d" if name in switches else "%.6f")
+    return [folder / f"{name}.txt" for name in texts]
 
 
 def model_figure(shown: View) -> Figure:
@@ -143,7 +101,7 @@ def model_figure(shown: View) -> Figure:
     channels = code.shape[-1]
     rows: dict[str, Sequence[np.ndarray]] = {
         "original": list(shown.originals),
-        "code" if channels == 1 else f"code, {channels} channels": [code_picture(each) for each in code],
+        "code" if channels == 1 else f"code, {channels} channels": [code_picture(each, gap=np.nan) for each in code],
         "reconstruction": list(shown.reconstruction),
     }
     inches = max(COLUMN_INCHES, TILE_INCHES * tile_columns(channels))
@@ -172,6 +130,31 @@ def comparison_figure(views: Sequence[View]) -> Figure:
     return figure
 
 
+def errors_figure(shown: View) -> Figure:
+    """Rows original, reconstruction and error, a column for each image, all errors on one scale.
+
+    Of one channel red is too bright and blue too dark; of several it is the root mean square over the channels.
+    """
+    errors = shown.reconstruction - shown.originals
+    signed = errors.shape[-1] == 1
+    errors = errors[..., 0] if signed else np.sqrt(np.mean(np.square(errors), axis=-1))
+    largest = float(np.abs(errors).max()) or 1.0
+    figure, axes = new_grid(3, len(errors))
+    for row, label in zip(axes, ("original", "reconstruction", "error")):
+        row[0].set_ylabel(label)
+    scaled = {"cmap": "bwr", "vmin": -largest} if signed else {"cmap": "inferno", "vmin": 0}
+    for column, error in enumerate(errors):
+        show_picture(axes[0][column], shown.originals[column])
+        show_picture(axes[1][column], shown.reconstruction[column])
+        drawn = axes[2][column].imshow(error, vmax=largest, interpolation="nearest", **scaled)
+        axes[2][column].set_xlabel(f"RMSE {shown.rmses[column]:.3f}")
+    bar = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.5, aspect=40)
+    bar.set_label("reconstruction less original" if signed else "root mean square over the channels", fontsize="small")
+    bar.ax.tick_params(labelsize="small")
+    figure.suptitle(wrapped(f"{shown.title}: where it is off", figure.get_figwidth(), LETTERS_AN_INCH))
+    return figure
+
+
 def _enlarged(picture: Image.Image) -> Image.Image:
     factor = PICTURE_LENGTH / max(picture.size)
     size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
@@ -191,10 +174,10 @@ def new_grid(
 
 
 def show_picture(axis: "matplotlib.axes.Axes", picture: np.ndarray) -> None:
-    """Black at 0 and white at 1."""
+    """Black at 0 and white at 1; NaN, which is no value, in a colour."""
     if picture.shape[-1] not in (1, 3):
         picture = code_picture(picture)
-    axis.imshow(np.clip(picture, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.imshow(np.clip(picture, 0, 1), cmap=GREY, vmin=0, vmax=1, interpolation="nearest")
 
 
 def wrapped(text: str, inches: float, letters_an_inch: float = SMALL_LETTERS_AN_INCH) -> str:
@@ -213,7 +196,3 @@ def save_figure(figure: Figure, file: Path) -> Path:
     figure.savefig(partial, dpi=150, format="png")
     partial.replace(file)
     return file
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    return [f"{name}_{index}" if names.count(name) > 1 else name for index, name in enumerate(names)]

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -17,7 +16,8 @@ from deconv_ae.pictures.visualization import comparison_figure, model_figure, sa
 from deconv_ae.reproduction.runs import Outcome
 from deconv_ae.reproduction.summary import as_json, markdown, published_markdown, summarize
 from deconv_ae.saved_model.exporting import copy_model
-from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE, ModelCard
+from deconv_ae.saved_model.keras_file import load_keras_model
+from deconv_ae.saved_model.model_card import FILE_NAME, ModelCard
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 PICTURED_IMAGES = 5
@@ -118,14 +118,14 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
 def _write_figures(models: Sequence[ServedAutoencoder], images: np.ndarray, output_dir: Path) -> list[Path]:
     views = [view(model, images) for model in models]
     one_stage = next((model for model in models if len(model.card.architecture["filters"]) == 1), None)
-    keras_models = {model.card.title: keras.models.load_model(model.path / KERAS_FILE) for model in models}
+    keras_models = {model.card.title: load_keras_model(model) for model in models}
     figures: dict[str, Figure] = {
         "autoencoder": model_figure(views[0]),
         "comparison": comparison_figure(views),
         "kernels": kernels_figure(keras_models),
     }
     if one_stage is not None:
-        figures["switches"] = switches_figure(one_stage, images)
+        figures["switches"] = switches_figure(keras_models[one_stage.card.title], view(one_stage, images))
     return [save_figure(figure, output_dir / f"{name}.png") for name, figure in figures.items()]
 
 

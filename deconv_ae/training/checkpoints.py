@@ -24,9 +24,9 @@ import numpy as np
 
 from deconv_ae import paths
 from deconv_ae.errors import InputError, RunError
-from deconv_ae.files import flush_to_disk, lock_exclusively, read_with_checksum, with_checksum, write_beside
-from deconv_ae.training import run_record
-from deconv_ae.training.history import Epoch, from_records
+from deconv_ae.files import flush_to_disk, lock_exclusively, with_checksum, write_beside
+from deconv_ae.training import history, run_record
+from deconv_ae.training.history import Epoch
 
 CHECKPOINTS_KEPT = 3
 PROGRESS_FILE = "progress.json"
@@ -94,7 +94,7 @@ class RunDirectory:
 
     @property
     def _history_file(self) -> Path:
-        return self.path / "history.json"
+        return self.path / history.FILE_NAME
 
     @property
     def _checkpoints(self) -> Path:
@@ -159,7 +159,7 @@ class RunDirectory:
             raise RunError(f"run_dir: none of the {len(saved)} checkpoints in {self.path} can be used; start anew")
         return 0, []
 
-    def keep_history(self, history: Sequence[Epoch]) -> None:
+    def keep_history(self, epochs: Sequence[Epoch]) -> None:
         """Replaces the history.
 
         Raises:
@@ -168,14 +168,14 @@ class RunDirectory:
         if not self.writes:
             return
         try:
-            write_beside(self._history_file, with_checksum({"epochs": [asdict(epoch) for epoch in history]}))
+            write_beside(self._history_file, with_checksum({"epochs": [asdict(epoch) for epoch in epochs]}))
         except OSError as error:
             raise RunError(f"run_dir: {self._history_file} cannot be written: {error.strerror or error}") from error
 
     def history(self, epochs: int) -> list[Epoch]:
         """The history up to the end of this epoch; empty if there is none, as of a run of an earlier version."""
         try:
-            kept = from_records(read_with_checksum(self._history_file)["epochs"])
+            kept = history.read(self.path)
         except FileNotFoundError:
             return []
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -2,7 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from deconv_ae.files import read_with_checksum
+
+FILE_NAME = "history.json"
+"""In a run directory."""
 
 
 @dataclass(frozen=True)
@@ -36,3 +42,12 @@ def from_records(records: Iterable[Any]) -> list[Epoch]:
         ):
             raise ValueError(f"{epoch} is no epoch")
     return epochs
+
+
+def read(run_dir: Path) -> list[Epoch]:
+    """What a run directory has kept.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: if there is none, or it is not what was written.
+    """
+    return from_records(read_with_checksum(run_dir / FILE_NAME)["epochs"])

@@ -28,17 +28,11 @@ def check(run_dir: str | Path, settings: Mapping[str, Any], resume: bool) -> dic
             other settings.
     """
     path = paths.given("run_dir", run_dir)
-    file = path / FILE_NAME
     if not resume:
-        if file.exists():
+        if (path / FILE_NAME).exists():
             raise InputError(f"run_dir: {path} holds a run already; pass --resume to go on, or another directory")
         return {}
-    try:
-        recorded = read_with_checksum(file)
-    except FileNotFoundError as error:
-        raise InputError(f"resume: {path} holds no run; leave --resume out to start one") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"resume: {file} cannot be read ({error}); start anew elsewhere") from error
+    recorded = read("resume", path, "leave --resume out to start one")
     # Through JSON and back, so that tuples and lists compare equal.
     for name, value in json.loads(json.dumps(settings)).items():
         before = recorded.get(name, UNRECORDED.get(name))
@@ -54,6 +48,21 @@ def check(run_dir: str | Path, settings: Mapping[str, Any], resume: bool) -> dic
                 "pass the same flags, or another --run_dir"
             )
     return recorded
+
+
+def read(argument: str, run_dir: Path, advice: str) -> dict[str, Any]:
+    """What is recorded of a run.
+
+    Raises:
+        InputError: that names the argument and says the advice, if there is no run, or its record cannot be read.
+    """
+    file = run_dir / FILE_NAME
+    try:
+        return read_with_checksum(file)
+    except FileNotFoundError as error:
+        raise InputError(f"{argument}: {run_dir} holds no run; {advice}") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{argument}: {file} cannot be read ({error}); start anew elsewhere") from error
 
 
 def extended(settings: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:

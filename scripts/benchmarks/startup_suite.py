@@ -16,7 +16,7 @@ from benchmarks.report import Options, Report, cell
 from deconv_ae.data import ImageDataset, load_dataset
 from deconv_ae.data.source import SAMPLE_NAME, Source
 from deconv_ae.model.presets import PRESETS
-from deconv_ae.pictures.visualization import visualize
+from deconv_ae.pictures.drawing import visualize
 from deconv_ae.saved_model.exporting import export
 from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.training import TrainingOptions, TrainingResult, train

@@ -16,8 +16,8 @@ from faults.programs import SCRIPTS, Finished, RunningProgram
 FIRST_SECONDS = (0.1, 5.0)
 """When Ctrl-C comes. Before a tenth of a second Python itself is starting, and answers with a traceback of its own."""
 
-DRAWN = 19
-"""Of five images three pictures each; text of the code, the switches and the output; a figure."""
+DRAWN = 22
+"""Of five images three pictures each; text of the code, the switches and the output; four figures."""
 
 STREAMS = {
     "a reader that leaves": ("| true", 0),

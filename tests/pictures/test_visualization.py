@@ -8,20 +8,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deconv_ae import Architecture
-from deconv_ae.data import ImageDataset
+from deconv_ae import Architecture, Autoencoder
+from deconv_ae.data import ImageDataset, scale
 from deconv_ae.errors import RunError
+from deconv_ae.pictures.drawing import visualize
+from deconv_ae.pictures.explanation import kernels_figure, switches_figure
 from deconv_ae.pictures.pixels import code_picture, tile_columns, tile_corner
-from deconv_ae.pictures.visualization import View, comparison_figure, model_figure, view, visualize
+from deconv_ae.pictures.visualization import View, comparison_figure, errors_figure, model_figure, view
 from deconv_ae.saved_model import exporting
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 from deconv_ae.training import TrainingOptions, train
+
+FIGURES = {"autoencoder.png", "errors.png", "switches.png", "kernels.png"}
 
 
 @pytest.fixture(scope="session")
 def drawn(exported: Path, digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("pictures")
-    assert visualize([ServedAutoencoder(exported)], digits.test[:5], directory) == [directory / "autoencoder.png"]
+    written = visualize([ServedAutoencoder(exported)], digits.test[:5], directory)
+    assert len(written) == len(set(written))
+    assert set(written) == set(directory.iterdir())
     return directory
 
 
@@ -33,7 +39,7 @@ def picture(file: Path) -> np.ndarray:
 def test_it_writes_what_the_original_visualizer_wrote(drawn: Path) -> None:
     names = {f"imageAutoEncoder_{i}__{kind}.png" for i in range(5) for kind in ("input", "encoding", "output")}
     texts = {"encoder_output.txt", "decoder_output.txt", "switches_1.txt"}
-    assert {file.name for file in drawn.iterdir()} == names | texts | {"autoencoder.png"}
+    assert {file.name for file in drawn.iterdir()} == names | texts | FIGURES
 
 
 @pytest.mark.parametrize("kind", ["input", "encoding", "output"])
@@ -77,18 +83,20 @@ def test_several_models_get_a_folder_each_and_a_comparison(
     exported: Path, digits: ImageDataset, tmp_path: Path
 ) -> None:
     models = [ServedAutoencoder(exported), ServedAutoencoder(exported)]
-    figures = visualize(models, digits.test[:2], tmp_path)
+    figures = visualize(models, digits.test[:2], tmp_path, ["autoencoder", "comparison"])
     assert [str(figure.relative_to(tmp_path)) for figure in figures] == [
         "cmap1_pool4_0/autoencoder.png",
         "cmap1_pool4_1/autoencoder.png",
         "comparison.png",
     ]
+    assert set(tmp_path.rglob("*.png")) == set(figures)
 
 
 def test_colour_images_and_codes_of_several_channels_are_drawn(colour_images: ImageDataset, tmp_path: Path) -> None:
     result = train(colour_images, TrainingOptions(Architecture((5,), (2,)), epochs=1, batch_size=8))
     exporting.export(result, colour_images, str(tmp_path / "model"))
     visualize([ServedAutoencoder(tmp_path / "model")], colour_images.test[:2], tmp_path / "drawn")
+    assert {file.name for file in (tmp_path / "drawn").iterdir()} >= FIGURES
     # 17x13 pixels: the longer side becomes 224.
     assert picture(tmp_path / "drawn" / "imageAutoEncoder_0__input.png").shape == (224, 171, 3)
     assert picture(tmp_path / "drawn" / "imageAutoEncoder_0__encoding.png").ndim == 2
@@ -140,3 +148,60 @@ def test_each_channel_of_a_code_can_be_read_however_many_and_faint_they_are(chan
     pixels = shown.get_window_extent().width * 150 / figure.dpi
     assert pixels / tile_columns(channels) > least_pixels
     assert shown.get_ylabel() == ("code" if channels == 1 else f"code, {channels} channels")
+
+
+def test_errors_stand_where_they_are_on_one_scale() -> None:
+    images = np.zeros((2, 4, 4, 1), np.uint8)
+    reconstruction = np.zeros(images.shape, np.float32)
+    reconstruction[0, 1, 2], reconstruction[1, 3, 0] = 0.5, -0.25
+    shown = View("small", images, Encoded(np.zeros((2, 2, 2, 1), np.float32), ()), reconstruction, 0.1)
+    first, second = (axis.images[0] for axis in errors_figure(shown).axes[4:6])
+    assert first.get_array()[1, 2] == 0.5
+    assert second.get_array()[3, 0] == -0.25
+    assert first.get_clim() == second.get_clim() == (-0.5, 0.5)
+    colour = replace(shown, images=images.repeat(3, -1), reconstruction=reconstruction.repeat(3, -1))
+    assert errors_figure(colour).axes[5].images[0].get_array()[3, 0] == 0.25
+
+
+def test_points_lie_where_each_stages_maxima_do(colour_images: ImageDataset) -> None:
+    model = Autoencoder(Architecture((3, 1), (2, (4, 3))), (17, 13, 3))
+    images = scale(colour_images.test[:2])
+    code, *switches = (np.asarray(each) for each in model.encoder(images))
+    figure = switches_figure(model, View("small", colour_images.test[:2], Encoded(code, tuple(switches)), images, 0.1))
+    assert [axis.get_ylabel() for axis in figure.axes[::2]] == [
+        "original",
+        figure.axes[2].get_ylabel(),
+        "code and switches",
+        *("reconstruction", "switches shuffled", "switches centred"),
+    ]
+    assert figure.axes[2].get_ylabel().startswith("stage 1: switches\nchannel ")
+    for index, axis in enumerate(figure.axes[4:6]):
+        rows, columns = np.nonzero(code[index, :, :, 0] > 0)
+        position = switches[1][index, rows, columns, 0]
+        expected = set(zip((columns * 3 + position % 3).tolist(), (rows * 4 + position // 3).tolist()))
+        assert set(map(tuple, axis.collections[0].get_offsets().tolist())) == expected != set()
+
+
+@pytest.mark.parametrize(
+    ("filters", "channels", "sizes"),
+    [
+        # Kernels of 5x5 and a pixel between: tiles of one channel and of colour, rows and columns of several.
+        ((5,), 1, [(13, 19), (13, 19)]),
+        ((5,), 3, [(13, 19), (13, 19)]),
+        ((4, 2), 3, [(13, 13), (25, 13), (25, 13), (13, 13)]),
+        ((40, 33), 1, [(37, 37), (193, 193), (193, 193), (37, 37)]),
+    ],
+)
+def test_every_layers_kernels_are_drawn(filters: tuple[int, ...], channels: int, sizes: list[tuple[int, int]]) -> None:
+    model = Autoencoder(Architecture(filters, (2,) * len(filters)), (16, 16, channels))
+    figure = kernels_figure({"own": model, "again": model})
+    pictures = [axis.images[0].get_array() for axis in figure.axes if axis.images]
+    assert [picture.shape[:2] for picture in pictures] == 2 * sizes
+    kernel = np.asarray(model.get_layer("conv1").kernel)
+    largest = np.abs(kernel[..., :32]).max()
+    assert figure.axes[0].get_xlabel() == f"largest {largest:.2f}"
+    if channels == 3:
+        np.testing.assert_allclose(pictures[0][1:6, 1:6], 0.5 + kernel[..., 0] / (2 * largest), rtol=1e-5)
+    else:
+        red, _, blue = np.moveaxis(pictures[0][1:6, 1:6], -1, 0)
+        assert ((red > blue) == (kernel[..., 0, 0] > 0)).mean() > 0.95  # Near zero both are white.

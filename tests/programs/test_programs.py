@@ -82,13 +82,16 @@ def test_an_architecture_of_ones_own_trains_on_a_folder_in_colour_and_the_comman
         (tmp_path / "pictures").mkdir(exist_ok=True)
         Image.new("RGB", (20 + index, 30), (40 * index, 200, 90)).save(tmp_path / "pictures" / f"{index}.png")
     flags = ["--dataset=folder:pictures", "--image_size=12x10", "--filters=4,2", "--pool_sizes=2,3x2", "--epochs=2"]
-    trained = run_program("train.py", [*flags, "--export_dir=a model"], tmp_path)
+    trained = run_program("train.py", [*flags, "--export_dir=a model", "--run_dir=a run"], tmp_path)
     assert trained.status == 0, trained.stderr
     evaluate, visualize, last = commands_to_copy(trained)
     for command in (evaluate, visualize):
         followed = run_program(Path(command[1]).name, command[2:], tmp_path)
         assert followed.status == 0, followed.stderr
-    assert (tmp_path / "a model-pictures" / "autoencoder.png").exists()
+    drawn = {file.name for file in (tmp_path / "a model-pictures").iterdir() if "imageAutoEncoder" not in file.name}
+    said = [line.removeprefix("drawn: a model-pictures/") for line in followed.stdout.splitlines()]
+    assert set(said) == drawn | {"imageAutoEncoder_*.png, 3 pictures"}
+    assert "training_curve.png" in said
     assert Path(last[1]).exists()
     assert {"--model=a model", "--image_size=12x10"} <= set(last)
     # The data set's own sizes do not fit the model.

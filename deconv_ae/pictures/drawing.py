@@ -1,0 +1,90 @@
+"""All that there is to draw of exported models, into a folder."""
+
+import tempfile
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from deconv_ae import paths
+from deconv_ae.errors import RunError
+from deconv_ae.files import move_tree_together
+from deconv_ae.pictures.choices import DRAWINGS
+from deconv_ae.pictures.explanation import kernels_figure, switches_figure
+from deconv_ae.pictures.visualization import (
+    View,
+    comparison_figure,
+    errors_figure,
+    model_figure,
+    save_figure,
+    view,
+    write_pictures,
+    write_text,
+)
+from deconv_ae.saved_model.keras_file import load_keras_model
+from deconv_ae.saved_model.serving import ServedAutoencoder
+
+FIGURES: dict[str, Callable[[ServedAutoencoder, View], Figure]] = {
+    "autoencoder": lambda model, shown: model_figure(shown),
+    "errors": lambda model, shown: errors_figure(shown),
+    "switches": lambda model, shown: switches_figure(load_keras_model(model), shown),
+    "kernels": lambda model, shown: kernels_figure({shown.title: load_keras_model(model)}),
+}
+"""Of one model, by what `choices.DRAWINGS` calls them; each is the file NAME.png."""
+FILES: dict[str, Callable[[View, Path], list[Path]]] = {"pictures": write_pictures, "text": write_text}
+
+
+def visualize(
+    models: Sequence[ServedAutoencoder],
+    images: np.ndarray,
+    output_dir: str | Path,
+    drawings: Collection[str] = tuple(DRAWINGS),
+) -> list[Path]:
+    """Everything that the original's visualizer wrote, the figures of its page, and what explains a model.
+
+    For one model into output_dir itself, for several into a folder each, with `comparison_figure` as comparison.png
+    beside the folders. All of it or, where that fails, nothing.
+
+    Args:
+        models: of the same image shape.
+        images: `(N, height, width, channels)` uint8.
+        output_dir: made if need be; files of the same names are replaced.
+        drawings: names of `choices.DRAWINGS`, but for training_curve, of which a model knows nothing.
+
+    Returns:
+        The files, in the order in which they were drawn.
+
+    Raises:
+        InputError: if images do not fit a model, or a model lacks what is drawn from its Keras file.
+        RunError: if output_dir cannot be written.
+    """
+    views = [view(model, images) for model in models]
+    root = paths.given("output_dir", output_dir)
+    names = _distinct([model.name for model in models])
+    folders = [Path()] if len(views) == 1 else [Path(name) for name in names]
+    written: list[Path] = []
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".partial-") as partial:
+            for folder, model, shown in zip(folders, models, views):
+                written += _draw(model, shown, Path(partial) / folder, drawings)
+            if len(views) > 1 and "comparison" in drawings:
+                written.append(save_figure(comparison_figure(views), Path(partial) / "comparison.png"))
+            move_tree_together(Path(partial), root)
+            return [root / file.relative_to(partial) for file in written]
+    except OSError as error:
+        raise RunError(f"output_dir: {root} cannot be written: {error.strerror or error}") from error
+
+
+def _draw(model: ServedAutoencoder, shown: View, folder: Path, drawings: Collection[str]) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    files = [file for name, write in FILES.items() if name in drawings for file in write(shown, folder)]
+    for name, figure in FIGURES.items():
+        if name in drawings:
+            files.append(save_figure(figure(model, shown), folder / f"{name}.png"))
+    return files
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    return [f"{name}_{index}" if names.count(name) > 1 else name for index, name in enumerate(names)]

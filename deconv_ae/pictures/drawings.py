@@ -1,4 +1,0 @@
-"""What is drawn of a model, as data."""
-
-MOST_IMAGES = 250
-"""Of a figure: matplotlib draws no more than 65,536 pixels in a row."""
