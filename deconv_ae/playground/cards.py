@@ -18,6 +18,9 @@ from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 CODE_KEYS = "code-keys"
 """The id of what says by which keys a code's pixels are reached."""
 
+MOST_OBLONG = 3
+"""Pictures that are longer still get a place of this aspect ratio."""
+
 
 @dataclass(frozen=True, eq=False)
 class Passage:
@@ -63,7 +66,8 @@ def cards(
     ]
     most_tiles = max(len(pool_sizes(model)) for model in models) + 2
     height, width, _ = models[0].card.image_shape
-    style = f"--tiles:{most_tiles};--aspect:{width}/{height}"
+    aspect = min(max(width / height, 1 / MOST_OBLONG), MOST_OBLONG)
+    style = f"--tiles:{most_tiles};--aspect:{aspect:.3f}"
     kind = "cards single" if len(models) == 1 else "cards"
     return f'{_overview(models, passages)}<div class="{kind}" style="{style}">{"".join(made)}</div>'
 

@@ -11,9 +11,10 @@ import tensorflow as tf
 from deconv_ae.conversion.convert import load_keras_model
 from deconv_ae.data import scale
 from deconv_ae.playground import drawings
-from deconv_ae.playground.cards import Passage, name, pool_sizes, window_size
+from deconv_ae.playground.cards import CODE_KEYS, Passage, name, pool_sizes, window_size
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
+HOW_TO_FOLLOW = "Click in a drawing to follow another. In a code, arrow keys move and Enter erases."
 LETTERS = 12 / 84
 """Their height as a share of a step's drawing: 12 of its 84 pixels in page.css."""
 MOST_NUMBERED = 5
@@ -123,7 +124,8 @@ def strip(model: ServedAutoencoder, passage: Passage, followed: Journey) -> str:
     where += f", channel {channel + 1}" if model.card.architecture["filters"][-1] > 1 else ""
     return (
         f'<section class="journey" aria-label="One window\'s journey"><h2>One window\'s journey</h2>'
-        f'<p role="status">{html.escape(where)}: {value:.2f}</p><ol>{figures}</ol></section>'
+        f'<div><p role="status">{html.escape(where)}: {value:.2f}</p><p id="{CODE_KEYS}">{HOW_TO_FOLLOW}</p></div>'
+        f"<ol>{figures}</ol></section>"
     )
 
 

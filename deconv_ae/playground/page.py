@@ -3,7 +3,6 @@
 import base64
 import binascii
 import contextlib
-import json
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ from starlette.responses import PlainTextResponse
 from deconv_ae.data.decoding import PictureError
 from deconv_ae.errors import RunError
 from deconv_ae.playground.address import check_address, is_own_address
-from deconv_ae.playground.link import MOST_ERASED, State, number_up_to, read, whole_up_to
+from deconv_ae.playground.link import State, number_up_to, read, whole_up_to
 from deconv_ae.playground.tampering import (
     LARGEST_NOISE,
     LARGEST_SCALE,
@@ -28,11 +27,10 @@ from deconv_ae.playground.tampering import (
     PRESETS,
     SEEDS,
     SWITCHES,
-    Pixel,
     Tampering,
 )
 from deconv_ae.playground.upload import CROPPED, FITS, fitted, receive
-from deconv_ae.playground.view import View
+from deconv_ae.playground.view import View, as_told
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 PEN_KEYS = "Draw with mouse, finger or arrow keys (Space puts the pen down and lifts it)."
@@ -145,7 +143,7 @@ class Playground:
                         link = gr.Textbox(label="Link to what you see", elem_id="link", **TO_COPY)
                         gr.Textbox(self.command, label="Command that serves this page", elem_id="command", **TO_COPY)
             script = (HERE / "code.js").read_text(encoding="utf-8")
-            touched = gr.HTML(_touched(Tampering(), None), html_template="<i></i>", js_on_load=script)
+            touched = gr.HTML(as_told((), None), html_template="<i></i>", js_on_load=script)
             uploaded = gr.State(None)
             everything = [picture, image, *controls, touched]
             results = [shown, source, link]
@@ -192,20 +190,19 @@ class Playground:
         is_test_image = np.array_equal(picture, self.test_images[number])
         try:
             scale, noise, bits, dropped, switches, seed, touched = tampering
-            erased, window = json.loads(touched)["erased"], json.loads(touched)["window"]
+            erased, window = self.view.touched(picture, touched)
             tampered = Tampering(
                 number_up_to(scale, LARGEST_SCALE),
                 number_up_to(noise, LARGEST_NOISE),
                 whole_up_to(bits, MOST_BITS),
                 number_up_to(dropped, 1),
-                frozenset(self.view.pixel(picture, *pixel) for pixel in erased[:MOST_ERASED]),
+                erased,
                 SWITCHES[SWITCHES.index(switches)],
                 int(seed or 0) % SEEDS,
             )
-            looked_at = None if window is None else self.view.pixel(picture, *window)
-        except (TypeError, ValueError, OverflowError, KeyError, RecursionError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise _misunderstood() from error
-        return State(picture, number if is_test_image else None, tampered, looked_at)
+        return State(picture, number if is_test_image else None, tampered, window)
 
     def _number(self, image: Any) -> int:
         """The number of the test image that is meant."""
@@ -303,13 +300,8 @@ def _values(state: State) -> tuple:
         tampering.dropped,
         tampering.switches,
         tampering.seed,
-        _touched(tampering, state.window),
+        as_told(tampering.erased, state.window),
     )
-
-
-def _touched(tampering: Tampering, window: Pixel | None) -> str:
-    """What code.js is told of the pixels that are erased, and of the window that is looked at."""
-    return json.dumps({"erased": sorted(tampering.erased), "window": window})
 
 
 def _theme() -> gr.themes.Base:

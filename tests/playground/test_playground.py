@@ -20,7 +20,7 @@ from deconv_ae.playground.journey import BeforePooling, journey, strip
 from deconv_ae.playground.link import State
 from deconv_ae.playground.tampering import PRESETS, SWITCHES, Tampering
 from deconv_ae.playground.upload import FITS, LARGEST_SIDE, fitted, receive
-from deconv_ae.playground.view import View
+from deconv_ae.playground.view import View, as_told
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 
 REFERENCE = SCRIPTS.parent / "saved_models" / "reference"
@@ -276,12 +276,39 @@ def test_of_a_black_picture_there_is_a_journey_too(grey) -> None:
     assert "One window" in view.html(State(np.zeros_like(picture), None, Tampering()))
 
 
-def test_a_pixel_that_no_model_has_is_refused(grey) -> None:
+def test_what_is_touched_is_told_by_the_page(grey) -> None:
     view, picture = grey
-    assert view.pixel(picture, 1, 2, 3, None) == (1, 2, 3, 0)
-    for wrong in ((2, 0, 0, 0), (0, 7, 0, 0), (0, 0, -1, 0), (0, 0, 0, 1), (0, 0.5, 0, 0)):
-        with pytest.raises(ValueError):
-            view.pixel(picture, *wrong)
+    erased, window = frozenset({(0, 1, 2, 0), (1, 6, 6, 0)}), (1, 2, 3, 0)
+    assert view.touched(picture, as_told(erased, window)) == (erased, window)
+    assert view.touched(picture, as_told((), None)) == (frozenset(), None)
+    assert view.touched(picture, '{"erased": [], "window": [1, 2, 3, null]}') == (frozenset(), (1, 2, 3, 0))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "null",
+        "[" * 100_000,
+        '{"erased": [], "window": [2, 0, 0, 0]}',
+        '{"erased": [[0, 7, 0, 0]], "window": null}',
+        '{"erased": [[0, 0, -1, 0]], "window": null}',
+        '{"erased": [[0, 0, 0, 1]], "window": null}',
+        '{"erased": [[0, 0.5, 0, 0]], "window": null}',
+        '{"erased": [[0, 0, 0]], "window": null}',
+        '{"erased": [["0", 0, 0, 0]], "window": null}',
+        '{"erased": "all", "window": null}',
+        '{"erased": [NaN], "window": null}',
+        '{"erased": [], "window": [true, 0, 0, 0]}',
+    ],
+    ids=lambda text: text[:40],
+)
+def test_what_no_page_tells_is_refused(grey, text: str) -> None:
+    view, picture = grey
+    with pytest.raises(ValueError):
+        view.touched(picture, text)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
@@ -302,7 +329,9 @@ def test_an_upload_is_cropped_or_shown_whole_and_its_file_deleted(mode: str, tmp
 
 
 def refused(arguments: list[str], directory: Path, status: int = 2) -> str:
-    finished = run_program("playground.py", arguments, directory)
+    with socket.create_server(("127.0.0.1", 0)) as free:  # The page's own may be taken, by the page.
+        port = free.getsockname()[1]
+    finished = run_program("playground.py", [f"--port={port}", *arguments], directory)
     assert finished.status == status, finished.stderr
     assert len(finished.error_lines) == 1, finished.stderr
     return finished.stderr
