@@ -26,7 +26,7 @@ from deconv_ae.data.presence import check_presence
 from deconv_ae.data.source import COLOR_MODES, FITS, SAMPLE_NAME, Source
 from deconv_ae.errors import InputError, Interrupted, RunError
 from deconv_ae.model.presets import PRESETS
-from deconv_ae.numbers import pair
+from deconv_ae.numbers import Pair, pair
 from deconv_ae.saved_model.model_card import ModelCard, model_directory
 
 # 3, its highest, leaves out less than it says: some libraries write before they know of it.
@@ -93,7 +93,11 @@ DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared data
 MANUAL_DIR = flags.DEFINE_string(
     "manual_dir", None, "A folder with the TFDS data set's archives, for want of a network."
 )
-IMAGE_SIZE = flags.DEFINE_string("image_size", None, "Bring images to this height and width: 64, or 64x48.")
+IMAGE_SIZE = flags.DEFINE_string(
+    "image_size",
+    None,
+    "Bring images to this height and width: 64, or 64x48. Default: as the model was trained; to train one, none.",
+)
 FIT = flags.DEFINE_enum(
     "fit",
     None,
@@ -119,37 +123,39 @@ SKIP_BAD_IMAGES = flags.DEFINE_bool(
 )
 
 
-def source(default: str | None = None, fit: str = "crop") -> Source:
+def source(default: str | None = None, fit: str = "crop", size: Pair | None = None) -> Source:
     """The data set that the flags ask for, which is there as far as that can be told before it is read.
 
     Args:
         default: its name where --dataset is left out.
         fit: where --fit is left out.
+        size: where --image_size is left out; None leaves images as they are.
     """
     name = DATASET.value or default
     if name is None:
         raise InputError(f"dataset: not given; pass --dataset={SAMPLE_NAME}, a TFDS name such as mnist, or folder:PATH")
-    asked = _source(name, fit)
+    asked = _source(name, fit, size)
     check_presence(asked)
     return asked
 
 
 def source_of(card: ModelCard) -> Source:
-    """The data set that the flags ask for: where they leave it out, the one that a model was trained on, as then."""
-    return source(default=card.dataset["name"], fit=card.fit)
+    """The data set that the flags ask for, brought to a model's size if that it was trained on was: where they leave it
+    out, that one."""
+    return source(default=card.dataset["name"], fit=card.fit, size=card.size)
 
 
 def check_source() -> None:
     """Raises InputError for what no data set could be read with, whichever it is."""
-    _source(DATASET.value or SAMPLE_NAME, "crop")
+    _source(DATASET.value or SAMPLE_NAME)
 
 
-def _source(name: str, fit: str) -> Source:
+def _source(name: str, fit: str = "crop", size: Pair | None = None) -> Source:
     return Source(
         name=name,
         data_dir=DATA_DIR.value,
         manual_dir=MANUAL_DIR.value,
-        image_size=None if IMAGE_SIZE.value is None else pair("image_size", IMAGE_SIZE.value),
+        image_size=size if IMAGE_SIZE.value is None else pair("image_size", IMAGE_SIZE.value),
         color_mode=COLOR_MODE.value,
         background=BACKGROUND.value,
         skip_bad_images=SKIP_BAD_IMAGES.value,
@@ -161,7 +167,7 @@ def _source(name: str, fit: str) -> Source:
 def shell_command(program: str, arguments: Sequence[str]) -> str:
     """A program of this folder with these arguments, and the flags of a data set as they were given to this one, but
     for those that a model's card has: to copy into a shell, in lines that a terminal of 80 columns shows whole."""
-    of_a_card = (DATASET.name, FIT.name)
+    of_a_card = (DATASET.name, FIT.name, IMAGE_SIZE.name)
     given = [flag for flag in flags.FLAGS.get_key_flags_for_module(__name__) if flag.present]
     arguments = [*arguments, *(flag.serialize() for flag in given if flag.name not in of_a_card)]
     lines = [f"  python {shlex.quote(str(Path(sys.argv[0]).with_name(program)))}"]

@@ -3,10 +3,10 @@ encoder and its decoder.
 
 python scripts/convert.py --model=saved_models/mine --format=onnx,litert
 
-A model of your own pictures is checked on them, brought to its size:
+On pictures of your own, brought to the size that the model was trained at:
 
 python scripts/convert.py --model=saved_models/mine \\
-    --dataset=folder:photos --image_size=64 --output_dir=converted
+    --dataset=folder:photos --output_dir=converted/mine
 """
 
 import command_line

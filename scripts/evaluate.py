@@ -5,8 +5,7 @@ RMSE is each image's, averaged over images, pixels from 0 to 1; PSNR is
 the mean training image, the best without a model, and of black.
 
 python scripts/evaluate.py --model=saved_models/mine
-python scripts/evaluate.py --model=saved_models/mine \\
-    --dataset=folder:photos --image_size=64
+python scripts/evaluate.py --model=saved_models/mine --dataset=folder:photos
 """
 
 import command_line

@@ -3,8 +3,7 @@ spoils it on the way to the decoder.
 
 python scripts/playground.py
 python scripts/playground.py --model=saved_models/mine --dataset=mnist_5k
-python scripts/playground.py --model=saved_models/mine \\
-    --dataset=folder:photos --image_size=64
+python scripts/playground.py --model=saved_models/mine --dataset=folder:photos
 """
 
 import importlib.util

@@ -7,7 +7,7 @@ Several models side by side, and pictures of your own:
 
 python scripts/visualize.py --model=saved_models/mine --model=saved_models/other
 python scripts/visualize.py --model=saved_models/mine \\
-    --dataset=folder:photos --image_size=64 --output_dir=pictures/mine
+    --dataset=folder:photos --output_dir=pictures/mine
 """
 
 from collections.abc import Iterable, Mapping

@@ -74,6 +74,12 @@ class ModelCard:
         # Before there was a choice.
         return str(self.dataset.get("fit", "stretch"))
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) that images are brought to; None where those of its training were taken as they are."""
+        height, width, _ = self.image_shape
+        return (height, width) if "fit" in self.dataset else None
+
     def layer_table(self) -> str:
         """Every layer's name, output shape and number of parameters, a line each."""
         lines = [f"{self.title}: {self.parameters} parameters"]

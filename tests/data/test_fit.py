@@ -146,7 +146,7 @@ def test_a_model_is_evaluated_as_it_was_trained_where_nothing_else_is_asked_for(
     assert (card.dataset["fit"], card.fit) == ("pad", "pad")
 
     def test_rmse(*flags: str) -> float:
-        lines = run_program("evaluate.py", ["--model=model", *sized, *flags], place).stdout.splitlines()
+        lines = run_program("evaluate.py", ["--model=model", *flags], place).stdout.splitlines()
         return float(next(line for line in lines if line.startswith("test RMSE")).split()[2].rstrip(","))
 
     assert test_rmse() == pytest.approx(card.test_rmse, abs=1e-6)
