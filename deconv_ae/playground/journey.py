@@ -14,7 +14,7 @@ from deconv_ae.playground import drawings
 from deconv_ae.playground.cards import CODE_KEYS, Passage, name, pool_sizes, window_size
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
-HOW_TO_FOLLOW = "Click in a drawing to follow another. In a code, arrow keys move and Enter erases."
+HOW_TO_FOLLOW = "Click in a drawing to follow another; in a code, arrow keys move and Enter erases."
 LETTERS = 12 / 84
 """Their height as a share of a step's drawing: 12 of its 84 pixels in page.css."""
 MOST_NUMBERED = 5
