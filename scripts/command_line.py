@@ -18,9 +18,11 @@ from pathlib import Path
 from types import FrameType
 
 import library
-from absl import app, flags, logging
 
+library.require_installed()
 library.defer()
+
+from absl import app, flags, logging
 
 from deconv_ae.data.presence import check_presence
 from deconv_ae.data.source import COLOR_MODES, FITS, SAMPLE_NAME, Source

@@ -10,9 +10,21 @@ import importlib.util
 import sys
 from types import ModuleType
 
+import process
+
 PACKAGES = ("deconv_ae", "deconv_ae.data", "deconv_ae.training", "deconv_ae.conversion")
 
 _left_out: list[ModuleType] = []
+
+
+def require_installed() -> None:
+    """Ends the program with one line where it was started by a Python that has not got what it needs."""
+    for package in ("absl", "deconv_ae"):
+        if importlib.util.find_spec(package) is None:
+            how = (
+                "run pip install . in the project's folder, or source .venv/bin/activate where scripts/demo.sh made it"
+            )
+            sys.exit(process.say(f"{package} is not installed for {sys.executable}; {how}", 2))
 
 
 def defer() -> None:

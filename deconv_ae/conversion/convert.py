@@ -120,7 +120,7 @@ def table(written: Sequence[ConvertedFile]) -> str:
                 f"cost {entry.by_default.rmse_cost:+.5f}"
             )
     lines.append("code, picture: largest difference from the SavedModel; switches: how many differ;")
-    lines.append(f"RMSE: over the first {CHECKED_IMAGES} test images; cost: what the file's is above the SavedModel's")
+    lines.append(f"RMSE: over {CHECKED_IMAGES} test images at most; cost: what the file's is above the SavedModel's")
     return "\n".join(lines)
 
 

@@ -63,7 +63,9 @@ def resumed(options: TrainingOptions, schedule: Schedule, done: int, extended_af
     text = f"after step {step} of epoch {epoch + 1}" if step else f"after epoch {epoch}"
     if extended_after_epochs and RECIPES[options.recipe].plans_ahead:
         planned = ", then ".join(map(str, extended_after_epochs))
-        text += f"; its learning rate was planned for {planned}: not bit for bit a run of {schedule.epochs} epochs"
+        text += (
+            f"; the learning rate was planned for {planned} and rises again: not bit for bit a run of {schedule.epochs}"
+        )
     return labelled("resumed", text)
 
 

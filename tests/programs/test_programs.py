@@ -251,6 +251,14 @@ def test_the_programs_start_as_files_too(tmp_path: Path) -> None:
     assert_refused(Finished(done.returncode, done.stdout, done.stderr), "preset: unknown 'nothing'")
 
 
+def test_a_python_without_the_packages_is_said_in_one_line(tmp_path: Path) -> None:
+    # -S: Python leaves out what is installed.
+    command = [sys.executable, "-E", "-S", str(SCRIPTS / "train.py"), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert_refused(Finished(done.returncode, done.stdout, done.stderr), "absl is not installed for ")
+    assert "pip install ." in done.stderr
+
+
 @pytest.mark.parametrize("backend", ["jax", "torch", "nonsense"])
 def test_another_backend_is_said_in_one_line(tmp_path: Path, backend: str) -> None:
     # In a process of its own: Keras asks for its backend once.

@@ -34,7 +34,7 @@ def test_it_ends_as_the_longer_run_would_have_where_its_learning_rate_allows_and
     assert [epoch.number for epoch in extended.history] == [0, 1, 2, 3]
     same = [np.array_equal(one, two) for one, two in zip(extended.model.get_weights(), longer.model.get_weights())]
     assert all(same) == as_if_from_the_start
-    assert ("planned for 1: not bit for bit a run of 3 epochs" in said) != as_if_from_the_start
+    assert ("planned for 1 and rises again: not bit for bit a run of 3" in said) != as_if_from_the_start
     recorded = make_card(extended, colour_images).recipe
     assert recorded["epochs"] == 3
     assert recorded.get("extended_after_epochs") == (None if as_if_from_the_start else "1")
