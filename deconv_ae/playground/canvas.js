@@ -135,12 +135,15 @@ element.addEventListener("keydown", (event) => {
   stroke(pen.x + 0.5, pen.y + 0.5);
   timer = timer || setTimeout(send, 100);
 });
-element.addEventListener("focusin", () => {
-  const { width, height } = element.querySelector("canvas");
+element.addEventListener("focusin", (event) => {
+  if (event.target.tagName !== "CANVAS") return;
+  const { width, height } = event.target;
   pen = pen || { x: Math.floor(width / 2), y: Math.floor(height / 2), down: false };
   showPen();
 });
-element.addEventListener("focusout", () => {
+element.addEventListener("focusout", (event) => {
+  // The colour's focus is lost when a stroke begins, which goes on.
+  if (event.target.tagName !== "CANVAS") return;
   last = null;
   pen.down = false;
 });

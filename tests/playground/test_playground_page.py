@@ -153,6 +153,13 @@ def draw_a_seven(page) -> None:
     page.mouse.up()
 
 
+def shade(page, x: int, y: int) -> int:
+    """Of one of the picture's pixels, 0 to 255."""
+    script = """([x, y]) =>
+      document.querySelector("#picture canvas").getContext("2d").getImageData(x, y, 1, 1).data[0]"""
+    return page.evaluate(script, [x, y])
+
+
 def test_one_draws_a_digit_and_sees_code_switches_reconstruction_and_rmse(new_page, tmp_path: Path) -> None:
     page = new_page()
     assert page.locator(".card h2").all_inner_texts() == list(MODELS)
@@ -160,6 +167,7 @@ def test_one_draws_a_digit_and_sees_code_switches_reconstruction_and_rmse(new_pa
     page.wait_for_function("Number(document.querySelector('.rmse b').innerText) < 0.05")
     draw_a_seven(page)
     page.wait_for_function("Number(document.querySelector('.rmse b').innerText) > 0.05")
+    assert [shade(page, *place) for place in ((14, 5), (19, 6), (17, 13), (8, 20))] == [255, 255, 255, 0]
     card = page.locator(".card").first
     assert card.locator("figcaption").all_inner_texts() == ["switches", "code: a click erases", "reconstruction"]
     # A point in every window: bright ones and, where the code is 0, faint ones.
@@ -308,12 +316,7 @@ def test_one_draws_by_keys(new_page) -> None:
     press(page, "ArrowUp", "ArrowLeft", " ", *["ArrowDown"] * 5, " ", *["ArrowRight"] * 3)
     page.wait_for_function("Number(document.querySelector('.rmse b').innerText) > 0.05")
     assert link(page) != blank
-    inked = page.evaluate(
-        """() => { const canvas = document.querySelector("#picture canvas");
-          const at = (x, y) => canvas.getContext("2d").getImageData(x, y, 1, 1).data[0];
-          return [at(13, 14), at(13, 17), at(16, 18), at(13, 8)]; }"""
-    )
-    assert inked == [255, 255, 0, 0]
+    assert [shade(page, *place) for place in ((13, 14), (13, 17), (16, 18), (13, 8))] == [255, 255, 0, 0]
 
 
 def test_one_erases_a_code_pixel_by_keys_and_keeps_the_place(new_page) -> None:
@@ -331,6 +334,13 @@ def test_one_erases_a_code_pixel_by_keys_and_keeps_the_place(new_page) -> None:
     page.locator("figure.code svg").first.focus()
     press(page, " ")
     wait_for_link(page, "erased", present=False)
+
+
+def test_quick_clicks_all_count(new_page) -> None:
+    page = new_page("?image=4")
+    for place in ((1, 1), (2, 2), (3, 3), (2, 2)):
+        erase_code_pixel(page, *place)
+    wait_for_link(page, "erased=0-1-1-0_0-3-3-0&window=0-2-2-0")
 
 
 def test_a_window_is_followed_from_its_pixels_to_what_is_drawn(new_page) -> None:
