@@ -13,7 +13,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -141,10 +141,24 @@ def source(default: str | None = None, fit: str = "crop", size: Pair | None = No
     return asked
 
 
-def source_of(card: ModelCard) -> Source:
-    """The data set that the flags ask for, brought to a model's size if that it was trained on was: where they leave it
-    out, that one."""
-    return source(default=card.dataset["name"], fit=card.fit, size=card.size)
+def source_of(cards: Sequence[ModelCard]) -> Source:
+    """The data set that the flags ask for, brought to the models' size if that they were trained on was: where they
+    leave it out, the first one's. Raises InputError if no picture fits them all."""
+    first, *others = cards
+    for card in others:
+        if card.image_shape != first.image_shape:
+            sizes = (f"{each.title} takes images of {'x'.join(map(str, each.image_shape))}" for each in (first, card))
+            raise InputError(f"model: {' and '.join(sizes)}; give models of one shape")
+    asked = source(default=first.dataset["name"], fit=first.fit, size=first.size)
+    height, width, _ = first.image_shape
+    if asked.image_size not in (None, (height, width)):
+        raise InputError(f"image_size: {first.title} was made for {height}x{width}; leave it out, or give that")
+    return asked
+
+
+def listed(described: Mapping[str, str]) -> str:
+    """Names and what each is, for a flag's help."""
+    return "; ".join(f"{name}: {description}" for name, description in described.items())
 
 
 def check_source() -> None:

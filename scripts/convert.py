@@ -30,7 +30,7 @@ def main() -> None:
     directory_to_write("output_dir", OUTPUT_DIR.value)
     command_line.check_source()
     check_formats(formats)
-    source = command_line.source_of(*command_line.cards([MODEL.value]))
+    source = command_line.source_of(command_line.cards([MODEL.value]))
     check_apart({"output_dir": OUTPUT_DIR.value, "dataset": source.folder})
     with command_line.loading():
         from deconv_ae import conversion

@@ -22,7 +22,7 @@ def main() -> None:
     if MODEL.value is None:
         raise InputError("model: not given; pass the directory of an exported model")
     command_line.check_source()
-    source = command_line.source_of(*command_line.cards([MODEL.value]))
+    source = command_line.source_of(command_line.cards([MODEL.value]))
     with command_line.loading():
         from deconv_ae.data import load_dataset
         from deconv_ae.saved_model.evaluation import evaluate

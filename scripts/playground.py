@@ -32,7 +32,7 @@ def main() -> None:
     check_address(HOST.value, PORT.value)
     command_line.check_source()
     paths = MODELS.value or command_line.reference_models()
-    source = command_line.source_of(command_line.cards(paths)[0])
+    source = command_line.source_of(command_line.cards(paths))
     with command_line.loading(), command_line.quiet():
         from deconv_ae.data import load_split
         from deconv_ae.playground.page import Playground

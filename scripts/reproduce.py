@@ -21,10 +21,11 @@ from deconv_ae.paths import directory_to_write, given
 from deconv_ae.pictures.sections import read_section
 
 flags.adopt_module_key_flags(command_line)
+DESCRIBED = command_line.listed({name: recipe.description for name, recipe in RECIPES.items()})
 
 SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each preset and recipe, with the seeds 0, 1, 2 and so on.")
 PRESET_NAMES = flags.DEFINE_list("presets", list(PRESETS), "Presets to train.")
-RECIPE_NAMES = flags.DEFINE_list("recipes", ["cntk", "default"], f"Recipes to train with: {', '.join(RECIPES)}.")
+RECIPE_NAMES = flags.DEFINE_list("recipes", ["cntk", "default"], f"Recipes to train with. {DESCRIBED}.")
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/reproduction", "Where runs, tables and figures go.")
 QUICK = flags.DEFINE_bool("quick", False, f"One seed on {SAMPLE_NAME}: shows that it works, in minutes.")
 REFERENCE_DIR = flags.DEFINE_string(

@@ -12,7 +12,6 @@ python scripts/train.py --dataset=folder:photos --image_size=64 \\
 
 import importlib.util
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,10 +38,6 @@ DEFAULT_PRESET, DEFAULT_RECIPE = "cmap1_pool4", "default"
 ADVICE = "try more --epochs, another --learning_rate or --seed"
 
 
-def _listed(described: Mapping[str, str]) -> str:
-    return "; ".join(f"{name}: {description}" for name, description in described.items())
-
-
 def _by_recipe(field: str, unit: str = "") -> str:
     """What each recipe has there, the default one's first: "3 epochs by the default recipe and cntk, 30 by long"."""
     names: dict[str, list[str]] = {}
@@ -63,7 +58,9 @@ FILTERS = flags.DEFINE_list("filters", None, "Filters of each stage's convolutio
 POOL_SIZES = flags.DEFINE_list("pool_sizes", None, "Each stage's pooling window, such as 2,2 or 4x2,2.")
 KERNEL_SIZE = flags.DEFINE_string("kernel_size", None, "Of every convolution, such as 5 or 5x3. Default: 5.")
 RECIPE = flags.DEFINE_string(
-    "recipe", DEFAULT_RECIPE, f"How to train. {_listed({name: each.description for name, each in RECIPES.items()})}."
+    "recipe",
+    DEFAULT_RECIPE,
+    f"How to train. {command_line.listed({name: each.description for name, each in RECIPES.items()})}.",
 )
 EPOCHS = flags.DEFINE_integer(
     "epochs",
@@ -100,10 +97,12 @@ CHECKPOINT_EVERY = flags.DEFINE_integer(
     "checkpoint_every", None, "Steps between checkpoints within an epoch. Default: after every epoch only."
 )
 VALIDATE_EVERY = flags.DEFINE_integer(
-    "validate_every", 1, "Epochs from one RMSE over the test images to the next, in the bar and TensorBoard; 0: never."
+    "validate_every",
+    1,
+    "Epochs from one RMSE over the test images to the next, in the epochs' lines and TensorBoard; 0: never.",
 )
-RESUME = flags.DEFINE_bool("resume", False, "Go on from the last checkpoint in run_dir.")
-STRATEGY = flags.DEFINE_string("strategy", "auto", f"Devices to train on. {_listed(STRATEGIES)}.")
+RESUME = flags.DEFINE_bool("resume", False, "Go on from the last checkpoint in run_dir, also to more --epochs.")
+STRATEGY = flags.DEFINE_string("strategy", "auto", f"Devices to train on. {command_line.listed(STRATEGIES)}.")
 WORKER_TIMEOUT = flags.DEFINE_float(
     "worker_timeout", 120.0, "Seconds that a worker of --strategy=multi_worker waits for the others before it gives up."
 )
@@ -140,6 +139,8 @@ def main() -> None:
             "cache_dir": source.cache_dir or None,
         }
     )
+    if source.image_size is not None:
+        architecture.check_trainable((*source.image_size, 1), images_per_step=1)  # At least.
     if RUN_DIR.value is not None:
         run_record.check(RUN_DIR.value, options.settings() | {"dataset": source.name}, RESUME.value)
     with command_line.loading():
@@ -148,8 +149,10 @@ def main() -> None:
         from deconv_ae.saved_model import exporting
         from deconv_ae.training.distribution import is_chief, make_strategy
         from deconv_ae.training.reporting import labelled
+        from deconv_ae.training.run import check_mixed_precision
     # Before the images: a cluster can only be joined before TensorFlow has run anything.
     strategy = make_strategy(options.strategy, options.worker_timeout)
+    check_mixed_precision(options.mixed_precision)
     if not is_chief(strategy):
         training.train(load_dataset(source), options, strategy)
         return

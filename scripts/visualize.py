@@ -37,7 +37,7 @@ OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "Where everything is 
 DRAW = flags.DEFINE_list(
     "draw",
     None,
-    f"What to draw, of these. {'; '.join(f'{name}: {what}' for name, what in DRAWINGS.items())}. Default: all of them.",
+    f"What to draw, of these. {command_line.listed(DRAWINGS)}. Default: all of them.",
 )
 NUM_IMAGES = flags.DEFINE_integer("num_images", 5, "How many test images to draw.")
 RUN_DIR = flags.DEFINE_string("run_dir", None, "The model's own run, whose training curve is drawn.")
@@ -60,7 +60,7 @@ def main() -> None:
         return
     drawings = _drawings(paths)
     epochs = _epochs(run, recorded, cards) if run is not None and "training_curve" in drawings else []
-    source = command_line.source_of(cards[0])
+    source = command_line.source_of(cards)
     check_apart({"output_dir": OUTPUT_DIR.value, "dataset": source.folder})
     with command_line.loading():
         from deconv_ae.data import load_dataset, load_split

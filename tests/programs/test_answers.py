@@ -19,6 +19,7 @@ from deconv_ae.training.options import STRATEGIES
 PROGRAMS = sorted(file.name for file in SCRIPTS.glob("*.py") if 'if __name__ == "__main__"' in file.read_text())
 WITH_FLAGS = [program for program in PROGRAMS if "command_line.run(main)" in (SCRIPTS / program).read_text()]
 MODEL = "--model=model"
+REFERENCE = SCRIPTS.parent / "saved_models" / "reference"
 
 # A command line, and what is said of it in one line.
 REFUSALS = {
@@ -31,6 +32,7 @@ REFUSALS = {
     "train.py --dataset=mnist_5k --recipe=magic": "recipe: unknown 'magic'",
     "train.py --dataset=mnist_5k --background=#fff": "background: '#fff' is no colour",
     "train.py --dataset=mnist_5k --filters=1 --pool_sizes=17": "a window of 17x17 has more than the 256 positions",
+    "train.py --dataset=mnist_5k --image_size=8 --filters=1,1,1 --pool_sizes=4,4,4": "stage 2 pools 2x2 by 4x4",
     "train.py --dataset=mnist_5k --export_dir=model": "export_dir",
     "train.py --dataset=mnist_5k --run_dir=run": "run_dir: run holds a run already; pass --resume",
     "train.py --dataset=mnist_5k --run_dir=nowhere --resume": "resume: nowhere holds no run",
@@ -45,6 +47,8 @@ REFUSALS = {
     "visualize.py --run_dir=nowhere": "run_dir: nowhere holds no run",
     "visualize.py --run_dir=run": "run_dir: run holds the run of one model",
     f"visualize.py {MODEL}": "model: model has no model_card.json",
+    f"visualize.py --model={REFERENCE}/two_layer --model={REFERENCE}/photos_16_8": "takes images of 64x64x3; give",
+    f"evaluate.py --model={REFERENCE}/two_layer --image_size=14": "image_size: two_layer was made for 28x28",
     f"convert.py {MODEL} --format=gif": "format: unknown 'gif'",
     f"convert.py {MODEL}": "model: model has no model_card.json",
     f"playground.py {MODEL} --port=0": "port: 0 is below 1",
