@@ -38,8 +38,8 @@ class BandedConv2D(_BandedLayer, keras.layers.Conv2D):
     "same".
 
     >>> layer = BandedConv2D(3, kernel_size=5, activation="relu")
-    >>> layer(keras.ops.ones((2, 28, 28, 1))).shape
-    TensorShape([2, 28, 28, 3])
+    >>> tuple(layer(keras.ops.ones((2, 28, 28, 1))).shape)
+    (2, 28, 28, 3)
     """
 
     def __init__(self, filters: int, kernel_size: Any, **options: Any) -> None:
@@ -54,8 +54,8 @@ class BandedConv2DTranspose(_BandedLayer, keras.layers.Conv2DTranspose):
     """`keras.layers.Conv2DTranspose` for images of few channels, as `BandedConv2D` is of `Conv2D`.
 
     >>> layer = BandedConv2DTranspose(1, kernel_size=5, use_bias=False)
-    >>> layer(keras.ops.ones((2, 28, 28, 3))).shape
-    TensorShape([2, 28, 28, 1])
+    >>> tuple(layer(keras.ops.ones((2, 28, 28, 3))).shape)
+    (2, 28, 28, 1)
     """
 
     def __init__(self, filters: int, kernel_size: Any, **options: Any) -> None:

@@ -45,8 +45,8 @@ class MaxPoolingWithArgmax1D(_MaxPoolingWithArgmax):
     Example:
 
     >>> pooled, argmax = MaxPoolingWithArgmax1D(pool_size=2)(keras.ops.array([[[3.0], [7.0], [5.0], [1.0]]]))
-    >>> pooled.numpy().squeeze().tolist(), argmax.numpy().squeeze().tolist()
-    ([7.0, 5.0], [1, 2])
+    >>> [keras.ops.convert_to_numpy(tensor).squeeze().tolist() for tensor in (pooled, argmax)]
+    [[7.0, 5.0], [1, 2]]
     """
 
     dimensions = 1
@@ -97,8 +97,8 @@ class MaxPoolingWithArgmax2D(_MaxPoolingWithArgmax):
     >>> import numpy as np
     >>> images = np.array([[0, 9, 2], [4, 3, 8]], "float32").reshape(1, 2, 3, 1)
     >>> pooled, argmax = MaxPoolingWithArgmax2D(pool_size=2, strides=1)(images)
-    >>> pooled.numpy().squeeze(), argmax.numpy().squeeze()
-    (array([9., 9.], dtype=float32), array([1, 1]))
+    >>> [keras.ops.convert_to_numpy(tensor).squeeze().tolist() for tensor in (pooled, argmax)]
+    [[9.0, 9.0], [1, 1]]
     """
 
 

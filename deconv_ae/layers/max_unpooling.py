@@ -61,7 +61,7 @@ class MaxUnpooling1D(_MaxUnpooling):
 
     >>> from deconv_ae import MaxPoolingWithArgmax1D
     >>> pooled, argmax = MaxPoolingWithArgmax1D(2)(keras.ops.array([[[3.0], [7.0], [5.0], [1.0]]]))
-    >>> MaxUnpooling1D(2)(pooled, argmax).numpy().squeeze().tolist()
+    >>> keras.ops.convert_to_numpy(MaxUnpooling1D(2)(pooled, argmax)).squeeze().tolist()
     [0.0, 7.0, 5.0, 0.0]
     """
 
@@ -120,7 +120,7 @@ class MaxUnpooling2D(_MaxUnpooling):
     >>> from deconv_ae import MaxPoolingWithArgmax2D
     >>> images = np.array([[0, 9, 2], [4, 3, 8]], "float32").reshape(1, 2, 3, 1)
     >>> pooled, argmax = MaxPoolingWithArgmax2D(pool_size=2)(images)
-    >>> MaxUnpooling2D(pool_size=2)(pooled, argmax).numpy().squeeze()
+    >>> keras.ops.convert_to_numpy(MaxUnpooling2D(pool_size=2)(pooled, argmax)).squeeze()
     array([[0., 9., 0.],
            [0., 0., 0.]], dtype=float32)
     """
@@ -141,7 +141,7 @@ class MaxUnpooling3D(_MaxUnpooling):
 
     >>> from deconv_ae import MaxPoolingWithArgmax3D
     >>> volume = keras.ops.reshape(keras.ops.arange(8, dtype="float32"), (1, 2, 2, 2, 1))
-    >>> MaxUnpooling3D(2)(*MaxPoolingWithArgmax3D(2)(volume)).numpy().ravel().tolist()
+    >>> keras.ops.convert_to_numpy(MaxUnpooling3D(2)(*MaxPoolingWithArgmax3D(2)(volume))).ravel().tolist()
     [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 7.0]
     """
 

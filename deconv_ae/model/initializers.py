@@ -33,8 +33,8 @@ class RowOfBumps(keras.Initializer):
         seed: of the noise; drawn anew for every kernel if None.
 
     >>> kernel = RowOfBumps(noise=0.0)((5, 5, 1, 3))
-    >>> kernel.shape, round(abs(float(keras.ops.sum(kernel))), 4)
-    (TensorShape([5, 5, 1, 3]), 0.0)
+    >>> tuple(kernel.shape), round(abs(float(keras.ops.sum(kernel))), 4)
+    ((5, 5, 1, 3), 0.0)
     """
 
     def __init__(

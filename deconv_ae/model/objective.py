@@ -25,7 +25,7 @@ def per_image_rmse(images: Any, reconstruction: Any) -> Any:
         float64 where the reconstruction is float64.
 
     >>> ones, zeros = keras.ops.ones((4, 4, 1)), keras.ops.zeros((4, 4, 1))
-    >>> per_image_rmse(keras.ops.ones((2, 4, 4, 1)), keras.ops.stack([ones, zeros])).numpy()
+    >>> keras.ops.convert_to_numpy(per_image_rmse(keras.ops.ones((2, 4, 4, 1)), keras.ops.stack([ones, zeros])))
     array([0., 1.], dtype=float32)
     """
     reconstruction = ops.convert_to_tensor(reconstruction)

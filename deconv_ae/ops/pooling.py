@@ -44,8 +44,8 @@ def max_pool_with_argmax(
         ValueError: For an argument that is not as above, and for images smaller than a window.
 
     >>> pooled, argmax = max_pool_with_argmax(keras.ops.array([[[3.0], [7.0], [5.0], [1.0]]]), pool_size=2)
-    >>> pooled.numpy().squeeze().tolist(), argmax.numpy().squeeze().tolist()
-    ([7.0, 5.0], [1, 2])
+    >>> [keras.ops.convert_to_numpy(tensor).squeeze().tolist() for tensor in (pooled, argmax)]
+    [[7.0, 5.0], [1, 2]]
     """
     x = ops.convert_to_tensor(x)
     windows = Windows.from_arguments(pool_size, strides, padding, data_format, dimensions_of("x", x))

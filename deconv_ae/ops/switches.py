@@ -52,7 +52,7 @@ def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="val
     >>> from deconv_ae import MaxPoolingWithArgmax2D
     >>> images = np.array([[0, 9, 2, 4], [4, 3, 8, 1]], "float32").reshape(1, 2, 4, 1)
     >>> pooled, argmax = MaxPoolingWithArgmax2D(pool_size=2)(images)
-    >>> argmax_to_switches(argmax, input_size=(2, 4), pool_size=2).numpy().squeeze()
+    >>> keras.ops.convert_to_numpy(argmax_to_switches(argmax, input_size=(2, 4), pool_size=2)).squeeze()
     array([1, 2], dtype=uint8)
     """
     argmax = ops.convert_to_tensor(argmax)
@@ -93,8 +93,8 @@ def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="v
 
     >>> import numpy as np
     >>> switches = np.array([1, 2], "uint8").reshape(1, 1, 2, 1)
-    >>> switches_to_argmax(switches, input_size=(2, 4), pool_size=2).numpy().squeeze()
-    array([1, 6])
+    >>> keras.ops.convert_to_numpy(switches_to_argmax(switches, input_size=(2, 4), pool_size=2)).squeeze().tolist()
+    [1, 6]
     """
     dimensions = dimensions_of("switches", switches)
     windows = windows_with_switches(pool_size, strides, padding, data_format, dimensions)

@@ -55,7 +55,7 @@ def max_unpool(
 
     >>> from deconv_ae.ops import max_pool_with_argmax
     >>> pooled, argmax = max_pool_with_argmax(keras.ops.array([[[3.0], [7.0], [5.0], [1.0]]]), pool_size=2)
-    >>> max_unpool(pooled, argmax, pool_size=2).numpy().squeeze().tolist()
+    >>> keras.ops.convert_to_numpy(max_unpool(pooled, argmax, pool_size=2)).squeeze().tolist()
     [0.0, 7.0, 5.0, 0.0]
     """
     values = ops.convert_to_tensor(values)
