@@ -30,8 +30,11 @@ def read(source: Source, split: str) -> Reading:
             `decoding.decode`), or pictures differ in size and no image_size is given.
         RunError: while decoding, if a process that decodes dies.
     """
-    files = split_files(paths.given("dataset", source.folder or ""), split)
-    seen = hashlib.sha256(json.dumps(files).encode()).hexdigest()
+    folder = paths.given("dataset", source.folder or "")
+    files = split_files(folder, split)
+    # However the folder's own path is written, from wherever.
+    within = [(file.removeprefix(str(folder)), *state) for file, *state in files]
+    seen = hashlib.sha256(json.dumps(within).encode()).hexdigest()
     left_out: list[str] = []
     return Reading(seen, len(files), partial(_images, source, [file for file, *_ in files], left_out), left_out)
 

@@ -86,6 +86,20 @@ def test_what_is_mapped_is_what_is_decoded_and_it_is_decoded_once(
     assert (decoded.place, second.place) == ("memory", source.cache_dir)
 
 
+def test_a_folder_is_the_same_however_its_path_is_written(
+    source: Source, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_split(source, "train")
+    assert "decoding" in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    for name in ("folder:pictures", "folder:./pictures/", f"folder:../{tmp_path.name}/pictures"):
+        load_split(Source(name, cache_dir=source.cache_dir), "train")
+        assert "decoding" not in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path / "pictures")
+    load_split(Source("folder:.", cache_dir=source.cache_dir), "train")
+    assert "decoding" not in capsys.readouterr().out
+
+
 def test_pictures_decoded_by_processes_come_in_order(tmp_path: Path) -> None:
     source = Source(f"folder:{draw(tmp_path / 'many', 640, (3, 2))}", cache_dir=str(tmp_path / "cache"))
     (tmp_path / "many" / "0100.png").write_bytes(b"no picture")
