@@ -13,6 +13,7 @@ SECONDS = 5.0
 # What ends a program whose flags are all fine, at once and with status 2: its input is not there.
 NOTHING_TO_READ = {
     "benchmark.py": ("--readme=nowhere/README.md",),
+    "compare_starts.py": ("--dataset=folder:nowhere",),
     "convert.py": ("--model=nowhere", "--format=onnx"),
     "evaluate.py": ("--model=nowhere",),
     "model_cluster.py": ("--images_a_worker=0", "--compute_ms=1", "--overhead_ms=1", "--sent_bytes=1"),

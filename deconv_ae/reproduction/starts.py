@@ -1,0 +1,216 @@
+"""How good the default recipe's start is for any architecture: beside four plain ones, over several seeds.
+
+OUTPUT_DIR/runs/FILTERS-POOLS-START-SEED.json   one finished run each; a run that is there is not trained again
+OUTPUT_DIR/starts.md                            the table
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from deconv_ae.data import ImageDataset, training_batches
+from deconv_ae.errors import InputError, RunError
+from deconv_ae.files import write_beside
+from deconv_ae.model.architecture import Architecture
+from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.model.objective import PerImageRMSELoss
+from deconv_ae.pictures.tables import markdown_table
+from deconv_ae.training import TrainingOptions, quality, steps_per_execution, train
+from deconv_ae.training.schedule import Schedule
+
+OURS = "default"
+# What somebody would write who knows Keras and nothing of this problem.
+PLAIN: dict[str, tuple[type[keras.Initializer], float]] = {
+    "He 0.003": (keras.initializers.HeNormal, 0.003),
+    "He 0.01": (keras.initializers.HeNormal, 0.01),
+    "Glorot 0.003": (keras.initializers.GlorotUniform, 0.003),
+    "Glorot 0.01": (keras.initializers.GlorotUniform, 0.01),
+}
+PLAIN_WARMUP_STEPS = 50
+ARCHITECTURES = (
+    Architecture((1,), (2,)),
+    Architecture((3,), (4,)),
+    Architecture((8,), (4,)),
+    Architecture((32,), (2,)),
+    Architecture((64,), (3,)),
+    Architecture((8, 4), (2, 2)),
+    Architecture((16, 8), (2, 2)),
+    Architecture((32, 16), (2, 3)),
+    Architecture((8, 8, 8), (2, 2, 2)),
+    Architecture((16, 16, 16), (2, 2, 2)),
+    Architecture((8, 16, 32, 32), (2, 2, 2, 2)),
+    Architecture((16, 16, 16, 16, 16), (2, 2, 2, 2, 2)),
+)
+# Within 2 % of what needs no model, a run has learnt nothing.
+STUCK = 0.98
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run ended.
+
+    Attributes:
+        filters, pool_sizes: its architecture's.
+        start: "default", or a name in PLAIN.
+        seed: of the weights and of the order of the images.
+        settings: what else decided the result; an outcome of other settings is not used again.
+        test_rmse: None if the run failed.
+        mean_image_rmse: the best without a model.
+        seconds: wall time.
+    """
+
+    filters: list[int]
+    pool_sizes: list[list[int]]
+    start: str
+    seed: int
+    settings: dict[str, Any]
+    test_rmse: float | None
+    mean_image_rmse: float
+    seconds: float
+
+    @property
+    def is_stuck(self) -> bool:
+        return self.test_rmse is None or not self.test_rmse < STUCK * self.mean_image_rmse
+
+
+def fitting(dataset: ImageDataset) -> list[Architecture]:
+    """Those of ARCHITECTURES that images of this size can be pooled by."""
+    return [architecture for architecture in ARCHITECTURES if _fits(architecture, dataset)]
+
+
+def _fits(architecture: Architecture, dataset: ImageDataset) -> bool:
+    try:
+        architecture.check_trainable(dataset.image_shape, images_per_step=1)
+    except InputError:
+        return False
+    return True
+
+
+def compare(
+    dataset: ImageDataset,
+    architectures: Sequence[Architecture],
+    seeds: int,
+    epochs: int | None,
+    output_dir: Path,
+) -> Iterator[Outcome]:
+    """Trains what is not trained yet and yields every outcome: ours with every seed, plain ones with seed 0.
+
+    Args:
+        dataset: what to train on.
+        architectures: such as `fitting(dataset)`.
+        seeds: how many of ours; 0, 1, 2 and so on.
+        epochs: of every run; the default recipe's if None. The batch is the default recipe's, for all.
+        output_dir: see above.
+    """
+    mean_image_rmse = quality.baselines(dataset.train, dataset.test).mean_image_rmse
+    for architecture in architectures:
+        for start, seed in [(OURS, seed) for seed in range(seeds)] + [(start, 0) for start in PLAIN]:
+            options = TrainingOptions(architecture, epochs=epochs, seed=seed)
+            schedule = options.schedule(len(dataset.train))
+            settings = {"dataset": str(dataset), "schedule": asdict(schedule)}
+            shape = "_".join(map(str, architecture.filters)), "_".join(f"{h}x{w}" for h, w in architecture.pool_sizes)
+            file = output_dir / "runs" / f"{'-'.join(shape)}-{start.replace(' ', '_')}-{seed}.json"
+            outcome = _read(file)
+            if outcome is None or outcome.settings != settings:
+                started = time.perf_counter()
+                rmse = _ours(dataset, options) if start == OURS else _plain(dataset, options, schedule, start)
+                outcome = Outcome(
+                    filters=list(architecture.filters),
+                    pool_sizes=[list(sizes) for sizes in architecture.pool_sizes],
+                    start=start,
+                    seed=seed,
+                    settings=settings,
+                    test_rmse=rmse,
+                    mean_image_rmse=mean_image_rmse,
+                    seconds=time.perf_counter() - started,
+                )
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_beside(file, json.dumps(asdict(outcome)) + "\n")
+            yield outcome
+
+
+def _read(file: Path) -> Outcome | None:
+    try:
+        return Outcome(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _ours(dataset: ImageDataset, options: TrainingOptions) -> float | None:
+    try:
+        return train(dataset, options, verbose=False).test_rmse
+    except RunError:
+        return None
+
+
+def _plain(dataset: ImageDataset, options: TrainingOptions, schedule: Schedule, start: str) -> float | None:
+    initializer, learning_rate = PLAIN[start]
+    keras.utils.set_random_seed(options.seed)
+    model = Autoencoder(options.architecture, dataset.image_shape, initializer(), initializer())
+    decay = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        max(schedule.total_steps - PLAIN_WARMUP_STEPS, 1),
+        warmup_target=learning_rate,
+        warmup_steps=PLAIN_WARMUP_STEPS,
+    )
+    model.compile(
+        keras.optimizers.Adam(decay),
+        PerImageRMSELoss(),
+        steps_per_execution=steps_per_execution(schedule.steps_per_epoch),
+    )
+    model.fit(
+        training_batches(dataset.train, schedule.batch_size, options.seed),
+        steps_per_epoch=schedule.steps_per_epoch,
+        epochs=schedule.epochs,
+        shuffle=False,
+        verbose=0,
+    )
+    rmse = quality.mean_rmse(model, dataset.test)
+    return rmse if rmse == rmse else None  # NaN
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """A row an architecture: the best plain start, ours beside it, and what became of single seeds.
+
+    >>> def outcome(start, rmse):
+    ...     return Outcome([8], [[4, 4]], start, 0, {}, rmse, 0.25, 1.0)
+    >>> print(table([outcome("default", 0.09), outcome("default", 0.096), outcome("He 0.01", 0.1)]))
+    | filters | pools | best plain | ours, median of 2 | ours to plain | worst to median | stuck |
+    | --- | --- | --- | --- | --- | --- | --- |
+    | 8 | 4x4 | 0.1000 (He 0.01) | 0.0930 | 0.93 | 1.03 | 0 of 2 |
+    """
+    groups: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        pools = ", ".join("x".join(map(str, sizes)) for sizes in outcome.pool_sizes)
+        groups.setdefault((", ".join(map(str, outcome.filters)), pools), []).append(outcome)
+    seeds = max((sum(each.start == OURS for each in group) for group in groups.values()), default=0)
+    header = (
+        *("filters", "pools", "best plain", f"ours, median of {seeds}"),
+        *("ours to plain", "worst to median", "stuck"),
+    )
+    return markdown_table(header, [(*shape, *_cells(group)) for shape, group in groups.items()])
+
+
+def _cells(group: Sequence[Outcome]) -> tuple[str, ...]:
+    """RMSEs, where a failed run counts as the mean image would."""
+
+    def rmse(outcome: Outcome) -> float:
+        return outcome.mean_image_rmse if outcome.test_rmse is None else outcome.test_rmse
+
+    ours = [outcome for outcome in group if outcome.start == OURS]
+    plain = min((outcome for outcome in group if outcome.start != OURS), key=rmse)
+    median = statistics.median(map(rmse, ours))
+    stuck = sum(outcome.is_stuck for outcome in ours)
+    return (
+        f"{rmse(plain):.4f} ({plain.start})",
+        f"{median:.4f}",
+        f"{median / rmse(plain):.2f}",
+        f"{max(map(rmse, ours)) / median:.2f}",
+        f"{stuck} of {len(ours)}",
+    )

@@ -1,0 +1,48 @@
+"""Trains a table of architectures with the default recipe over several seeds,
+and beside it with four plain starts: is it the best for each of them?
+
+python scripts/compare_starts.py --dataset=mnist_5k
+python scripts/compare_starts.py --dataset=folder:pictures --image_size=32
+
+Plain is He's or Glorot's noise and Adam with a peak of 0.003 or 0.01, seed 0,
+over the same batches and epochs. A run that finished is not trained again.
+"""
+
+import command_line
+from absl import flags
+
+from deconv_ae.numbers import whole
+from deconv_ae.paths import directory_to_write, given
+
+flags.adopt_module_key_flags(command_line)
+
+SEEDS = flags.DEFINE_integer("seeds", 5, "Runs of the default recipe for each architecture.")
+EPOCHS = flags.DEFINE_integer("epochs", None, "Of every run. Default: the default recipe's for so many pictures.")
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/starts", "Where the runs and the table go.")
+
+
+def main() -> None:
+    whole("seeds", SEEDS.value, least=1)
+    if EPOCHS.value is not None:
+        whole("epochs", EPOCHS.value, least=1)
+    directory_to_write("output_dir", OUTPUT_DIR.value)
+    source = command_line.source()
+    with command_line.loading():
+        from deconv_ae.data import load_dataset
+        from deconv_ae.files import write_beside
+        from deconv_ae.reproduction import starts
+    dataset = load_dataset(source)
+    print(dataset)
+    output_dir = given("output_dir", OUTPUT_DIR.value)
+    outcomes = []
+    for outcome in starts.compare(dataset, starts.fitting(dataset), SEEDS.value, EPOCHS.value, output_dir):
+        outcomes.append(outcome)
+        result = "failed" if outcome.test_rmse is None else f"test RMSE {outcome.test_rmse:.4f}"
+        filters = ",".join(map(str, outcome.filters))
+        print(f"{filters}, {outcome.start}, seed {outcome.seed}: {result} ({outcome.seconds:.0f} s)", flush=True)
+    write_beside(output_dir / "starts.md", starts.table(outcomes) + "\n")
+    print(starts.table(outcomes))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,61 @@
+"""The table of architectures: ours beside plain starts."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deconv_ae import Architecture
+from deconv_ae.data import ImageDataset
+from deconv_ae.reproduction import starts
+from deconv_ae.reproduction.starts import OURS, PLAIN, Outcome, compare, fitting
+
+SMALL = Architecture((2,), (4,))
+
+
+@pytest.fixture(scope="module")
+def compared(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Outcome], Path]:
+    directory = tmp_path_factory.mktemp("starts")
+    return list(compare(digits, [SMALL], 1, 1, directory)), directory
+
+
+def test_ours_and_every_plain_start_are_trained_for_as_long(compared: tuple[list[Outcome], Path]) -> None:
+    outcomes, _ = compared
+    assert [outcome.start for outcome in outcomes] == [OURS, *PLAIN]
+    assert len({json.dumps(outcome.settings) for outcome in outcomes}) == 1
+    rmses = {outcome.start: outcome.test_rmse for outcome in outcomes}
+    assert len(set(rmses.values())) == len(rmses)
+    # After 20 steps noise is still noise, and a decoder that was solved for is not.
+    assert rmses[OURS] == min(filter(None, rmses.values()))
+
+
+def test_a_finished_run_is_not_trained_again_but_one_of_other_settings_is(
+    compared: tuple[list[Outcome], Path], digits: ImageDataset
+) -> None:
+    outcomes, directory = compared
+    assert list(compare(digits, [SMALL], 1, 1, directory)) == outcomes
+    file = directory / "runs" / "2-4x4-He_0.01-0.json"
+    file.write_text('{"half": ')
+    again = list(compare(digits, [SMALL], 1, 1, directory))
+    assert [outcome.test_rmse for outcome in again] == [outcome.test_rmse for outcome in outcomes]
+    assert [a.start for a, b in zip(again, outcomes) if a.seconds != b.seconds] == ["He 0.01"]
+
+
+def test_architectures_that_images_are_too_small_for_are_left_out(
+    digits: ImageDataset, colour_images: ImageDataset
+) -> None:
+    assert len(starts.ARCHITECTURES) >= 12
+    assert {len(architecture.filters) for architecture in fitting(digits)} == {1, 2, 3, 4}
+    assert len(fitting(colour_images)) < len(fitting(digits))
+
+
+def outcome(start: str, rmse: float | None, seed: int = 0) -> Outcome:
+    return Outcome([16, 8], [[2, 2], [2, 3]], start, seed, {}, rmse, 0.2, 1.0)
+
+
+def test_what_failed_counts_as_the_mean_image_and_as_stuck() -> None:
+    ours = [outcome(OURS, rmse, seed) for seed, rmse in enumerate([0.1, None, 0.1, 0.197, 0.11])]
+    plain = [outcome("He 0.003", None), outcome("Glorot 0.01", 0.1)]
+    assert starts.table([*ours, *plain]).splitlines()[-1] == (
+        "| 16, 8 | 2x2, 2x3 | 0.1000 (Glorot 0.01) | 0.1100 | 1.10 | 1.82 | 2 of 5 |"
+    )
