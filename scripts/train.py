@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 flags.adopt_module_key_flags(command_line)
 DEFAULT_PRESET, DEFAULT_RECIPE = "cmap1_pool4", "default"
 ADVICE = "try more --epochs, another --learning_rate or --seed"
+ADVICE_TO_PRESETS = f"{ADVICE}, or --filters=16,8 --pool_sizes=2,2, since a preset is made for digits"
 
 
 def _by_recipe(field: str, unit: str = "") -> str:
@@ -112,22 +113,7 @@ JIT_COMPILE = flags.DEFINE_string("jit_compile", "auto", f"XLA: {', '.join(JIT_C
 
 def main() -> None:
     preset, architecture = _architecture()
-    options = TrainingOptions(
-        architecture=architecture,
-        recipe=RECIPE.value,
-        epochs=EPOCHS.value,
-        batch_size=BATCH_SIZE.value,
-        learning_rate=LEARNING_RATE.value,
-        seed=SEED.value,
-        run_dir=RUN_DIR.value,
-        checkpoint_every=CHECKPOINT_EVERY.value,
-        validate_every=VALIDATE_EVERY.value,
-        resume=RESUME.value,
-        strategy=STRATEGY.value,
-        worker_timeout=WORKER_TIMEOUT.value,
-        mixed_precision=MIXED_PRECISION.value,
-        jit_compile=JIT_COMPILE.value,
-    )
+    options = _options(architecture)
     export_dir = EXPORT_DIR.value or f"saved_models/{preset or 'custom'}"
     place = ExportDirectory(export_dir, OVERWRITE.value)
     source = command_line.source()
@@ -164,7 +150,8 @@ def main() -> None:
         for file in _draw_training_curve(result, place.path):
             print(labelled("drawn", str(file)))
         if result.problem and not EXPORT_ANYWAY.value:
-            raise RunError(f"{result.problem}; {ADVICE}, or take it as it is with --export_anyway")
+            advice = ADVICE_TO_PRESETS if preset else ADVICE
+            raise RunError(f"{result.problem}; {advice}, or take it as it is with --export_anyway")
         exporting.export(result, dataset, place, preset)
     print(labelled("exported", export_dir))
     if result.problem:
@@ -172,16 +159,35 @@ def main() -> None:
     print(_next_steps(export_dir))
 
 
+def _options(architecture: Architecture) -> TrainingOptions:
+    return TrainingOptions(
+        architecture=architecture,
+        recipe=RECIPE.value,
+        epochs=EPOCHS.value,
+        batch_size=BATCH_SIZE.value,
+        learning_rate=LEARNING_RATE.value,
+        seed=SEED.value,
+        run_dir=RUN_DIR.value,
+        checkpoint_every=CHECKPOINT_EVERY.value,
+        validate_every=VALIDATE_EVERY.value,
+        resume=RESUME.value,
+        strategy=STRATEGY.value,
+        worker_timeout=WORKER_TIMEOUT.value,
+        mixed_precision=MIXED_PRECISION.value,
+        jit_compile=JIT_COMPILE.value,
+    )
+
+
 def _draw_training_curve(result: "TrainingResult", export_dir: Path) -> list[Path]:
     files = [given("run_dir", RUN_DIR.value) / "training_curve.png"] if RUN_DIR.value else []
     if TRAINING_CURVE.value:
         files.append(export_dir.with_name(f"{export_dir.name}-training_curve.png"))
-    if files:
-        # Matplotlib takes half a second to load, which runs that draw nothing do without.
-        from deconv_ae.pictures.training_curve import draw_training_curve
+    if not files:
+        return []
+    # Matplotlib takes half a second to load, which runs that draw nothing do without.
+    from deconv_ae.pictures.training_curve import draw_training_curve
 
-        draw_training_curve(result.history, result.baselines.mean_image_rmse, files)
-    return files
+    return draw_training_curve(result.history, result.baselines.mean_image_rmse, files)
 
 
 def _next_steps(export_dir: str) -> str:

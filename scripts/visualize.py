@@ -72,8 +72,8 @@ def main() -> None:
     written = visualize(models, load_split(source, "test")[:count], OUTPUT_DIR.value, drawings)
     if epochs:
         dataset = load_dataset(source)
-        written.append(given("output_dir", OUTPUT_DIR.value) / "training_curve.png")
-        draw_training_curve(epochs, baselines(dataset.train, dataset.test).mean_image_rmse, written[-1:])
+        curve = given("output_dir", OUTPUT_DIR.value) / "training_curve.png"
+        written += draw_training_curve(epochs, baselines(dataset.train, dataset.test).mean_image_rmse, [curve])
     print(*_listed(written), sep="\n")
 
 

@@ -41,14 +41,16 @@ def training_curve(history: Sequence[Epoch], mean_image_rmse: float) -> Figure:
     return figure
 
 
-def draw_training_curve(history: Sequence[Epoch], mean_image_rmse: float, files: Iterable[Path]) -> None:
-    """Writes `training_curve` to PNGs; nothing of a run whose history is not known.
+def draw_training_curve(history: Sequence[Epoch], mean_image_rmse: float, files: Iterable[Path]) -> list[Path]:
+    """Writes `training_curve` to PNGs, which are returned; none of a run whose history is not known.
 
     Raises:
         RunError: if one cannot be written.
     """
+    written = []
     for file in files if history else ():
         try:
-            save_figure(training_curve(history, mean_image_rmse), file)
+            written.append(save_figure(training_curve(history, mean_image_rmse), file))
         except OSError as error:
             raise RunError(f"{file} cannot be drawn: {error.strerror or error}") from error
+    return written

@@ -106,6 +106,7 @@ def test_a_model_that_came_to_nothing_is_a_failure_and_exported_only_when_asked(
     (line,) = failed.error_lines
     assert line.startswith("error: the model is no better than the mean training image, a test RMSE of 0.")
     assert "--export_anyway" in line
+    assert "--filters=16,8" in line  # Of a preset, which is made for digits.
     assert "the mean training image 0.2595, black 0.3314" in failed.stdout
     assert not list(tmp_path.iterdir())
 
