@@ -11,6 +11,7 @@ python scripts/train.py --dataset=folder:photos --image_size=64 \\
 """
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from deconv_ae.numbers import pair
 from deconv_ae.paths import check_apart, given
 from deconv_ae.saved_model.export_directory import ExportDirectory
 from deconv_ae.training import run_record
+from deconv_ae.training.cluster import other_addresses
 from deconv_ae.training.options import JIT_COMPILE as JIT_COMPILE_CHOICES
 from deconv_ae.training.options import MIXED_PRECISIONS, STRATEGIES, TrainingOptions
 from deconv_ae.training.schedule import SMALLEST_BATCH, STEPS_FOR_A_RECIPES_EPOCH
@@ -129,6 +131,8 @@ def main() -> None:
         architecture.check_trainable((*source.image_size, 1), images_per_step=1)  # At least.
     if RUN_DIR.value is not None:
         run_record.check(RUN_DIR.value, options.settings() | {"dataset": source.name}, RESUME.value)
+    if STRATEGY.value == "multi_worker":
+        other_addresses(os.environ.get("TF_CONFIG", ""))
     with command_line.loading():
         from deconv_ae import training
         from deconv_ae.data import load_dataset

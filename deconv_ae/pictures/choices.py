@@ -11,4 +11,4 @@ DRAWINGS = {
     "comparison": "reconstructions beside each other, of several models",
 }
 MOST_IMAGES = 250
-"""Of a figure: matplotlib draws no more than 65,536 pixels in a row."""
+"""Of a figure: of more, matplotlib could draw none as large as one sees anything in."""

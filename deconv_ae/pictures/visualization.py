@@ -19,6 +19,9 @@ from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 PICTURE_LENGTH = 224
 """Pixels of a picture's longer side, as in the original visualizer."""
 
+PIXELS_AN_INCH = 150
+MOST_PIXELS = 65_000
+"""Of a figure's side: matplotlib draws less than 65,536."""
 COLUMN_INCHES = 1.25
 TILE_INCHES = 0.45
 """Of one channel of a code: below that, one does not see what it shows."""
@@ -193,6 +196,7 @@ def wrapped(text: str, inches: float, letters_an_inch: float = SMALL_LETTERS_AN_
 def save_figure(figure: Figure, file: Path) -> Path:
     """Writes a PNG beside and renames it; returns its file."""
     partial = file.with_name(f".partial-{file.name}")
-    figure.savefig(partial, dpi=150, format="png")
+    dpi = min(PIXELS_AN_INCH, MOST_PIXELS / max(figure.get_size_inches()))
+    figure.savefig(partial, dpi=dpi, format="png")
     partial.replace(file)
     return file

@@ -10,7 +10,6 @@ each replica's mean by the number of replicas, which is right for equal shares o
 
 import contextlib
 import faulthandler
-import json
 import os
 import subprocess
 import sys
@@ -26,6 +25,7 @@ import tensorflow as tf
 from deconv_ae.data import evaluation_batches, replica_batches
 from deconv_ae.errors import InputError, RunError, choose
 from deconv_ae.model.objective import per_image_rmse
+from deconv_ae.training.cluster import other_addresses
 from deconv_ae.training.interruption import SIGNALS, signals_end_at_once
 
 EXIT_FAILED = 1
@@ -45,7 +45,7 @@ def _mirrored(worker_timeout: float) -> tf.distribute.Strategy:
 
 
 def _multi_worker(worker_timeout: float) -> tf.distribute.Strategy:
-    others = _other_addresses(os.environ.get("TF_CONFIG", ""))
+    others = other_addresses(os.environ.get("TF_CONFIG", ""))
     incomplete = (
         f"the cluster was not complete after {worker_timeout:g} s: waited for {', '.join(others)} of TF_CONFIG; "
         "see that each is started and can be reached, or wait longer with --worker_timeout"
@@ -81,28 +81,6 @@ def make_strategy(name: str, worker_timeout: float = 120.0) -> tf.distribute.Str
         RunError: if the cluster cannot be joined.
     """
     return choose("strategy", name, _MAKERS)(worker_timeout)
-
-
-def _other_addresses(text: str) -> list[str]:
-    """HOST:PORT of all processes that a TF_CONFIG names, but this one.
-
-    Raises:
-        InputError: if it names no cluster and a worker in it.
-    """
-    example = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
-    try:
-        config = json.loads(text)
-        task = config["task"]
-        cluster = config["cluster"]
-        addresses = cluster[task["type"]]
-        # TensorFlow itself waits for ever for a worker that the list does not have.
-        if isinstance(addresses, list) and task["type"] in ("chief", "worker") and 0 <= task["index"] < len(addresses):
-            own = addresses[task["index"]]
-            return [address for addresses in cluster.values() for address in addresses if address != own]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    problem = "is not set" if not text else f"{text!r} names no cluster and a worker in it"
-    raise InputError(f"TF_CONFIG: {problem}; --strategy=multi_worker needs one on every worker, such as {example}")
 
 
 _SAY_LATER = """

@@ -16,7 +16,7 @@ from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import read_with_checksum, with_checksum
 from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE
 from deconv_ae.saved_model.serving import ServedAutoencoder
-from deconv_ae.training.distribution import _other_addresses
+from deconv_ae.training.cluster import other_addresses
 
 SHORT, LONG = 7, 72
 """Of each of the files below: 50 in all, and 500."""
@@ -96,7 +96,7 @@ def test_a_damaged_picture_or_cluster_is_never_a_traceback(pictures_folder: Path
         picture.write_bytes(damaged(content, chance))
         for read in (
             lambda: load_dataset(Source(f"folder:{pictures_folder}", cache_dir="")),
-            lambda: _other_addresses(damaged(cluster, chance).decode(errors="replace")),
+            lambda: other_addresses(damaged(cluster, chance).decode(errors="replace")),
         ):
             try:
                 read()
