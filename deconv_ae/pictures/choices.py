@@ -10,5 +10,7 @@ DRAWINGS = {
     "training_curve": "the RMSE by epoch, of the run in --run_dir",
     "comparison": "reconstructions beside each other, of several models",
 }
+MOST_EXPLAINED = 10
+"""Images in the figures of errors and switches: their rows are many, and more columns took minutes to lay out."""
 MOST_IMAGES = 250
 """Of a figure: of more, matplotlib could draw none as large as one sees anything in."""

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from deconv_ae import paths
 from deconv_ae.errors import RunError
 from deconv_ae.files import move_tree_together
-from deconv_ae.pictures.choices import DRAWINGS
+from deconv_ae.pictures.choices import DRAWINGS, MOST_EXPLAINED
 from deconv_ae.pictures.explanation import kernels_figure, switches_figure
 from deconv_ae.pictures.visualization import (
     View,
@@ -27,8 +27,8 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 
 FIGURES: dict[str, Callable[[ServedAutoencoder, View], Figure]] = {
     "autoencoder": lambda model, shown: model_figure(shown),
-    "errors": lambda model, shown: errors_figure(shown),
-    "switches": lambda model, shown: switches_figure(load_keras_model(model), shown),
+    "errors": lambda model, shown: errors_figure(shown.first(MOST_EXPLAINED)),
+    "switches": lambda model, shown: switches_figure(load_keras_model(model), shown.first(MOST_EXPLAINED)),
     "kernels": lambda model, shown: kernels_figure({shown.title: load_keras_model(model)}),
 }
 """Of one model, by what `choices.DRAWINGS` calls them; each is the file NAME.png."""

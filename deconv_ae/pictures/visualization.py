@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib
@@ -47,6 +47,11 @@ class View:
     encoded: Encoded
     reconstruction: np.ndarray
     test_rmse: float
+
+    def first(self, count: int) -> "View":
+        """The same of the first images only."""
+        encoded = Encoded(self.encoded.code[:count], tuple(each[:count] for each in self.encoded.switches))
+        return replace(self, images=self.images[:count], encoded=encoded, reconstruction=self.reconstruction[:count])
 
     @property
     def originals(self) -> np.ndarray:

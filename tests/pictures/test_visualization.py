@@ -205,3 +205,9 @@ def test_every_layers_kernels_are_drawn(filters: tuple[int, ...], channels: int,
     else:
         red, _, blue = np.moveaxis(pictures[0][1:6, 1:6], -1, 0)
         assert ((red > blue) == (kernel[..., 0, 0] > 0)).mean() > 0.95  # Near zero both are white.
+
+
+def test_errors_are_drawn_of_the_first_ten_images(exported: Path, digits: ImageDataset, tmp_path: Path) -> None:
+    (file,) = visualize([ServedAutoencoder(exported)], digits.test[:12], tmp_path, ["errors"])
+    ten = errors_figure(view(ServedAutoencoder(exported), digits.test[:10]))
+    assert picture(file).shape[1] == 150 * ten.get_figwidth()
