@@ -18,6 +18,7 @@ def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[
     """`<part>.xml`, the graph, and `<part>.bin`, its weights."""
     # Through ONNX in memory, with the runtime's own reader, the path that is also checked for ONNX Runtime.
     model = openvino.Core().read_model(model=model_proto(part).SerializeToString())
+    _name_only_inputs_and_outputs(model)
     file = folder / f"{part.name}.xml"
     # The default would round the weights to float16, which alone costs more than the agreement allows.
     openvino.save_model(model, str(file), compress_to_fp16=False)
@@ -33,6 +34,18 @@ def open_file(file: Path) -> Runner:
 def open_by_default(file: Path) -> Runner:
     """The files as OpenVINO opens them when it is told nothing."""
     return _runner(file, {})
+
+
+def _name_only_inputs_and_outputs(model: openvino.Model) -> None:
+    """Drops the names of all other tensors.
+
+    Where OpenVINO leaves out an operation that does nothing, such as the reshape of images of one pixel, its result
+    has both tensors' names, and whoever asks for an output's name gets either.
+    """
+    wanted = {name for tensor in (*model.inputs, *model.outputs) for name in tensor.names}
+    for operation in model.get_ops():
+        for output in operation.outputs():
+            output.set_names(output.names & wanted)
 
 
 def _keep_float32(file: Path) -> None:

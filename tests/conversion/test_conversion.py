@@ -13,6 +13,7 @@ import pytest
 from faults.programs import Finished, run_program
 
 from deconv_ae import Architecture, Autoencoder, conversion
+from deconv_ae.conversion.portable import parts
 from deconv_ae.conversion.verification import Reference
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import InputError, RunError
@@ -125,6 +126,19 @@ def test_several_stages_in_colour_convert_to_every_format(
         encoded = run(tmp_path / format_name / f"encoder{suffix}", inputs_of("encoder", tensors))
         decoded = run(tmp_path / format_name / f"decoder{suffix}", encoded)["reconstruction"]
         np.testing.assert_allclose(decoded, tensors["reconstruction"], rtol=0, atol=TOLERANCE)
+
+
+def test_openvino_has_one_name_for_each_output(tmp_path: Path) -> None:
+    # Of one pixel, reshapes do nothing, and OpenVINO merges what goes in with what comes out.
+    import openvino
+
+    from deconv_ae.conversion import to_openvino
+
+    model = Autoencoder(Architecture((1,), (1,), 1), (1, 1, 1))
+    whole = next(part for part in parts(model) if part.name == "autoencoder")
+    to_openvino.write(whole, "float32", {}, tmp_path)
+    compiled = openvino.Core().compile_model(str(tmp_path / "autoencoder.xml"), "CPU")
+    assert [output.names for output in compiled.outputs] == [{"code"}, {"reconstruction"}]
 
 
 def test_litert_needs_no_operations_of_tensorflow(converted: tuple[Finished, Path]) -> None:
