@@ -19,7 +19,7 @@ setup(
     python_requires=">=3.11,<3.14",
     install_requires=[
         "tensorflow>=2.20,<2.23",
-        "keras>=3.10,<4",
+        "keras>=3.11,<4",
         "tensorflow-datasets>=4.9.10,<5",
         # tensorflow-datasets 4.9.10 imports it on Python 3.11 without declaring it.
         "importlib_resources>=6",
@@ -39,13 +39,13 @@ setup(
             "onnx>=1.17,<2",
             "onnxruntime>=1.22,<2",
             "tf2onnx>=1.17,<2",
-            "ai-edge-litert>=2,<3",
+            "ai-edge-litert>=2.1,<3",
             "openvino>=2025.2,<2027",
         ],
         "playground": ["gradio>=6.20,<7"],
         "test": [
             "pytest>=8",
-            "pytest-xdist>=3.6",
+            "pytest-xdist>=3.8",
             "hypothesis>=6.100",
             # The layers are tested on it too; Keras's other backend, PyTorch, where it is installed.
             "jax[cpu]>=0.6",
