@@ -18,20 +18,20 @@ setup(
     package_data={"deconv_ae": ["py.typed", "playground/*.css", "playground/*.js"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
-        "tensorflow>=2.20,<2.23",
-        "keras>=3.11,<4",
+        "tensorflow>=2.21,<2.23",
+        "keras>=3.12,<4",
         "tensorflow-datasets>=4.9.10,<5",
         # tensorflow-datasets 4.9.10 imports it on Python 3.11 without declaring it.
         "importlib_resources>=6",
         # TensorFlow's summaries need it, and TensorFlow 2.21 no longer installs it.
         "tensorboard>=2.20",
-        "matplotlib>=3.9,<4",
+        "matplotlib>=3.10.7,<4",
         "pillow>=11",
         "absl-py>=2.1,<3",
         "numpy>=2.1,<3",
     ],
     extras_require={
-        "gpu": ["tensorflow[and-cuda]>=2.20,<2.23"],
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.23"],
         # A peer to compare with; scripts/benchmark.py leaves it out where it is not installed.
         "benchmark": ["torch>=2.6,<3"],
         "sample": ["mlxtend>=0.23,<1"],
@@ -42,7 +42,7 @@ setup(
             "ai-edge-litert>=2.1,<3",
             "openvino>=2025.2,<2027",
         ],
-        "playground": ["gradio>=6.20,<7"],
+        "playground": ["gradio>=6.24,<7"],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.8",

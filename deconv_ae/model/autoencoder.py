@@ -105,9 +105,7 @@ class Autoencoder(keras.Model):
         return keras.Model([code, *inputs], reconstruction, name="decoder")
 
     def get_config(self) -> dict[str, Any]:
-        convolution_initializer, deconvolution_initializer = (
-            keras.initializers.serialize(initializer) for initializer in self._initializers
-        )
+        convolution_initializer, deconvolution_initializer = map(_serialized, self._initializers)
         return {
             "architecture": asdict(self.architecture),
             "image_shape": list(self.image_shape),
@@ -175,6 +173,14 @@ def _stages(
             unpool=MaxUnpooling2D(pool_size, name=f"unpool{number}"),
             deconvolution=deconvolution,
         )
+
+
+def _serialized(initializer: keras.Initializer) -> dict[str, Any]:
+    """Without the options that were left at None: a Keras that does not know them yet, as those before 3.15 do not know
+    HeNormal's axes, could not load the model."""
+    serialized = keras.initializers.serialize(initializer)
+    serialized["config"] = {name: value for name, value in serialized["config"].items() if value is not None}
+    return serialized
 
 
 def _fresh(initializer: Any) -> keras.Initializer:

@@ -150,3 +150,11 @@ def test_reconstructions_are_float32_under_mixed_precision() -> None:
         keras.config.set_dtype_policy("float32")
     assert model.get_layer("conv1").compute_dtype == "bfloat16"
     assert model(np.ones((1, 8, 8, 1), np.float32)).dtype == "float32"
+
+
+def test_a_model_names_no_option_that_an_older_keras_may_not_know() -> None:
+    # Keras 3.15 gave HeNormal two more, and those before refuse what they do not know.
+    model = Autoencoder(Architecture((2,), (2,)), (4, 4, 1), "he_normal", keras.initializers.HeNormal(seed=3))
+    config = model.get_config()
+    assert config["convolution_initializer"]["config"] == {}
+    assert config["deconvolution_initializer"]["config"] == {"seed": 3}
