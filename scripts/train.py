@@ -131,6 +131,8 @@ def main() -> None:
         architecture.check_trainable((*source.image_size, 1), images_per_step=1)  # At least.
     if RUN_DIR.value is not None:
         run_record.check(RUN_DIR.value, options.settings() | {"dataset": source.name}, RESUME.value)
+        if STRATEGY.value != "multi_worker":  # Whose processes share it.
+            run_record.check_not_in_use(RUN_DIR.value)
     if STRATEGY.value == "multi_worker":
         other_addresses(os.environ.get("TF_CONFIG", ""))
     with command_line.loading():

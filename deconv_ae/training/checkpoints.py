@@ -64,7 +64,7 @@ class RunDirectory:
             return
         try:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
-            self._lock = lock_exclusively("run_dir", self.path, self.path / "run.lock")
+            self._lock = lock_exclusively("run_dir", self.path, self.path / run_record.LOCK)
             if not resume:
                 run_record.check(self.path, settings, resume)  # By now nobody else can start one.
             if record != recorded:

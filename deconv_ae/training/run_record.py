@@ -1,15 +1,18 @@
 """`run.json`, in a run directory: what decides a run's result, and so has to be the same when one goes on with it."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from deconv_ae import paths
 from deconv_ae.errors import InputError
-from deconv_ae.files import read_with_checksum, with_checksum, write_beside
+from deconv_ae.files import lock_exclusively, read_with_checksum, with_checksum, write_beside
 
 FILE_NAME = "run.json"
+LOCK = "run.lock"
+"""Locked while a run uses the directory."""
 UNRECORDED = {"fit": "stretch"}
 """What runs of versions that did not record it had."""
 EXTENDED = "extended_after_epochs"
@@ -48,6 +51,13 @@ def check(run_dir: str | Path, settings: Mapping[str, Any], resume: bool) -> dic
                 "pass the same flags, or another --run_dir"
             )
     return recorded
+
+
+def check_not_in_use(run_dir: str | Path) -> None:
+    """Raises InputError if another run uses the directory now. The run's own lock is what keeps others out."""
+    path = paths.given("run_dir", run_dir)
+    if (path / LOCK).exists():
+        os.close(lock_exclusively("run_dir", path, path / LOCK))
 
 
 def read(argument: str, run_dir: Path, advice: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What needs no model is answered at once: without TensorFlow, which takes seconds to load."""
 
+import fcntl
 import json
 import re
 import subprocess
@@ -58,6 +59,7 @@ REFUSALS = {
     "benchmark.py --rounds=0": "rounds: 0 is below 1",
     "torture.py --kills=-1": "kills: -1 is below 0",
     "launch_local_workers.py": "usage: launch_local_workers.py NUMBER",
+    "train.py --dataset=mnist_5k --run_dir=used": "run_dir: used is in use by another run",
 }
 HELPED = [f"{program} --help" for program in PROGRAMS]
 
@@ -65,14 +67,16 @@ HELPED = [f"{program} --help" for program in PROGRAMS]
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("answers")
-    for name in ("empty", "half/train", "model", "run"):
+    for name in ("empty", "half/train", "model", "run", "used"):
         (folder / name).mkdir(parents=True)
     (folder / "model" / "thesis.txt").write_text("years of work")
     (folder / "run" / "run.json").write_text(json.dumps({"dataset": "mnist_5k", "seed": 0, "epochs": 3} | SAME))
     command_lines = [*HELPED, *REFUSALS]
     program = Path(__file__).with_name("answer_program.py")
     command = [sys.executable, str(program), str(SCRIPTS), json.dumps([line.split() for line in command_lines])]
-    answered = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    with (folder / "used" / "run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        answered = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     return dict(zip(command_lines, json.loads(answered.stdout)))
 
 
