@@ -69,9 +69,11 @@ def main() -> None:
         from deconv_ae.saved_model.serving import ServedAutoencoder
         from deconv_ae.training.quality import baselines
     models = [ServedAutoencoder(path) for path in paths]
-    written = visualize(models, load_split(source, "test")[:count], OUTPUT_DIR.value, drawings)
-    if epochs:
-        dataset = load_dataset(source)
+    # For the curve both splits are looked at: the training images' mean is a line in it.
+    dataset = load_dataset(source) if epochs else None
+    images = dataset.test if dataset else load_split(source, "test")
+    written = visualize(models, images[:count], OUTPUT_DIR.value, drawings)
+    if dataset:
         curve = given("output_dir", OUTPUT_DIR.value) / "training_curve.png"
         written += draw_training_curve(epochs, baselines(dataset.train, dataset.test).mean_image_rmse, [curve])
     print(*_listed(written), sep="\n")
