@@ -23,10 +23,11 @@ ROOT = Path(__file__).parents[1]
 # What a first answer asks: the rooms that others build on, in one process, without a trained model.
 FAST = (
     "deconv_ae",
-    "tests/data",
+    "tests/data/test_cache.py",
+    "tests/data/test_data.py",
+    "tests/data/test_decoding.py",
     "tests/layers/test_pooling_and_unpooling.py",
     "tests/model",
-    "tests/ops/test_every_backend.py",
 )
 # A file runs in one process. These take longest: the last of them must not keep one busy while the others are done.
 FIRST = (

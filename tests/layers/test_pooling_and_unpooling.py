@@ -3,66 +3,28 @@
 import gc
 import math
 import weakref
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from faults.programs import run_program
+from geometries import GEOMETRIES, pool_and_unpool, random_images
 from numpy_reference import pool_reference, unpool_reference
-from small_autoencoder import losses_of, small_autoencoder
 
 from deconv_ae.layers import (
     ArgmaxToSwitches2D,
     MaxPoolingWithArgmax2D,
-    MaxPoolingWithArgmax3D,
     MaxUnpooling2D,
-    MaxUnpooling3D,
     SwitchesToArgmax2D,
     argmax_to_switches,
     switches_to_argmax,
 )
 from deconv_ae.ops import handover, tensorflow_kernels
 
-# (height, width), pool_size, strides, padding
-GEOMETRIES = {
-    "one window": ((2, 2), (2, 2), (2, 2), "valid"),
-    "the size is a multiple of the stride": ((8, 6), (2, 2), (2, 2), "valid"),
-    "rows and columns are left over": ((9, 7), (2, 3), (2, 3), "valid"),
-    "windows overlap": ((9, 8), (3, 3), (2, 2), "valid"),
-    "windows overlap along one axis": ((9, 8), (3, 2), (1, 2), "valid"),
-    "stride one": ((6, 5), (3, 4), (1, 1), "valid"),
-    "the stride leaves positions out": ((11, 13), (2, 3), (4, 5), "valid"),
-    "same, not cut": ((8, 6), (2, 2), (2, 2), "same"),
-    "same, windows cut at the end": ((7, 5), (2, 2), (2, 2), "same"),
-    "same, windows cut at both ends": ((7, 9), (5, 4), (2, 3), "same"),
-    "same, a window larger than the image": ((2, 3), (5, 5), (2, 2), "same"),
-    "same, an image smaller than the stride": ((2, 2), (2, 2), (5, 4), "same"),
-    "same, the stride leaves positions out": ((9, 10), (2, 1), (4, 3), "same"),
-    "a large window": ((17, 18), (16, 16), (1, 2), "same"),
-}
 CHANNELS = {"few channels": 3, "many channels": 17}
 geometries = pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
 channel_counts = pytest.mark.parametrize("channels", CHANNELS.values(), ids=CHANNELS)
 dtypes = pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
-
-
-def random_images(shape, seed=0):
-    """Few different values: ties in every window."""
-    return np.random.default_rng(seed).integers(-3, 4, shape).astype("float32")
-
-
-def pool_and_unpool(geometry):
-    """A function of images that runs both layers."""
-    _, *arguments = geometry
-    pooling, unpooling = MaxPoolingWithArgmax2D(*arguments), MaxUnpooling2D(*arguments)
-
-    def run(images):
-        pooled, argmax = pooling(images)
-        return pooled, argmax, unpooling(pooled, argmax, like=images)
-
-    return run
 
 
 def ops_of(function, *arguments):
@@ -328,15 +290,6 @@ def test_both_may_come_in_a_list():
     np.testing.assert_array_equal(model([pooled, argmax]), expected)
 
 
-def test_films_are_pooled_frame_by_frame():
-    frames = tf.constant(random_images((2, 3, 5, 4, 2)))
-    # As one layer of both, by Keras's TimeDistributed; as the pair, in three dimensions.
-    expected = np.stack([pool_and_unpool(((5, 4), 2, 2, "valid"))(frames[:, n])[2] for n in range(3)], axis=1)
-    np.testing.assert_array_equal(keras.layers.TimeDistributed(Stack())(frames), expected)
-    pooled, argmax = MaxPoolingWithArgmax3D((1, 2, 2))(frames)
-    np.testing.assert_array_equal(MaxUnpooling3D((1, 2, 2))(pooled, argmax), expected)
-
-
 # ------------------------------------------------------------------------------------------------- Gradients
 
 
@@ -390,94 +343,7 @@ def test_there_is_no_gradient_into_like():
     assert tape.gradient(restored, like) is None
 
 
-# ------------------------------------------------------------------------------------------------- XLA
-
-XLA_GEOMETRIES = [
-    "rows and columns are left over",
-    "windows overlap",
-    "same, windows cut at both ends",
-    "same, the stride leaves positions out",
-    "a large window",
-]
-
-
-@pytest.mark.parametrize("name", XLA_GEOMETRIES)
-def test_xla_compiles_both_layers_to_the_same_result(name):
-    geometry = GEOMETRIES[name]
-    run = pool_and_unpool(geometry)
-    images = random_images((2, *geometry[0], 2))
-    images[0, 0, 0, 0], images[0, -1, -1, 1], images[1, :, :, 1] = np.nan, np.inf, -np.inf
-    images = tf.constant(images)
-    upstream = tf.reshape(tf.range(tf.size(images, tf.float32)), images.shape)
-
-    def forward_and_backward(images, upstream):
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            pooled, argmax, restored = run(images)
-        return pooled, argmax, restored, tape.gradient(restored, images, upstream)
-
-    compiled = tf.function(forward_and_backward, jit_compile=True)(images, upstream)
-    for actual, expected in zip(compiled, forward_and_backward(images, upstream)):
-        np.testing.assert_array_equal(actual, expected)
-
-
-@pytest.mark.parametrize("pool_size, strides", [(2, 2), (3, 2)], ids=["windows side by side", "windows overlap"])
-def test_xla_finds_the_first_nan_and_the_first_of_two_zeros(pool_size, strides):
-    values = np.float32([0.0, -0.0, -1.0, np.nan, np.inf, -np.inf])
-    images = np.random.default_rng(0).choice(values, (64, 7, 7, 2), p=[0.4, 0.4, 0.05, 0.05, 0.05, 0.05])
-    actual = tf.function(MaxPoolingWithArgmax2D(pool_size, strides), jit_compile=True)(tf.constant(images))
-    expected = pool_reference(images, (pool_size, pool_size), (strides, strides), "valid")
-    np.testing.assert_array_equal(actual[0], expected[0])
-    np.testing.assert_array_equal(actual[1], expected[1])
-    chosen = images.reshape(64, -1)[np.arange(64)[:, None], actual[1].numpy().reshape(64, -1)].reshape(actual[0].shape)
-    np.testing.assert_array_equal(np.signbit(actual[0]), np.signbit(chosen))
-
-
-def test_keras_trains_with_xla_to_the_same_losses():
-    compiled = small_autoencoder(jit_compile=True)
-    losses = losses_of(compiled)
-    # Keras falls back by clearing the flag.
-    assert compiled.jit_compile is True
-    assert all(layer.supports_jit for layer in compiled.layers)
-    np.testing.assert_allclose(losses, losses_of(small_autoencoder(jit_compile=False)), atol=1e-4)
-    assert losses[-1] < losses[0]
-
-
-def test_keras_trains_with_its_default():
-    losses = losses_of(small_autoencoder(jit_compile="auto"))
-    np.testing.assert_allclose(losses, losses_of(small_autoencoder(jit_compile=False)), atol=1e-4)
-
-
-def test_xla_is_noticed_inside_functions_conditions_and_loops():
-    run = pool_and_unpool(((6, 6), 2, 2, "valid"))
-    images = tf.constant(random_images((2, 6, 6, 2)))
-    inner = tf.function(run)
-    expected = run(images)[2]
-
-    @tf.function(jit_compile=True)
-    def outer(images, yes):
-        in_function = inner(images)[2]
-        in_condition = tf.cond(yes, lambda: run(images)[2], lambda: images)
-        in_loop = tf.while_loop(lambda i, _: i < 2, lambda i, y: (i + 1, run(y)[2]), (0, images))[1]
-        return in_function, in_condition, in_loop
-
-    for actual in outer(images, tf.constant(True)):
-        np.testing.assert_array_equal(actual, expected)
-
-    # And the other way round: a compiled function inside of one that is not.
-    compiled = tf.function(run, jit_compile=True)
-
-    @tf.function
-    def caller(images):
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            restored = compiled(images)[2] + run(images)[2]
-        return restored, tape.gradient(restored, images)
-
-    restored, gradient = caller(images)
-    np.testing.assert_array_equal(restored, 2 * expected)
-    chosen = unpool_reference(*(t.numpy() for t in run(images)[:2]), (6, 6))[1].sum()
-    assert tf.reduce_sum(gradient) == 2 * chosen
+# ------------------------------------------------------------------------------------------------- Implementations
 
 
 def test_outside_of_xla_tensorflow_does_the_pooling():
@@ -642,27 +508,6 @@ def test_an_image_of_more_pixels_than_int32_counts():
     assert checked([60000, 40000])[0, 0, 0, 0] == 2**31
     with pytest.raises(tf.errors.InvalidArgumentError, match="out of range"):
         checked([40000, 40000])
-
-
-@pytest.mark.parametrize("bad", [-1, 16, 2**63 - 1])
-@pytest.mark.parametrize("pool_size, strides", [(2, 2), (3, 1)])
-def test_under_xla_a_position_out_of_range_is_left_out(bad, pool_size, strides):
-    layer = MaxUnpooling2D(pool_size, strides)
-    argmax = np.tile(np.array([0, 2, 8, 10]).reshape(1, 2, 2, 1), (2, 1, 1, 1))
-    argmax[0, 1, 1], argmax[1, 0, 0] = bad, bad
-
-    @tf.function(jit_compile=True)
-    def unpool(values, argmax):
-        with tf.GradientTape() as tape:
-            tape.watch(values)
-            images = layer(values, argmax, output_size=(4, 4))
-        return images, tape.gradient(images, values)
-
-    images, gradient = unpool(tf.ones((2, 2, 2, 1)), tf.constant(argmax))
-    expected = np.zeros((2, 16), "float32")
-    expected[0, [0, 2, 8]] = expected[1, [2, 8, 10]] = 1
-    np.testing.assert_array_equal(tf.reshape(images, (2, 16)), expected)
-    np.testing.assert_array_equal(gradient, argmax != bad)
 
 
 def test_an_empty_batch():
@@ -838,103 +683,3 @@ def test_the_config_round_trips(layer_class):
 
 def test_strides_default_to_the_pool_size():
     assert MaxPoolingWithArgmax2D((3, 2)).strides == (3, 2)
-
-
-class Subclassed(keras.Model):
-    """A model that hands the positions across in its call."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.convolution = keras.layers.Conv2D(2, 3, padding="same")
-        self.pooling = MaxPoolingWithArgmax2D(2)
-        self.unpooling = MaxUnpooling2D(2)
-
-    def call(self, images):
-        features = self.convolution(images)
-        pooled, argmax = self.pooling(features)
-        return self.unpooling(pooled, argmax, like=features)
-
-
-class Stack(keras.layers.Layer):
-    """Both layers as one, which can stand in a Sequential."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.pooling = MaxPoolingWithArgmax2D(2)
-        self.unpooling = MaxUnpooling2D(2)
-
-    def call(self, images):
-        return self.unpooling(*self.pooling(images), like=images)
-
-
-@pytest.mark.parametrize(
-    "build", [Subclassed, lambda: keras.Sequential([keras.layers.Conv2D(2, 3, padding="same"), Stack()])]
-)
-def test_subclassed_and_sequential_models_train_and_keep_their_weights(build, tmp_path):
-    images = random_images((4, 7, 6, 1))
-    model = build()
-    model.compile("sgd", "mse")
-    model.fit(images, np.repeat(images, 2, -1), verbose=0)
-    model.save_weights(tmp_path / "model.weights.h5")
-    other = build()
-    assert not np.array_equal(other(images), model(images))
-    other.load_weights(tmp_path / "model.weights.h5")
-    np.testing.assert_array_equal(other(images), model(images))
-
-
-def test_a_functional_model_survives_both_ways_of_saving(tmp_path):
-    model = small_autoencoder()
-    images = random_images((3, 11, 10, 1))
-    expected = model(images)
-    model.save(tmp_path / "model.keras")
-    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(images), expected)
-    model.export(tmp_path / "saved_model", verbose=False)
-    served = tf.saved_model.load(tmp_path / "saved_model")
-    np.testing.assert_allclose(served.serve(images), expected, atol=1e-6)
-    np.testing.assert_allclose(served.serve(images[:1]), expected[:1], atol=1e-6)
-
-
-def test_a_saved_model_can_be_trained_further(tmp_path):
-    run = pool_and_unpool(((6, 6), 3, 2, "valid"))
-    module = tf.Module()
-    module.run = tf.function(lambda x: run(x)[2], input_signature=[tf.TensorSpec((None, 6, 6, 2))])
-    tf.saved_model.save(module, tmp_path / "model")
-    loaded = tf.saved_model.load(tmp_path / "model")
-    images = tf.constant(random_images((3, 6, 6, 2)))
-
-    def gradient_of(function):
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            loss = tf.reduce_sum(function(images) ** 2)
-        return tape.gradient(loss, images)
-
-    np.testing.assert_array_equal(gradient_of(loaded.run), gradient_of(module.run))
-
-
-def test_batches_of_another_size_do_not_trace_again():
-    run = tf.function(pool_and_unpool(((6, 6), 3, 2, "valid")), input_signature=[tf.TensorSpec((None, 6, 6, 2))])
-    for batch in (1, 4, 3, 0, 7):
-        images = random_images((batch, 6, 6, 2))
-        p, a, _ = pool_reference(images, (3, 3), (2, 2), "valid")
-        np.testing.assert_array_equal(run(images)[2], unpool_reference(p, a, (6, 6))[0])
-    assert run.experimental_get_tracing_count() == 1
-
-    traces = []
-
-    class Traced(Stack):
-        def call(self, images):
-            traces.append(images.shape)
-            return super().call(images)
-
-    model = keras.Sequential([keras.Input((6, 6, 1)), Traced()])
-    traces.clear()
-    for batch in (4, 4, 3, 2):
-        model.predict(random_images((batch, 6, 6, 1)), batch_size=4, verbose=0)
-    assert len(traces) <= 2  # The second time, Keras gives up the fixed batch size; never again.
-
-
-def test_two_replicas_train_as_one(tmp_path):
-    # Devices are split before TensorFlow starts: in a process of its own.
-    program = Path(__file__).with_name("two_replicas_program.py")
-    finished = run_program(str(program), [], tmp_path)
-    assert finished.status == 0, finished.stderr
