@@ -23,6 +23,10 @@ WORTH_PROCESSES = 500
 BYTES_TOGETHER = 1 << 18
 """Of pixels that cross from process to process at once: pipes are slow for small pictures one by one."""
 
+PIPE_BYTES = 1 << 20
+"""A pipe holds where Linux grants it: the next pictures are decoded while those before are written. 30,000 JPEGs of
+96x96 took 7.4 s, and take 5.6."""
+
 
 def decode_all(files: Sequence[str], *how: Any) -> Iterator[Any]:
     """`decoding.decode(file, *how)` of every file, in order: an array, or a str that says what is wrong with the file.
@@ -43,12 +47,21 @@ def decode_all(files: Sequence[str], *how: Any) -> Iterator[Any]:
             assert process.stdin is not None
             pickle.dump((files[index::count], how), process.stdin)
             process.stdin.close()
+            _widen(process.stdout)
             outputs.append(_read(process.stdout))
         for file, output in zip(files, itertools.cycle(outputs)):
             try:
                 yield next(output)
             except (EOFError, pickle.UnpicklingError) as error:
                 raise ChildProcessError(f"the process that decodes {file} has died") from error
+
+
+def _widen(pipe: Any) -> None:
+    # Only Linux has it, and not for more than 64 MiB of one user's pipes, which Popen's own pipesize would fail at.
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _read(output: Any) -> Iterator[Any]:
