@@ -22,7 +22,7 @@ from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.saved_model import exporting
-from deconv_ae.training import TrainingOptions, train
+from deconv_ae.training import TrainingOptions, run_record, train
 
 CURVE_IMAGES = 500
 CURVE_POINTS = 60
@@ -148,22 +148,27 @@ def finished(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
 
 def _settings(run: Run, dataset: ImageDataset) -> dict[str, Any]:
     """What decides a run's result, the recipe's insides included, as JSON gives it back."""
-    recipe = RECIPES[run.recipe]
-    optimizer = keras.optimizers.serialize(recipe.optimizer(run.options.architecture, recipe.batch_size, 1, None))
-    initializers = list(recipe.initializers(run.options.architecture))
-    if recipe.guesses is not None:
-        initializers += [
-            each for guess in recipe.guesses(run.options.architecture, dataset.image_shape[-1]) for each in guess
-        ]
-    # Keras numbers the optimizers of a process: adam, adam_1 and so on.
-    del optimizer["config"]["name"]
-    settings = run.options.settings(len(dataset.train)) | {
+    options = run.options
+    settings = options.settings(len(dataset.train)) | {
         "dataset": dataset.name,
         "training_images": len(dataset.train),
-        "optimizer": optimizer,
-        "initializers": [keras.initializers.serialize(initializer) for initializer in initializers],
+        **insides(options, dataset.image_shape[-1]),
     }
+    settings.pop(run_record.PEAK, None)  # Which the optimizer says, also in outcomes that do not have it.
     return json.loads(json.dumps(settings, default=float))
+
+
+def insides(options: TrainingOptions, channels: int) -> dict[str, Any]:
+    """What a recipe's name stands for in this version, as JSON gives it back: for outcomes that are kept."""
+    recipe, architecture = RECIPES[options.recipe], options.architecture
+    optimizer = keras.optimizers.serialize(recipe.optimizer(architecture, recipe.batch_size, 1, None))
+    # Keras numbers the optimizers of a process: adam, adam_1 and so on.
+    del optimizer["config"]["name"]
+    initializers = list(recipe.initializers(architecture))
+    if recipe.guesses is not None:
+        initializers += [each for guess in recipe.guesses(architecture, channels) for each in guess]
+    serialized = [keras.initializers.serialize(initializer) for initializer in initializers]
+    return json.loads(json.dumps({"optimizer": optimizer, "initializers": serialized}, default=float))
 
 
 def _train(run: Run, settings: dict[str, Any], dataset: ImageDataset, output_dir: Path) -> Outcome:

@@ -21,6 +21,7 @@ from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import PerImageRMSELoss
 from deconv_ae.pictures.tables import markdown_table
+from deconv_ae.reproduction.runs import insides
 from deconv_ae.training import TrainingOptions, quality, steps_per_execution, train
 from deconv_ae.training.schedule import Schedule
 
@@ -114,6 +115,8 @@ def compare(
             options = TrainingOptions(architecture, epochs=epochs, seed=seed)
             schedule = options.schedule(len(dataset.train))
             settings = {"dataset": str(dataset), "schedule": asdict(schedule)}
+            if start == OURS:
+                settings |= insides(options, dataset.image_shape[-1])
             shape = "_".join(map(str, architecture.filters)), "_".join(f"{h}x{w}" for h, w in architecture.pool_sizes)
             file = output_dir / "runs" / f"{'-'.join(shape)}-{start.replace(' ', '_')}-{seed}.json"
             outcome = _read(file)

@@ -7,6 +7,7 @@ from deconv_ae import numbers, paths
 from deconv_ae.errors import InputError, choose
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.recipes import RECIPES
+from deconv_ae.training import run_record
 from deconv_ae.training.schedule import Schedule, schedule
 
 STRATEGIES = {
@@ -100,5 +101,8 @@ class TrainingOptions:
         )
         settings = asdict(comparable)
         del settings["validate_every"]  # Which runs of before it do not have.
+        peak = RECIPES[self.recipe].peak_learning_rate
+        if self.learning_rate is None and peak is not None:
+            settings[run_record.PEAK] = peak(self.architecture)
         unknown = [name for name in ("epochs", "batch_size") if settings[name] is None]
         return {name: value for name, value in settings.items() if name not in unknown}

@@ -1,6 +1,7 @@
 """`run.json`, in a run directory: what decides a run's result, and so has to be the same when one goes on with it."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ LOCK = "run.lock"
 """Locked while a run uses the directory."""
 UNRECORDED = {"fit": "stretch"}
 """What runs of versions that did not record it had."""
+PEAK = "peak_learning_rate"
+"""The field with the learning rate at its peak where the recipe decides it: another version's may decide otherwise."""
 EXTENDED = "extended_after_epochs"
 """The field with the numbers of epochs that a run was meant to have before it was given more, in their order."""
 
@@ -39,7 +42,15 @@ def check(run_dir: str | Path, settings: Mapping[str, Any], resume: bool) -> dic
     # Through JSON and back, so that tuples and lists compare equal.
     for name, value in json.loads(json.dumps(settings)).items():
         before = recorded.get(name, UNRECORDED.get(name))
-        if name == "epochs" and isinstance(before, int):
+        if name == PEAK:
+            before = recorded.get(PEAK, _unrecorded_peak(recorded))
+            if before != value:
+                raise InputError(
+                    f"resume: {path} holds a run of another version, whose recipe {recorded['recipe']} has a learning "
+                    f"rate of {before:.4f} at its peak, not {value:.4f}; go on with that version, or start anew in "
+                    "another --run_dir"
+                )
+        elif name == "epochs" and isinstance(before, int):
             if value < before:
                 raise InputError(
                     f"resume: {path} holds a run of {before} epochs, and {value} are fewer; give --epochs={before} to "
@@ -51,6 +62,11 @@ def check(run_dir: str | Path, settings: Mapping[str, Any], resume: bool) -> dic
                 "pass the same flags, or another --run_dir"
             )
     return recorded
+
+
+def _unrecorded_peak(recorded: Mapping[str, Any]) -> float:
+    """What versions that did not record it gave their recipes with one."""
+    return 0.03 / math.sqrt(len(recorded["architecture"]["filters"]))
 
 
 def check_not_in_use(run_dir: str | Path) -> None:

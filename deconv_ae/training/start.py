@@ -1,8 +1,20 @@
-"""Where a run starts from: an encoder to choose from a few, and the decoder that reads its code best.
+"""Where a run starts from: an encoder, and the decoder that reads its code best.
 
 Given the switches, everything after the code is linear. So the transposed convolutions need not start at random: each
 is solved for, by least squares, to give its stage's input back from what the stages within it make of the code. Only
-the convolutions are left to guess, and of several guesses the decoders tell which one keeps most of the pictures.
+the convolutions are left to guess. Of several guesses the decoders tell which one keeps most of the pictures; and noise
+is made to fire: each filter gets the sign with which what it sums is above zero on the average over the pictures, and
+the size with which that spreads as much as what it reads, so that no channel is silent from the start.
+
+By the RMSE of 250 pictures kept back of 1,500 of 32x32, after 200 steps, seeds 0 to 3: one filter with pool 2 comes
+to 0.191 to 0.194 on photographs, where noise as it is came to 0.192, 0.498 (dead), 0.194 and 0.192, and to 0.229 to
+0.230 on emoji, instead of 0.230, 0.800 (dead), 0.226 and 0.229; three with pool 4 to 0.212 to 0.215 on photographs,
+instead of 0.210 to 0.240. 16,16,16 on emoji is no better for it, but no channel of two seeds fell silent, instead of
+one. Also tried: the best of four or eight encoders by what their decoders leave, which saves the dead, but one seed
+of four of one filter on emoji ends 6 % above the others, since the best start is not the best end; and on 8 filters
+with pool 4, where noise as it is came to 0.239 and 0.253, orthogonal kernels (0.245, 0.231), gradients clipped to a
+norm of 0.5 (0.239, 0.253), a beta_2 of 0.99 (0.239, 0.254) and decoders solved for again after the warm-up (0.239,
+0.249); so 0.243, 0.233.
 """
 
 from collections.abc import Sequence
@@ -36,7 +48,7 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
     """Gives an untrained model the best of some encoders, and the decoder that fits it.
 
     Args:
-        model: built; its own kernels are a start as well, and stay where no guess is about as good.
+        model: built; its own kernels are a start as well, made to fire, where no guess is about as good.
         images: `(N, height, width, channels)` uint8, as many as there are; at most 256 are looked at.
         guesses: other starts, which the model's own kernels have to beat by a fifth, each encoder with the decoder
             that fits it; one that they do not beat is taken as it is, with its own decoder.
@@ -55,8 +67,7 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
     count = int(np.clip(MOST_VALUES // (images[0, ..., 0].size * widest), 1, min(MOST_IMAGES, len(images))))
     looked_at = scale(np.asarray(images[:: max(1, len(images) // count)][:count]))
     own = [_array(convolution.kernel) for convolution, _ in stages]
-    least = _fitted_rmse(model, own, looked_at, seed)
-    fitted = model.get_weights()
+    least = _fitted_rmse(model, own, looked_at, seed) if guesses else np.inf
     for encoder, decoder in guesses:
         kernels = [_array(encoder(kernel.shape)) for kernel in own]
         if least > WORTH_CHANGING * _fitted_rmse(model, kernels, looked_at, seed):
@@ -65,7 +76,21 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
                 if deconvolution.use_bias:
                     deconvolution.bias.assign(keras.ops.zeros_like(deconvolution.bias))
             return
-    model.set_weights(fitted)
+    _fitted_rmse(model, _firing(model, own, looked_at), looked_at, seed)
+
+
+def _firing(model: Autoencoder, kernels: Sequence[np.ndarray], images: np.ndarray) -> list[np.ndarray]:
+    """The encoder's kernels, each filter turned and scaled so that it fires: see above."""
+    values, firing = images, []
+    for number, kernel in zip(_numbers(model), kernels):
+        summed = _array(keras.ops.conv(values, kernel, padding="same", data_format="channels_last"))
+        spread, wanted = summed.std(axis=(0, 1, 2)), np.sqrt(np.mean(np.square(values)))
+        gain = np.where(spread > 0, wanted / np.maximum(spread, 1e-12), 1)
+        firing.append(kernel * gain * np.where(summed.mean(axis=(0, 1, 2)) < 0, -1, 1))
+        convolution = model.get_layer(f"conv{number}")
+        convolution.kernel.assign(firing[-1])
+        values = _array(model.get_layer(f"pool{number}")(convolution(values))[0])
+    return firing
 
 
 def _fitted_rmse(model: Autoencoder, kernels: Sequence[np.ndarray], images: np.ndarray, seed: int) -> float:

@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 
+from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.initializers import RowOfBumps
 from deconv_ae.model.presets import PRESETS
-from deconv_ae.model.recipes import CNTK_BATCH_SIZE, RECIPES, cntk_optimizer, warm_cosine_adam
+from deconv_ae.model.recipes import CNTK_BATCH_SIZE, RECIPES, cntk_optimizer, peak_learning_rate, warm_cosine_adam
 
 
 def cntk_updates(gradients: list[float], batch_size: int) -> float:
@@ -47,12 +48,26 @@ def test_a_learning_rate_of_ones_own_replaces_the_recipes(recipe) -> None:
     assert max(rates) == pytest.approx(0.125, rel=1e-3)
 
 
-@pytest.mark.parametrize("preset", ["cmap1_pool4", "two_layer"])
-def test_the_default_recipes_peak_falls_with_the_number_of_stages(preset: str) -> None:
-    architecture = PRESETS[preset].architecture
+@pytest.mark.parametrize(
+    ("filters", "kernel_size", "peak"),
+    [
+        ((1,), 5, 0.03),
+        ((3,), 5, 0.03),
+        ((5, 1), 5, 0.03 * (75 / 125) ** 0.75),
+        ((8, 8, 8), 3, 0.03),
+        ((16, 8), 5, 0.03 * (75 / 400) ** 0.75),
+        ((8, 64, 2), (3, 7), 0.03 * (75 / 1344) ** 0.75),
+    ],
+    ids=str,
+)
+def test_the_default_recipes_peak_falls_with_the_values_that_the_widest_kernel_sums(
+    filters, kernel_size, peak: float
+) -> None:
+    architecture = Architecture(filters, (2,) * len(filters), kernel_size)
+    assert peak_learning_rate(architecture) == pytest.approx(peak)
     optimizer = warm_cosine_adam(architecture, 128, 1407)
     optimizer.iterations.assign(100)
-    assert float(optimizer.learning_rate) == pytest.approx(0.03 / np.sqrt(len(architecture.filters)), rel=1e-3)
+    assert float(optimizer.learning_rate) == pytest.approx(peak, rel=1e-3)
 
 
 def test_a_run_of_a_few_steps_takes_small_ones() -> None:

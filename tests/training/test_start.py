@@ -73,6 +73,24 @@ def test_digits_start_from_dots_and_noise_does_not(digits: ImageDataset) -> None
     assert np.unravel_index(dots.argmax(), dots.shape)[:2] == (2, 2)
 
 
+@pytest.mark.parametrize(("filters", "pool_sizes"), [((1,), (2,)), ((3,), (4,)), ((4, 2), (2, 2))], ids=str)
+@pytest.mark.parametrize("picture", ["light", "dark"])
+def test_noise_is_made_to_fire_with_every_seed(picture: str, filters, pool_sizes) -> None:
+    spots = RANDOM.integers(0, 100, (6, 12, 12, 3), np.uint8)
+    images = 255 - spots if picture == "light" else spots
+    for seed in range(5):
+        model = untrained(Architecture(filters, pool_sizes), (12, 12, 3), seed)
+        fit_start(model, images, seed=seed)
+        values = scale(images)
+        for number in range(1, len(filters) + 1):
+            convolution = model.get_layer(f"conv{number}")
+            summed = keras.ops.conv(values, convolution.kernel, padding="same", data_format="channels_last").numpy()
+            assert summed.mean(axis=(0, 1, 2)).min() > 0
+            spread = np.sqrt(np.mean(np.square(values)))
+            np.testing.assert_allclose(summed.std(axis=(0, 1, 2)), np.full(summed.shape[-1], spread), rtol=1e-3)
+            values = model.get_layer(f"pool{number}")(convolution(values))[0].numpy()
+
+
 def test_the_same_seed_is_the_same_start(colour_images: ImageDataset) -> None:
     architecture = Architecture((4, 2), (2, 2))
     starts = []

@@ -21,6 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from deconv_ae import Architecture, per_image_rmse
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import InputError, Interrupted, RunError
+from deconv_ae.files import read_with_checksum, with_checksum
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.training import TrainingOptions, TrainingResult, train
 from deconv_ae.training.checkpoints import RunDirectory
@@ -355,3 +356,31 @@ def test_run_json_says_what_the_run_was_started_with(digits: ImageDataset, tmp_p
     assert settings["dataset"] == "mnist_5k"
     assert settings["architecture"]["filters"] == [1]
     assert settings["batch_size"] == 32
+
+
+@pytest.mark.parametrize(
+    ("filters", "pool_sizes", "earlier_peak"), [((1,), (4,), None), ((4, 2), (2, 2), 0.0212), ((8,), (4,), 0.03)]
+)
+def test_a_run_of_another_versions_learning_rate_is_not_gone_on_with(
+    digits: ImageDataset, tmp_path: Path, filters, pool_sizes, earlier_peak: float | None
+) -> None:
+    options = {"architecture": Architecture(filters, pool_sizes), "epochs": 0, "run_dir": str(tmp_path)}
+    train(digits, TrainingOptions(**options))
+    train(digits, TrainingOptions(**options, resume=True))
+    recorded = read_with_checksum(tmp_path / "run.json")
+    # A run of before it was recorded.
+    (tmp_path / "run.json").write_text(
+        with_checksum({name: value for name, value in recorded.items() if name != "peak_learning_rate"})
+    )
+    if earlier_peak is None:
+        train(digits, TrainingOptions(**options, resume=True))
+    else:
+        with pytest.raises(InputError, match=f"resume: .* of another version, .*{earlier_peak}.* start anew"):
+            train(digits, TrainingOptions(**options, resume=True))
+
+
+def test_a_run_with_a_learning_rate_of_ones_own_is_every_versions(digits: ImageDataset, tmp_path: Path) -> None:
+    options = {"architecture": Architecture((8,), (4,)), "epochs": 0, "run_dir": str(tmp_path), "learning_rate": 0.01}
+    train(digits, TrainingOptions(**options))
+    assert "peak_learning_rate" not in read_with_checksum(tmp_path / "run.json")
+    train(digits, TrainingOptions(**options, resume=True))
