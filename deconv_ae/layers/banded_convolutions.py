@@ -7,7 +7,8 @@ import keras
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
-    from deconv_ae.ops import banded_convolution
+    from deconv_ae.ops import banded_convolution, pooled_convolution
+    from deconv_ae.ops.pooled_convolution import Convolution
 
 
 class _BandedLayer:
@@ -19,13 +20,18 @@ class _BandedLayer:
         channels, filters = images.shape[-1], self.filters
         if not banded_convolution.is_banded(images.shape[2], channels, filters, self.compute_dtype):
             return super().call(images)
-        convolved = self._convolve_by_rows(images, self.kernel)
-        if self.use_bias:
+        kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias) if self.use_bias else None
+        convolved = self._convolve_by_rows(images, kernel)
+        if bias is not None:
             # By rows as well: adding to, and summing over, vectors as long as a row.
-            bias = tf.tile(tf.convert_to_tensor(self.bias), (images.shape[2],))
-            rows = tf.nn.bias_add(banded_convolution.rows_of(convolved), bias)
+            rows = tf.nn.bias_add(banded_convolution.rows_of(convolved), tf.tile(bias, (images.shape[2],)))
             convolved = banded_convolution.images_of(rows, images.shape[2])
-        return convolved if self.activation is None else self.activation(convolved)
+        if self.activation is not None:
+            convolved = self.activation(convolved)
+        return self._known_as_convolution(convolved, images, kernel, bias)
+
+    def _known_as_convolution(self, convolved, images, kernel, bias):
+        return convolved
 
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
@@ -47,6 +53,12 @@ class BandedConv2D(_BandedLayer, keras.layers.Conv2D):
 
     def _convolve_by_rows(self, images: Any, kernel: Any) -> Any:
         return banded_convolution.convolve(images, kernel)
+
+    def _known_as_convolution(self, convolved: Any, images: Any, kernel: Any, bias: Any) -> Any:
+        if self.activation not in (keras.activations.linear, keras.activations.relu):
+            return convolved
+        relu = self.activation is keras.activations.relu
+        return pooled_convolution.with_convolution(convolved, Convolution(images, kernel, bias, relu))
 
 
 @keras.saving.register_keras_serializable(package="deconv_ae")

@@ -10,8 +10,11 @@ The gradient of the kernel would have to fill the band's zeros too. It is taken 
 whose channels are four neighbouring pixels of a row.
 """
 
+import functools
+import math
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from deconv_ae.ops import every_backend, tensorflow_kernels
@@ -42,12 +45,14 @@ def is_banded(width: int | None, channels: int, filters: int, dtype: Any) -> boo
     )
 
 
-def band(kernel: tf.Tensor, width: int) -> tf.Tensor:
+def band(kernel: tf.Tensor, width: int, apart: int = 1) -> tf.Tensor:
     """The kernel of a "same" convolution of rows.
 
     Args:
         kernel: `(kernel height, kernel width, channels, filters)`.
         width: pixels in a row.
+        apart: of the row that is computed, which pixels follow one another: 2 has the first, third, fifth and so on
+            before the second, fourth, sixth.
 
     Returns:
         `(kernel height, 1, width * channels, width * filters)`.
@@ -58,15 +63,33 @@ def band(kernel: tf.Tensor, width: int) -> tf.Tensor:
            [0., 3., 2., 1.],
            [0., 0., 3., 2.]], dtype=float32)
     """
-    height, kernel_width, channels, filters = kernel.shape
-    # A kernel's row and as many zeros as pixels, repeated, and cut into lines one shorter than that: every line
-    # begins one further on.
-    padded = tf.pad(tf.transpose(kernel, (0, 2, 3, 1)), ((0, 0), (0, 0), (0, 0), (0, width)))
-    line = width + kernel_width - 1
-    lines = tf.reshape(tf.tile(padded, (1, 1, 1, width))[..., : width * line], (height, channels, filters, width, line))
-    before = (kernel_width - 1) // 2
-    inside = tf.transpose(lines[..., before : before + width], (0, 4, 1, 3, 2))
-    return tf.reshape(inside, (height, 1, width * channels, width * filters))
+    return spread(kernel, _band_numbers(tuple(kernel.shape), width, apart))
+
+
+def spread(kernel: tf.Tensor, numbers: np.ndarray) -> tf.Tensor:
+    """A kernel's values, each by its number in memory, in another arrangement; 0 for the number behind the last.
+
+    One look-up, where reshaping and transposing into place took as long as a convolution of 64 digits. Of a constant
+    it is a constant: nothing of it is left to be done when a SavedModel is loaded.
+    """
+    known = tf.get_static_value(kernel)
+    if known is not None:
+        return tf.constant(np.append(known, np.zeros(1, known.dtype))[numbers])
+    return tf.gather(tf.concat([tf.reshape(kernel, (-1,)), tf.zeros((1,), kernel.dtype)], axis=0), numbers)
+
+
+@functools.cache
+def _band_numbers(kernel_shape: tuple[int, int, int, int], width: int, apart: int) -> np.ndarray:
+    height, kernel_width, channels, filters = kernel_shape
+    columns = np.arange(width)
+    computed = columns.reshape(-1, apart).T.ravel()
+    # What a kernel has to the left of its middle lies to the left of the pixel that is computed.
+    place = columns[:, None] - computed + (kernel_width - 1) // 2
+    numbers = np.arange(math.prod(kernel_shape), dtype=np.int32).reshape(kernel_shape)
+    band = numbers[:, np.clip(place, 0, kernel_width - 1)]
+    inside = (place >= 0) & (place < kernel_width)
+    band = np.where(inside[:, :, None, None], band, numbers.size).transpose(0, 1, 3, 2, 4)
+    return band.reshape(height, 1, width * channels, width * filters)
 
 
 def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -88,7 +111,7 @@ def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         rows = tf.nn.conv2d(rows_of(images), band(kernel, images.shape[2]), 1, "SAME")
 
         def gradient(upstream):
-            return convolve_transposed(upstream, kernel), _kernel_gradient(images, upstream, kernel.shape)
+            return convolve_transposed(upstream, kernel), kernel_gradient(images, upstream, kernel.shape)
 
         return images_of(rows, images.shape[2]), gradient
 
@@ -116,7 +139,7 @@ def convolve_transposed(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         )
 
         def gradient(upstream):
-            return convolve(upstream, kernel), _kernel_gradient(upstream, images, kernel.shape)
+            return convolve(upstream, kernel), kernel_gradient(upstream, images, kernel.shape)
 
         restored.set_shape((batch, height, 1, width * kernel.shape[2]))
         return images_of(restored, width), gradient
@@ -138,13 +161,13 @@ def images_of(rows: tf.Tensor, width: int) -> tf.Tensor:
     return tf.reshape(rows, (shape[0], height or shape[1], width, length // width))
 
 
-def _kernel_gradient(images: tf.Tensor, upstream: tf.Tensor, kernel_shape: tf.TensorShape) -> tf.Tensor:
+def kernel_gradient(images: tf.Tensor, upstream: tf.Tensor, kernel_shape: tf.TensorShape) -> tf.Tensor:
     """The gradient of the kernel of `convolve(images, kernel)`, `(kernel height, kernel width, channels, filters)`."""
     height, kernel_width, channels, filters = kernel_shape
     if filters < channels and height % 2 and kernel_width % 2:
         # The sum over all pairs of pixels is the same from either side, mirrored; TensorFlow's operation takes half
         # the time with the fewer channels as its input. An even kernel has another padding from the other side.
-        mirrored = _kernel_gradient(upstream, images, (height, kernel_width, filters, channels))
+        mirrored = kernel_gradient(upstream, images, (height, kernel_width, filters, channels))
         return tf.transpose(mirrored[::-1, ::-1], (0, 1, 3, 2))
     width = images.shape[2]
     phases = next(n for n in _PHASES if (width % n == 0 and n * filters <= _MOST_PHASED_CHANNELS) or n == 1)

@@ -10,7 +10,7 @@ from deconv_ae.ops.windows import Size, Windows
 # windows that overlap can share a position. Looking would take longer than unpooling does, so the tensor object carries
 # the fact, as Keras's tensors carry their mask. What is computed from the tensor is another object, without it.
 _ORIGIN = "_deconv_ae_origin"
-ARGMAX = "_deconv_ae_argmax"
+ARGMAX, SWITCHES = "_deconv_ae_argmax", "_deconv_ae_switches"
 
 # JAX's tracers take no attributes: what they carry is kept here, as long as they live.
 _beside: dict[tuple[int, str], tuple[weakref.ref, Any]] = {}

@@ -18,7 +18,7 @@ from deconv_ae.ops import handover
 from deconv_ae.ops.every_backend import ARGMAX_DTYPE, counting_dtype, is_portable
 from deconv_ae.ops.handover import checked, checked_restorable, checked_same_size
 from deconv_ae.ops.pooling import dimensions_of
-from deconv_ae.ops.provenance import ARGMAX, Origin, attach, attached, origin_of, with_origin
+from deconv_ae.ops.provenance import ARGMAX, SWITCHES, Origin, attach, attached, origin_of, with_origin
 from deconv_ae.ops.windows import Size, Windows, arange, check_integers, product, size_argument, static
 
 # Up to here a float32 holds numbers and their halves, and a quotient rounds down to what integers give. On a CPU that
@@ -62,7 +62,9 @@ def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="val
     if origin is not None:
         argmax = checked_same_size(argmax, origin.size, size, windows)
         if origin.windows == windows and origin.in_windows and None not in static(size):
-            switches = switches_in_windows(argmax, size, windows)
+            switches = attached(argmax, SWITCHES)
+            if switches is None:
+                switches = switches_in_windows(argmax, size, windows)
             attach(switches, ARGMAX, (windows, size, weakref.ref(argmax)))
             return switches
     switches, inside = switches_of(checked_restorable(argmax, size, windows), size, windows)

@@ -118,7 +118,7 @@ def max_pool(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]
     def pool(images):
         size = windows.size_of(tf_lengths(images))
         pooled, argmax = _max_pool(images, windows)
-        return (pooled, argmax), lambda upstream, _: _scatter_add(upstream, argmax, size, windows)
+        return (pooled, argmax), lambda upstream, _: scatter_add(upstream, argmax, size, windows)
 
     return pool(images)
 
@@ -144,7 +144,7 @@ def max_unpool(
             lambda: values if windows.sharing == 1 else masked(every_backend.winners_in_windows),
             lambda: masked(every_backend.winners_anywhere),
         )
-    return _scatter_add(won, argmax, size, windows)
+    return scatter_add(won, argmax, size, windows)
 
 
 def _max_pool(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
@@ -170,7 +170,7 @@ def _max_pool_volumes(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, t
     return every_backend.first_maxima(pooled, argmax, windows, 0, depth, step)
 
 
-def _scatter_add(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:
+def scatter_add(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:
     """Images that are zero but for the sums of the values that each position got.
 
     That and taking the values at positions are linear and each other's gradient, to any order.
@@ -270,18 +270,22 @@ def _max_pool_and_look_up(images: tf.Tensor, windows: Windows) -> tuple[tf.Tenso
     That is what the second derivative of max pooling does: it reads a tensor at the positions of the maxima. Given
     the number of every position, as floating point numbers, it returns argmax.
     """
-    padding = windows.padding.upper()
-    pooled = tf.nn.max_pool2d(images, windows.pool_size, windows.strides, padding)
-    positions = tf.range(images.shape[1:].num_elements(), dtype=images.dtype)
-    argmax = tf.raw_ops.MaxPoolGradGrad(
+    pooled = tf.nn.max_pool2d(images, windows.pool_size, windows.strides, windows.padding.upper())
+    numbers = tf.range(images.shape[1:].num_elements(), dtype=images.dtype)
+    argmax = look_up(tf.reshape(numbers, images.shape[1:]), images, pooled, windows)
+    return pooled, tf.cast(argmax, tf.int64)
+
+
+def look_up(numbers: tf.Tensor, images: tf.Tensor, pooled: tf.Tensor, windows: Windows) -> tf.Tensor:
+    """For every window the number at the first position that has its maximum; `numbers` broadcasts to the images."""
+    return tf.raw_ops.MaxPoolGradGrad(
         orig_input=images,
         orig_output=pooled,
-        grad=tf.broadcast_to(tf.reshape(positions, images.shape[1:]), tf.shape(images)),
+        grad=tf.broadcast_to(numbers, tf.shape(images)),
         ksize=(1, *windows.pool_size, 1),
         strides=(1, *windows.strides, 1),
-        padding=padding,
+        padding=windows.padding.upper(),
     )
-    return pooled, tf.cast(argmax, tf.int64)
 
 
 # -------------------------------------------------------------------------------------------------- Shapes
