@@ -14,7 +14,8 @@ from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
 
-IMAGE_SHAPE = (28, 28, 1)
+Shape = tuple[int, int, int]
+IMAGE_SHAPE: Shape = (28, 28, 1)
 LEARNING_RATE = 1e-3
 # PyTorch's default; Keras's is 1e-7.
 EPSILON = 1e-8
@@ -26,10 +27,21 @@ def digits(count: int) -> np.ndarray:
     return np.resize(sample, (count, *IMAGE_SHAPE))
 
 
-def initial_weights(architecture: Architecture) -> list[np.ndarray]:
+def pictures(count: int, image_shape: Shape) -> np.ndarray:
+    """`(count, *image_shape)` uint8 pictures: digits for their shape, noise over coarse patches for any other."""
+    if image_shape == IMAGE_SHAPE:
+        return digits(count)
+    height, width, channels = image_shape
+    rng = np.random.default_rng(0)
+    patches = rng.integers(0, 200, (count, -(-height // 8), -(-width // 8), channels), np.uint8)
+    smooth = patches.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width]
+    return smooth + rng.integers(0, 56, smooth.shape, np.uint8)
+
+
+def initial_weights(architecture: Architecture, image_shape: Shape = IMAGE_SHAPE) -> list[np.ndarray]:
     """The weights that all contestants start from, in the order of the Keras model."""
     keras.utils.set_random_seed(0)
-    return Autoencoder(architecture, IMAGE_SHAPE).get_weights()
+    return Autoencoder(architecture, image_shape).get_weights()
 
 
 def compiled(model: keras.Model) -> keras.Model:
@@ -64,9 +76,9 @@ class _ObviousUnpooling(keras.layers.Layer):
         return keras.KerasTensor((pooled.shape[0], *self.size, pooled.shape[-1]))
 
 
-def plain_autoencoder(architecture: Architecture) -> keras.Model:
+def plain_autoencoder(architecture: Architecture, image_shape: Shape) -> keras.Model:
     """The same model of Keras's own layers, with the unpooling that people write first."""
-    images = keras.Input(IMAGE_SHAPE)
+    images = keras.Input(image_shape)
     values: Any = images
     stages = []
     for filters, pool_size in zip(architecture.filters, architecture.pool_sizes):
@@ -82,15 +94,16 @@ def plain_autoencoder(architecture: Architecture) -> keras.Model:
     return keras.Model(images, values)
 
 
-def convolutions_alone(architecture: Architecture, batch_size: int, plain: bool) -> Any:
+def convolutions_alone(architecture: Architecture, image_shape: Shape, batch_size: int, plain: bool) -> Any:
     """A tf.function of a training step's convolutions, forward and backward, on activations that stay the same.
 
     Args:
         architecture: whose.
+        image_shape: (height, width, channels) of what it is trained on.
         batch_size: images a step.
         plain: Keras's own layers, not this project's.
     """
-    model = plain_autoencoder(architecture) if plain else Autoencoder(architecture, IMAGE_SHAPE)
+    model = (plain_autoencoder if plain else Autoencoder)(architecture, image_shape)
     rng = np.random.default_rng(0)
     work = []
     for layer in model.layers:

@@ -69,7 +69,7 @@ def inference(compile_it: bool, model: Model, work: str, scaled: np.ndarray) -> 
     }
     function = functions.get(work, lambda: module(images))
     if compile_it:
-        torch_models.compiled(module)  # Unavailable, if it is.
+        torch_models.compiled(module, model.channels)  # Unavailable, if it is.
         function = torch.compile(function)
 
     def call() -> np.ndarray:
@@ -95,7 +95,7 @@ class TorchTraining:
         self._torch: Any = torch_models.import_torch()
         module = model.build()
         self._optimizer = self._torch.optim.Adam(module.parameters(), **optimizer)
-        self._module = torch_models.compiled(module) if compile_it else module
+        self._module = torch_models.compiled(module, model.channels) if compile_it else module
         self._scale, self._batch_size, self._checked_steps = scale, batch_size, checked_steps
         self._images = self._torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 

@@ -93,12 +93,12 @@ def _assign(torch: Any, parameter: Any, value: np.ndarray) -> None:
     parameter.data = torch.from_numpy(np.ascontiguousarray(value))
 
 
-def compiled(module: Any) -> Any:
+def compiled(module: Any, channels: int) -> Any:
     """The module through torch.compile; Unavailable where that does not work, for want of a C++ compiler."""
     torch = import_torch()
     function = torch.compile(module)
     try:
-        function(torch.zeros((2, 1, 28, 28)))
+        function(torch.zeros((2, channels, 32, 32)))
     except Exception as error:
         raise Unavailable(f"torch.compile failed ({type(error).__name__})") from error
     torch._dynamo.reset()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import keras
@@ -10,13 +10,14 @@ import numpy as np
 from absl import logging
 
 from benchmarks import keras_models
-from benchmarks.keras_models import IMAGE_SHAPE, compiled, digits, initial_weights, losses
+from benchmarks.keras_models import IMAGE_SHAPE, Shape, compiled, initial_weights, losses, pictures
 from benchmarks.measurement import Contestant, ContestantProcesses, Measurement, Timing
 from benchmarks.report import Options, Report, cell, images_per_second, speedup, throughput_figure
 from benchmarks.torch_contestants import Model, TorchTraining
 from benchmarks.torch_models import Layout
 from deconv_ae.data import scale, steps_per_epoch, training_batches
 from deconv_ae.data.batches import PIXEL_SCALE
+from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.training import steps_per_execution
@@ -26,18 +27,55 @@ OURS, PLAIN, EAGER, COMPILED = "deconv_ae", "plain Keras", "PyTorch", "PyTorch c
 FLOOR, PLAIN_FLOOR = "its convolutions alone", "Keras's convolutions alone"
 CHECKED_STEPS = 3
 MNIST_IMAGES = 60_000
+# The first of a round does not count.
+PICTURE_STEPS = 3
 TOLERANCE = 1e-4
 
 
-def steps_together(batch_size: int) -> int:
-    """Steps per execution, as training on MNIST has them with batches of this size."""
-    return steps_per_execution(steps_per_epoch(MNIST_IMAGES, batch_size))
+@dataclass(frozen=True)
+class Case:
+    """A model, and the batches that it is trained on."""
+
+    name: str
+    architecture: Architecture
+    image_shape: Shape
+    batch_size: int
+
+    @property
+    def of_digits(self) -> bool:
+        return self.image_shape == IMAGE_SHAPE
+
+    @property
+    def steps_together(self) -> int:
+        """Steps per execution, as training on MNIST has them with batches of this size; of larger pictures one, which
+        takes so long that going back to Python is nothing."""
+        return steps_per_execution(steps_per_epoch(MNIST_IMAGES, self.batch_size)) if self.of_digits else 1
+
+    @property
+    def steps_a_round(self) -> int:
+        """Enough for a round to last about as long for every batch of digits, in whole executions."""
+        if not self.of_digits:
+            return PICTURE_STEPS
+        enough, together = max(8, min(80, 8192 // self.batch_size)), self.steps_together
+        return max(2, enough // together) * together
+
+    def weights(self) -> list[np.ndarray]:
+        return initial_weights(self.architecture, self.image_shape)
+
+    def images(self) -> np.ndarray:
+        return pictures(self.batch_size * self.steps_a_round, self.image_shape)
 
 
-def steps_a_round(batch_size: int) -> int:
-    """Enough for a round to last about as long for every batch size, in whole executions."""
-    enough, together = max(8, min(80, 8192 // batch_size)), steps_together(batch_size)
-    return max(2, enough // together) * together
+def preset_cases(presets: Sequence[str] = tuple(PRESETS), batch_sizes: Sequence[int] = BATCH_SIZES) -> list[Case]:
+    return [Case(name, PRESETS[name].architecture, IMAGE_SHAPE, size) for name in presets for size in batch_sizes]
+
+
+PICTURES = [
+    Case("64x64x3, filters 16 and 8", Architecture((16, 8), (2, 2)), (64, 64, 3), 64),
+    Case("256x256x3, filters 32, 16 and 8", Architecture((32, 16, 8), (2, 2, 2)), (256, 256, 3), 16),
+    # As a SegNet begins and ends.
+    Case("128x128x3, filters 32 and 64 of 3x3", Architecture((32, 64), (2, 2), kernel_size=3), (128, 128, 3), 8),
+]
 
 
 class _Clock(keras.callbacks.Callback):
@@ -58,12 +96,12 @@ class _Clock(keras.callbacks.Callback):
 class KerasTraining:
     """model.fit of a Keras model; `fit` gives it the images in one way or another."""
 
-    def __init__(self, model: keras.Model, preset: str, batch_size: int, fit: Callable[..., None]) -> None:
+    def __init__(self, model: keras.Model, case: Case, fit: Callable[..., None]) -> None:
         self._model = compiled(model)
-        self._model.set_weights(initial_weights(PRESETS[preset].architecture))
-        self._batch_size = batch_size
-        self._images = digits(batch_size * steps_a_round(batch_size))
-        self._fit = partial(fit, self._model, self._images, batch_size)
+        self._model.set_weights(case.weights())
+        self._batch_size = case.batch_size
+        self._images = case.images()
+        self._fit = partial(fit, self._model, self._images, case.batch_size)
 
     def check(self) -> Sequence[np.ndarray]:
         return losses(self._model, checked_batches(self._images, self._batch_size))
@@ -78,42 +116,42 @@ def checked_batches(images: np.ndarray, batch_size: int) -> list[np.ndarray]:
     return [scale(images[step * batch_size : (step + 1) * batch_size]) for step in range(CHECKED_STEPS)]
 
 
-def our_training(preset: str, batch_size: int) -> KerasTraining:
-    model = Autoencoder(PRESETS[preset].architecture, IMAGE_SHAPE)
+def our_training(case: Case) -> KerasTraining:
+    model = Autoencoder(case.architecture, case.image_shape)
 
     def fit(model: keras.Model, images: np.ndarray, batch_size: int, clock: _Clock) -> None:
-        model.steps_per_execution = steps_together(batch_size)
+        model.steps_per_execution = case.steps_together
         batches = training_batches(images, batch_size, seed=0)
         steps = len(images) // batch_size
         model.fit(batches, steps_per_epoch=steps, callbacks=[clock], shuffle=False, verbose=0)
 
-    return KerasTraining(model, preset, batch_size, fit)
+    return KerasTraining(model, case, fit)
 
 
-def plain_training(preset: str, batch_size: int) -> KerasTraining:
-    model = keras_models.plain_autoencoder(PRESETS[preset].architecture)
+def plain_training(case: Case) -> KerasTraining:
+    model = keras_models.plain_autoencoder(case.architecture, case.image_shape)
 
     def fit(model: keras.Model, images: np.ndarray, batch_size: int, clock: _Clock) -> None:
         scaled = scale(images)
         model.fit(scaled, scaled, batch_size=batch_size, callbacks=[clock], verbose=0)
 
-    return KerasTraining(model, preset, batch_size, fit)
+    return KerasTraining(model, case, fit)
 
 
-def torch_training(compile_it: bool, preset: str, batch_size: int) -> Callable[[], Contestant]:
-    architecture = PRESETS[preset].architecture
-    model = Model(Layout(**asdict(architecture)), IMAGE_SHAPE[-1], initial_weights(architecture))
+def torch_training(compile_it: bool, case: Case) -> Callable[[], Contestant]:
+    model = Model(Layout(**asdict(case.architecture)), case.image_shape[-1], case.weights())
     optimizer = {"lr": keras_models.LEARNING_RATE, "eps": keras_models.EPSILON}
-    pixels = digits(batch_size * steps_a_round(batch_size))
-    return partial(TorchTraining, compile_it, model, optimizer, pixels, PIXEL_SCALE, batch_size, CHECKED_STEPS)
+    return partial(
+        TorchTraining, compile_it, model, optimizer, case.images(), PIXEL_SCALE, case.batch_size, CHECKED_STEPS
+    )
 
 
 class Convolutions:
     """No loss, no optimizer, no pooling, no input."""
 
-    def __init__(self, plain: bool, preset: str, batch_size: int) -> None:
-        self._step = keras_models.convolutions_alone(PRESETS[preset].architecture, batch_size, plain)
-        self._steps = steps_a_round(batch_size)
+    def __init__(self, plain: bool, case: Case) -> None:
+        self._step = keras_models.convolutions_alone(case.architecture, case.image_shape, case.batch_size, plain)
+        self._steps = case.steps_a_round
 
     def check(self) -> Sequence[np.ndarray]:
         self._step()
@@ -127,7 +165,7 @@ class Convolutions:
 
 
 # Called here for what makes the contestant there, in its own process.
-CONTESTANTS: dict[str, Callable[[str, int], Callable[[], Contestant]]] = {
+CONTESTANTS: dict[str, Callable[[Case], Callable[[], Contestant]]] = {
     OURS: partial(partial, our_training),
     PLAIN: partial(partial, plain_training),
     EAGER: partial(torch_training, False),
@@ -144,44 +182,43 @@ def check_losses(results: Mapping[str, Sequence[np.ndarray]]) -> None:
             raise RuntimeError(f"the losses of {name} are {values}, those of {OURS} {results[OURS]}")
 
 
-def run(options: Options, presets: Sequence[str] = tuple(PRESETS), batch_sizes: Sequence[int] = BATCH_SIZES) -> Report:
+def run(options: Options, cases: Sequence[Case] = (*preset_cases(), *PICTURES)) -> Report:
     with ContestantProcesses.of(CONTESTANTS) as processes:
-        return _run(processes, options, presets, batch_sizes)
+        return _run(processes, options, cases)
 
 
-def _run(
-    processes: ContestantProcesses, options: Options, presets: Sequence[str], batch_sizes: Sequence[int]
-) -> Report:
+def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]) -> Report:
     rows, numbers = [], []
     left_out: list[str] = []
-    for preset in presets:
-        for batch_size in batch_sizes:
-            makers = {name: make(preset, batch_size) for name, make in CONTESTANTS.items()}
-            measured, absent = processes.compare(makers, options.rounds, options.memory, check_losses)
-            left_out = list(dict.fromkeys([*left_out, *absent]))
-            for name, measurement in measured.items():
-                number = {"preset": preset, "batch_size": batch_size, "contestant": name, **asdict(measurement)}
-                number["images_per_second"] = images_per_second(measurement.timing.median, batch_size)
-                numbers.append(number)
-            logging.info("%s, batch %d: %s", preset, batch_size, {n: str(m.timing) for n, m in measured.items()})
-            cells = [cell(measured.get(name), partial(_throughput, batch_size)) for name in CONTESTANTS]
-            ratios = [speedup(measured, OURS, [PLAIN]), speedup(measured, OURS, (EAGER, COMPILED))]
-            rows.append([preset, str(batch_size), *cells, *ratios, _over_floor(measured)])
+    for case in cases:
+        makers = {name: make(case) for name, make in CONTESTANTS.items()}
+        measured, absent = processes.compare(makers, options.rounds, options.memory, check_losses)
+        left_out = list(dict.fromkeys([*left_out, *absent]))
+        for name, measurement in measured.items():
+            number = {"model": case.name, "batch_size": case.batch_size, "contestant": name, **asdict(measurement)}
+            number["images_per_second"] = images_per_second(measurement.timing.median, case.batch_size)
+            numbers.append(number)
+        logging.info("%s, batch %d: %s", case.name, case.batch_size, {n: str(m.timing) for n, m in measured.items()})
+        cells = [cell(measured.get(name), partial(_throughput, case.batch_size)) for name in CONTESTANTS]
+        ratios = [speedup(measured, OURS, [PLAIN]), speedup(measured, OURS, (EAGER, COMPILED))]
+        rows.append([case.name, str(case.batch_size), *cells, *ratios, _over_floor(measured)])
+    steps = [case.steps_a_round for case in cases]
+    presets = [number for number in numbers if number["model"] in PRESETS]
     return Report(
         title=options.title("Training: images a second (quartiles)"),
-        columns=["preset", "batch", *CONTESTANTS, f"{OURS} to {PLAIN}", "to the better PyTorch", "time over its floor"],
+        columns=["model", "batch", *CONTESTANTS, f"{OURS} to {PLAIN}", "to the better PyTorch", "time over its floor"],
         rows=rows,
         notes=[
-            f"Median of {options.rounds} rounds of {steps_a_round(BATCH_SIZES[0])} to "
-            f"{steps_a_round(BATCH_SIZES[-1])} steps, in which all contestants take turns, each in a process of its "
-            f"own; the first {CHECKED_STEPS} losses of all were checked to agree to {TOLERANCE}.",
+            f"Median of {options.rounds} rounds of {max(steps)} to {min(steps)} steps, in which all contestants take "
+            f"turns, each in a process of its own; the first {CHECKED_STEPS} losses of all were checked to agree to "
+            f"{TOLERANCE}.",
             *left_out,
             "The convolutions alone: a step's, forward and backward, without loss, optimizer, pooling and input; "
             "those of this project's layers, which are the floor, and of Keras's.",
             *options.memory_note("training needs on top of libraries, images and model"),
         ],
         measurements=numbers,
-        figure=throughput_figure(numbers, "preset", "training: images a second"),
+        figure=throughput_figure(presets, "model", "training: images a second") if presets else None,
     )
 
 

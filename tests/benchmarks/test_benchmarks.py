@@ -42,9 +42,9 @@ def test_the_layers_suite_measures_every_contestant(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_the_training_suite_compares_equal_losses_and_draws(tmp_path: Path) -> None:
-    report = training_suite.run(Options(rounds=1, memory=False), ["two_layer"], [64])
-    ((preset, batch_size, *cells),) = report.rows
-    assert (preset, batch_size) == ("two_layer", "64")
+    report = training_suite.run(Options(rounds=1, memory=False), training_suite.preset_cases(["two_layer"], [64]))
+    ((model, batch_size, *cells),) = report.rows
+    assert (model, batch_size) == ("two_layer", "64")
     assert cells[-3].endswith("x")
     assert float(cells[-1]) > 1
     report.save(str(tmp_path), "training")
@@ -109,7 +109,7 @@ def test_without_the_first_there_is_nothing_to_compare_with(processes: Contestan
 def test_what_makes_a_contestant_in_pytorch_never_imports_tensorflow() -> None:
     makers = [
         layers_suite.CONTESTANTS["PyTorch"](Case((1, 2, 2, 1), 2, 2), False),
-        training_suite.CONTESTANTS[training_suite.EAGER]("two_layer", 1),
+        training_suite.CONTESTANTS[training_suite.EAGER](*training_suite.preset_cases(["two_layer"], [1])),
         inference_suite.torch_model(False, "two_layer", "encode", 1),
     ]
     # As a contestant's process: it serves, and reads what makes the contestant.
