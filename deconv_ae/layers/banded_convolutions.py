@@ -74,7 +74,7 @@ class BandedConv2DTranspose(_BandedLayer, keras.layers.Conv2DTranspose):
         super().__init__(filters, kernel_size, **_same(options))
 
     def _convolve_by_rows(self, images: Any, kernel: Any) -> Any:
-        return banded_convolution.convolve_transposed(images, kernel)
+        return pooled_convolution.convolve_transposed(images, kernel)
 
 
 def _same(options: dict[str, Any]) -> dict[str, Any]:

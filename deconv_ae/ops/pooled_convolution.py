@@ -1,9 +1,12 @@
-"""A convolution and the max pooling of what it gives, as one, where TensorFlow convolves few channels on a CPU.
+"""A convolution and the max pooling of what it gives as one, where TensorFlow convolves few channels on a CPU.
 
 The convolution is arranged so that a window's positions lie side by side, one tensor for each, with all windows and
 channels behind one another: their maximum, and which of them has it, are then a few operations over long vectors,
 where pooling an image walks through it pixel by pixel. Bias and ReLU follow for the maxima alone: neither changes
 which of a window's values is the largest.
+
+On the way out, the gradient of what is unpooled before a transposed convolution is such a convolution, too, of which
+one value a window is read.
 """
 
 import dataclasses
@@ -14,14 +17,14 @@ import numpy as np
 import tensorflow as tf
 
 from deconv_ae.numbers import LARGEST_WINDOW
-from deconv_ae.ops import every_backend, tensorflow_kernels
-from deconv_ae.ops.banded_convolution import band, convolve_transposed, kernel_gradient, rows_of, spread
-from deconv_ae.ops.provenance import SWITCHES, attach, attached
+from deconv_ae.ops import banded_convolution, every_backend, tensorflow_kernels
+from deconv_ae.ops.banded_convolution import band, kernel_gradient, rows_of, spread
+from deconv_ae.ops.provenance import SWITCHES, attach, attached, origin_of
 from deconv_ae.ops.switches import argmax_of
 from deconv_ae.ops.tensorflow_kernels import in_this_graph, tf_lengths, with_gradient
 from deconv_ae.ops.windows import Windows
 
-_CONVOLUTION = "_deconv_ae_convolution"
+_CONVOLUTION, _UNPOOLED = "_deconv_ae_convolution", "_deconv_ae_unpooled"
 
 # A convolution of one channel with so many results for each window is faster by windows than by rows: 1,024 digits with
 # 5 filters and windows of 2x2 take 8 ms instead of 14, with 3 filters and 4x4 7 instead of 10, with 1 and 2x2 6 instead
@@ -98,7 +101,7 @@ def max_pool(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]
                 upstream = tf.where(pooled > 0, upstream, tf.zeros((), upstream.dtype))
             scattered = tensorflow_kernels.scatter_add(upstream, argmax, tuple(size), windows)
             return (
-                convolve_transposed(scattered, kernel),
+                banded_convolution.convolve_transposed(scattered, kernel),
                 kernel_gradient(images, scattered, kernel.shape),
                 *(tf.reduce_sum(upstream, (0, 1, 2)) for _ in bias),
             )
@@ -110,11 +113,63 @@ def max_pool(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]
     return pooled, argmax
 
 
+@dataclasses.dataclass(frozen=True)
+class Unpooled:
+    """What a tensor was unpooled from."""
+
+    values: tf.Tensor
+    switches: tf.Tensor
+    windows: Windows
+
+
+def with_unpooled(images: tf.Tensor, values: tf.Tensor, argmax: tf.Tensor, windows: Windows) -> tf.Tensor:
+    """The images, which now know what they were unpooled from, where `max_pool` of the same windows made argmax."""
+    switches, origin = attached(argmax, SWITCHES), origin_of(argmax)
+    if (
+        switches is not None
+        and origin is not None
+        and (origin.windows, origin.size) == (windows, windows.size_of(images.shape))
+    ):
+        attach(images, _UNPOOLED, Unpooled(values, switches, windows))
+    return images
+
+
+def convolve_transposed(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """`banded_convolution.convolve_transposed`; the gradient of images that were unpooled is computed by windows."""
+    unpooled = attached(images, _UNPOOLED)
+    channels, filters = kernel.shape[2:]
+    if unpooled is None or channels > 1 or not _is_faster_by_windows(math.prod(unpooled.windows.pool_size) * filters):
+        return banded_convolution.convolve_transposed(images, kernel)
+    switches = unpooled.switches
+
+    @with_gradient
+    def transposed(values, kernel):
+        kernel, here = in_this_graph(kernel), in_this_graph(tf.stop_gradient(images))
+
+        def gradient(upstream):
+            convolved = _by_windows(upstream, kernel, unpooled.windows.pool_size)
+            of_values = tf.reshape(_values_at_switches(convolved, switches), tf.shape(values))
+            return of_values, kernel_gradient(upstream, here, kernel.shape)
+
+        return banded_convolution.convolve_transposed(here, kernel), gradient
+
+    return transposed(unpooled.values, kernel)
+
+
+def _values_at_switches(values: tf.Tensor, switches: tf.Tensor) -> tf.Tensor:
+    """Of `(windows, positions, values)` those at every image's switches, `(images, values)`."""
+    _, positions, length = values.shape
+    windows = math.prod(switches.shape[1:]) // length
+    first = np.arange(windows, dtype=np.int32)[:, None] * (positions * length) + np.arange(length, dtype=np.int32)
+    numbers = first.ravel() + tf.reshape(tf.cast(switches, tf.int32), (-1, first.size)) * length
+    return tf.gather(tf.reshape(values, (-1, windows * positions * length)), numbers, batch_dims=1)
+
+
 def _by_windows(images: tf.Tensor, kernel: tf.Tensor, pool_size: tuple[int, int]) -> tf.Tensor:
     """The convolution, `(windows, positions of a window, values)`; values and windows in the pooled images' order."""
     _, _, width, channels = images.shape
     filters, positions = kernel.shape[-1], math.prod(pool_size)
-    if channels == 1 and _FEWEST_RESULTS_A_WINDOW <= positions * filters <= _MOST_RESULTS_A_WINDOW:
+    if channels == 1 and _is_faster_by_windows(positions * filters):
         numbers = _numbers_by_windows(tuple(kernel.shape), pool_size)
         windows = tf.nn.conv2d(images, spread(kernel, numbers), pool_size, "SAME")
         return tf.reshape(windows, (-1, positions, filters if positions <= _MOST_COMPARED else 1))
@@ -122,6 +177,10 @@ def _by_windows(images: tf.Tensor, kernel: tf.Tensor, pool_size: tuple[int, int]
     lines = band(kernel, width, pool_size[1])
     rows = tf.nn.conv2d(rows_of(images), lines, 1, "SAME")
     return tf.reshape(rows, (-1, positions, width // pool_size[1] * filters))
+
+
+def _is_faster_by_windows(results: int) -> bool:
+    return _FEWEST_RESULTS_A_WINDOW <= results <= _MOST_RESULTS_A_WINDOW
 
 
 @functools.cache

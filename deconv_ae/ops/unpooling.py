@@ -68,10 +68,13 @@ def unpool(values: Any, argmax: Any, windows: Windows, output_size: Any = None, 
     windows.check_rank("pooled", values.shape)
     handover.check_same_shape(values, argmax)
     size = size_to_restore(argmax, windows, output_size, like)
-    argmax, in_windows = _checked(argmax, values, size, windows)
-    images = _implementation()(values, argmax, size, windows, in_windows)
+    checked, in_windows = _checked(argmax, values, size, windows)
+    images = _implementation()(values, checked, size, windows, in_windows)
     if keras.backend.backend() == "tensorflow":
+        from deconv_ae.ops.pooled_convolution import with_unpooled
+
         images.set_shape(windows.shape_of(values.shape[0], static(size), values.shape[windows.channel_axis]))
+        images = with_unpooled(images, values, argmax, windows)
     return images
 
 

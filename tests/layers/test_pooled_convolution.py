@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deconv_ae.layers import ArgmaxToSwitches2D, BandedConv2D, MaxPoolingWithArgmax2D
+from deconv_ae.layers import (
+    ArgmaxToSwitches2D,
+    BandedConv2D,
+    BandedConv2DTranspose,
+    MaxPoolingWithArgmax2D,
+    MaxUnpooling2D,
+)
 from deconv_ae.ops.provenance import SWITCHES, attached
 
 # (height, width, channels, filters, kernel_size, pool_size): windows that are compared and windows that are looked up,
@@ -106,6 +112,26 @@ def test_other_windows_are_pooled_after_the_convolution(pool, size) -> None:
     assert not as_one
     for actual, wanted in zip(results, expected):
         np.testing.assert_allclose(actual, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+def test_gradients_come_through_unpooling_and_a_transposed_convolution(geometry) -> None:
+    height, width, channels, filters, kernel_size, pool_size = geometry
+    convolution, pool = layers(filters, kernel_size, pool_size)
+    unpool, deconvolution = MaxUnpooling2D(pool_size), BandedConv2DTranspose(channels, kernel_size)
+    images = random_images(3, height, width, channels)
+
+    def results_and_gradients(images):
+        with tf.GradientTape() as tape:
+            pooled, argmax = pool(convolution(images))
+            restored = deconvolution(unpool(2.0 * pooled, argmax))
+            loss = tf.reduce_sum(tf.sin(3.0 * restored))
+        weights = [*convolution.trainable_weights, *deconvolution.trainable_weights]
+        return restored, *tape.gradient(loss, weights)
+
+    expected = results_and_gradients(images)
+    for actual, wanted in zip(tf.function(results_and_gradients)(images), expected):
+        np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_gradients_have_gradients() -> None:
