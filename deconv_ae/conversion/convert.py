@@ -84,11 +84,14 @@ def convert(
     kept = _kept_report(output, served, formats)
     written: list[ConvertedFile] = []
     refusals: list[str] = []
-    all_parts = parts(model)
+    # Formats of one order of channels share their parts: OpenVINO's files are made of ONNX's.
+    all_parts = {channels_first: parts(model, channels_first) for channels_first in (True, False)}
     for name, module in modules.items():
         try:
             output.mkdir(parents=True, exist_ok=True)
-            written += _convert_to(name, module, all_parts, reference, calibration, output)
+            written += _convert_to(
+                name, module, all_parts[FORMATS[name].channels_first], reference, calibration, output
+            )
         except RunError as error:
             refusals.append(str(error))
         except OSError as error:

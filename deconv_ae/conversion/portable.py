@@ -1,10 +1,11 @@
 """An autoencoder as operations that every runtime has, with the same result.
 
-Pooling and unpooling are those of `deconv_ae/ops/every_backend.py`; windows of an autoencoder do not overlap, so there
-is nothing to scatter, where runtimes differ most.
+Windows of an autoencoder lie side by side, and each is a pixel here whose channels are the window's positions. In that
+form pooling is a maximum over channels, and unpooling leaves one channel of a pixel and makes the others zero.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deconv_ae.conversion.window_kernels import (
+    pooling_kernel,
+    pools_by_windows,
+    unpooling_kernel,
+    unpools_by_windows,
+)
 from deconv_ae.model.autoencoder import Autoencoder
-from deconv_ae.ops import every_backend
-from deconv_ae.ops.switches import argmax_of, switches_in_windows
-from deconv_ae.ops.windows import Windows
+from deconv_ae.numbers import Pair
 from deconv_ae.saved_model.signatures import CODE, RECONSTRUCTION, encoded_specs, images_spec
 
 Tensors = dict[str, Any]
@@ -40,28 +45,35 @@ class Part:
         """The function as a tf.function of the inputs in their order; every format reads the same tracing of it."""
 
         def function(*tensors: tf.Tensor) -> Tensors:
-            with every_backend.portable():
-                return self.function(**dict(zip(self.inputs, tensors)))
+            return self.function(**dict(zip(self.inputs, tensors)))
 
         # No control flow depends on a tensor: autograph would only make tracing three times as long.
         return tf.function(function, input_signature=list(self.inputs.values()), autograph=False)
 
 
-def parts(model: Autoencoder) -> list[Part]:
+def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
     """The whole autoencoder, its encoder and its decoder, with the inputs and outputs of the SavedModel.
 
     autoencoder: `images` to `code` and `reconstruction`; encoder: `images` to `code` and the uint8
     `switches_1` to `switches_n`; decoder: those to `reconstruction`. Images, code and reconstruction
     are float32, batches of any size.
+
+    Args:
+        model: whose weights become constants.
+        channels_first: what the format's runtime is faster with, see `formats.py`. Images have their channels last.
     """
-    stages = [_Stage.of(model, number) for number in range(1, len(model.architecture.filters) + 1)]
+    stages = [_Stage.of(model, number, channels_first) for number in range(1, len(model.architecture.filters) + 1)]
     names = model.architecture.switches_names
 
-    def encode(images: tf.Tensor) -> Tensors:
-        pooled, outputs = images, {}
+    def pool(images: tf.Tensor) -> tuple[tf.Tensor, Tensors]:
+        pooled, switches = images, {}
         for name, stage in zip(names, stages):
-            pooled, outputs[name] = stage.encode(pooled)
-        return {CODE: pooled, **outputs}
+            pooled, switches[name] = stage.encode(pooled)
+        return pooled, switches
+
+    def encode(images: tf.Tensor) -> Tensors:
+        code, switches = pool(images)
+        return {CODE: code, **{name: tf.cast(values, tf.uint8) for name, values in switches.items()}}
 
     def decode(code: tf.Tensor, **switches: tf.Tensor) -> Tensors:
         reconstruction = code
@@ -70,8 +82,8 @@ def parts(model: Autoencoder) -> list[Part]:
         return {RECONSTRUCTION: reconstruction}
 
     def autoencode(images: tf.Tensor) -> Tensors:
-        encoded = encode(images)
-        return {CODE: encoded[CODE], **decode(**encoded)}
+        code, switches = pool(images)
+        return {CODE: code, **decode(code, **switches)}
 
     images = images_spec(model.image_shape)
     encoded = encoded_specs(model.architecture, model.image_shape)
@@ -83,50 +95,123 @@ class _Stage:
     """One stage with its weights as constants.
 
     Attributes:
-        size: (height, width) of its images.
+        shape: (height, width, channels) of its images.
+        pooled_shape: (windows down, windows right, filters).
         pool_size: (height, width) of its windows.
         convolution: (kernel, bias) of its convolution.
-        deconvolution: (kernel, bias) of the convolution that equals its transposed convolution;
-            zeros where that has no bias.
+        deconvolution: (kernel, bias) of the convolution that equals its transposed convolution; zeros where that has
+            no bias.
+        channels_first: whether a window's positions are compared where windows have their channels first.
     """
 
-    size: tuple[int, int]
-    pool_size: tuple[int, int]
+    shape: tuple[int, int, int]
+    pooled_shape: tuple[int, int, int]
+    pool_size: Pair
     convolution: tuple[np.ndarray, np.ndarray]
     deconvolution: tuple[np.ndarray, np.ndarray]
+    channels_first: bool
 
     @classmethod
-    def of(cls, model: Autoencoder, number: int) -> "_Stage":
+    def of(cls, model: Autoencoder, number: int, channels_first: bool) -> "_Stage":
         """Stage `number` of a model, from 1."""
-        height, width, channels = model.architecture.stage_shapes(model.image_shape)[number - 1]
+        shape, pooled_shape = model.architecture.stage_shapes(model.image_shape)[number - 1 : number + 1]
         kernel, bias = model.get_layer(f"conv{number}").get_weights()
         mirrored, *biases = model.get_layer(f"deconv{number}").get_weights()
         return cls(
-            size=(height, width),
+            shape=shape,
+            pooled_shape=pooled_shape,
             pool_size=model.architecture.pool_sizes[number - 1],
             convolution=(kernel, bias),
-            deconvolution=(mirrored[::-1, ::-1].swapaxes(2, 3), biases[0] if biases else np.zeros(channels, "float32")),
+            deconvolution=(
+                mirrored[::-1, ::-1].swapaxes(2, 3),
+                biases[0] if biases else np.zeros(shape[-1], "float32"),
+            ),
+            channels_first=channels_first,
         )
-
-    @property
-    def windows(self) -> Windows:
-        return Windows(self.pool_size, self.pool_size, "valid", "channels_last")
 
     def encode(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Pooled values and uint8 switches, each `(N, windows down, windows right, filters)`."""
+        """Pooled values and int32 switches, each `(N, windows down, windows right, filters)`."""
         kernel, bias = self.convolution
-        pooled, argmax = every_backend.max_pool(
-            tf.nn.relu(tf.nn.conv2d(images, kernel, 1, "SAME") + bias), self.windows
-        )
-        return pooled, switches_in_windows(argmax, self.size, self.windows)
+        padding = [((length - 1) // 2, length // 2) for length in kernel.shape[:2]]
+        if pools_by_windows(kernel.shape, self.pool_size):
+            to_windows, biases = pooling_kernel(kernel, self.pool_size), np.repeat(bias, self._positions)
+            windows = _convolve(images, to_windows, biases, padding, self.pool_size)
+        else:
+            windows = self._windows(_convolve(images, kernel, bias, padding))
+        values = self._by_position(tf.nn.relu(windows), self._positions)
+        maxima, switches = tf.reduce_max(values, 1), tf.argmax(values, 1, output_type=tf.int32)
+        return self._by_channel(maxima, 1), self._by_channel(switches, 1)
 
     def decode(self, pooled: tf.Tensor, switches: tf.Tensor) -> tf.Tensor:
         """`(N, height, width, channels)` images."""
         kernel, bias = self.deconvolution
-        argmax, _ = argmax_of(switches, self.size, self.windows)
-        images = every_backend.spread(pooled, argmax, self.size, self.windows)
+        chosen = self._by_position(tf.cast(switches, tf.int32), 1)
+        positions = np.arange(self._positions, dtype=np.int32).reshape(1, -1, *[1] * (len(chosen.shape) - 2))
+        chosen, values = chosen == positions, self._by_position(pooled, 1)
+        # tf2onnx makes six operations of choosing; LiteRT's int8 files multiply by a rounded zero that is not 0.
+        values = tf.cast(chosen, tf.float32) * values if self.channels_first else tf.where(chosen, values, 0.0)
+        windows = self._by_channel(values, self._positions)
         # A transposed convolution pads before where a convolution pads after; with an even kernel that differs.
-        before, after = zip(*((length // 2, (length - 1) // 2) for length in kernel.shape[:2]))
-        if before == after:
-            return tf.nn.conv2d(images, kernel, 1, "SAME") + bias
-        return tf.nn.conv2d(tf.pad(images, ((0, 0), *zip(before, after), (0, 0))), kernel, 1, "VALID") + bias
+        padding = [(length // 2, (length - 1) // 2) for length in kernel.shape[:2]]
+        if not unpools_by_windows(kernel.shape, self.pool_size):
+            return _convolve(self._unpooled(windows), kernel, bias, padding)
+        from_windows, padding = unpooling_kernel(kernel, self.pool_size)
+        # Windows that the image ends in have no maximum, but the kernel reaches into them.
+        padding = [
+            (before, after + (length % pool > 0))
+            for (before, after), length, pool in zip(padding, self.shape, self.pool_size)
+        ]
+        return self._pixels(_convolve(windows, from_windows, np.tile(bias, self._positions), padding))
+
+    @property
+    def _positions(self) -> int:
+        return math.prod(self.pool_size)
+
+    def _by_position(self, windows: tf.Tensor, count: int) -> tf.Tensor:
+        """Windows of `count` positions, `(N, windows down, windows right, filters * count)`, with these as the second
+        dimension, the last or one of three."""
+        if not self.channels_first:
+            return tf.reshape(windows, (-1, count))
+        # A single channel would be reshaped twice, of which OpenVINO makes one operation, and that in bfloat16.
+        first = windows if windows.shape[-1] == 1 else tf.transpose(windows, (0, 3, 1, 2))
+        return tf.reshape(first, (-1, count, math.prod(self.pooled_shape[:2])))
+
+    def _by_channel(self, values: tf.Tensor, count: int) -> tf.Tensor:
+        """The inverse."""
+        down, right, filters = self.pooled_shape
+        if not self.channels_first:
+            return tf.reshape(values, (-1, down, right, filters * count))
+        return tf.transpose(tf.reshape(values, (-1, filters * count, down, right)), (0, 2, 3, 1))
+
+    def _windows(self, images: tf.Tensor) -> tf.Tensor:
+        """Images of as many channels as filters, as windows."""
+        (down, right, filters), (height, width) = self.pooled_shape, self.pool_size
+        rows = tf.reshape(_resized(images, down * height, right * width), (-1, height, right, width, filters))
+        return tf.reshape(tf.transpose(rows, (0, 2, 4, 1, 3)), (-1, down, right, filters * self._positions))
+
+    def _unpooled(self, windows: tf.Tensor) -> tf.Tensor:
+        """The inverse; rows and columns that no window has are zeros."""
+        (down, right, filters), (height, width) = self.pooled_shape, self.pool_size
+        rows = tf.transpose(tf.reshape(windows, (-1, right, filters, height, width)), (0, 3, 1, 4, 2))
+        return _resized(tf.reshape(rows, (-1, down * height, right * width, filters)), *self.shape[:2])
+
+    def _pixels(self, windows: tf.Tensor) -> tf.Tensor:
+        """Windows whose channels are `position * channels + channel`, as images."""
+        (_, down, right, _), (height, width), channels = windows.shape, self.pool_size, self.shape[-1]
+        rows = tf.transpose(tf.reshape(windows, (-1, right, height, width * channels)), (0, 2, 1, 3))
+        return _resized(tf.reshape(rows, (-1, down * height, right * width, channels)), *self.shape[:2])
+
+
+def _convolve(
+    images: tf.Tensor, kernel: np.ndarray, bias: np.ndarray, padding: list[Pair], strides: Pair = (1, 1)
+) -> tf.Tensor:
+    return tf.nn.bias_add(tf.nn.conv2d(images, kernel, strides, [(0, 0), *padding, (0, 0)]), bias)
+
+
+def _resized(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """Images without their last rows and columns, or with zeros behind these."""
+    missing = height - images.shape[1], width - images.shape[2]
+    # Neither where nothing is to be done: runtimes would copy the images.
+    if min(missing) < 0:
+        return images[:, :height, :width]
+    return tf.pad(images, ((0, 0), *((0, more) for more in missing), (0, 0))) if max(missing) > 0 else images

@@ -135,7 +135,7 @@ def test_openvino_has_one_name_for_each_output(tmp_path: Path) -> None:
     from deconv_ae.conversion import to_openvino
 
     model = Autoencoder(Architecture((1,), (1,), 1), (1, 1, 1))
-    whole = next(part for part in parts(model) if part.name == "autoencoder")
+    whole = next(part for part in parts(model, channels_first=True) if part.name == "autoencoder")
     to_openvino.write(whole, "float32", {}, tmp_path)
     compiled = openvino.Core().compile_model(str(tmp_path / "autoencoder.xml"), "CPU")
     assert [output.names for output in compiled.outputs] == [{"code"}, {"reconstruction"}]

@@ -1,0 +1,52 @@
+"""What is converted, before it is: the same results as the model's, whichever way they are computed."""
+
+import keras
+import numpy as np
+import pytest
+
+from deconv_ae import Architecture, Autoencoder
+from deconv_ae.conversion.portable import parts
+
+TOLERANCE = 1e-5
+
+
+@pytest.mark.parametrize("channels_first", [True, False])
+@pytest.mark.parametrize(
+    ("architecture", "image_shape"),
+    [
+        (Architecture((1,), (4,)), (28, 28, 1)),
+        (Architecture((5, 1), (2, 2)), (28, 28, 1)),
+        # Sizes that the windows do not divide, and kernels that are even, longer than a window, or of one pixel.
+        (Architecture((3, 2), ((2, 3), (3, 2)), kernel_size=(4, 3)), (29, 31, 3)),
+        (Architecture((2,), ((1, 2),), kernel_size=(6, 7)), (9, 8, 2)),
+        (Architecture((2, 3), (3, 1), kernel_size=1), (11, 10, 1)),
+        # Too many filters, or too large windows, to go by windows on the way out, on neither way, on the way out.
+        (Architecture((40,), (2,), kernel_size=3), (11, 10, 3)),
+        (Architecture((20, 20), (3, 2), kernel_size=2), (13, 14, 20)),
+        (Architecture((1,), (16,)), (33, 47, 1)),
+        (Architecture((1,), (1,), kernel_size=1), (1, 1, 1)),
+    ],
+)
+def test_every_part_computes_what_the_model_computes(
+    architecture: Architecture, image_shape: tuple[int, int, int], channels_first: bool
+) -> None:
+    keras.utils.set_random_seed(0)
+    model = Autoencoder(architecture, image_shape)
+    model.set_weights([weights + 0.01 for weights in model.get_weights()])
+    images = np.random.default_rng(0).integers(0, 256, (3, *image_shape)).astype("float32") / 256
+    # Where all values are equal, the first is the maximum.
+    images[2] = 0.5
+    code, *switches = map(np.asarray, model.encoder(images))
+    named = dict(zip(architecture.switches_names, switches))
+    expected = {"code": code, **named, "reconstruction": np.asarray(model(images))}
+    whole, encoder, decoder = parts(model, channels_first)
+    for outputs, names in (
+        (whole.graph_function(images), ["code", "reconstruction"]),
+        (encoder.graph_function(images), ["code", *named]),
+        (decoder.graph_function(code, *switches), ["reconstruction"]),
+    ):
+        assert list(outputs) == names
+        for name, values in outputs.items():
+            assert values.dtype.name == expected[name].dtype
+            tolerance = 0 if name in named else TOLERANCE
+            np.testing.assert_allclose(values, expected[name], rtol=tolerance, atol=tolerance, err_msg=name)
