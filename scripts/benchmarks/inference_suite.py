@@ -1,5 +1,6 @@
-"""Inference: the exported SavedModel's signatures against PyTorch."""
+"""Inference: the exported SavedModel's signatures, and the files that it is converted to, against PyTorch."""
 
+import importlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -14,9 +15,13 @@ from benchmarks.calls import Calls, calls_a_round
 from benchmarks.keras_models import IMAGE_SHAPE, digits, initial_weights
 from benchmarks.measurement import Contestant, ContestantProcesses, Timing
 from benchmarks.report import Options, Report, cell, images_per_second, speedup, throughput_figure
+from benchmarks.runtime_contestants import converted
 from benchmarks.torch_contestants import Model, inference
 from benchmarks.torch_models import Layout
+from deconv_ae.conversion.formats import FORMATS, check_formats
+from deconv_ae.conversion.portable import parts
 from deconv_ae.data import scale
+from deconv_ae.errors import InputError
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.saved_model.exporting import save_signatures
@@ -32,8 +37,12 @@ from deconv_ae.saved_model.signatures import (
 
 BATCH_SIZES = (1, 64, 1024)
 OURS, EAGER, COMPILED = "SavedModel", "PyTorch", "PyTorch compiled"
+RUNTIMES = {"ONNX Runtime": "onnx", "LiteRT": "litert", "OpenVINO": "openvino"}
 WORK = SIGNATURES
 TOLERANCE = 1e-5
+
+Files = Mapping[tuple[str, str, str], str]
+"""Paths of converted files, by format, preset and work."""
 
 
 def saved_model(folder: str, preset: str, work: str, batch_size: int) -> Calls:
@@ -49,6 +58,35 @@ def saved_model(folder: str, preset: str, work: str, batch_size: int) -> Calls:
         return signature(**inputs)[output].numpy()
 
     return Calls(call, batch_size)
+
+
+def convert(model: Autoencoder, preset: str, folder: Path) -> dict[tuple[str, str, str], str]:
+    """Writes a model's files, of all formats whose packages are installed."""
+    files = {}
+    for name, chosen in FORMATS.items():
+        try:
+            check_formats([name])
+        except InputError:
+            continue
+        module = importlib.import_module(f"deconv_ae.conversion.{chosen.module}")
+        (folder / name).mkdir(parents=True)
+        # The parts in the order of the signatures.
+        for work, part in zip(SIGNATURES, parts(model, chosen.channels_first)):
+            files[name, preset, work] = str(module.write(part, "float32", {}, folder / name)[0])
+    return files
+
+
+def converted_file(
+    name: str, files: Files, models: Mapping[str, Autoencoder], preset: str, work: str, batch_size: int
+) -> Callable[[], Calls]:
+    """Calls of a format's file for a work."""
+    images = np.asarray(scale(digits(batch_size)))
+    inputs = {IMAGES: images}
+    if work == DECODE:
+        names = (CODE, *models[preset].architecture.switches_names)
+        inputs = {name: np.asarray(values) for name, values in zip(names, models[preset].encoder(images))}
+    output = CODE if work == ENCODE else RECONSTRUCTION
+    return partial(converted, files.get((name, preset, work)), inputs, output, batch_size)
 
 
 def torch_model(compile_it: bool, preset: str, work: str, batch_size: int) -> Callable[[], Calls]:
@@ -67,13 +105,17 @@ def check_results(results: Mapping[str, Sequence[np.ndarray]]) -> None:
 
 def run(options: Options, presets: Sequence[str] = tuple(PRESETS), batch_sizes: Sequence[int] = BATCH_SIZES) -> Report:
     with tempfile.TemporaryDirectory() as folder:
+        models: dict[str, Autoencoder] = {}
+        files: dict[tuple[str, str, str], str] = {}
         for preset in presets:
             architecture = PRESETS[preset].architecture
-            model = Autoencoder(architecture, IMAGE_SHAPE)
-            model.set_weights(initial_weights(architecture))
-            save_signatures(model, Path(folder) / preset)
+            models[preset] = Autoencoder(architecture, IMAGE_SHAPE)
+            models[preset].set_weights(initial_weights(architecture))
+            save_signatures(models[preset], Path(folder) / preset)
+            files |= convert(models[preset], preset, Path(folder) / f"{preset}_converted")
         contestants: dict[str, Callable[..., Callable[[], Contestant]]] = {
             OURS: partial(partial, saved_model, folder),
+            **{runtime: partial(converted_file, name, files, models) for runtime, name in RUNTIMES.items()},
             EAGER: partial(torch_model, False),
             COMPILED: partial(torch_model, True),
         }
@@ -102,16 +144,18 @@ def _run(
                     numbers.append({**number, **asdict(measurement)})
                 logging.info("%s %s %d: %s", preset, work, batch_size, {n: str(m.timing) for n, m in measured.items()})
                 cells = [cell(measured.get(name), _latency) for name in contestants]
-                rows.append([preset, work, str(batch_size), *cells, speedup(measured, OURS, (EAGER, COMPILED))])
+                ratios = [speedup(measured, ours, (EAGER, COMPILED)) for ours in ([OURS], RUNTIMES)]
+                rows.append([preset, work, str(batch_size), *cells, *ratios])
     whole = [number for number in numbers if number["work"] == SERVING_DEFAULT]
     return Report(
         title=options.title("Inference: milliseconds a call, median / 99th percentile"),
-        columns=["preset", "signature", "batch", *contestants, "to the better PyTorch"],
+        columns=["preset", "signature", "batch", *contestants, f"{OURS} to the better PyTorch", "the best file to it"],
         rows=rows,
         notes=[
             f"{options.rounds} rounds of {calls_a_round(BATCH_SIZES[-1])} to {calls_a_round(BATCH_SIZES[0])} calls, in "
             "which all contestants take turns, each in a process of its own; results were checked to agree to "
             f"{TOLERANCE}.",
+            "All compute in float32, with a thread for every processor; OpenVINO by hints for precision and latency.",
             *left_out,
             *options.memory_note("calls need on top of libraries, images and model"),
         ],

@@ -131,7 +131,7 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
                 figures.append({"case": asdict(case), "work": work, "contestant": name, **asdict(measurement)})
             logging.info("%s, %s: %s", case, work, {name: str(m.timing) for name, m in measured.items()})
             cells = [cell(measured.get(name)) for name in CONTESTANTS]
-            rows.append([str(case), work, *cells, speedup(measured, OURS, [OBVIOUS])])
+            rows.append([str(case), work, *cells, speedup(measured, [OURS], [OBVIOUS])])
     return Report(
         title=options.title("Pooling and unpooling: milliseconds a batch (quartiles)"),
         columns=["images", "work", *CONTESTANTS, f"{OURS} to {OBVIOUS}"],

@@ -48,7 +48,7 @@ class Timing:
     percentile_99: float
 
     @classmethod
-    def of(cls, milliseconds: Sequence[float]) -> "Timing":
+    def of(cls, milliseconds: Sequence[float] | np.ndarray) -> "Timing":
         lower, median, upper, percentile_99 = map(float, np.percentile(milliseconds, (25, 50, 75, 99)))
         return cls(median, lower, upper, percentile_99)
 
@@ -65,10 +65,12 @@ class Measurement:
         timing: of all rounds together.
         peak_mib: memory that the work needs on top of libraries, data and model, from its first time on, tracing and
             compiling included; None where it was not asked for or the operating system does not tell.
+        rounds: the median milliseconds of each.
     """
 
     timing: Timing
     peak_mib: float | None
+    rounds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class ContestantProcesses:
         names = [name for name in contestants if name not in absent]
         _require(next(iter(contestants)), absent)
         agree({name: answers[name] for name in names})
-        samples: dict[str, list[float]] = {name: [] for name in names}
+        samples: dict[str, list[Sequence[float]]] = {name: [] for name in names}
         for turn in range(rounds + 1):
             start = turn % len(names)
             for name in names[start:] + names[:start]:
@@ -122,11 +124,18 @@ class ContestantProcesses:
                 if isinstance(milliseconds, Unavailable):
                     absent[name] = milliseconds
                 else:
-                    samples[name] += milliseconds if turn else []
+                    samples[name] += [milliseconds] if turn else []
             names = [name for name in names if name not in absent]
             _require(next(iter(contestants)), absent)
         peaks = _peaks_mib({name: contestants[name] for name in names}) if memory else {}
-        measurements = {name: Measurement(Timing.of(samples[name]), peaks.get(name)) for name in names}
+        measurements = {
+            name: Measurement(
+                Timing.of(np.concatenate(samples[name])),
+                peaks.get(name),
+                tuple(map(float, map(np.median, samples[name]))),
+            )
+            for name in names
+        }
         return measurements, [f"{name} is left out: {reason}." for name, reason in absent.items()]
 
 

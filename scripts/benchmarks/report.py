@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.measurement import Measurement, Timing
@@ -84,16 +85,21 @@ def images_per_second(milliseconds: float, batch_size: int) -> float:
     return 1e3 * batch_size / milliseconds
 
 
-def speedup(measured: Mapping[str, Measurement], ours: str, peers: Iterable[str]) -> str:
-    """How many times as fast as the fastest of its peers a contestant is; "-" where none of them was measured."""
-    medians = [measured[name].timing.median for name in peers if name in measured]
-    return f"{min(medians) / measured[ours].timing.median:.1f}x" if medians else "-"
+def speedup(measured: Mapping[str, Measurement], ours: Iterable[str], peers: Iterable[str]) -> str:
+    """How many times as fast as the fastest of its peers the fastest of ours is, from round to round (quartiles); "-"
+    where one side was not measured."""
+    sides = [[measured[name] for name in names if name in measured] for names in (peers, ours)]
+    if not all(sides):
+        return "-"
+    peer, our = (min(side, key=lambda measurement: measurement.timing.median).rounds for side in sides)
+    lower, median, upper = np.percentile(np.divide(peer, our), (25, 50, 75))
+    return f"{median:.1f}x ({lower:.1f}-{upper:.1f})"
 
 
 def environment() -> dict[str, Any]:
     """What the figures depend on besides the code."""
     versions: dict[str, str | None] = {}
-    for package in ("tensorflow", "keras", "torch", "numpy"):
+    for package in ("tensorflow", "keras", "torch", "numpy", "onnxruntime", "ai_edge_litert", "openvino"):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -200,7 +200,7 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
             numbers.append(number)
         logging.info("%s, batch %d: %s", case.name, case.batch_size, {n: str(m.timing) for n, m in measured.items()})
         cells = [cell(measured.get(name), partial(_throughput, case.batch_size)) for name in CONTESTANTS]
-        ratios = [speedup(measured, OURS, [PLAIN]), speedup(measured, OURS, (EAGER, COMPILED))]
+        ratios = [speedup(measured, [OURS], [PLAIN]), speedup(measured, [OURS], (EAGER, COMPILED))]
         rows.append([case.name, str(case.batch_size), *cells, *ratios, _over_floor(measured)])
     steps = [case.steps_a_round for case in cases]
     presets = [number for number in numbers if number["model"] in PRESETS]

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,12 +20,16 @@ from benchmarks import (
     training_suite,
 )
 from benchmarks.layers_suite import OBVIOUS, OURS, Case
-from benchmarks.measurement import ContestantProcesses, Timing
-from benchmarks.report import Options
+from benchmarks.measurement import ContestantProcesses, Measurement, Timing
+from benchmarks.report import Options, speedup
 from benchmarks.scaling_suite import Point
 from contestants import Broken, Counting, Dying, Filling, NotInstalled
 from faults.programs import run_program
 from PIL import Image
+
+from deconv_ae.saved_model.signatures import SERVING_DEFAULT
+
+RATIO = r"\d+\.\dx \(\d+\.\d-\d+\.\d\)"
 
 
 def test_the_layers_suite_measures_every_contestant(tmp_path: Path) -> None:
@@ -45,16 +50,39 @@ def test_the_training_suite_compares_equal_losses_and_draws(tmp_path: Path) -> N
     report = training_suite.run(Options(rounds=1, memory=False), training_suite.preset_cases(["two_layer"], [64]))
     ((model, batch_size, *cells),) = report.rows
     assert (model, batch_size) == ("two_layer", "64")
-    assert cells[-3].endswith("x")
+    assert re.fullmatch(RATIO, cells[-3])
     assert float(cells[-1]) > 1
     report.save(str(tmp_path), "training")
     assert Image.open(tmp_path / "training.png").size[0] > 100
 
 
 @pytest.mark.long
-def test_the_inference_suite_calls_the_saved_model() -> None:
+def test_the_inference_suite_calls_the_saved_model_and_the_converted_files() -> None:
     report = inference_suite.run(Options(rounds=1, memory=False), ["two_layer"], [1])
     assert [row[:3] for row in report.rows] == [["two_layer", work, "1"] for work in inference_suite.WORK]
+    measured = {measurement["contestant"] for measurement in report.measurements}
+    assert measured >= {inference_suite.OURS, *inference_suite.RUNTIMES}
+
+
+def test_a_ratio_is_of_the_fastest_on_either_side_from_round_to_round() -> None:
+    rounds = {
+        "SavedModel": (9, 9, 9),
+        "ONNX": (1, 2, 1),
+        "LiteRT": (3, 3, 3),
+        "eager": (4, 4, 8),
+        "compiled": (9, 9, 9),
+    }
+    measured = {name: Measurement(Timing.of(values), None, values) for name, values in rounds.items()}
+    assert speedup(measured, ["ONNX", "LiteRT", "OpenVINO"], ["eager", "compiled"]) == "4.0x (3.0-6.0)"
+    assert re.fullmatch(RATIO, speedup(measured, ["SavedModel"], ["eager"]))
+    assert speedup(measured, ["SavedModel"], ["not installed"]) == "-"
+
+
+def test_a_format_whose_packages_are_not_installed_is_left_out(processes: ContestantProcesses) -> None:
+    missing = inference_suite.converted_file("onnx", {}, {}, "two_layer", SERVING_DEFAULT, 1)
+    makers = {"one": partial(Counting, 1.0), "other": missing}
+    _, left_out = processes.compare(makers, rounds=1, memory=False, agree=nothing_to_agree_on)
+    assert left_out == ["other is left out: its packages are not installed, see the extra [convert]."]
 
 
 def test_the_scaling_suite_sets_growth_against_what_grows() -> None:
@@ -84,7 +112,7 @@ def test_contestants_that_are_not_installed_are_left_out_with_a_line(processes: 
     makers = {"one": partial(Counting, 1.0), "other": NotInstalled}
     measured, left_out = processes.compare(makers, rounds=3, memory=False, agree=nothing_to_agree_on)
     assert list(measured) == ["one"]
-    assert measured["one"].timing == Timing(1.0, 1.0, 1.0, 1.0)
+    assert measured["one"] == Measurement(Timing(1.0, 1.0, 1.0, 1.0), None, rounds=(1.0, 1.0, 1.0))
     assert left_out == ["other is left out: it is not installed."]
 
 
@@ -106,11 +134,12 @@ def test_without_the_first_there_is_nothing_to_compare_with(processes: Contestan
         processes.compare(makers, rounds=1, memory=False, agree=nothing_to_agree_on)
 
 
-def test_what_makes_a_contestant_in_pytorch_never_imports_tensorflow() -> None:
+def test_what_makes_a_contestant_without_tensorflow_never_imports_it() -> None:
     makers = [
         layers_suite.CONTESTANTS["PyTorch"](Case((1, 2, 2, 1), 2, 2), False),
         training_suite.CONTESTANTS[training_suite.EAGER](*training_suite.preset_cases(["two_layer"], [1])),
         inference_suite.torch_model(False, "two_layer", "encode", 1),
+        inference_suite.converted_file("onnx", {}, {}, "two_layer", "encode", 1),
     ]
     # As a contestant's process: it serves, and reads what makes the contestant.
     reading = "import pickle, sys, benchmarks.measurement; pickle.load(sys.stdin.buffer); print(*sys.modules)"
@@ -119,7 +148,7 @@ def test_what_makes_a_contestant_in_pytorch_never_imports_tensorflow() -> None:
         [sys.executable, "-c", reading], input=pickle.dumps(makers), env=environment, check=True, stdout=subprocess.PIPE
     )
     modules = set(loaded.stdout.decode().split())
-    assert "benchmarks.torch_contestants" in modules
+    assert {"benchmarks.torch_contestants", "benchmarks.runtime_contestants"} <= modules
     assert not modules & {"tensorflow", "keras", "deconv_ae"}
 
 

@@ -1,0 +1,49 @@
+"""The contestants in the runtimes of converted files, whose processes import nothing else; all compute in float32."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.calls import Calls
+from benchmarks.measurement import Unavailable
+
+Tensors = Mapping[str, np.ndarray]
+THREADS = os.cpu_count() or 1
+"""As PyTorch's contestants have, and TensorFlow by itself."""
+
+
+def onnx_runtime(file: str, inputs: Tensors, output: str) -> Callable[[], np.ndarray]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    index = [value.name for value in session.get_outputs()].index(output)
+    return lambda: session.run(None, inputs)[index]
+
+
+def litert(file: str, inputs: Tensors, output: str) -> Callable[[], np.ndarray]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    signature = Interpreter(model_path=file, num_threads=THREADS).get_signature_runner()
+    return lambda: signature(**inputs)[output]
+
+
+def openvino(file: str, inputs: Tensors, output: str) -> Callable[[], np.ndarray]:
+    import openvino
+
+    options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": THREADS}
+    request = openvino.Core().compile_model(file, "CPU", options).create_infer_request()
+    return lambda: request.infer(inputs, share_inputs=True, share_outputs=True)[output]
+
+
+OPENED_BY = {".onnx": onnx_runtime, ".tflite": litert, ".xml": openvino}
+
+
+def converted(file: str | None, inputs: Tensors, output: str, batch_size: int) -> Calls:
+    """Calls of a converted file, of which one output is checked; None is one that could not be written."""
+    if file is None:
+        raise Unavailable("its packages are not installed, see the extra [convert]")
+    return Calls(OPENED_BY[Path(file).suffix](file, inputs, output), batch_size)
