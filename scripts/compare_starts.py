@@ -11,13 +11,21 @@ over the same batches and epochs. A run that finished is not trained again.
 import command_line
 from absl import flags
 
+from deconv_ae.data.source import short_name
 from deconv_ae.numbers import whole
 from deconv_ae.paths import directory_to_write, given
+from deconv_ae.pictures.sections import read_section, replace_section
 
 flags.adopt_module_key_flags(command_line)
 
 SEEDS = flags.DEFINE_integer("seeds", 5, "Runs of the default recipe for each architecture.")
 EPOCHS = flags.DEFINE_integer("epochs", None, "Of every run. Default: the default recipe's for so many pictures.")
+README = flags.DEFINE_string(
+    "readme",
+    None,
+    "A text file in which the table replaces what is between <!-- starts-NAME:begin --> and <!-- starts-NAME:end -->, "
+    "NAME being the data set's, or its folder's without the path.",
+)
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/starts", "Where the runs and the table go.")
 
 
@@ -27,6 +35,10 @@ def main() -> None:
         whole("epochs", EPOCHS.value, least=1)
     directory_to_write("output_dir", OUTPUT_DIR.value)
     source = command_line.source()
+    section = f"starts-{short_name(source.name)}"
+    if README.value is not None:
+        # Training takes hours: a file without the section is refused before it, not after.
+        read_section(given("readme", README.value), section)
     with command_line.loading():
         from deconv_ae.data import load_dataset
         from deconv_ae.files import write_beside
@@ -42,6 +54,8 @@ def main() -> None:
         print(f"{filters}, {outcome.start}, seed {outcome.seed}: {result} ({outcome.seconds:.0f} s)", flush=True)
     write_beside(output_dir / "starts.md", starts.table(outcomes) + "\n")
     print(starts.table(outcomes))
+    if README.value is not None:
+        replace_section(given("readme", README.value), section, starts.section(dataset, outcomes))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from deconv_ae import numbers, paths
 from deconv_ae.errors import InputError, choose
@@ -75,6 +76,15 @@ class Source:
     def folder(self) -> str | None:
         """PATH of a `folder:PATH`, None for other data sets."""
         return self.name.removeprefix(FOLDER_PREFIX) if self.name.startswith(FOLDER_PREFIX) else None
+
+
+def short_name(name: str) -> str:
+    """A data set's name, and of a folder its last part.
+
+    >>> short_name("mnist_5k"), short_name("folder:pictures/photos")
+    ('mnist_5k', 'photos')
+    """
+    return Path(name.removeprefix(FOLDER_PREFIX)).name
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:

@@ -7,7 +7,8 @@ OUTPUT_DIR/models/PRESET-RECIPE/          the first seed's model, exported
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ import tensorflow as tf
 
 from deconv_ae.data import ImageDataset, scale
 from deconv_ae.errors import RunError
-from deconv_ae.files import write_beside
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
+from deconv_ae.reproduction.outcomes import insides, kept, read
 from deconv_ae.saved_model import exporting
 from deconv_ae.training import TrainingOptions, run_record, train
 
@@ -74,13 +75,9 @@ class Outcome:
         return self.failure is not None or self.silent_channels > 0
 
     @classmethod
-    def read(cls, file: Path) -> "Outcome | None":
-        """A finished run's outcome; None if there is none or it cannot be read."""
-        try:
-            fields = json.loads(file.read_text(encoding="utf-8"))
-            return cls(run=Run(**fields.pop("run")), **fields)
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
+    def parse(cls, fields: dict[str, Any]) -> "Outcome":
+        """One that was kept."""
+        return cls(**fields | {"run": Run(**fields["run"])})
 
 
 class _TestCurve(keras.callbacks.Callback):
@@ -117,12 +114,7 @@ def reproduce(
                 run = Run(preset, recipe, seed)
                 file = output_dir / "runs" / f"{run.name}.json"
                 settings = _settings(run, dataset)
-                outcome = Outcome.read(file)
-                if outcome is None or outcome.settings != settings:
-                    outcome = _train(run, settings, dataset, output_dir)
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    write_beside(file, json.dumps(asdict(outcome)) + "\n")
-                yield outcome
+                yield kept(file, settings, Outcome.parse, partial(_train, run, settings, dataset, output_dir))
 
 
 def finished(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
@@ -130,7 +122,7 @@ def finished(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
 
     A table may so have more seeds of one recipe than of another, from several calls of `reproduce`.
     """
-    found = [Outcome.read(file) for file in output_dir.glob("runs/*.json")]
+    found = [read(file, Outcome.parse) for file in output_dir.glob("runs/*.json")]
     holding = [
         outcome
         for outcome in found
@@ -156,19 +148,6 @@ def _settings(run: Run, dataset: ImageDataset) -> dict[str, Any]:
     }
     settings.pop(run_record.PEAK, None)  # Which the optimizer says, also in outcomes that do not have it.
     return json.loads(json.dumps(settings, default=float))
-
-
-def insides(options: TrainingOptions, channels: int) -> dict[str, Any]:
-    """What a recipe's name stands for in this version, as JSON gives it back: for outcomes that are kept."""
-    recipe, architecture = RECIPES[options.recipe], options.architecture
-    optimizer = keras.optimizers.serialize(recipe.optimizer(architecture, recipe.batch_size, 1, None))
-    # Keras numbers the optimizers of a process: adam, adam_1 and so on.
-    del optimizer["config"]["name"]
-    initializers = list(recipe.initializers(architecture))
-    if recipe.guesses is not None:
-        initializers += [each for guess in recipe.guesses(architecture, channels) for each in guess]
-    serialized = [keras.initializers.serialize(initializer) for initializer in initializers]
-    return json.loads(json.dumps({"optimizer": optimizer, "initializers": serialized}, default=float))
 
 
 def _train(run: Run, settings: dict[str, Any], dataset: ImageDataset, output_dir: Path) -> Outcome:

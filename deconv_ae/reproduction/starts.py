@@ -1,27 +1,27 @@
 """How good the default recipe's start is for any architecture: beside four plain ones, over several seeds.
 
 OUTPUT_DIR/runs/FILTERS-POOLS-START-SEED.json   one finished run each; a run that is there is not trained again
-OUTPUT_DIR/starts.md                            the table
+OUTPUT_DIR/starts.md                            the table; in a README it is the section starts-NAME
 """
 
-import json
 import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from deconv_ae.data import ImageDataset, training_batches
+from deconv_ae.data.source import short_name
 from deconv_ae.errors import InputError, RunError
-from deconv_ae.files import write_beside
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import PerImageRMSELoss
 from deconv_ae.pictures.tables import markdown_table
-from deconv_ae.reproduction.runs import insides
+from deconv_ae.reproduction.outcomes import insides, kept
 from deconv_ae.training import TrainingOptions, quality, steps_per_execution, train
 from deconv_ae.training.schedule import Schedule
 
@@ -113,36 +113,30 @@ def compare(
     for architecture in architectures:
         for start, seed in [(OURS, seed) for seed in range(seeds)] + [(start, 0) for start in PLAIN]:
             options = TrainingOptions(architecture, epochs=epochs, seed=seed)
-            schedule = options.schedule(len(dataset.train))
-            settings = {"dataset": str(dataset), "schedule": asdict(schedule)}
+            settings = {"dataset": str(dataset), "schedule": asdict(options.schedule(len(dataset.train)))}
             if start == OURS:
                 settings |= insides(options, dataset.image_shape[-1])
             shape = "_".join(map(str, architecture.filters)), "_".join(f"{h}x{w}" for h, w in architecture.pool_sizes)
             file = output_dir / "runs" / f"{'-'.join(shape)}-{start.replace(' ', '_')}-{seed}.json"
-            outcome = _read(file)
-            if outcome is None or outcome.settings != settings:
-                started = time.perf_counter()
-                rmse = _ours(dataset, options) if start == OURS else _plain(dataset, options, schedule, start)
-                outcome = Outcome(
-                    filters=list(architecture.filters),
-                    pool_sizes=[list(sizes) for sizes in architecture.pool_sizes],
-                    start=start,
-                    seed=seed,
-                    settings=settings,
-                    test_rmse=rmse,
-                    mean_image_rmse=mean_image_rmse,
-                    seconds=time.perf_counter() - started,
-                )
-                file.parent.mkdir(parents=True, exist_ok=True)
-                write_beside(file, json.dumps(asdict(outcome)) + "\n")
-            yield outcome
+            train_it = partial(_train, dataset, options, start, settings, mean_image_rmse)
+            yield kept(file, settings, lambda fields: Outcome(**fields), train_it)
 
 
-def _read(file: Path) -> Outcome | None:
-    try:
-        return Outcome(**json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
+def _train(
+    dataset: ImageDataset, options: TrainingOptions, start: str, settings: dict[str, Any], mean_image_rmse: float
+) -> Outcome:
+    started = time.perf_counter()
+    rmse = _ours(dataset, options) if start == OURS else _plain(dataset, options, start)
+    return Outcome(
+        filters=list(options.architecture.filters),
+        pool_sizes=[list(sizes) for sizes in options.architecture.pool_sizes],
+        start=start,
+        seed=options.seed,
+        settings=settings,
+        test_rmse=rmse,
+        mean_image_rmse=mean_image_rmse,
+        seconds=time.perf_counter() - started,
+    )
 
 
 def _ours(dataset: ImageDataset, options: TrainingOptions) -> float | None:
@@ -152,8 +146,9 @@ def _ours(dataset: ImageDataset, options: TrainingOptions) -> float | None:
         return None
 
 
-def _plain(dataset: ImageDataset, options: TrainingOptions, schedule: Schedule, start: str) -> float | None:
+def _plain(dataset: ImageDataset, options: TrainingOptions, start: str) -> float | None:
     initializer, learning_rate = PLAIN[start]
+    schedule = options.schedule(len(dataset.train))
     keras.utils.set_random_seed(options.seed)
     model = Autoencoder(options.architecture, dataset.image_shape, initializer(), initializer())
     decay = keras.optimizers.schedules.CosineDecay(
@@ -176,6 +171,18 @@ def _plain(dataset: ImageDataset, options: TrainingOptions, schedule: Schedule, 
     )
     rmse = quality.mean_rmse(model, dataset.test)
     return rmse if rmse == rmse else None  # NaN
+
+
+def section(dataset: ImageDataset, outcomes: Sequence[Outcome]) -> str:
+    """The table under what was trained on, and for how long."""
+    schedule = Schedule(**outcomes[0].settings["schedule"])
+    sizes = f"{len(dataset.train):,} training and {len(dataset.test):,} test images"
+    shape = "x".join(map(str, dataset.image_shape))
+    return (
+        f"**{short_name(dataset.name)}**: {sizes} of {shape}; {schedule.steps_per_epoch} steps an epoch of "
+        f"{schedule.batch_size}, {schedule.epochs} epochs; the mean training image's RMSE is "
+        f"{outcomes[0].mean_image_rmse:.4f}.\n\n{table(outcomes)}"
+    )
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from deconv_ae.data import ImageDataset
 from deconv_ae.pictures.explanation import centred, shuffled, without_switches
+from deconv_ae.pictures.sections import read_section, replace_section
 from deconv_ae.reproduction import publish, runs
 from deconv_ae.reproduction.runs import Outcome, Run, finished, reproduce
 from deconv_ae.reproduction.summary import markdown, summarize
@@ -123,3 +124,12 @@ def test_a_decoder_without_its_switches_does_worse(exported: Path, digits: Image
     assert measured.own == pytest.approx(ServedAutoencoder(exported).rmse(digits.test), rel=1e-5)
     assert measured.own < measured.centred < measured.nothing
     assert measured.own < measured.shuffled
+
+
+def test_the_reference_page_keeps_the_table_of_starts_that_another_program_writes(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text(publish.reference_page(tmp_path, "of before", "switches"))
+    replace_section(page, "starts-mnist_5k", "| filters |")
+    page.write_text(publish.reference_page(tmp_path, "of now", "switches"))
+    assert read_section(page, "starts-mnist_5k")[1].strip() == "| filters |"
+    assert "of now" in page.read_text() and "of before" not in page.read_text()

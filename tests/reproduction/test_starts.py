@@ -1,6 +1,7 @@
 """The table of architectures: ours beside plain starts."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,15 @@ def test_what_failed_counts_as_the_mean_image_and_as_stuck() -> None:
     assert starts.table([*ours, *plain]).splitlines()[-1] == (
         "| 16, 8 | 2x2, 2x3 | 0.1000 (Glorot 0.01) | 0.1100 | 1.10 | 1.82 | 2 of 5 |"
     )
+
+
+def test_a_section_says_what_was_trained_on_and_for_how_long(
+    compared: tuple[list[Outcome], Path], digits: ImageDataset
+) -> None:
+    outcomes, _ = compared
+    said, nothing, *rows = starts.section(replace(digits, name="folder:pictures/digits"), outcomes).splitlines()
+    assert said.startswith(
+        "**digits**: 640 training and 100 test images of 28x28x1; 20 steps an epoch of 32, 1 epochs;"
+    )
+    assert not nothing
+    assert "\n".join(rows) == starts.table(outcomes)

@@ -1,0 +1,58 @@
+"""How runs ended, kept as a JSON file each, so that none is trained twice."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import keras
+
+from deconv_ae.files import write_beside
+from deconv_ae.model.recipes import RECIPES
+from deconv_ae.training import TrainingOptions
+
+
+class Kept(Protocol):
+    """A dataclass; an outcome of other settings than those that are asked for is not used again."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def settings(self) -> dict[str, Any]: ...
+
+
+Outcome = TypeVar("Outcome", bound=Kept)
+
+
+def kept(
+    file: Path, settings: dict[str, Any], parse: Callable[[dict[str, Any]], Outcome], run: Callable[[], Outcome]
+) -> Outcome:
+    """The outcome in a file if it has these settings; else that of `run`, which is written there."""
+    outcome = read(file, parse)
+    if outcome is None or outcome.settings != settings:
+        outcome = run()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_beside(file, json.dumps(asdict(outcome)) + "\n")
+    return outcome
+
+
+def read(file: Path, parse: Callable[[dict[str, Any]], Outcome]) -> Outcome | None:
+    """A finished run's outcome; None if there is none or it cannot be read."""
+    try:
+        return parse(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def insides(options: TrainingOptions, channels: int) -> dict[str, Any]:
+    """What a recipe's name stands for in this version, as JSON gives it back."""
+    recipe, architecture = RECIPES[options.recipe], options.architecture
+    optimizer = keras.optimizers.serialize(recipe.optimizer(architecture, recipe.batch_size, 1, None))
+    # Keras numbers the optimizers of a process: adam, adam_1 and so on.
+    del optimizer["config"]["name"]
+    initializers = list(recipe.initializers(architecture))
+    if recipe.guesses is not None:
+        initializers += [each for guess in recipe.guesses(architecture, channels) for each in guess]
+    serialized = [keras.initializers.serialize(initializer) for initializer in initializers]
+    return json.loads(json.dumps({"optimizer": optimizer, "initializers": serialized}, default=float))
