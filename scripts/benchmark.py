@@ -3,7 +3,7 @@
 python scripts/benchmark.py --suite=training --output_dir=runs/benchmark
 
 PyTorch is one of the peers where it is installed:
-pip install '.[benchmark,sample]'
+pip install '.[benchmark,convert,sample]'
 """
 
 import command_line
