@@ -18,7 +18,10 @@ class _BandedLayer:
         if keras.backend.backend() != "tensorflow" or self.data_format != "channels_last":
             return super().call(images)
         channels, filters = images.shape[-1], self.filters
-        if not banded_convolution.is_banded(images.shape[2], channels, filters, self.compute_dtype):
+        if not (
+            banded_convolution.is_banded(images.shape[2], channels, filters, self.compute_dtype)
+            or self._is_phased(images.shape[2])
+        ):
             return super().call(images)
         kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias) if self.use_bias else None
         convolved = self._convolve_by_rows(images, kernel)
@@ -29,6 +32,9 @@ class _BandedLayer:
         if self.activation is not None:
             convolved = self.activation(convolved)
         return self._known_as_convolution(convolved, images, kernel, bias)
+
+    def _is_phased(self, width):
+        return False
 
     def _known_as_convolution(self, convolved, images, kernel, bias):
         return convolved
@@ -65,6 +71,9 @@ class BandedConv2D(_BandedLayer, keras.layers.Conv2D):
 class BandedConv2DTranspose(_BandedLayer, keras.layers.Conv2DTranspose):
     """`keras.layers.Conv2DTranspose` for images of few channels, as `BandedConv2D` is of `Conv2D`.
 
+    Of any width and number of channels going in, up to 8 coming out are computed for several neighbouring pixels at
+    once, by odd kernels.
+
     >>> layer = BandedConv2DTranspose(1, kernel_size=5, use_bias=False)
     >>> tuple(layer(keras.ops.ones((2, 28, 28, 3))).shape)
     (2, 28, 28, 1)
@@ -74,7 +83,12 @@ class BandedConv2DTranspose(_BandedLayer, keras.layers.Conv2DTranspose):
         super().__init__(filters, kernel_size, **_same(options))
 
     def _convolve_by_rows(self, images: Any, kernel: Any) -> Any:
-        return pooled_convolution.convolve_transposed(images, kernel)
+        if banded_convolution.is_banded(images.shape[2], images.shape[-1], self.filters, self.compute_dtype):
+            return pooled_convolution.convolve_transposed(images, kernel)
+        return banded_convolution.convolve_transposed_by_phases(images, kernel)
+
+    def _is_phased(self, width: int | None) -> bool:
+        return banded_convolution.is_phased(width, self.filters, self.kernel_size, self.compute_dtype)
 
 
 def _same(options: dict[str, Any]) -> dict[str, Any]:

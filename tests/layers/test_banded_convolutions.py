@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from deconv_ae.layers import BandedConv2D, BandedConv2DTranspose
 from deconv_ae.ops import banded_convolution
-from deconv_ae.ops.banded_convolution import LARGEST_WIDTH, MOST_CHANNELS, is_banded
+from deconv_ae.ops.banded_convolution import LARGEST_WIDTH, MOST_CHANNELS, is_banded, is_phased
 
 PAIRS = [(BandedConv2D, keras.layers.Conv2D), (BandedConv2DTranspose, keras.layers.Conv2DTranspose)]
 
@@ -53,6 +53,22 @@ def test_results_and_gradients_are_those_of_keras(pair, geometry) -> None:
     assert is_banded(width, channels, filters, "float32")
     for actual, expected in zip(result_and_gradients(ours, images), result_and_gradients(keras_own, images)):
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("geometry", [(6, 12, 16, 3, 5), (5, 34, 1, 1, 3), (3, 6, 20, 8, (3, 5))], ids=str)
+def test_a_transposed_convolution_to_few_channels_is_that_of_keras(geometry) -> None:
+    height, width, channels, filters, kernel_size = geometry
+    images = tf.constant(np.random.default_rng(0).standard_normal((3, height, width, channels), "float32"))
+    ours, keras_own = layers(PAIRS[1], filters, kernel_size, images)
+    assert not is_banded(width, channels, filters, "float32")
+    assert is_phased(width, filters, ours.kernel_size, "float32")
+    for actual, expected in zip(result_and_gradients(ours, images), result_and_gradients(keras_own, images)):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("geometry", [(7, 3, (5, 5)), (64, 9, (5, 5)), (64, 3, (4, 5)), (None, 3, (5, 5))], ids=str)
+def test_pixels_are_not_computed_together_where_that_gains_nothing_or_moves_the_image(geometry) -> None:
+    assert not is_phased(*geometry, "float32")
 
 
 @pytest.mark.parametrize("convolve", [banded_convolution.convolve, banded_convolution.convolve_transposed])
