@@ -64,17 +64,18 @@ def inference(compile_it: bool, model: Model, work: str, scaled: np.ndarray) -> 
     with torch.inference_mode():
         encoded = module.encode(images)
     functions = {
-        "encode": lambda: module.encode(images)[0],
-        "decode": lambda: module.decode(*encoded),
+        # With the switches, which torch.compile would leave out if nobody asked for them.
+        "encode": lambda: module.encode(images),
+        "decode": lambda: (module.decode(*encoded),),
     }
-    function = functions.get(work, lambda: module(images))
+    function = functions.get(work, lambda: (module(images),))
     if compile_it:
         torch_models.compiled(module, model.channels)  # Unavailable, if it is.
-        function = torch.compile(function)
+        function = torch.compile(function, dynamic=False)
 
     def call() -> np.ndarray:
         with torch.inference_mode():
-            return function().permute(0, 2, 3, 1).numpy()
+            return function()[0].permute(0, 2, 3, 1).numpy()
 
     return Calls(call, len(scaled))
 

@@ -96,10 +96,12 @@ def _assign(torch: Any, parameter: Any, value: np.ndarray) -> None:
 def compiled(module: Any, channels: int) -> Any:
     """The module through torch.compile; Unavailable where that does not work, for want of a C++ compiler."""
     torch = import_torch()
-    function = torch.compile(module)
+    # For the shape that it is called with: after another one, it would compile for any, which is slower and, in PyTorch
+    # 2.13, fails for unpooling.
+    function = torch.compile(module, dynamic=False)
     try:
         function(torch.zeros((2, channels, 32, 32)))
     except Exception as error:
         raise Unavailable(f"torch.compile failed ({type(error).__name__})") from error
     torch._dynamo.reset()
-    return torch.compile(module)
+    return torch.compile(module, dynamic=False)
