@@ -153,14 +153,13 @@ class _Stage:
         windows = self._by_channel(values, self._positions)
         # A transposed convolution pads before where a convolution pads after; with an even kernel that differs.
         padding = [(length // 2, (length - 1) // 2) for length in kernel.shape[:2]]
+        left_over = [length % pool for length, pool in zip(self.shape, self.pool_size)]
         if not unpools_by_windows(kernel.shape, self.pool_size):
-            return _convolve(self._unpooled(windows), kernel, bias, padding)
+            # What no window has is zeros, but the kernel reaches there. Not padded apart: tf2onnx would lose the
+            # convolution's own padding.
+            return _convolve(self._unpooled(windows), kernel, bias, _more_behind(padding, left_over))
         from_windows, padding = unpooling_kernel(kernel, self.pool_size)
-        # Windows that the image ends in have no maximum, but the kernel reaches into them.
-        padding = [
-            (before, after + (length % pool > 0))
-            for (before, after), length, pool in zip(padding, self.shape, self.pool_size)
-        ]
+        padding = _more_behind(padding, [int(length > 0) for length in left_over])
         return self._pixels(_convolve(windows, from_windows, np.tile(bias, self._positions), padding))
 
     @property
@@ -186,20 +185,20 @@ class _Stage:
     def _windows(self, images: tf.Tensor) -> tf.Tensor:
         """Images of as many channels as filters, as windows."""
         (down, right, filters), (height, width) = self.pooled_shape, self.pool_size
-        rows = tf.reshape(_resized(images, down * height, right * width), (-1, height, right, width, filters))
+        rows = tf.reshape(_cropped(images, down * height, right * width), (-1, height, right, width, filters))
         return tf.reshape(tf.transpose(rows, (0, 2, 4, 1, 3)), (-1, down, right, filters * self._positions))
 
     def _unpooled(self, windows: tf.Tensor) -> tf.Tensor:
-        """The inverse; rows and columns that no window has are zeros."""
+        """The inverse, without the rows and columns that no window has."""
         (down, right, filters), (height, width) = self.pooled_shape, self.pool_size
         rows = tf.transpose(tf.reshape(windows, (-1, right, filters, height, width)), (0, 3, 1, 4, 2))
-        return _resized(tf.reshape(rows, (-1, down * height, right * width, filters)), *self.shape[:2])
+        return tf.reshape(rows, (-1, down * height, right * width, filters))
 
     def _pixels(self, windows: tf.Tensor) -> tf.Tensor:
         """Windows whose channels are `position * channels + channel`, as images."""
         (_, down, right, _), (height, width), channels = windows.shape, self.pool_size, self.shape[-1]
         rows = tf.transpose(tf.reshape(windows, (-1, right, height, width * channels)), (0, 2, 1, 3))
-        return _resized(tf.reshape(rows, (-1, down * height, right * width, channels)), *self.shape[:2])
+        return _cropped(tf.reshape(rows, (-1, down * height, right * width, channels)), *self.shape[:2])
 
 
 def _convolve(
@@ -208,10 +207,11 @@ def _convolve(
     return tf.nn.bias_add(tf.nn.conv2d(images, kernel, strides, [(0, 0), *padding, (0, 0)]), bias)
 
 
-def _resized(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
-    """Images without their last rows and columns, or with zeros behind these."""
-    missing = height - images.shape[1], width - images.shape[2]
-    # Neither where nothing is to be done: runtimes would copy the images.
-    if min(missing) < 0:
-        return images[:, :height, :width]
-    return tf.pad(images, ((0, 0), *((0, more) for more in missing), (0, 0))) if max(missing) > 0 else images
+def _more_behind(padding: list[Pair], more: list[int]) -> list[Pair]:
+    return [(before, after + added) for (before, after), added in zip(padding, more)]
+
+
+def _cropped(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """Images without their last rows and columns."""
+    # Not where nothing is cut off: runtimes would copy them.
+    return images if images.shape[1:3] == (height, width) else images[:, :height, :width]

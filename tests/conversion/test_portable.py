@@ -1,13 +1,18 @@
 """What is converted, before it is: the same results as the model's, whichever way they are computed."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 
 from deconv_ae import Architecture, Autoencoder
+from deconv_ae.conversion import to_litert, to_onnx, to_openvino
+from deconv_ae.conversion.formats import FORMATS
 from deconv_ae.conversion.portable import parts
 
 TOLERANCE = 1e-5
+MODULES = {"onnx": to_onnx, "litert": to_litert, "openvino": to_openvino}
 
 
 @pytest.mark.parametrize("channels_first", [True, False])
@@ -50,3 +55,15 @@ def test_every_part_computes_what_the_model_computes(
             assert values.dtype.name == expected[name].dtype
             tolerance = 0 if name in named else TOLERANCE
             np.testing.assert_allclose(values, expected[name], rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_what_does_not_go_by_windows_is_the_same_in_every_runtime(tmp_path: Path, format_name: str) -> None:
+    # On the way out in two sizes that the windows do not divide, by a kernel that is even.
+    image_shape = (13, 14, 20)
+    model = Autoencoder(Architecture((20, 20), (3, 3), kernel_size=2), image_shape)
+    images = np.random.default_rng(0).random((3, *image_shape)).astype("float32")
+    module = MODULES[format_name]
+    whole = parts(model, FORMATS[format_name].channels_first)[0]
+    outputs = module.open_file(module.write(whole, "float32", {}, tmp_path)[0])({"images": images})
+    np.testing.assert_allclose(outputs["reconstruction"], model(images), rtol=0, atol=TOLERANCE)
