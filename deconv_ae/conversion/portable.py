@@ -135,10 +135,11 @@ class _Stage:
         padding = [((length - 1) // 2, length // 2) for length in kernel.shape[:2]]
         if pools_by_windows(kernel.shape, self.pool_size):
             to_windows, biases = pooling_kernel(kernel, self.pool_size), np.repeat(bias, self._positions)
-            windows = _convolve(images, to_windows, biases, padding, self.pool_size)
+            windows = tf.nn.relu(_convolve(images, to_windows, biases, padding, self.pool_size))
         else:
-            windows = self._windows(_convolve(images, kernel, bias, padding))
-        values = self._by_position(tf.nn.relu(windows), self._positions)
+            # OpenVINO moves a ReLU that comes later to here, and computes it in bfloat16.
+            windows = self._windows(tf.nn.relu(_convolve(images, kernel, bias, padding)))
+        values = self._by_position(windows, self._positions)
         maxima, switches = tf.reduce_max(values, 1), tf.argmax(values, 1, output_type=tf.int32)
         return self._by_channel(maxima, 1), self._by_channel(switches, 1)
 
@@ -171,9 +172,10 @@ class _Stage:
         dimension, the last or one of three."""
         if not self.channels_first:
             return tf.reshape(windows, (-1, count))
-        # A single channel would be reshaped twice, of which OpenVINO makes one operation, and that in bfloat16.
-        first = windows if windows.shape[-1] == 1 else tf.transpose(windows, (0, 3, 1, 2))
-        return tf.reshape(first, (-1, count, math.prod(self.pooled_shape[:2])))
+        places = math.prod(self.pooled_shape[:2])
+        # A single channel or window would be reshaped twice, of which OpenVINO makes one reshape, in bfloat16.
+        first = windows if 1 in (places, windows.shape[-1]) else tf.transpose(windows, (0, 3, 1, 2))
+        return tf.reshape(first, (-1, count, places))
 
     def _by_channel(self, values: tf.Tensor, count: int) -> tf.Tensor:
         """The inverse."""
