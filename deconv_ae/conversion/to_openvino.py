@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import openvino
+from openvino._offline_transformations import apply_moc_transformations
 
 from deconv_ae.conversion.portable import Part
 from deconv_ae.conversion.to_onnx import model_proto
@@ -18,6 +19,8 @@ def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[
     """`<part>.xml`, the graph, and `<part>.bin`, its weights."""
     # Through ONNX in memory, with the runtime's own reader, the path that is also checked for ONNX Runtime.
     model = openvino.Core().read_model(model=model_proto(part).SerializeToString())
+    # What compiling would do at first, such as to make one reshape of two: what it makes later has no mark.
+    apply_moc_transformations(model, False)
     _name_only_inputs_and_outputs(model)
     file = folder / f"{part.name}.xml"
     # The default would round the weights to float16, which alone costs more than the agreement allows.
