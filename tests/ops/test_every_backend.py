@@ -256,6 +256,7 @@ def test_a_model_of_both_layers_trains_and_is_saved(dimensions, data_format, tmp
         convolution = None  # TensorFlow has none of channels first on a CPU.
     else:
         convolution = getattr(keras.layers, f"Conv{dimensions}D")
+    keras.utils.set_random_seed(0)
     pool, unpool = (layer(padding="same", data_format=data_format) for layer in LAYERS[dimensions])
     size = (5, 7, 3)[:dimensions]
     shape = (*size, 2) if data_format == "channels_last" else (2, *size)
