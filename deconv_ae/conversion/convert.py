@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,8 +13,8 @@ import numpy as np
 
 from deconv_ae import paths
 from deconv_ae.conversion.formats import FORMATS, check_formats
-from deconv_ae.conversion.portable import Part, parts
-from deconv_ae.conversion.verification import Agreement, Reference
+from deconv_ae.conversion.portable import AUTOENCODER, ENCODER, Part, parts
+from deconv_ae.conversion.verification import Agreement, Reference, Runner
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import move_together, read_with_checksum, with_checksum, write_beside
 from deconv_ae.saved_model.export_directory import MODEL_FILE
@@ -55,12 +55,9 @@ def convert(
     """Writes the whole autoencoder, its encoder and its decoder in each format, and `conversion_report.json`.
 
     Files go to `<output_dir>/<format>/`; those of the same names are replaced. A float32 file gets its name only
-    if it agrees with the SavedModel to 1e-5 of its values' scale, with every switch equal, on the first 100 test
-    images in batches of 1, 3 and 64. float16 and int8 are run on the same images; what they cost is in the report,
-    which keeps what it says of other formats.
-
-    Picture by picture, on a CPU, ONNX Runtime and LiteRT take a tenth of the SavedModel's time, OpenVINO a quarter; of
-    a thousand at once none is ahead for every model.
+    if it agrees with the SavedModel to 1e-5 of its values' scale on the first 100 test images in batches of 1, 3 and
+    64, and every switch points to its window's maximum. float16 and int8 are run on the same images; what they cost
+    is in the report, which keeps what it says of other formats.
 
     Args:
         model_dir: what `exporting.export` wrote.
@@ -80,8 +77,8 @@ def convert(
     check_formats(formats)
     served = ServedAutoencoder(model_dir)
     model = load_keras_model(served)
-    reference = Reference(served, test_images[:CHECKED_IMAGES])
-    calibration = Reference(served, calibration_images[:CALIBRATION_IMAGES])
+    reference = Reference(served, model, test_images[:CHECKED_IMAGES])
+    calibration = Reference(served, model, calibration_images[:CALIBRATION_IMAGES])
     modules = {name: importlib.import_module(f"{__package__}.{FORMATS[name].module}") for name in formats}
     output = paths.given("output_dir", output_dir)
     kept = _kept_report(output, served, formats)
@@ -125,7 +122,7 @@ def table(written: Sequence[ConvertedFile]) -> str:
                 f"  on this CPU by default, without INFERENCE_PRECISION_HINT=f32: {entry.by_default}, "
                 f"cost {entry.by_default.rmse_cost:+.5f}"
             )
-    lines.append("code, picture: largest difference from the SavedModel; switches: how many differ;")
+    lines.append("code, picture: largest difference from the SavedModel; switches: how many are wrong;")
     lines.append(f"RMSE: over {CHECKED_IMAGES} test images at most; cost: what the file's is above the SavedModel's")
     return "\n".join(lines)
 
@@ -135,11 +132,20 @@ def _convert_to(
 ) -> list[ConvertedFile]:
     """One format's files, all of them or none."""
     converted, to_place = [], []
+    encoders: dict[str, Path] = {}
+
+    def compare(part: Part, variant: str, file: Path, open_file: Callable[[Path], Runner]) -> Agreement:
+        # Among values that are equal but for rounding, the whole chooses as its encoder does, which comes before it.
+        encoder = open_file(encoders[variant]) if part.name == AUTOENCODER else None
+        return reference.compare(file.name, open_file(file), list(part.inputs), encoder)
+
     with tempfile.TemporaryDirectory(dir=output, prefix=f".partial-{name}-") as folder:
-        for part in all_parts:
+        for part in sorted(all_parts, key=lambda part: part.name == AUTOENCODER):
             for variant in module.VARIANTS:
                 files = module.write(part, variant, calibration.tensors, Path(folder))
-                agreement = reference.compare(files[0].name, module.open_file(files[0]), list(part.inputs))
+                if part.name == ENCODER:
+                    encoders[variant] = files[0]
+                agreement = compare(part, variant, files[0], module.open_file)
                 if variant == "float32" and not agreement.is_exact:
                     raise RunError(
                         f"{name}: {files[0].name} is not the SavedModel's {part.name}: {agreement}; not written"
@@ -147,7 +153,7 @@ def _convert_to(
                 size = sum(file.stat().st_size for file in files)
                 by_default = None
                 if hasattr(module, "open_by_default"):
-                    by_default = reference.compare(files[0].name, module.open_by_default(files[0]), list(part.inputs))
+                    by_default = compare(part, variant, files[0], module.open_by_default)
                 converted.append(
                     ConvertedFile(name, variant, part.name, f"{name}/{files[0].name}", size, agreement, by_default)
                 )

@@ -24,6 +24,7 @@ from deconv_ae.numbers import Pair
 from deconv_ae.saved_model.signatures import CODE, RECONSTRUCTION, encoded_specs, images_spec
 
 Tensors = dict[str, Any]
+AUTOENCODER, ENCODER = "autoencoder", "encoder"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,7 @@ def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
 
     images = images_spec(model.image_shape)
     encoded = encoded_specs(model.architecture, model.image_shape)
-    return [Part("autoencoder", autoencode, images), Part("encoder", encode, images), Part("decoder", decode, encoded)]
+    return [Part(AUTOENCODER, autoencode, images), Part(ENCODER, encode, images), Part("decoder", decode, encoded)]
 
 
 @dataclass(frozen=True, eq=False)

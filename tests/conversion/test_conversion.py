@@ -14,10 +14,11 @@ from faults.programs import Finished, run_program
 
 from deconv_ae import Architecture, Autoencoder, conversion
 from deconv_ae.conversion.portable import parts
-from deconv_ae.conversion.verification import Reference
+from deconv_ae.conversion.verification import Reference, Runner
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.saved_model import exporting
+from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE, ModelCard
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 from deconv_ae.training import TrainingOptions, TrainingResult, train
@@ -202,9 +203,37 @@ def test_tolerance_is_relative_to_the_scale_of_the_values(
         decoded = served.decode(Encoded(inputs["code"], (inputs["switches_1"],)))
         return {"reconstruction": decoded * np.float32(1 + relative)}
 
-    agreement = Reference(served, digits.test[:10]).compare("decoder", somewhat_off, ["code", "switches_1"])
+    agreement = Reference(served, model, digits.test[:10]).compare("decoder", somewhat_off, ["code", "switches_1"])
     assert agreement.reconstruction > 100 * TOLERANCE
     assert agreement.is_exact == is_exact
+
+
+def test_of_equal_values_a_runtime_may_choose_any_and_no_other(exported: Path) -> None:
+    served = ServedAutoencoder(exported)
+    flat = np.full((2, 28, 28, 1), 128, np.uint8)
+    flat[0, 12:16, 12:16] = np.arange(16, dtype=np.uint8).reshape(4, 4, 1) * 15  # But for this window of the first.
+    reference = Reference(served, load_keras_model(served), flat)
+
+    def choosing(image: int) -> Runner:
+        def encode(inputs: Tensors) -> Tensors:
+            encoded = {name: np.array(values) for name, values in served.encode_scaled(inputs["images"]).items()}
+            switches = encoded["switches_1"]
+            chosen = np.all(inputs["images"] == reference.tensors["images"][image], axis=(1, 2, 3))
+            switches[chosen, 3, 3] = (switches[chosen, 3, 3] + 7) % 16
+            return encoded
+
+        return encode
+
+    assert reference.compare("encoder", choosing(1), ["images"]).is_exact
+    assert reference.compare("encoder", choosing(0), ["images"]).switches == 1
+
+    def whole(inputs: Tensors) -> Tensors:
+        encoded = choosing(1)(inputs)
+        decoded = served.decode(Encoded(encoded["code"], (encoded["switches_1"],)))
+        return {"code": encoded["code"], "reconstruction": decoded}
+
+    assert reference.compare("autoencoder", whole, ["images"], encoder=choosing(1)).is_exact
+    assert not reference.compare("autoencoder", whole, ["images"]).is_exact
 
 
 def without_its_keras_files_checksum(model_dir: Path) -> Path:
@@ -223,9 +252,7 @@ def test_a_file_that_is_off_is_not_written(
     model = keras.models.load_model(spoilt / KERAS_FILE)
     model.set_weights([weights * 1.5 for weights in model.get_weights()])
     model.save(spoilt / KERAS_FILE)
-    with pytest.raises(
-        RunError, match=r"is not the SavedModel's autoencoder: code off by .*, reconstruction off by .*; not written"
-    ):
+    with pytest.raises(RunError, match=r"is not the SavedModel's encoder: code off by .*; not written"):
         conversion.convert(spoilt, [format_name], tmp_path / "files", digits.test, digits.train)
     assert list((tmp_path / "files").iterdir()) == []
 
