@@ -69,13 +69,12 @@ def band(kernel: tf.Tensor, width: int, apart: int = 1) -> tf.Tensor:
 def spread(kernel: tf.Tensor, numbers: np.ndarray) -> tf.Tensor:
     """A kernel's values, each by its number in memory, in another arrangement; 0 for the number behind the last.
 
-    One look-up, where reshaping and transposing into place took as long as a convolution of 64 digits. Of a constant
-    it is a constant: nothing of it is left to be done when a SavedModel is loaded.
+    One look-up, where reshaping and transposing into place took as long as a convolution of 64 digits. What becomes of
+    a constant, TensorFlow computes once when it loads a SavedModel, in which numbers of one byte take little room.
     """
-    known = tf.get_static_value(kernel)
-    if known is not None:
-        return tf.constant(np.append(known, np.zeros(1, known.dtype))[numbers])
-    return tf.gather(tf.concat([tf.reshape(kernel, (-1,)), tf.zeros((1,), kernel.dtype)], axis=0), numbers)
+    few = numbers.astype(np.min_scalar_type(int(numbers.max())))
+    values = tf.concat([tf.reshape(kernel, (-1,)), tf.zeros((1,), kernel.dtype)], axis=0)
+    return tf.gather(values, tf.cast(few, tf.int32))
 
 
 @functools.cache

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from deconv_ae.numbers import LARGEST_WINDOW
-from deconv_ae.ops import banded_convolution, every_backend, tensorflow_kernels
+from deconv_ae.ops import banded_convolution, tensorflow_kernels
 from deconv_ae.ops.banded_convolution import band, kernel_gradient, rows_of, spread
 from deconv_ae.ops.provenance import SWITCHES, attach, attached, origin_of
 from deconv_ae.ops.switches import argmax_of
@@ -216,9 +216,9 @@ def _looked_up(values: tf.Tensor, maxima: tf.Tensor, positive: tf.Tensor | None)
 
 def _with_nans(values: tf.Tensor, maxima: tf.Tensor, positive: tf.Tensor | None) -> tf.Tensor:
     """The same where a NaN, which equals nothing, is among the values."""
-    _, positions, length = values.shape
-    _, argmax = every_backend.max_pool(values[:, :, None], _of_planes(positions))
-    switches = tf.cast(argmax[:, 0, 0] // length, tf.uint8)
+    is_nan = tf.math.is_nan(values)
+    first_nan, first_maximum = tf.argmax(tf.cast(is_nan, tf.float32), 1), tf.argmax(values, 1)
+    switches = tf.cast(tf.where(tf.reduce_any(is_nan, 1), first_nan, first_maximum), tf.uint8)
     if positive is None:
         return switches
     return tf.where(positive | tf.math.is_nan(maxima), switches, tf.zeros((), switches.dtype))
