@@ -27,7 +27,6 @@ class Row:
     median_test_rmse: float | None
     best_test_rmse: float | None
     worst_test_rmse: float | None
-    median_seconds: float
 
 
 def summarize(outcomes: Iterable[Outcome]) -> list[Row]:
@@ -54,22 +53,21 @@ def _row(preset: str, recipe: str, outcomes: Sequence[Outcome]) -> Row:
         median_test_rmse=statistics.median(test) if test else None,
         best_test_rmse=min(test, default=None),
         worst_test_rmse=max(test, default=None),
-        median_seconds=statistics.median(outcome.seconds for outcome in outcomes),
     )
 
 
 def markdown(rows: Sequence[Row]) -> str:
     """The table for people, the published figures beside ours.
 
-    >>> print(markdown([Row("two_layer", "cntk", 3, 1, 3, None, None, 0.3, 0.31, 0.3, 0.32, 20.0)]))
+    >>> print(markdown([Row("two_layer", "cntk", 3, 1, 3, None, None, 0.3, 0.31, 0.3, 0.32)]))
     | preset | recipe | epochs | published training | published test | training, median | test, median | test, best |
-    test, worst | collapsed | seconds |
-    | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
-    | two_layer | cntk | 3 | - | - | 0.3000 | 0.3100 | 0.3000 | 0.3200 | 1 of 3 | 20 |
+    test, worst | collapsed |
+    | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+    | two_layer | cntk | 3 | - | - | 0.3000 | 0.3100 | 0.3000 | 0.3200 | 1 of 3 |
     """
     header = (
         *("preset", "recipe", "epochs", "published training", "published test", "training, median"),
-        *("test, median", "test, best", "test, worst", "collapsed", "seconds"),
+        *("test, median", "test, best", "test, worst", "collapsed"),
     )
     lines = []
     for row in rows:
@@ -78,7 +76,7 @@ def markdown(rows: Sequence[Row]) -> str:
         lines.append(
             (
                 *(row.preset, row.recipe, str(row.epochs), *published, *(_number(value, 4) for value in ours)),
-                *(f"{row.collapsed} of {row.seeds}", f"{row.median_seconds:.0f}"),
+                f"{row.collapsed} of {row.seeds}",
             )
         )
     return markdown_table(header, lines)
@@ -88,7 +86,7 @@ def published_markdown(rows: Sequence[Row], recipe: str) -> str:
     """The short table: one recipe's test RMSE beside the published one.
 
     >>> print(published_markdown([Row("cmap1_pool4", "default", 20, 0, 3, 0.225, 0.223, 0.169, 0.1694, 0.1693,
-    ...                               0.1696, 26.0)], "default"))
+    ...                               0.1696)], "default"))
     | preset | published | ours, median of 20 seeds | worst seed |
     | --- | --- | --- | --- |
     | cmap1_pool4 | 0.223 | 0.1694 | 0.1696 |
