@@ -38,7 +38,14 @@ def is_banded(width: int | None, channels: int, filters: int, dtype: Any) -> boo
         and width <= LARGEST_WIDTH
         and min(channels, filters) == 1
         and max(channels, filters) <= MOST_CHANNELS
-        and tf.as_dtype(dtype) == tf.float32
+        and _is_ours(dtype)
+    )
+
+
+def _is_ours(dtype: Any) -> bool:
+    """Whether convolutions are rearranged at all: float32, on a CPU, outside of XLA, and not to be converted."""
+    return (
+        tf.as_dtype(dtype) == tf.float32
         and not tensorflow_kernels.has_gpu()
         and not tensorflow_kernels.must_compose()
         and not every_backend.is_portable()
@@ -149,15 +156,7 @@ def convolve_transposed(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 def is_phased(width: int | None, filters: int, kernel_size: tuple[int, int], dtype: Any) -> bool:
     """Whether a transposed convolution to few channels computes several neighbouring pixels at once, as channels: on a
     CPU, outside of XLA, in float32."""
-    return (
-        width is not None
-        and _phases(width, filters) > 1
-        and all(n % 2 for n in kernel_size)
-        and tf.as_dtype(dtype) == tf.float32
-        and not tensorflow_kernels.has_gpu()
-        and not tensorflow_kernels.must_compose()
-        and not every_backend.is_portable()
-    )
+    return width is not None and _phases(width, filters) > 1 and all(n % 2 for n in kernel_size) and _is_ours(dtype)
 
 
 def convolve_transposed_by_phases(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

@@ -209,7 +209,7 @@ def _compared(parts: list[tf.Tensor], maxima: tf.Tensor, positive: tf.Tensor | N
 def _looked_up(values: tf.Tensor, maxima: tf.Tensor, positive: tf.Tensor | None) -> tf.Tensor:
     positions = values.shape[1]
     numbers = np.arange(positions, dtype="float32").reshape(positions, 1, 1)
-    windows = _of_planes(positions)
+    windows = Windows((positions, 1), (positions, 1), "valid", "channels_last")
     switches = tensorflow_kernels.look_up(numbers, values[:, :, None], maxima[:, None, None], windows)[:, 0, 0]
     return tf.cast(switches if positive is None else switches * tf.cast(positive, switches.dtype), tf.uint8)
 
@@ -222,7 +222,3 @@ def _with_nans(values: tf.Tensor, maxima: tf.Tensor, positive: tf.Tensor | None)
     if positive is None:
         return switches
     return tf.where(positive | tf.math.is_nan(maxima), switches, tf.zeros((), switches.dtype))
-
-
-def _of_planes(positions: int) -> Windows:
-    return Windows((positions, 1), (positions, 1), "valid", "channels_last")
