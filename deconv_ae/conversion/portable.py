@@ -6,7 +6,7 @@ form pooling is a maximum over channels, and unpooling leaves one channel of a p
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,12 +157,10 @@ class _Stage:
         padding = [(length // 2, (length - 1) // 2) for length in kernel.shape[:2]]
         left_over = [length % pool for length, pool in zip(self.shape, self.pool_size)]
         if not unpools_by_windows(kernel.shape, self.pool_size):
-            # What no window has is zeros, but the kernel reaches there. Not padded apart: tf2onnx would lose the
-            # convolution's own padding.
-            return _convolve(self._unpooled(windows), kernel, bias, _more_behind(padding, left_over))
+            return _convolve(self._unpooled(windows), kernel, bias, padding, more=left_over)
         from_windows, padding = unpooling_kernel(kernel, self.pool_size)
-        padding = _more_behind(padding, [int(length > 0) for length in left_over])
-        return self._pixels(_convolve(windows, from_windows, np.tile(bias, self._positions), padding))
+        more = [int(length > 0) for length in left_over]
+        return self._pixels(_convolve(windows, from_windows, np.tile(bias, self._positions), padding, more=more))
 
     @property
     def _positions(self) -> int:
@@ -205,13 +203,24 @@ class _Stage:
 
 
 def _convolve(
-    images: tf.Tensor, kernel: np.ndarray, bias: np.ndarray, padding: list[Pair], strides: Pair = (1, 1)
+    images: tf.Tensor,
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    padding: list[Pair],
+    strides: Pair = (1, 1),
+    more: Sequence[int] = (0, 0),
 ) -> tf.Tensor:
-    return tf.nn.bias_add(tf.nn.conv2d(images, kernel, strides, [(0, 0), *padding, (0, 0)]), bias)
-
-
-def _more_behind(padding: list[Pair], more: list[int]) -> list[Pair]:
-    return [(before, after + added) for (before, after), added in zip(padding, more)]
+    """A convolution of images that have `more` rows below and columns to the right, all zeros."""
+    # As far as the kernel reaches back the zeros are its padding: padded apart, tf2onnx would lose the padding that is
+    # the convolution's own. What is beyond has nothing but the bias, and is padded after: OpenVINO 2026.4 ends the
+    # process (SIGSEGV) at some convolutions that have results of nothing but padding.
+    reached = [min(length, before) for length, (before, _) in zip(more, padding)]
+    padding = [(before, after + length) for (before, after), length in zip(padding, reached)]
+    convolved = tf.nn.conv2d(images, kernel, strides, [(0, 0), *padding, (0, 0)])
+    beyond = [(0, length - reached) for length, reached in zip(more, reached)]
+    if any(map(any, beyond)):
+        convolved = tf.pad(convolved, [(0, 0), *beyond, (0, 0)])
+    return tf.nn.bias_add(convolved, bias)
 
 
 def _cropped(images: tf.Tensor, height: int, width: int) -> tf.Tensor:

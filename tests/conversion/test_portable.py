@@ -57,13 +57,32 @@ def test_every_part_computes_what_the_model_computes(
             np.testing.assert_allclose(values, expected[name], rtol=tolerance, atol=tolerance, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "image_shape"),
+    [
+        # Not by windows on the way out, in two sizes that the windows do not divide, by a kernel that is even.
+        (Architecture((20, 20), (3, 3), kernel_size=2), (13, 14, 20)),
+        # Columns that no window has, and where a kernel of one column does not reach: OpenVINO ended the process, of
+        # one image.
+        (Architecture((2, 1, 1), ((4, 2), (2, 2), (4, 4)), kernel_size=(6, 1)), (34, 30, 4)),
+        # Rows and columns that no window has, more of them than the kernel reaches.
+        (Architecture((17,), (4,), kernel_size=3), (15, 11, 16)),
+    ],
+)
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_what_does_not_go_by_windows_is_the_same_in_every_runtime(tmp_path: Path, format_name: str) -> None:
-    # On the way out in two sizes that the windows do not divide, by a kernel that is even.
-    image_shape = (13, 14, 20)
-    model = Autoencoder(Architecture((20, 20), (3, 3), kernel_size=2), image_shape)
+def test_odd_architectures_are_the_same_in_every_runtime(
+    tmp_path: Path, format_name: str, architecture: Architecture, image_shape: tuple[int, int, int]
+) -> None:
+    keras.utils.set_random_seed(0)
+    model = Autoencoder(architecture, image_shape)
+    model.set_weights([weights + 0.01 for weights in model.get_weights()])
     images = np.random.default_rng(0).random((3, *image_shape)).astype("float32")
     module = MODULES[format_name]
-    whole = parts(model, FORMATS[format_name].channels_first)[0]
-    outputs = module.open_file(module.write(whole, "float32", {}, tmp_path)[0])({"images": images})
-    np.testing.assert_allclose(outputs["reconstruction"], model(images), rtol=0, atol=TOLERANCE)
+    whole, _, decoder = parts(model, FORMATS[format_name].channels_first)
+    encoded = dict(zip(decoder.inputs, map(np.asarray, model.encoder(images))))
+    for part, inputs in ((whole, {"images": images}), (decoder, encoded)):
+        run = module.open_file(module.write(part, "float32", {}, tmp_path)[0])
+        for count in (1, 3):
+            outputs = run({name: values[:count] for name, values in inputs.items()})
+            expected = model(images[:count])
+            np.testing.assert_allclose(outputs["reconstruction"], expected, rtol=0, atol=TOLERANCE)
