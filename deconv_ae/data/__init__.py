@@ -5,7 +5,7 @@ only when they are batched, in `scale`.
 """
 
 from deconv_ae.data.batches import (
-    evaluation_batches,
+    EvaluationBatches,
     replica_batches,
     scale,
     training_batches,
@@ -20,9 +20,9 @@ __all__ = [
     "FOLDER_PREFIX",
     "SAMPLE_NAME",
     "SPLITS",
+    "EvaluationBatches",
     "ImageDataset",
     "Source",
-    "evaluation_batches",
     "load_dataset",
     "load_split",
     "replica_batches",

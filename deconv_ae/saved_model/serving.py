@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.data import evaluation_batches, scale
+from deconv_ae.data import EvaluationBatches, scale
 from deconv_ae.errors import InputError
 from deconv_ae.model.architecture import Architecture, switches_names
 from deconv_ae.model.objective import per_image_rmse
@@ -113,7 +113,7 @@ class ServedAutoencoder:
         self.check(images)
         serve = self._signatures[SERVING_DEFAULT]
         return np.concatenate(
-            [per_image_rmse(batch, serve(**{IMAGES: batch})[RECONSTRUCTION]) for batch, _ in evaluation_batches(images)]
+            [per_image_rmse(batch, serve(**{IMAGES: batch})[RECONSTRUCTION]) for batch in EvaluationBatches(images)]
         )
 
     def size_table(self) -> str:

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.data import evaluation_batches, replica_batches
+from deconv_ae.data import EvaluationBatches, replica_batches
 from deconv_ae.errors import InputError, RunError, choose
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.training.cluster import other_addresses
@@ -160,13 +160,13 @@ def shared_rmse(
     def total(model: keras.Model, batch: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.cast(per_image_rmse(batch, model(batch, training=False)), tf.float64))
 
-    batches = evaluation_batches(images, first=first, end=end)
+    batches = EvaluationBatches(images, first=first, end=end)
     if len(batches) > 1:  # A single batch an epoch does not gain what tracing a graph costs.
         total = tf.function(total, reduce_retracing=True)
 
     def rmse(model: keras.Model) -> float:
         own = 0.0
-        for batch, _ in batches:
+        for batch in batches:
             own += float(total(model, batch))
             feed()
         totals = [own] if workers == 1 else strategy.gather(tf.constant([own], tf.float64), axis=0).numpy()

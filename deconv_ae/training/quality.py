@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.data import evaluation_batches
+from deconv_ae.data import EvaluationBatches
 from deconv_ae.model.objective import per_image_rmse
 
 RISE = 1.01
@@ -43,7 +43,7 @@ def baselines(train: np.ndarray, test: np.ndarray) -> Baselines:
 def _sum(images: np.ndarray) -> tf.Tensor:
     """In float64, which holds sums of pixels / 256 exactly."""
     total = tf.zeros(images.shape[1:], tf.float64)
-    for batch, _ in evaluation_batches(images):
+    for batch in EvaluationBatches(images):
         total += tf.reduce_sum(tf.cast(batch, tf.float64), axis=0)
     return total
 
@@ -54,10 +54,10 @@ def mean_rmse(reconstruct: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray)
     def errors_of(batch: tf.Tensor) -> tf.Tensor:
         return per_image_rmse(batch, reconstruct(batch))
 
-    batches = evaluation_batches(images)
+    batches = EvaluationBatches(images)
     if len(batches) >= BATCHES_WORTH_A_GRAPH:
         errors_of = tf.function(errors_of, reduce_retracing=True)
-    return float(np.concatenate([errors_of(batch) for batch, _ in batches]).mean(dtype=np.float64))
+    return float(np.concatenate([errors_of(batch) for batch in batches]).mean(dtype=np.float64))
 
 
 def sample(images: np.ndarray) -> np.ndarray:
@@ -72,7 +72,7 @@ def silent_channels(encode: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray
     1
     """
     silent: tf.Tensor | bool = True
-    for batch, _ in evaluation_batches(images):
+    for batch in EvaluationBatches(images):
         silent &= tf.reduce_all(encode(batch) == 0, axis=(0, 1, 2))
         if not tf.reduce_any(silent):
             break

@@ -15,8 +15,8 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from deconv_ae.data import ImageDataset, Source, cache, evaluation_batches, load_dataset, load_split, picture_folder
-from deconv_ae.data.batches import as_tensor
+from deconv_ae.data import EvaluationBatches, ImageDataset, Source, cache, load_dataset, load_split, picture_folder
+from deconv_ae.data.batches import as_tensor, training_batches
 from deconv_ae.data.picture_files import split_files
 from deconv_ae.errors import InputError, RunError
 
@@ -163,8 +163,8 @@ def test_mapped_images_are_read_by_tensorflow_where_they_lie(source: Source) -> 
     tensor = as_tensor(images)
     images[0] = 77
     assert tensor.numpy()[0].min() == 77
-    batches = evaluation_batches(images, batch_size=3, first=1, end=6)
-    np.testing.assert_array_equal(np.concatenate([batch for batch, _ in batches]), images[1:6] / 256)
+    batches = EvaluationBatches(images, batch_size=3, first=1, end=6)
+    np.testing.assert_array_equal(np.concatenate(list(batches)), images[1:6] / 256)
 
 
 @pytest.mark.parametrize("offset", [0, 1, 16, 63])
@@ -172,8 +172,10 @@ def test_arrays_that_start_anywhere_can_be_batched(offset: int) -> None:
     buffer = np.arange(600, dtype=np.uint8)
     images = buffer[offset : offset + 512].reshape(32, 4, 4, 1)
     images.flags.writeable = offset != 16
-    ((batch, _),) = evaluation_batches(images)
+    (batch,) = EvaluationBatches(images)
     np.testing.assert_array_equal(batch, images / 256)
+    shuffled, _ = next(iter(training_batches(images, 32, seed=0)))
+    np.testing.assert_array_equal(np.sort(shuffled, axis=0), np.sort(images / 256, axis=0))
 
 
 # ------------------------------------------------------------------------------- Damage
