@@ -1,4 +1,4 @@
-"""The package on Keras's other backends, each in a process of its own."""
+"""The package on Keras's other backends, each in a process of its own, without TensorFlow."""
 
 import importlib.util
 import os
@@ -12,48 +12,34 @@ import pytest
 
 import deconv_ae
 
-TESTS = Path(__file__).parent
-CONFORMANCE = [str(TESTS / "test_every_backend.py"), "--noconftest", "-q", "-o", "addopts="]
+CONFORMANCE = Path(__file__).with_name("test_every_backend.py")
+PROGRAM = """
+import sys
+sys.modules["tensorflow"] = None  # Whoever imports it fails, as where it is not installed.
+import keras, numpy as np, pytest
+import deconv_ae, deconv_ae.layers, deconv_ae.ops, deconv_ae.model.presets, deconv_ae.model.recipes
+model = keras.saving.load_model("model.keras")
+np.testing.assert_allclose(model.predict(np.load("images.npy"), verbose=0), np.load("reconstruction.npy"), atol=1e-5)
+sys.exit(pytest.main(sys.argv[1:]))
+"""
 
-every_other_backend = pytest.mark.parametrize(
+
+@pytest.mark.parametrize(
     "backend",
     [
         pytest.param(name, marks=pytest.mark.skipif(importlib.util.find_spec(name) is None, reason="not installed"))
         for name in ("jax", "torch")
     ],
 )
-
-
-def python_on(backend, *arguments):
-    # JAX's compiler takes as long as all the tests: what it is told to leave out changes no result that is asked for.
-    environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
-
-
-@every_other_backend
-def test_pooling_unpooling_and_the_autoencoder_conform(backend):
-    done = python_on(backend, "-m", "pytest", *CONFORMANCE)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]
-
-
-@every_other_backend
-def test_a_model_moves_between_backends_without_tensorflow(backend, tmp_path):
+def test_a_model_moves_there_and_pooling_unpooling_and_the_autoencoder_conform(backend, tmp_path):
     keras.utils.set_random_seed(1)
     model = deconv_ae.Autoencoder(deconv_ae.Architecture((3, 2), (2, 3)), (17, 13, 3))
     images = np.random.default_rng(0).random((5, 17, 13, 3), "float32")
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "images.npy", images)
-    np.save(tmp_path / "reconstruction.npy", model.predict(images, verbose=0))
-    program = """
-import sys
-sys.modules["tensorflow"] = None  # Whoever imports it fails, as where it is not installed.
-import keras, numpy as np
-import deconv_ae, deconv_ae.layers, deconv_ae.ops, deconv_ae.model.presets, deconv_ae.model.recipes
-model = keras.saving.load_model("model.keras")
-np.testing.assert_allclose(model.predict(np.load("images.npy"), verbose=0), np.load("reconstruction.npy"), atol=1e-5)
-"""
-    environment = {**os.environ, "KERAS_BACKEND": backend}
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
+    np.save(tmp_path / "reconstruction.npy", model(images))
+    # JAX's compiler takes as long as all the tests: what it is told to leave out changes no result that is asked for.
+    environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    command = [sys.executable, "-c", PROGRAM, str(CONFORMANCE), "--noconftest", "-q", "-o", "addopts="]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]
