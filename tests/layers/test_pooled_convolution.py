@@ -39,6 +39,11 @@ def layers(filters, kernel_size, pool_size, **options):
     return convolution, MaxPoolingWithArgmax2D(pool_size)
 
 
+def traced(function):
+    # What autograph would rewrite has no control flow by tensors: tracing would only take longer.
+    return tf.function(function, autograph=False)
+
+
 def results_and_gradients(convolution, pool, images):
     with tf.GradientTape() as tape:
         tape.watch(images)
@@ -51,7 +56,7 @@ def results_and_gradients(convolution, pool, images):
 def in_a_graph(convolution, pool, images):
     as_one = None
 
-    @tf.function
+    @traced
     def function(images):
         nonlocal as_one
         as_one, results = results_and_gradients(convolution, pool, images)
@@ -79,7 +84,7 @@ def test_switches_are_those_of_the_argmax(geometry) -> None:
     convolution, pool = layers(filters, kernel_size, pool_size)
     to_switches = ArgmaxToSwitches2D(pool_size, input_size=(height, width))
     images = random_images(3, height, width, channels)
-    switches = tf.function(lambda images: to_switches(pool(convolution(images))[1]))(images)
+    switches = traced(lambda images: to_switches(pool(convolution(images))[1]))(images)
     np.testing.assert_array_equal(switches, to_switches(pool(convolution(images))[1]))
 
 
@@ -89,7 +94,7 @@ def test_a_dead_window_and_one_of_nans_have_their_first_position_and_other_image
     convolution, pool = layers(filters, kernel_size, pool_size, bias_initializer=keras.initializers.Constant(-99.0))
     images = tf.concat([random_images(2, height, width, channels), tf.fill((1, height, width, channels), np.nan)], 0)
     _, first = pool(tf.zeros((1, height, width, filters)))
-    pooled, argmax = tf.function(lambda images: pool(convolution(images)))(images)
+    pooled, argmax = traced(lambda images: pool(convolution(images)))(images)
     np.testing.assert_array_equal(argmax, tf.repeat(first, 3, axis=0))
     np.testing.assert_array_equal(pooled[:2], tf.zeros_like(pooled[:2]))
 
@@ -130,7 +135,7 @@ def test_gradients_come_through_unpooling_and_a_transposed_convolution(geometry)
         return restored, *tape.gradient(loss, weights)
 
     expected = results_and_gradients(images)
-    for actual, wanted in zip(tf.function(results_and_gradients)(images), expected):
+    for actual, wanted in zip(traced(results_and_gradients)(images), expected):
         np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4)
 
 
@@ -138,7 +143,7 @@ def test_gradients_have_gradients() -> None:
     convolution, pool = layers(2, 3, 2, activation=None)
     convolution(tf.zeros((1, 4, 4, 1)))
 
-    @tf.function
+    @traced
     def first_gradient(images):
         with tf.GradientTape() as tape:
             tape.watch(images)

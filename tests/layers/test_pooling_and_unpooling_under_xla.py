@@ -33,7 +33,8 @@ def test_xla_compiles_both_layers_to_the_same_result(name):
             pooled, argmax, restored = run(images)
         return pooled, argmax, restored, tape.gradient(restored, images, upstream)
 
-    compiled = tf.function(forward_and_backward, jit_compile=True)(images, upstream)
+    # No control flow depends on a tensor: autograph would only make tracing twice as long.
+    compiled = tf.function(forward_and_backward, jit_compile=True, autograph=False)(images, upstream)
     for actual, expected in zip(compiled, forward_and_backward(images, upstream)):
         np.testing.assert_array_equal(actual, expected)
 
@@ -50,19 +51,23 @@ def test_xla_finds_the_first_nan_and_the_first_of_two_zeros(pool_size, strides):
     np.testing.assert_array_equal(np.signbit(actual[0]), np.signbit(chosen))
 
 
-def test_keras_trains_with_xla_to_the_same_losses():
+@pytest.fixture(scope="module")
+def losses_without_xla():
+    return losses_of(small_autoencoder(jit_compile=False))
+
+
+def test_keras_trains_with_xla_to_the_same_losses(losses_without_xla):
     compiled = small_autoencoder(jit_compile=True)
     losses = losses_of(compiled)
     # Keras falls back by clearing the flag.
     assert compiled.jit_compile is True
     assert all(layer.supports_jit for layer in compiled.layers)
-    np.testing.assert_allclose(losses, losses_of(small_autoencoder(jit_compile=False)), atol=1e-4)
+    np.testing.assert_allclose(losses, losses_without_xla, atol=1e-4)
     assert losses[-1] < losses[0]
 
 
-def test_keras_trains_with_its_default():
-    losses = losses_of(small_autoencoder(jit_compile="auto"))
-    np.testing.assert_allclose(losses, losses_of(small_autoencoder(jit_compile=False)), atol=1e-4)
+def test_keras_trains_with_its_default(losses_without_xla):
+    np.testing.assert_allclose(losses_of(small_autoencoder(jit_compile="auto")), losses_without_xla, atol=1e-4)
 
 
 def test_xla_is_noticed_inside_functions_conditions_and_loops():
@@ -104,7 +109,7 @@ def test_under_xla_a_position_out_of_range_is_left_out(bad, pool_size, strides):
     argmax = np.tile(np.array([0, 2, 8, 10]).reshape(1, 2, 2, 1), (2, 1, 1, 1))
     argmax[0, 1, 1], argmax[1, 0, 0] = bad, bad
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def unpool(values, argmax):
         with tf.GradientTape() as tape:
             tape.watch(values)

@@ -97,7 +97,7 @@ def test_a_keras_file_restores_all_three_models_without_custom_objects(tmp_path:
 def test_a_restored_model_goes_on_training_as_the_original_does(tmp_path: Path) -> None:
     images = np.random.default_rng(0).uniform(size=(8, 8, 8, 1)).astype(np.float32)
     model = Autoencoder(SMALL, (8, 8, 1))
-    model.compile("adam", "mse")
+    model.compile("adam", "mse", run_eagerly=True)  # Tracing takes longer than a step or two.
     model.fit(images, images, verbose=0)
     model.save(tmp_path / "model.keras")
     restored = keras.models.load_model(tmp_path / "model.keras")
