@@ -115,10 +115,10 @@ def check_agreement(case: Case, results: Mapping[str, Sequence[np.ndarray]]) -> 
 
 def run(options: Options, cases: Sequence[Case] = tuple(CASES)) -> Report:
     with ContestantProcesses.of(CONTESTANTS) as processes:
-        return _run(processes, options, cases)
+        return run_in(processes, options, cases)
 
 
-def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]) -> Report:
+def run_in(processes: ContestantProcesses, options: Options, cases: Sequence[Case]) -> Report:
     rows, figures = [], []
     left_out: list[str] = []
     for case in cases:

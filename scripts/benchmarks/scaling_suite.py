@@ -1,7 +1,8 @@
 """Scaling: how a training step's time and memory grow with what is trained."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -73,12 +74,16 @@ class ScaledTraining:
         return [1e3 * (time.perf_counter() - began) / STEPS]
 
 
-def run(options: Options, points: Sequence[Point] = tuple(POINTS)) -> Report:
+def run(
+    options: Options,
+    points: Sequence[Point] = tuple(POINTS),
+    processes_of: Callable[[Iterable[str]], AbstractContextManager[ContestantProcesses]] = ContestantProcesses.of,
+) -> Report:
     rows, numbers, faster = [], [], []
     for grows in dict.fromkeys(point.grows for point in points):
         # What is compared takes turns, as contestants do.
         group = {f"{grows} {point.amount:,}": point for point in points if point.grows == grows}
-        with ContestantProcesses.of(group) as processes:
+        with processes_of(group) as processes:
             makers = {name: partial(ScaledTraining, point) for name, point in group.items()}
             measured, _ = processes.compare(makers, options.rounds, options.memory, lambda _: None)
         last: str | None = None

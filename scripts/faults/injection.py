@@ -27,7 +27,7 @@ from faults.programs import Finished, RunningProgram
 PICTURES = 50
 MANY_PICTURES = 3000
 SETTINGS = ("--dataset=folder:pictures", "--filters=2", "--pool_sizes=2", "--batch_size=6")
-TRAINING = (*SETTINGS, "--epochs=6", "--checkpoint_every=2")
+TRAINING = (*SETTINGS, "--epochs=4", "--checkpoint_every=2")
 FAULTS: dict[str, Callable[["Torture"], bool]] = {}
 """What one fault of a kind does: injects it, and says whether everything survived."""
 TIMES: dict[str, int] = {}

@@ -6,7 +6,8 @@ import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -32,9 +33,16 @@ from deconv_ae.saved_model.signatures import SERVING_DEFAULT
 RATIO = r"\d+\.\dx \(\d+\.\d-\d+\.\d\)"
 
 
-def test_the_layers_suite_measures_every_contestant(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def layers_processes() -> Iterator[ContestantProcesses]:
+    """Importing TensorFlow in each takes longer than all that they measure."""
+    with ContestantProcesses.of(layers_suite.CONTESTANTS) as processes:
+        yield processes
+
+
+def test_the_layers_suite_measures_every_contestant(layers_processes: ContestantProcesses, tmp_path: Path) -> None:
     cases = [Case((2, 9, 9, 2), 3, 2), Case((2, 9, 2), 3, 3)]
-    report = layers_suite.run(Options(rounds=2, memory=False), cases)
+    report = layers_suite.run_in(layers_processes, Options(rounds=2, memory=False), cases)
     assert len(report.rows) == 4
     contestants = {OURS, f"{OURS}, XLA", OBVIOUS, f"{OURS} on JAX"}
     assert contestants <= set(report.columns)
@@ -85,9 +93,13 @@ def test_a_format_whose_packages_are_not_installed_is_left_out(processes: Contes
     assert left_out == ["other is left out: its packages are not installed, see the extra [convert]."]
 
 
-def test_the_scaling_suite_sets_growth_against_what_grows() -> None:
+def test_the_scaling_suite_sets_growth_against_what_grows(layers_processes: ContestantProcesses) -> None:
+    def lent(names: Iterable[str]) -> nullcontext[ContestantProcesses]:
+        used = (layers_processes.processes[contestant] for contestant in (OURS, OBVIOUS))
+        return nullcontext(ContestantProcesses(dict(zip(names, used))))
+
     points = [Point("filters", filters, 64, 8, (filters,), (2,), 8) for filters in (1, 2)]
-    first, second = scaling_suite.run(Options(rounds=1, memory=False), points).rows
+    first, second = scaling_suite.run(Options(rounds=1, memory=False), points, lent).rows
     assert first[3] == "-"
     assert float(second[3]) > 0
 

@@ -29,7 +29,7 @@ def test_a_run_survives(torture: injection.Torture, name: str) -> None:
 )
 def test_kills_lose_nothing(torture: injection.Torture, kill, faults: list[str]) -> None:
     table = injection.Table(end=math.inf)
-    kill(torture, 3, table)
+    kill(torture, 2, table)
     assert table.problems == []
     for fault in faults:
         assert fault in str(table)
