@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from deconv_ae.data import ImageDataset
     from deconv_ae.training import TrainingResult
 
+MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 ROOT = Path(__file__).parents[1]
 # What a first answer asks: the rooms that others build on, in one process, without a trained model.
 FAST = (
@@ -58,6 +61,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if any(item.path.is_relative_to(ROOT / room) for room in FAST):
             item.add_marker(pytest.mark.fast)
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """Tracing a graph makes so many objects that collecting garbage as often as Python does, and reading every module's
+    and test's own each time, takes a sixteenth of all tests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 # Of the tests' own, and one for all processes of a run: they inherit the environment.
@@ -114,15 +125,42 @@ def trained(digits: ImageDataset) -> TrainingResult:
 
 
 @pytest.fixture(scope="session")
-def exported(request: pytest.FixtureRequest, digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its SavedModel, made by the first process that wants it; tests read it only."""
+def exported(made_once: MadeOnce, digits: ImageDataset, request: pytest.FixtureRequest) -> Path:
+    """Its SavedModel; tests read it only."""
     from deconv_ae.saved_model import exporting
 
+    def make(directory: Path) -> None:
+        exporting.export(request.getfixturevalue("trained"), digits, str(directory), preset="cmap1_pool4")
+
+    return made_once("cmap1_pool4", make)
+
+
+@pytest.fixture(scope="session")
+def exported_in_colour(made_once: MadeOnce, colour_images: ImageDataset) -> Path:
+    """A SavedModel of two stages in colour, an even kernel, and sizes that the windows do not divide; read only."""
+    from deconv_ae import Architecture
+    from deconv_ae.saved_model import exporting
+    from deconv_ae.training import TrainingOptions, train
+
+    def make(directory: Path) -> None:
+        options = TrainingOptions(Architecture((4, 2), (2, (3, 2)), kernel_size=(4, 3)), epochs=1, batch_size=8)
+        exporting.export(train(colour_images, options), colour_images, str(directory))
+
+    return made_once("colour", make)
+
+
+@pytest.fixture(scope="session")
+def made_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Gives a directory by its name, which the first process that wants it makes."""
     own = tmp_path_factory.getbasetemp()
-    directory = (own.parent if hasattr(request.config, "workerinput") else own) / "exported" / "cmap1_pool4"
-    directory.parent.mkdir(exist_ok=True)
-    with directory.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not directory.exists():
-            exporting.export(request.getfixturevalue("trained"), digits, str(directory), preset="cmap1_pool4")
-    return directory
+    folder = (own.parent if hasattr(request.config, "workerinput") else own) / "exported"
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        folder.mkdir(exist_ok=True)
+        with (folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / name).exists():
+                make(folder / name)
+        return folder / name
+
+    return made

@@ -15,9 +15,7 @@ from deconv_ae.pictures.drawing import visualize
 from deconv_ae.pictures.explanation import kernels_figure, switches_figure
 from deconv_ae.pictures.pixels import code_picture, tile_columns, tile_corner
 from deconv_ae.pictures.visualization import View, comparison_figure, errors_figure, model_figure, view
-from deconv_ae.saved_model import exporting
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
-from deconv_ae.training import TrainingOptions, train
 
 FIGURES = {"autoencoder.png", "errors.png", "switches.png", "kernels.png"}
 
@@ -92,10 +90,10 @@ def test_several_models_get_a_folder_each_and_a_comparison(
     assert set(tmp_path.rglob("*.png")) == set(figures)
 
 
-def test_colour_images_and_codes_of_several_channels_are_drawn(colour_images: ImageDataset, tmp_path: Path) -> None:
-    result = train(colour_images, TrainingOptions(Architecture((5,), (2,)), epochs=1, batch_size=8))
-    exporting.export(result, colour_images, str(tmp_path / "model"))
-    visualize([ServedAutoencoder(tmp_path / "model")], colour_images.test[:2], tmp_path / "drawn")
+def test_colour_images_and_codes_of_several_channels_are_drawn(
+    exported_in_colour: Path, colour_images: ImageDataset, tmp_path: Path
+) -> None:
+    visualize([ServedAutoencoder(exported_in_colour)], colour_images.test[:2], tmp_path / "drawn")
     assert {file.name for file in (tmp_path / "drawn").iterdir()} >= FIGURES
     # 17x13 pixels: the longer side becomes 224.
     assert picture(tmp_path / "drawn" / "imageAutoEncoder_0__input.png").shape == (224, 171, 3)

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -226,15 +227,15 @@ def test_a_truncated_archive_is_passed_on_in_one_line(workplace: Path) -> None:
 
 
 def test_a_run_of_another_architecture_is_not_resumed_and_its_model_survives(workplace: Path) -> None:
-    train_to(workplace, "--run_dir=run")
+    train_to(workplace, "--run_dir=run", "--epochs=0", "--export_anyway")
     before = files(workplace)
     arguments = [*QUICK, "--run_dir=run", "--resume", "--preset=cmap1_pool2", "--export_dir=other"]
     assert_refused(run_program("train.py", arguments, workplace), "holds a run with architecture")
     assert files(workplace) == before
 
 
-def test_a_model_that_is_there_survives_a_run_that_fails(workplace: Path) -> None:
-    train_to(workplace)
+def test_a_model_that_is_there_survives_a_run_that_fails(exported: Path, workplace: Path) -> None:
+    shutil.copytree(exported, workplace / "model")
     before = {file: file.read_bytes() for file in (workplace / "model").rglob("*") if file.is_file()}
     arguments = ["--dataset=mnist_5k", "--epochs=5", "--learning_rate=100", "--export_dir=model", "--overwrite"]
     failed = run_program("train.py", arguments, workplace)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,20 @@ from deconv_ae.reproduction import publish, runs
 from deconv_ae.reproduction.runs import Outcome, Run, finished, reproduce
 from deconv_ae.reproduction.summary import markdown, summarize
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
+from deconv_ae.training import schedule
 
 
 def outcome(seed: int, test_rmse: float | None, preset: str = "cmap1_pool4", silent_channels: int = 0) -> Outcome:
     failure = "a ReLU has died" if test_rmse is None else None
     return Outcome(Run(preset, "default", seed), {}, test_rmse, test_rmse, silent_channels, failure, 10.0, [])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_epochs() -> Iterator[None]:
+    """A recipe's epoch is a fifth of what it is for users."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schedule, "STEPS_FOR_A_RECIPES_EPOCH", 40)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -78,13 +78,12 @@ def test_it_serves_programs_that_do_not_import_deconv_ae_and_loading_it_says_not
     assert "gradient" not in done.stderr
 
 
-def test_several_stages_in_colour_are_served(colour_images: ImageDataset, tmp_path: Path) -> None:
-    result = train(colour_images, TrainingOptions(Architecture((4, 2), (2, (3, 2))), epochs=1, batch_size=8))
-    exporting.export(result, colour_images, str(tmp_path / "model"))
-    served = ServedAutoencoder(tmp_path / "model")
+def test_several_stages_in_colour_are_served(exported_in_colour: Path, colour_images: ImageDataset) -> None:
+    served = ServedAutoencoder(exported_in_colour)
     encoded = served.encode(colour_images.test)
     assert [switches.shape[1:] for switches in encoded.switches] == [(8, 6, 4), (2, 3, 2)]
-    expected = result.model(colour_images.test.astype(np.float32) / 256)
+    model = keras.models.load_model(exported_in_colour / exporting.KERAS_FILE)
+    expected = model(colour_images.test.astype(np.float32) / 256)
     np.testing.assert_allclose(served.decode(encoded), expected, atol=1e-6)
     assert served.card.title == "filters 4, 2; pools 2x2, 3x2"
 
