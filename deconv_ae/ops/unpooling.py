@@ -12,6 +12,9 @@ The first line that holds decides; the milliseconds are as in pooling.py:
 
 In every_backend, `spread` where windows lie side by side and positions are known to be in them (TensorFlow's XLA 24 to
 26 ms, by `scatter` 37 to 38; JAX 82 to 84 and 108 to 111), else `scatter`.
+
+The gradient takes the values at the same positions: `tensorflow_kernels.scatter_add` has one of its own, the others are
+the backend's. Behind it a transposed convolution of few channels computes it by windows, in `pooled_convolution.py`.
 """
 
 from typing import Any
