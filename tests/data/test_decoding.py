@@ -1,5 +1,6 @@
 """One picture file as the pixels that a viewer shows."""
 
+import gc
 import io
 import struct
 import subprocess
@@ -165,6 +166,13 @@ def test_channels_are_the_pictures_own_or_those_asked_for(mode: str, channels: i
     assert decode(encoded(Image.new(mode, (3, 2)), "PNG"), channels).shape == (2, 3, expected)
 
 
+@pytest.fixture
+def earlier_garbage_collected() -> None:
+    """What earlier tests left open Python warns of when it is collected: so before a test that listens for warnings."""
+    gc.collect()
+
+
+@pytest.mark.usefixtures("earlier_garbage_collected")
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_cut_short_anywhere_a_file_is_refused_or_whole(form: str, capfd: pytest.CaptureFixture) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8))
@@ -183,6 +191,7 @@ def test_cut_short_anywhere_a_file_is_refused_or_whole(form: str, capfd: pytest.
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.usefixtures("earlier_garbage_collected")
 def test_warnings_about_metadata_reach_nobody(recwarn: pytest.WarningsRecorder) -> None:
     file = encoded(palette(b"\xff\x00"), "PNG")
     exif = Image.Exif()
