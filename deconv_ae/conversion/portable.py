@@ -217,7 +217,7 @@ def _convolve(
     reached = [min(length, before) for length, (before, _) in zip(more, padding)]
     padding = [(before, after + length) for (before, after), length in zip(padding, reached)]
     convolved = tf.nn.conv2d(images, kernel, strides, [(0, 0), *padding, (0, 0)])
-    beyond = [(0, length - reached) for length, reached in zip(more, reached)]
+    beyond = [(0, length - within) for length, within in zip(more, reached)]
     if any(map(any, beyond)):
         convolved = tf.pad(convolved, [(0, 0), *beyond, (0, 0)])
     return tf.nn.bias_add(convolved, bias)
