@@ -2,9 +2,11 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -22,6 +24,7 @@ from deconv_ae.saved_model.signatures import (
     ENCODE,
     RECONSTRUCTION,
     SERVING_DEFAULT,
+    Specs,
     encoded_specs,
     images_spec,
 )
@@ -147,15 +150,16 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
         encoded = encode(images)
         return {CODE: encoded[CODE], **decode(**encoded)}
 
-    # No control flow depends on a tensor: autograph would only make tracing twice as long.
-    module.encode, module.serve, module.decode = (tf.function(f, autograph=False) for f in (encode, serve, decode))
+    def traced(function: Callable[..., dict[str, tf.Tensor]], specs: Specs) -> Any:
+        # No control flow depends on a tensor: autograph would only make tracing twice as long.
+        return tf.function(function, autograph=False).get_concrete_function(**specs)
+
     images = images_spec(model.image_shape)
     with without_gradients():
-        signatures = {
-            SERVING_DEFAULT: module.serve.get_concrete_function(**images),
-            ENCODE: module.encode.get_concrete_function(**images),
-            DECODE: module.decode.get_concrete_function(**encoded_specs(model.architecture, model.image_shape)),
-        }
+        # Traced once: of functions that could be traced anew, saving does it, and the file has both.
+        module.serve, module.encode = traced(serve, images), traced(encode, images)
+        module.decode = traced(decode, encoded_specs(model.architecture, model.image_shape))
+        signatures = {SERVING_DEFAULT: module.serve, ENCODE: module.encode, DECODE: module.decode}
         tf.saved_model.save(module, str(directory), signatures=signatures)
 
 
