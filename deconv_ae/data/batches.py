@@ -17,6 +17,9 @@ EVALUATION_BATCH = 1000
 # Several batches and a model's activations are in memory at once: photographs by the thousand would take gigabytes.
 EVALUATION_PIXELS = 1 << 22
 
+# Control flow depends on no tensor here: autograph would only rewrite each function, for a third of a second together.
+without_autograph = tf.autograph.experimental.do_not_convert
+
 
 def scale(images: Any) -> Any:
     """uint8 pixels as float32 in [0, 1), the one place where that is done: an array as an array, a tensor as a tensor.
@@ -66,6 +69,7 @@ def training_batches(images: np.ndarray, batch_size: int, seed: int, first_step:
     batches = _index_batches(len(images), batch_size, seed, first_step)
     pixels = as_tensor(images)
 
+    @without_autograph
     def pair(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         batch = scale(tf.gather(pixels, indices))
         return batch, batch
@@ -92,6 +96,7 @@ def replica_batches(
     batches = _index_batches(len(images), batch_size, seed, first_step)
     pixels = as_tensor(images)
 
+    @without_autograph
     def shares(indices: tf.Tensor) -> tf.data.Dataset:
         length = tf.shape(indices, out_type=tf.int64)[0]
 
@@ -106,6 +111,7 @@ def replica_batches(
 
         return tf.data.Dataset.range(replicas.start, replicas.stop).map(share)
 
+    @without_autograph
     def pair(indices: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return scale(tf.gather(pixels, indices)), weights
 
@@ -118,6 +124,7 @@ def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> t
     """The images' numbers, a batch at a time, from `first_step` on."""
     steps = steps_per_epoch(count, batch_size)
 
+    @without_autograph
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(
             tf.range(count), seed=tf.stack([seed, tf.cast(epoch, tf.int32)])
