@@ -81,10 +81,10 @@ class ContestantProcesses:
 
     @classmethod
     @contextlib.contextmanager
-    def of(cls, names: Iterable[str]) -> Iterator["ContestantProcesses"]:
-        """Starts the processes, and ends them with the context."""
+    def of(cls, names: Iterable[str], start: "Start | None" = None) -> Iterator["ContestantProcesses"]:
+        """Starts the processes, and ends them with the context; `start` is `interpreter`, unless another is given."""
         with contextlib.ExitStack() as started:
-            yield cls({name: started.enter_context(_process(name)) for name in names})
+            yield cls({name: started.enter_context(_process(name, start or interpreter)) for name in names})
 
     def compare(
         self,
@@ -144,22 +144,45 @@ def _require(first: str, absent: Mapping[str, Unavailable]) -> None:
         raise RuntimeError(f"{first}: {absent[first]}")
 
 
+class Started(Protocol):
+    """A process that runs `serve`; a `subprocess.Popen` is one."""
+
+    def poll(self) -> int | None: ...
+
+    def wait(self) -> int: ...
+
+    def kill(self) -> None: ...
+
+
+Start = Callable[[multiprocessing.connection.Connection], Started]
+"""Starts a process that serves this end of a connection."""
+
+
+def interpreter(connection: multiprocessing.connection.Connection) -> Started:
+    """A Python of its own, which has imported nothing.
+
+    Not multiprocessing's own processes: they import the main program, and TensorFlow with it. A contestant in PyTorch
+    must never have both in one process: triton's and TensorFlow's libraries crash there.
+    """
+    descriptor = connection.fileno()
+    command = [sys.executable, "-c", f"from benchmarks.measurement import serve; serve({descriptor})"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen(
+        command, pass_fds=[descriptor], env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
 class _Process:
     """A contestant's process, from outside; started anew for the next work where it died at the last."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, start: Start) -> None:
         self._name = name
+        self._start_process = start
         self._start()
 
     def _start(self) -> None:
         self._connection, theirs = multiprocessing.Pipe()
-        # Not multiprocessing's own processes: they import the main program, and TensorFlow with it. A contestant
-        # in PyTorch must never have both in one process: triton's and TensorFlow's libraries crash there.
-        command = [sys.executable, "-c", f"from benchmarks.measurement import serve; serve({theirs.fileno()})"]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self._process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        self._process = self._start_process(theirs)
         theirs.close()
 
     def end(self) -> None:
@@ -194,8 +217,8 @@ class _Process:
 
 
 @contextlib.contextmanager
-def _process(name: str) -> Iterator[_Process]:
-    process = _Process(name)
+def _process(name: str, start: Start) -> Iterator[_Process]:
+    process = _Process(name, start)
     try:
         yield process
     finally:

@@ -1,9 +1,11 @@
-"""Contestants that measure nothing; their processes import no more than this file does."""
+"""Contestants that measure nothing, whose processes import no more than this file does; and forked processes."""
 
 import os
+from multiprocessing.connection import Connection
 
 import numpy as np
-from benchmarks.measurement import Unavailable
+from benchmarks.measurement import Unavailable, serve
+from faults.programs import start_process
 
 
 class Counting:
@@ -48,3 +50,25 @@ class Dying(Counting):
     def time(self) -> list[float]:
         self.rounds -= 1
         return [1.0] if self.rounds else os.abort()
+
+
+class Forked:
+    """A contestant's process that has imported TensorFlow when it starts."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._process, _ = start_process(_serve, connection)
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self) -> int:
+        self._process.join()
+        assert self._process.exitcode is not None
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+def _serve(_: Connection, connection: Connection) -> None:
+    serve(connection.fileno())
