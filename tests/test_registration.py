@@ -1,4 +1,5 @@
-"""What `import deconv_ae` and nothing else does: it warns of nothing, and all that was saved can be loaded."""
+"""What a Python does that imports nothing else: without deconv_ae it serves a SavedModel; `import deconv_ae` warns of
+nothing, and all that was saved can be loaded."""
 
 import json
 import subprocess
@@ -15,15 +16,32 @@ REFERENCE = Path(__file__).parents[1] / "saved_models" / "reference"
 
 # All in one process: importing TensorFlow takes longer than what is asked here.
 PROGRAM = """
-import json, sys, warnings
+import sys, warnings
+import keras, numpy as np, tensorflow as tf
+print("TensorFlow and Keras are imported", file=sys.stderr)
+with warnings.catch_warnings(action="default"):
+    images = np.random.default_rng(0).uniform(size=(3, 28, 28, 1)).astype("float32")
+    loaded = tf.saved_model.load(sys.argv[1])
+    outputs = loaded.signatures["serving_default"](images=images)
+    assert sorted(outputs) == ["code", "reconstruction"], outputs
+    encoded = loaded.signatures["encode"](images=images)
+    assert (encoded["code"].dtype, encoded["switches_1"].dtype) == (tf.float32, tf.uint8)
+    layer = keras.layers.TFSMLayer(sys.argv[1], call_endpoint="serving_default")
+    np.testing.assert_array_equal(layer(images)["reconstruction"], outputs["reconstruction"])
+    assert loaded.signatures["serving_default"](images=images[:0])["code"].shape == (0, 7, 7, 1)
+    assert not any(name.split(".")[0] == "deconv_ae" for name in sys.modules)
+print("the model was served", file=sys.stderr)
+
 import deconv_ae
-print("imported", file=sys.stderr)
+print("deconv_ae is imported", file=sys.stderr)
 warnings.resetwarnings()
-import keras
+import json
 from keras.src.saving.object_registration import GLOBAL_CUSTOM_OBJECTS
 registered = lambda: sorted(name for name in GLOBAL_CUSTOM_OBJECTS if name.startswith("deconv_ae"))
-seen = {"by importing": registered(), "loaded": [type(keras.models.load_model(file)).__name__ for file in sys.argv[1:]]}
+seen = {"by importing": registered(), "loaded": [type(keras.models.load_model(file)).__name__ for file in sys.argv[2:]]}
 import importlib, pkgutil
+from unittest.mock import MagicMock
+sys.modules["gradio"] = MagicMock()  # Takes three seconds to import.
 for module in pkgutil.walk_packages(deconv_ae.__path__, "deconv_ae."):
     try:
         importlib.import_module(module.name)
@@ -47,14 +65,25 @@ def saved(exported: Path, colour_images: ImageDataset, tmp_path_factory: pytest.
 
 
 @pytest.fixture(scope="module")
-def fresh(saved: dict[str, str]) -> subprocess.CompletedProcess:
-    """A process that turns every warning of the import into an error."""
-    return subprocess.run([sys.executable, "-W", "error", "-c", PROGRAM, *saved], capture_output=True, text=True)
+def fresh(exported: Path, saved: dict[str, str]) -> subprocess.CompletedProcess:
+    """A process that turns every warning of the imports into an error."""
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, str(exported), *saved]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_a_saved_model_serves_programs_that_do_not_import_deconv_ae_and_loading_it_says_nothing(
+    fresh: subprocess.CompletedProcess,
+) -> None:
+    said, served, _ = fresh.stderr.partition("the model was served\n")
+    assert served, fresh.stderr
+    assert "gradient" not in said
 
 
 def test_importing_it_warns_of_nothing(fresh: subprocess.CompletedProcess) -> None:
     assert fresh.returncode == 0, fresh.stderr
-    assert "Warning" not in fresh.stderr.partition("imported")[0]
+    begun, _, rest = fresh.stderr.partition("TensorFlow and Keras are imported\n")
+    _, _, rest = rest.partition("the model was served\n")
+    assert "Warning" not in begun + rest.partition("deconv_ae is imported\n")[0]
 
 
 def test_importing_it_registers_all_that_its_modules_register(fresh: subprocess.CompletedProcess) -> None:
