@@ -72,7 +72,7 @@ def loading() -> Iterator[None]:
     """
     # Before Keras looks at it: importing a backend that is not installed is an error of many lines.
     require_tensorflow(os.environ.get("KERAS_BACKEND") or "tensorflow")
-    with quiet():
+    with quiet(), library.without(library.FOR_OTHERS):
         import keras
         import tensorflow as tf
     require_tensorflow(keras.backend.backend())  # As ~/.keras/keras.json has it.

@@ -6,13 +6,18 @@ takes seconds; --help, a mistyped flag or a folder that is not there should not 
 by their own names. `load` runs what was left out, and from then on all is as after a plain import.
 """
 
+import contextlib
 import importlib.util
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 
 import process
 
 PACKAGES = ("deconv_ae", "deconv_ae.data", "deconv_ae.training", "deconv_ae.conversion")
+FOR_OTHERS = ("jax", "matplotlib", "pandas", "sklearn")
+"""What TensorFlow and Keras import where it happens to be installed, to be ready for arrays, wrappers and galleries
+that no program here has: of the five seconds that `import tensorflow` then takes of a processor, two."""
 
 _left_out: list[ModuleType] = []
 
@@ -42,3 +47,15 @@ def load() -> None:
         module = _left_out.pop(0)
         assert module.__spec__ is not None and module.__spec__.loader is not None
         module.__spec__.loader.exec_module(module)
+
+
+@contextlib.contextmanager
+def without(packages: tuple[str, ...]) -> Iterator[None]:
+    """While TensorFlow and Keras load, packages that have not been imported are as if they were not installed."""
+    hidden = [name for name in packages if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is how an import is made to fail.
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]

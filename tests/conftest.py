@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gc
 import os
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import library
 import numpy as np
 import pytest
 
@@ -63,9 +65,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+# TensorFlow is imported while tests are collected, in every process.
+_without = contextlib.ExitStack()
+_without.enter_context(library.without(tuple(set(library.FOR_OTHERS) - {"matplotlib"})))  # Which other modules import.
+
+
 def pytest_collection_finish() -> None:
     """Tracing a graph makes so many objects that collecting garbage as often as Python does, and reading every module's
     and test's own each time, takes a sixteenth of all tests."""
+    _without.close()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import itertools
 import random
 import shutil
 import signal
@@ -149,12 +148,13 @@ def tensorboard_records(log_dir: Path) -> list[tuple[str, int, bytes]]:
 
 def kill_training(torture: Torture, kills: int, table: "Table") -> None:
     """Kills runs at random moments and, every other time, in the middle of writing a checkpoint."""
-    kinds = itertools.cycle(("SIGKILL while writing a checkpoint", "SIGKILL at a random moment"))
-    while kills > 0 and not table.out_of_time:
+    kinds, done = ("SIGKILL while writing a checkpoint", "SIGKILL at a random moment"), 0
+    while done < kills and not table.out_of_time:
         name, injected = torture.new_run(), Counter[str]()
         finished = False
-        while not finished and injected.total() < kills and not table.out_of_time:
-            kind = next(kinds)
+        while not finished and done < kills and not table.out_of_time:
+            # One that came too late is tried again with another run.
+            kind = kinds[done % len(kinds)]
             with torture.start(name) as program:
                 if kind == "SIGKILL at a random moment":
                     program.sleep(torture.random.uniform(0, torture.seconds))
@@ -166,7 +166,7 @@ def kill_training(torture: Torture, kills: int, table: "Table") -> None:
                 program.stop(signal.SIGKILL)
             if not finished:
                 injected[kind] += 1
-        kills -= injected.total()
+                done += 1
         survived = torture.ends_as_expected(name)
         for kind, count in injected.items():
             table.count(kind, count, survived, torture.problem)

