@@ -138,14 +138,14 @@ def switches_figure(model: Autoencoder, shown: View) -> Figure:
         decoded = model.decoder([keras.ops.convert_to_tensor(each) for each in spoilt.named().values()])
         rows[label] = list(np.asarray(decoded))
     inches = max(COLUMN_INCHES, WINDOW_INCHES * max(shown.images.shape[1:3]))
-    figure, axes = new_grid(len(rows), len(shown.images), inches, inches)
+    title = f"{shown.title}: what the switches carry"
+    figure, axes = new_grid(len(rows), len(shown.images), inches, title=title, label_lines=2)
     for row, (label, pictures) in zip(axes, rows.items()):
         row[0].set_ylabel(label, fontsize="small")
         for index, (axis, picture) in enumerate(zip(row, pictures)):
             show_picture(axis, picture)
             if label in points:
                 _show_points(axis, points[label][index], inches)
-    figure.suptitle(wrapped(f"{shown.title}: what the switches carry", figure.get_figwidth(), LETTERS_AN_INCH))
     return figure
 
 

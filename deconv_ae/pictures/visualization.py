@@ -28,6 +28,7 @@ TILE_INCHES = 0.45
 GREY = matplotlib.colormaps["gray"].with_extremes(bad="steelblue")
 # Of matplotlib's own sizes, its font at 12 and at 8 points.
 LETTERS_AN_INCH, SMALL_LETTERS_AN_INCH = 9, 13
+LINE_INCHES, TITLE_LINE_INCHES, MARGIN_INCHES = 0.2, 0.23, 0.1
 
 
 @dataclass(frozen=True)
@@ -113,25 +114,30 @@ def model_figure(shown: View) -> Figure:
         "reconstruction": list(shown.reconstruction),
     }
     inches = max(COLUMN_INCHES, TILE_INCHES * tile_columns(channels))
-    figure, axes = new_grid(len(rows), len(shown.images), inches, inches)
+    title = f"{shown.title}, test RMSE {shown.test_rmse:.3f}"
+    figure, axes = new_grid(len(rows), len(shown.images), inches, title=title)
     for row, (label, pictures) in zip(axes, rows.items()):
         row[0].set_ylabel(label)
         for axis, picture in zip(row, pictures):
             show_picture(axis, picture)
     for axis, rmse in zip(axes[-1], shown.rmses):
         axis.set_xlabel(f"RMSE {rmse:.3f}")
-    figure.suptitle(wrapped(f"{shown.title}, test RMSE {shown.test_rmse:.3f}", figure.get_figwidth(), LETTERS_AN_INCH))
     return figure
 
 
 def comparison_figure(views: Sequence[View]) -> Figure:
     """A row for each image: the original, then each model's reconstruction, titled with its test RMSE."""
-    figure, axes = new_grid(len(views[0].images), len(views) + 1)
-    axes[0][0].set_title("original\ntest RMSE", fontsize="small")
+    headings = [
+        "original\ntest RMSE",
+        *(f"{wrapped(shown.title, COLUMN_INCHES)}\n{shown.test_rmse:.3f}" for shown in views),
+    ]
+    lines = max(heading.count("\n") + 1 for heading in headings)
+    figure, axes = new_grid(len(views[0].images), len(headings), heading_lines=lines)
+    for axis, heading in zip(axes[0], headings):
+        axis.set_title(heading, fontsize="small")
     for row, original in zip(axes, views[0].originals):
         show_picture(row[0], original)
     for column, shown in enumerate(views, start=1):
-        axes[0][column].set_title(f"{wrapped(shown.title, COLUMN_INCHES)}\n{shown.test_rmse:.3f}", fontsize="small")
         for row, picture, rmse in zip(axes, shown.reconstruction, shown.rmses):
             show_picture(row[column], picture)
             row[column].set_xlabel(f"{rmse:.3f}", fontsize="small")
@@ -147,7 +153,11 @@ def errors_figure(shown: View) -> Figure:
     signed = errors.shape[-1] == 1
     errors = errors[..., 0] if signed else np.sqrt(np.mean(np.square(errors), axis=-1))
     largest = float(np.abs(errors).max()) or 1.0
-    figure, axes = new_grid(3, len(errors))
+    meaning = "reconstruction less original" if signed else "root mean square over the channels"
+    meaning = wrapped(meaning, COLUMN_INCHES * len(errors))
+    bar_above = 0.23 + LINE_INCHES * len(meaning.splitlines())
+    title = f"{shown.title}: where it is off"
+    figure, axes = new_grid(3, len(errors), title=title, beneath=bar_above + 0.17)
     for row, label in zip(axes, ("original", "reconstruction", "error")):
         row[0].set_ylabel(label)
     scaled = {"cmap": "bwr", "vmin": -largest} if signed else {"cmap": "inferno", "vmin": 0}
@@ -156,10 +166,10 @@ def errors_figure(shown: View) -> Figure:
         show_picture(axes[1][column], shown.reconstruction[column])
         drawn = axes[2][column].imshow(error, vmax=largest, interpolation="nearest", **scaled)
         axes[2][column].set_xlabel(f"RMSE {shown.rmses[column]:.3f}")
-    bar = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.5, aspect=40)
-    bar.set_label("reconstruction less original" if signed else "root mean square over the channels", fontsize="small")
+    height = figure.get_figheight()
+    bar = figure.colorbar(drawn, cax=figure.add_axes((0.25, bar_above / height, 0.5, 0.08 / height)), location="bottom")
+    bar.set_label(meaning, fontsize="small")
     bar.ax.tick_params(labelsize="small")
-    figure.suptitle(wrapped(f"{shown.title}: where it is off", figure.get_figwidth(), LETTERS_AN_INCH))
     return figure
 
 
@@ -170,12 +180,44 @@ def _enlarged(picture: Image.Image) -> Image.Image:
 
 
 def new_grid(
-    rows: int, columns: int, column_inches: float = COLUMN_INCHES, row_inches: float = COLUMN_INCHES
+    rows: int,
+    columns: int,
+    inches: float = COLUMN_INCHES,
+    title: str = "",
+    label_lines: int = 1,
+    heading_lines: int = 0,
+    beneath: float = 0.0,
 ) -> tuple[Figure, np.ndarray]:
-    """A figure and its `(rows, columns)` axes, without ticks."""
+    """A figure and its `(rows, columns)` axes, without ticks, with room for the text around them.
+
+    Laid out by these lengths: matplotlib's constrained layout looks several times how large everything would be drawn,
+    which takes as long as drawing it.
+
+    Args:
+        rows, columns: how many axes there are.
+        inches: the width and height of one. Beneath each is room for a line.
+        title: of the figure, in as many lines as it takes.
+        label_lines: of the rows' labels.
+        heading_lines: of the columns' headings, in small letters.
+        beneath: inches below all of that.
+    """
+    left = LINE_INCHES * label_lines + MARGIN_INCHES
+    width = left + columns * (inches + MARGIN_INCHES)
+    title = wrapped(title, width, LETTERS_AN_INCH)
+    above = TITLE_LINE_INCHES * len(title.splitlines()) + LINE_INCHES * heading_lines + MARGIN_INCHES
+    height = above + rows * (inches + LINE_INCHES) + MARGIN_INCHES + beneath
     # Figure itself, not pyplot: nothing global, and no window on a machine with a screen.
-    figure = Figure(figsize=(column_inches * columns + 0.5, (row_inches + 0.25) * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
+    figure = Figure(figsize=(width, height))
+    figure.suptitle(title, y=1 - MARGIN_INCHES / 2 / height, verticalalignment="top")
+    places = {
+        "left": left / width,
+        "right": 1 - MARGIN_INCHES / width,
+        "top": 1 - above / height,
+        "bottom": (LINE_INCHES + MARGIN_INCHES + beneath) / height,
+        "wspace": MARGIN_INCHES / inches,
+        "hspace": LINE_INCHES / inches,
+    }
+    axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=places)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     return figure, axes

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from deconv_ae import Architecture, Autoencoder
@@ -15,6 +16,7 @@ from deconv_ae.pictures.drawing import visualize
 from deconv_ae.pictures.explanation import kernels_figure, switches_figure
 from deconv_ae.pictures.pixels import code_picture, tile_columns, tile_corner
 from deconv_ae.pictures.visualization import View, comparison_figure, errors_figure, model_figure, view
+from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 
 FIGURES = {"autoencoder.png", "errors.png", "switches.png", "kernels.png"}
@@ -159,6 +161,27 @@ def test_errors_stand_where_they_are_on_one_scale() -> None:
     assert first.get_clim() == second.get_clim() == (-0.5, 0.5)
     colour = replace(shown, images=images.repeat(3, -1), reconstruction=reconstruction.repeat(3, -1))
     assert errors_figure(colour).axes[5].images[0].get_array()[3, 0] == 0.25
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_everything_that_is_written_lies_within_the_figure_and_apart(
+    exported_in_colour: Path, colour_images: ImageDataset, count: int
+) -> None:
+    served = ServedAutoencoder(exported_in_colour)
+    shown = replace(view(served, colour_images.test[:count]), title="filters 64, 16, 8; pools 4x2, 2x2, 2x2")
+    figures = [
+        *(model_figure(shown), errors_figure(shown), comparison_figure([shown, shown])),
+        switches_figure(load_keras_model(served), shown),
+    ]
+    for figure in figures:
+        figure.draw_without_rendering()
+        written = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+        boxes = [text.get_window_extent() for text in written]
+        for text, box in zip(written, boxes):
+            assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1, text
+            assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1, text
+        pictures = [axis.get_window_extent() for axis in figure.axes]
+        assert not any(box.overlaps(other) for box, other in itertools.combinations(boxes + pictures, 2))
 
 
 def test_points_lie_where_each_stages_maxima_do(colour_images: ImageDataset) -> None:
