@@ -10,7 +10,7 @@ the best of 20 on two busy cores:
 | TensorFlow | what BandedConv2D gave in a graph, windows side by side | pooled_convolution | the presets' \
 encoders of 1,024 digits 5 to 19 ms, by tensorflow_kernels 5 to 33 |
 | TensorFlow | else, and in forward mode | tensorflow_kernels | 35 to 43 ms; every_backend without XLA 310 to 360 |
-| PyTorch | windows that need no padding | torch_kernels | PyTorch's pooling has indices; it pads both sides alike |
+| PyTorch | windows that it can place | torch_kernels | its pooling has indices: 93 ms, every_backend 521 |
 | JAX, PyTorch | else | every_backend | |
 """
 

@@ -10,12 +10,18 @@ from deconv_ae.ops.windows import Size, Windows, product
 
 
 def pools(windows: Windows, size: Size) -> bool:
-    """Whether PyTorch can place the windows: it knows no padding that is longer on one side."""
-    return all(axis.pad_before(n) == 0 and axis.pad_after(n) == 0 for axis, n in zip(windows.axes, size))
+    """Whether PyTorch can place the windows.
+
+    It pads both sides alike. One position more behind the image comes of rounding the number of windows up, but not
+    where they move by one position at a time.
+    """
+    return all(
+        axis.stride > 1 or axis.pad_before(length) == axis.pad_after(length) for axis, length in zip(windows.axes, size)
+    )
 
 
 def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
-    """The maximum of every window and its position; of windows with no padding."""
+    """The maximum of every window and its position."""
     import torch
 
     functions = torch.nn.functional
@@ -23,14 +29,26 @@ def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
     shape = tuple(images.shape)
     channels, size = shape[windows.channel_axis], windows.size_of(shape)
     planes = images.movedim(-1, 1) if windows.channels_last else images
-    pooled, pixel = of_dimensions(planes, windows.pool_size, windows.strides, return_indices=True)
-    # Of several NaNs, PyTorch takes the last. The sum, one pass, is NaN as well where infinities meet: slow, and right.
-    if not torch.compiler.is_compiling() and bool(pooled.detach().sum().isnan()):
+    pooled, pixel = of_dimensions(
+        planes,
+        windows.pool_size,
+        windows.strides,
+        padding=tuple(axis.pad_before(length) for axis, length in zip(windows.axes, size)),
+        ceil_mode=windows.padding == "same",
+        return_indices=True,
+    )
+    # Of several NaNs, PyTorch takes the last; of a window of -inf only, on a GPU with channels last, the first position
+    # of the whole image. The sum, one pass, is not finite for either, nor for some others: slow, and right.
+    total = pooled.detach().sum(dtype=torch.promote_types(pooled.dtype, torch.float32))
+    if not torch.compiler.is_compiling() and not bool(total.isfinite()):
         return every_backend.max_pool(images, windows)
     if windows.channels_last:
         pooled, pixel = pooled.movedim(1, -1), pixel.movedim(1, -1)
+    # Not `windows.channel_numbers`: for a small batch, keras.ops take as long as all the rest.
+    step = windows.steps(size, channels)[1]
+    own = torch.arange(channels, device=pixel.device).reshape(windows.shape_of(1, (1,) * windows.dimensions, channels))
     scale = channels if windows.channels_last else 1
-    return pooled, torch.add(windows.channel_numbers(size, channels, "int64"), pixel, alpha=scale)
+    return pooled, torch.add(own * step, pixel, alpha=scale)
 
 
 def max_unpool(values: Any, argmax: Any, size: Size, windows: Windows, in_windows: bool) -> Any:

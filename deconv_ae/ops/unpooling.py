@@ -116,7 +116,7 @@ def _checked(argmax: Any, values: Any, size: Size, windows: Windows) -> tuple[An
     That is True, False or, where only the values can tell, a tensor.
     """
     origin = origin_of(argmax)
-    argmax = ops.cast(handover.checked_shape(argmax, values), every_backend.ARGMAX_DTYPE)
+    argmax = ops.convert_to_tensor(handover.checked_shape(argmax, values), dtype=every_backend.ARGMAX_DTYPE)
     if origin is not None:
         argmax = handover.checked_same_size(argmax, origin.size, size, windows)
     if origin is not None and origin.windows == windows and origin.in_windows:

@@ -84,12 +84,11 @@ def value_gradient_and_more(function, array, upstream):
         # Compiled at once, not one operation after the other for every shape.
         return tuple(map(np.asarray, jax.jit(all_three)(array, upstream)))
     if BACKEND == "torch":
-        import torch
-
-        leaf = torch.tensor(array, requires_grad=True)
-        value, more = function(leaf)
-        value.backward(torch.tensor(upstream))
-        return value.detach().numpy(), leaf.grad.numpy(), ops.convert_to_numpy(more)
+        # Where Keras has its tensors: on the GPU if there is one.
+        leaf, upstream = (ops.convert_to_tensor(array).clone() for array in (array, upstream))
+        value, more = function(leaf.requires_grad_())
+        value.backward(upstream)
+        return tuple(map(ops.convert_to_numpy, (value, leaf.grad, more)))
     import tensorflow as tf
 
     tensor = tf.constant(array)
@@ -297,6 +296,20 @@ def test_other_floating_point_types(dtype):
     np.testing.assert_array_equal(ops.convert_to_numpy(argmax), positions)
     expected = unpooled(values, positions, (9, 8))[0]
     np.testing.assert_array_equal(ops.convert_to_numpy(ops.cast(restored, "float32")), expected)
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_of_a_window_of_minus_infinity_the_first_position_is_the_maximum(dimensions, padding):
+    # As a mask leaves them; no other value that is not finite, and more channels than one: PyTorch on a GPU differs.
+    images = np.where(np.random.default_rng(0).random((2, *(9, 8, 7)[:dimensions], 3)) < 0.3, 1, -np.inf)
+    arguments = {"pool_size": (2,) * dimensions, "strides": (2,) * dimensions, "padding": padding}
+    images = images.astype("float32")
+    pooled, argmax = run(lambda x: max_pool_with_argmax(x, **arguments), images)
+    expected = reference(images, **arguments)
+    assert np.isneginf(expected[0]).any()
+    np.testing.assert_array_equal(ops.convert_to_numpy(pooled), expected[0])
+    np.testing.assert_array_equal(ops.convert_to_numpy(argmax), expected[1])
 
 
 def test_the_autoencoder_trains_by_keras_and_its_halves_share_only_switches():
