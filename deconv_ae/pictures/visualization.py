@@ -132,7 +132,7 @@ def comparison_figure(views: Sequence[View]) -> Figure:
         *(f"{wrapped(shown.title, COLUMN_INCHES)}\n{shown.test_rmse:.3f}" for shown in views),
     ]
     lines = max(heading.count("\n") + 1 for heading in headings)
-    figure, axes = new_grid(len(views[0].images), len(headings), heading_lines=lines)
+    figure, axes = new_grid(len(views[0].images), len(headings), label_lines=0, heading_lines=lines)
     for axis, heading in zip(axes[0], headings):
         axis.set_title(heading, fontsize="small")
     for row, original in zip(axes, views[0].originals):
