@@ -1,5 +1,7 @@
 """Forward mode, `tf.autodiff.ForwardAccumulator`, through the layers on TensorFlow."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -64,23 +66,26 @@ def images_and_tangents(shape):
     return tf.constant(rng.permutation(np.prod(shape)).reshape(shape) / 10), tf.constant(rng.standard_normal(shape))
 
 
-def finite_difference(function, images, tangents):
-    return (function(images + 1e-5 * tangents) - function(images - 1e-5 * tangents)) / 2e-5
+@functools.cache
+def case(dimensions, data_format, shape, known=True):
+    """A function, images and tangents, and what its tangents are by finite differences."""
+    run, (images, tangents) = pool_and_unpool(dimensions, data_format, known), images_and_tangents(shape)
+    return run, images, tangents, (run(images + 1e-5 * tangents) - run(images - 1e-5 * tangents)) / 2e-5
 
 
 @ways
 @pytest.mark.parametrize("dimensions, data_format", [(1, "channels_first"), (2, "channels_last"), (3, "channels_last")])
 def test_tangents_are_finite_differences(way, dimensions, data_format):
-    run, both = pool_and_unpool(dimensions, data_format), images_and_tangents(SHAPES[dimensions])
-    actual = way(run, *both)
-    np.testing.assert_allclose(actual, finite_difference(run, *both), atol=1e-6)
+    *arguments, expected = case(dimensions, data_format, SHAPES[dimensions])
+    actual = way(*arguments)
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
     assert np.count_nonzero(actual) > 10
 
 
 @ways
 def test_through_many_channels_and_positions_of_unknown_origin(way):
-    run, both = pool_and_unpool(2, known=False), images_and_tangents((2, 5, 6, 17))
-    np.testing.assert_allclose(way(run, *both), finite_difference(run, *both), atol=1e-6)
+    *arguments, expected = case(2, "channels_last", (2, 5, 6, 17), known=False)
+    np.testing.assert_allclose(way(*arguments), expected, atol=1e-6)
 
 
 def test_second_order_in_every_order():

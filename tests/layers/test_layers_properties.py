@@ -60,7 +60,7 @@ def upstream_of(shape, dtype=np.float32):
     return (np.arange(1, math.prod(shape) + 1) % 1999).reshape(shape).astype(dtype)
 
 
-@pytest.fixture(params=["kernels", "composed", "composed for a GPU"], scope="module", autouse=True)
+@pytest.fixture(params=["kernels", "composed", "composed for a GPU"], scope="module")
 def implementation(request):
     """What runs outside of XLA, and what XLA gets to compile, uncompiled here to try many shapes."""
     with pytest.MonkeyPatch.context() as patch:
@@ -70,9 +70,12 @@ def implementation(request):
         yield request.param
 
 
+on_every_implementation = pytest.mark.usefixtures("implementation")
+
 # ------------------------------------------------------------------------------------------------- Properties
 
 
+@on_every_implementation
 @examples(55)
 @hypothesis.given(data=st.data(), pooling=poolings())
 def test_pooling_equals_the_reference(data, pooling):
@@ -93,6 +96,7 @@ def test_pooling_equals_the_reference(data, pooling):
     np.testing.assert_array_equal(gradient, scatter_add_reference(upstream, expected_argmax, shape))
 
 
+@on_every_implementation
 @examples(10)
 @hypothesis.given(data=st.data(), pooling=poolings())
 def test_in_a_graph_for_batches_of_any_number_both_equal_the_reference(data, pooling):
@@ -114,6 +118,7 @@ def test_in_a_graph_for_batches_of_any_number_both_equal_the_reference(data, poo
         np.testing.assert_array_equal(actual, expected)
 
 
+@on_every_implementation
 @examples(55)
 @hypothesis.given(data=st.data(), pooling=poolings())
 def test_unpooling_what_was_pooled_equals_the_reference(data, pooling):
@@ -129,6 +134,7 @@ def test_unpooling_what_was_pooled_equals_the_reference(data, pooling):
     check_unpooling(layer, pooled, argmax, positions, shape)
 
 
+@on_every_implementation
 @examples(40)
 @hypothesis.given(data=st.data(), pooling=poolings())
 def test_unpooling_to_any_position_of_its_channel_equals_the_reference(data, pooling):

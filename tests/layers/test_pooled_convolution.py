@@ -1,5 +1,7 @@
 """A convolution and its pooling as one, in a graph, against the two one after the other, eagerly."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ GEOMETRIES = [
     (4, 4, 1, 8, 3, (1, 2)),
     (5, 5, 1, 2, 3, 1),
 ]
+OPTIONS = {"ReLU and bias": {}, "no ReLU": {"activation": None}, "no bias": {"use_bias": False}}
 
 
 def random_images(*shape: int) -> tf.Tensor:
@@ -49,52 +52,56 @@ def results_and_gradients(convolution, pool, images):
         tape.watch(images)
         pooled, argmax = pool(convolution(images))
         loss = tf.reduce_sum(tf.sin(3.0 * pooled))
-    as_one = attached(argmax, SWITCHES) is not None
-    return as_one, (pooled, argmax, *tape.gradient(loss, [images, *convolution.trainable_weights]))
+    is_one = attached(argmax, SWITCHES) is not None
+    return is_one, (pooled, argmax, *tape.gradient(loss, [images, *convolution.trainable_weights]))
 
 
-def in_a_graph(convolution, pool, images):
-    as_one = None
+@functools.cache
+def as_one(geometry, options="ReLU and bias"):
+    """Both layers, and a function of images in a graph, traced once for all tests: results, gradients and switches."""
+    height, width, channels, filters, kernel_size, pool_size = geometry
+    convolution, pool = layers(filters, kernel_size, pool_size, **OPTIONS[options])
+    convolution.build((None, height, width, channels))
+    to_switches = ArgmaxToSwitches2D(pool_size, input_size=(height, width))
 
     @traced
     def function(images):
-        nonlocal as_one
-        as_one, results = results_and_gradients(convolution, pool, images)
-        return results
+        is_one, results = results_and_gradients(convolution, pool, images)
+        assert is_one
+        return results, to_switches(results[1])
 
-    return function(images), as_one
+    return convolution, pool, function
 
 
-@pytest.mark.parametrize("options", [{}, {"activation": None}, {"use_bias": False}], ids=str)
+@pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
 def test_as_one_it_gives_what_the_two_give_and_their_gradients(geometry, options) -> None:
-    *shape, filters, kernel_size, pool_size = geometry
-    convolution, pool = layers(filters, kernel_size, pool_size, **options)
-    images = random_images(3, *shape)
-    apart, expected = results_and_gradients(convolution, pool, images)
-    results, as_one = in_a_graph(convolution, pool, images)
-    assert (apart, as_one) == (False, True)
-    for actual, wanted in zip(results, expected):
+    convolution, pool, function = as_one(geometry, options)
+    images = random_images(3, *geometry[:3])
+    is_one, expected = results_and_gradients(convolution, pool, images)
+    assert not is_one
+    for actual, wanted in zip(function(images)[0], expected, strict=True):
         np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
 def test_switches_are_those_of_the_argmax(geometry) -> None:
-    height, width, channels, filters, kernel_size, pool_size = geometry
-    convolution, pool = layers(filters, kernel_size, pool_size)
-    to_switches = ArgmaxToSwitches2D(pool_size, input_size=(height, width))
-    images = random_images(3, height, width, channels)
-    switches = traced(lambda images: to_switches(pool(convolution(images))[1]))(images)
-    np.testing.assert_array_equal(switches, to_switches(pool(convolution(images))[1]))
+    convolution, pool, function = as_one(geometry)
+    images = random_images(3, *geometry[:3])
+    to_switches = ArgmaxToSwitches2D(geometry[-1], input_size=geometry[:2])
+    np.testing.assert_array_equal(function(images)[1], to_switches(pool(convolution(images))[1]))
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
 def test_a_dead_window_and_one_of_nans_have_their_first_position_and_other_images_are_as_ever(geometry) -> None:
-    height, width, channels, filters, kernel_size, pool_size = geometry
-    convolution, pool = layers(filters, kernel_size, pool_size, bias_initializer=keras.initializers.Constant(-99.0))
+    convolution, pool, function = as_one(geometry)
+    height, width, channels, filters, *_ = geometry
     images = tf.concat([random_images(2, height, width, channels), tf.fill((1, height, width, channels), np.nan)], 0)
     _, first = pool(tf.zeros((1, height, width, filters)))
-    pooled, argmax = traced(lambda images: pool(convolution(images)))(images)
+    bias = tf.identity(convolution.bias)
+    convolution.bias.assign(tf.fill(bias.shape, -99.0))
+    (pooled, argmax, *_), _ = function(images)
+    convolution.bias.assign(bias)
     np.testing.assert_array_equal(argmax, tf.repeat(first, 3, axis=0))
     np.testing.assert_array_equal(pooled[:2], tf.zeros_like(pooled[:2]))
 
@@ -113,9 +120,14 @@ def test_other_windows_are_pooled_after_the_convolution(pool, size) -> None:
     convolution, _ = layers(2, 3, 2)
     images = random_images(2, *size, 1)
     expected = pool(convolution(images))
-    results, as_one = in_a_graph(convolution, pool, images)
-    assert not as_one
-    for actual, wanted in zip(results, expected):
+
+    @traced
+    def function(images):
+        is_one, results = results_and_gradients(convolution, pool, images)
+        assert not is_one
+        return results
+
+    for actual, wanted in zip(function(images), expected):
         np.testing.assert_allclose(actual, wanted, atol=1e-5)
 
 
