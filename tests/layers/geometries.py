@@ -19,7 +19,8 @@ GEOMETRIES = {
     "same, a window larger than the image": ((2, 3), (5, 5), (2, 2), "same"),
     "same, an image smaller than the stride": ((2, 2), (2, 2), (5, 4), "same"),
     "same, the stride leaves positions out": ((9, 10), (2, 1), (4, 3), "same"),
-    "a large window": ((17, 18), (16, 16), (1, 2), "same"),
+    # 24 windows share a position, more than unpooling compares outside of XLA.
+    "a large window": ((17, 18), (16, 16), (3, 4), "same"),
 }
 
 

@@ -23,9 +23,7 @@ def segnet(**compile_arguments):
         x = MaxUnpooling2D(2, padding="same", name=f"unpool{block}")(x, argmax, like=features)
         x = convolution(x, filters)
     model = keras.Model(images, keras.layers.Conv2D(CLASSES, 1, activation="softmax")(x))
-    model.compile(
-        keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"], **compile_arguments
-    )
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy", **compile_arguments)
     return model
 
 
@@ -65,6 +63,6 @@ def test_a_segnet_survives_saving_and_goes_on_learning(tmp_path):
     model.save(tmp_path / "segnet.keras")
     loaded = keras.saving.load_model(tmp_path / "segnet.keras")
     np.testing.assert_array_equal(loaded(images), model(images))
-    before = loaded.evaluate(images, labels, verbose=0)[0]
+    before = loaded.evaluate(images, labels, verbose=0)
     loaded.fit(images, labels, batch_size=8, epochs=1, verbose=0)
-    assert loaded.evaluate(images, labels, verbose=0)[0] < before
+    assert loaded.evaluate(images, labels, verbose=0) < before
