@@ -17,7 +17,7 @@ EVALUATION_BATCH = 1000
 # Several batches and a model's activations are in memory at once: photographs by the thousand would take gigabytes.
 EVALUATION_PIXELS = 1 << 22
 
-# Control flow depends on no tensor here: autograph would only rewrite each function, for a third of a second together.
+# For functions whose control flow depends on no tensor: autograph would only rewrite them, a third of a second for all.
 without_autograph = tf.autograph.experimental.do_not_convert
 
 

@@ -4,7 +4,9 @@ import functools
 from collections.abc import Iterator
 
 import numpy as np
+import tensorflow as tf
 
+from deconv_ae.data.batches import as_written, without_autograph
 from deconv_ae.data.cache import Reading
 from deconv_ae.data.fitting import fit_image
 from deconv_ae.data.presence import sample_version
@@ -42,4 +44,8 @@ def _images(source: Source, split: str) -> Iterator[np.ndarray]:
     if source.image_size is None and source.color_mode == "auto":
         yield images
     else:
-        yield np.stack([fit_image(image, source).numpy() for image in images])
+        # Of a graph: operation by operation it takes five times as long, ten seconds for all digits.
+        fitted = tf.data.Dataset.from_tensor_slices(images).map(
+            without_autograph(lambda image: fit_image(image, source))
+        )
+        yield np.stack(list(as_written(fitted).as_numpy_iterator()))

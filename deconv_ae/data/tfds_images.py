@@ -12,7 +12,7 @@ import numpy as np
 import requests
 import tensorflow as tf
 
-from deconv_ae.data.batches import as_written
+from deconv_ae.data.batches import as_written, without_autograph
 from deconv_ae.data.cache import Reading
 from deconv_ae.data.fitting import fit_image
 from deconv_ae.data.source import Source
@@ -62,7 +62,8 @@ def _images(source: Source, builder: Any, name: str, key: str, image_bytes: int)
     # Read once: TFDS would keep a small data set for a second time.
     read_once = tfds.ReadConfig(try_autocache=False)
     examples = builder.as_dataset(split=name, shuffle_files=False, read_config=read_once)
-    images = examples.map(lambda example: fit_image(example[key], source), num_parallel_calls=os.cpu_count() or 1)
+    fitted = without_autograph(lambda example: fit_image(example[key], source))
+    images = examples.map(fitted, num_parallel_calls=os.cpu_count() or 1)
     # Whole batches are decoded side by side in C++; one array at a time costs five times as much.
     together = max(1, min(DECODING_BATCH, DECODING_BYTES // image_bytes))
     try:
