@@ -1,5 +1,6 @@
 """What is said of a model: beside what needs no model, and what speaks against keeping it."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 from deconv_ae import Architecture
 from deconv_ae.data import ImageDataset
 from deconv_ae.files import read_with_checksum
-from deconv_ae.training import TrainingOptions, train
+from deconv_ae.training import TrainingOptions, TrainingResult, train
 from deconv_ae.training.history import Epoch
 from deconv_ae.training.quality import baselines, problem, silent_channels
 
@@ -73,8 +74,25 @@ def test_what_speaks_against_a_model(test_rmse: float, before: float | None, aft
     assert (found is None) if said is None else (said in str(found))
 
 
-def test_a_run_says_how_good_its_model_is(digits: ImageDataset) -> None:
-    result = train(digits, TrainingOptions(SMALL, epochs=4, batch_size=32))
+FINISHED = {"architecture": SMALL, "epochs": 4, "batch_size": 32, "validate_every": 2}
+
+
+@pytest.fixture(scope="module")
+def finished_run(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingResult]:
+    """A short run and its directory; tests read it only."""
+    run_dir = tmp_path_factory.mktemp("finished")
+    return run_dir, train(digits, TrainingOptions(**FINISHED, run_dir=str(run_dir)))
+
+
+@pytest.fixture
+def finished(finished_run: tuple[Path, TrainingResult], tmp_path: Path) -> tuple[Path, TrainingResult]:
+    """A copy of it, to go on from."""
+    run_dir, result = finished_run
+    return Path(shutil.copytree(run_dir, tmp_path / "run")), result
+
+
+def test_a_run_says_how_good_its_model_is(finished_run: tuple[Path, TrainingResult]) -> None:
+    _, result = finished_run
     assert result.problem is None
     assert str(result).startswith(f"training RMSE {result.training_rmse:.4f}, test RMSE {result.test_rmse:.4f}; ")
     assert f"the mean training image {result.baselines.mean_image_rmse:.4f}, black 0." in str(result)
@@ -96,34 +114,35 @@ def test_a_silent_channel_is_said(digits: ImageDataset) -> None:
 
 
 def test_the_history_outlives_the_run_and_belongs_to_its_checkpoints(
-    digits: ImageDataset, tmp_path: Path, capsys: pytest.CaptureFixture
+    digits: ImageDataset, finished: tuple[Path, TrainingResult], capsys: pytest.CaptureFixture
 ) -> None:
-    options = {"architecture": SMALL, "epochs": 3, "run_dir": str(tmp_path)}
-    first = train(digits, TrainingOptions(**options))
-    again = train(digits, TrainingOptions(**options, resume=True))
+    run_dir, first = finished
+    options = TrainingOptions(**FINISHED, run_dir=str(run_dir), resume=True)
+    again = train(digits, options)
     assert (again.history, again.problem) == (first.history, first.problem)
     # As after a kill between the history of the last epoch and its checkpoint.
-    max((tmp_path / "checkpoints").iterdir()).unlink()
-    assert train(digits, TrainingOptions(**options, resume=True)).history == first.history
+    max((run_dir / "checkpoints").iterdir()).unlink()
+    assert train(digits, options).history == first.history
 
-    (tmp_path / "history.json").write_text("{}")
-    resumed = train(digits, TrainingOptions(**options, resume=True))
+    (run_dir / "history.json").write_text("{}")
+    resumed = train(digits, options)
     assert resumed.history == []
     assert "history.json is damaged" in capsys.readouterr().err
 
 
-def test_a_run_of_before_there_was_a_history_is_resumed(digits: ImageDataset, tmp_path: Path) -> None:
-    options = {"architecture": SMALL, "epochs": 2, "run_dir": str(tmp_path)}
-    first = train(digits, TrainingOptions(**options))
-    (tmp_path / "history.json").unlink()
-    max((tmp_path / "checkpoints").iterdir()).unlink()
-    resumed = train(digits, TrainingOptions(**options, resume=True))
-    assert resumed.history == first.history[2:]
+def test_a_run_of_before_there_was_a_history_is_resumed(
+    digits: ImageDataset, finished: tuple[Path, TrainingResult]
+) -> None:
+    run_dir, first = finished
+    (run_dir / "history.json").unlink()
+    max((run_dir / "checkpoints").iterdir()).unlink()
+    resumed = train(digits, TrainingOptions(**FINISHED, run_dir=str(run_dir), resume=True))
+    assert resumed.history == first.history[4:]
     assert resumed.problem == first.problem
 
 
-def test_a_history_is_json_that_one_can_read(digits: ImageDataset, tmp_path: Path) -> None:
-    result = train(digits, TrainingOptions(SMALL, epochs=2, validate_every=2, run_dir=str(tmp_path)))
-    kept = read_with_checksum(tmp_path / "history.json")["epochs"]
+def test_a_history_is_json_that_one_can_read(finished_run: tuple[Path, TrainingResult]) -> None:
+    run_dir, result = finished_run
+    kept = read_with_checksum(run_dir / "history.json")["epochs"]
     assert [Epoch(**epoch) for epoch in kept] == result.history
-    assert [epoch["test_rmse"] is None for epoch in kept] == [True, True, False]
+    assert [epoch["test_rmse"] is None for epoch in kept] == [True, True, False, True, False]
