@@ -24,7 +24,7 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 from faults.programs import Finished, RunningProgram
 
 PICTURES = 50
-MANY_PICTURES = 3000
+MANY_PICTURES = 1500
 SETTINGS = ("--dataset=folder:pictures", "--filters=2", "--pool_sizes=2", "--batch_size=6")
 TRAINING = (*SETTINGS, "--epochs=4", "--checkpoint_every=2")
 FAULTS: dict[str, Callable[["Torture"], bool]] = {}
@@ -209,7 +209,9 @@ def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
     anew. Every other time the next one has been waiting for it."""
     folder = torture.directory / "many-pictures"
     draw_pictures(folder, MANY_PICTURES)
+    started = time.monotonic()
     expected = [load_split(Source(f"folder:{folder}", cache_dir=""), split) for split in SPLITS]
+    duration = time.monotonic() - started
     model = f"--model={torture.directory / 'run-1-model'}"
     for number in range(kills):
         if table.out_of_time:
@@ -222,7 +224,7 @@ def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
             program = running.enter_context(evaluate())
             program.wait_until(partial(_any_file, cache, ".partial-*"))
             other = running.enter_context(evaluate()) if number % 2 else None
-            program.sleep(torture.random.uniform(0, 1))
+            program.sleep(torture.random.uniform(0, duration))
             program.stop(signal.SIGKILL)
             survived = other is None or torture.check(other.finish(), 0)
         splits = [load_split(source, split) for split in SPLITS]

@@ -100,9 +100,20 @@ def test_an_architecture_of_ones_own_trains_on_a_folder_in_colour_and_the_comman
     assert_refused(refused, "made for 12x10x3")
 
 
-def test_a_model_that_came_to_nothing_is_a_failure_and_exported_only_when_asked(tmp_path: Path) -> None:
-    flags = ["--dataset=mnist_5k", "--recipe=cntk", "--epochs=0", "--export_dir=model"]
-    failed = run_program("train.py", flags, tmp_path)
+UNTRAINED = ("--dataset=mnist_5k", "--recipe=cntk", "--epochs=0", "--export_dir=model")
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
+    """A directory with an untrained model and its run, and how what exported it ended; tests read it only."""
+    directory = tmp_path_factory.mktemp("untrained")
+    return directory, run_program("train.py", [*UNTRAINED, "--run_dir=run", "--export_anyway"], directory)
+
+
+def test_a_model_that_came_to_nothing_is_a_failure_and_exported_only_when_asked(
+    untrained: tuple[Path, Finished], tmp_path: Path
+) -> None:
+    failed = run_program("train.py", UNTRAINED, tmp_path)
     assert failed.status == 1
     (line,) = failed.error_lines
     assert line.startswith("error: the model is no better than the mean training image, a test RMSE of 0.")
@@ -111,10 +122,10 @@ def test_a_model_that_came_to_nothing_is_a_failure_and_exported_only_when_asked(
     assert "the mean training image 0.2595, black 0.3314" in failed.stdout
     assert not list(tmp_path.iterdir())
 
-    exported = run_program("train.py", [*flags, "--export_anyway"], tmp_path)
+    directory, exported = untrained
     assert exported.status == 0
     assert exported.stderr.startswith("warning: the model is no better than the mean training image, ")
-    assert run_program("evaluate.py", ["--model=model"], tmp_path).status == 0
+    assert run_program("evaluate.py", ["--model=model"], directory).status == 0
 
 
 def assert_refused(finished: Finished, message: str) -> None:
@@ -226,12 +237,12 @@ def test_a_truncated_archive_is_passed_on_in_one_line(workplace: Path) -> None:
     assert not (workplace / "model").exists()
 
 
-def test_a_run_of_another_architecture_is_not_resumed_and_its_model_survives(workplace: Path) -> None:
-    train_to(workplace, "--run_dir=run", "--epochs=0", "--export_anyway")
-    before = files(workplace)
-    arguments = [*QUICK, "--run_dir=run", "--resume", "--preset=cmap1_pool2", "--export_dir=other"]
-    assert_refused(run_program("train.py", arguments, workplace), "holds a run with architecture")
-    assert files(workplace) == before
+def test_a_run_of_another_architecture_is_not_resumed_and_its_model_survives(untrained: tuple[Path, Finished]) -> None:
+    directory, _ = untrained
+    before = files(directory)
+    arguments = [*UNTRAINED, "--run_dir=run", "--resume", "--preset=cmap1_pool2", "--export_dir=other"]
+    assert_refused(run_program("train.py", arguments, directory), "holds a run with architecture")
+    assert files(directory) == before
 
 
 def test_a_model_that_is_there_survives_a_run_that_fails(exported: Path, workplace: Path) -> None:
