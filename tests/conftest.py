@@ -65,9 +65,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-# TensorFlow is imported while tests are collected, in every process.
+# TensorFlow is imported while tests are collected, in every process. Other modules import matplotlib, and Keras its
+# backend, which is JAX where someone runs tests/ops/test_every_backend.py on it.
+_needed = {"matplotlib", os.environ.get("KERAS_BACKEND")}
 _without = contextlib.ExitStack()
-_without.enter_context(library.without(tuple(set(library.FOR_OTHERS) - {"matplotlib"})))  # Which other modules import.
+_without.enter_context(library.without(tuple(set(library.FOR_OTHERS) - _needed)))
 
 
 def pytest_collection_finish() -> None:

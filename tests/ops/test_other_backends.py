@@ -24,14 +24,11 @@ sys.exit(pytest.main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize(
-    "backend",
-    [
-        pytest.param(name, marks=pytest.mark.skipif(importlib.util.find_spec(name) is None, reason="not installed"))
-        for name in ("jax", "torch")
-    ],
-)
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_a_model_moves_there_and_pooling_unpooling_and_the_autoencoder_conform(backend, tmp_path):
+    # Not asked while tests are collected: what TensorFlow would import for nothing is hidden from it then.
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip("not installed")
     keras.utils.set_random_seed(1)
     model = deconv_ae.Autoencoder(deconv_ae.Architecture((3, 2), (2, 3)), (17, 13, 3))
     images = np.random.default_rng(0).random((5, 17, 13, 3), "float32")
