@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deconv_ae.data.reading_ahead import read_ahead, without_autograph
 from deconv_ae.data.steps import steps_per_epoch
 
 PIXEL_SCALE = 1 / 256
@@ -16,9 +17,6 @@ TENSOR_ALIGNMENT = 64
 EVALUATION_BATCH = 1000
 # Several batches and a model's activations are in memory at once: photographs by the thousand would take gigabytes.
 EVALUATION_PIXELS = 1 << 22
-
-# For functions whose control flow depends on no tensor: autograph would only rewrite them, a third of a second for all.
-without_autograph = tf.autograph.experimental.do_not_convert
 
 
 def scale(images: Any) -> Any:
@@ -66,7 +64,7 @@ def training_batches(images: np.ndarray, batch_size: int, seed: int, first_step:
     >>> [len(inputs) for inputs, _ in batches.take(4)]
     [4, 4, 2, 4]
     """
-    batches = _index_batches(len(images), batch_size, seed, first_step)
+    batches = read_ahead(_index_batches(len(images), batch_size, seed, first_step), images)
     pixels = as_tensor(images)
 
     @without_autograph
@@ -117,7 +115,8 @@ def replica_batches(
 
     # A strategy asks all workers before every step whether any has run out, unless none ever can.
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    return as_written(batches.flat_map(shares).map(pair, num_parallel_calls=2).apply(endless).prefetch(2))
+    numbered = read_ahead(batches.flat_map(shares), images)
+    return as_written(numbered.map(pair, num_parallel_calls=2).apply(endless).prefetch(2))
 
 
 def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> tf.data.Dataset:

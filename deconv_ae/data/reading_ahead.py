@@ -1,0 +1,51 @@
+"""Images that are about to be read, asked of the disk all at once."""
+
+import ctypes
+import mmap
+from functools import partial
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+ASKED_FOR_BYTES = 1 << 30
+"""Of a split: a smaller one stays in memory once it has been read."""
+BATCHES_AHEAD = 4
+
+# For functions whose control flow depends on no tensor: autograph would only rewrite them, a third of a second for all.
+without_autograph = tf.autograph.experimental.do_not_convert
+
+
+def read_ahead(batches: tf.data.Dataset, images: np.ndarray) -> tf.data.Dataset:
+    """The same batches of numbers of images, whose pages the system begins to read when a batch is a few steps away.
+
+    Of a mapped split that is larger than memory each image is on the disk, and as it is copied the system reads it page
+    by page, each when it is missed: 70 pictures of 48 kB a second, shuffled, where asking for 64 of them first gave
+    2,800.
+
+    Args:
+        batches: of numbers, or of tuples that begin with them.
+        images: the split, mapped or not.
+    """
+    if images.nbytes < ASKED_FOR_BYTES or not hasattr(mmap, "MADV_WILLNEED"):
+        return batches
+
+    @without_autograph
+    def ask(numbers: tf.Tensor, *others: tf.Tensor) -> Any:
+        asked = tf.numpy_function(partial(ask_for, images), [numbers], numbers.dtype)
+        asked.set_shape(numbers.shape)
+        return (asked, *others) if others else asked
+
+    return batches.map(ask).prefetch(BATCHES_AHEAD)
+
+
+def ask_for(images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Lets the system begin to read some images of a mapped array; returns their numbers."""
+    begin = images.ctypes.data + numbers.astype(np.int64) * images[0].nbytes
+    first_pages = begin // mmap.PAGESIZE * mmap.PAGESIZE
+    lengths = begin + images[0].nbytes - first_pages
+    advise = ctypes.CDLL(None).madvise
+    for address, length in zip(first_pages.tolist(), lengths.tolist()):
+        # Whether it does is its own affair: an answer would change nothing.
+        advise(ctypes.c_void_p(address), ctypes.c_size_t(length), mmap.MADV_WILLNEED)
+    return numbers

@@ -1,0 +1,62 @@
+"""Images of a large split are asked of the disk before they are read, and are the same ones."""
+
+import ctypes
+import mmap
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deconv_ae.data import reading_ahead, replica_batches, training_batches
+
+IMAGES, PIXELS = 64, (100, 100, 3)
+"""Of 30,000 bytes: they begin and end within pages, of which each has seven whole ones."""
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> np.ndarray:
+    """Mapped, and no longer in memory where the system lets go of it."""
+    file = tmp_path / "pixels.uint8"
+    np.random.default_rng(0).integers(0, 256, (IMAGES, *PIXELS), np.uint8).tofile(file)
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return np.memmap(file, np.uint8, "c", shape=(IMAGES, *PIXELS)).view(np.ndarray)
+
+
+def in_memory(images: np.ndarray, number: int) -> bool:
+    """Whether the system has every page of an image."""
+    first = (images.ctypes.data + number * images[0].nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    length = images.ctypes.data + (number + 1) * images[0].nbytes - first
+    pages = (ctypes.c_ubyte * -(-length // mmap.PAGESIZE))()
+    assert ctypes.CDLL(None).mincore(ctypes.c_void_p(first), ctypes.c_size_t(length), pages) == 0
+    return all(page & 1 for page in pages)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="the system cannot be asked")
+def test_what_is_asked_for_comes_without_being_touched(images: np.ndarray) -> None:
+    if in_memory(images, 3) or in_memory(images, IMAGES - 1):
+        pytest.skip("the file system keeps files in memory")
+    numbers = np.array([3, IMAGES - 1], np.int32)
+    np.testing.assert_array_equal(reading_ahead.ask_for(images, numbers), numbers)
+    end = time.monotonic() + 10
+    while not (in_memory(images, 3) and in_memory(images, IMAGES - 1)):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_the_batches_are_the_same(images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read() -> list[np.ndarray]:
+        whole = [batch for batch, _ in training_batches(images, 24, seed=5, first_step=1).take(4)]
+        shares = replica_batches(images, 24, seed=5, first_step=1, replicas=range(2), num_replicas=2).take(4)
+        return [np.asarray(each) for each in [*whole, *(part for share in shares for part in share)]]
+
+    without, asked = read(), []
+    monkeypatch.setattr(reading_ahead, "ASKED_FOR_BYTES", images.nbytes)
+    monkeypatch.setattr(reading_ahead, "ask_for", lambda images, numbers: (asked.append(len(numbers)), numbers)[1])
+    for expected, found in zip(without, read(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert asked[:3] == [24, 16, 24]
