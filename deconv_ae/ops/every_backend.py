@@ -127,20 +127,19 @@ def first_maxima(
     A value takes the lead from those before it if it is greater, or if it is the first NaN; padding never does.
     """
     axis, dimension, dtype = windows.axes[index], windows.first_axis + index, numbers.dtype
-    starts = axis.starts(length, dtype)
+    starts = windows.along(axis.starts(length, dtype), dimension)
+    step, end = ops.cast(step, dtype), ops.cast(length, dtype)
+    # Until a dimension is pooled that comes after it, all along it have the same.
+    own = [numbers] * axis.pool if numbers.shape[dimension] == 1 else _windowed(numbers, axis, dimension, length)
     best: Any = None
     best_number: Any = None
     inside: Any = True
     best_inside: Any = True
-    for offset, value in enumerate(_windowed(values, axis, dimension, length)):
+    for offset, (value, number) in enumerate(zip(_windowed(values, axis, dimension, length), own)):
         position = starts + offset
-        number = windows.along(position * ops.cast(step, dtype), dimension)
-        if numbers.shape[dimension] == 1:
-            number = number + numbers
-        else:
-            number = number + _windowed(numbers, axis, dimension, length)[offset]
+        number = position * step + number
         if axis.padding == "same":
-            inside = windows.along((position >= 0) & (position < ops.cast(length, dtype)), dimension)
+            inside = (position >= 0) & (position < end)
         if best is None:
             best, best_number, best_inside = value, number, inside
             continue
@@ -156,7 +155,7 @@ def first_maxima(
 def _windowed(tensor: Any, axis: Axis, dimension: int, length: Length) -> list[Any]:
     """For every place in a window, what all windows along a dimension have there; zero outside of the image."""
     count = axis.pooled_length(length)
-    padded = pad(tensor, {dimension: (axis.pad_before(length), axis.pad_after(length))})
+    padded = pad(tensor, {dimension: axis.pads(length)})
     slices = []
     for offset in range(axis.pool):
         chosen: list[Any] = [slice(None)] * len(tensor.shape)
@@ -208,7 +207,7 @@ def spread(values: Any, argmax: Any, size: Size, windows: Windows) -> Any:
     # Windows reach beyond the image, or leave positions between them and behind the last.
     for index, axis in enumerate(windows.axes):
         dimension, length = windows.first_axis + index, size[index]
-        before = axis.pad_before(length)
+        before, _ = axis.pads(length)
         cut: list[Any] = [slice(None)] * len(lengths)
         cut[dimension] = slice(before, before + length)
         images = images[tuple(cut)]

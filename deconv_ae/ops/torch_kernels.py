@@ -15,9 +15,7 @@ def pools(windows: Windows, size: Size) -> bool:
     It pads both sides alike. One position more behind the image comes of rounding the number of windows up, but not
     where they move by one position at a time.
     """
-    return all(
-        axis.stride > 1 or axis.pad_before(length) == axis.pad_after(length) for axis, length in zip(windows.axes, size)
-    )
+    return all(axis.stride > 1 or len(set(axis.pads(length))) == 1 for axis, length in zip(windows.axes, size))
 
 
 def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
@@ -33,7 +31,7 @@ def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
         planes,
         windows.pool_size,
         windows.strides,
-        padding=tuple(axis.pad_before(length) for axis, length in zip(windows.axes, size)),
+        padding=tuple(axis.pads(length)[0] for axis, length in zip(windows.axes, size)),
         ceil_mode=windows.padding == "same",
         return_indices=True,
     )

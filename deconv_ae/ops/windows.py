@@ -39,23 +39,16 @@ class Axis:
         """The length that people mean who name none: TensorFlow Addons', which windows fill up."""
         return pooled_length * self.stride if self.padding == "same" else self.smallest_length(pooled_length)
 
-    def pad_before(self, length: Length) -> Length:
-        """How far the first window starts before the image does."""
+    def pads(self, length: Length) -> tuple[Length, Length]:
+        """How far the first window starts before the image does, and how far the last ends after it does."""
         if self.padding == "valid":
-            return 0
-        missing = (self.pooled_length(length) - 1) * self.stride + self.pool - length
-        return at_least_zero(missing) // 2
-
-    def pad_after(self, length: Length) -> Length:
-        """How far the last window ends after the image does."""
-        if self.padding == "valid":
-            return 0
-        reached = (self.pooled_length(length) - 1) * self.stride + self.pool
-        return at_least_zero(reached - self.pad_before(length) - length)
+            return 0, 0
+        missing = at_least_zero((self.pooled_length(length) - 1) * self.stride + self.pool - length)
+        return missing // 2, missing - missing // 2
 
     def starts(self, length: Length, dtype: str) -> Any:
         """Where every window starts; the first may start before the image does."""
-        count, before = self.pooled_length(length), self.pad_before(length)
+        count, (before, _) = self.pooled_length(length), self.pads(length)
         return arange(count, dtype) * self.stride - keras.ops.cast(before, dtype)
 
     @property
