@@ -1,5 +1,6 @@
 """The models of saved_models/reference: whole, small, and as good as their cards say."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,12 @@ MOST_BYTES = 3_000_000
 MNIST_IS_PREPARED = tfds.builder("mnist").is_prepared()
 
 
+@functools.cache
+def reference(name: str) -> ServedAutoencoder:
+    """Loading one takes longer than what is asked of it."""
+    return ServedAutoencoder(REFERENCE / name)
+
+
 def test_there_is_one_for_every_preset_and_one_of_photographs() -> None:
     assert {card.parent.name for card in REFERENCE.glob("*/model_card.json")} == {*PRESETS, PHOTOGRAPHS}
 
@@ -32,7 +39,7 @@ def test_programs_that_are_given_no_model_take_the_presets(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_has_the_three_signatures_and_halves_that_agree(preset: str) -> None:
-    model = ServedAutoencoder(REFERENCE / preset)
+    model = reference(preset)
     assert set(SIGNATURES) == {"serving_default", "encode", "decode"}
     assert model.card.preset == preset
     images = load_split(Source("mnist_5k"), "test")[:50]
@@ -45,7 +52,7 @@ def test_each_has_the_three_signatures_and_halves_that_agree(preset: str) -> Non
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_was_trained_on_full_mnist_with_the_default_recipe(preset: str) -> None:
-    card = ServedAutoencoder(REFERENCE / preset).card
+    card = reference(preset).card
     assert card.recipe["name"] == "default"
     assert card.dataset == {"name": "mnist", "training_images": 60000, "test_images": 10000}
 
@@ -53,12 +60,12 @@ def test_each_was_trained_on_full_mnist_with_the_default_recipe(preset: str) -> 
 @pytest.mark.skipif(not MNIST_IS_PREPARED, reason="full MNIST is not prepared here; set TFDS_DATA_DIR to where it is")
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_cards_rmse_is_what_evaluation_finds(preset: str) -> None:
-    model = ServedAutoencoder(REFERENCE / preset)
+    model = reference(preset)
     assert model.rmse(load_split(Source("mnist"), "test")) == pytest.approx(model.card.test_rmse, abs=1e-4)
 
 
 def test_the_one_of_photographs_reconstructs_colours_that_it_was_never_trained_on() -> None:
-    model = ServedAutoencoder(REFERENCE / PHOTOGRAPHS)
+    model = reference(PHOTOGRAPHS)
     assert model.card.architecture["filters"] == [16, 8]
     assert model.card.dataset == {"name": "folder:photos", "training_images": 6000, "test_images": 1000}
     # Soft edges in random colours; the photographs themselves are not here.
