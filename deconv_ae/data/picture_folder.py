@@ -10,7 +10,7 @@ import numpy as np
 from deconv_ae import paths
 from deconv_ae.data.cache import Reading
 from deconv_ae.data.decoding_processes import decode_all
-from deconv_ae.data.fitting import fit_image
+from deconv_ae.data.fitting import fitting
 from deconv_ae.data.picture_files import split_files
 from deconv_ae.data.source import COLOR_MODES, Source, parse_colour
 from deconv_ae.errors import InputError, RunError
@@ -49,7 +49,7 @@ def _images(source: Source, files: list[str], left_out: list[str]) -> Iterator[n
                 raise InputError(f"dataset: {file} {picture}; mend or remove it, or pass --skip_bad_images")
             left_out.append(f"{file} {picture}")
             continue
-        image = fit_image(picture, source).numpy() if source.image_size else picture
+        image = fitting(source, picture.shape[-1])(picture).numpy() if source.image_size else picture
         first = image if first is None else first
         if image.shape[-1] != first.shape[-1]:
             raise InputError(
