@@ -96,14 +96,16 @@ def test_switches_are_those_of_the_argmax(geometry) -> None:
 def test_a_dead_window_and_one_of_nans_have_their_first_position_and_other_images_are_as_ever(geometry) -> None:
     convolution, pool, function = as_one(geometry)
     height, width, channels, filters, *_ = geometry
-    images = tf.concat([random_images(2, height, width, channels), tf.fill((1, height, width, channels), np.nan)], 0)
+    images = random_images(3, height, width, channels)
+    with_nans = tf.concat([images[:2], tf.fill((1, height, width, channels), np.nan)], 0)
     _, first = pool(tf.zeros((1, height, width, filters)))
     bias = tf.identity(convolution.bias)
     convolution.bias.assign(tf.fill(bias.shape, -99.0))
-    (pooled, argmax, *_), _ = function(images)
+    results = [function(batch)[0] for batch in (images, with_nans)]
     convolution.bias.assign(bias)
-    np.testing.assert_array_equal(argmax, tf.repeat(first, 3, axis=0))
-    np.testing.assert_array_equal(pooled[:2], tf.zeros_like(pooled[:2]))
+    for pooled, argmax, *_ in results:
+        np.testing.assert_array_equal(argmax, tf.repeat(first, 3, axis=0))
+        np.testing.assert_array_equal(pooled[:2], tf.zeros_like(pooled[:2]))
 
 
 @pytest.mark.parametrize(
