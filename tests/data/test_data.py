@@ -138,10 +138,10 @@ def test_a_picture_too_large_to_decode_is_refused_by_its_header(pictures: Path) 
     file = pictures / "bomb.png"
     # A real 1-bit PNG of 20,000 x 20,000 black pixels: 50 kB on disk, 400 million pixels.
     Image.new("1", (20_000, 20_000)).save(file, optimize=True)
-    started = time.perf_counter()
+    started = time.process_time()  # Of this process alone, however busy the machine is.
     with pytest.raises(InputError, match=r"bomb\.png is too large"):
         load_dataset(Source(f"folder:{pictures}"))
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize(

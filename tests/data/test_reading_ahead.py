@@ -4,6 +4,7 @@ import ctypes
 import mmap
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +37,21 @@ def in_memory(images: np.ndarray, number: int) -> bool:
     return all(page & 1 for page in pages)
 
 
-@pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="the system cannot be asked")
-def test_what_is_asked_for_comes_without_being_touched(images: np.ndarray) -> None:
-    if in_memory(images, 3) or in_memory(images, IMAGES - 1):
-        pytest.skip("the file system keeps files in memory")
+def ask_for_some(images: np.ndarray) -> None:
     numbers = np.array([3, IMAGES - 1], np.int32)
     np.testing.assert_array_equal(reading_ahead.ask_for(images, numbers), numbers)
+
+
+def train_on_few(images: np.ndarray) -> None:
+    training_batches(images, 24, seed=5)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="the system cannot be asked")
+@pytest.mark.parametrize("ask", [ask_for_some, train_on_few])
+def test_what_is_asked_for_comes_without_being_touched(images: np.ndarray, ask: Callable[[np.ndarray], None]) -> None:
+    if in_memory(images, 3) or in_memory(images, IMAGES - 1):
+        pytest.skip("the file system keeps files in memory")
+    ask(images)
     end = time.monotonic() + 10
     while not (in_memory(images, 3) and in_memory(images, IMAGES - 1)):
         assert time.monotonic() < end
@@ -55,7 +65,7 @@ def test_the_batches_are_the_same(images: np.ndarray, monkeypatch: pytest.Monkey
         return [np.asarray(each) for each in [*whole, *(part for share in shares for part in share)]]
 
     without, asked = read(), []
-    monkeypatch.setattr(reading_ahead, "ASKED_FOR_BYTES", images.nbytes)
+    monkeypatch.setattr(reading_ahead, "LARGE_BYTES", images.nbytes)
     monkeypatch.setattr(reading_ahead, "ask_for", lambda images, numbers: (asked.append(len(numbers)), numbers)[1])
     for expected, found in zip(without, read(), strict=True):
         np.testing.assert_array_equal(found, expected)
