@@ -257,7 +257,7 @@ def test_the_launcher_runs_a_cluster_on_this_machine(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     # One worker's output, not two.
-    assert done.stdout.count("training RMSE") == done.stdout.count("51 parameters") == 1
+    assert [done.stdout.count(line) for line in ("51 parameters", "epoch 1/1 training RMSE", "result ")] == [1, 1, 1]
     assert (tmp_path / "m" / "model_card.json").is_file()
 
 
