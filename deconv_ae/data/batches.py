@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.data.reading_ahead import read_ahead, without_autograph
+from deconv_ae.data.reading_ahead import read_ahead
 from deconv_ae.data.steps import steps_per_epoch
 
 PIXEL_SCALE = 1 / 256
@@ -17,6 +17,9 @@ TENSOR_ALIGNMENT = 64
 EVALUATION_BATCH = 1000
 # Several batches and a model's activations are in memory at once: photographs by the thousand would take gigabytes.
 EVALUATION_PIXELS = 1 << 22
+
+# For functions whose control flow depends on no tensor: autograph would only rewrite them, a third of a second for all.
+without_autograph = tf.autograph.experimental.do_not_convert
 
 
 def scale(images: Any) -> Any:

@@ -13,9 +13,6 @@ LARGE_BYTES = 1 << 30
 much for a batch of digits, nothing for one of pictures, of which such splits are made."""
 BATCHES_AHEAD = 4
 
-# For functions whose control flow depends on no tensor: autograph would only rewrite them, a third of a second for all.
-without_autograph = tf.autograph.experimental.do_not_convert
-
 
 def read_ahead(batches: tf.data.Dataset, images: np.ndarray) -> tf.data.Dataset:
     """The same batches of numbers of images, whose pages the system begins to read when a batch is a few steps away.
@@ -33,7 +30,6 @@ def read_ahead(batches: tf.data.Dataset, images: np.ndarray) -> tf.data.Dataset:
         ask_for(images[None], np.array([0]))
         return batches
 
-    @without_autograph
     def ask(numbers: tf.Tensor, *others: tf.Tensor) -> Any:
         asked = tf.numpy_function(partial(ask_for, images), [numbers], numbers.dtype)
         asked.set_shape(numbers.shape)
@@ -44,9 +40,10 @@ def read_ahead(batches: tf.data.Dataset, images: np.ndarray) -> tf.data.Dataset:
 
 def ask_for(images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """Lets the system begin to read some images of a mapped array; returns their numbers."""
-    begin = images.ctypes.data + numbers.astype(np.int64) * images[0].nbytes
+    image_bytes = images[0].nbytes
+    begin = images.ctypes.data + numbers.astype(np.int64) * image_bytes
     first_pages = begin // mmap.PAGESIZE * mmap.PAGESIZE
-    lengths = begin + images[0].nbytes - first_pages
+    lengths = begin + image_bytes - first_pages
     advise = ctypes.CDLL(None).madvise
     for address, length in zip(first_pages.tolist(), lengths.tolist()):
         # Whether it does is its own affair: an answer would change nothing.
