@@ -27,7 +27,7 @@ from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.initializers import RowOfBumps
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss, per_image_rmse
-from deconv_ae.ops.every_backend import portable
+from deconv_ae.ops.environment import portable
 
 __all__ = [
     "Architecture",

@@ -4,14 +4,16 @@ import keras
 from keras import ops
 
 from deconv_ae.layers.windows import WindowsLayer
-from deconv_ae.ops.every_backend import ARGMAX_DTYPE, shape_of_pooled
+from deconv_ae.ops import checks
+from deconv_ae.ops.environment import ARGMAX_DTYPE
+from deconv_ae.ops.origin import Origin, with_origin
 from deconv_ae.ops.pooling import pool
-from deconv_ae.ops.provenance import Origin, with_origin
+from deconv_ae.ops.windows import shape_of_pooled
 
 
 class _MaxPoolingWithArgmax(WindowsLayer):
     def call(self, images):
-        return pool(ops.cast(images, self.compute_dtype), self._windows)
+        return pool(ops.cast(checks.as_tensor("images", images), self.compute_dtype), self._windows)
 
     def compute_output_shape(self, images_shape):
         shape = shape_of_pooled(images_shape, self._windows)

@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from deconv_ae.layers.windows import WindowsLayer
-from deconv_ae.ops.handover import check_same_shape
+from deconv_ae.ops import checks
+from deconv_ae.ops.origin import origin_of
 from deconv_ae.ops.unpooling import size_to_restore, unpool
 from deconv_ae.ops.windows import static
 
@@ -17,7 +18,8 @@ class _MaxUnpooling(WindowsLayer):
 
     def call(self, pooled, argmax=None, output_size=None, like=None):
         pooled, argmax = self._pair(pooled, argmax)
-        return unpool(ops.cast(pooled, self.compute_dtype), argmax, self._windows, output_size, like)
+        values = ops.cast(checks.as_tensor("pooled", pooled), self.compute_dtype)
+        return unpool(values, argmax, self._windows, output_size, like)
 
     def compute_output_shape(self, pooled_shape, argmax_shape=None, output_size=None, like_shape=None):
         if isinstance(pooled_shape[0], (tuple, list)):
@@ -29,12 +31,12 @@ class _MaxUnpooling(WindowsLayer):
     def compute_output_spec(self, pooled, argmax=None, output_size=None, like=None):
         pooled, argmax = self._pair(pooled, argmax)
         self._windows.check_rank("pooled", pooled.shape)
-        check_same_shape(pooled, argmax)
+        checks.check_same_shape(pooled, argmax)
         shape = self._restored_shape(pooled.shape, argmax, output_size, like)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def _restored_shape(self, pooled_shape, argmax, output_size, like):
-        size = size_to_restore(argmax, self._windows, output_size, like)
+        size = size_to_restore(argmax, self._windows, origin_of(argmax), output_size, like)
         return self._windows.shape_of(pooled_shape[0], static(size), pooled_shape[self._windows.channel_axis])
 
     def _pair(self, pooled, argmax):

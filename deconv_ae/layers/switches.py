@@ -3,8 +3,8 @@
 import keras
 
 from deconv_ae.layers.windows import WindowsLayer
-from deconv_ae.ops.every_backend import ARGMAX_DTYPE
-from deconv_ae.ops.provenance import Origin, with_origin
+from deconv_ae.ops.environment import ARGMAX_DTYPE
+from deconv_ae.ops.origin import Origin, with_origin
 from deconv_ae.ops.switches import argmax_to_switches, switches_to_argmax, windows_with_switches
 from deconv_ae.ops.windows import lengths_argument
 

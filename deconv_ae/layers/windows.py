@@ -2,6 +2,7 @@
 
 import keras
 
+from deconv_ae.ops import checks
 from deconv_ae.ops.windows import Windows
 
 
@@ -18,6 +19,13 @@ class WindowsLayer(keras.layers.Layer):
         self.padding = self._windows.padding
         self.data_format = self._windows.data_format
         self.input_spec = keras.layers.InputSpec(ndim=self.dimensions + 2)
+        # There are no weights to wait for.
+        self.built = True
+
+    def __call__(self, *args, **kwargs):
+        # Before Keras makes integers narrower, as JAX does without a word.
+        keras.tree.map_structure(_check_width, (args, kwargs))
+        return super().__call__(*args, **kwargs)
 
     def get_config(self):
         return {
@@ -28,7 +36,7 @@ class WindowsLayer(keras.layers.Layer):
             "data_format": self.data_format,
         }
 
-    @classmethod
-    def from_config(cls, config):
-        # Files of before there was a choice.
-        return cls(**{"data_format": "channels_last", **config})
+
+def _check_width(value):
+    if hasattr(value, "dtype") and hasattr(value, "max"):
+        checks.check_width("argmax", value)

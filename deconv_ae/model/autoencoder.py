@@ -1,30 +1,25 @@
 """The Keras model of an architecture, and the encoder and decoder that share its weights."""
 
-import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
 import keras
 
-from deconv_ae.layers import (
-    ArgmaxToSwitches2D,
-    BandedConv2D,
-    BandedConv2DTranspose,
-    MaxPoolingWithArgmax2D,
-    MaxUnpooling2D,
-    SwitchesToArgmax2D,
-)
-from deconv_ae.model.architecture import Architecture, Pair
+from deconv_ae.layers import ArgmaxToSwitches2D, SwitchesToArgmax2D
+from deconv_ae.model.architecture import Architecture
+from deconv_ae.model.stage import Stage
 
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
 class Autoencoder(keras.Model):
     """Images to their reconstruction, with the encoder and the decoder as models that share its weights.
 
-    Layers carry the original's names: `conv1`, `pool1`, `unpool1`, `deconv1`, then `conv2` and so
-    on for further stages. Saves to `.keras` and loads without custom_objects.
+    Layers carry the original's names: `conv1`, `pool1`, `unpool1`, `deconv1`, then `conv2` and so on for further
+    stages. A model of their outputs, `keras.Model(model.inputs, model.get_layer("conv1").output)`, runs these layers.
+    Called whole, the autoencoder runs its stages, which compute the same with the same weights, faster where they can.
+    Saves to `.keras` and loads without custom_objects.
 
     Input: `(N, height, width, channels)` images, scaled to [0, 1). Output: the same shape, not
     clipped; float32 also under a mixed precision policy.
@@ -60,15 +55,19 @@ class Autoencoder(keras.Model):
     ) -> None:
         if not isinstance(architecture, Architecture):
             architecture = Architecture(**architecture)
-        stages = list(_stages(architecture, image_shape, convolution_initializer, deconvolution_initializer))
+        stages = [
+            Stage.of(architecture, number, image_shape, convolution_initializer, deconvolution_initializer)
+            for number in range(1, len(architecture.filters) + 1)
+        ]
         images = keras.Input(stages[0].input_shape, name="images")
         pooled, argmaxes = images, []
         for stage in stages:
-            pooled, argmax = stage.pool(stage.convolution(pooled))
+            pooled, argmax = stage.pooling(stage.convolution(pooled))
             argmaxes.append(argmax)
         reconstruction = pooled
         for stage, argmax in zip(reversed(stages), reversed(argmaxes)):
-            reconstruction = stage.decode(reconstruction, argmax)
+            unpooled = stage.unpooling(reconstruction, argmax, output_size=stage.input_shape[:2])
+            reconstruction = stage.deconvolution(unpooled)
         super().__init__(inputs=images, outputs=reconstruction, name=name, **options)
         self.architecture = architecture
         self.image_shape = stages[0].input_shape
@@ -78,20 +77,49 @@ class Autoencoder(keras.Model):
         # Stages are no layers, so Keras does not store what is in them a second time.
         self._stages = tuple(stages)
 
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        del training, mask
+        (images,) = keras.tree.flatten(inputs)
+        return self.reconstruct(*self.encode(images))
+
+    def encode(self, images: Any) -> tuple[Any, list[Any]]:
+        """Images to the code and one uint8 switches tensor for each pooling, outermost first: by the stages."""
+        code, switches = images, []
+        for stage in self._stages:
+            code, of_stage = stage.encode(code)
+            switches.append(of_stage)
+        return code, switches
+
+    def decode(self, code: Any, switches: Sequence[Any]) -> Any:
+        """The code and the switches to the reconstruction: by the stages.
+
+        Raises:
+            tf.errors.InvalidArgumentError: on TensorFlow, ValueError elsewhere, for a switch outside of its window,
+                where what executes this can raise.
+        """
+        checked = [stage.checked(of_stage) for stage, of_stage in zip(self._stages, switches)]
+        return self.reconstruct(code, checked)
+
+    def reconstruct(self, code: Any, switches: Sequence[Any]) -> Any:
+        """As `decode`, of switches that `encode` has made: none is checked."""
+        for stage, of_stage in zip(reversed(self._stages), reversed(switches)):
+            code = stage.decode(code, of_stage)
+        return code
+
     @cached_property
     def encoder(self) -> keras.Model:
-        """Images to the code, then one uint8 switches tensor for each pooling, outermost first."""
+        """Images to the code, then one uint8 switches tensor for each pooling, outermost first: by the layers."""
         images = keras.Input(self.image_shape, name="images")
         pooled, switches = images, []
         for name, stage in zip(self.architecture.switches_names, self._stages):
-            pooled, argmax = stage.pool(stage.convolution(pooled))
+            pooled, argmax = stage.pooling(stage.convolution(pooled))
             to_switches = ArgmaxToSwitches2D(stage.pool_size, input_size=stage.input_shape[:2], name=name)
             switches.append(to_switches(argmax))
         return keras.Model(images, [pooled, *switches], name="encoder")
 
     @cached_property
     def decoder(self) -> keras.Model:
-        """The code and the switches, in the encoder's order, to the reconstruction."""
+        """The code and the switches, in the encoder's order, to the reconstruction: by the layers."""
         code = keras.Input(self._stages[-1].output_shape, name="code")
         reconstruction: Any = code
         inputs: list[Any] = []
@@ -101,7 +129,8 @@ class Autoencoder(keras.Model):
             to_argmax = SwitchesToArgmax2D(
                 stage.pool_size, input_size=stage.input_shape[:2], name=name.replace("switches", "argmax")
             )
-            reconstruction = stage.decode(reconstruction, to_argmax(switches))
+            unpooled = stage.unpooling(reconstruction, to_argmax(switches), output_size=stage.input_shape[:2])
+            reconstruction = stage.deconvolution(unpooled)
         return keras.Model([code, *inputs], reconstruction, name="decoder")
 
     def get_config(self) -> dict[str, Any]:
@@ -120,68 +149,9 @@ class Autoencoder(keras.Model):
         return cls(**config)
 
 
-@dataclass(frozen=True)
-class _Stage:
-    """One stage's layers, which the autoencoder, the encoder and the decoder share."""
-
-    input_shape: tuple[int, int, int]
-    output_shape: tuple[int, int, int]
-    pool_size: Pair
-    convolution: keras.layers.Layer
-    pool: MaxPoolingWithArgmax2D
-    unpool: MaxUnpooling2D
-    deconvolution: keras.layers.Layer
-
-    def decode(self, pooled: Any, argmax: Any) -> Any:
-        return self.deconvolution(self.unpool(pooled, argmax, output_size=self.input_shape[:2]))
-
-
-def _stages(
-    architecture: Architecture,
-    image_shape: Sequence[int],
-    convolution_initializer: Any,
-    deconvolution_initializer: Any,
-) -> Iterator[_Stage]:
-    shapes = architecture.stage_shapes(image_shape)
-    for index, (input_shape, output_shape) in enumerate(itertools.pairwise(shapes)):
-        number = index + 1
-        pool_size = architecture.pool_sizes[index]
-        # A fresh copy for each layer: a seeded initializer that layers share repeats its values.
-        convolution = BandedConv2D(
-            output_shape[-1],
-            architecture.kernel_size,
-            activation="relu",
-            kernel_initializer=_fresh(convolution_initializer),
-            name=f"conv{number}",
-        )
-        deconvolution = BandedConv2DTranspose(
-            input_shape[-1],
-            architecture.kernel_size,
-            use_bias=architecture.deconvolution_bias,
-            kernel_initializer=_fresh(deconvolution_initializer),
-            # The reconstruction leaves in the variables' precision, so that the loss and the
-            # metric of a mixed precision run are float32's.
-            dtype=keras.config.dtype_policy().variable_dtype if number == 1 else None,
-            name=f"deconv{number}",
-        )
-        yield _Stage(
-            input_shape=input_shape,
-            output_shape=output_shape,
-            pool_size=pool_size,
-            convolution=convolution,
-            pool=MaxPoolingWithArgmax2D(pool_size, name=f"pool{number}"),
-            unpool=MaxUnpooling2D(pool_size, name=f"unpool{number}"),
-            deconvolution=deconvolution,
-        )
-
-
 def _serialized(initializer: keras.Initializer) -> dict[str, Any]:
     """Without the options that were left at None: a Keras that does not know them yet, as those before 3.15 do not know
     HeNormal's axes, could not load the model."""
     serialized = keras.initializers.serialize(initializer)
     serialized["config"] = {name: value for name, value in serialized["config"].items() if value is not None}
     return serialized
-
-
-def _fresh(initializer: Any) -> keras.Initializer:
-    return keras.initializers.get(initializer).clone()

@@ -1,27 +1,39 @@
 """Max pooling that remembers where the maxima were.
 
-The first line that holds decides; the milliseconds are of 64x64x64x32 pooled by 2, forward and backward with unpooling,
-the best of 20 on two busy cores:
+What executes the operations decides the implementation. The milliseconds are of 64x64x64x32 pooled by 2, forward and
+backward with unpooling, the best of 20 on two busy cores:
 
-| backend | where | implementation | why |
-| --- | --- | --- | --- |
-| any | within `portable()` | every_backend | other runtimes have no kernel of TensorFlow's |
-| TensorFlow | XLA, or a GPU made deterministic | every_backend | XLA has no such kernel (TensorFlow issue 103438) |
-| TensorFlow | what BandedConv2D gave in a graph, windows side by side | pooled_convolution | the presets' \
-encoders of 1,024 digits 5 to 19 ms, by tensorflow_kernels 5 to 33 |
-| TensorFlow | else, and in forward mode | tensorflow_kernels | 35 to 43 ms; every_backend without XLA 310 to 360 |
-| PyTorch | windows that it can place | torch_kernels | its pooling has indices: 93 ms, every_backend 521 |
-| JAX, PyTorch | else | every_backend | |
+| executed by | implementation | why |
+| --- | --- | --- |
+| another runtime, within `portable()` | other_runtimes | it has no kernel of TensorFlow's |
+| XLA: TensorFlow's, JAX; a GPU made deterministic | xla | XLA has no such kernel (TensorFlow issue 103438) |
+| TensorFlow | tensorflow | 35 to 43 ms; reference 310 to 360 |
+| PyTorch | torch | its pooling has indices: 93 ms; reference 521 |
+| PyTorch's compiler, vmap, export | reference | it needs no look at the values |
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras import ops
 
-from deconv_ae.ops import every_backend
-from deconv_ae.ops.provenance import Origin, with_origin
-from deconv_ae.ops.windows import Windows
+from deconv_ae.ops import checks, environment, other_runtimes, reference, xla
+from deconv_ae.ops.origin import Origin, with_origin
+from deconv_ae.ops.windows import Windows, shape_of_pooled
+
+POOLINGS: dict[str, Callable[..., tuple[Any, Any]]] = {
+    environment.PORTABLE: other_runtimes.max_pool,
+    environment.XLA: xla.max_pool,
+    environment.TRACED_TORCH: reference.max_pool,
+}
+if environment.BACKEND == "tensorflow":
+    from deconv_ae.ops import tensorflow
+
+    POOLINGS[environment.TENSORFLOW] = tensorflow.max_pool
+if environment.BACKEND == "torch":
+    from deconv_ae.ops import torch
+
+    POOLINGS[environment.TORCH] = torch.max_pool
 
 
 def max_pool_with_argmax(
@@ -33,7 +45,7 @@ def max_pool_with_argmax(
 
     Args:
         x: floating point images of one to three dimensions, `(batch, *size, channels)` or, with `channels_first`,
-            `(batch, channels, *size)`.
+            `(batch, channels, *size)`: a tensor, a variable or an array.
         pool_size: int, or one int for each dimension.
         strides: the same; `pool_size` if None.
         padding: `"valid"` or `"same"`.
@@ -49,39 +61,17 @@ def max_pool_with_argmax(
     >>> [keras.ops.convert_to_numpy(tensor).squeeze().tolist() for tensor in (pooled, argmax)]
     [[7.0, 5.0], [1, 2]]
     """
-    x = ops.convert_to_tensor(x)
-    windows = Windows.from_arguments(pool_size, strides, padding, data_format, dimensions_of("x", x))
-    return pool(x, windows)
+    x = checks.as_tensor("x", x)
+    return pool(x, Windows.from_arguments(pool_size, strides, padding, data_format, dimensions_of("x", x)))
 
 
 def pool(images: Any, windows: Windows) -> tuple[Any, Any]:
-    """`max_pool_with_argmax` of windows; the argmax knows where it is from."""
+    """`max_pool_with_argmax` of windows; the argmax knows its origin."""
     windows.check_rank("x", images.shape)
-    shape = every_backend.shape_of_pooled(images.shape, windows)
-    size = windows.size_of(ops.shape(images))
-    pooled, argmax = _implementation(windows, size, images)(images, windows)
-    if keras.backend.backend() == "tensorflow":
-        # Padding of a length that is not known makes TensorFlow forget the channels, too. Not by tf.ensure_shape, which
-        # tf.autodiff.ForwardAccumulator cannot trace (TensorFlow 2.21: "Could not generate a generic TraceType").
-        pooled.set_shape(shape)
-        argmax.set_shape(shape)
-    return pooled, with_origin(argmax, Origin(windows, size))
-
-
-def _implementation(windows: Windows, size: Any, images: Any) -> Any:
-    if every_backend.is_portable():
-        return every_backend.max_pool
-    if keras.backend.backend() == "tensorflow":
-        from deconv_ae.ops import pooled_convolution, tensorflow_kernels
-
-        if tensorflow_kernels.must_compose():
-            return every_backend.max_pool
-        return pooled_convolution.max_pool if pooled_convolution.pools(images, windows) else tensorflow_kernels.max_pool
-    if keras.backend.backend() == "torch":
-        from deconv_ae.ops import torch_kernels
-
-        return torch_kernels.max_pool if torch_kernels.pools(windows, size) else every_backend.max_pool
-    return every_backend.max_pool
+    shape = shape_of_pooled(images.shape, windows)
+    pooled, argmax = POOLINGS[environment.runtime(images)](images, windows)
+    pooled, argmax = (environment.with_static_shape(tensor, shape) for tensor in (pooled, argmax))
+    return pooled, with_origin(argmax, Origin(windows, windows.size_of(keras.ops.shape(images))))
 
 
 def dimensions_of(name: str, tensor: Any) -> int:

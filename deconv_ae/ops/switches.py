@@ -7,19 +7,18 @@ switches: `row_in_window * pool_width + column_in_window` of the maximum, within
 """
 
 import math
-import weakref
 from typing import Any
 
 import keras
 from keras import ops
 
 from deconv_ae.numbers import LARGEST_WINDOW
-from deconv_ae.ops import handover
-from deconv_ae.ops.every_backend import ARGMAX_DTYPE, counting_dtype, is_portable
-from deconv_ae.ops.handover import checked, checked_restorable, checked_same_size
+from deconv_ae.ops import checks, environment
+from deconv_ae.ops.checks import checked, checked_restorable, checked_same_size
+from deconv_ae.ops.environment import ARGMAX_DTYPE
+from deconv_ae.ops.origin import Origin, origin_of, with_origin
 from deconv_ae.ops.pooling import dimensions_of
-from deconv_ae.ops.provenance import ARGMAX, SWITCHES, Origin, attach, attached, origin_of, with_origin
-from deconv_ae.ops.windows import Size, Windows, arange, check_integers, product, size_argument, static
+from deconv_ae.ops.windows import Size, Windows, arange, counting_dtype, product, size_argument
 
 # Up to here a float32 holds numbers and their halves, and a quotient rounds down to what integers give. On a CPU that
 # takes a quarter of the time of int64's division.
@@ -55,20 +54,15 @@ def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="val
     >>> keras.ops.convert_to_numpy(argmax_to_switches(argmax, input_size=(2, 4), pool_size=2)).squeeze()
     array([1, 2], dtype=uint8)
     """
-    argmax = ops.convert_to_tensor(argmax)
+    origin, argmax = origin_of(argmax), checks.integers("argmax", argmax)
     windows = windows_with_switches(pool_size, strides, padding, data_format, dimensions_of("argmax", argmax))
-    size, origin = size_argument("input_size", input_size, windows.dimensions), origin_of(argmax)
-    check_integers("argmax", argmax)
+    size = size_argument("input_size", input_size, windows.dimensions)
     if origin is not None:
         argmax = checked_same_size(argmax, origin.size, size, windows)
-        if origin.windows == windows and origin.in_windows and None not in static(size):
-            switches = attached(argmax, SWITCHES)
-            if switches is None:
-                switches = switches_in_windows(argmax, size, windows)
-            attach(switches, ARGMAX, (windows, size, weakref.ref(argmax)))
-            return switches
     switches, inside = switches_of(checked_restorable(argmax, size, windows), size, windows)
-    return ops.cast(checked(switches, ops.all(inside), handover.OUTSIDE_WINDOWS), "uint8")
+    if origin is not None and origin.windows == windows and origin.in_windows:
+        return switches
+    return checked(switches, ops.all(inside), checks.OUTSIDE_WINDOWS)
 
 
 def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="valid", data_format=None):
@@ -98,43 +92,32 @@ def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="v
     >>> keras.ops.convert_to_numpy(switches_to_argmax(switches, input_size=(2, 4), pool_size=2)).squeeze().tolist()
     [1, 6]
     """
-    dimensions = dimensions_of("switches", switches)
-    windows = windows_with_switches(pool_size, strides, padding, data_format, dimensions)
-    size = size_argument("input_size", input_size, dimensions)
-    own_windows, own_size, own_argmax = attached(switches, ARGMAX) or (None, None, lambda: None)
-    argmax = own_argmax()
-    if argmax is not None and (own_windows, own_size) == (windows, static(size)):
-        return argmax
-    switches = ops.convert_to_tensor(switches)
-    check_integers("switches", switches)
+    switches = checks.integers("switches", switches)
+    windows = windows_with_switches(pool_size, strides, padding, data_format, dimensions_of("switches", switches))
+    size = size_argument("input_size", input_size, windows.dimensions)
     argmax, inside = argmax_of(checked_restorable(switches, size, windows), size, windows)
-    argmax = checked(argmax, inside, handover.OUTSIDE_WINDOW)
-    # What is compiled was not looked at.
-    return with_origin(argmax, Origin(windows, size, in_windows=handover.can_look(inside)))
+    inside = ops.all(inside)
+    argmax = checked(argmax, inside, checks.OUTSIDE_WINDOW)
+    # Where nothing was checked, the origin claims nothing.
+    return with_origin(argmax, Origin(windows, size, in_windows=environment.can_check(inside)))
 
 
 def argmax_of(switches: Any, size: Size, windows: Windows) -> tuple[Any, Any]:
-    """The argmax of every switch, and whether all switches are inside of their windows and of the image."""
+    """The argmax of every switch, and whether the switch is inside of its window and of the image."""
     channels = ops.shape(switches)[windows.channel_axis]
-    dtype = dtype_to_divide_in(windows, size, channels)
+    dtype = _dtype_to_divide_in(size, channels)
     numbers = ops.cast(windows.first_positions(size, channels, ARGMAX_DTYPE), dtype)
     rest, steps = ops.cast(switches, dtype), windows.steps(size, channels)[0]
-    inside = None if dtype == "float32" else rest >= 0
+    inside = (rest >= 0) & (rest < math.prod(windows.pool_size))
     for index, (axis, length, step) in enumerate(zip(windows.axes, size, steps)):
         within = math.prod(windows.pool_size[index + 1 :])
-        place = floor_divided(rest, within) if within > 1 else rest
+        place = _floor_divided(rest, within) if within > 1 else rest
         rest = rest - place * within
         numbers = numbers + place * ops.cast(step, dtype)
-        if inside is not None:
-            position = windows.along(axis.starts(length, dtype), windows.first_axis + index) + place
-            inside = inside & (place < axis.pool) & (position >= 0) & (position < ops.cast(length, dtype))
-    if inside is None:
-        # The windows are inside of the image.
-        switches = ops.cast(switches, dtype)
-        all_inside = (ops.min(switches, initial=0) >= 0) & (ops.max(switches, initial=0) < math.prod(windows.pool_size))
-    else:
-        all_inside = ops.all(inside)
-    return ops.cast(numbers, ARGMAX_DTYPE), all_inside
+        if axis.padding == "same":
+            position = windows.along(ops.cast(axis.starts(length, ARGMAX_DTYPE), dtype), windows.first_axis + index)
+            inside = inside & (position + place >= 0) & (position + place < ops.cast(length, dtype))
+    return ops.cast(numbers, ARGMAX_DTYPE), inside
 
 
 def windows_with_switches(
@@ -149,37 +132,28 @@ def windows_with_switches(
 
 
 def switches_of(argmax: Any, size: Size, windows: Windows) -> tuple[Any, Any]:
-    """The switch of every window, and whether its argmax is inside the window and its channel.
+    """The switch of every window, uint8, and whether its argmax is inside of the window and of its channel.
 
-    Returns:
-        Switches of argmax's type, which mean something only where the bool tensor beside them is True.
+    A switch means something only where the bool tensor beside it is True.
     """
-    channels, dtype = ops.shape(argmax)[windows.channel_axis], ARGMAX_DTYPE
-    places, channel = _coordinates(ops.cast(argmax, dtype), size, channels, windows)
-    inside = channel == windows.along(arange(channels, dtype), windows.channel_axis)
-    switches = 0
-    for index, (axis, length, place) in enumerate(zip(windows.axes, size, places)):
-        in_window = place - windows.along(axis.starts(length, dtype), windows.first_axis + index)
-        inside = inside & (place >= 0) & (place < ops.cast(length, dtype)) & (in_window >= 0) & (in_window < axis.pool)
-        switches = switches + in_window * math.prod(windows.pool_size[index + 1 :])
-    return switches, inside
-
-
-def are_in_windows(argmax: Any, size: Size, windows: Windows) -> Any:
-    """Whether every position is inside the window that chose it: a bool tensor."""
-    return ops.all(switches_of(argmax, size, windows)[1])
-
-
-def switches_in_windows(argmax: Any, size: Size, windows: Windows) -> Any:
-    """The switches, uint8, of an argmax that is known to be inside of its windows."""
     channels = ops.shape(argmax)[windows.channel_axis]
-    dtype = dtype_to_divide_in(windows, size, channels)
-    places, _ = _coordinates(ops.cast(argmax, dtype), size, channels, windows)
+    dtype = _dtype_to_divide_in(size, channels)
+    inside = (argmax >= 0) & (argmax < ops.cast(product((*size, channels)), argmax.dtype))
+    # In range, so that the quotients are exact.
+    places, channel = _coordinates(ops.cast(ops.where(inside, argmax, 0), dtype), size, channels, windows)
+    inside = inside & ops.equal(channel, windows.along(arange(channels, dtype), windows.channel_axis))
     switches = 0
     for index, (axis, length, place) in enumerate(zip(windows.axes, size, places)):
         start = windows.along(ops.cast(axis.starts(length, ARGMAX_DTYPE), dtype), windows.first_axis + index)
-        switches = switches + (place - start) * math.prod(windows.pool_size[index + 1 :])
-    return ops.cast(switches, "uint8")
+        in_window = place - start
+        inside = inside & (in_window >= 0) & (in_window < axis.pool)
+        switches = switches + in_window * math.prod(windows.pool_size[index + 1 :])
+    return ops.cast(ops.where(inside, switches, 0), "uint8"), inside
+
+
+def are_in_windows(argmax: Any, size: Size, windows: Windows) -> Any:
+    """Whether every position is inside of the window that chose it: a bool tensor."""
+    return ops.all(switches_of(argmax, size, windows)[1])
 
 
 def _coordinates(numbers: Any, size: Size, channels: Any, windows: Windows) -> tuple[list[Any], Any]:
@@ -189,22 +163,22 @@ def _coordinates(numbers: Any, size: Size, channels: Any, windows: Windows) -> t
     coordinates, rest = [], numbers
     for step in ordered[:-1]:
         step = ops.cast(step, numbers.dtype)
-        coordinates.append(floor_divided(rest, step))
+        coordinates.append(_floor_divided(rest, step))
         rest = rest - coordinates[-1] * step
     coordinates.append(rest)
     return (coordinates[:-1], coordinates[-1]) if windows.channels_last else (coordinates[1:], coordinates[0])
 
 
-def dtype_to_divide_in(windows: Windows, size: Size, channels: Any) -> str:
-    """What to compute switches in: float32 for windows that are inside of images of a known, not enormous, size."""
-    if is_portable():
+def _dtype_to_divide_in(size: Size, channels: Any) -> str:
+    """What to compute positions in: float32 where it holds those of an image."""
+    length = product((*size, channels))
+    if environment.is_portable():
         # LiteRT divides no int64, and its int8 files have no exact floating point numbers.
-        return counting_dtype(product((*size, channels)))
-    known = windows.padding == "valid" and all(isinstance(n, int) for n in (*size, channels))
-    return "float32" if known and math.prod((*size, channels)) <= _MOST_DIVIDED_AS_FLOAT32 else ARGMAX_DTYPE
+        return counting_dtype(length)
+    return "float32" if isinstance(length, int) and length <= _MOST_DIVIDED_AS_FLOAT32 else ARGMAX_DTYPE
 
 
-def floor_divided(dividend: Any, divisor: Any) -> Any:
+def _floor_divided(dividend: Any, divisor: Any) -> Any:
     """Whole numbers of 0 or more, divided and rounded down; also of a floating point type."""
     if keras.backend.standardize_dtype(dividend.dtype) == "float32":
         # The half keeps a quotient that is whole from being rounded to just below it.

@@ -1,32 +1,40 @@
 """Max unpooling: values back to the positions of their maxima.
 
-The first line that holds decides; the milliseconds are as in pooling.py:
+What executes the operations decides the implementation. The milliseconds are as in pooling.py:
 
-| backend | where | implementation | why |
-| --- | --- | --- | --- |
-| any | within `portable()` | every_backend | other runtimes have no kernel of TensorFlow's |
-| TensorFlow | XLA, or a GPU made deterministic | every_backend | there is no such kernel |
-| TensorFlow | else | tensorflow_kernels | adds in parallel over the batch |
-| PyTorch | | torch_kernels | `keras.ops.scatter` of Keras 3.15 loops in Python: 11.8 s instead of 4 ms |
-| JAX | | every_backend | |
+| executed by | implementation | why |
+| --- | --- | --- |
+| another runtime, within `portable()` | other_runtimes | it has no kernel of TensorFlow's |
+| XLA: TensorFlow's, JAX; a GPU made deterministic | xla | 24 to 26 ms; reference 37 to 38 |
+| TensorFlow | tensorflow | adds in parallel over the batch |
+| PyTorch, its compiler, vmap, export | torch | `keras.ops.scatter` of Keras 3.15 loops in Python |
 
-In every_backend, `spread` where windows lie side by side and positions are known to be in them (TensorFlow's XLA 24 to
-26 ms, by `scatter` 37 to 38; JAX 82 to 84 and 108 to 111), else `scatter`.
-
-The gradient takes the values at the same positions: `tensorflow_kernels.scatter_add` has one of its own, the others are
-the backend's. Behind it a transposed convolution of few channels computes it by windows, in `pooled_convolution.py`.
+Each does less where every position is in the window that chose it, as those of a pooling are.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras import ops
 
-from deconv_ae.ops import every_backend, handover
+from deconv_ae.ops import checks, environment, other_runtimes, xla
+from deconv_ae.ops.origin import Origin, origin_of
 from deconv_ae.ops.pooling import dimensions_of
-from deconv_ae.ops.provenance import origin_of
-from deconv_ae.ops.switches import are_in_windows
+from deconv_ae.ops.switches import are_in_windows, argmax_of
 from deconv_ae.ops.windows import Size, Windows, size_argument, static
+
+UNPOOLINGS: dict[str, Callable[..., Any]] = {
+    environment.PORTABLE: other_runtimes.max_unpool,
+    environment.XLA: xla.max_unpool,
+}
+if environment.BACKEND == "tensorflow":
+    from deconv_ae.ops import tensorflow
+
+    UNPOOLINGS[environment.TENSORFLOW] = tensorflow.max_unpool
+if environment.BACKEND == "torch":
+    from deconv_ae.ops import torch
+
+    UNPOOLINGS[environment.TORCH] = UNPOOLINGS[environment.TRACED_TORCH] = torch.max_unpool
 
 
 def max_unpool(
@@ -61,7 +69,7 @@ def max_unpool(
     >>> keras.ops.convert_to_numpy(max_unpool(pooled, argmax, pool_size=2)).squeeze().tolist()
     [0.0, 7.0, 5.0, 0.0]
     """
-    values = ops.convert_to_tensor(values)
+    values = checks.as_tensor("values", values)
     windows = Windows.from_arguments(pool_size, strides, padding, data_format, dimensions_of("values", values))
     return unpool(values, argmax, windows, output_size, like)
 
@@ -69,29 +77,64 @@ def max_unpool(
 def unpool(values: Any, argmax: Any, windows: Windows, output_size: Any = None, like: Any = None) -> Any:
     """`max_unpool` of windows."""
     windows.check_rank("pooled", values.shape)
-    handover.check_same_shape(values, argmax)
-    size = size_to_restore(argmax, windows, output_size, like)
-    checked, in_windows = _checked(argmax, values, size, windows)
-    images = _implementation()(values, checked, size, windows, in_windows)
-    if keras.backend.backend() == "tensorflow":
-        from deconv_ae.ops.pooled_convolution import with_unpooled
+    origin = origin_of(argmax)
+    argmax = checks.checked_shape(checks.integers("argmax", argmax), values)
+    size = size_to_restore(argmax, windows, origin, output_size, like)
+    if origin is not None:
+        argmax = checks.checked_same_size(argmax, origin.size, size, windows)
+    argmax = checks.checked_restorable(argmax, size, windows)
+    implementation = UNPOOLINGS[environment.runtime(values)]
 
-        images.set_shape(windows.shape_of(values.shape[0], static(size), values.shape[windows.channel_axis]))
-        images = with_unpooled(images, values, argmax, windows)
-    return images
+    def restored(argmax: Any, in_windows: bool) -> Any:
+        images = implementation(values, argmax, size, windows, in_windows)
+        shape = windows.shape_of(values.shape[0], static(size), values.shape[windows.channel_axis])
+        return environment.with_static_shape(images, shape)
+
+    if origin is not None and origin.windows == windows and origin.in_windows:
+        return restored(argmax, True)
+    in_windows = are_in_windows(argmax, size, windows)
+    if not environment.can_check(in_windows):
+        return restored(argmax, False)
+    is_default = output_size is None and like is None and origin is None
+
+    def restored_anywhere() -> Any:
+        checked = _checked_default(argmax, windows) if is_default else argmax
+        return restored(checks.checked_positions(checked, size, windows), False)
+
+    return environment.cond(in_windows, lambda: restored(argmax, True), restored_anywhere)
 
 
-def size_to_restore(argmax: Any, windows: Windows, output_size: Any = None, like: Any = None) -> Size:
+def unpool_switches(values: Any, switches: Any, size: Size, windows: Windows) -> Any:
+    """Images of a size with each value where its switch says. Every switch has to be in its window: none is checked."""
+    argmax, _ = argmax_of(switches, size, windows)
+    return UNPOOLINGS[environment.runtime(values)](values, argmax, size, windows, True)
+
+
+def _checked_default(argmax: Any, windows: Windows) -> Any:
+    """argmax, which does not fit the default size, if it does not fit another size either: then it means what it says.
+
+    People forget the size, as in TensorFlow's issues 2169 and 10216. Positions are then numbered by another width.
+    """
+    sizes = windows.sizes_pooled_to(windows.size_of(keras.ops.shape(argmax)))
+    if len(sizes) == 1:
+        return argmax
+    fits = keras.ops.stack([are_in_windows(argmax, size, windows) for size in sizes])
+    shown = keras.ops.stack([keras.ops.stack(list(size)) for size in sizes])
+    return checks.checked(argmax, ~keras.ops.any(fits), checks.NOT_OF_DEFAULT_SIZE, shown, fits)
+
+
+def size_to_restore(
+    argmax: Any, windows: Windows, origin: Origin | None, output_size: Any = None, like: Any = None
+) -> Size:
     """The size that is asked for, else that of the images that were pooled, else the usual one."""
     if output_size is not None and like is not None:
         raise ValueError("give `output_size` or `like`, not both")
     symbolic = isinstance(argmax, keras.KerasTensor)
-    shape = argmax.shape if symbolic else ops.shape(argmax)
-    pooled_size = windows.size_of(shape)
-    origin = origin_of(argmax)
+    pooled_size = windows.size_of(argmax.shape if symbolic else keras.ops.shape(argmax))
     if like is not None:
+        like = like if hasattr(like, "shape") else checks.as_tensor("like", like)
         windows.check_rank("like", like.shape)
-        size = windows.size_of(like.shape if isinstance(like, keras.KerasTensor) else ops.shape(like))
+        size = windows.size_of(like.shape if isinstance(like, keras.KerasTensor) else keras.ops.shape(like))
     elif output_size is not None:
         size = size_argument("output_size", output_size, windows.dimensions)
     elif origin is not None:
@@ -105,38 +148,6 @@ def size_to_restore(argmax: Any, windows: Windows, output_size: Any = None, like
                 f"this unpooling has {windows.data_format!r}"
             )
         if symbolic:
-            handover.check_known_size(origin.size, size, windows)
+            checks.check_known_size(origin.size, size, windows)
     windows.check_restorable(size, pooled_size)
     return tuple(size)
-
-
-def _checked(argmax: Any, values: Any, size: Size, windows: Windows) -> tuple[Any, Any]:
-    """argmax behind all checks, and whether its positions are known to be in the windows that chose them.
-
-    That is True, False or, where only the values can tell, a tensor.
-    """
-    origin = origin_of(argmax)
-    argmax = ops.convert_to_tensor(handover.checked_shape(argmax, values), dtype=every_backend.ARGMAX_DTYPE)
-    if origin is not None:
-        argmax = handover.checked_same_size(argmax, origin.size, size, windows)
-    if origin is not None and origin.windows == windows and origin.in_windows:
-        return argmax, True
-    argmax = handover.checked_restorable(argmax, size, windows)
-    argmax = handover.checked_positions(argmax, size, windows)
-    if _implementation() is every_backend.max_unpool or keras.backend.backend() == "torch":
-        return argmax, False
-    return argmax, are_in_windows(argmax, size, windows)
-
-
-def _implementation() -> Any:
-    if every_backend.is_portable():
-        return every_backend.max_unpool
-    if keras.backend.backend() == "tensorflow":
-        from deconv_ae.ops import tensorflow_kernels
-
-        return every_backend.max_unpool if tensorflow_kernels.must_compose() else tensorflow_kernels.max_unpool
-    if keras.backend.backend() == "torch":
-        from deconv_ae.ops import torch_kernels
-
-        return torch_kernels.max_unpool
-    return every_backend.max_unpool

@@ -1,6 +1,7 @@
 """Where pooling windows lie, in one to three dimensions: the only place with that arithmetic."""
 
 import dataclasses
+import itertools
 import math
 import numbers
 from collections.abc import Sequence
@@ -8,11 +9,14 @@ from typing import Any
 
 import keras
 
+from deconv_ae.ops import environment
+
 # A length, or one of each dimension: Python integers where the shape is known when a call is traced, scalar tensors
 # of integers where it is not.
 Length = Any
 Size = tuple[Length, ...]
 
+_LARGEST_INT32 = 2**31 - 1
 DATA_FORMATS = ("channels_last", "channels_first")
 _DIMENSION_NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
@@ -99,7 +103,7 @@ class Windows:
     @property
     def sharing(self) -> int:
         """How many windows can share a position: 1 where they do not overlap."""
-        return math.prod(axis.reach for axis in self.axes)
+        return math.prod([axis.reach for axis in self.axes])
 
     @property
     def channel_axis(self) -> int:
@@ -162,6 +166,13 @@ class Windows:
         """The size that TensorFlow Addons restores from `pooled_size`; None where that is None."""
         return tuple(None if n is None else axis.usual_length(n) for axis, n in zip(self.axes, pooled_size))
 
+    def sizes_pooled_to(self, pooled_size: Sequence[Length]) -> list[Size]:
+        """The sizes of images that pool to `pooled_size`, of 1 or more along every dimension."""
+        lengths = [
+            [axis.smallest_length(n) + more for more in range(axis.stride)] for axis, n in zip(self.axes, pooled_size)
+        ]
+        return list(itertools.product(*lengths))
+
     def check_rank(self, name: str, shape: Sequence[Any]) -> None:
         if len(shape) != self.dimensions + 2:
             wanted = ", ".join(map(str, self.shape_of("batch", self.size_names, "channels")))
@@ -211,20 +222,10 @@ def size_argument(name: str, size: Any, dimensions: int) -> Size:
         return lengths_argument(name, size, dimensions)
     lengths = keras.ops.stack(parts) if parts else size
     check_integers(name, lengths)
-    known = static_value(lengths)
+    known = environment.static_value(lengths)
     if known is not None:
         return lengths_argument(name, known, dimensions)
     return tuple(keras.ops.unstack(keras.ops.cast(lengths, "int32"), num=dimensions))
-
-
-def static_value(lengths: Any) -> list[int] | None:
-    """An integer tensor's values where they are known while a call is traced."""
-    if keras.backend.backend() == "tensorflow":
-        from tensorflow import get_static_value
-
-        known = get_static_value(lengths)
-        return None if known is None else known.tolist()
-    return keras.ops.convert_to_numpy(lengths).tolist()
 
 
 def check_integers(name: str, tensor: Any) -> None:
@@ -234,7 +235,10 @@ def check_integers(name: str, tensor: Any) -> None:
 
 
 def at_least_zero(length: Length) -> Length:
-    return keras.ops.maximum(length, 0) if keras.ops.is_tensor(length) else max(length, 0)
+    # Of its own type: PyTorch's maximum of int64 and a Python 0 becomes int32 in Keras, which ONNX does not mix.
+    if keras.ops.is_tensor(length):
+        return keras.ops.maximum(length, keras.ops.zeros_like(length))
+    return max(length, 0)
 
 
 def arange(length: Length, dtype: str) -> Any:
@@ -243,8 +247,31 @@ def arange(length: Length, dtype: str) -> Any:
 
 def product(lengths: Sequence[Length]) -> Length:
     """A number of values, which may be more than int32 counts: an integer where it is static, else int64."""
-    return math.prod(keras.ops.cast(n, "int64") if keras.ops.is_tensor(n) else n for n in lengths)
+    return math.prod([keras.ops.cast(n, "int64") if keras.ops.is_tensor(n) else n for n in lengths])
+
+
+def counting_dtype(image_length: Length) -> str:
+    """The type to number the positions of an image in: the narrower takes half of the memory and of the time."""
+    is_short = isinstance(image_length, int) and image_length <= _LARGEST_INT32
+    return "int32" if is_short else environment.ARGMAX_DTYPE
+
+
+def pad(tensor: Any, widths: dict[int, tuple[Length, Length]]) -> Any:
+    """The tensor with so many more zeros before and after along some dimensions.
+
+    Zeros alone: `tf.vectorized_map` pads by 0 whatever value it is told to pad by (TensorFlow 2.21).
+    """
+    pads = [widths.get(dimension, (0, 0)) for dimension in range(len(tensor.shape))]
+    if all(isinstance(n, int) and n == 0 for pair in pads for n in pair):
+        return tensor
+    return environment.pad(tensor, pads)
 
 
 def static(lengths: Sequence[Length]) -> tuple[int | None, ...]:
     return tuple(n if isinstance(n, int) else None for n in lengths)
+
+
+def shape_of_pooled(shape: Any, windows: Windows) -> tuple[Any, ...]:
+    """The shape that images of a shape are pooled to; None where that is None."""
+    shape = tuple(shape)
+    return windows.shape_of(shape[0], windows.pooled_size(windows.size_of(shape)), shape[windows.channel_axis])

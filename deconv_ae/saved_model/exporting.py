@@ -15,7 +15,7 @@ from deconv_ae.data import ImageDataset
 from deconv_ae.files import sha256
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.recipes import RECIPES
-from deconv_ae.ops.tensorflow_kernels import without_gradients
+from deconv_ae.ops.environment import without_gradients
 from deconv_ae.saved_model.export_directory import ExportDirectory
 from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE, ModelCard, versions
 from deconv_ae.saved_model.signatures import (
@@ -139,16 +139,17 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
 
     def encode(images: tf.Tensor) -> dict[str, tf.Tensor]:
         with constant_weights():
-            code, *switches = model.encoder(images)
+            code, switches = model.encode(images)
         return {CODE: code, **dict(zip(names, switches))}
 
     def decode(code: tf.Tensor, **switches: tf.Tensor) -> dict[str, tf.Tensor]:
         with constant_weights():
-            return {RECONSTRUCTION: model.decoder([code, *(switches[name] for name in names)])}
+            return {RECONSTRUCTION: model.decode(code, [switches[name] for name in names])}
 
     def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        encoded = encode(images)
-        return {CODE: encoded[CODE], **decode(**encoded)}
+        with constant_weights():
+            code, switches = model.encode(images)
+            return {CODE: code, RECONSTRUCTION: model.reconstruct(code, switches)}
 
     def traced(function: Callable[..., dict[str, tf.Tensor]], specs: Specs) -> Any:
         # No control flow depends on a tensor: autograph would only make tracing twice as long.

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy_reference import pool_reference, scatter_add_reference, take_reference, unpool_reference
 
 from deconv_ae import layers
-from deconv_ae.ops import tensorflow_kernels
-from deconv_ae.ops.provenance import Origin, with_origin
+from deconv_ae.ops import environment
+from deconv_ae.ops.origin import Origin, with_origin
 from deconv_ae.ops.windows import Windows
 
 # ------------------------------------------------------------------------------------------------- Strategies
@@ -65,8 +65,8 @@ def implementation(request):
     """What runs outside of XLA, and what XLA gets to compile, uncompiled here to try many shapes."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param != "kernels":
-            patch.setattr(tensorflow_kernels, "must_compose", lambda: True)
-            patch.setattr(tensorflow_kernels, "has_gpu", lambda: request.param == "composed for a GPU")
+            patch.setattr(environment, "runtime", lambda _: environment.XLA)
+            patch.setattr(environment, "has_gpu", lambda: request.param == "composed for a GPU")
         yield request.param
 
 

@@ -1,8 +1,6 @@
 """The pooling and unpooling layers: one test for each thing that their docstrings promise."""
 
-import gc
 import math
-import weakref
 
 import keras
 import numpy as np
@@ -19,7 +17,7 @@ from deconv_ae.layers import (
     argmax_to_switches,
     switches_to_argmax,
 )
-from deconv_ae.ops import handover, tensorflow_kernels
+from deconv_ae.ops import checks, environment
 
 CHANNELS = {"few channels": 3, "many channels": 17}
 geometries = pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
@@ -92,8 +90,8 @@ def test_of_unknown_origin_the_default_is_the_size_that_tensorflow_addons_restor
     assert pooling.compute_output_shape((None, height, width, 1))[0][1:3] == (3, 4)
     windows = zip((3, 4), pool_size, strides)
     assert (height, width) == tuple(n * s if padding == "same" else (n - 1) * s + p for n, p, s in windows)
-    zeros = tf.zeros((1, 3, 4, 1))
-    assert unpooling(zeros, tf.zeros(zeros.shape, tf.int64)).shape == (1, height, width, 1)
+    pooled, argmax = pooling(random_images((1, height, width, 1)))
+    assert unpooling(pooled, tf.identity(argmax)).shape == (1, height, width, 1)
 
 
 @pytest.mark.parametrize("padding, shape", [("valid", (45, 45)), ("same", (45, 37)), ("same", (44, 44))])
@@ -225,7 +223,7 @@ def test_positions_outside_of_their_windows_are_assigned_too(jit_compile):
     def run(values, argmax):
         with tf.GradientTape() as tape:
             tape.watch(values)
-            restored = MaxUnpooling2D(2)(values, argmax)
+            restored = MaxUnpooling2D(2)(values, argmax, output_size=(4, 4))
         return restored, tape.gradient(restored, values)
 
     restored, gradient = run(values, argmax)
@@ -273,7 +271,7 @@ def test_positions_that_others_number_are_said(numbered, said, in_graph):
 def test_values_of_other_channels_than_the_positions_are_said():
     values, argmax = tf.zeros((2, 2, 2, 3)), tf.zeros((2, 2, 2, 2), tf.int64)
     for pair in ((values, argmax), (keras.KerasTensor(values.shape), keras.KerasTensor(argmax.shape, "int64"))):
-        with pytest.raises(ValueError, match=r"must have the shape of `pooled`.* bring its channels to those"):
+        with pytest.raises(ValueError, match=r"must have the shape of `pooled`.* add a 1x1 convolution with 2 filters"):
             MaxUnpooling2D(2)(*pair)
     unknown = [tf.TensorSpec((None, 2, 2, None)), tf.TensorSpec((None, 2, 2, None), tf.int64)]
     run = tf.function(lambda values, argmax: MaxUnpooling2D(2)(values, argmax), input_signature=unknown)
@@ -370,10 +368,10 @@ def test_deterministic_operations_use_no_atomic_additions(monkeypatch):
     run = pool_and_unpool(((8, 8), 3, 2, "valid"))
     images = tf.constant(random_images((2, 8, 8, 3)))
     expected = run(images)
-    monkeypatch.setattr(tensorflow_kernels.framework_config, "is_op_determinism_enabled", lambda: True)
+    monkeypatch.setattr(environment.framework_config, "is_op_determinism_enabled", lambda: True)
     # Those of a CPU are deterministic.
     assert "MaxPoolGradWithArgmax" in ops_of(run, images)
-    monkeypatch.setattr(tensorflow_kernels, "has_gpu", lambda: True)
+    monkeypatch.setattr(environment, "has_gpu", lambda: True)
     assert "MaxPoolGradWithArgmax" not in ops_of(run, images)
     for actual, wanted in zip(run(images), expected):
         np.testing.assert_array_equal(actual, wanted)
@@ -387,26 +385,29 @@ def test_deterministic_operations_use_no_atomic_additions(monkeypatch):
             wrong()
 
 
-def test_positions_that_come_from_the_pooling_layer_are_not_looked_at():
+def test_positions_of_a_pooling_are_not_checked_again():
     known = ops_of(pool_and_unpool(((8, 8), 3, 2, "valid")), tf.TensorSpec((None, 8, 8, 3)))
     assert "Assert" not in known
     unknown = ops_of(MaxUnpooling2D(2), tf.TensorSpec((None, 4, 4, 3)), tf.TensorSpec((None, 4, 4, 3), tf.int64))
     assert "Assert" in unknown
-    # Through switches and back they are the same positions.
-    pooling, arguments = MaxPoolingWithArgmax2D(2), ((8, 8), 2)
-    _, argmax = pooling(random_images((1, 8, 8, 3)))
-    switches = argmax_to_switches(argmax, *arguments)
-    assert switches_to_argmax(switches, *arguments) is argmax
-    # Which they do not keep: it has eight times their size.
-    expected, kept = argmax.numpy(), weakref.ref(argmax)
-    del argmax
-    gc.collect()
-    assert kept() is None
-    argmax = switches_to_argmax(switches, *arguments)
-    np.testing.assert_array_equal(argmax, expected)
-    # What was computed from them is not.
+    # What was computed from them is.
+    _, argmax = MaxPoolingWithArgmax2D(2)(random_images((1, 8, 8, 3)))
     with pytest.raises(tf.errors.InvalidArgumentError):
         MaxUnpooling2D(2)(tf.zeros(argmax.shape), argmax + 1000)
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_positions_that_contradict_the_default_size_are_refused(in_graph):
+    # TensorFlow issues 2169 and 10216: 5x5 pooled with "SAME" is restored to 6x6, where the positions lie elsewhere.
+    images = np.random.default_rng(0).permutation(25).reshape(1, 5, 5, 1).astype("float32")
+    pooled, argmax = tf.nn.max_pool_with_argmax(images, 2, 2, "SAME")
+    layer = MaxUnpooling2D(2, 2, "same")
+    unpool = tf.function(lambda values, argmax: layer(values, argmax)) if in_graph else layer
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`output_size`, or a tensor of that size as `like`"):
+        unpool(pooled, argmax)
+    restored = layer(pooled, argmax, output_size=(5, 5))
+    np.testing.assert_array_equal(tf.where(restored != 0, images, 0), restored)
+    np.testing.assert_array_equal(layer(pooled, argmax, like=images), restored)
 
 
 # ------------------------------------------------------------------------------------------------- dtypes
@@ -503,7 +504,7 @@ def test_an_image_of_more_pixels_than_int32_counts():
     @tf.function(input_signature=[tf.TensorSpec((2,), tf.int32)])
     def checked(size):
         argmax = tf.fill((1, 2, 2, 1), tf.constant(2**31, tf.int64))
-        return handover.checked_positions(argmax, tf.unstack(size), layer._windows)
+        return checks.checked_positions(argmax, tf.unstack(size), layer._windows)
 
     # The images themselves would take 9 GB: only the check runs.
     assert checked([60000, 40000])[0, 0, 0, 0] == 2**31
@@ -624,14 +625,11 @@ def test_a_conversion_needs_the_size(layer_class):
 
 
 @every_layer
-def test_the_data_format_is_that_of_keras_and_files_without_one_are_channels_last(layer_class):
+def test_the_data_format_is_that_of_keras(layer_class):
     keras.config.set_image_data_format("channels_first")
     try:
         assert make(layer_class).data_format == "channels_first"
-        config = make(layer_class).get_config()
-        assert layer_class.from_config(config).data_format == "channels_first"
-        del config["data_format"]
-        assert layer_class.from_config(config).data_format == "channels_last"
+        assert layer_class.from_config(make(layer_class).get_config()).data_format == "channels_first"
     finally:
         keras.config.set_image_data_format("channels_last")
     with pytest.raises(ValueError, match="`data_format` must be one of"):

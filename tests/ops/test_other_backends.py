@@ -13,6 +13,7 @@ import pytest
 import deconv_ae
 
 CONFORMANCE = Path(__file__).with_name("test_every_backend.py")
+TRANSFORMS = Path(__file__).with_name("transforms_program.py")
 PROGRAM = """
 import sys
 sys.modules["tensorflow"] = None  # Whoever imports it fails, as where it is not installed.
@@ -37,6 +38,7 @@ def test_a_model_moves_there_and_pooling_unpooling_and_the_autoencoder_conform(b
     np.save(tmp_path / "reconstruction.npy", model(images))
     # JAX's compiler takes as long as all the tests: what it is told to leave out changes no result that is asked for.
     environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    command = [sys.executable, "-c", PROGRAM, str(CONFORMANCE), "--noconftest", "-q", "-o", "addopts="]
+    tests = [CONFORMANCE, TRANSFORMS] if backend == "torch" else [CONFORMANCE]
+    command = [sys.executable, "-c", PROGRAM, *map(str, tests), "--noconftest", "-q", "-o", "addopts="]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]

@@ -1,10 +1,13 @@
-"""What can be wrong with an argmax that someone hands over, said in a sentence."""
+"""What callers hand over: brought to tensors, and what can be wrong with it, said in a sentence."""
 
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
+from deconv_ae.ops import environment
+from deconv_ae.ops.environment import ARGMAX_DTYPE, checked
 from deconv_ae.ops.windows import Size, Windows, check_integers, product, static
 
 OUT_OF_RANGE = (
@@ -18,39 +21,51 @@ OTHER_CHANNEL = (
     "(row * width + column) * channels + channel"
 )
 OUTSIDE_WINDOWS = "`argmax` has positions outside of the windows that chose them"
+NOT_OF_DEFAULT_SIZE = (
+    "`argmax` does not fit images of the default size, and fits another one: give the size of the images that were "
+    "pooled as `output_size`, or a tensor of that size as `like`; the sizes that there are, and whether it fits each:"
+)
 OUTSIDE_WINDOW = "`switches` has positions outside of the window, or of the image"
 ANOTHER_SHAPE = "`argmax` and `pooled` are of different shapes: each value needs the position of its own maximum"
 NOT_RESTORABLE = "the size to restore, what it pools to, and the size of the pooled images do not fit together:"
 ANOTHER_SIZE = "`argmax` is of images of another size than the one to restore:"
 
 
-def checked(tensor: Any, condition: Any, sentence: str, *numbers: Any) -> Any:
-    """The tensor, if a condition holds; else tf.errors.InvalidArgumentError on TensorFlow, ValueError elsewhere.
+def as_tensor(name: str, value: Any, dtype: str | None = None) -> Any:
+    """A tensor, a variable, an array or a list of numbers as a tensor of the backend.
 
-    What is compiled cannot raise: there the tensor is returned unseen.
+    Raises:
+        ValueError: for what has no values yet, and for sparse and ragged tensors.
     """
-    if keras.backend.backend() == "tensorflow":
-        from deconv_ae.ops import tensorflow_kernels
+    if isinstance(value, keras.KerasTensor):
+        raise ValueError(f"`{name}` is symbolic: call the layer of the same name where a Keras model is built")
+    if not environment.is_dense(value):
+        raise ValueError(f"`{name}` is a {type(value).__name__}; give a dense tensor")
+    tensor = environment.value_of(ops.convert_to_tensor(value))
+    return tensor if dtype is None else ops.cast(tensor, dtype)
 
-        return tensorflow_kernels.checked(tensor, condition, sentence, numbers)
-    if can_look(condition) and not bool(condition):
-        raise ValueError(" ".join([sentence, ", ".join(str(ops.convert_to_numpy(n).tolist()) for n in numbers)]))
-    return tensor
+
+def integers(name: str, value: Any) -> Any:
+    """Integers that someone hands over as a tensor of argmax's type, none of them wrapped around.
+
+    Raises:
+        ValueError: if they are no integers, or argmax's type does not hold them.
+    """
+    if not ops.is_tensor(value) and not isinstance(value, (keras.KerasTensor, keras.Variable)):
+        value = np.asarray(value)
+    check_integers(name, value)
+    check_width(name, value)
+    return as_tensor(name, value, ARGMAX_DTYPE)
 
 
-def can_look(tensor: Any) -> bool:
-    """Whether a tensor's values are there, and something can be raised if they are wrong."""
-    if keras.backend.backend() == "jax":
-        from jax.core import Tracer
-
-        return not isinstance(tensor, Tracer)
-    if keras.backend.backend() == "torch":
-        from torch.compiler import is_compiling
-
-        return not is_compiling()
-    from deconv_ae.ops import tensorflow_kernels
-
-    return not tensorflow_kernels.compiled_by_xla()
+def check_width(name: str, value: Any) -> None:
+    """Raises ValueError if argmax's type does not hold an array of integers, as int32 does not hold 2**32."""
+    dtype = keras.backend.standardize_dtype(value.dtype)
+    limits = np.iinfo(ARGMAX_DTYPE)
+    if "int" not in dtype or np.iinfo(dtype).max <= limits.max or isinstance(value, keras.KerasTensor):
+        return
+    if environment.look(value.size == 0 or ((value >= limits.min) & (value <= limits.max)).all()) is False:
+        raise ValueError(f"`{name}` is out of range: it has numbers that {ARGMAX_DTYPE} does not hold")
 
 
 def check_same_shape(pooled: Any, argmax: Any) -> None:
@@ -60,18 +75,18 @@ def check_same_shape(pooled: Any, argmax: Any) -> None:
     if len(ours) != len(theirs) or any(None not in (a, b) and a != b for a, b in zip(ours, theirs)):
         raise ValueError(
             f"`argmax` must have the shape of `pooled`, {ours}; got {theirs}. What is unpooled has one position for "
-            "each of its values: bring its channels to those that were pooled, by a convolution, say"
+            f"each of its values: add a 1x1 convolution with {theirs[-1]} filters where the channels differ"
         )
 
 
 def checked_shape(argmax: Any, pooled: Any) -> Any:
-    """argmax, if it has the shape of pooled, looked at when it runs where that is not known before."""
+    """argmax, if it has the shape of pooled, checked when it runs where that is not known before."""
     check_same_shape(pooled, argmax)
-    # Of a batch that is unknown, no one hands over another.
+    # An unknown batch size is not checked.
     if None not in (*pooled.shape[1:], *argmax.shape[1:]):
         return argmax
     ours, theirs = (ops.stack(list(ops.shape(tensor))) for tensor in (pooled, argmax))
-    return checked(argmax, ops.all(ours == theirs), ANOTHER_SHAPE, ours, theirs)
+    return checked(argmax, ops.all(ops.equal(ours, theirs)), ANOTHER_SHAPE, ours, theirs)
 
 
 def checked_restorable(tensor: Any, size: Size, windows: Windows) -> Any:
@@ -83,7 +98,9 @@ def checked_restorable(tensor: Any, size: Size, windows: Windows) -> Any:
     if None not in static((*expected, *pooled_size)):
         return tensor
     expected, actual = ops.stack(list(expected)), ops.stack(list(pooled_size))
-    return checked(tensor, ops.all(expected == actual), NOT_RESTORABLE, ops.stack(list(size)), expected, actual)
+    return checked(
+        tensor, ops.all(ops.equal(expected, actual)), NOT_RESTORABLE, ops.stack(list(size)), expected, actual
+    )
 
 
 def check_known_size(pooled_from: Size, size: Size, windows: Windows) -> None:
@@ -102,23 +119,20 @@ def checked_same_size(argmax: Any, pooled_from: Size, size: Size, windows: Windo
     if all(a is b or (isinstance(a, int) and isinstance(b, int)) for a, b in zip(pooled_from, size)):
         return argmax
     ours, theirs = ops.stack(list(pooled_from)), ops.stack(list(size))
-    return checked(argmax, ops.all(ours == theirs), ANOTHER_SIZE, ours, theirs)
+    return checked(argmax, ops.all(ops.equal(ours, theirs)), ANOTHER_SIZE, ours, theirs)
 
 
 def checked_positions(argmax: Any, size: Size, windows: Windows) -> Any:
     """argmax of unknown origin, if each position is in its own image and its own channel."""
-    if not can_look(argmax):
+    if not environment.can_raise():
         return argmax
-    shape = ops.shape(argmax)
-    channels, dtype = shape[windows.channel_axis], argmax.dtype
+    channels, dtype = ops.shape(argmax)[windows.channel_axis], argmax.dtype
     image_length = ops.cast(product((*size, channels)), dtype)
     # Zero is in range, for an empty batch.
     smallest, largest = ops.min(argmax, initial=0), ops.max(argmax, initial=0)
     in_range = (smallest >= 0) & (largest < image_length)
     argmax = checked(argmax, in_range, OUT_OF_RANGE, smallest, largest, image_length)
     own = windows.along(ops.arange(channels, dtype=dtype), windows.channel_axis)
-    if windows.channels_last:
-        in_channel = argmax % ops.cast(channels, dtype) == own
-    else:
-        in_channel = argmax // ops.cast(product(size), dtype) == own
-    return checked(argmax, ops.all(in_channel), OTHER_CHANNEL)
+    step = ops.cast(channels if windows.channels_last else product(size), dtype)
+    channel = argmax % step if windows.channels_last else argmax // step
+    return checked(argmax, ops.all(ops.equal(channel, own)), OTHER_CHANNEL)

@@ -1,0 +1,205 @@
+"""Pooling and unpooling by TensorFlow's own kernels, which are two-dimensional and of channels last."""
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+
+from deconv_ae.ops import environment, in_windows, reference
+from deconv_ae.ops.windows import Size, Windows, product, static
+
+# With fewer channels than this, TensorFlow's CPU kernel for pooling with argmax takes up to 9 times as long as max
+# pooling and looking up where each maximum was. With more, its inner loop over channels is vectorized, provided that
+# positions are as wide as float32 values: with int64 it takes 2 to 6 times as long.
+_FEW_CHANNELS = 16
+# Where more windows than this share a position, one scatter beats comparing them all.
+_MOST_SHIFTS = 16
+
+
+def max_pool(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
+    """As `reference.max_pool`."""
+
+    @environment.custom_gradient
+    def pool(images):
+        size = windows.size_of(_lengths(images))
+        pooled, argmax = _max_pool(images, windows)
+        return (pooled, argmax), lambda upstream, _: _scatter_add(upstream, argmax, size, windows)
+
+    return pool(images)
+
+
+def max_unpool(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows, in_their_windows: bool) -> tf.Tensor:
+    """As `reference.max_unpool`, of positions in range: the kernels do not look.
+
+    `MaxPoolGradWithArgmax` on the CPU writes into the neighbouring image, or aborts the process.
+    """
+    if windows.sharing > 1 or not in_their_windows:
+        batch, *_ = lengths = _lengths(argmax)
+        image_shape = windows.shape_of(batch, size, lengths[windows.channel_axis])
+        if in_their_windows and windows.sharing <= _MOST_SHIFTS:
+            won = in_windows.winners(argmax, image_shape, windows)
+        else:
+            won = reference.winners(argmax, image_shape)
+        # A mask, not a product: an infinity or NaN that lost must not get through.
+        values = tf.where(won, values, tf.zeros((), values.dtype))
+    return _scatter_add(values, argmax, size, windows)
+
+
+def _scatter_add(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:
+    """Images that are zero but for the sums of the values that each position got.
+
+    That and taking the values at positions are linear and each other's gradient, to any order.
+    """
+    batch, channels = argmax.shape[0], argmax.shape[windows.channel_axis]
+
+    @environment.custom_gradient
+    def scatter_add(values):
+        # A copy in the graph that is traced: the gradient of a tf.function's gradient is traced in a third graph, which
+        # captures tensors of the second, and not of the first, where argmax may be.
+        here = tf.identity(argmax)
+        return _scatter_add_kernel(values, here, size, windows), lambda upstream: _values_at(upstream, here)
+
+    images = scatter_add(values)
+    images.set_shape(windows.shape_of(batch, static(size), channels))
+    return images
+
+
+def _values_at(images: tf.Tensor, argmax: tf.Tensor) -> tf.Tensor:
+    return tf.gather(tf.reshape(images, (tf.shape(images)[0], -1)), argmax, batch_dims=1)
+
+
+def _scatter_add_kernel(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:
+    """By the gradient of TensorFlow's max pooling, a scatter-add that runs in parallel over the batch."""
+    lengths = _lengths(argmax)
+    image_shape = windows.shape_of(lengths[0], size, lengths[windows.channel_axis])
+    kernel_shape, pool_size, strides, padding = image_shape, windows.pool_size, windows.strides, windows.padding
+    if windows.dimensions != 2 or not windows.channels_last:
+        image_length, count = product(image_shape[1:]), product(lengths[1:])
+        if not (isinstance(image_length, int) and isinstance(count, int)):
+            positions = reference.positions_in_batch(argmax, image_shape)
+            images = tf.math.unsorted_segment_sum(values, positions, product(image_shape))
+            return tf.reshape(images, image_shape)
+        # Where windows lie does not matter to it, so long as there are as many.
+        kernel_shape, pool_size = (lengths[0], 1, image_length, 1), (1, image_length - count + 1)
+        strides, padding = (1, 1), "valid"
+        values, argmax = (tf.reshape(tensor, (lengths[0], 1, count, 1)) for tensor in (values, argmax))
+    images = tf.raw_ops.MaxPoolGradWithArgmax(
+        # Of this it reads only the shape, so that memory is neither filled nor touched.
+        input=tf.raw_ops.Empty(shape=tf.stack(kernel_shape), dtype=values.dtype),
+        grad=values,
+        argmax=argmax,
+        ksize=(1, *pool_size, 1),
+        strides=(1, *strides, 1),
+        padding=padding.upper(),
+    )
+    return images if kernel_shape is image_shape else tf.reshape(images, image_shape)
+
+
+# ------------------------------------------------------------------------------------------- Pooling, by dimensions
+
+
+def _max_pool(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
+    if not windows.channels_last:
+        shape = _lengths(images)
+        pooled, argmax = _max_pool(_channels_moved_last(images), _as_channels_last(windows))
+        argmax = _from_channels_last(argmax, product(windows.size_of(shape)), shape[1])
+        return _channels_moved_first(pooled), _channels_moved_first(argmax)
+    if windows.dimensions == 1:
+        pooled, argmax = _max_pool_planes(images[:, None], _with_a_row(windows))
+        return pooled[:, 0], argmax[:, 0]
+    return _max_pool_planes(images, windows) if windows.dimensions == 2 else _max_pool_volumes(images, windows)
+
+
+def _max_pool_volumes(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
+    """Every plane by the kernels, then their maxima down the planes."""
+    batch, depth, height, width, channels = _lengths(images)
+    planes = dataclasses.replace(windows, pool_size=windows.pool_size[1:], strides=windows.strides[1:])
+    pooled, argmax = _max_pool_planes(tf.reshape(images, (-1, height, width, channels)), planes)
+    shape = (batch, depth, *planes.pooled_size((height, width)), channels)
+    step = height * width * channels
+    pooled, argmax = tf.reshape(pooled, shape), tf.reshape(argmax, shape)
+    return reference.first_maxima(pooled, argmax, windows, 0, depth, step)
+
+
+def _max_pool_planes(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
+    # The kernels lose a NaN that is not first in its window, answer -1 on a GPU for a window with nothing above the
+    # lowest finite number, and refuse an empty batch. One pass over the images tells all three.
+    lowest = tf.constant(images.dtype.min, images.dtype)
+    return tf.cond(
+        (tf.size(images, tf.int64) > 0) & (tf.reduce_min(images) > lowest),
+        lambda: _max_pool_kernel(images, windows),
+        lambda: reference.max_pool(images, windows),
+    )
+
+
+def _max_pool_kernel(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
+    """By TensorFlow's kernels; which, the device and the shape decide."""
+    image_length = images.shape[1:].num_elements()
+    argmax_dtype = tf.int64
+    # On a GPU there is one kernel, for int64.
+    if image_length is not None and not environment.has_gpu():
+        exact = {tf.float32: 2**24, tf.float64: 2**53}.get(images.dtype, 0)
+        size = tuple(images.shape[1:-1])
+        # As many windows as pixels: the kernel that looks up would write its result over the numbers, and read zeros.
+        overwritten = windows.pooled_size(size) == size
+        if images.shape[-1] < _FEW_CHANNELS and image_length <= exact and not overwritten:
+            return _max_pool_and_look_up(images, windows)
+        if image_length <= tf.int32.max:
+            argmax_dtype = tf.int32
+    pooled, argmax = tf.nn.max_pool_with_argmax(
+        images, windows.pool_size, windows.strides, windows.padding.upper(), output_dtype=argmax_dtype
+    )
+    return pooled, tf.cast(argmax, tf.int64)
+
+
+def _max_pool_and_look_up(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
+    """By max pooling, then looking up the first of every window that equals its maximum.
+
+    That is what the second derivative of max pooling does: it reads a tensor at the positions of the maxima. Given
+    the number of every position, as floating point numbers, it returns argmax.
+    """
+    arguments = {"strides": (1, *windows.strides, 1), "padding": windows.padding.upper()}
+    pooled = tf.nn.max_pool2d(images, windows.pool_size, **arguments)
+    numbers = tf.reshape(tf.range(images.shape[1:].num_elements(), dtype=images.dtype), images.shape[1:])
+    argmax = tf.raw_ops.MaxPoolGradGrad(
+        orig_input=images,
+        orig_output=pooled,
+        grad=tf.broadcast_to(numbers, tf.shape(images)),
+        ksize=(1, *windows.pool_size, 1),
+        **arguments,
+    )
+    return pooled, tf.cast(argmax, tf.int64)
+
+
+# ------------------------------------------------------------------------------------------- Shapes
+
+
+def _lengths(tensor: tf.Tensor) -> tuple[Any, ...]:
+    """The tensor's shape: an integer where it is static, a scalar tensor where it is not."""
+    known = tensor.shape.as_list()
+    if None not in known:
+        return tuple(known)
+    return tuple(d if s is None else s for s, d in zip(known, tf.unstack(tf.shape(tensor))))
+
+
+def _with_a_row(windows: Windows) -> Windows:
+    """The windows of one dimension over images of one row."""
+    return dataclasses.replace(windows, pool_size=(1, *windows.pool_size), strides=(1, *windows.strides))
+
+
+def _as_channels_last(windows: Windows) -> Windows:
+    return dataclasses.replace(windows, data_format="channels_last")
+
+
+def _channels_moved_last(tensor: tf.Tensor) -> tf.Tensor:
+    return tf.transpose(tensor, (0, *range(2, tensor.shape.rank), 1))
+
+
+def _channels_moved_first(tensor: tf.Tensor) -> tf.Tensor:
+    return tf.transpose(tensor, (0, tensor.shape.rank - 1, *range(1, tensor.shape.rank - 1)))
+
+
+def _from_channels_last(argmax: tf.Tensor, pixels: Any, channels: Any) -> tf.Tensor:
+    """The same positions, each in its own channel, numbered as they lie with channels first."""
+    pixel = argmax // tf.cast(channels, tf.int64)
+    return tf.range(tf.cast(channels, tf.int64)) * tf.cast(pixels, tf.int64) + pixel

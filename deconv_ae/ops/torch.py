@@ -1,0 +1,74 @@
+"""Pooling and unpooling by PyTorch's own operations, whose gradients are PyTorch's.
+
+Its pooling is of channels first and numbers the positions of every channel by itself. keras.ops has no scatter that is
+fast on PyTorch: that of Keras 3.15 loops in Python (keras pull request 23196).
+"""
+
+import torch
+
+from deconv_ae.ops import environment, in_windows, reference
+from deconv_ae.ops.windows import Size, Windows, product
+
+
+def max_pool(images: torch.Tensor, windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `reference.max_pool`."""
+    # Of several NaNs, PyTorch takes the last; of a window of -inf only, on a GPU with channels last, the first position
+    # of the whole image. The sum, one pass, is not finite for either, nor for some others: slow, and right.
+    total = images.detach().sum(dtype=torch.promote_types(images.dtype, torch.float32))
+    if not _places(windows, windows.size_of(images.shape)) or not environment.look(total.isfinite()):
+        return reference.max_pool(images, windows)
+    return _max_pool_kernel(images, windows)
+
+
+def _places(windows: Windows, size: Size) -> bool:
+    """Whether PyTorch can place the windows.
+
+    It pads both sides alike. One position more behind the image comes of rounding the number of windows up, but not
+    where they move by one position at a time.
+    """
+    return all(axis.stride > 1 or len(set(axis.pads(length))) == 1 for axis, length in zip(windows.axes, size))
+
+
+def _max_pool_kernel(images: torch.Tensor, windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
+    functions = torch.nn.functional
+    of_dimensions = (functions.max_pool1d, functions.max_pool2d, functions.max_pool3d)[windows.dimensions - 1]
+    channels, size = images.shape[windows.channel_axis], windows.size_of(images.shape)
+    last = windows.dimensions + 1
+    pooled, pixel = of_dimensions(
+        images.movedim(last, 1) if windows.channels_last else images,
+        windows.pool_size,
+        windows.strides,
+        padding=tuple(axis.pads(length)[0] for axis, length in zip(windows.axes, size)),
+        ceil_mode=windows.padding == "same",
+        return_indices=True,
+    )
+    if windows.channels_last:
+        pooled, pixel = pooled.movedim(1, last), pixel.movedim(1, last)
+    # Not `windows.channel_numbers`: for a small batch, keras.ops take as long as all the rest.
+    step = windows.steps(size, channels)[1]
+    own = torch.arange(channels, device=pixel.device).reshape(windows.shape_of(1, (1,) * windows.dimensions, channels))
+    return pooled, torch.add(own * step, pixel, alpha=channels if windows.channels_last else 1)
+
+
+def max_unpool(
+    values: torch.Tensor, argmax: torch.Tensor, size: Size, windows: Windows, in_their_windows: bool
+) -> torch.Tensor:
+    """As `reference.max_unpool`.
+
+    PyTorch scatters in parallel over the images, but only positions that all are in theirs. Else it scatters through
+    the whole batch, and what lost or is in no image goes behind the last.
+    """
+    batch = argmax.shape[0]
+    image_shape = windows.shape_of(batch, size, argmax.shape[windows.channel_axis])
+    if in_their_windows:
+        if windows.sharing > 1:
+            values = torch.where(in_windows.winners(argmax, image_shape, windows), values, 0)
+        images = values.new_zeros(batch, product(image_shape[1:]))
+        return images.scatter_add(1, argmax.flatten(1), values.flatten(1)).reshape(image_shape)
+    positions = reference.positions_in_batch(argmax, image_shape).reshape(-1)
+    length = product(image_shape)
+    numbers = torch.arange(positions.numel(), device=positions.device)
+    last = numbers.new_full((length + 1,), -1).scatter_reduce(0, positions, numbers, "amax")
+    positions = torch.where(last[positions] == numbers, positions, length)
+    flat = values.new_zeros(length + 1).scatter(0, positions, values.reshape(-1))
+    return flat[:length].reshape(image_shape)

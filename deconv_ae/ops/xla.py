@@ -1,0 +1,44 @@
+"""Pooling and unpooling where XLA compiles them: TensorFlow's `jit_compile=True`, and JAX.
+
+XLA has no pooling that knows positions (tensorflow/tensorflow issue 103438), so both are composed of keras.ops. On a
+CPU, it repeats the comparison of a whole window for every output pixel that reads the window's result. Two barriers
+keep it from that.
+"""
+
+import math
+from typing import Any
+
+from keras import ops
+
+from deconv_ae.ops import environment, in_windows, reference
+from deconv_ae.ops.windows import Size, Windows
+
+# Up to here, comparing a window again is as fast as reading its maximum back.
+_FEW_POSITIONS = 4
+
+
+def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
+    """As `reference.max_pool`."""
+    values, numbers = reference.maxima(images, windows)
+    positions = math.prod(windows.pool_size)
+    if positions > 1 and not environment.has_gpu():
+        numbers = _computed_once(numbers)
+    if windows.sharing == 1 and positions > _FEW_POSITIONS:
+        # Where windows overlap, the gradient of reading would be a slow addition.
+        shape = ops.shape(numbers)
+        flat = (ops.reshape(tensor, (shape[0], -1)) for tensor in (images, numbers))
+        values = ops.reshape(ops.take_along_axis(*flat, axis=1), shape)
+    return values, ops.cast(numbers, environment.ARGMAX_DTYPE)
+
+
+def _computed_once(numbers: Any) -> Any:
+    """A fusion barrier: XLA computes an argmax, here always 0, by itself."""
+    zero = ops.argmax(ops.stack([numbers, numbers - 1], axis=-1), axis=-1)
+    return numbers + ops.cast(zero, numbers.dtype)
+
+
+def max_unpool(values: Any, argmax: Any, size: Size, windows: Windows, in_their_windows: bool) -> Any:
+    """As `reference.max_unpool`."""
+    if in_their_windows:
+        return in_windows.max_unpool(values, argmax, size, windows)
+    return reference.max_unpool(values, argmax, size, windows)

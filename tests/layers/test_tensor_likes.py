@@ -1,0 +1,152 @@
+"""What may stand for a tensor: variables, arrays and lists, watched by tapes, in graphs and under XLA."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deconv_ae.layers import (
+    ArgmaxToSwitches2D,
+    MaxPoolingWithArgmax1D,
+    MaxPoolingWithArgmax2D,
+    MaxPoolingWithArgmax3D,
+    MaxUnpooling1D,
+    MaxUnpooling2D,
+    MaxUnpooling3D,
+    SwitchesToArgmax2D,
+)
+from deconv_ae.ops import argmax_to_switches, max_pool_with_argmax, max_unpool, switches_to_argmax
+
+IMAGES = np.random.default_rng(0).permutation(2 * 6 * 7 * 2).reshape(2, 6, 7, 2).astype("float32")
+POOLED, ARGMAX = (t.numpy() for t in max_pool_with_argmax(IMAGES, 3, 2, "same"))
+SWITCHES = argmax_to_switches(ARGMAX, (6, 7), 3, 2, "same").numpy()
+
+POOL, UNPOOL = MaxPoolingWithArgmax2D(3, 2, "same"), MaxUnpooling2D(3, 2, "same")
+FUNCTIONS = {
+    "max_pool_with_argmax": (IMAGES, lambda x: max_pool_with_argmax(x, 3, 2, "same")[0]),
+    "MaxPoolingWithArgmax2D": (IMAGES, lambda x: POOL(x)[0]),
+    "max_unpool": (POOLED, lambda x: max_unpool(x, ARGMAX, 3, 2, "same", output_size=(6, 7))),
+    "MaxUnpooling2D": (POOLED, lambda x: UNPOOL(x, ARGMAX, output_size=(6, 7))),
+    "side by side": (IMAGES, lambda x: max_unpool(*max_pool_with_argmax(x, 2), 2, like=x)),
+}
+every_function = pytest.mark.parametrize("values, function", FUNCTIONS.values(), ids=FUNCTIONS)
+INTEGERS = {
+    "argmax_to_switches": (ARGMAX, lambda x: argmax_to_switches(x, (6, 7), 3, 2, "same")),
+    "ArgmaxToSwitches2D": (ARGMAX, ArgmaxToSwitches2D(3, 2, "same", input_size=(6, 7))),
+    "switches_to_argmax": (SWITCHES, lambda x: switches_to_argmax(x, (6, 7), 3, 2, "same")),
+    "SwitchesToArgmax2D": (SWITCHES, SwitchesToArgmax2D(3, 2, "same", input_size=(6, 7))),
+    "max_unpool": (ARGMAX, lambda x: max_unpool(POOLED, x, 3, 2, "same", output_size=(6, 7))),
+}
+
+
+def gradient(function, watched):
+    with tf.GradientTape() as tape:
+        tape.watch(watched)
+        loss = tf.reduce_sum(function(watched) ** 2)
+    return tape.gradient(loss, watched)
+
+
+def gradient_of_gradient(function, watched):
+    with tf.GradientTape() as tape:
+        tape.watch(watched)
+        slope = tf.reduce_sum(gradient(function, watched) ** 2)
+    return tape.gradient(slope, watched)
+
+
+@every_function
+@pytest.mark.parametrize("derivative", [gradient, gradient_of_gradient])
+@pytest.mark.parametrize("way", ["eager", "graph", "XLA"])
+def test_a_variable_has_the_gradient_of_a_tensor(values, function, derivative, way):
+    expected = derivative(function, tf.constant(values))
+    assert np.count_nonzero(expected) > 10
+    variable = tf.Variable(values)
+
+    def run():
+        return derivative(function, variable)
+
+    actual = run() if way == "eager" else tf.function(run, autograph=False, jit_compile=way == "XLA")()
+    np.testing.assert_array_equal(actual, expected)
+
+
+@every_function
+@pytest.mark.parametrize("kind", [tf.Variable, keras.Variable, np.asarray, np.ndarray.tolist])
+def test_whatever_holds_numbers_is_pooled_and_unpooled(values, function, kind, request):
+    if kind is np.ndarray.tolist and "2D" in request.node.name:
+        pytest.skip("Keras takes no lists as positional arguments of a layer")
+    np.testing.assert_array_equal(function(kind(values)), function(tf.constant(values)))
+
+
+@pytest.mark.parametrize("values, function", INTEGERS.values(), ids=INTEGERS)
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_positions_may_be_variables(values, function, in_graph):
+    variable = tf.Variable(values)
+    actual = tf.function(lambda: function(variable), autograph=False)() if in_graph else function(variable)
+    np.testing.assert_array_equal(actual, function(tf.constant(values)))
+
+
+@every_function
+def test_sparse_and_ragged_tensors_are_refused_in_a_sentence(values, function):
+    for wrong in (tf.sparse.from_dense(values), tf.RaggedTensor.from_tensor(values)):
+        with pytest.raises(ValueError, match=rf"is a {type(wrong).__name__}; give a dense tensor"):
+            function(wrong)
+
+
+@pytest.mark.parametrize(
+    "function", [max_pool_with_argmax, lambda x, size: max_unpool(x, x, size)], ids=["pooling", "unpooling"]
+)
+def test_a_function_of_a_symbolic_tensor_says_to_call_the_layer(function):
+    with pytest.raises(ValueError, match="is symbolic: call the layer"):
+        function(keras.KerasTensor((1, 4, 4, 1)), 2)
+
+
+@every_function
+def test_forward_mode_is_right_or_refused(values, function):
+    # TensorFlow ignores tf.custom_gradient there, and the kernel that scatters has no derivative of its own.
+    images, tangents = tf.constant(values), tf.constant(np.cos(values))
+    expected = (function(images + 1e-3 * tangents) - function(images - 1e-3 * tangents)) / 2e-3
+    with tf.autodiff.ForwardAccumulator(images, tangents) as accumulator:
+        try:
+            result = function(images)
+        except LookupError as error:
+            assert "MaxPoolGradWithArgmax" in str(error)
+            return
+    np.testing.assert_allclose(accumulator.jvp(result), expected, atol=0.05)
+
+
+@every_function
+def test_vectorized_map_equals_one_after_the_other(values, function):
+    both = tf.stack([values, values[::-1]])
+    if values is POOLED:
+        both = tf.stack([values, values * 2])
+    expected = [function(each) for each in both]
+    np.testing.assert_array_equal(tf.vectorized_map(function, both), expected)
+
+
+def test_vectorized_map_pads_with_no_position():
+    images = np.zeros((1, 1, 7, 6, 1), "float32")
+    images[0, 0, 0, 0, 0] = 9
+
+    def there_and_back(x):
+        return max_unpool(*max_pool_with_argmax(x, 3, 2, "same"), 3, 2, "same", like=x)
+
+    np.testing.assert_array_equal(tf.vectorized_map(there_and_back, tf.constant(images)), images)
+
+
+def test_a_graph_of_version_1_assigns_the_last():
+    with tf.Graph().as_default():
+        images = tf.constant([0.0, 0, 9, 0, 0], shape=(1, 5, 1))
+        restored = max_unpool(*max_pool_with_argmax(images, 3, 2), 3, 2, like=images)
+        with tf.compat.v1.Session() as session:
+            np.testing.assert_array_equal(session.run(restored).ravel(), [0, 0, 9, 0, 0])
+
+
+LAYERS = [
+    *(layer(2) for layer in (MaxPoolingWithArgmax1D, MaxPoolingWithArgmax2D, MaxPoolingWithArgmax3D)),
+    *(layer(2) for layer in (MaxUnpooling1D, MaxUnpooling2D, MaxUnpooling3D)),
+    *(layer(2, input_size=4) for layer in (ArgmaxToSwitches2D, SwitchesToArgmax2D)),
+]
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
+def test_a_new_layer_has_no_parameters(layer):
+    assert layer.count_params() == 0 == keras.layers.MaxPooling2D(2).count_params()
