@@ -106,7 +106,7 @@ def run(
         notes=[
             f"Median of {options.rounds} rounds of {STEPS} steps, in which the rows of each part take turns; batches "
             "of 128, 16, 64 and 32 images; peak memory is on top of libraries, images and model, tracing included.",
-            f"Costs that grew more than {MORE_THAN_LINEAR - 1:.0%} faster than linearly: {'; '.join(faster) or 'none'}.",
+            f"Grew more than {MORE_THAN_LINEAR - 1:.0%} faster than linearly: {'; '.join(faster) or 'nothing'}.",
         ],
         measurements=numbers,
     )
