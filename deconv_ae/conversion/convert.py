@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,8 +13,8 @@ import numpy as np
 
 from deconv_ae import paths
 from deconv_ae.conversion.formats import FORMATS, check_formats
-from deconv_ae.conversion.portable import AUTOENCODER, ENCODER, Part, parts
-from deconv_ae.conversion.verification import Agreement, Reference, Runner
+from deconv_ae.conversion.portable import Part, parts
+from deconv_ae.conversion.verification import Agreement, Reference
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import move_together, read_with_checksum, with_checksum, write_beside
 from deconv_ae.saved_model.export_directory import MODEL_FILE
@@ -132,20 +132,11 @@ def _convert_to(
 ) -> list[ConvertedFile]:
     """One format's files, all of them or none."""
     converted, to_place = [], []
-    encoders: dict[str, Path] = {}
-
-    def compare(part: Part, variant: str, file: Path, open_file: Callable[[Path], Runner]) -> Agreement:
-        # Among values that are equal but for rounding, the whole chooses as its encoder does, which comes before it.
-        encoder = open_file(encoders[variant]) if part.name == AUTOENCODER else None
-        return reference.compare(file.name, open_file(file), list(part.inputs), encoder)
-
     with tempfile.TemporaryDirectory(dir=output, prefix=f".partial-{name}-") as folder:
-        for part in sorted(all_parts, key=lambda part: part.name == AUTOENCODER):
+        for part in all_parts:
             for variant in module.VARIANTS:
                 files = module.write(part, variant, calibration.tensors, Path(folder))
-                if part.name == ENCODER:
-                    encoders[variant] = files[0]
-                agreement = compare(part, variant, files[0], module.open_file)
+                agreement = reference.compare(files[0].name, module.open_file(files[0]), list(part.inputs))
                 if variant == "float32" and not agreement.is_exact:
                     raise RunError(
                         f"{name}: {files[0].name} is not the SavedModel's {part.name}: {agreement}; not written"
@@ -153,7 +144,8 @@ def _convert_to(
                 size = sum(file.stat().st_size for file in files)
                 by_default = None
                 if hasattr(module, "open_by_default"):
-                    by_default = compare(part, variant, files[0], module.open_by_default)
+                    run = module.open_by_default(files[0])
+                    by_default = reference.compare(files[0].name, run, list(part.inputs))
                 converted.append(
                     ConvertedFile(name, variant, part.name, f"{name}/{files[0].name}", size, agreement, by_default)
                 )

@@ -1,0 +1,89 @@
+"""Which results a model may have: one where all is clear, several where maxima tie but for rounding."""
+
+import keras
+import numpy as np
+import pytest
+
+from deconv_ae import Architecture, Autoencoder
+from deconv_ae.conversion.bounds import Bounds
+
+TWO_STAGES = Architecture((3, 2), ((2, 3), 2), kernel_size=(4, 3), deconvolution_bias=True)
+
+
+@pytest.fixture(scope="module")
+def model() -> Autoencoder:
+    keras.utils.set_random_seed(0)
+    model = Autoencoder(TWO_STAGES, (13, 17, 2))
+    model.set_weights([weights + 0.01 for weights in model.get_weights()])
+    return model
+
+
+def encode(model: Autoencoder, images: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    code, *switches = map(np.asarray, model.encoder(images))
+    return code, switches
+
+
+def named(switches: list[np.ndarray]) -> dict[str, np.ndarray]:
+    return dict(zip(TWO_STAGES.switches_names, switches))
+
+
+def noise(count: int) -> np.ndarray:
+    return np.random.default_rng(1).random((count, 13, 17, 2)).astype("float32")
+
+
+@pytest.mark.parametrize("count", [1, 17])
+def test_of_clear_maxima_one_choice_and_one_reconstruction_are_right(model: Autoencoder, count: int) -> None:
+    images = noise(count)
+    bounds, (_, switches) = Bounds.of(model, images), encode(model, images)
+    reconstruction = np.asarray(model(images))
+    assert bounds.wrong(named(switches)) == 0
+    assert bounds.difference(reconstruction, reconstruction) < 1e-5
+    for choices in bounds.choices.values():
+        # Of 16,000 windows, single ones have two values that are equal to 1e-5.
+        assert np.mean(choices.sum(-1) == 1) > 0.99
+    np.testing.assert_allclose(bounds.middle[bounds.reach == 0], reconstruction[bounds.reach == 0], rtol=0, atol=1e-5)
+    clear = np.argmax(np.sum(bounds.reach, (1, 2, 3)) == 0)
+    off = reconstruction.copy()
+    off[clear, 3, 4, 1] += 0.01
+    assert bounds.difference(off, reconstruction) == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_every_choice_of_a_flat_picture_is_right_and_its_drawing(stage: int) -> None:
+    keras.utils.set_random_seed(1)
+    model = Autoencoder(TWO_STAGES, (13, 17, 2))
+    # Of negative ones a ReLU would make zeros, which tie exactly.
+    model.set_weights([np.abs(weights) for weights in model.get_weights()])
+    images = np.full((2, 13, 17, 2), 0.5, "float32")
+    images[1] = noise(1)
+    bounds, (code, switches) = Bounds.of(model, images), encode(model, images)
+    # Where no edge is near.
+    row, column = (2, 2) if stage == 0 else (1, 1)
+    positions = bounds.choices[f"switches_{stage + 1}"].shape[-1]
+    for position in range(positions):
+        other = [each.copy() for each in switches]
+        other[stage][0, row, column] = position
+        assert bounds.wrong(named(other)) == 0
+        drawn = np.asarray(model.decoder([code, *other]))
+        assert bounds.difference(drawn, np.asarray(model(images))) < 1e-5
+    other[stage][1, row, column] = (switches[stage][1, row, column] + 1) % positions
+    filters = switches[stage].shape[-1]
+    assert bounds.wrong(named(other)) == filters
+    assert bounds.difference(np.asarray(model.decoder([code, *other])), np.asarray(model(images))) > 1e-3
+    other[stage][1, row, column] = positions
+    assert bounds.wrong(named(other)) == filters
+
+
+def test_of_zeros_the_first_is_the_maximum(model: Autoencoder) -> None:
+    choices = Bounds.of(model, np.zeros((1, 13, 17, 2), "float32")).choices["switches_1"]
+    assert choices[..., 0].all()
+    assert not choices[..., 1:].any()
+
+
+def test_a_result_that_is_no_number_differs(model: Autoencoder) -> None:
+    images = np.full((1, 13, 17, 2), 0.5, "float32")
+    bounds, expected = Bounds.of(model, images), np.asarray(model(images))
+    for place in ((0, 0, 0, 0), (0, 6, 8, 0)):
+        spoilt = expected.copy()
+        spoilt[place] = np.nan
+        assert np.isnan(bounds.difference(spoilt, expected))
