@@ -6,15 +6,25 @@ PyTorch is one of the peers where it is installed:
 pip install '.[benchmark,convert,sample]'
 """
 
+import dataclasses
+
 import command_line
 from absl import flags, logging
+from benchmarks import instruction_sets
 from benchmarks.suites import SUITES
 
+from deconv_ae.errors import RunError
 from deconv_ae.numbers import whole
 from deconv_ae.paths import directory_to_write, given
 from deconv_ae.pictures.sections import read_section, replace_section
 
 SUITE = flags.DEFINE_enum("suite", "layers", list(SUITES), "What to measure.")
+ISA = flags.DEFINE_enum(
+    "isa",
+    instruction_sets.NATIVE,
+    list(instruction_sets.ISAS),
+    "The instructions that contestants may use at most; native: all that the CPU has. A table of others is SUITE-ISA.",
+)
 ROUNDS = flags.DEFINE_integer("rounds", 15, "How often every contestant is timed; the median counts.")
 MEMORY = flags.DEFINE_bool("memory", True, "Measure peak memory too.")
 OUTPUT_DIR = flags.DEFINE_string(
@@ -29,21 +39,26 @@ README = flags.DEFINE_string(
 
 def main() -> None:
     whole("rounds", ROUNDS.value, least=1)
+    name = SUITE.value if ISA.value == instruction_sets.NATIVE else f"{SUITE.value}-{ISA.value}"
     if OUTPUT_DIR.value is not None:
         directory_to_write("output_dir", OUTPUT_DIR.value)
     if README.value is not None:
         # Measuring takes minutes: a file without the section is refused before it, not after.
-        read_section(given("readme", README.value), SUITE.value)
+        read_section(given("readme", README.value), name)
+    instruction_sets.limit(ISA.value)
     logging.set_verbosity(logging.INFO)
     with command_line.loading():
         from benchmarks.report import Options
         from benchmarks.suites import suite
     report = suite(SUITE.value)(Options(rounds=ROUNDS.value, memory=MEMORY.value))
+    report = dataclasses.replace(report, notes=[*report.notes, instruction_sets.note(ISA.value)])
     print(report.to_markdown())
     if OUTPUT_DIR.value is not None:
-        report.save(OUTPUT_DIR.value, SUITE.value)
+        report.save(OUTPUT_DIR.value, name)
+    if report.failures:
+        raise RunError("; ".join(report.failures))
     if README.value is not None:
-        replace_section(given("readme", README.value), SUITE.value, report.to_markdown(heading=False))
+        replace_section(given("readme", README.value), name, report.to_markdown(heading=False))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from absl import logging
 
 from benchmarks import backend_contestants, obvious_code, torch_contestants
 from benchmarks.calls import Step
-from benchmarks.measurement import ContestantProcesses, Unavailable
-from benchmarks.report import Options, Report, cell, speedup
+from benchmarks.measurement import Comparison, ContestantProcesses, Failed, Unavailable
+from benchmarks.report import Options, Report, cell, failures, left_out, speedup
 
 OURS, OBVIOUS = "deconv_ae", "obvious code"
 
@@ -99,7 +99,7 @@ CONTESTANTS: dict[str, Callable[[Case, bool], Callable[[], Step]]] = {
 
 
 def check_agreement(case: Case, results: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Raises RuntimeError unless all contestants compute the same.
+    """Raises Failed unless all contestants compute the same.
 
     Where windows overlap only the places of the values are the same for all: the obvious code adds the values that
     meet at a position, and PyTorch sends the gradient to every window that lost.
@@ -110,7 +110,7 @@ def check_agreement(case: Case, results: Mapping[str, Sequence[np.ndarray]]) -> 
             if overlap:
                 array, expected = results[name][0] != 0, results[OURS][0] != 0
             if not np.array_equal(array, expected):
-                raise RuntimeError(f"{case}: {name} does not compute what {OURS} does")
+                raise Failed(f"{name} does not compute what {OURS} does")
 
 
 def run(options: Options, cases: Sequence[Case] = tuple(CASES)) -> Report:
@@ -120,13 +120,15 @@ def run(options: Options, cases: Sequence[Case] = tuple(CASES)) -> Report:
 
 def run_in(processes: ContestantProcesses, options: Options, cases: Sequence[Case]) -> Report:
     rows, figures = [], []
-    left_out: list[str] = []
+    comparisons: list[Comparison] = []
     for case in cases:
         for backward in (False, True):
             makers = {name: make(case, backward) for name, make in CONTESTANTS.items()}
-            measured, absent = processes.compare(makers, options.rounds, options.memory, partial(check_agreement, case))
-            left_out = list(dict.fromkeys([*left_out, *absent]))
             work = "forward + backward" if backward else "forward"
+            agree = partial(check_agreement, case)
+            comparison = processes.compare(f"{case}, {work},", makers, options.rounds, options.memory, agree)
+            comparisons.append(comparison)
+            measured = comparison.measured
             for name, measurement in measured.items():
                 figures.append({"case": asdict(case), "work": work, "contestant": name, **asdict(measurement)})
             logging.info("%s, %s: %s", case, work, {name: str(m.timing) for name, m in measured.items()})
@@ -139,8 +141,9 @@ def run_in(processes: ContestantProcesses, options: Options, cases: Sequence[Cas
         notes=[
             f"Median of {options.rounds} rounds in which all contestants take turns, each in a process of its own. "
             "They were checked to agree.",
-            *left_out,
+            *left_out(comparisons),
             *options.memory_note("the work needs on top of its inputs"),
         ],
         measurements=figures,
+        failures=failures(comparisons),
     )

@@ -38,6 +38,10 @@ class Unavailable(Exception):
     """What a contestant needs is not installed, or it died: it is left out, with a line that says so."""
 
 
+class Failed(Exception):
+    """A contestant does its work wrongly or never ends: its row is left out, and the others go on."""
+
+
 @dataclass(frozen=True)
 class Timing:
     """Milliseconds: the median, the quartiles around it, and the 99th percentile."""
@@ -74,6 +78,22 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """What contestants took of one work, a row of a table.
+
+    Attributes:
+        measured: by name; nothing where the row failed.
+        left_out: a line for each contestant that was left out: because what it needs is not installed, or because its
+            process died, as native libraries do that do not get on.
+        failure: a line that says why the row failed; None where it did not.
+    """
+
+    measured: Mapping[str, Measurement]
+    left_out: Sequence[str] = ()
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
 class ContestantProcesses:
     """Processes of the contestants, by name, in which they do one work after the other."""
 
@@ -84,49 +104,57 @@ class ContestantProcesses:
     def of(cls, names: Iterable[str], start: "Start | None" = None) -> Iterator["ContestantProcesses"]:
         """Starts the processes, and ends them with the context; `start` is `interpreter`, unless another is given."""
         with contextlib.ExitStack() as started:
-            yield cls({name: started.enter_context(_process(name, start or interpreter)) for name in names})
+            yield cls({name: started.enter_context(_process(start or interpreter)) for name in names})
 
     def compare(
+        self,
+        row: str,
+        contestants: Mapping[str, Callable[[], Contestant]],
+        rounds: int,
+        memory: bool,
+        agree: Callable[[Mapping[str, Sequence[np.ndarray]]], None],
+    ) -> Comparison:
+        """Measures contestants side by side.
+
+        Args:
+            row: what they do, for messages.
+            contestants: by name, picklable functions that make them. The others are compared with the first, without
+                which the row fails.
+            rounds: turns that each takes, after one that does not count.
+            memory: whether to measure memory, too.
+            agree: raises Failed if what the contestants computed is not the same.
+        """
+        try:
+            return self._compare(contestants, rounds, memory, agree)
+        except Failed as error:
+            return Comparison({}, failure=f"{row} failed: {error}")
+
+    def _compare(
         self,
         contestants: Mapping[str, Callable[[], Contestant]],
         rounds: int,
         memory: bool,
         agree: Callable[[Mapping[str, Sequence[np.ndarray]]], None],
-    ) -> tuple[dict[str, Measurement], list[str]]:
-        """Measures contestants side by side.
-
-        Args:
-            contestants: by name, picklable functions that make them.
-            rounds: turns that each takes, after one that does not count.
-            memory: whether to measure memory, too.
-            agree: raises if what the contestants computed is not the same.
-
-        Returns:
-            Measurements by name, and a line for each contestant that was left out: because what it needs is not
-            installed, or because its process died, as native libraries do that do not get on.
-
-        Raises:
-            RuntimeError: if a contestant fails or does not answer any more, or the first one is left out: the others
-                are compared with it.
-        """
+    ) -> Comparison:
         for name, make in contestants.items():
             self.processes[name].send(make)
+        # All of them before anything is raised: what one has not been asked for is not left for the next row.
         answers = {name: self.processes[name].answer() for name in contestants}
         absent = {name: answer for name, answer in answers.items() if isinstance(answer, Unavailable)}
         names = [name for name in contestants if name not in absent]
-        _require(next(iter(contestants)), absent)
+        _require(next(iter(contestants)), answers)
         agree({name: answers[name] for name in names})
         samples: dict[str, list[Sequence[float]]] = {name: [] for name in names}
         for turn in range(rounds + 1):
             start = turn % len(names)
             for name in names[start:] + names[:start]:
                 milliseconds = self.processes[name].ask("time")
+                _require(next(iter(contestants)), {name: milliseconds})
                 if isinstance(milliseconds, Unavailable):
                     absent[name] = milliseconds
                 else:
                     samples[name] += [milliseconds] if turn else []
             names = [name for name in names if name not in absent]
-            _require(next(iter(contestants)), absent)
         peaks = _peaks_mib({name: contestants[name] for name in names}) if memory else {}
         measurements = {
             name: Measurement(
@@ -136,12 +164,14 @@ class ContestantProcesses:
             )
             for name in names
         }
-        return measurements, [f"{name} is left out: {reason}." for name, reason in absent.items()]
+        return Comparison(measurements, [f"{name} is left out: {reason}." for name, reason in absent.items()])
 
 
-def _require(first: str, absent: Mapping[str, Unavailable]) -> None:
-    if first in absent:
-        raise RuntimeError(f"{first}: {absent[first]}")
+def _require(first: str, answers: Mapping[str, Any]) -> None:
+    """Raises Failed if any contestant did, or the first one is left out."""
+    for name, answer in answers.items():
+        if isinstance(answer, Failed) or (isinstance(answer, Unavailable) and name == first):
+            raise Failed(f"{name}: {answer}")
 
 
 class Started(Protocol):
@@ -175,8 +205,7 @@ def interpreter(connection: multiprocessing.connection.Connection) -> Started:
 class _Process:
     """A contestant's process, from outside; started anew for the next work where it died at the last."""
 
-    def __init__(self, name: str, start: Start) -> None:
-        self._name = name
+    def __init__(self, start: Start) -> None:
         self._start_process = start
         self._start()
 
@@ -203,22 +232,23 @@ class _Process:
         return self.answer()
 
     def answer(self) -> Any:
-        """What the process answers; an Unavailable, not raised, if it cannot do the work or died of it."""
+        """What the process answers; an Unavailable, not raised, if it cannot do the work or died of it, a Failed if it
+        raised an error or did not answer."""
         if not self._connection.poll(PATIENCE_SECONDS):
-            raise RuntimeError(f"{self._name} has not answered for {PATIENCE_SECONDS} s")
+            self._process.kill()
+            self._process.wait()
+            return Failed(f"it has not answered for {PATIENCE_SECONDS} s")
         try:
             answer = self._connection.recv()
         except (EOFError, ConnectionResetError):
             status = self._process.wait()
             return Unavailable(f"its process died ({signal.Signals(-status).name if status < 0 else status})")
-        if isinstance(answer, Exception) and not isinstance(answer, Unavailable):
-            raise RuntimeError(f"{self._name} failed: {type(answer).__name__}: {answer}") from answer
         return answer
 
 
 @contextlib.contextmanager
-def _process(name: str, start: Start) -> Iterator[_Process]:
-    process = _Process(name, start)
+def _process(start: Start) -> Iterator[_Process]:
+    process = _Process(start)
     try:
         yield process
     finally:
@@ -253,7 +283,7 @@ def serve(descriptor: int) -> None:
             answer = error
         except Exception as error:
             # As text: not every exception can be sent.
-            answer = RuntimeError(f"{type(error).__name__}: {str(error)[:1000]}")
+            answer = Failed(" ".join(f"{type(error).__name__}: {error}".split())[:1000])
         connection.send(answer)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.measurement import Measurement, Timing
+from benchmarks.measurement import Comparison, Measurement, Timing
 from deconv_ae.pictures.tables import markdown_table
 from deconv_ae.pictures.visualization import save_figure
 
@@ -43,6 +43,7 @@ class Report:
         notes: what a reader must know to judge the figures.
         measurements: one dictionary for every number, to be computed with.
         figure: the same to look at, if there is more to see than to read.
+        failures: a line for each row that failed.
     """
 
     title: str
@@ -51,6 +52,7 @@ class Report:
     notes: Sequence[str]
     measurements: Sequence[dict[str, Any]]
     figure: Figure | None = None
+    failures: Sequence[str] = ()
 
     def to_markdown(self, heading: bool = True) -> str:
         """The table and the notes below it; without a heading, for a document that has its own, the title above it."""
@@ -59,7 +61,7 @@ class Report:
             "",
             markdown_table(self.columns, self.rows),
         ]
-        lines += ["", *(f"- {note}" for note in (*self.notes, _environment_line()))]
+        lines += ["", *(f"- {note}" for note in (*self.notes, *self.failures, _environment_line()))]
         return "\n".join(lines) + "\n"
 
     def save(self, directory: str, name: str) -> None:
@@ -67,7 +69,9 @@ class Report:
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.md").write_text(self.to_markdown())
-        content = {"title": self.title, "environment": environment(), "measurements": list(self.measurements)}
+        notes = [*self.notes, *self.failures]
+        measurements = list(self.measurements)
+        content = {"title": self.title, "notes": notes, "environment": environment(), "measurements": measurements}
         (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
         if self.figure is not None:
             save_figure(self.figure, folder / f"{name}.png")
@@ -79,6 +83,16 @@ def cell(measurement: Measurement | None, describe: Callable[[Timing], str] = st
         return "-"
     memory = "" if measurement.peak_mib is None else f"; {measurement.peak_mib:.0f}"
     return f"{describe(measurement.timing)}{memory}"
+
+
+def left_out(comparisons: Sequence[Comparison]) -> list[str]:
+    """A line for each contestant that was left out of any row."""
+    return list(dict.fromkeys(line for comparison in comparisons for line in comparison.left_out))
+
+
+def failures(comparisons: Sequence[Comparison]) -> list[str]:
+    """A line for each row that failed."""
+    return [comparison.failure for comparison in comparisons if comparison.failure is not None]
 
 
 def images_per_second(milliseconds: float, batch_size: int) -> float:

@@ -10,8 +10,8 @@ import numpy as np
 from absl import logging
 
 from benchmarks.keras_models import compiled
-from benchmarks.measurement import ContestantProcesses
-from benchmarks.report import Options, Report
+from benchmarks.measurement import Comparison, ContestantProcesses
+from benchmarks.report import Options, Report, failures
 from deconv_ae.data import training_batches
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
@@ -79,14 +79,21 @@ def run(
     processes_of: Callable[[Iterable[str]], AbstractContextManager[ContestantProcesses]] = ContestantProcesses.of,
 ) -> Report:
     rows, numbers, faster = [], [], []
+    comparisons: list[Comparison] = []
     for grows in dict.fromkeys(point.grows for point in points):
         # What is compared takes turns, as contestants do.
         group = {f"{grows} {point.amount:,}": point for point in points if point.grows == grows}
         with processes_of(group) as processes:
             makers = {name: partial(ScaledTraining, point) for name, point in group.items()}
-            measured, _ = processes.compare(makers, options.rounds, options.memory, lambda _: None)
+            comparison = processes.compare(grows, makers, options.rounds, options.memory, lambda _: None)
+        comparisons.append(comparison)
+        measured = comparison.measured
         last: str | None = None
         for name, point in group.items():
+            if name not in measured:
+                rows.append([grows, f"{point.amount:,}", "-", "-", "-"])
+                last = None
+                continue
             timing, memory = measured[name].timing, measured[name].peak_mib
             logging.info("%s: %s", name, timing)
             growth = "-"
@@ -109,4 +116,5 @@ def run(
             f"Grew more than {MORE_THAN_LINEAR - 1:.0%} faster than linearly: {'; '.join(faster) or 'nothing'}.",
         ],
         measurements=numbers,
+        failures=failures(comparisons),
     )

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from absl import logging
 
-from benchmarks.measurement import Measurement, Timing
+from benchmarks.measurement import Failed, Measurement, Timing
 from benchmarks.report import Options, Report, cell
 from deconv_ae.data import ImageDataset, load_dataset
 from deconv_ae.data.source import SAMPLE_NAME, Source
@@ -65,28 +65,35 @@ def run(options: Options) -> Report:
     rounds = min(options.rounds, 5)
     with tempfile.TemporaryDirectory() as folder:
         samples: dict[str, list[tuple[float, float]]] = {name: [] for name in PROGRAMS}
+        failures: dict[str, str] = {}
         for turn in range(rounds + 1):
             for name, program in PROGRAMS.items():
-                sample = _run_program(program.replace("MODEL", f"{folder}/model"))
+                try:
+                    sample = _run_program(program.replace("MODEL", f"{folder}/model"))
+                except Failed as error:
+                    failures[name] = f"{name} failed: {error}"
+                    continue
                 samples[name] += [sample] if turn else []
                 logging.info("%s: %.0f ms, %.0f MiB", name, *sample)
     measured = {
         name: Measurement(Timing.of([ms for ms, _ in values]), max(mib for _, mib in values))
         for name, values in samples.items()
+        if name not in failures
     }
     return Report(
         title="Start-up: milliseconds from the process's start (quartiles); MiB at the peak, libraries among them",
         columns=["until", "time; memory"],
-        rows=[[name, cell(measurement)] for name, measurement in measured.items()],
+        rows=[[name, cell(measured.get(name))] for name in PROGRAMS],
         notes=[f"Median of {rounds} rounds of fresh processes, {PRESET}, after one that does not count."],
         measurements=[
             {"until": name, "milliseconds": m.timing.median, "peak_mib": m.peak_mib} for name, m in measured.items()
         ],
+        failures=list(failures.values()),
     )
 
 
 def _run_program(program: str) -> tuple[float, float]:
-    """Milliseconds and the peak of MiB of a fresh process; RuntimeError if it fails."""
+    """Milliseconds and the peak of MiB of a fresh process; Failed if it fails."""
     if program.startswith("startup_suite"):
         program = f"from benchmarks import startup_suite; {program}"
     scripts = Path(__file__).parents[1]
@@ -99,5 +106,5 @@ def _run_program(program: str) -> tuple[float, float]:
     milliseconds = 1e3 * (time.perf_counter() - began)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"{program!r} failed: {text[-1000:]}")
+        raise Failed((text.strip().splitlines() or [f"status {process.returncode}"])[-1])
     return milliseconds, usage.ru_maxrss / 1024

@@ -18,15 +18,59 @@ from benchmarks.torch_models import Layout
 
 
 @dataclass(frozen=True)
+class Variant:
+    """A way to run a model, of which none is the fastest everywhere.
+
+    Attributes:
+        compiled: by torch.compile.
+        channels_last: images and weights in `torch.channels_last`.
+    """
+
+    compiled: bool
+    channels_last: bool
+
+
+VARIANTS = {
+    "PyTorch": Variant(compiled=False, channels_last=False),
+    "PyTorch channels_last": Variant(compiled=False, channels_last=True),
+    "PyTorch compiled": Variant(compiled=True, channels_last=False),
+    "PyTorch compiled, channels_last": Variant(compiled=True, channels_last=True),
+}
+"""The best of them in a row is the peer there."""
+
+
+@dataclass(frozen=True)
 class Model:
     """An autoencoder of images of some channels, and its weights in the Keras model's order."""
 
-    layout: Layout
+    architecture: Layout
     channels: int
     weights: Sequence[np.ndarray]
 
-    def build(self) -> Any:
-        return torch_models.autoencoder(self.layout, self.channels, self.weights)
+    def build(self, variant: Variant) -> Any:
+        torch = torch_models.import_torch()
+        module = torch_models.autoencoder(self.architecture, self.channels, self.weights)
+        return module.to(memory_format=torch.channels_last if variant.channels_last else torch.contiguous_format)
+
+
+class Pictures:
+    """Images, `(N, height, width, channels)`, as `(N, channels, height, width)` tensors in a variant's memory layout.
+
+    Of one channel both layouts are the same in memory, and PyTorch decides by the strides, which say either.
+    """
+
+    def __init__(self, images: np.ndarray, variant: Variant) -> None:
+        self._channels_last = variant.channels_last
+        # NumPy's copy has the strides of its order, whatever those of the original.
+        laid_out = images if variant.channels_last else images.transpose(0, 3, 1, 2).copy()
+        self._images: Any = torch_models.import_torch().from_numpy(laid_out)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, chosen: Any) -> Any:
+        images = self._images[chosen]
+        return images.permute(0, 3, 1, 2) if self._channels_last else images
 
 
 def layers_step(
@@ -56,11 +100,11 @@ def layers_step(
     return Step(step)
 
 
-def inference(compile_it: bool, model: Model, work: str, scaled: np.ndarray) -> Calls:
+def inference(variant: Variant, model: Model, work: str, scaled: np.ndarray) -> Calls:
     """`work` is what is called: encode, decode or both."""
     torch: Any = torch_models.import_torch()
-    module = model.build().eval()
-    images = torch.from_numpy(scaled).permute(0, 3, 1, 2).contiguous()
+    module = model.build(variant).eval()
+    images = Pictures(scaled, variant)[:]
     with torch.inference_mode():
         encoded = module.encode(images)
     functions = {
@@ -69,7 +113,7 @@ def inference(compile_it: bool, model: Model, work: str, scaled: np.ndarray) -> 
         "decode": lambda: (module.decode(*encoded),),
     }
     function = functions.get(work, lambda: (module(images),))
-    if compile_it:
+    if variant.compiled:
         torch_models.compiled(module, model.channels)  # Unavailable, if it is.
         function = torch.compile(function, dynamic=False)
 
@@ -85,7 +129,7 @@ class TorchTraining:
 
     def __init__(
         self,
-        compile_it: bool,
+        variant: Variant,
         model: Model,
         optimizer: Mapping[str, float],
         pixels: np.ndarray,
@@ -94,11 +138,14 @@ class TorchTraining:
         checked_steps: int,
     ) -> None:
         self._torch: Any = torch_models.import_torch()
-        module = model.build()
+        module = model.build(variant)
         self._optimizer = self._torch.optim.Adam(module.parameters(), **optimizer)
-        self._module = torch_models.compiled(module, model.channels) if compile_it else module
+        self._module = torch_models.compiled(module, model.channels) if variant.compiled else module
         self._scale, self._batch_size, self._checked_steps = scale, batch_size, checked_steps
-        self._images = self._torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+        self._images = Pictures(pixels, variant)
+
+    def _batch(self, indices: Any) -> Any:
+        return self._images[indices].float() * self._scale
 
     def _step(self, batch: Any) -> Any:
         self._optimizer.zero_grad()
@@ -108,13 +155,13 @@ class TorchTraining:
         return loss
 
     def check(self) -> Sequence[np.ndarray]:
-        batches = self._images.split(self._batch_size)[: self._checked_steps]
-        return [self._step(batch.float() * self._scale).detach().numpy() for batch in batches]
+        steps = self._torch.arange(self._checked_steps * self._batch_size).split(self._batch_size)
+        return [self._step(self._batch(indices)).detach().numpy() for indices in steps]
 
     def time(self) -> Sequence[float]:
         ends = []
         for indices in self._torch.randperm(len(self._images)).split(self._batch_size):
             # .item(), as whoever shows the loss has to.
-            self._step(self._images[indices].float() * self._scale).item()
+            self._step(self._batch(indices)).item()
             ends.append(time.perf_counter())
         return [1e3 * (ends[-1] - ends[0]) / (len(ends) - 1)]

@@ -11,9 +11,9 @@ from absl import logging
 
 from benchmarks import keras_models
 from benchmarks.keras_models import IMAGE_SHAPE, Shape, compiled, initial_weights, losses, pictures
-from benchmarks.measurement import Contestant, ContestantProcesses, Measurement, Timing
-from benchmarks.report import Options, Report, cell, images_per_second, speedup, throughput_figure
-from benchmarks.torch_contestants import Model, TorchTraining
+from benchmarks.measurement import Comparison, Contestant, ContestantProcesses, Failed, Measurement, Timing
+from benchmarks.report import Options, Report, cell, failures, images_per_second, left_out, speedup, throughput_figure
+from benchmarks.torch_contestants import VARIANTS, Model, TorchTraining, Variant
 from benchmarks.torch_models import Layout
 from deconv_ae.data import scale, steps_per_epoch, training_batches
 from deconv_ae.data.batches import PIXEL_SCALE
@@ -23,7 +23,7 @@ from deconv_ae.model.presets import PRESETS
 from deconv_ae.training import steps_per_execution
 
 BATCH_SIZES = (64, 256, 1024)
-OURS, PLAIN, EAGER, COMPILED = "deconv_ae", "plain Keras", "PyTorch", "PyTorch compiled"
+OURS, PLAIN = "deconv_ae", "plain Keras"
 FLOOR, PLAIN_FLOOR = "its convolutions alone", "Keras's convolutions alone"
 CHECKED_STEPS = 3
 MNIST_IMAGES = 60_000
@@ -138,12 +138,10 @@ def plain_training(case: Case) -> KerasTraining:
     return KerasTraining(model, case, fit)
 
 
-def torch_training(compile_it: bool, case: Case) -> Callable[[], Contestant]:
+def torch_training(variant: Variant, case: Case) -> Callable[[], Contestant]:
     model = Model(Layout(**asdict(case.architecture)), case.image_shape[-1], case.weights())
     optimizer = {"lr": keras_models.LEARNING_RATE, "eps": keras_models.EPSILON}
-    return partial(
-        TorchTraining, compile_it, model, optimizer, case.images(), PIXEL_SCALE, case.batch_size, CHECKED_STEPS
-    )
+    return partial(TorchTraining, variant, model, optimizer, case.images(), PIXEL_SCALE, case.batch_size, CHECKED_STEPS)
 
 
 class Convolutions:
@@ -168,18 +166,17 @@ class Convolutions:
 CONTESTANTS: dict[str, Callable[[Case], Callable[[], Contestant]]] = {
     OURS: partial(partial, our_training),
     PLAIN: partial(partial, plain_training),
-    EAGER: partial(torch_training, False),
-    COMPILED: partial(torch_training, True),
+    **{name: partial(torch_training, variant) for name, variant in VARIANTS.items()},
     FLOOR: partial(partial, Convolutions, False),
     PLAIN_FLOOR: partial(partial, Convolutions, True),
 }
 
 
 def check_losses(results: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Raises RuntimeError unless all contestants' first steps have the same loss."""
+    """Raises Failed unless all contestants' first steps have the same loss."""
     for name, values in results.items():
         if len(values) and not np.allclose(values, results[OURS], rtol=0, atol=TOLERANCE):
-            raise RuntimeError(f"the losses of {name} are {values}, those of {OURS} {results[OURS]}")
+            raise Failed(f"the losses of {name} are {values}, those of {OURS} {results[OURS]}")
 
 
 def run(options: Options, cases: Sequence[Case] = (*preset_cases(), *PICTURES)) -> Report:
@@ -189,36 +186,38 @@ def run(options: Options, cases: Sequence[Case] = (*preset_cases(), *PICTURES)) 
 
 def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]) -> Report:
     rows, numbers = [], []
-    left_out: list[str] = []
+    comparisons: list[Comparison] = []
     for case in cases:
         makers = {name: make(case) for name, make in CONTESTANTS.items()}
-        measured, absent = processes.compare(makers, options.rounds, options.memory, check_losses)
-        left_out = list(dict.fromkeys([*left_out, *absent]))
+        row = f"{case.name}, batch {case.batch_size},"
+        comparisons.append(processes.compare(row, makers, options.rounds, options.memory, check_losses))
+        measured = comparisons[-1].measured
         for name, measurement in measured.items():
             number = {"model": case.name, "batch_size": case.batch_size, "contestant": name, **asdict(measurement)}
             number["images_per_second"] = images_per_second(measurement.timing.median, case.batch_size)
             numbers.append(number)
         logging.info("%s, batch %d: %s", case.name, case.batch_size, {n: str(m.timing) for n, m in measured.items()})
         cells = [cell(measured.get(name), partial(_throughput, case.batch_size)) for name in CONTESTANTS]
-        ratios = [speedup(measured, [OURS], [PLAIN]), speedup(measured, [OURS], (EAGER, COMPILED))]
+        ratios = [speedup(measured, [OURS], [PLAIN]), speedup(measured, [OURS], VARIANTS)]
         rows.append([case.name, str(case.batch_size), *cells, *ratios, _over_floor(measured)])
     steps = [case.steps_a_round for case in cases]
     presets = [number for number in numbers if number["model"] in PRESETS]
     return Report(
         title=options.title("Training: images a second (quartiles)"),
-        columns=["model", "batch", *CONTESTANTS, f"{OURS} to {PLAIN}", "to the better PyTorch", "time over its floor"],
+        columns=["model", "batch", *CONTESTANTS, f"{OURS} to {PLAIN}", "to the best PyTorch", "time over its floor"],
         rows=rows,
         notes=[
             f"Median of {options.rounds} rounds of {max(steps)} to {min(steps)} steps, in which all contestants take "
             f"turns, each in a process of its own; the first {CHECKED_STEPS} losses of all were checked to agree to "
             f"{TOLERANCE}.",
-            *left_out,
+            *left_out(comparisons),
             "The convolutions alone: a step's, forward and backward, without loss, optimizer, pooling and input; "
             "those of this project's layers, which are the floor, and of Keras's.",
             *options.memory_note("training needs on top of libraries, images and model"),
         ],
         measurements=numbers,
         figure=throughput_figure(presets, "model", "training: images a second") if presets else None,
+        failures=failures(comparisons),
     )
 
 

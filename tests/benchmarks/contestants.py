@@ -38,6 +38,22 @@ class Broken(Counting):
         raise ValueError("it is broken")
 
 
+class BrokenLater(Counting):
+    """A contestant that fails in a later round."""
+
+    def __init__(self) -> None:
+        self.rounds = 2
+
+    def check(self) -> list[np.ndarray]:
+        return [np.asarray(1.0)]
+
+    def time(self) -> list[float]:
+        self.rounds -= 1
+        if not self.rounds:
+            raise ValueError("it is broken")
+        return [1.0]
+
+
 class Dying(Counting):
     """A contestant whose native library crashes, in its first work or in a later round."""
 

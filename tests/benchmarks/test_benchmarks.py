@@ -15,19 +15,22 @@ import numpy as np
 import pytest
 from benchmarks import (
     inference_suite,
+    instruction_sets,
     layers_suite,
     scaling_suite,
     startup_suite,
     training_suite,
 )
 from benchmarks.layers_suite import OBVIOUS, OURS, Case
-from benchmarks.measurement import ContestantProcesses, Measurement, Timing
+from benchmarks.measurement import ContestantProcesses, Failed, Measurement, Timing
 from benchmarks.report import Options, speedup
 from benchmarks.scaling_suite import Point
-from contestants import Broken, Counting, Dying, Filling, Forked, NotInstalled
+from benchmarks.torch_contestants import VARIANTS
+from contestants import Broken, BrokenLater, Counting, Dying, Filling, Forked, NotInstalled
 from faults.programs import run_program
 from PIL import Image
 
+from deconv_ae.conversion.bounds import Bounds
 from deconv_ae.saved_model.signatures import SERVING_DEFAULT
 
 RATIO = r"\d+\.\dx \(\d+\.\d-\d+\.\d\)"
@@ -91,8 +94,8 @@ def test_a_ratio_is_of_the_fastest_on_either_side_from_round_to_round() -> None:
 def test_a_format_whose_packages_are_not_installed_is_left_out(processes: ContestantProcesses) -> None:
     missing = inference_suite.converted_file("onnx", {}, {}, "two_layer", SERVING_DEFAULT, 1)
     makers = {"one": partial(Counting, 1.0), "other": missing}
-    _, left_out = processes.compare(makers, rounds=1, memory=False, agree=nothing_to_agree_on)
-    assert left_out == ["other is left out: its packages are not installed, see the extra [convert]."]
+    comparison = processes.compare("row", makers, rounds=1, memory=False, agree=nothing_to_agree_on)
+    assert comparison.left_out == ["other is left out: its packages are not installed, see the extra [convert]."]
 
 
 def test_the_scaling_suite_sets_growth_against_what_grows(layers_processes: ContestantProcesses) -> None:
@@ -124,35 +127,55 @@ def processes() -> Iterator[ContestantProcesses]:
 
 def test_contestants_that_are_not_installed_are_left_out_with_a_line(processes: ContestantProcesses) -> None:
     makers = {"one": partial(Counting, 1.0), "other": NotInstalled}
-    measured, left_out = processes.compare(makers, rounds=3, memory=False, agree=nothing_to_agree_on)
-    assert list(measured) == ["one"]
-    assert measured["one"] == Measurement(Timing(1.0, 1.0, 1.0, 1.0), None, rounds=(1.0, 1.0, 1.0))
-    assert left_out == ["other is left out: it is not installed."]
+    comparison = processes.compare("row", makers, rounds=3, memory=False, agree=nothing_to_agree_on)
+    assert comparison.measured == {"one": Measurement(Timing(1.0, 1.0, 1.0, 1.0), None, rounds=(1.0, 1.0, 1.0))}
+    assert comparison.left_out == ["other is left out: it is not installed."]
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 2])
 def test_a_contestant_that_dies_is_left_out_and_the_run_goes_on(processes: ContestantProcesses, rounds: int) -> None:
     makers = {"one": partial(Counting, 1.0), "other": partial(Dying, rounds)}
-    measured, left_out = processes.compare(makers, rounds=3, memory=False, agree=nothing_to_agree_on)
-    assert list(measured) == ["one"]
-    assert left_out == ["other is left out: its process died (SIGABRT)."]
+    comparison = processes.compare("row", makers, rounds=3, memory=False, agree=nothing_to_agree_on)
+    assert list(comparison.measured) == ["one"]
+    assert comparison.left_out == ["other is left out: its process died (SIGABRT)."]
     # For the next work there is a process again.
     again = {"one": partial(Counting, 1.0), "other": partial(Counting, 2.0)}
-    measured, left_out = processes.compare(again, rounds=1, memory=False, agree=nothing_to_agree_on)
-    assert (list(measured), left_out) == (["one", "other"], [])
+    comparison = processes.compare("row", again, rounds=1, memory=False, agree=nothing_to_agree_on)
+    assert (list(comparison.measured), comparison.left_out) == (["one", "other"], [])
 
 
-def test_without_the_first_there_is_nothing_to_compare_with(processes: ContestantProcesses) -> None:
-    makers = {"one": partial(Dying, 0), "other": partial(Counting, 1.0)}
-    with pytest.raises(RuntimeError, match=r"one: its process died \(SIGABRT\)"):
-        processes.compare(makers, rounds=1, memory=False, agree=nothing_to_agree_on)
+def disagree(results) -> None:
+    raise Failed("they differ")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "agree", "reason"),
+    [
+        (Broken, partial(Counting, 1.0), nothing_to_agree_on, "one: ValueError: it is broken"),
+        (partial(Counting, 1.0), Broken, nothing_to_agree_on, "other: ValueError: it is broken"),
+        (partial(Counting, 1.0), BrokenLater, nothing_to_agree_on, "other: ValueError: it is broken"),
+        (partial(Dying, 0), partial(Counting, 1.0), nothing_to_agree_on, "one: its process died (SIGABRT)"),
+        (NotInstalled, Broken, nothing_to_agree_on, "one: it is not installed"),
+        (partial(Counting, 1.0), partial(Counting, 2.0), disagree, "they differ"),
+    ],
+)
+def test_a_row_that_fails_is_one_line_and_the_next_is_measured(
+    processes: ContestantProcesses, one, other, agree, reason: str
+) -> None:
+    makers = {"one": one, "other": other}
+    comparison = processes.compare("two_layer, batch 64,", makers, rounds=2, memory=False, agree=agree)
+    assert (comparison.measured, comparison.failure) == ({}, f"two_layer, batch 64, failed: {reason}")
+    makers = {"one": partial(Counting, 3.0), "other": partial(Counting, 4.0)}
+    following = processes.compare("next", makers, rounds=1, memory=False, agree=nothing_to_agree_on)
+    assert {name: m.timing.median for name, m in following.measured.items()} == {"one": 3.0, "other": 4.0}
+    assert following.failure is None
 
 
 def test_what_makes_a_contestant_without_tensorflow_never_imports_it() -> None:
     makers = [
         layers_suite.CONTESTANTS["PyTorch"](Case((1, 2, 2, 1), 2, 2), False),
-        training_suite.CONTESTANTS[training_suite.EAGER](*training_suite.preset_cases(["two_layer"], [1])),
-        inference_suite.torch_model(False, "two_layer", "encode", 1),
+        training_suite.CONTESTANTS["PyTorch channels_last"](*training_suite.preset_cases(["two_layer"], [1])),
+        inference_suite.torch_model(VARIANTS["PyTorch"], "two_layer", "encode", 1),
         inference_suite.converted_file("onnx", {}, {}, "two_layer", "encode", 1),
     ]
     # As a contestant's process: it serves, and reads what makes the contestant.
@@ -166,28 +189,25 @@ def test_what_makes_a_contestant_without_tensorflow_never_imports_it() -> None:
     assert not modules & {"tensorflow", "keras", "deconv_ae"}
 
 
-def test_a_contestant_that_fails_is_named(processes: ContestantProcesses) -> None:
-    with pytest.raises(RuntimeError, match=r"one failed: .*it is broken"):
-        processes.compare({"one": Broken}, rounds=1, memory=False, agree=nothing_to_agree_on)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory a process had")
 def test_peak_memory_is_what_the_work_needs(processes: ContestantProcesses) -> None:
     makers = {"one": partial(Counting, 1.0), "other": partial(Filling, 1.0)}
-    measured, _ = processes.compare(makers, rounds=1, memory=True, agree=nothing_to_agree_on)
-    little, much = (measured[name].peak_mib for name in makers)
+    comparison = processes.compare("row", makers, rounds=1, memory=True, agree=nothing_to_agree_on)
+    little, much = (comparison.measured[name].peak_mib for name in makers)
     assert 0 <= little < 16
     assert 60 < much - little < 80
 
 
 def test_contestants_that_disagree_are_not_compared() -> None:
     zeros, ones = np.zeros((1, 2, 2, 1)), np.ones((1, 2, 2, 1))
-    with pytest.raises(RuntimeError, match="wrong does not compute what deconv_ae does"):
+    bounds = Bounds(choices={}, middle=zeros, reach=zeros)
+    with pytest.raises(Failed, match="wrong does not compute what deconv_ae does"):
         layers_suite.check_agreement(Case((1, 2, 2, 1), 2, 2), {OURS: [zeros], "wrong": [ones]})
-    with pytest.raises(RuntimeError, match="the losses of wrong"):
+    with pytest.raises(Failed, match="the losses of wrong"):
         training_suite.check_losses({training_suite.OURS: [zeros], "wrong": [ones]})
-    with pytest.raises(RuntimeError, match="the results of wrong"):
-        inference_suite.check_results({inference_suite.OURS: [zeros], "wrong": [ones]})
+    for work in inference_suite.WORK:
+        with pytest.raises(Failed, match="the results of wrong differ from those of SavedModel by 1"):
+            inference_suite.check_results(work, bounds, {inference_suite.OURS: [zeros], "wrong": [ones]})
 
 
 @pytest.mark.parametrize(
@@ -195,6 +215,8 @@ def test_contestants_that_disagree_are_not_compared() -> None:
     [
         (["--rounds=0"], "rounds: 0 is below 1"),
         (["--suite=everything"], "suite"),
+        (["--isa=avx9"], "isa"),
+        (["--isa=avx2", "--readme=plain.md"], "readme: plain.md has no section <!-- layers-avx2:begin -->"),
         (["--readme=nowhere.md"], "readme: nowhere.md cannot be read"),
         (["--readme=plain.md"], "readme: plain.md has no section <!-- layers:begin -->"),
     ],
@@ -205,6 +227,22 @@ def test_bad_input_is_one_line_before_anything_is_measured(tmp_path: Path, argum
     assert finished.status == 2
     assert len(finished.error_lines) == 1
     assert message in finished.stderr
+
+
+# oneDNN's own name of what it uses at most.
+@pytest.mark.parametrize(
+    ("isa", "onednn", "used"), [("sse41", "1", "was on, and used Intel SSE4.1"), ("avx2", "0", "was off")]
+)
+def test_what_limits_the_instructions_is_said_as_tensorflow_says_it(
+    monkeypatch: pytest.MonkeyPatch, isa: str, onednn: str, used: str
+) -> None:
+    monkeypatch.setattr(os, "environ", {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn, "XLA_FLAGS": "--xla_dump_to="})
+    instruction_sets.limit(isa)
+    assert os.environ["XLA_FLAGS"].startswith("--xla_dump_to= --xla_cpu_max_isa=")
+    assert instruction_sets.note(isa) == (
+        f"Instructions: {isa} at most; ONNX Runtime and LiteRT, which have no such setting, use what the CPU has. "
+        f"TensorFlow's oneDNN {used}."
+    )
 
 
 MEASURED = ["--compute_ms=10", "--overhead_ms=5", "--sent_bytes=250000", "--latency_us=0", "--images_a_worker=100"]
