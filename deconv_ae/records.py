@@ -1,0 +1,179 @@
+"""What is written to disk to be read again: dataclasses as JSON objects, read back with their types by one reader.
+
+A record is a frozen dataclass whose fields have these types:
+
+| type                               | JSON                                       |
+| ---------------------------------- | ------------------------------------------ |
+| bool, str                          | the same                                   |
+| int, Count, Length                 | a whole number in bounds; no boolean       |
+| float, Measure                     | a finite number in bounds; no boolean      |
+| Name                               | printable text of 1 to 1,000 characters    |
+| `tuple[X, ...]`, `list[X]`         | a list, of whatever number                 |
+| `tuple[X, Y]`                      | a list of so many                          |
+| `dict[str, X]`                     | an object whose keys are anything          |
+| a dataclass                        | an object with its fields and no others    |
+| `X \\| None`                        | one of the two                             |
+| Any                                | whatever it is                             |
+
+A field with a default may be missing. What a type does not say, a record checks in its own `__post_init__`.
+"""
+
+import math
+import types
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from deconv_ae.files import read_with_checksum, with_checksum
+from deconv_ae.numbers import LARGEST, LARGEST_REAL
+from deconv_ae.paths import is_plain
+
+LONGEST_NAME = 1000
+
+
+@dataclass(frozen=True)
+class Within:
+    """The bounds of a number, both included."""
+
+    least: float
+    most: float
+
+
+@dataclass(frozen=True)
+class Printable:
+    """Of a text: that it is neither empty nor longer, and can be shown."""
+
+    most: int
+
+
+Count = Annotated[int, Within(0, LARGEST)]
+Length = Annotated[int, Within(1, LARGEST)]
+Measure = Annotated[float, Within(0, LARGEST_REAL)]
+Name = Annotated[str, Printable(LONGEST_NAME)]
+
+Record = TypeVar("Record")
+_ANY_NUMBER = Within(-LARGEST_REAL, LARGEST_REAL)
+_ANY_WHOLE = Within(-LARGEST, LARGEST)
+
+
+def as_text(record: Any) -> str:
+    """A record as a JSON object, with a checksum."""
+    return with_checksum(asdict(record))
+
+
+def read_file(kind: type[Record], file: Path) -> Record:
+    """The record in a file that `as_text` made.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is not what was written, or no such record, naming the field.
+    """
+    return read(kind, read_with_checksum(file))
+
+
+def read(kind: type[Record], values: Any) -> Record:
+    """A record of what JSON has kept of it.
+
+    Raises:
+        ValueError: naming the field that is missing, unknown or of another kind.
+
+    >>> @dataclass(frozen=True)
+    ... class Epoch:
+    ...     number: Count
+    ...     rmse: Measure | None = None
+    >>> read(Epoch, {"number": 3, "rmse": 0.25}), read(Epoch, {"number": 3})
+    (Epoch(number=3, rmse=0.25), Epoch(number=3, rmse=None))
+    >>> read(Epoch, {"number": True})
+    Traceback (most recent call last):
+    ValueError: number is True, not a whole number of 0 or more
+    """
+    return _record("", kind, values)
+
+
+def _record(where: str, kind: type[Record], values: Any) -> Record:
+    if not isinstance(values, dict):
+        raise _refused(where, values, "a record")
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    hints = get_type_hints(kind, include_extras=True)
+    for name in values:
+        if name not in known:
+            raise ValueError(f"{_within(where, name[:40])!a} is no field of it")
+    for name, field in known.items():
+        if name not in values and field.default is MISSING and field.default_factory is MISSING:
+            raise ValueError(f"{_within(where, name)} is missing")
+    read_values = {name: _value(_within(where, name), hints[name], value) for name, value in values.items()}
+    try:
+        return kind(**read_values)
+    except ValueError as error:  # Of its own check.
+        raise ValueError(f"{where}: {error}" if where else str(error)) from error
+
+
+def _value(where: str, kind: Any, value: Any) -> Any:
+    """A field's value, or a part of one. `where` names it in errors."""
+    bounds: Any = None
+    if get_origin(kind) is Annotated:
+        kind, bounds = get_args(kind)
+    origin, parts = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
+    if origin in (Union, types.UnionType):
+        (other,) = (part for part in parts if part is not types.NoneType)
+        return None if value is None else _value(where, other, value)
+    if is_dataclass(kind):
+        return _record(where, kind, value)  # type: ignore[arg-type]
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise _refused(where, value, "true or false")
+        return value
+    if kind in (int, float):
+        return _number(where, kind, bounds or (_ANY_WHOLE if kind is int else _ANY_NUMBER), value)
+    if kind is str:
+        return _text(where, bounds, value)
+    if origin in (tuple, list):
+        return _sequence(where, origin, parts, value)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _refused(where, value, "an object")
+        return {name: _value(_within(where, name[:40]), parts[1], each) for name, each in value.items()}
+    raise TypeError(f"{where}: records have no fields of {kind}")
+
+
+def _number(where: str, kind: type, bounds: Within, value: Any) -> Any:
+    whole = kind is int
+    bound = f" of {bounds.least:g} or more" if bounds.least in (0, 1) else ""
+    what = f"a whole number{bound}" if whole else f"a finite number{bound}"
+    if type(value) is not int and (whole or type(value) is not float):
+        raise _refused(where, value, what)
+    # Before it becomes a float, which a number of 400 digits cannot.
+    if not bounds.least <= value <= bounds.most or not math.isfinite(value):
+        raise _refused(where, value, what if value < bounds.least else f"{what} up to {bounds.most:g}")
+    return kind(value)
+
+
+def _text(where: str, bounds: Printable | None, value: Any) -> str:
+    if not isinstance(value, str):
+        raise _refused(where, value, "text")
+    if bounds is not None and not (0 < len(value) <= bounds.most and is_plain(value)):
+        raise _refused(where, value, f"printable text of 1 to {bounds.most:,} characters")
+    return value
+
+
+def _sequence(where: str, origin: type, parts: tuple[Any, ...], value: Any) -> Any:
+    if not isinstance(value, list):
+        raise _refused(where, value, "a list")
+    if origin is list or parts[-1] is Ellipsis:
+        parts = (parts[0],) * len(value)
+    if len(value) != len(parts):
+        raise _refused(where, value, f"a list of {len(parts)}")
+    return origin(_value(f"{where}[{number}]", part, each) for number, (part, each) in enumerate(zip(parts, value)))
+
+
+def _within(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
+
+
+def _refused(where: str, value: Any, what: str) -> ValueError:
+    # Its beginning only: Python refuses to write a number of thousands of digits out.
+    shown = "a number of many digits" if type(value) is int and value.bit_length() > 200 else ascii(value)
+    shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
+    return ValueError(f"{where or 'it'} is {shown}, not {what}")
