@@ -35,13 +35,23 @@ class Interrupted(RuntimeError):
         self.signal_number = signal_number
 
 
-def choose(argument: str, name: str, choices: Mapping[str, Value]) -> Value:
+def first_line(error: BaseException) -> str:
+    """What an exception of somebody else's says, in a line to quote: libraries say it in any number of them.
+
+    >>> first_line(OSError(28, "No space left on device")), first_line(ValueError(" no\\nyes")), first_line(KeyError())
+    ('No space left on device', 'no', 'KeyError')
+    """
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+
+
+def choose(argument: str, name: object, choices: Mapping[str, Value]) -> Value:
     """`choices[name]`; an unknown name is an InputError that lists the legal ones.
 
     >>> choose("recipe", "adam", {"cntk": 1, "default": 2})
     Traceback (most recent call last):
     deconv_ae.errors.InputError: recipe: unknown 'adam'; choose one of cntk, default
     """
-    if name not in choices:
+    if not isinstance(name, str) or name not in choices:
         raise InputError(f"{argument}: unknown {name!r}; choose one of {', '.join(sorted(choices))}")
     return choices[name]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deconv_ae.errors import InputError
+from deconv_ae.unfinished import finished_first
 
 try:
     import fcntl
@@ -38,14 +39,15 @@ def write_beside(file: Path, text: str) -> None:
     half-written. A link is followed, and stays."""
     file = file.resolve()
     partial = unique_beside(file)
-    try:
-        partial.write_text(text, encoding="utf-8")
-        flush_to_disk(partial)
-        partial.replace(file)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    flush_to_disk(file.parent)
+    with finished_first():
+        try:
+            partial.write_text(text, encoding="utf-8")
+            flush_to_disk(partial)
+            partial.replace(file)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        flush_to_disk(file.parent)
 
 
 def unique_beside(path: Path) -> Path:
@@ -59,6 +61,7 @@ def flush_tree_to_disk(directory: Path) -> None:
         flush_to_disk(path)
 
 
+@finished_first()
 def move_together(moves: Sequence[tuple[Path, Path]]) -> None:
     """Renames files, all of them, also where an interruption comes in between.
 

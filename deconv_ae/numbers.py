@@ -1,7 +1,7 @@
 """What a number may be that a caller hands over: the one place that decides it."""
 
-import math
 import os
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +19,34 @@ Pair = tuple[int, int]
 
 
 def whole(argument: str, value: Any, least: int = 0, most: int = LARGEST) -> int:
-    """A whole number in these bounds, from a number or its text.
+    """A whole number in these bounds, as Python's int: NumPy's are whole numbers, and booleans are none.
 
-    >>> whole("batch_size", "64", least=1)
-    64
     >>> whole("batch_size", 0, least=1)
     Traceback (most recent call last):
     deconv_ae.errors.InputError: batch_size: 0 is below 1; give a whole number of 1 or more
     """
-    try:
-        number = int(value)
-        exact = isinstance(value, (str, int)) or number == value
-    except (TypeError, ValueError, OverflowError):
-        exact = False
-    if not exact:
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise InputError(f"{argument}: {_shown(value)} is not a whole number; give one of {least} or more")
+    number = int(value)
     if number < least:
         raise InputError(f"{argument}: {_shown(number)} is below {least}; give a whole number of {least} or more")
     if number > most:
         raise InputError(f"{argument}: {_shown(number)} is above {most}; give a whole number of {least} to {most}")
     return number
+
+
+def whole_text(argument: str, text: str, least: int = 0, most: int = LARGEST) -> int:
+    """The same from its text, as it stands in a list of a command line.
+
+    >>> whole_text("filters", "64", least=1)
+    64
+    """
+    try:
+        return whole(argument, int(text), least, most)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{argument}: {_shown(text)} is not a whole number; give one of {least} or more") from error
 
 
 def pair(argument: str, value: Any, most: int = LARGEST) -> Pair:
@@ -65,22 +73,23 @@ def pair(argument: str, value: Any, most: int = LARGEST) -> Pair:
 
 
 def real(
-    argument: str, value: float, above: float | None = None, least: float | None = None, most: float = LARGEST_REAL
+    argument: str, value: Any, above: float | None = None, least: float | None = None, most: float = LARGEST_REAL
 ) -> float:
-    """A finite number above or not below a bound, by default one that float32 can hold.
+    """A finite number above or not below a bound, as Python's float; by default one that float32 can hold.
 
     >>> real("learning_rate", float("nan"), above=0)
     Traceback (most recent call last):
     deconv_ae.errors.InputError: learning_rate: nan is not a number; give one above 0
     """
     bound = f"above {above:g}" if above is not None else f"of {least or 0:g} or more"
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or value != value:
         raise InputError(f"{argument}: {_shown(value)} is not a number; give one {bound}")
+    value = int(value) if isinstance(value, Integral) else float(value)  # A whole number may exceed every float.
     if (above is not None and value <= above) or (least is not None and value < least):
         raise InputError(f"{argument}: {_shown(value)} is not {bound}; give a number {bound}")
     if value > most:
         raise InputError(f"{argument}: {_shown(value)} is above {most:g}; give a smaller number")
-    return value
+    return float(value)
 
 
 def check_memory(argument: str, needed: int, what: str) -> None:
@@ -105,5 +114,6 @@ def memory() -> int:
 
 def _shown(value: Any) -> str:
     """The value as it was written, or its beginning."""
-    text = repr(value)
+    # Python refuses to write out a number of thousands of digits.
+    text = "a number of many digits" if isinstance(value, int) and value.bit_length() > 200 else repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

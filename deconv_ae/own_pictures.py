@@ -13,7 +13,9 @@ from deconv_ae.data.split import split_numbers
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.options import switch
 from deconv_ae.paths import is_plain
+from deconv_ae.records import LONGEST_NAME
 from deconv_ae.saved_model import exporting
 from deconv_ae.saved_model.model_card import ModelCard
 from deconv_ae.training import TrainingOptions, TrainingResult
@@ -111,14 +113,16 @@ def train(
     Traceback (most recent call last):
     deconv_ae.errors.InputError: images: pixels are float64, not uint8; give pixels of 0 to 255: ...
     """
-    if not name or not is_plain(name):
-        raise InputError(f"name: {name!a} cannot stand in a model card; give a word or two")
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not is_plain(name):
+        shown = ascii(name) if len(ascii(name)) <= 40 else f"{ascii(name)[:37]}..."
+        raise InputError(f"name: {shown} cannot stand in a model card; give a word or two")
     check_images("images", images)
     if test_images is None:
         if len(images) < 2:
             raise InputError("images: one image cannot be divided; give more, or test_images")
         images, test_images = (images[split_numbers(len(images), split)] for split in ("train", "test"))
     dataset = ImageDataset(name, images, test_images)
+    switch("verbose", verbose)
     architecture = Architecture(_by_stage(filters), _by_stage(pool_sizes), kernel_size)
     try:
         training_options = TrainingOptions(architecture, **options)
@@ -133,4 +137,4 @@ def train(
 
 
 def _by_stage(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (tuple, list)) else [value]
+    return list(value) if isinstance(value, (tuple, list, np.ndarray)) and np.ndim(value) else [value]

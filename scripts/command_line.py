@@ -11,11 +11,9 @@ process.begin()
 import contextlib
 import os
 import shlex
-import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 
 import library
 
@@ -67,8 +65,7 @@ def require_tensorflow(backend: str) -> None:
 def loading() -> Iterator[None]:
     """Around a program's imports of what needs TensorFlow, which take seconds: once, when its flags have been checked.
 
-    Until it is left an interruption ends the program at once, since libraries that are interrupted while they load
-    print dozens of lines; from then on it is an exception, so that what is half done is cleared away.
+    A signal ends the program at once, as before and after it: see `deconv_ae.unfinished`.
     """
     # Before Keras looks at it: importing a backend that is not installed is an error of many lines.
     require_tensorflow(os.environ.get("KERAS_BACKEND") or "tensorflow")
@@ -80,8 +77,6 @@ def loading() -> Iterator[None]:
     if not flags.FLAGS["verbosity"].present:
         tf.get_logger().setLevel("ERROR")
     yield
-    process.interruptible()
-    signal.signal(signal.SIGTERM, _terminate)
 
 
 MAY_BE_EMPTY = {"cache_dir"}
@@ -149,16 +144,11 @@ def source_of(cards: Sequence[ModelCard]) -> Source:
         if card.image_shape != first.image_shape:
             sizes = (f"{each.title} takes images of {'x'.join(map(str, each.image_shape))}" for each in (first, card))
             raise InputError(f"model: {' and '.join(sizes)}; give models of one shape")
-    asked = source(default=first.dataset["name"], fit=first.fit, size=first.size)
+    asked = source(default=first.dataset.name, fit=first.fit, size=first.size)
     height, width, _ = first.image_shape
     if asked.image_size not in (None, (height, width)):
         raise InputError(f"image_size: {first.title} was made for {height}x{width}; leave it out, or give that")
     return asked
-
-
-def listed(described: Mapping[str, str]) -> str:
-    """Names and what each is, for a flag's help."""
-    return "; ".join(f"{name}: {description}" for name, description in described.items())
 
 
 def check_source() -> None:
@@ -213,7 +203,7 @@ def reference_models() -> list[Path]:
 def run(main: Callable[[], None]) -> None:
     """Parses the flags, calls main and exits.
 
-    Status 0: done; 1: the work failed; 2: bad usage or bad input; 130 and 143: SIGINT and SIGTERM.
+    Status 0: done; 1: the work failed; 2: bad usage or bad input; 128 and a signal's number: SIGHUP, SIGINT, SIGTERM.
     """
     app.run(lambda _: sys.exit(process.end(status_of(main))), flags_parser=parse)
 
@@ -231,8 +221,6 @@ def status_of(main: Callable[[], None]) -> int:
         return process.say(error, 1)
     except Interrupted as interruption:
         return process.say(interruption, 128 + interruption.signal_number)
-    except KeyboardInterrupt:
-        return process.say("interrupted", 128 + signal.SIGINT)
     except Exception as error:
         if not _is_want_of_memory(error):
             raise
@@ -247,12 +235,6 @@ def _is_want_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or (
         tensorflow is not None and isinstance(error, tensorflow.errors.ResourceExhaustedError)
     )
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # An exception, so that what is half done is cleared away.
-    raise Interrupted("interrupted", number)
 
 
 def parse(arguments: Sequence[str]) -> list[str]:

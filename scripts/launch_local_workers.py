@@ -6,8 +6,8 @@ python scripts/launch_local_workers.py 2 -- --dataset=mnist_5k \\
 
 Everything after -- goes to scripts/train.py, with --strategy=multi_worker and a
 TF_CONFIG for each worker. What worker 0, the chief, prints is printed as it is;
-the others' errors carry their number. SIGINT and SIGTERM are passed on. The
-exit status is 0 if every worker's is, or else the first one's that failed.
+the others' errors carry their number. SIGINT, SIGTERM and SIGHUP are passed on.
+The exit status is 0 if every worker's is, or else the first one's that failed.
 """
 
 import process
@@ -21,7 +21,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -45,15 +45,22 @@ def main(arguments: Sequence[str]) -> int:
         return process.say(USAGE, 2)
     if int(arguments[0]) > MOST_WORKERS:
         return process.say(f"NUMBER: {arguments[0]} is above {MOST_WORKERS}; give fewer workers", 2)
-    workers = launch(int(arguments[0]), arguments[2:])
+    workers: list[subprocess.Popen] = []
+    received: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         for worker in workers:
             if worker.poll() is None:
                 worker.send_signal(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, pass_on)
+    for number in process.SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, pass_on)
+    for worker in launch(int(arguments[0]), arguments[2:]):
+        workers.append(worker)
+        for signal_number in received:  # Before this one could be told.
+            worker.send_signal(signal_number)
     printers = [
         threading.Thread(target=print_errors, args=(index, worker.stderr)) for index, worker in enumerate(workers)
     ]
@@ -67,14 +74,14 @@ def main(arguments: Sequence[str]) -> int:
     return 128 - failed if failed < 0 else failed
 
 
-def launch(number: int, flags: Sequence[str]) -> list[subprocess.Popen]:
+def launch(number: int, flags: Sequence[str]) -> Iterator[subprocess.Popen]:
     """Starts the workers; worker 0 writes to this program's own standard output.
 
     Each has a process group of its own: Ctrl-C reaches them through this program alone, once.
     """
     addresses = [f"127.0.0.1:{port}" for port in free_ports(number)]
-    return [
-        subprocess.Popen(
+    for index in range(number):
+        yield subprocess.Popen(
             [sys.executable, str(TRAIN), "--strategy=multi_worker", *flags],
             env=os.environ | {"TF_CONFIG": tf_config(addresses, index)},
             stdout=None if index == 0 else subprocess.DEVNULL,
@@ -82,8 +89,6 @@ def launch(number: int, flags: Sequence[str]) -> list[subprocess.Popen]:
             text=True,
             start_new_session=True,
         )
-        for index in range(number)
-    ]
 
 
 def tf_config(addresses: Sequence[str], index: int) -> str:

@@ -11,6 +11,7 @@ import shlex
 import sys
 
 import command_line
+import process
 from absl import flags
 
 from deconv_ae.errors import InputError
@@ -45,6 +46,7 @@ def main() -> None:
 
 
 def _say_where(address: str) -> None:
+    process.wait_until_interrupted()
     print(f"open {address}; Ctrl-C stops it", flush=True)
 
 

@@ -6,12 +6,15 @@ or cannot write is dozens of lines long.
 
 import contextlib
 import errno
+import functools
 import os
 import signal
 import sys
 from types import FrameType
 from typing import Any, TextIO
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, a system's or scheduler's end, and a terminal or its connection that is closed."""
 SMALLEST_ADDRESS_SPACE = 4 * 2**30
 """A training of small images took 2.9 GiB of addresses on two processors; where they run out, TensorFlow aborts."""
 
@@ -31,23 +34,22 @@ def begin() -> None:
         sys.stdout = Output(sys.stdout or open(1, "w", closefd=False))  # type: ignore[assignment]  # noqa: SIM115
         sys.stderr = Output(sys.stderr or open(2, "w", closefd=False))  # type: ignore[assignment]  # noqa: SIM115
     _errors = os.dup(2)
-    # A shell's background job ignores it, and goes on to.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end_at_once)
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _end_at_once)
+    for number in SIGNALS:
+        # A shell's background job ignores SIGINT, nohup's SIGHUP, and goes on to.
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _end_at_once)
     _check_address_space()
 
 
-def interruptible() -> None:
-    """From here on an interruption is an exception, so that what is half done can be cleared away."""
+def wait_until_interrupted() -> None:
+    """From here on Ctrl-C is an exception: for a program whose main thread does nothing any more but wait."""
     if signal.getsignal(signal.SIGINT) is _end_at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def end(status: int) -> int:
     """Writes what is still to be written; the status to end with."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # The work is done or given up: nothing is left to clear away.
+    for number in SIGNALS:  # The work is done or given up: nothing is left to clear away.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     with contextlib.suppress(ValueError):
@@ -108,6 +110,17 @@ class Output:
 
 
 def _end_at_once(number: int, frame: FrameType | None) -> None:
+    for again in SIGNALS:
+        signal.signal(again, signal.SIG_DFL)
+    unfinished = sys.modules.get("deconv_ae.unfinished")  # Whoever has begun something has loaded it.
+    end_now = functools.partial(_end, number)
+    if unfinished is None:
+        end_now()
+    else:
+        unfinished.end(end_now)
+
+
+def _end(number: int) -> None:
     with contextlib.suppress(OSError):
         os.write(_errors, b"error: interrupted\n")
     os._exit(128 + number)

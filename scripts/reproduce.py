@@ -17,11 +17,12 @@ from deconv_ae.errors import choose
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.numbers import whole
+from deconv_ae.options import listed
 from deconv_ae.paths import directory_to_write, given
 from deconv_ae.pictures.sections import read_section
 
 flags.adopt_module_key_flags(command_line)
-DESCRIBED = command_line.listed({name: recipe.description for name, recipe in RECIPES.items()})
+DESCRIBED = listed({name: recipe.description for name, recipe in RECIPES.items()})
 
 SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each preset and recipe, with the seeds 0, 1, 2 and so on.")
 PRESET_NAMES = flags.DEFINE_list("presets", list(PRESETS), "Presets to train.")

@@ -10,15 +10,15 @@ python scripts/visualize.py --model=saved_models/mine \\
     --dataset=folder:photos --output_dir=pictures/mine
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import command_line
 from absl import flags
 
-from deconv_ae.errors import InputError, choose
+from deconv_ae.errors import InputError, choose, first_line
 from deconv_ae.numbers import whole
+from deconv_ae.options import listed
 from deconv_ae.paths import check_apart, directory_to_write, given
 from deconv_ae.pictures.choices import DRAWINGS, MOST_IMAGES
 from deconv_ae.saved_model.model_card import KERAS_FILE, ModelCard
@@ -37,7 +37,7 @@ OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "Where everything is 
 DRAW = flags.DEFINE_list(
     "draw",
     None,
-    f"What to draw, of these. {command_line.listed(DRAWINGS)}. Default: all of them.",
+    f"What to draw, of these. {listed(DRAWINGS)}. Default: all of them.",
 )
 NUM_IMAGES = flags.DEFINE_integer("num_images", 5, "How many test images to draw.")
 RUN_DIR = flags.DEFINE_string("run_dir", None, "The model's own run, whose training curve is drawn.")
@@ -51,7 +51,7 @@ def main() -> None:
     directory_to_write("output_dir", OUTPUT_DIR.value)
     command_line.check_source()
     run = given("run_dir", RUN_DIR.value) if RUN_DIR.value is not None else None
-    recorded = run_record.read("run_dir", run, GIVE_RUN) if run is not None else {}
+    recorded = None if run is None else run_record.read("run_dir", run, GIVE_RUN)
     paths = MODELS.value or command_line.reference_models()
     cards = command_line.cards(paths)
     if LIST_LAYERS.value:
@@ -59,7 +59,7 @@ def main() -> None:
             print(card.layer_table())
         return
     drawings = _drawings(paths)
-    epochs = _epochs(run, recorded, cards) if run is not None and "training_curve" in drawings else []
+    epochs = _epochs(run, recorded, cards) if run and recorded and "training_curve" in drawings else []
     source = command_line.source_of(cards)
     check_apart({"output_dir": OUTPUT_DIR.value, "dataset": source.folder})
     with command_line.loading():
@@ -76,7 +76,7 @@ def main() -> None:
     if dataset:
         curve = given("output_dir", OUTPUT_DIR.value) / "training_curve.png"
         written += draw_training_curve(epochs, baselines(dataset.train, dataset.test).mean_image_rmse, [curve])
-    print(*_listed(written), sep="\n")
+    print(*_by_file(written), sep="\n")
 
 
 def _drawings(models: Iterable[str | Path]) -> list[str]:
@@ -89,18 +89,19 @@ def _drawings(models: Iterable[str | Path]) -> list[str]:
     return [name for name in DRAWINGS if name not in without and (name != "training_curve" or RUN_DIR.value)]
 
 
-def _epochs(run_dir: Path, recorded: Mapping[str, Any], cards: list[ModelCard]) -> list[history.Epoch]:
-    card = cards[0]
-    of_the_model = {"architecture": card.architecture, "seed": card.seed, "dataset": card.dataset["name"]}
-    if len(cards) > 1 or any(recorded.get(name) != value for name, value in of_the_model.items()):
+def _epochs(run_dir: Path, recorded: run_record.RunRecord, cards: list[ModelCard]) -> list[history.Epoch]:
+    card, options = cards[0], recorded.options
+    of_the_run = (options.architecture, options.seed, recorded.dataset)
+    if len(cards) > 1 or of_the_run != (card.architecture, card.seed, card.dataset.name):
         raise InputError(f"run_dir: {run_dir} holds the run of one model, and not of {cards[-1].title}; {GIVE_RUN}")
     try:
         return history.read(run_dir)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"run_dir: {run_dir / history.FILE_NAME} cannot be read ({error}); {GIVE_RUN}") from error
+    except (OSError, ValueError) as error:
+        reason = first_line(error)
+        raise InputError(f"run_dir: {run_dir / history.FILE_NAME} cannot be read ({reason}); {GIVE_RUN}") from error
 
 
-def _listed(written: Iterable[Path]) -> list[str]:
+def _by_file(written: Iterable[Path]) -> list[str]:
     """A line a file; one for the pictures of all images."""
     pictures: dict[Path, int] = {}
     for file in written:

@@ -19,7 +19,7 @@ def test_an_array_becomes_a_saved_model_that_is_as_good_as_it_says(tmp_path: Pat
     trained = deconv_ae.train(PICTURES, name="noise", **QUICK)
     card = trained.export(tmp_path / "model")
     served = ServedAutoencoder(tmp_path / "model")
-    assert (card.dataset["training_images"], card.dataset["test_images"]) == (40, 10)
+    assert (card.dataset.training_images, card.dataset.test_images) == (40, 10)
     assert served.rmse(trained.dataset.test) == pytest.approx(trained.test_rmse, rel=1e-5)
     # Every picture is in one split.
     together = np.concatenate([trained.dataset.train, trained.dataset.test]).reshape(50, -1)

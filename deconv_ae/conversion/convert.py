@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from deconv_ae.saved_model.export_directory import MODEL_FILE
 from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.model_card import versions
 from deconv_ae.saved_model.serving import ServedAutoencoder
+from deconv_ae.unfinished import temporary_directory
 
 REPORT_FILE = "conversion_report.json"
 CHECKED_IMAGES = 100
@@ -132,10 +132,10 @@ def _convert_to(
 ) -> list[ConvertedFile]:
     """One format's files, all of them or none."""
     converted, to_place = [], []
-    with tempfile.TemporaryDirectory(dir=output, prefix=f".partial-{name}-") as folder:
+    with temporary_directory(output, f".partial-{name}-") as folder:
         for part in all_parts:
             for variant in module.VARIANTS:
-                files = module.write(part, variant, calibration.tensors, Path(folder))
+                files = module.write(part, variant, calibration.tensors, folder)
                 agreement = reference.compare(files[0].name, module.open_file(files[0]), list(part.inputs))
                 if variant == "float32" and not agreement.is_exact:
                     raise RunError(
@@ -199,7 +199,7 @@ def _write_report(
     report = {
         "model": served.card.title,
         "model_sha256": _checksum(served),
-        "dataset": served.card.dataset["name"],
+        "dataset": served.card.dataset.name,
         "checked_images": CHECKED_IMAGES,
         "versions": kept.get("versions", {}) | used,
         "files": [*kept.get("files", []), *(asdict(entry) for entry in written)],

@@ -8,6 +8,7 @@ Mapped pages belong to the system, which shares them among processes and takes t
 """
 
 import contextlib
+import functools
 import json
 import math
 import os
@@ -24,6 +25,8 @@ import numpy as np
 
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import flush_to_disk, read_with_checksum, with_checksum, write_beside
+from deconv_ae.messages import tell
+from deconv_ae.unfinished import cleared_by
 
 try:
     import fcntl
@@ -170,7 +173,7 @@ def _usable(pixels: Path, record_file: Path, made_of: Any) -> dict[str, Any] | N
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = getattr(error, "strerror", None) or error
-        print(f"cache_dir: {pixels} cannot be used ({reason}); decoding anew", file=sys.stderr)
+        tell(f"cache_dir: {pixels} cannot be used ({reason}); decoding anew")
         return None
     return record
 
@@ -186,7 +189,11 @@ def _write(pixels: Path, record_file: Path, read: Callable[[], Reading], reading
     except OSError as error:
         raise _unusable(pixels.parent, error) from error
     try:
-        with file, contextlib.closing(decode(read, reading)) as batches:
+        with (
+            file,
+            cleared_by(functools.partial(_clear, [partial])),
+            contextlib.closing(decode(read, reading)) as batches,
+        ):
             for images in batches:
                 content = np.ascontiguousarray(images).data.cast("B")
                 while content:

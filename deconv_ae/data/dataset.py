@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -16,6 +15,7 @@ from deconv_ae.data import picture_folder, sample, tfds_images
 from deconv_ae.data.cache import Reading, decode, default_cache_dir, mapped
 from deconv_ae.data.source import FOLDER_PREFIX, SAMPLE_NAME, SPLITS, Source
 from deconv_ae.errors import InputError, choose
+from deconv_ae.messages import tell
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ def load_split(source: Source, split: str) -> np.ndarray:
     else:
         images, left_out = mapped(_cache_dir(source), _file_name(source), split, read)
     if left_out:
-        print(f"{len(left_out)} files left out:", *left_out, sep="\n  ", file=sys.stderr)
+        tell(f"{len(left_out)} files left out:", *(f"  {line}" for line in left_out))
     return images
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from deconv_ae import numbers
 from deconv_ae.errors import InputError
 from deconv_ae.numbers import LARGEST_WINDOW, Pair
+from deconv_ae.options import switch
 
 ORIGINAL_BITS_PER_PIXEL = 8
 CODE_BITS_PER_VALUE = 32
@@ -55,10 +56,12 @@ class Architecture:
     ) -> None:
         # Frozen from here on: whoever holds an architecture can rely on it.
         vars(self).update(
-            filters=tuple(numbers.whole("filters", value, least=1) for value in filters),
-            pool_sizes=tuple(numbers.pair("pool_sizes", value) for value in pool_sizes),
+            filters=tuple(numbers.whole("filters", value, least=1) for value in _by_stage("filters", filters)),
+            pool_sizes=tuple(numbers.pair("pool_sizes", value) for value in _by_stage("pool_sizes", pool_sizes)),
             kernel_size=numbers.pair("kernel_size", kernel_size),
-            deconvolution_bias=len(filters) > 1 if deconvolution_bias is None else deconvolution_bias,
+            deconvolution_bias=(
+                len(filters) > 1 if deconvolution_bias is None else switch("deconvolution_bias", deconvolution_bias)
+            ),
         )
         if not self.filters:
             raise InputError("filters: at least one stage is needed, got none; give one number per stage")
@@ -138,6 +141,12 @@ class Architecture:
                 math.prod(shape) * math.log2(height * width) for shape, (height, width) in zip(pooled, self.pool_sizes)
             ),
         )
+
+
+def _by_stage(argument: str, values: Any) -> Sequence[Any]:
+    if isinstance(values, (str, dict)) or not hasattr(values, "__len__") or not hasattr(values, "__iter__"):
+        raise InputError(f"{argument}: {values!a} is no list; give one of each per stage")
+    return values
 
 
 @dataclass(frozen=True)

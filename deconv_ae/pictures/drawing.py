@@ -1,6 +1,5 @@
 """All that there is to draw of exported models, into a folder."""
 
-import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from deconv_ae.pictures.visualization import (
 )
 from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.serving import ServedAutoencoder
+from deconv_ae.unfinished import temporary_directory
 
 FIGURES: dict[str, Callable[[ServedAutoencoder, View], Figure]] = {
     "autoencoder": lambda model, shown: model_figure(shown),
@@ -66,12 +66,12 @@ def visualize(
     written: list[Path] = []
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, prefix=".partial-") as partial:
+        with temporary_directory(root, ".partial-") as partial:
             for folder, model, shown in zip(folders, models, views):
-                written += _draw(model, shown, Path(partial) / folder, drawings)
+                written += _draw(model, shown, partial / folder, drawings)
             if len(views) > 1 and "comparison" in drawings:
-                written.append(save_figure(comparison_figure(views), Path(partial) / "comparison.png"))
-            move_tree_together(Path(partial), root)
+                written.append(save_figure(comparison_figure(views), partial / "comparison.png"))
+            move_tree_together(partial, root)
             return [root / file.relative_to(partial) for file in written]
     except OSError as error:
         raise RunError(f"output_dir: {root} cannot be written: {error.strerror or error}") from error

@@ -84,7 +84,7 @@ def without_switches(model: ServedAutoencoder, images: np.ndarray) -> WithoutSwi
         name=model.card.title,
         own=rmse(model.decode(encoded)),
         shuffled=rmse(model.decode(shuffled(encoded))),
-        centred=rmse(model.decode(centred(encoded, model.card.architecture["pool_sizes"]))),
+        centred=rmse(model.decode(centred(encoded, model.card.architecture.pool_sizes))),
         nothing=rmse(np.zeros_like(originals)),
     )
 
@@ -103,8 +103,11 @@ def switches_table(models: Sequence[ServedAutoencoder], images: np.ndarray) -> s
             (
                 measured.name,
                 *(f"{value:.3f}" for value in rmses),
-                *(f"{size['code_bits']:,}", f"{size['switches_bits']:,.0f}"),
-                *(f"{size[f'factor_{kind}']:.2f}" for kind in ("in_numbers", "without_switches", "with_switches")),
+                *(f"{size.code_bits:,}", f"{size.switches_bits:,.0f}"),
+                *(
+                    f"{factor:.2f}"
+                    for factor in (size.factor_in_numbers, size.factor_without_switches, size.factor_with_switches)
+                ),
             )
         )
     return markdown_table(header, lines)

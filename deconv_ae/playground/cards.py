@@ -105,7 +105,7 @@ def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tam
 
 def pool_sizes(model: ServedAutoencoder) -> list[tuple[int, int]]:
     """(height, width) of the windows of each pooling."""
-    return [(height, width) for height, width in model.card.architecture["pool_sizes"]]
+    return [(height, width) for height, width in model.card.architecture.pool_sizes]
 
 
 def telling(model: ServedAutoencoder, passage: Passage) -> tuple[int, int, int]:
@@ -205,9 +205,9 @@ def _reconstruction(model: ServedAutoencoder, passage: Passage, looked_at: tuple
 def _bits(model: ServedAutoencoder, tampering: Tampering) -> str:
     """The code's and the switches' bits as shares of the original's."""
     size = model.card.size_per_image
-    original = size["original_bits"]
-    code = size["code_bits"] * (tampering.bits / 32 if tampering.bits else 1)
-    switches = size["switches_bits"]
+    original = size.original_bits
+    code = size.code_bits * (tampering.bits / 32 if tampering.bits else 1)
+    switches = size.switches_bits
     bars = "".join(
         f'<i class="{kind}" style="width:{min(bits / original, 1) * 100:.2f}%"></i>'
         for kind, bits in (("code-bits", code), ("switch-bits", switches))

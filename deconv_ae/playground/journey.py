@@ -121,7 +121,7 @@ def strip(model: ServedAutoencoder, passage: Passage, followed: Journey) -> str:
     )
     row, column, channel = followed.place
     where = f"{model.name}, row {row + 1}, column {column + 1}"
-    where += f", channel {channel + 1}" if model.card.architecture["filters"][-1] > 1 else ""
+    where += f", channel {channel + 1}" if model.card.architecture.filters[-1] > 1 else ""
     return (
         f'<section class="journey" aria-label="One window\'s journey"><h2>One window\'s journey</h2>'
         f'<div><p role="status">{html.escape(where)}: {value:.2f}</p><p id="{CODE_KEYS}">{HOW_TO_FOLLOW}</p></div>'

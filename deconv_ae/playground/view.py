@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from deconv_ae.errors import InputError
-from deconv_ae.model.architecture import Architecture
 from deconv_ae.playground.cards import cards, pass_through, telling, window_size
 from deconv_ae.playground.journey import BeforePooling, journey, strip
 from deconv_ae.playground.link import MOST_ERASED, State
@@ -33,9 +32,7 @@ class View:
         if test_images.shape[-1] not in (1, 3):
             raise InputError(f"model: images of {test_images.shape[-1]} channels cannot be drawn on; give 1 or 3")
         self.models = list(models)
-        self._code_shapes = [
-            Architecture(**model.card.architecture).stage_shapes(model.card.image_shape)[-1] for model in models
-        ]
+        self._code_shapes = [model.card.architecture.stage_shapes(model.card.image_shape)[-1] for model in models]
         # Of small windows there is little to see.
         self._first_looked_at = int(np.argmax([math.prod(window_size(model)) for model in models]))
         self._before_pooling = [BeforePooling(model) for model in models]

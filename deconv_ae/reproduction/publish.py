@@ -129,7 +129,7 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
 
 def _write_figures(models: Sequence[ServedAutoencoder], images: np.ndarray, output_dir: Path) -> list[Path]:
     views = [view(model, images) for model in models]
-    one_stage = next((model for model in models if len(model.card.architecture["filters"]) == 1), None)
+    one_stage = next((model for model in models if len(model.card.architecture.filters) == 1), None)
     keras_models = {model.card.title: load_keras_model(model) for model in models}
     figures: dict[str, Figure] = {
         "autoencoder": model_figure(views[0]),
@@ -200,7 +200,7 @@ def reference_page(reference_dir: Path, results: str, switches: str) -> str:
     for card_file in sorted(reference_dir.glob(f"*/{FILE_NAME}")):
         card = ModelCard.read(card_file.parent)
         rmses = (f"{value:.4f}" for value in (card.training_rmse, card.test_rmse))
-        trained = (card.recipe["name"], str(card.seed), card.dataset["name"], card.versions["tensorflow"])
+        trained = (card.recipe.name, str(card.seed), card.dataset.name, card.versions["tensorflow"])
         rows.append((f"[{card.title}]({card_file.parent.name})", *rmses, str(card.parameters), *trained))
     page = reference_dir / "README.md"
     starts = read_section(page, "starts")[1] if page.exists() else NO_STARTS

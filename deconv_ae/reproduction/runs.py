@@ -7,7 +7,7 @@ OUTPUT_DIR/models/PRESET-RECIPE/          the first seed's model, exported
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.reproduction.outcomes import insides, kept, read
 from deconv_ae.saved_model import exporting
-from deconv_ae.training import TrainingOptions, run_record, train
+from deconv_ae.training import TrainingOptions, train
 
 CURVE_IMAGES = 500
 CURVE_POINTS = 60
@@ -141,12 +141,12 @@ def finished(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
 def _settings(run: Run, dataset: ImageDataset) -> dict[str, Any]:
     """What decides a run's result, the recipe's insides included, as JSON gives it back."""
     options = run.options
-    settings = options.settings(len(dataset.train)) | {
+    settings = {
+        "options": asdict(options.deciding(len(dataset.train))),
         "dataset": dataset.name,
         "training_images": len(dataset.train),
         **insides(options, dataset.image_shape[-1]),
     }
-    settings.pop(run_record.PEAK, None)  # Which the optimizer says, also in outcomes that do not have it.
     return json.loads(json.dumps(settings, default=float))
 
 

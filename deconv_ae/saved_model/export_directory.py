@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import glob
 import os
 import shutil
@@ -14,6 +15,7 @@ from deconv_ae import files, paths
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import flush_to_disk, flush_tree_to_disk
 from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE
+from deconv_ae.unfinished import cleared_by, finished_first
 
 MODEL_FILE = "saved_model.pb"
 VARIABLES, ASSETS = "variables", "assets"
@@ -58,6 +60,8 @@ class ExportDirectory:
                 shutil.rmtree(left, ignore_errors=True)
             check(self.path, self._overwrite)
             self._held = held.pop_all()
+        # Left before what it would clear.
+        self._held.enter_context(cleared_by(self._held.close))
         return self
 
     def __exit__(
@@ -74,10 +78,12 @@ class ExportDirectory:
         """
         partial = _partial_name(self.path)
         try:
-            partial.mkdir(parents=True)
-            write(partial)
-            flush_tree_to_disk(partial)
-            self._put_in_place(partial)
+            with cleared_by(functools.partial(shutil.rmtree, partial, ignore_errors=True)):
+                partial.mkdir(parents=True)
+                write(partial)
+                flush_tree_to_disk(partial)
+                with finished_first():
+                    self._put_in_place(partial)
         except OSError as error:
             raise RunError(f"export_dir: {self.path} cannot be written: {error.strerror or error}") from error
         finally:

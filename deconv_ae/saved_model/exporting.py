@@ -12,18 +12,29 @@ import keras
 import tensorflow as tf
 
 from deconv_ae.data import ImageDataset
+from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import sha256
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.ops.environment import without_gradients
 from deconv_ae.saved_model.export_directory import ExportDirectory
-from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE, ModelCard, versions
+from deconv_ae.saved_model.model_card import (
+    FILE_NAME,
+    KERAS_FILE,
+    DatasetUsed,
+    LayerUsed,
+    ModelCard,
+    RecipeUsed,
+    versions,
+)
+from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.saved_model.signatures import (
     CODE,
     DECODE,
     ENCODE,
     RECONSTRUCTION,
     SERVING_DEFAULT,
+    SIGNATURES,
     Specs,
     encoded_specs,
     images_spec,
@@ -66,11 +77,20 @@ def export(
             _without_optimizer(result.model).save(directory / KERAS_FILE)
             card = replace(card, checksums=_checksums(directory))
             (directory / FILE_NAME).write_text(card.to_json(), encoding="utf-8")
+            _read_back(directory)
         except tf.errors.OpError as error:
             raise OSError(str(error).splitlines()[0]) from error
 
     export_dir.replace(write)
     return card
+
+
+def _read_back(directory: Path) -> None:
+    """What was written, before it gets its name; raises RunError if it is no model that a program can serve."""
+    try:
+        ServedAutoencoder(directory).card.check_file(directory, KERAS_FILE)
+    except InputError as error:
+        raise RunError(f"export_dir: what was written cannot be read back ({error})") from error
 
 
 def _checksums(directory: Path) -> dict[str, str]:
@@ -86,45 +106,27 @@ def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None 
     """What a model card says of a training result."""
     model, options = result.model, result.options
     schedule = options.schedule(len(dataset.train))
-    size = model.architecture.size_per_image(model.image_shape)
     return ModelCard(
         preset=preset,
-        architecture=model.get_config()["architecture"],
-        image_shape=list(model.image_shape),
-        recipe={
-            "name": options.recipe,
-            "epochs": schedule.epochs,
-            "batch_size": schedule.batch_size,
-            "learning_rate": options.learning_rate,
-            "mixed_precision": options.mixed_precision,
-        }
-        | _extension(result),
-        dataset={"name": dataset.name, "training_images": len(dataset.train), "test_images": len(dataset.test)}
-        | ({"fit": dataset.fit} if dataset.fit else {}),
+        architecture=model.architecture,
+        image_shape=model.image_shape,
+        recipe=RecipeUsed(
+            name=options.recipe,
+            epochs=schedule.epochs,
+            batch_size=schedule.batch_size,
+            learning_rate=options.learning_rate,
+            mixed_precision=options.mixed_precision,
+            # Where that decides the weights.
+            extended_after_epochs=result.extended_after_epochs if RECIPES[options.recipe].plans_ahead else (),
+        ),
+        dataset=DatasetUsed(dataset.name, len(dataset.train), len(dataset.test), dataset.fit),
         training_rmse=result.training_rmse,
         test_rmse=result.test_rmse,
         seed=options.seed,
-        parameters=model.count_params(),
-        size_per_image={
-            "original_bits": size.original_bits,
-            "code_bits": size.code_bits,
-            "switches_bits": size.switches_bits,
-            "factor_in_numbers": size.factor_in_numbers,
-            "factor_without_switches": size.factor_without_switches,
-            "factor_with_switches": size.factor_with_switches,
-        },
-        layers=[
-            {"name": layer.name, "shape": _shape(layer), "parameters": layer.count_params()} for layer in model.layers
-        ],
+        layers=tuple(LayerUsed(layer.name, _shape(layer), layer.count_params()) for layer in model.layers),
         versions=versions(),
+        signatures=SIGNATURES,
     )
-
-
-def _extension(result: TrainingResult) -> dict[str, str]:
-    """What a card says of a run that became longer than it was planned for, where that decides its weights."""
-    if not result.extended_after_epochs or not RECIPES[result.options.recipe].plans_ahead:
-        return {}
-    return {"extended_after_epochs": ", ".join(map(str, result.extended_after_epochs))}
 
 
 def save_signatures(model: Autoencoder, directory: Path) -> None:
@@ -176,7 +178,7 @@ def _without_optimizer(model: Autoencoder) -> Autoencoder:
     return copy
 
 
-def _shape(layer: keras.layers.Layer) -> list[int | None]:
+def _shape(layer: keras.layers.Layer) -> tuple[int | None, ...]:
     """A layer's output shape; the pooled values' where it also gives the argmax."""
     output = layer.output
-    return list((output[0] if isinstance(output, (tuple, list)) else output).shape)
+    return tuple((output[0] if isinstance(output, (tuple, list)) else output).shape)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from deconv_ae.data import EvaluationBatches, scale
 from deconv_ae.errors import InputError
-from deconv_ae.model.architecture import Architecture, switches_names
+from deconv_ae.model.architecture import switches_names
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.saved_model.model_card import KERAS_FILE, ModelCard, model_directory
 from deconv_ae.saved_model.signatures import (
@@ -17,9 +17,9 @@ from deconv_ae.saved_model.signatures import (
     DECODE,
     ENCODE,
     IMAGES,
+    OF_EVERY_EXPORT,
     RECONSTRUCTION,
     SERVING_DEFAULT,
-    SIGNATURES,
     encoded_specs,
     images_spec,
 )
@@ -55,7 +55,7 @@ class ServedAutoencoder:
                 self.card.check_file(self.path, file)
         try:
             self._loaded = tf.saved_model.load(str(self.path))
-            self._signatures = {name: self._loaded.signatures[name] for name in SIGNATURES}
+            self._signatures = {name: self._loaded.signatures[name] for name in self.card.signatures}
         except Exception as error:  # What TensorFlow raises on a damaged file is of any kind.
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"model: {self.path} is no autoencoder's SavedModel ({reason}); export it anew") from error
@@ -64,15 +64,20 @@ class ServedAutoencoder:
     def _check_signatures(self) -> None:
         """Raises InputError if the SavedModel takes or returns something else than its card says."""
         shape = self.card.image_shape
-        images, encoded = images_spec(shape), encoded_specs(Architecture(**self.card.architecture), shape)
+        images, encoded = images_spec(shape), encoded_specs(self.card.architecture, shape)
         reconstruction = {RECONSTRUCTION: tf.TensorSpec((None, *shape), tf.float32)}
         expected = {
             SERVING_DEFAULT: (images, {CODE: encoded[CODE], **reconstruction}),
             ENCODE: (images, encoded),
             DECODE: (encoded, reconstruction),
         }
-        for name, (taken, returned) in expected.items():
-            signature = self._signatures[name]
+        for name in OF_EVERY_EXPORT:
+            if name not in self._signatures:
+                raise InputError(f"model: {self.path}'s SavedModel has no signature {name}; export the model anew")
+        for name, signature in self._signatures.items():
+            if name not in expected:  # Of another version.
+                continue
+            taken, returned = expected[name]
             for specs, found in (
                 (taken, signature.structured_input_signature[1]),
                 (returned, signature.structured_outputs),
@@ -120,12 +125,12 @@ class ServedAutoencoder:
         """What an image takes as code and switches, a line each, with the factors against 8 bits a pixel."""
         size = self.card.size_per_image
         rows = (
-            ("original", f"{size['original_bits']:,} bits at 8 bits a pixel"),
-            ("code", f"{size['code_bits']:,} bits as float32"),
-            ("switches", f"{size['switches_bits']:,.0f} bits, log2 of the window's positions each"),
-            ("factor without switches", f"{size['factor_without_switches']:.2f}"),
-            ("factor with switches", f"{size['factor_with_switches']:.2f}"),
-            ("factor in numbers", f"{size['factor_in_numbers']:.2f}, pixels over code values"),
+            ("original", f"{size.original_bits:,} bits at 8 bits a pixel"),
+            ("code", f"{size.code_bits:,} bits as float32"),
+            ("switches", f"{size.switches_bits:,.0f} bits, log2 of the window's positions each"),
+            ("factor without switches", f"{size.factor_without_switches:.2f}"),
+            ("factor with switches", f"{size.factor_with_switches:.2f}"),
+            ("factor in numbers", f"{size.factor_in_numbers:.2f}, pixels over code values"),
         )
         return "\n".join(f"{label:<24}{value}" for label, value in rows)
 

@@ -16,7 +16,10 @@ import tensorflow as tf
 from deconv_ae.model.architecture import Architecture
 
 SERVING_DEFAULT, ENCODE, DECODE = "serving_default", "encode", "decode"
-SIGNATURES = (SERVING_DEFAULT, ENCODE, DECODE)
+OF_EVERY_EXPORT = (SERVING_DEFAULT, ENCODE, DECODE)
+SIGNATURES = OF_EVERY_EXPORT
+"""What this version exports. A model's card says which it has: one that is added here is missing in earlier exports,
+which can be used all the same."""
 IMAGES, CODE, RECONSTRUCTION = "images", "code", "reconstruction"
 
 Specs = dict[str, tf.TensorSpec]

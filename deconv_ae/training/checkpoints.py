@@ -10,27 +10,36 @@ RUN_DIR/logs/                             TensorBoard's
 import contextlib
 import json
 import os
-import sys
 import warnings
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import keras
 import numpy as np
 
-from deconv_ae import paths
-from deconv_ae.errors import InputError, RunError
-from deconv_ae.files import flush_to_disk, lock_exclusively, with_checksum, write_beside
+from deconv_ae import paths, records
+from deconv_ae.errors import InputError, RunError, first_line
+from deconv_ae.files import flush_to_disk, lock_exclusively, write_beside
+from deconv_ae.messages import tell
+from deconv_ae.records import Count
 from deconv_ae.training import history, run_record
-from deconv_ae.training.history import Epoch
+from deconv_ae.training.history import Epoch, History
+from deconv_ae.training.run_record import ONEDNN_VARIABLE, RunRecord
 
 CHECKPOINTS_KEPT = 3
 PROGRESS_FILE = "progress.json"
-"""Beside Keras's files in a checkpoint: the step, and what the epoch's metrics have summed up by then."""
+"""Beside Keras's files in a checkpoint: a `Progress`."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run was, and what the epoch's metrics had summed up by then."""
+
+    step: Count
+    metrics: list[float]
 
 
 class RunDirectory:
@@ -41,7 +50,7 @@ class RunDirectory:
 
     Args:
         path: the folder; it is made where it does not exist.
-        settings: everything that decides the result of the run, as JSON can hold it.
+        record: everything that decides the result of the run.
         resume: whether to go on with the run that the folder holds.
         writes: False for a process that only reads the checkpoints, as all workers but the chief.
 
@@ -52,23 +61,25 @@ class RunDirectory:
         InputError: as `run_record.check`, or if the folder is used by another process, or cannot be written.
     """
 
-    def __init__(self, path: str | Path, settings: dict[str, Any], resume: bool, writes: bool = True) -> None:
+    def __init__(self, path: str | Path, record: RunRecord, resume: bool, writes: bool = True) -> None:
         self.path = paths.given("run_dir", path)
         self.writes = writes
         self._resume = resume
         self._lock: int | None = None
-        recorded = run_record.check(self.path, settings, resume) if resume else {}
-        record = run_record.extended(settings, recorded)
-        self.extended_after_epochs = tuple(record.get(run_record.EXTENDED, ()))
+        recorded = run_record.check(self.path, record, resume) if resume else None
+        self._record = run_record.extended(record, recorded)
         if not writes:
             return
         try:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock = lock_exclusively("run_dir", self.path, self.path / run_record.LOCK)
             if not resume:
-                run_record.check(self.path, settings, resume)  # By now nobody else can start one.
-            if record != recorded:
-                run_record.write(self.path, record)
+                run_record.check(self.path, record, resume)  # By now nobody else can start one.
+            if self._record != recorded:
+                run_record.write(self.path, self._record)
+            if recorded is not None and recorded.onednn != record.onednn:
+                before, now = (each.onednn or "not set" for each in (recorded, record))
+                tell(f"{ONEDNN_VARIABLE} was {before} and is {now}: numbers round otherwise from here on")
             for partial in self._checkpoints.glob(".partial-*"):  # Of a run that was killed while it wrote.
                 partial.unlink()
         except OSError as error:
@@ -87,6 +98,10 @@ class RunDirectory:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    @property
+    def extended_after_epochs(self) -> tuple[int, ...]:
+        return self._record.extended_after_epochs
 
     @property
     def logs(self) -> Path:
@@ -119,7 +134,7 @@ class RunDirectory:
         try:
             model.save(partial)
             with zipfile.ZipFile(partial, "a") as archive:
-                archive.writestr(PROGRESS_FILE, json.dumps({"step": step, "metrics": sums}))
+                archive.writestr(PROGRESS_FILE, json.dumps(asdict(Progress(step, sums))))
             flush_to_disk(partial)
             partial.replace(target)
             flush_to_disk(self._checkpoints)
@@ -153,8 +168,7 @@ class RunDirectory:
                     model.load_weights(file)
                 return progress
             except Exception as error:
-                reason = str(error).strip().splitlines() or [type(error).__name__]
-                print(f"run_dir: {file} is damaged ({reason[0]}); taking the one before it", file=sys.stderr)
+                tell(f"run_dir: {file} is damaged ({first_line(error)}); taking the one before it")
         if saved:
             raise RunError(f"run_dir: none of the {len(saved)} checkpoints in {self.path} can be used; start anew")
         return 0, []
@@ -168,18 +182,18 @@ class RunDirectory:
         if not self.writes:
             return
         try:
-            write_beside(self._history_file, with_checksum({"epochs": [asdict(epoch) for epoch in epochs]}))
+            write_beside(self._history_file, records.as_text(History(tuple(epochs))))
         except OSError as error:
             raise RunError(f"run_dir: {self._history_file} cannot be written: {error.strerror or error}") from error
 
     def history(self, epochs: int) -> list[Epoch]:
-        """The history up to the end of this epoch; empty if there is none, as of a run of an earlier version."""
+        """The history up to the end of this epoch; empty if it was lost."""
         try:
             kept = history.read(self.path)
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            print(f"run_dir: {self._history_file} is damaged ({error}); the history begins anew", file=sys.stderr)
+        except (OSError, ValueError) as error:
+            tell(f"run_dir: {self._history_file} is damaged ({first_line(error)}); the history begins anew")
             return []
         return [epoch for epoch in kept if epoch.number <= epochs]
 
@@ -192,5 +206,5 @@ def _verified_progress(file: Path) -> tuple[int, list[float]]:
         damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"{damaged} does not match its checksum")
-        progress = json.loads(archive.read(PROGRESS_FILE))
-    return int(progress["step"]), [float(value) for value in progress["metrics"]]
+        progress = records.read(Progress, json.loads(archive.read(PROGRESS_FILE)))
+    return progress.step, progress.metrics

@@ -1,8 +1,37 @@
 """What the environment variable TF_CONFIG says of a cluster of processes."""
 
 import json
+import os
+from typing import Any
 
 from deconv_ae.errors import InputError
+
+VARIABLE = "TF_CONFIG"
+EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+TRAINING_JOBS = ("chief", "worker")
+IDLE_JOBS = ("evaluator", "ps")
+"""Jobs that TensorFlow knows besides; a process of one has nothing to do here."""
+LARGEST_PORT = 65_535
+SHOWN_LETTERS = 200
+
+
+def check_environment(strategy: str) -> None:
+    """Whether a strategy can be made of what TF_CONFIG says.
+
+    Raises:
+        InputError: if it names no cluster and a worker in it, where the strategy is one of several processes; if it is
+            set and TensorFlow could not read it, where the strategy is one that looks at it all the same.
+    """
+    text = os.environ.get(VARIABLE, "")
+    if strategy == "multi_worker":
+        other_addresses(text)
+    elif strategy == "mirrored" and VARIABLE in os.environ:
+        try:
+            _jobs(_object("it", _parsed(text)).get("cluster", {}))
+        except ValueError as error:
+            raise InputError(
+                f"{VARIABLE}: {_shown(text)} cannot be read: {error}; unset it, --strategy=mirrored has no use for it"
+            ) from error
 
 
 def other_addresses(text: str) -> list[str]:
@@ -11,17 +40,66 @@ def other_addresses(text: str) -> list[str]:
     Raises:
         InputError: if it names no cluster and a worker in it.
     """
-    example = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+    needed = f"--strategy=multi_worker needs one on every worker, such as {EXAMPLE}"
+    if not text:
+        raise InputError(f"{VARIABLE}: is not set; {needed}")
     try:
-        config = json.loads(text)
-        task = config["task"]
-        cluster = config["cluster"]
-        addresses = cluster[task["type"]]
-        # TensorFlow itself waits for ever for a worker that the list does not have.
-        if isinstance(addresses, list) and task["type"] in ("chief", "worker") and 0 <= task["index"] < len(addresses):
-            own = addresses[task["index"]]
-            return [address for addresses in cluster.values() for address in addresses if address != own]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    problem = "is not set" if not text else f"{text!r} names no cluster and a worker in it"
-    raise InputError(f"TF_CONFIG: {problem}; --strategy=multi_worker needs one on every worker, such as {example}")
+        return _other_addresses(_object("it", _parsed(text)))
+    except ValueError as error:
+        raise InputError(
+            f"{VARIABLE}: {_shown(text)} names no cluster and a worker in it: {error}; {needed}"
+        ) from error
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _other_addresses(config: dict[str, Any]) -> list[str]:
+    jobs, task = _jobs(config.get("cluster")), _object("task", config.get("task"))
+    job, index = task.get("type"), task.get("index")
+    if job not in TRAINING_JOBS or job not in jobs:
+        raise ValueError("task.type is not chief or worker, or no job of the cluster")
+    # TensorFlow itself waits for ever for a worker that the list does not have.
+    if type(index) is not int or not 0 <= index < len(jobs[job]):
+        raise ValueError(f"task.index is not 0 to {len(jobs[job]) - 1}, as there are so many of {job}")
+    together = [address for name in TRAINING_JOBS for address in jobs.get(name, [])]
+    if len(set(together)) < len(together):
+        raise ValueError("an address is named twice")
+    own = jobs[job][index]
+    return [address for address in together if address != own]
+
+
+def _jobs(cluster: Any) -> dict[str, list[str]]:
+    jobs = {job: _addresses(job, addresses) for job, addresses in _object("cluster", cluster).items()}
+    if len(jobs.get("chief", ())) > 1:
+        raise ValueError("it has more than one chief")
+    return jobs
+
+
+def _object(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is no object")
+    return value
+
+
+def _addresses(job: str, values: Any) -> list[str]:
+    if job not in (*TRAINING_JOBS, *IDLE_JOBS):
+        raise ValueError(f"{ascii(job)[:40]} is no job; there are {', '.join((*TRAINING_JOBS, *IDLE_JOBS))}")
+    if not isinstance(values, list) or not values:
+        raise ValueError(f"cluster.{job} is no list of HOST:PORT")
+    for value in values:
+        host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+        if not host or any(letter.isspace() for letter in host) or not (port.isascii() and port.isdecimal()):
+            raise ValueError(f"{ascii(value)[:40]} of cluster.{job} is no HOST:PORT")
+        if len(port) > 5 or not 0 < int(port) <= LARGEST_PORT:
+            raise ValueError(f"{ascii(value)[:40]} of cluster.{job} has no port of 1 to {LARGEST_PORT}")
+    return values
+
+
+def _shown(text: str) -> str:
+    """As it was written, or its beginning: nested deeply, it would fill the screen."""
+    return repr(text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}...")

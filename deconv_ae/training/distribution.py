@@ -25,7 +25,7 @@ import tensorflow as tf
 from deconv_ae.data import EvaluationBatches, replica_batches
 from deconv_ae.errors import InputError, RunError, choose
 from deconv_ae.model.objective import per_image_rmse
-from deconv_ae.training.cluster import other_addresses
+from deconv_ae.training.cluster import check_environment, other_addresses
 from deconv_ae.training.interruption import SIGNALS, signals_end_at_once
 
 EXIT_FAILED = 1
@@ -40,6 +40,7 @@ def _none(worker_timeout: float) -> tf.distribute.Strategy:
 
 
 def _mirrored(worker_timeout: float) -> tf.distribute.Strategy:
+    check_environment("mirrored")
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 

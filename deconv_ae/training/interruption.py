@@ -1,20 +1,20 @@
-"""SIGINT and SIGTERM, remembered until the step that a run is in has ended."""
+"""SIGINT, SIGTERM and SIGHUP, remembered until the step that a run is in has ended."""
 
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class SignalsHeld:
-    """A context in which the first SIGINT or SIGTERM is only noted, and the second ends the process at once.
+    """A context in which the first of SIGNALS is only noted, and the second ends the process at once.
 
     Python lets none but the main thread handle signals; entered from another thread, the context
-    changes nothing and notes nothing.
+    changes nothing and notes nothing. What the process ignores, as nohup's does SIGHUP, it goes on to ignore.
     """
 
     def __init__(self) -> None:
@@ -22,8 +22,7 @@ class SignalsHeld:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "SignalsHeld":
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        self._before = _handled_by(self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -36,21 +35,26 @@ class SignalsHeld:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._received = number
-        for again in SIGNALS:
+        for again in self._before:
             signal.signal(again, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
 def signals_end_at_once() -> Iterator[None]:
-    """A context in which Ctrl-C and SIGTERM end the process without asking Python, which hears of a
-    signal only once a call into TensorFlow has returned. From another thread than the main one it
+    """A context in which signals end the process without asking Python, which hears of one
+    only once a call into TensorFlow has returned. From another thread than the main one it
     changes nothing."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}
+    before = _handled_by(signal.SIG_DFL)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _handled_by(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> dict[int, Any]:
+    """Sets the handler of all signals that are not ignored; what they had before."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in handled}

@@ -1,14 +1,18 @@
-"""What a run is asked to do, apart from the images."""
+"""What a run is asked to do, apart from the images.
 
-from dataclasses import asdict, dataclass, replace
+A new option is one field here: the program has it as a flag, Python as an argument, and the record of a run as what
+decides its result.
+"""
+
+from dataclasses import dataclass, replace
 from typing import Any
 
-from deconv_ae import numbers, paths
-from deconv_ae.errors import InputError, choose
+from deconv_ae import options
+from deconv_ae.errors import InputError
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.recipes import RECIPES
-from deconv_ae.training import run_record
-from deconv_ae.training.schedule import Schedule, schedule
+from deconv_ae.options import one_of, option, optional, options_of, real, switch, whole
+from deconv_ae.training.schedule import SMALLEST_BATCH, STEPS_FOR_A_RECIPES_EPOCH, Schedule, schedule
 
 STRATEGIES = {
     "auto": "all visible GPUs where there are several, else one device",
@@ -21,61 +25,94 @@ MIXED_PRECISIONS = {"none": None, "mixed_bfloat16": "mixed_bfloat16", "mixed_flo
 LONGEST_WAIT = 1e6
 """Seconds, eleven days: Python's own timers take no number as large as it likes."""
 JIT_COMPILE = {"auto": "auto", "true": True, "false": False}
+DEFAULT_RECIPE = "default"
+
+
+def _by_recipe(field: str, unit: str = "") -> str:
+    """What each recipe has there, the default one's first: "3 epochs by the default recipe and cntk, 30 by long"."""
+    names: dict[str, list[str]] = {}
+    for name in sorted(RECIPES, key=lambda name: (name != DEFAULT_RECIPE, name)):
+        shown = "the default recipe" if name == DEFAULT_RECIPE else name
+        names.setdefault(str(getattr(RECIPES[name], field)), []).append(shown)
+    first, *others = (f"{value} by {' and '.join(those)}" for value, those in names.items())
+    return ", ".join([first.replace(" by ", f"{unit} by ", 1), *others])
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What a run is asked to do, apart from the images.
-
-    Attributes:
-        architecture: the model.
-        recipe: a key of `recipes.RECIPES`; learning_rate replaces the recipe's own where it is not None.
-        epochs, batch_size: None lets them follow from the recipe and the number of images; see `schedule.schedule`.
-        seed: of the initial weights and the order of the images.
-        run_dir: where checkpoints and TensorBoard logs go; None keeps none.
-        checkpoint_every: steps from one checkpoint to the next within an epoch; None saves after
-            every epoch only.
-        validate_every: epochs from one look at the test images to the next, whose RMSE is then among
-            the epoch's metrics as `test_rmse`; 0 never looks. It changes nothing else.
-        resume: whether to go on with the run in run_dir.
-        strategy: a key of `STRATEGIES`.
-        worker_timeout: seconds that a worker of a cluster waits for the others before it gives up.
-        mixed_precision: "none", "mixed_bfloat16" or "mixed_float16".
-        jit_compile: "auto" leaves it to Keras, "true" compiles with XLA, "false" does not.
+    """What a run is asked to do, apart from the images: the model's `Architecture`, and options of which each says
+    what it does. NumPy's numbers are taken as Python's.
 
     Raises:
         InputError: on a value that no run can be made with.
+
+    >>> TrainingOptions(Architecture((1,), (4,)), epochs=True)
+    Traceback (most recent call last):
+    deconv_ae.errors.InputError: epochs: True is not a whole number; give one of 0 or more
     """
 
     architecture: Architecture
-    recipe: str = "default"
-    epochs: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    seed: int = 0
-    run_dir: str | None = None
-    checkpoint_every: int | None = None
-    validate_every: int = 1
-    resume: bool = False
-    strategy: str = "auto"
-    worker_timeout: float = 120.0
-    mixed_precision: str = "none"
-    jit_compile: str = "auto"
+    recipe: str = option(
+        DEFAULT_RECIPE,
+        one_of(RECIPES),
+        f"How to train. {options.listed({name: recipe.description for name, recipe in RECIPES.items()})}.",
+    )
+    epochs: int | None = option(
+        None,
+        optional(whole()),
+        f"Passes over the training images. Default: {_by_recipe('epochs', ' epochs')}; where such a pass has fewer "
+        f"than {STEPS_FOR_A_RECIPES_EPOCH} steps, it is made again until it has, since weights are learnt by steps, "
+        "and few pictures make few of them.",
+    )
+    batch_size: int | None = option(
+        None,
+        optional(whole(least=1)),
+        f"Images a step, over all replicas. Default: {_by_recipe('batch_size')}, or a twentieth of the images where "
+        f"that is less, but {SMALLEST_BATCH} at least, so that few pictures make more steps.",
+    )
+    learning_rate: float | None = option(
+        None,
+        optional(real(above=0)),
+        f"Of a batch's mean loss, at its peak. Default: {_by_recipe('learning_rate')}.",
+    )
+    seed: int = option(0, whole(), "Of the initial weights and the order of the images.")
+    run_dir: str | None = option(
+        None,
+        optional(options.directory),
+        "For checkpoints, TensorBoard logs and training_curve.png; none are kept if left out.",
+        decides=False,
+    )
+    checkpoint_every: int | None = option(
+        None,
+        optional(whole(least=1)),
+        "Steps between checkpoints within an epoch. Default: after every epoch only.",
+        decides=False,
+    )
+    validate_every: int = option(
+        1,
+        whole(),
+        "Epochs from one RMSE over the test images to the next, in the epochs' lines and TensorBoard; 0: never.",
+        decides=False,
+    )
+    resume: bool = option(
+        False, switch, "Go on from the last checkpoint in run_dir, also to more --epochs.", decides=False
+    )
+    strategy: str = option(
+        "auto", one_of(STRATEGIES), f"Devices to train on. {options.listed(STRATEGIES)}.", decides=False
+    )
+    worker_timeout: float = option(
+        120.0,
+        real(least=0, most=LONGEST_WAIT),
+        "Seconds that a worker of --strategy=multi_worker waits for the others before it gives up.",
+        decides=False,
+    )
+    mixed_precision: str = option("none", one_of(MIXED_PRECISIONS), f"Keras's policy: {', '.join(MIXED_PRECISIONS)}.")
+    jit_compile: str = option("auto", one_of(JIT_COMPILE), f"XLA: {', '.join(JIT_COMPILE)} (Keras decides).")
 
     def __post_init__(self) -> None:
-        choose("recipe", self.recipe, RECIPES)
-        choose("strategy", self.strategy, STRATEGIES)
-        choose("mixed_precision", self.mixed_precision, MIXED_PRECISIONS)
-        choose("jit_compile", self.jit_compile, JIT_COMPILE)
-        for field, least in (("epochs", 0), ("batch_size", 1), ("checkpoint_every", 1), ("validate_every", 0)):
-            if getattr(self, field) is not None:
-                numbers.whole(field, getattr(self, field), least)
-        if self.learning_rate is not None:
-            numbers.real("learning_rate", self.learning_rate, above=0)
-        numbers.real("worker_timeout", self.worker_timeout, least=0, most=LONGEST_WAIT)
-        numbers.whole("seed", self.seed)
-        if self.run_dir is not None:
-            paths.directory_to_write("run_dir", self.run_dir)
+        if not isinstance(self.architecture, Architecture):
+            raise InputError(f"architecture: {self.architecture!a} is none; give a deconv_ae.Architecture")
+        options.check(self)
         if self.resume and not self.run_dir:
             raise InputError("resume: no --run_dir given to go on from")
         if self.checkpoint_every and not self.run_dir:
@@ -85,24 +122,19 @@ class TrainingOptions:
         """How often a run on so many training images goes through them: as given, else by the rule for the recipe."""
         return schedule(RECIPES[self.recipe], images, self.batch_size, self.epochs)
 
-    def settings(self, images: int | None = None) -> dict[str, Any]:
-        """What decides the result on so many training images, and so has to be the same when a run is resumed; where
-        their number is not known yet, without what follows from it."""
-        schedule = None if images is None else self.schedule(images)
-        comparable = replace(
-            self,
-            epochs=self.epochs if schedule is None else schedule.epochs,
-            batch_size=self.batch_size if schedule is None else schedule.batch_size,
-            run_dir=None,
-            checkpoint_every=None,
-            resume=False,
-            strategy="none",
-            worker_timeout=0.0,
-        )
-        settings = asdict(comparable)
-        del settings["validate_every"]  # Which runs of before it do not have.
+    def deciding(self, images: int | None = None) -> "TrainingOptions":
+        """What decides the result on so many training images, and so has to be the same when a run is resumed; all
+        else is as by default. Where the number of images is not known yet, what follows from it stays None."""
+        others: dict[str, Any] = {
+            name: field.default for name, (field, each) in options_of(self).items() if not each.decides
+        }
+        if images is None:
+            return replace(self, **others)
+        schedule = self.schedule(images)
+        return replace(self, **others | {"epochs": schedule.epochs, "batch_size": schedule.batch_size})
+
+    @property
+    def peak_learning_rate(self) -> float | None:
+        """At its peak, where the recipe decides it: another version's recipe may decide otherwise."""
         peak = RECIPES[self.recipe].peak_learning_rate
-        if self.learning_rate is None and peak is not None:
-            settings[run_record.PEAK] = peak(self.architecture)
-        unknown = [name for name in ("epochs", "batch_size") if settings[name] is None]
-        return {name: value for name, value in settings.items() if name not in unknown}
+        return None if self.learning_rate is not None or peak is None else peak(self.architecture)

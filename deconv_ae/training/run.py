@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.counted_autoencoder import CountedAutoencoder
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
 from deconv_ae.model.recipes import RECIPES
-from deconv_ae.training import quality, run_record
+from deconv_ae.training import quality
 from deconv_ae.training.callbacks import (
     KeepHistory,
     Progress,
@@ -44,6 +45,7 @@ from deconv_ae.training.interruption import SignalsHeld
 from deconv_ae.training.options import JIT_COMPILE, MIXED_PRECISIONS, TrainingOptions
 from deconv_ae.training.quality import Baselines
 from deconv_ae.training.reporting import ShowProgress, described, kept, labelled, resumed
+from deconv_ae.training.run_record import ONEDNN_VARIABLE, RunRecord
 from deconv_ae.training.start import fit_start
 
 PICTURED_IMAGES = 5
@@ -62,7 +64,7 @@ class TrainingResult:
         training_rmse, test_rmse: of the model.
         baselines: the test RMSE of what needs no model.
         silent_channels: channels of the code that are 0 in every test image.
-        history: by epoch, from before the first; of a run of an earlier version that was resumed, what is known.
+        history: by epoch, from before the first.
         problem: what speaks against keeping the model, in a line; None if nothing does. See `quality.problem`.
         seconds: that it took.
         extended_after_epochs: numbers of epochs that the run was meant to have before it was given more.
@@ -109,7 +111,7 @@ def train(
     Raises:
         InputError: if the options do not fit the images, or run_dir cannot be used.
         RunError: if the run fails: a loss that is not finite, a dead ReLU, a full disk.
-        Interrupted: on SIGINT or SIGTERM, after a checkpoint.
+        Interrupted: on SIGINT, SIGTERM or SIGHUP, after a checkpoint.
     """
     started = time.perf_counter()
     schedule = options.schedule(len(dataset.train))
@@ -278,13 +280,16 @@ def _run_directory(
 ) -> contextlib.AbstractContextManager[RunDirectory | None]:
     if not options.run_dir:
         return contextlib.nullcontext()
-    settings = options.settings(len(dataset.train)) | {
-        "dataset": dataset.name,
-        "training_images": len(dataset.train),
-        "image_shape": dataset.image_shape,
-        "fit": dataset.fit or run_record.UNRECORDED["fit"],
-    }
-    return RunDirectory(options.run_dir, settings, options.resume, writes)
+    record = RunRecord(
+        options=options.deciding(len(dataset.train)),
+        dataset=dataset.name,
+        training_images=len(dataset.train),
+        image_shape=dataset.image_shape,
+        fit=dataset.fit,
+        peak_learning_rate=options.peak_learning_rate,
+        onednn=os.environ.get(ONEDNN_VARIABLE),
+    )
+    return RunDirectory(options.run_dir, record, options.resume, writes)
 
 
 def check_mixed_precision(name: str) -> None:

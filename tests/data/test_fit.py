@@ -1,6 +1,5 @@
 """How a picture of another aspect ratio comes to one size, and that every later program does it as the training did."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from deconv_ae.data import FITS, ImageDataset, Source, load_split
 from deconv_ae.data.dataset import _file_name
 from deconv_ae.data.fitting import fit_image
 from deconv_ae.errors import InputError
-from deconv_ae.files import read_with_checksum, with_checksum
 from deconv_ae.saved_model.model_card import ModelCard
 from deconv_ae.training import TrainingOptions, train
 
@@ -127,14 +125,8 @@ def test_a_run_goes_on_with_the_fit_that_it_was_started_with(colour_images: Imag
     run("crop")
     with pytest.raises(InputError, match="holds a run with fit crop, not stretch"):
         run("stretch")
-    # A run of before there was a choice.
-    settings = read_with_checksum(tmp_path / "run.json")
-    del settings["fit"]
-    (tmp_path / "run.json").write_text(with_checksum(settings))
-    run("stretch")
-    run(None)
-    with pytest.raises(InputError, match="holds a run with fit stretch, not crop"):
-        run("crop")
+    with pytest.raises(InputError, match="holds a run with fit crop, not None"):
+        run(None)
 
 
 def test_a_model_is_evaluated_as_it_was_trained_where_nothing_else_is_asked_for(wide_pictures: Path) -> None:
@@ -143,7 +135,7 @@ def test_a_model_is_evaluated_as_it_was_trained_where_nothing_else_is_asked_for(
     trained = run_program("train.py", [*flags, "--export_anyway"], place)
     assert trained.status == 0, trained.stderr
     card = ModelCard.read(place / "model")
-    assert (card.dataset["fit"], card.fit) == ("pad", "pad")
+    assert (card.dataset.fit, card.fit) == ("pad", "pad")
 
     def test_rmse(*flags: str) -> float:
         lines = run_program("evaluate.py", ["--model=model", *flags], place).stdout.splitlines()
@@ -154,5 +146,5 @@ def test_a_model_is_evaluated_as_it_was_trained_where_nothing_else_is_asked_for(
 
 
 def test_a_model_of_before_there_was_a_choice_is_shown_stretched_pictures(exported: Path) -> None:
-    assert "fit" not in json.loads((exported / "model_card.json").read_text())["dataset"]
+    assert ModelCard.read(exported).dataset.fit is None
     assert ModelCard.read(exported).fit == "stretch"

@@ -72,7 +72,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     for name in ("empty", "half/train", "model", "run", "used"):
         (folder / name).mkdir(parents=True)
     (folder / "model" / "thesis.txt").write_text("years of work")
-    (folder / "run" / "run.json").write_text(json.dumps({"dataset": "mnist_5k", "seed": 0, "epochs": 3} | SAME))
+    (folder / "run" / "run.json").write_text(json.dumps(RUN))
     command_lines = [*HELPED, *REFUSALS]
     program = Path(__file__).with_name("answer_program.py")
     command = [sys.executable, str(program), str(SCRIPTS), json.dumps([line.split() for line in command_lines])]
@@ -82,10 +82,13 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     return dict(zip(command_lines, json.loads(answered.stdout)))
 
 
-SAME = {
-    "architecture": {"filters": [1], "pool_sizes": [[4, 4]], "kernel_size": [5, 5], "deconvolution_bias": False},
-    **{"recipe": "default", "learning_rate": None, "run_dir": None, "checkpoint_every": None, "resume": False},
-    **{"strategy": "none", "worker_timeout": 0.0, "mixed_precision": "none", "jit_compile": "auto"},
+RUN = {
+    "options": {
+        "architecture": {"filters": [1], "pool_sizes": [[4, 4]], "kernel_size": [5, 5], "deconvolution_bias": False},
+        **{"epochs": 3, "batch_size": 128},
+    },
+    **{"dataset": "mnist_5k", "training_images": 4_000, "image_shape": [28, 28, 1], "fit": None},
+    **{"peak_learning_rate": 0.03, "onednn": None},
 }
 
 

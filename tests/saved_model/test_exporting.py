@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,9 +15,10 @@ from faults.programs import run_program
 from deconv_ae import Architecture
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import InputError, RunError
+from deconv_ae.files import read_with_checksum, with_checksum
 from deconv_ae.saved_model import exporting
 from deconv_ae.saved_model.export_directory import ExportDirectory
-from deconv_ae.saved_model.model_card import ModelCard
+from deconv_ae.saved_model.model_card import DatasetUsed, ModelCard
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 from deconv_ae.training import TrainingOptions, TrainingResult, train
 
@@ -78,11 +80,11 @@ def test_a_mixed_precision_model_is_exported_in_float32(digits: ImageDataset, tm
 def test_the_card_says_what_the_model_is(exported: Path, trained: TrainingResult, digits: ImageDataset) -> None:
     card = ModelCard.read(exported)
     assert card.preset == card.title == "cmap1_pool4"
-    assert card.architecture["filters"] == [1]
-    assert card.dataset == {"name": "mnist_5k", "training_images": 640, "test_images": 100}
+    assert card.architecture.filters == (1,)
+    assert card.dataset == DatasetUsed("mnist_5k", 640, 100)
     assert card.parameters == 51
-    assert card.size_per_image["switches_bits"] == 49 * 4
-    assert [layer["name"] for layer in card.layers] == ["images", "conv1", "pool1", "unpool1", "deconv1"]
+    assert card.size_per_image.switches_bits == 49 * 4
+    assert [layer.name for layer in card.layers] == ["images", "conv1", "pool1", "unpool1", "deconv1"]
     assert set(card.versions) == {"python", "tensorflow", "keras"}
     served = ServedAutoencoder(exported)
     assert served.rmse(digits.test) == pytest.approx(card.test_rmse, abs=1e-6)
@@ -194,8 +196,73 @@ def test_switches_of_one_image_decode_in_any_batch(exported: Path, digits: Image
     np.testing.assert_allclose(served.decode(picked), served.decode(encoded)[order], atol=1e-6)
 
 
-def test_a_card_round_trips_through_json(exported: Path) -> None:
+def test_a_card_round_trips_through_json(exported: Path, tmp_path: Path) -> None:
     card = ModelCard.read(exported)
-    written = json.loads(card.to_json())
-    assert len(written.pop("sha256")) == 64
-    assert written == dataclasses.asdict(card)
+    (tmp_path / "model_card.json").write_text(card.to_json())
+    assert ModelCard.read(tmp_path) == card
+
+
+REALS = ("0.1", None, [], True, -0.1, 10**400, json.loads("1e999"))
+COUNTS = ("1", 1.0, True, -1, 10**400)
+CARDS = [
+    *(("test_rmse", value) for value in REALS),
+    *(("training_rmse", value) for value in REALS),
+    *(("recipe.learning_rate", value) for value in REALS if value is not None),
+    *(("recipe.epochs", value) for value in (*COUNTS, None)),
+    *(("recipe.batch_size", value) for value in (*COUNTS, 0)),
+    *(("recipe.extended_after_epochs", value) for value in (1, "1", [None], [10**400])),
+    *(("dataset", value) for value in (None, [], {}, "mnist")),
+    *(("dataset.name", value) for value in (None, "", 5, "a" * 1001, "a\x1b[2J")),
+    *(("dataset.training_images", value) for value in COUNTS),
+    *(("seed", value) for value in (*COUNTS, 2**40)),
+    *(("image_shape", value) for value in ([28, 28], [28, 28, -1], [28, 28, True], [3, 3, 1], None)),
+    *(("architecture.filters", value) for value in ([], [0], ["1"], [10**400], [1, 1])),
+    *(("architecture.kernel_size", value) for value in (5, [5], [5, 0], [5.0, 5])),
+    *(("layers", value) for value in (None, {}, [1], [{"name": "conv1"}])),
+    *(("versions", value) for value in (None, [], {"python": 3})),
+    *(("checksums", value) for value in (None, {"../x": "a"}, {"/etc/passwd": "a"}, {"a": 1})),
+    *(("signatures", value) for value in (None, "encode", [5], {})),
+    *(("format_version", value) for value in ("2", True, 0, -1, 10**400, None)),
+    ("further", 1),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), CARDS)
+def test_a_card_that_no_export_writes_is_refused_by_its_field(
+    exported: Path, tmp_path: Path, field: str, value: Any
+) -> None:
+    values = read_with_checksum(exported / "model_card.json")
+    *path, last = field.split(".")
+    place = values
+    for name in path:
+        place = place[name]
+    place[last] = value
+    # Whoever edits a card can compute its checksum.
+    (tmp_path / "model_card.json").write_text(with_checksum(values).replace("Infinity", "1e999"))
+    with pytest.raises(InputError, match=r"is no model card \(.*; export the model anew") as error:
+        ModelCard.read(tmp_path)
+    assert str(error.value).isprintable()
+
+
+def test_an_export_with_other_signatures_than_this_versions_is_read(
+    exported: Path, tmp_path: Path, digits: ImageDataset
+) -> None:
+    model = shutil.copytree(exported, tmp_path / "model")
+
+    def read(signatures: list[str]) -> ServedAutoencoder:
+        values = read_with_checksum(exported / "model_card.json") | {"signatures": signatures}
+        (model / "model_card.json").write_text(with_checksum(values))
+        return ServedAutoencoder(model)
+
+    assert read(["decode", "encode", "serving_default"]).rmse(digits.test) > 0
+    with pytest.raises(InputError, match="has no signature decode; export the model anew"):
+        read(["encode", "serving_default"])
+
+
+def test_what_cannot_be_read_back_does_not_get_its_name(
+    trained: TrainingResult, digits: ImageDataset, tmp_path: Path
+) -> None:
+    # As if its RMSE were none.
+    with pytest.raises(RunError, match=r"export_dir: what was written cannot be read back .*test_rmse is -1"):
+        exporting.export(dataclasses.replace(trained, test_rmse=-1.0), digits, tmp_path / "model")
+    assert not list(tmp_path.iterdir())

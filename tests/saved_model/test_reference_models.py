@@ -10,6 +10,7 @@ from faults.programs import run_program
 
 from deconv_ae.data import Source, load_split
 from deconv_ae.model.presets import PRESETS
+from deconv_ae.saved_model.model_card import DatasetUsed
 from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.saved_model.signatures import SIGNATURES
 
@@ -53,8 +54,8 @@ def test_each_has_the_three_signatures_and_halves_that_agree(preset: str) -> Non
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_was_trained_on_full_mnist_with_the_default_recipe(preset: str) -> None:
     card = reference(preset).card
-    assert card.recipe["name"] == "default"
-    assert card.dataset == {"name": "mnist", "training_images": 60000, "test_images": 10000}
+    assert card.recipe.name == "default"
+    assert card.dataset == DatasetUsed("mnist", 60_000, 10_000)
 
 
 @pytest.mark.skipif(not MNIST_IS_PREPARED, reason="full MNIST is not prepared here; set TFDS_DATA_DIR to where it is")
@@ -66,8 +67,8 @@ def test_each_cards_rmse_is_what_evaluation_finds(preset: str) -> None:
 
 def test_the_one_of_photographs_reconstructs_colours_that_it_was_never_trained_on() -> None:
     model = reference(PHOTOGRAPHS)
-    assert model.card.architecture["filters"] == [16, 8]
-    assert model.card.dataset == {"name": "folder:photos", "training_images": 6000, "test_images": 1000}
+    assert model.card.architecture.filters == (16, 8)
+    assert model.card.dataset == DatasetUsed("folder:photos", 6_000, 1_000)
     # Soft edges in random colours; the photographs themselves are not here.
     rows, columns = np.mgrid[0:64, 0:64] / 64
     slopes = np.random.default_rng(0).normal(size=(20, 3, 3))

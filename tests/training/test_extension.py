@@ -36,8 +36,8 @@ def test_it_ends_as_the_longer_run_would_have_where_its_learning_rate_allows_and
     assert all(same) == as_if_from_the_start
     assert ("planned for 1 and rises again: not bit for bit a run of 3" in said) != as_if_from_the_start
     recorded = make_card(extended, colour_images).recipe
-    assert recorded["epochs"] == 3
-    assert recorded.get("extended_after_epochs") == (None if as_if_from_the_start else "1")
+    assert recorded.epochs == 3
+    assert recorded.extended_after_epochs == (() if as_if_from_the_start else (1,))
 
     again = run(colour_images, tmp_path / "run", recipe, epochs=3, resume=True)
     assert "resumed complete, after epoch 3; a larger --epochs extends it" in " ".join(capsys.readouterr().out.split())

@@ -45,7 +45,7 @@ def test_what_is_given_is_taken_and_the_rest_follows(given: dict[str, int], batc
     assert (options.schedule(300).batch_size, options.schedule(300).epochs) == (batch_size, epochs)
     # A run may be resumed with and without the flags.
     written = TrainingOptions(options.architecture, batch_size=batch_size, epochs=epochs)
-    assert written.settings(300) == options.settings(300)
+    assert written.deciding(300) == options.deciding(300)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from deconv_ae import Architecture, per_image_rmse
+from deconv_ae import Architecture, per_image_rmse, records
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import InputError, Interrupted, RunError
-from deconv_ae.files import read_with_checksum, with_checksum
+from deconv_ae.files import with_checksum
 from deconv_ae.model.presets import PRESETS
-from deconv_ae.training import TrainingOptions, TrainingResult, train
+from deconv_ae.training import TrainingOptions, TrainingResult, run_record, train
 from deconv_ae.training.checkpoints import RunDirectory
+from deconv_ae.training.run_record import RunRecord
 
 CMAP1 = PRESETS["cmap1_pool4"].architecture
 FINISHED = {"architecture": CMAP1, "epochs": 2}
@@ -44,6 +45,12 @@ def finished_in_float16(digits: ImageDataset, tmp_path_factory: pytest.TempPathF
     """The same run in mixed precision; tests read it only."""
     run_dir = tmp_path_factory.mktemp("finished_in_float16")
     return run_dir, train(digits, TrainingOptions(**FINISHED, mixed_precision="mixed_float16", run_dir=str(run_dir)))
+
+
+def record_of(options: TrainingOptions) -> RunRecord:
+    """What a run of these options on the fixture's digits records."""
+    peak, environment = options.peak_learning_rate, os.environ.get("TF_ENABLE_ONEDNN_OPTS")
+    return RunRecord(options.deciding(640), "mnist_5k", 640, (28, 28, 1), None, peak, environment)
 
 
 def weights(result: TrainingResult) -> list[np.ndarray]:
@@ -276,12 +283,11 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_it_taken(
     options, _ = finished
     before, newest = sorted(Path(options["run_dir"]).glob("checkpoints/*"))
     newest.write_bytes(damage(newest.read_bytes()))
-    with RunDirectory(
-        options["run_dir"], TrainingOptions(**options).settings(images=640), resume=True
-    ) as run_directory:
+    with RunDirectory(options["run_dir"], record_of(TrainingOptions(**options)), resume=True) as run_directory:
         step, _ = run_directory.restore(untrained)
-    said = capsys.readouterr().err.splitlines()
-    assert len([line for line in said if f"{newest} is damaged" in line]) == 1
+    said = capsys.readouterr()
+    assert len([line for line in said.out.splitlines() if f"{newest} is damaged" in line]) == 1
+    assert said.err == ""
     assert f"step-{step:08d}" == before.stem
     taken = untrained.get_weights()
     untrained.load_weights(before)
@@ -305,7 +311,7 @@ def test_a_checkpoints_configuration_is_never_run(
     for checkpoint in Path(options["run_dir"]).glob("checkpoints/*"):
         checkpoint.write_bytes(code_instead_of_numbers(checkpoint.read_bytes()))
     assert train(digits, TrainingOptions(**options)).test_rmse == first.test_rmse
-    assert "damaged" not in capsys.readouterr().err
+    assert "damaged" not in capsys.readouterr().out
 
 
 def test_a_run_with_no_usable_checkpoint_is_not_started_anew_in_silence(
@@ -319,10 +325,10 @@ def test_a_run_with_no_usable_checkpoint_is_not_started_anew_in_silence(
 
 
 def test_a_run_directory_in_use_is_refused_until_its_run_ends(digits: ImageDataset, tmp_path: Path) -> None:
-    settings = TrainingOptions(CMAP1, epochs=1).settings(images=640)
-    with RunDirectory(tmp_path, settings, resume=False), pytest.raises(InputError, match="in use by another run"):
-        RunDirectory(tmp_path, settings, resume=True)
-    with RunDirectory(tmp_path, settings, resume=True):
+    record = record_of(TrainingOptions(CMAP1, epochs=1))
+    with RunDirectory(tmp_path, record, resume=False), pytest.raises(InputError, match="in use by another run"):
+        RunDirectory(tmp_path, record, resume=True)
+    with RunDirectory(tmp_path, record, resume=True):
         pass
 
 
@@ -414,14 +420,10 @@ def test_checkpoints_by_step_are_few_and_the_newest(looked: dict[int, Looked]) -
 
 
 @pytest.mark.parametrize("validate_every", [0, 3])
-def test_a_run_of_before_validation_can_be_resumed_with_and_without(tmp_path: Path, validate_every: int) -> None:
-    def opened(resume: bool, **options: Any) -> RunDirectory:
-        return RunDirectory(tmp_path, TrainingOptions(CMAP1, epochs=1, **options).settings(images=640), resume)
-
-    with opened(resume=False):
-        assert "validate_every" not in json.loads((tmp_path / "run.json").read_text())
-    with opened(resume=True, validate_every=validate_every):
-        pass
+def test_a_run_can_be_resumed_with_another_validation(tmp_path: Path, validate_every: int) -> None:
+    for resume, options in ((False, {}), (True, {"validate_every": validate_every})):
+        with RunDirectory(tmp_path, record_of(TrainingOptions(CMAP1, epochs=1, **options)), resume):
+            pass
 
 
 def test_a_run_says_what_it_reads_before_it_trains(digits: ImageDataset, capsys: pytest.CaptureFixture) -> None:
@@ -436,38 +438,68 @@ def test_a_run_says_what_it_reads_before_it_trains(digits: ImageDataset, capsys:
 
 def test_run_json_says_what_the_run_was_started_with(digits: ImageDataset, tmp_path: Path) -> None:
     train(digits, TrainingOptions(CMAP1, epochs=0, run_dir=str(tmp_path)))
-    settings = json.loads((tmp_path / "run.json").read_text())
-    assert settings["dataset"] == "mnist_5k"
-    assert settings["architecture"]["filters"] == [1]
-    assert settings["batch_size"] == 32
+    record = run_record.read("run_dir", tmp_path, "")
+    assert (record.dataset, record.training_images, record.image_shape) == ("mnist_5k", 640, (28, 28, 1))
+    assert record.options == TrainingOptions(CMAP1, epochs=0, batch_size=32)
 
 
-@pytest.mark.parametrize(
-    ("filters", "pool_sizes", "earlier_peak"), [((1,), (4,), None), ((4, 2), (2, 2), 0.0212), ((8,), (4,), 0.03)]
-)
-def test_a_run_of_another_versions_learning_rate_is_not_gone_on_with(
-    tmp_path: Path, filters, pool_sizes, earlier_peak: float | None
-) -> None:
-    settings = TrainingOptions(Architecture(filters, pool_sizes)).settings(images=640)
-    for resume in (False, True):
-        with RunDirectory(tmp_path, settings, resume):
-            pass
-    recorded = read_with_checksum(tmp_path / "run.json")
-    # A run of before it was recorded.
-    (tmp_path / "run.json").write_text(
-        with_checksum({name: value for name, value in recorded.items() if name != "peak_learning_rate"})
-    )
-    if earlier_peak is None:
-        with RunDirectory(tmp_path, settings, resume=True):
-            pass
-    else:
-        with pytest.raises(InputError, match=f"resume: .* of another version, .*{earlier_peak}.* start anew"):
-            RunDirectory(tmp_path, settings, resume=True)
+def test_a_run_of_another_versions_learning_rate_is_not_gone_on_with(tmp_path: Path) -> None:
+    record = record_of(TrainingOptions(Architecture((4, 2), (2, 2))))
+    with RunDirectory(tmp_path, record, resume=False):
+        pass
+    with RunDirectory(tmp_path, record, resume=True):
+        pass
+    with pytest.raises(InputError, match=r"resume: .* of another version, .*0\.0242.* start anew"):
+        RunDirectory(tmp_path, replace(record, peak_learning_rate=0.0212), resume=True)
 
 
 def test_a_run_with_a_learning_rate_of_ones_own_is_every_versions(tmp_path: Path) -> None:
-    settings = TrainingOptions(Architecture((8,), (4,)), learning_rate=0.01).settings(images=640)
-    with RunDirectory(tmp_path, settings, resume=False):
-        assert "peak_learning_rate" not in read_with_checksum(tmp_path / "run.json")
-    with RunDirectory(tmp_path, settings, resume=True):
-        pass
+    assert record_of(TrainingOptions(Architecture((8,), (4,)), learning_rate=0.01)).peak_learning_rate is None
+
+
+def test_a_run_that_goes_on_with_other_kernels_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    record = record_of(TrainingOptions(CMAP1, epochs=1))
+    for resume, onednn in ((False, "1"), (True, "1"), (True, None), (True, None)):
+        with RunDirectory(tmp_path, replace(record, onednn=onednn), resume):
+            pass
+    said = "TF_ENABLE_ONEDNN_OPTS was 1 and is not set: numbers round otherwise from here on\n"
+    assert capsys.readouterr().out == said
+
+
+INFINITE = json.loads("1e999")
+PEAKS, EPOCHS = ("text", [], {}, True, -1, 10**400, INFINITE), ("3", None, 2.0, True, -1, 10**400)
+RECORDS = [
+    *(("peak_learning_rate", value) for value in PEAKS),
+    *(("extended_after_epochs", value) for value in (5, None, "5", [None], [2.5], [True], [-1], [10**400])),
+    *(("options", value) for value in (None, [], {}, "text")),
+    *(("options.epochs", value) for value in EPOCHS),
+    *(("options.seed", value) for value in (*EPOCHS, 2**40)),
+    *(("options.learning_rate", value) for value in (*PEAKS, 0)),
+    *(("options.recipe", value) for value in (None, "magic", ["default"], 5)),
+    *(("options.architecture", value) for value in (None, {}, [1])),
+    *(("options.architecture.filters", value) for value in (None, [], [0], [1.5], ["1"], [10**400], 1)),
+    *(("options.architecture.pool_sizes", value) for value in ([[4]], [4], [[4, 4], [4, 4]], [[17, 17]], [[True, 4]])),
+    *(("options.architecture.deconvolution_bias", value) for value in (None, 1, "no")),
+    *(("dataset", value) for value in (None, "", 5, ["mnist_5k"], "a" * 1001, "a\n")),
+    *(("image_shape", value) for value in (None, [28, 28], [28, 28, 0], [28, 28, 1.0], "28x28x1")),
+    *(("training_images", value) for value in (*EPOCHS, 0)),
+    ("further", 1),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), RECORDS)
+def test_a_record_that_no_run_writes_is_refused_by_its_field(tmp_path: Path, field: str, value: Any) -> None:
+    record = record_of(TrainingOptions(CMAP1, epochs=1))
+    values = json.loads(records.as_text(record))
+    del values["sha256"]
+    *path, last = field.split(".")
+    place = values
+    for name in path:
+        place = place[name]
+    place[last] = value
+    # Whoever edits a file can compute its checksum.
+    (tmp_path / "run.json").write_text(with_checksum(values).replace("Infinity", "1e999"))
+    with pytest.raises(InputError, match=r"^resume: .* is no record of a run \(.*; start anew elsewhere$") as error:
+        run_record.check(tmp_path, record, resume=True)
+    assert str(error.value).isprintable()
+    assert last in str(error.value)

@@ -1,0 +1,72 @@
+"""Signals at every moment of a program: one line, its status, and nothing half done is left."""
+
+import random
+import signal
+from pathlib import Path
+
+import pytest
+from faults.programs import Finished, RunningProgram
+
+from deconv_ae import unfinished
+
+REFERENCE = Path(__file__).parents[2] / "saved_models" / "reference"
+SMALL = ["--dataset=mnist_5k", "--cache_dir=cache"]
+PROGRAMS = {
+    "train.py": [*SMALL, "--epochs=9999", "--export_dir=model"],
+    "convert.py": [*SMALL, f"--model={REFERENCE / 'cmap1_pool4'}", "--format=litert"],
+    "compare_starts.py": [*SMALL, "--epochs=9999", "--output_dir=starts"],
+    "visualize.py": [*SMALL, f"--model={REFERENCE / 'cmap1_pool4'}", "--output_dir=pictures"],
+}
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+LONGEST_START = 4.0
+"""Seconds, without the imports, from a program's start to its first step or file."""
+
+
+def interrupted(name: str, directory: Path, number: int, seconds: float) -> Finished:
+    with RunningProgram(name, PROGRAMS[name], directory) as program:
+        program.sleep(seconds)
+        program.stop(number)
+        return program.finish()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("moments", [3, pytest.param(20, marks=pytest.mark.long)])
+def test_a_signal_between_start_and_first_step_is_one_line(tmp_path: Path, name: str, moments: int) -> None:
+    chance = random.Random(name)
+    for moment in range(moments):
+        number = SIGNALS[moment % len(SIGNALS)]
+        seconds = (moment + chance.random()) * LONGEST_START / moments
+        end = interrupted(name, tmp_path, number, seconds)
+        if not end.status:  # It was done before.
+            continue
+        told = f"{number.name} after {seconds:.2f} s: status {end.status}, {end.stderr}"
+        # Before the program's own first line, the system ends it.
+        assert end.status in (128 + number, -number), told
+        assert end.status == -number or len(end.error_lines) == 1, told
+        assert not [file for file in tmp_path.rglob("*") if ".partial-" in file.name], told
+        assert not list(tmp_path.glob("*model*")), told
+
+
+def test_a_closed_terminal_stops_a_run_with_a_checkpoint_from_which_it_goes_on(tmp_path: Path) -> None:
+    arguments = [*SMALL, "--run_dir=run", "--export_dir=model"]
+    with RunningProgram("train.py", [*arguments, "--epochs=9999"], tmp_path) as program:
+        program.wait_until(lambda: bool(list(tmp_path.glob("run/checkpoints/step-*"))))
+        program.stop(signal.SIGHUP)
+        stopped = program.finish()
+    assert stopped.status == 128 + signal.SIGHUP
+    (line,) = stopped.error_lines
+    assert line.startswith("error: stopped by SIGHUP after step ")
+    assert line.endswith("the same command with --resume goes on from there")
+
+
+def test_what_is_half_done_is_cleared_away_and_what_is_short_finished(tmp_path: Path) -> None:
+    told: list[str] = []
+    with unfinished.temporary_directory(tmp_path, ".partial-") as folder, unfinished.cleared_by(lambda: 1 / 0):
+        (folder / "file").write_text("")
+        with unfinished.finished_first():
+            unfinished.end(lambda: told.append("ended"))
+            assert folder.exists()
+            assert not told
+        assert not folder.exists()
+        assert told == ["ended"]
+    unfinished._ends.clear()  # Where a program would have ended.
