@@ -14,6 +14,51 @@ PICTURES = np.random.default_rng(0).integers(0, 256, (50, 12, 9, 3), np.uint8)
 QUICK = {"filters": (4, 2), "pool_sizes": (2, 2), "kernel_size": 3, "epochs": 1, "verbose": False}
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_run_with_checkpoints_and_its_export_warn_of_nothing(tmp_path: Path) -> None:
+    trained = deconv_ae.train(PICTURES, name="noise", run_dir=tmp_path / "run", **QUICK)
+    trained.export(tmp_path / "model")
+
+
+NUMBERS = {
+    "epochs": (np.int64(1), ["3", 2.5, 2.0, True, [3], -1, 10**400, np.bool_(True), np.array([1])]),
+    "batch_size": (np.uint8(200), ["4", 0, True, 4.0]),
+    "seed": (np.int64(3), [None, "0", False, -1, 2**40]),
+    "validate_every": (np.int32(0), ["1", True, None, 1.5]),
+    "checkpoint_every": (None, [True, 0, "1"]),
+    "learning_rate": (np.float32(0.01), [True, "0.1", 0, -1, float("nan"), float("inf"), 10**400, 1j]),
+    "worker_timeout": (np.int8(9), [None, "1", -1, 10**400, True]),
+    "recipe": ("cntk", [None, 5, [], "magic"]),
+    "strategy": ("none", [None, [], {}]),
+    "mixed_precision": ("none", [None, False]),
+    "jit_compile": ("auto", [True, None]),
+    "resume": (False, ["yes", 1, None, np.bool_(False)]),
+    "run_dir": (None, [5, b"x", [], "", "gs://x"]),
+    "filters": (np.array([4, 2]), ["4", True, [4.0, 2], None, {}, ["4", "2"]]),
+    "pool_sizes": (np.array([2, 2]), [2.0, True, None, [[2], [True]]]),
+    "kernel_size": (np.int32(3), [None, True, 3.0]),
+    "name": ("n" * 1000, [Path("x"), ["a"], None, "", "n" * 1001, "a\n", 5]),
+    "verbose": (False, ["no", 0, None]),
+}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [(option, value) for option, (_, values) in NUMBERS.items() for value in values]
+)
+def test_what_no_run_can_be_made_with_is_refused_by_its_name(option: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"^{option}: ") as error:
+        deconv_ae.train(PICTURES, **QUICK | {option: value})
+    assert str(error.value).isprintable()
+
+
+def test_numpys_numbers_are_numbers_up_to_the_export_and_back(tmp_path: Path) -> None:
+    trained = deconv_ae.train(PICTURES, **QUICK | {option: value for option, (value, _) in NUMBERS.items()})
+    trained.export(tmp_path / "model", anyway=True)
+    card = ServedAutoencoder(tmp_path / "model").card
+    assert (card.recipe.epochs, card.recipe.batch_size, card.seed) == (1, 200, 3)
+    assert card.recipe.learning_rate == pytest.approx(0.01)
+
+
 @pytest.mark.filterwarnings("error::UserWarning")
 def test_an_array_becomes_a_saved_model_that_is_as_good_as_it_says(tmp_path: Path) -> None:
     trained = deconv_ae.train(PICTURES, name="noise", **QUICK)

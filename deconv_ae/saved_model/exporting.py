@@ -14,6 +14,7 @@ import tensorflow as tf
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import sha256
+from deconv_ae.model import arrays
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.ops.environment import without_gradients
@@ -74,7 +75,7 @@ def export(
         nonlocal card
         try:
             save_signatures(result.model, directory)
-            _without_optimizer(result.model).save(directory / KERAS_FILE)
+            arrays.save(_without_optimizer(result.model), directory / KERAS_FILE)
             card = replace(card, checksums=_checksums(directory))
             (directory / FILE_NAME).write_text(card.to_json(), encoding="utf-8")
             _read_back(directory)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from deconv_ae.data import scale
 from deconv_ae.errors import Interrupted, RunError
+from deconv_ae.model.arrays import to_array
 from deconv_ae.training.checkpoints import RunDirectory
 from deconv_ae.training.history import Epoch
 
@@ -246,7 +247,7 @@ class WriteTensorBoard(keras.callbacks.Callback):
             with _epoch_file(self._log_dir / "train", epoch):
                 for name, value in (logs or {}).items():
                     tf.summary.scalar(f"epoch_{name}", value)
-                tf.summary.scalar("epoch_learning_rate", keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+                tf.summary.scalar("epoch_learning_rate", to_array(self.model.optimizer.learning_rate))
             with _epoch_file(self._log_dir / "pictures", epoch):
                 self._write_pictures()
         except (OSError, tf.errors.OpError) as error:

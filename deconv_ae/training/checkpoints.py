@@ -24,6 +24,7 @@ from deconv_ae import paths, records
 from deconv_ae.errors import InputError, RunError, first_line
 from deconv_ae.files import flush_to_disk, lock_exclusively, write_beside
 from deconv_ae.messages import tell
+from deconv_ae.model import arrays
 from deconv_ae.records import Count
 from deconv_ae.training import history, run_record
 from deconv_ae.training.history import Epoch, History
@@ -124,7 +125,7 @@ class RunDirectory:
         Raises:
             RunError: if it cannot be written, or the weights are not finite; earlier checkpoints stay.
         """
-        sums = [float(keras.ops.convert_to_numpy(variable)) for variable in model.metrics_variables]
+        sums = [float(arrays.to_array(variable)) for variable in model.metrics_variables]
         if not all(np.isfinite(weight).all() for weight in model.get_weights()):
             raise RunError(f"the weights became infinite or NaN in step {step}; try a lower --learning_rate")
         if not self.writes:
@@ -132,7 +133,7 @@ class RunDirectory:
         target = self._checkpoints / f"step-{step:08d}.keras"
         partial = target.with_name(f".partial-{target.name}")
         try:
-            model.save(partial)
+            arrays.save(model, partial)
             with zipfile.ZipFile(partial, "a") as archive:
                 archive.writestr(PROGRESS_FILE, json.dumps(asdict(Progress(step, sums))))
             flush_to_disk(partial)

@@ -23,6 +23,7 @@ import keras
 import numpy as np
 
 from deconv_ae.data import scale
+from deconv_ae.model.arrays import to_array
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import per_image_rmse
 
@@ -160,4 +161,4 @@ def _solve(
 
 
 def _array(tensor: object) -> np.ndarray:
-    return np.array(keras.ops.convert_to_numpy(tensor), np.float32)
+    return np.array(to_array(tensor), np.float32)

@@ -1,0 +1,23 @@
+"""Keras's variables as NumPy arrays and its models as files, without the warning that it makes NumPy say of itself.
+
+Keras 3.15's `keras.Variable.__array__` lacks the argument that NumPy 2 asks for; its own saving runs into that too.
+"""
+
+import os
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def to_array(values: Any) -> np.ndarray:
+    """A tensor's or a variable's numbers."""
+    return values.numpy() if isinstance(values, keras.Variable) else keras.ops.convert_to_numpy(values)
+
+
+def save(model: keras.Model, file: str | os.PathLike[str]) -> None:
+    """`model.save`."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
+        model.save(file)
