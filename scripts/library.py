@@ -8,11 +8,16 @@ by their own names. `load` runs what was left out, and from then on all is as af
 
 import contextlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from types import ModuleType
 
 import process
+
+# TensorFlow leaves oneDNN's kernels off on a CPU without VNNI, where they are faster all the same. Before it is loaded, by
+# programs only: a library's import decides nothing for others. Workers inherit it, and run.json records it.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 PACKAGES = ("deconv_ae", "deconv_ae.data", "deconv_ae.training", "deconv_ae.conversion")
 FOR_OTHERS = ("jax", "matplotlib", "pandas", "sklearn")

@@ -12,8 +12,8 @@ import numpy as np
 
 
 def to_array(values: Any) -> np.ndarray:
-    """A tensor's or a variable's numbers."""
-    return values.numpy() if isinstance(values, keras.Variable) else keras.ops.convert_to_numpy(values)
+    """The numbers of TensorFlow's tensor, or of a variable."""
+    return values.numpy() if hasattr(values, "numpy") else np.asarray(values)
 
 
 def save(model: keras.Model, file: str | os.PathLike[str]) -> None:

@@ -1,6 +1,7 @@
 """Pictures, text and figures of what models make of images."""
 
 import textwrap
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from deconv_ae.data import scale
@@ -241,9 +243,27 @@ def wrapped(text: str, inches: float, letters_an_inch: float = SMALL_LETTERS_AN_
 
 
 def save_figure(figure: Figure, file: Path) -> Path:
-    """Writes a PNG beside and renames it; returns its file."""
+    """Writes a PNG beside and renames it; returns its file. All text in it is drawn as it is."""
     partial = file.with_name(f".partial-{file.name}")
     dpi = min(PIXELS_AN_INCH, MOST_PIXELS / max(figure.get_size_inches()))
-    figure.savefig(partial, dpi=dpi, format="png")
+    _take_literally(figure)
+    with warnings.catch_warnings():
+        # Of a name in letters that the font has not: a box stands for each.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figure.savefig(partial, dpi=dpi, format="png")
     partial.replace(file)
     return file
+
+
+def _take_literally(figure: Figure) -> None:
+    """A "$" in a model's or a data set's name begins no mathematics, whose mistakes are errors of matplotlib; numbers
+    at an axis are matplotlib's own, which writes powers that way."""
+    numbers = {
+        label
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for label in axis.get_ticklabels(which="both")
+    }
+    for text in figure.findobj(Text):
+        if text not in numbers:
+            text.set_parse_math(False)

@@ -85,7 +85,9 @@ class RunDirectory:
                 partial.unlink()
         except OSError as error:
             self.__exit__(None, None, None)
-            raise InputError(f"run_dir: {self.path} cannot be written: {error.strerror}; give another") from error
+            raise InputError(
+                f"run_dir: {error.filename or self.path} cannot be written: {error.strerror}; give another"
+            ) from error
         except InputError:
             self.__exit__(None, None, None)
             raise

@@ -134,7 +134,7 @@ def check_not_in_use(run_dir: str | Path) -> None:
     path = paths.given("run_dir", run_dir)
     lock = path / LOCK
     try:
-        if lock.exists():
+        if os.path.lexists(lock):
             os.close(lock_exclusively("run_dir", path, lock))
     except OSError as error:
         raise InputError(f"run_dir: {lock} cannot be locked: {error.strerror}; give another directory") from error

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
@@ -15,7 +16,7 @@ from deconv_ae.errors import RunError
 from deconv_ae.pictures.drawing import visualize
 from deconv_ae.pictures.explanation import kernels_figure, switches_figure
 from deconv_ae.pictures.pixels import code_picture, tile_columns, tile_corner
-from deconv_ae.pictures.visualization import View, comparison_figure, errors_figure, model_figure, view
+from deconv_ae.pictures.visualization import View, comparison_figure, errors_figure, model_figure, save_figure, view
 from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 
@@ -29,6 +30,29 @@ def drawn(exported: Path, digits: ImageDataset, tmp_path_factory: pytest.TempPat
     assert len(written) == len(set(written))
     assert set(written) == set(directory.iterdir())
     return directory
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["$\\frac$", "$x$", "a_{b}^c $\\", "100 $ or $ 200", "\u732b", "%s {0}"])
+def test_a_name_is_drawn_as_it_is_whatever_it_holds(
+    exported: Path, digits: ImageDataset, tmp_path: Path, name: str
+) -> None:
+    model = ServedAutoencoder(exported)
+    model.card = replace(model.card, preset=name)
+    figures = [model_figure(view(model, digits.test[:2])), comparison_figure([view(model, digits.test[:2])] * 2)]
+    for figure in figures:
+        save_figure(figure, tmp_path / "figure.png")
+        shown = [text for text in figure.findobj(Text) if name in text.get_text().replace("\n", " ")]
+        assert shown
+        assert not any(text.get_parse_math() for text in shown)
+
+
+def test_powers_at_an_axis_are_still_drawn_as_powers(tmp_path: Path) -> None:
+    figure = Figure()
+    figure.subplots().set(xscale="log", xlim=(1, 1000), title="$x")
+    save_figure(figure, tmp_path / "figure.png")
+    labels = figure.axes[0].get_xticklabels()
+    assert any("10^{2}" in label.get_text() and label.get_parse_math() for label in labels)
 
 
 def picture(file: Path) -> np.ndarray:

@@ -1,0 +1,26 @@
+"""A run directory whose lock cannot be had is refused in one line, before TensorFlow is loaded."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deconv_ae.errors import InputError
+from deconv_ae.training import run_record
+
+MADE: dict[str, Callable[[Path], None]] = {
+    "a directory": lambda lock: lock.mkdir(),
+    "a link to itself": lambda lock: lock.symlink_to(lock),
+    "a link into a folder that is not there": lambda lock: lock.symlink_to("nowhere/lock"),
+    "of mode 0": lambda lock: lock.touch(mode=0),
+}
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE)
+def test_a_lock_that_is_none_is_refused_by_its_name(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / run_record.LOCK)
+    if make is MADE["of mode 0"] and os.geteuid() == 0:
+        pytest.skip("root may open every file")
+    with pytest.raises(InputError, match=r"^run_dir: .*run\.lock cannot be locked: .*; give another directory$"):
+        run_record.check_not_in_use(tmp_path)
