@@ -15,8 +15,8 @@ from types import ModuleType
 
 import process
 
-# TensorFlow leaves oneDNN's kernels off on a CPU without VNNI, where they are faster all the same. Before it is loaded, by
-# programs only: a library's import decides nothing for others. Workers inherit it, and run.json records it.
+# TensorFlow leaves oneDNN's kernels off on a CPU without VNNI, where they are faster all the same. Set before it is
+# loaded, by programs only: a library's import decides nothing for others. Workers inherit it, run.json records it.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 PACKAGES = ("deconv_ae", "deconv_ae.data", "deconv_ae.training", "deconv_ae.conversion")
