@@ -17,7 +17,7 @@ from pathlib import Path
 
 import library
 
-library.require_installed()
+process.require_installed()
 library.defer()
 
 from absl import app, flags, logging

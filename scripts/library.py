@@ -1,4 +1,6 @@
-"""The package in two steps: what flags are checked with at once, TensorFlow and all that needs it when they have been.
+"""All that the order of imports needs, in this file and no other, and in 60 lines.
+
+The package comes in two steps: what flags are checked with at once; TensorFlow and all that needs it, when they are.
 
 `import deconv_ae` registers every class that a saved file can name, and for that imports Keras and TensorFlow, which
 takes seconds; --help, a mistyped flag or a folder that is not there should not wait for them. So the packages whose
@@ -13,8 +15,6 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 
-import process
-
 # TensorFlow leaves oneDNN's kernels off on a CPU without VNNI, where they are faster all the same. Set before it is
 # loaded, by programs only: a library's import decides nothing for others. Workers inherit it, run.json records it.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -25,16 +25,6 @@ FOR_OTHERS = ("jax", "matplotlib", "pandas", "sklearn")
 that no program here has: of the five seconds that `import tensorflow` then takes of a processor, two."""
 
 _left_out: list[ModuleType] = []
-
-
-def require_installed() -> None:
-    """Ends the program with one line where it was started by a Python that has not got what it needs."""
-    for package in ("absl", "deconv_ae"):
-        if importlib.util.find_spec(package) is None:
-            how = (
-                "run pip install . in the project's folder, or source .venv/bin/activate where scripts/demo.sh made it"
-            )
-            sys.exit(process.say(f"{package} is not installed for {sys.executable}; {how}", 2))
 
 
 def defer() -> None:

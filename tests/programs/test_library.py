@@ -1,6 +1,8 @@
 """What programs leave out while TensorFlow and Keras load."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import library
 import pytest
@@ -21,3 +23,47 @@ def test_packages_that_are_not_needed_are_as_not_installed_until_tensorflow_has_
     assert not_needed.__file__ == str(tmp_path / "not_needed.py")
     assert sys.modules["pytest"] is pytest
     del sys.modules["not_needed"]
+
+
+# What flags are checked with, and what is refused with: none of it may wait seconds for TensorFlow.
+WITHOUT_TENSORFLOW = (
+    "deconv_ae.conversion.formats",
+    "deconv_ae.data.presence",
+    "deconv_ae.data.source",
+    "deconv_ae.errors",
+    "deconv_ae.files",
+    "deconv_ae.messages",
+    "deconv_ae.model.architecture",
+    "deconv_ae.model.presets",
+    "deconv_ae.model.recipes",
+    "deconv_ae.numbers",
+    "deconv_ae.options",
+    "deconv_ae.paths",
+    "deconv_ae.pictures.choices",
+    "deconv_ae.pictures.sections",
+    "deconv_ae.records",
+    "deconv_ae.saved_model.export_directory",
+    "deconv_ae.saved_model.model_card",
+    "deconv_ae.training.cluster",
+    "deconv_ae.training.history",
+    "deconv_ae.training.options",
+    "deconv_ae.training.run_record",
+    "deconv_ae.unfinished",
+    "option_flags",
+    "command_line",
+)
+
+
+def test_what_flags_are_checked_with_loads_neither_tensorflow_nor_keras() -> None:
+    scripts = Path(library.__file__).parent
+    code = (
+        f"import sys; sys.path.insert(0, {str(scripts)!r}); import library; library.defer(); import importlib;"
+        f"[importlib.import_module(name) for name in {WITHOUT_TENSORFLOW}];"
+        "print([name for name in ('tensorflow', 'keras', 'matplotlib', 'PIL') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_order_of_imports_is_one_short_file() -> None:
+    assert len(Path(library.__file__).read_text(encoding="utf-8").splitlines()) <= 60
