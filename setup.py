@@ -27,6 +27,9 @@ setup(
         "tensorboard>=2.20",
         "matplotlib>=3.10.7,<4",
         "pillow>=11",
+        # Locks, and where a platform keeps caches.
+        "filelock>=4,<5",
+        "platformdirs>=4.2,<5",
         "absl-py>=2.1,<3",
         "numpy>=2.1,<3",
     ],

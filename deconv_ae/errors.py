@@ -3,10 +3,13 @@
 Everything else that is raised is a defect in this project and keeps its traceback.
 """
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
 Value = TypeVar("Value")
+IN_GRAPH = re.compile(r"\{\{.*?\}\} | \[Op:.*")
+"""What TensorFlow writes around a reason: which operation of its own met it."""
 
 
 class InputError(ValueError):
@@ -36,13 +39,13 @@ class Interrupted(RuntimeError):
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception of somebody else's says, in a line to quote: libraries say it in any number of them.
+    """What another library's exception says, in one line: its first, or its type's name where it says nothing.
 
-    >>> first_line(OSError(28, "No space left on device")), first_line(ValueError(" no\\nyes")), first_line(KeyError())
-    ('No space left on device', 'no', 'KeyError')
+    >>> first_line(ValueError("truncated record\\nat 110")), first_line(OSError(28, "No space left")), first_line(KeyError())
+    ('truncated record', 'No space left', 'KeyError')
     """
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    text = str(getattr(error, "strerror", None) or error).strip()
+    return IN_GRAPH.sub("", text.splitlines()[0]).strip() if text else type(error).__name__
 
 
 def choose(argument: str, name: object, choices: Mapping[str, Value]) -> Value:

@@ -2,26 +2,33 @@
 
 import contextlib
 import errno
+import functools
+import glob
 import hashlib
 import json
 import os
 import secrets
+import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from deconv_ae.errors import InputError
-from deconv_ae.unfinished import finished_first
+from deconv_ae.errors import InputError, first_line
+from deconv_ae.unfinished import cleared_by, finished_first
 
-try:
-    import fcntl
-except ImportError:  # Windows has none; there, two processes that write one directory are not noticed.
-    fcntl = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+PARTIAL = ".partial-"
+"""How the names of all begin that is not whole yet. They are hidden, and nobody reads them."""
 
 CHECKSUM = "sha256"
 """The field of a JSON file that holds the checksum of all others."""
 
 LARGEST_RECORD = 10_000_000
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+"""What some network file systems answer; there, two processes that write one directory are not noticed."""
 
 
 def flush_to_disk(path: Path) -> None:
@@ -38,7 +45,7 @@ def write_beside(file: Path, text: str) -> None:
     """Writes a text file under another name, which is nobody else's, and renames it, so that it is never seen
     half-written. A link is followed, and stays."""
     file = file.resolve()
-    partial = unique_beside(file)
+    partial = partial_beside(file)
     with finished_first():
         try:
             partial.write_text(text, encoding="utf-8")
@@ -50,9 +57,41 @@ def write_beside(file: Path, text: str) -> None:
         flush_to_disk(file.parent)
 
 
-def unique_beside(path: Path) -> Path:
-    """A hidden name beside a file or directory, that no other process makes: a fixed one two writers would share."""
-    return path.with_name(f".partial-{secrets.token_hex(8)}")
+def partial_beside(path: Path) -> Path:
+    """A name beside a file or directory for what is to become it: no other process makes it, and it ends alike.
+
+    >>> partial_beside(Path("pictures/figure.png")).suffix
+    '.png'
+    """
+    return path.with_name(f"{PARTIAL}{secrets.token_hex(8)}-{path.name}")
+
+
+def partials(path: Path) -> Iterator[Path]:
+    """What lies under such names for a file or directory: as long as nobody else writes it, what was killed left."""
+    return path.parent.glob(f"{PARTIAL}{16 * '[0-9a-f]'}-{glob.escape(path.name)}")
+
+
+def remove_partials(directory: Path) -> None:
+    """Deletes all below a directory that is not whole: what was killed left it, as long as nobody else writes there."""
+    for partial in list(directory.rglob(f"{PARTIAL}*")):
+        if partial.is_dir() and not partial.is_symlink():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def partial_directory(path: Path) -> Iterator[Path]:
+    """A directory under such a name, for files that are moved to their place from it. It is gone in the end, also where
+    the program is ended."""
+    directory = partial_beside(path)
+    clear = functools.partial(shutil.rmtree, directory, ignore_errors=True)
+    with cleared_by(clear):
+        try:
+            directory.mkdir()
+            yield directory
+        finally:
+            clear()
 
 
 def flush_tree_to_disk(directory: Path) -> None:
@@ -109,34 +148,47 @@ def in_use(argument: str, directory: Path) -> Iterator[None]:
     finally:
         # While the lock is held: whoever makes a file of this name anew locks another one.
         lock_file.unlink(missing_ok=True)
-        os.close(lock)
+        lock.release()
 
 
-def lock_exclusively(argument: str, directory: Path, lock_file: Path) -> int:
-    """The descriptor of a locked file, which is made where it does not exist.
+def lock_exclusively(argument: str, directory: Path, lock_file: Path) -> "BaseFileLock":
+    """A locked file, made where it does not exist; its `release` gives it up, and so does the process's end.
 
     Raises:
-        InputError: that `directory` is in use, if another process has locked the file.
+        InputError: that `directory` is in use, if another process has locked the file; or that it cannot be locked.
     """
-    while True:
-        descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            if fcntl is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(descriptor)
+    from filelock import FileLock, Timeout  # Which takes as long to load as a refusal may take.
+
+    lock = FileLock(lock_file, thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise InputError(
+            f"{argument}: {directory} is in use by another run; wait for it to end, or give another directory"
+        ) from error
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
             raise InputError(
-                f"{argument}: {directory} is in use by another run; wait for it to end, or give another directory"
+                f"{argument}: {lock_file} cannot be locked: {first_line(error)}; remove it, or give another directory"
             ) from error
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):  # Some network file systems have none.
-                os.close(descriptor)
-                raise
-        with contextlib.suppress(FileNotFoundError):
-            # Another process may have deleted it since it was opened.
-            if os.path.samestat(os.fstat(descriptor), lock_file.stat()):
-                return descriptor
-        os.close(descriptor)
+    return lock
+
+
+def open_to_read(file: str | os.PathLike[str]) -> BinaryIO:
+    """Opens a file, and nothing else: of a pipe one would wait for ever for somebody to write, of a device for its end.
+
+    Raises:
+        OSError: if it is none, or cannot be read.
+    """
+    if not stat.S_ISREG(os.stat(file).st_mode):  # noqa: PTH116
+        raise OSError(errno.EINVAL, "it is no file")
+    return open(file, "rb")  # noqa: PTH123
+
+
+def read_bytes(file: Path) -> bytes:
+    """What is in a file. Raises as `open_to_read`."""
+    with open_to_read(file) as opened:
+        return opened.read()
 
 
 def sha256(content: bytes) -> str:
@@ -155,12 +207,12 @@ def read_with_checksum(file: Path) -> dict[str, Any]:
         OSError: if it cannot be read.
         ValueError: if it is no JSON object, or not the one that was written.
     """
-    if file.exists() and not file.is_file():  # Of a pipe, one would wait for ever for somebody to write.
-        raise OSError(errno.EINVAL, "it is no file")
-    if file.stat().st_size > LARGEST_RECORD:
+    with open_to_read(file) as opened:
+        text = opened.read(LARGEST_RECORD + 1)
+    if len(text) > LARGEST_RECORD:
         raise ValueError(f"larger than {LARGEST_RECORD} bytes")
     try:
-        fields = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        fields = json.loads(text.decode(), parse_constant=_refuse_constant)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if not isinstance(fields, dict):

@@ -1,5 +1,6 @@
 """What a number may be that a caller hands over: the one place that decides it."""
 
+import contextlib
 import os
 from numbers import Integral, Real
 from pathlib import Path
@@ -14,6 +15,8 @@ LARGEST_REAL = 3.4e38
 
 LARGEST_WINDOW = 256
 """Positions in a pooling window that has switches, which are uint8."""
+
+CGROUPS = Path("/sys/fs/cgroup")
 
 Pair = tuple[int, int]
 
@@ -103,13 +106,36 @@ def check_memory(argument: str, needed: int, what: str) -> None:
 
 
 def memory() -> int:
-    """Bytes that this process can have at most: the machine's, or less where a container is limited."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Bytes that this process can have at most: the machine's, or less where a container, a service or the shell limits
+    it."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for file in _limit_files():
+        with contextlib.suppress(OSError, ValueError):  # "max" is no number.
+            limits.append(int(file.read_text(encoding="ascii")))
+    with contextlib.suppress(ImportError):  # Windows has none.
+        import resource
+
+        limits += [limit for limit in resource.getrlimit(resource.RLIMIT_AS) if limit != resource.RLIM_INFINITY]
+    return min(limits)
+
+
+def _limit_files() -> list[Path]:
+    """Where Linux keeps the limits of this process's control groups, which hold for all groups within one."""
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return physical
-    return min(physical, int(limit)) if limit.isdigit() else physical
+        lines = []
+    files = [
+        CGROUPS / "memory.max",
+        CGROUPS / "memory/memory.limit_in_bytes",
+    ]  # Of a container, which sees its own only.
+    for _, controllers, group in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        for place in (Path(group.lstrip("/")), *Path(group.lstrip("/")).parents):
+            if not controllers:
+                files.append(CGROUPS / place / "memory.max")
+            elif "memory" in controllers.split(","):
+                files.append(CGROUPS / "memory" / place / "memory.limit_in_bytes")
+    return files
 
 
 def _shown(value: Any) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from deconv_ae.data import ImageDataset
-from deconv_ae.data.dataset import check_images
-from deconv_ae.data.split import split_numbers
+from deconv_ae.data.pixels import check_images
+from deconv_ae.data.split import which_are_for_testing
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
@@ -93,7 +93,8 @@ def train(
         filters: of each stage's convolution, outermost first: `(16, 8)`; an int is one stage.
         pool_sizes: each stage's pooling window: `(2, 2)`, or (height, width) pairs; an int is one stage.
         kernel_size: of every convolution, an int or (height, width).
-        test_images: the same for testing. Left out, a fixed fifth of `images` is kept back for it.
+        test_images: the same for testing. Left out, one of every five of `images` is kept back for it, always the
+            same; where several pictures are of one scene, or crops of one photograph, give those of some scenes here.
         name: what the model card calls the pictures.
         verbose: whether to print progress.
         **options: any other field of `deconv_ae.training.TrainingOptions`: `epochs`, `batch_size`, `learning_rate`,
@@ -111,7 +112,7 @@ def train(
     ((None, 12, 12, 3), True)
     >>> deconv_ae.train(images / 255, filters=4, pool_sizes=2)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    deconv_ae.errors.InputError: images: pixels are float64, not uint8; give pixels of 0 to 255: ...
+    deconv_ae.errors.InputError: images: pixels are float64, not uint8; they are from 0 to 1: ...
     """
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not is_plain(name):
         shown = ascii(name) if len(ascii(name)) <= 40 else f"{ascii(name)[:37]}..."
@@ -120,7 +121,9 @@ def train(
     if test_images is None:
         if len(images) < 2:
             raise InputError("images: one image cannot be divided; give more, or test_images")
-        images, test_images = (images[split_numbers(len(images), split)] for split in ("train", "test"))
+        # By their numbers, as a folder's pictures by their names: those that are added change nothing.
+        for_testing = np.array(which_are_for_testing([str(number) for number in range(len(images))]))
+        images, test_images = images[~for_testing], images[for_testing]
     dataset = ImageDataset(name, images, test_images)
     switch("verbose", verbose)
     architecture = Architecture(_by_stage(filters), _by_stage(pool_sizes), kernel_size)

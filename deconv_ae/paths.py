@@ -1,17 +1,19 @@
-"""What a path may be that a caller hands over: the one place that decides it.
+"""What a path may be that a caller hands over, and what lies there: the one place that asks the disk.
 
 A path is local, is not empty and has a name that can be printed. `~` is the home directory, links are followed.
 Where something is to be written, it is found out before any work is done for it.
 """
 
 import os
+import stat
 import tempfile
 import unicodedata
 from collections.abc import Mapping
 from itertools import permutations
 from pathlib import Path
 
-from deconv_ae.errors import InputError
+from deconv_ae.errors import InputError, first_line
+from deconv_ae.files import PARTIAL
 
 
 def given(argument: str, text: str | os.PathLike[str]) -> Path:
@@ -46,6 +48,38 @@ def is_plain(text: str) -> bool:
     return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
+def state(argument: str, path: str | os.PathLike[str]) -> os.stat_result | None:
+    """What the disk knows of a path, links followed; None where nothing lies there.
+
+    Raises:
+        InputError: if the disk does not say: a name that is too long, a directory on the way that may not be entered,
+            links that lead back to themselves.
+    """
+    try:
+        return os.stat(path)  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InputError(f"{argument}: {path} cannot be read: {first_line(error)}; give another") from error
+
+
+def exists(argument: str, path: str | os.PathLike[str]) -> bool:
+    """Whether anything lies there, other than a link to nothing. Raises as `state`."""
+    return state(argument, path) is not None
+
+
+def is_directory(argument: str, path: str | os.PathLike[str]) -> bool:
+    """Raises as `state`."""
+    found = state(argument, path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def is_file(argument: str, path: str | os.PathLike[str]) -> bool:
+    """Whether a file lies there: no directory, pipe or device. Raises as `state`."""
+    found = state(argument, path)
+    return found is not None and stat.S_ISREG(found.st_mode)
+
+
 def directory_to_read(argument: str, text: str | os.PathLike[str], advice: str) -> Path:
     """A directory that exists, can be listed and is not empty; `advice` says what to give instead.
 
@@ -60,7 +94,7 @@ def directory_to_read(argument: str, text: str | os.PathLike[str], advice: str) 
     except FileNotFoundError as error:
         raise InputError(f"{argument}: {path} does not exist; {advice}") from error
     except OSError as error:
-        raise InputError(f"{argument}: {path} cannot be read: {error.strerror}; {advice}") from error
+        raise InputError(f"{argument}: {path} cannot be read: {first_line(error)}; {advice}") from error
     if empty:
         raise InputError(f"{argument}: {path} is empty; {advice}")
     return path
@@ -78,17 +112,17 @@ def directory_to_write(argument: str, text: str | os.PathLike[str]) -> Path:
     path = resolved(argument, text)
     missing: list[str] = []
     existing = path
-    while not existing.exists():
+    while not exists(argument, existing):
         missing.append(existing.name)
         existing = existing.parent
-    if not existing.is_dir():
+    if not is_directory(argument, existing):
         raise InputError(f"{argument}: {path} cannot be written: {existing} is a file; give another directory")
     try:
-        with tempfile.TemporaryDirectory(dir=existing, prefix=".writable-") as trial:
+        with tempfile.TemporaryDirectory(dir=existing, prefix=PARTIAL) as trial:
             for name in missing:
                 (Path(trial) / name).mkdir()
     except OSError as error:
-        raise InputError(f"{argument}: {existing} cannot be written: {error.strerror}; give another") from error
+        raise InputError(f"{argument}: {existing} cannot be written: {first_line(error)}; give another") from error
     return path
 
 
@@ -96,17 +130,16 @@ def resolved(argument: str, text: str | os.PathLike[str]) -> Path:
     """The whole path with every link in it followed; it need not exist.
 
     Raises:
-        InputError: if it is a link to nothing, or too long.
+        InputError: if it is a link to nothing, or the disk cannot be asked.
     """
     path = given(argument, text)
+    found = state(argument, path)
     try:
         followed = path.resolve()
-        if path.is_symlink() and not followed.exists():
-            raise InputError(f"{argument}: {path} is a link to {followed}, which does not exist; make it, or give it")
-        followed.exists()
-    except (OSError, RuntimeError) as error:  # Links that go round in a circle are a RuntimeError.
-        reason = error.strerror if isinstance(error, OSError) else "links that lead back to themselves"
-        raise InputError(f"{argument}: {path} cannot be used: {reason}; give another") from error
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{argument}: {path} cannot be used: {first_line(error)}; give another") from error
+    if found is None and path.is_symlink():
+        raise InputError(f"{argument}: {path} is a link to {followed}, which does not exist; make it, or give it")
     return followed
 
 

@@ -5,12 +5,8 @@ library runs just then, which catches it, wraps it or prints it.
 """
 
 import contextlib
-import functools
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 _clearing: list[tuple[int, Callable[[], object]]] = []
 _uninterruptible = 0
@@ -27,16 +23,6 @@ def cleared_by(clear: Callable[[], object]) -> Iterator[None]:
     finally:
         with contextlib.suppress(ValueError):
             _clearing.remove(entry)
-
-
-@contextlib.contextmanager
-def temporary_directory(folder: Path, prefix: str) -> Iterator[Path]:
-    """A directory in a folder for what is half done, that is gone in the end, also where the program is ended."""
-    with (
-        tempfile.TemporaryDirectory(dir=folder, prefix=prefix, ignore_cleanup_errors=True) as name,
-        cleared_by(functools.partial(shutil.rmtree, name, ignore_errors=True)),
-    ):
-        yield Path(name)
 
 
 @contextlib.contextmanager

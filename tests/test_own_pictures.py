@@ -78,8 +78,19 @@ def test_pictures_to_test_on_may_be_given() -> None:
 
 
 REFUSED = {
-    "pixels from 0 to 1": (PICTURES / 255, "pixels are float64, not uint8; give pixels of 0 to 255"),
-    "pixels in 16 bits": (PICTURES.astype(np.uint16), r"pixels are uint16, not uint8; .*astype"),
+    "pixels from 0 to 1": (PICTURES / 255, r"float64, not uint8; they are from 0 to 1: np.round\(images \* 255\)"),
+    "pixels from -1 to 1": (PICTURES / 127.5 - 1, r"from -1 to 1: np.round\(\(images \+ 1\) \* 127.5\)"),
+    "floats from 0 to 255": (PICTURES.astype(np.float32), r"float32, not .*from 0 to 255: np.round\(images\).astype"),
+    "floats of no range": (PICTURES * 4.0, "from 0 to 1020; give numbers from 0 to 255, such as"),
+    "floats that are none": (PICTURES * np.nan, "from nan to nan; give numbers"),
+    "0 to 255 in 64 bits": (PICTURES.astype(np.int64), r"int64, not .*from 0 to 255: images.astype\(np.uint8\)"),
+    "pixels in 16 bits": (PICTURES.astype(np.uint16) * 257, r"from 0 to 65535: np.round\(images / 257\)"),
+    "truth values": (PICTURES > 128, r"bool, not uint8; images.astype\(np.uint8\) \* 255 makes"),
+    "complex numbers": (PICTURES * 1j, "complex128, not uint8; give numbers from 0 to 255"),
+    "texts": (PICTURES.astype(str), "not uint8; give numbers from 0 to 255"),
+    "pictures divided by 255": ((PICTURES / 255).astype(np.uint8), "the brightest pixel is 1 of 255, so that all are"),
+    "masks of 0 and 1": ((PICTURES > 128).astype(np.uint8), "multiply masks of 0 and 1 by 255"),
+    "black": (PICTURES * 0, "the brightest pixel is 0 of 255"),
     "no channels": (PICTURES[..., 0], r"\(50, 12, 9\) is not .*newaxis"),
     "one picture": (PICTURES[0, ..., 0], r"\(12, 9\) is not .*stack"),
     "channels first": (np.zeros((9, 3, 12, 12), np.uint8), r"channels first; images.transpose\(0, 2, 3, 1\)"),
@@ -104,6 +115,7 @@ def test_a_wrong_array_is_said_with_what_to_do(images, said: str) -> None:
         ({"recipe": "best"}, "recipe: unknown 'best'"),
         ({"test_images": PICTURES[:, :8]}, r"training images of \(12, 9, 3\) and test images of \(8, 9, 3\)"),
         ({"test_images": PICTURES / 255}, "test_images: pixels are float64"),
+        ({"test_images": (PICTURES / 255).astype(np.uint8)}, "test_images: the brightest pixel is 1 of 255"),
     ],
 )
 def test_a_wrong_option_is_said(options: dict, said: str) -> None:
@@ -112,11 +124,8 @@ def test_a_wrong_option_is_said(options: dict, said: str) -> None:
 
 
 def test_pictures_of_a_few_rows_are_pictures() -> None:
-    assert ImageDataset("strips", np.zeros((4, 3, 7, 12), np.uint8), np.zeros((1, 3, 7, 12), np.uint8)).image_shape == (
-        3,
-        7,
-        12,
-    )
+    strips = np.full((5, 3, 7, 12), 128, np.uint8)
+    assert ImageDataset("strips", strips[:4], strips[4:]).image_shape == (3, 7, 12)
 
 
 def test_a_model_that_came_to_nothing_is_returned_with_a_warning_and_not_exported(tmp_path: Path) -> None:

@@ -15,12 +15,11 @@ from deconv_ae.conversion.formats import FORMATS, check_formats
 from deconv_ae.conversion.portable import Part, parts
 from deconv_ae.conversion.verification import Agreement, Reference
 from deconv_ae.errors import InputError, RunError
-from deconv_ae.files import move_together, read_with_checksum, with_checksum, write_beside
+from deconv_ae.files import move_together, partial_directory, read_with_checksum, with_checksum, write_beside
 from deconv_ae.saved_model.export_directory import MODEL_FILE
 from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.model_card import versions
 from deconv_ae.saved_model.serving import ServedAutoencoder
-from deconv_ae.unfinished import temporary_directory
 
 REPORT_FILE = "conversion_report.json"
 CHECKED_IMAGES = 100
@@ -132,7 +131,7 @@ def _convert_to(
 ) -> list[ConvertedFile]:
     """One format's files, all of them or none."""
     converted, to_place = [], []
-    with temporary_directory(output, f".partial-{name}-") as folder:
+    with partial_directory(output / name) as folder:
         for part in all_parts:
             for variant in module.VARIANTS:
                 files = module.write(part, variant, calibration.tensors, folder)

@@ -13,7 +13,7 @@ import numpy as np
 
 from deconv_ae.conversion.bounds import Bounds
 from deconv_ae.data import scale
-from deconv_ae.errors import RunError
+from deconv_ae.errors import RunError, first_line
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
@@ -149,6 +149,7 @@ def _in_batches(file_name: str, run: Runner, inputs: Tensors, size: int) -> Tens
             for start in range(0, count, size)
         ]
     except Exception as error:  # Each runtime has exceptions of its own, without a common class.
-        reason = str(error).strip().splitlines()[0]
-        raise RunError(f"{file_name}: its runtime fails on a batch of {size} ({reason}); not written") from error
+        raise RunError(
+            f"{file_name}: its runtime fails on a batch of {size} ({first_line(error)}); not written"
+        ) from error
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}

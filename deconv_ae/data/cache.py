@@ -9,35 +9,65 @@ Mapped pages belong to the system, which shares them among processes and takes t
 
 import contextlib
 import functools
+import hashlib
 import json
 import math
 import os
-import secrets
 import sys
-import time
-import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import filelock
 import numpy as np
+import platformdirs
 
-from deconv_ae.errors import InputError, RunError
-from deconv_ae.files import flush_to_disk, read_with_checksum, with_checksum, write_beside
+from deconv_ae import records
+from deconv_ae.errors import InputError, RunError, first_line
+from deconv_ae.files import flush_to_disk, open_to_read, partial_beside, partials, write_beside
 from deconv_ae.messages import tell
+from deconv_ae.records import Count, Length, Within
 from deconv_ae.unfinished import cleared_by
 
-try:
-    import fcntl
-except ImportError:  # Windows has none; there, two programs both decode, and the last to finish replaces the other's.
-    fcntl = None  # type: ignore[assignment]
-
-VERSION = 1
+VERSION = 2
 """Of the files, and of what decoding makes of a picture: to be raised when either changes."""
 CACHE_VARIABLE = "DECONV_AE_CACHE_DIR"
 ALWAYS_CHECKED_BYTES = 1 << 28
 WAIT_SECONDS = 3600.0
+Stamp = tuple[Annotated[int, Within(0, 2**63)], Annotated[int, Within(0, 2**63)], Annotated[int, Within(0, 2**63)]]
+"""A file's size and the times of its last change, in nanoseconds."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What lies beside a split's pixels.
+
+    Attributes:
+        version: VERSION.
+        made_of: the reading's.
+        shape: of the array.
+        checksum: SHA-256 of the pixels.
+        stamp: the file's.
+        left_out: the reading's.
+    """
+
+    version: Count
+    made_of: Any
+    shape: tuple[Length, Length, Length, Length]
+    checksum: str
+    stamp: Stamp
+    left_out: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A split's `(N, height, width, channels)` uint8 images, their pixels' checksum, and what the reading says."""
+
+    images: np.ndarray
+    checksum: str
+    left_out: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -49,12 +79,14 @@ class Reading:
         count: of images, left out ones among them.
         batches: decodes them: `(n, height, width, channels)` uint8 arrays.
         left_out: what was left out, a line each; complete when all batches are read.
+        passed_over: the paths of what lies among the pictures and is none of them.
     """
 
     made_of: Any
     count: int
     batches: Callable[[], Iterator[np.ndarray]]
     left_out: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
 
 
 def decode(read: Callable[[], Reading], reading: Reading) -> Generator[np.ndarray, None, None]:
@@ -78,21 +110,42 @@ def decode(read: Callable[[], Reading], reading: Reading) -> Generator[np.ndarra
         raise InputError("dataset: it changed while it was decoded; start again when it is complete")
 
 
+def in_memory(read: Callable[[], Reading], check: Callable[[int], None]) -> Decoded:
+    """A split decoded, and kept nowhere else.
+
+    Args:
+        read: opens the data set.
+        check: is told how many bytes it will take before the second batch is decoded, and may refuse.
+    """
+    reading = read()
+    batches: list[np.ndarray] = []
+    for images in decode(read, reading):
+        if not batches:
+            check(reading.count * images[0].nbytes)
+        batches.append(images)
+    whole = np.concatenate(batches)
+    return Decoded(whole, checksum(whole), reading.left_out, reading.passed_over)
+
+
+def checksum(images: np.ndarray) -> str:
+    """SHA-256 of the pixels."""
+    summed = hashlib.sha256()
+    for first in range(0, len(images), 1000):  # A copy of an array with gaps is a copy of a part.
+        summed.update(np.ascontiguousarray(images[first : first + 1000]).data.cast("B"))
+    return summed.hexdigest()
+
+
 def default_cache_dir() -> Path:
     """The environment's DECONV_AE_CACHE_DIR, or a folder in the user's cache directory by the platform's convention."""
     own = os.environ.get(CACHE_VARIABLE)
-    if own:
-        return Path(own)
-    conventions = {"darwin": ("", "Library/Caches"), "win32": ("LOCALAPPDATA", "AppData/Local")}
-    variable, below_home = conventions.get(sys.platform, ("XDG_CACHE_HOME", ".cache"))
-    try:
-        return Path(os.environ.get(variable) or Path.home() / below_home) / "deconv_ae"
-    except RuntimeError as error:
-        raise InputError("cache_dir: this user has no home directory; give one, or --cache_dir= for none") from error
+    folder = Path(own) if own else platformdirs.user_cache_path("deconv_ae", appauthor=False)
+    if not own and not folder.is_absolute():
+        raise InputError("cache_dir: this user has no home directory; give one, or --cache_dir= for none")
+    return folder
 
 
-def mapped(folder: Path, name: str, split: str, read: Callable[[], Reading]) -> tuple[np.ndarray, list[str]]:
-    """A split's images and what was left out of it, mapped from a file that is written first if need be.
+def mapped(folder: Path, name: str, split: str, read: Callable[[], Reading]) -> Decoded:
+    """A split mapped from a file, which is written first if need be.
 
     Args:
         folder: the cache directory.
@@ -110,11 +163,11 @@ def mapped(folder: Path, name: str, split: str, read: Callable[[], Reading]) -> 
         record = _usable(pixels, record_file, reading.made_of)
         if record is None:
             if alone:
-                _clear(folder.glob(f".partial-{pixels.name}-*"))  # Of programs that were killed.
+                _clear(partials(pixels))  # Of programs that were killed.
             record = _write(pixels, record_file, read, reading)
         # Private and not read-only, which TensorFlow does not take: nothing that is written there reaches the file.
-        images = np.memmap(pixels, np.uint8, "c", shape=tuple(record["shape"])).view(np.ndarray)
-    return images, record["left_out"]
+        images = np.memmap(pixels, np.uint8, "c", shape=record.shape).view(np.ndarray)
+    return Decoded(images, record.checksum, record.left_out, reading.passed_over)
 
 
 @contextlib.contextmanager
@@ -124,64 +177,57 @@ def _alone(folder: Path, lock_name: str) -> Iterator[bool]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unusable(folder, error) from error
-    lock: int | None = None
+    lock = filelock.FileLock(folder / lock_name, thread_local=False)
     try:
-        if fcntl is not None:
-            with contextlib.suppress(OSError):
-                lock = os.open(folder / lock_name, os.O_RDWR | os.O_CREAT, 0o666)
-                _wait_for(lock, folder / lock_name)
-        yield lock is not None
+        with contextlib.suppress(OSError):
+            _wait_for(lock, folder / lock_name)
+        yield lock.is_locked
     finally:
-        if lock is not None:
-            os.close(lock)
+        lock.release()
 
 
-def _wait_for(lock: int, file: Path) -> None:
-    started = time.monotonic()
-    said = False
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if not said:
-                print(f"waiting for another program, which prepares these images under {file}", flush=True)
-            said = True
-        if time.monotonic() - started > WAIT_SECONDS:
-            raise RunError(f"cache_dir: {file} was held by another program for {WAIT_SECONDS:g} s; end it first")
-        time.sleep(0.05)
+def _wait_for(lock: filelock.BaseFileLock, file: Path) -> None:
+    try:
+        lock.acquire(blocking=False)
+        return
+    except filelock.Timeout:
+        print(f"waiting for another program, which prepares these images under {file}", flush=True)
+    try:
+        lock.acquire(timeout=WAIT_SECONDS)
+    except filelock.Timeout as error:
+        raise RunError(f"cache_dir: {file} was held by another program for {WAIT_SECONDS:g} s; end it first") from error
 
 
-def _usable(pixels: Path, record_file: Path, made_of: Any) -> dict[str, Any] | None:
+def _usable(pixels: Path, record_file: Path, made_of: Any) -> Record | None:
     """The record of pixels that were made of just this and are as they were written; None if there are none."""
     try:
-        record = read_with_checksum(record_file)
+        record = records.read_file(Record, record_file)
         # Through JSON and back, so that tuples and lists compare equal.
-        if record["version"] != VERSION or record["made_of"] != json.loads(json.dumps(made_of)):
+        if record.version != VERSION or record.made_of != json.loads(json.dumps(made_of)):
             return None
         stamp = _stamp(pixels)
-        if stamp[0] != math.prod(record["shape"]):
-            raise ValueError(f"it has {stamp[0]:,} bytes instead of {math.prod(record['shape']):,}")
+        if stamp[0] != math.prod(record.shape):
+            raise ValueError(f"it has {stamp[0]:,} bytes instead of {math.prod(record.shape):,}")
         # Whoever changes a file changes its times too, of which the last cannot be set back. What a disk loses
-        # unnoticed is looked for where that takes a tenth of a second.
-        if (stamp != record["stamp"] or stamp[0] <= ALWAYS_CHECKED_BYTES) and _checksum(pixels) != record["checksum"]:
+        # unnoticed is looked for where that takes a fifth of a second.
+        if (stamp != record.stamp or stamp[0] <= ALWAYS_CHECKED_BYTES) and _file_checksum(pixels) != record.checksum:
             raise ValueError("it is not what was written, its checksum differs")
-        if stamp != record["stamp"]:
+        if stamp != record.stamp:
+            record = replace(record, stamp=stamp)
             with contextlib.suppress(OSError):
-                write_beside(record_file, with_checksum(record | {"stamp": stamp}))
+                write_beside(record_file, records.as_text(record))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        tell(f"cache_dir: {pixels} cannot be used ({reason}); decoding anew")
+    except (OSError, ValueError) as error:
+        tell(f"cache_dir: {pixels} cannot be used ({first_line(error)}); decoding anew")
         return None
     return record
 
 
-def _write(pixels: Path, record_file: Path, read: Callable[[], Reading], reading: Reading) -> dict[str, Any]:
+def _write(pixels: Path, record_file: Path, read: Callable[[], Reading], reading: Reading) -> Record:
     print(f"decoding {reading.count:,} images, this once, into {pixels}", flush=True)
-    partial = pixels.with_name(f".partial-{pixels.name}-{secrets.token_hex(8)}")
-    checksum, shape = 0, (0,)
+    partial = partial_beside(pixels)
+    summed, count, shape = hashlib.sha256(), 0, (0, 0, 0)
     try:
         record_file.unlink(missing_ok=True)
         pixels.unlink(missing_ok=True)
@@ -196,39 +242,31 @@ def _write(pixels: Path, record_file: Path, read: Callable[[], Reading], reading
         ):
             for images in batches:
                 content = np.ascontiguousarray(images).data.cast("B")
+                summed.update(content)
                 while content:
-                    written = file.write(content)
-                    checksum, content = zlib.crc32(content[:written], checksum), content[written:]
-                shape = (shape[0] + len(images), *images.shape[1:])
+                    content = content[file.write(content) :]
+                count, shape = count + len(images), images.shape[1:]
         flush_to_disk(partial)
         partial.replace(pixels)
-        record = {
-            "version": VERSION,
-            "made_of": reading.made_of,
-            "shape": shape,
-            "checksum": checksum,
-            "stamp": _stamp(pixels),
-            "left_out": reading.left_out,
-        }
-        write_beside(record_file, with_checksum(record))
+        record = Record(
+            VERSION, reading.made_of, (count, *shape), summed.hexdigest(), _stamp(pixels), list(reading.left_out)
+        )
+        write_beside(record_file, records.as_text(record))
     except OSError as error:
-        raise RunError(f"cache_dir: {pixels} cannot be written: {error.strerror or error}") from error
+        raise RunError(f"cache_dir: {pixels} cannot be written: {first_line(error)}") from error
     finally:
         _clear([partial])
     return record
 
 
-def _stamp(file: Path) -> list[int]:
+def _stamp(file: Path) -> Stamp:
     found = file.stat()
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _checksum(file: Path) -> int:
-    checksum = 0
-    with file.open("rb") as opened:
-        while content := opened.read(1 << 24):
-            checksum = zlib.crc32(content, checksum)
-    return checksum
+def _file_checksum(file: Path) -> str:
+    with open_to_read(file) as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _clear(files: Iterable[Path]) -> None:
@@ -239,6 +277,6 @@ def _clear(files: Iterable[Path]) -> None:
 
 def _unusable(folder: Path, error: OSError) -> InputError:
     return InputError(
-        f"cache_dir: {error.filename or folder} cannot be used: {error.strerror or error}; "
+        f"cache_dir: {error.filename or folder} cannot be used: {first_line(error)}; "
         "give another, or --cache_dir= to decode into memory"
     )

@@ -10,23 +10,30 @@ from pathlib import Path
 
 import numpy as np
 
-from deconv_ae import paths
-from deconv_ae.data import picture_folder, sample, tfds_images
-from deconv_ae.data.cache import Reading, decode, default_cache_dir, mapped
+from deconv_ae import numbers, paths
+from deconv_ae.data import cache, picture_folder, sample, tfds_images
+from deconv_ae.data.cache import Decoded, Reading
+from deconv_ae.data.pixels import check_images, check_shades
+from deconv_ae.data.presence import check_presence
 from deconv_ae.data.source import FOLDER_PREFIX, SAMPLE_NAME, SPLITS, Source
 from deconv_ae.errors import InputError, choose
 from deconv_ae.messages import tell
 
+LARGEST_SHARE_OF_MEMORY = 0.5
+"""Of what this process can have, for a split that no cache keeps: there are two of them, and a model."""
+
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """A data set's two splits, each `(N, height, width, channels)` uint8, and where they lie.
+    """A data set's two splits, each `(N, height, width, channels)` uint8, and where they come from.
 
     Attributes:
         name: the data set's.
         train, test: its splits.
         place: where they lie, in words.
-        fit: how they came to their size, as `Source.fit`; None where that was their own.
+        source: what was asked for; None for arrays.
+        fingerprint: 16 hexadecimal digits of a SHA-256 of both splits' shapes and pixels: what the same pictures, read
+            in the same way, have in common wherever they lie. Computed where it is left out.
 
     Raises:
         InputError: on arrays that are not that, with what to do about it.
@@ -36,16 +43,24 @@ class ImageDataset:
     train: np.ndarray
     test: np.ndarray
     place: str = "memory"
-    fit: str | None = None
+    source: Source | None = None
+    fingerprint: str = ""
 
     def __post_init__(self) -> None:
         for argument, images in (("images", self.train), ("test_images", self.test)):
             check_images(argument, images)
+            if self.source is None:
+                check_shades(argument, images)
+        if self.source is not None:  # Both come the same way: of few pictures the one to test on may be black.
+            check_shades("dataset", self.train, self.test)
         if self.train.shape[1:] != self.test.shape[1:]:
             raise InputError(
                 f"dataset: {self.name} has training images of {self.train.shape[1:]} and test images of "
                 f"{self.test.shape[1:]}; give --image_size and --color_mode"
             )
+        if not self.fingerprint:
+            # A frozen dataclass assigns its fields this way.
+            object.__setattr__(self, "fingerprint", _fingerprint(*map(_of_array, (self.train, self.test))))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -53,33 +68,16 @@ class ImageDataset:
         _, height, width, channels = self.train.shape
         return height, width, channels
 
+    @property
+    def fit(self) -> str | None:
+        """How images came to their size, as `Source.fit`; None where that was their own."""
+        return None if self.source is None or self.source.image_size is None else self.source.fit
+
     def __str__(self) -> str:
         return (
             f"{self.name}: {len(self.train):,} training and {len(self.test):,} test images of "
             f"{'x'.join(map(str, self.image_shape))}, in {self.place}"
         )
-
-
-def check_images(argument: str, images: np.ndarray) -> None:
-    """Raises InputError unless `images` is `(N, height, width, channels)` uint8, with at least one image."""
-    if not isinstance(images, np.ndarray):
-        raise InputError(f"{argument}: a {type(images).__name__} is no NumPy array; give np.asarray of it")
-    if images.dtype != np.uint8:
-        remedy = (
-            "give pixels of 0 to 255: np.round(images * 255).astype(np.uint8) where 1 is the brightest"
-            if np.issubdtype(images.dtype, np.floating)
-            else "give pixels of 0 to 255: images.astype(np.uint8) where they are"
-        )
-        raise InputError(f"{argument}: pixels are {images.dtype}, not uint8; {remedy}")
-    if images.ndim != 4:
-        remedy = "images[..., np.newaxis] adds the channel" if images.ndim == 3 else "stack images of one shape"
-        raise InputError(f"{argument}: the shape {images.shape} is not (N, height, width, channels); {remedy}")
-    if images.shape[1] in (1, 3) and min(images.shape[2:]) >= 8:
-        raise InputError(
-            f"{argument}: the shape {images.shape} has its channels first; images.transpose(0, 2, 3, 1) puts them last"
-        )
-    if 0 in images.shape:
-        raise InputError(f"{argument}: the shape {images.shape} holds no pixels; give at least one image")
 
 
 def load_dataset(source: Source) -> ImageDataset:
@@ -89,9 +87,10 @@ def load_dataset(source: Source) -> ImageDataset:
         InputError: if the name is unknown, a file or archive is damaged, the images differ in
             shape, or the data set is neither on disk nor within reach.
     """
-    train, test = (load_split(source, split) for split in SPLITS)
+    train, test = (_load(source, split) for split in SPLITS)
+    _say_what_is_passed_over(train)
     place = "memory" if source.cache_dir == "" else str(_cache_dir(source))
-    return ImageDataset(source.name, train, test, place, None if source.image_size is None else source.fit)
+    return ImageDataset(source.name, train.images, test.images, place, source, _fingerprint(train, test))
 
 
 def load_split(source: Source, split: str) -> np.ndarray:
@@ -100,15 +99,46 @@ def load_split(source: Source, split: str) -> np.ndarray:
     It is mapped from the cache; what is written to the array stays in this process. Raises as `load_dataset`.
     """
     choose("split", split, dict.fromkeys(SPLITS))
+    loaded = _load(source, split)
+    _say_what_is_passed_over(loaded)
+    return loaded.images
+
+
+def _load(source: Source, split: str) -> Decoded:
+    check_presence(source)
     read = partial(_reader(source), source, split)
     if source.cache_dir == "":
-        reading = read()
-        images, left_out = np.concatenate(list(decode(read, reading))), reading.left_out
+        loaded = cache.in_memory(read, partial(_check_memory, source))
     else:
-        images, left_out = mapped(_cache_dir(source), _file_name(source), split, read)
-    if left_out:
-        tell(f"{len(left_out)} files left out:", *(f"  {line}" for line in left_out))
-    return images
+        loaded = cache.mapped(_cache_dir(source), _file_name(source), split, read)
+    if loaded.left_out:
+        tell(f"{len(loaded.left_out)} files left out:", *(f"  {line}" for line in loaded.left_out))
+    return loaded
+
+
+def _say_what_is_passed_over(loaded: Decoded) -> None:
+    first, others = loaded.passed_over[:3], loaded.passed_over[3:]
+    if first:
+        more = f" and {len(others):,} more" if others else ""
+        tell(f"passed over, as no pictures of the folder: {', '.join(first)}{more}")
+
+
+def _check_memory(source: Source, needed: int) -> None:
+    most = LARGEST_SHARE_OF_MEMORY * numbers.memory()
+    if needed > most:
+        raise InputError(
+            f"dataset: a split of {source.name} takes {needed / 2**30:,.1f} GiB, and half of the memory that there is "
+            f"are {most / 2**30:,.1f}; give a smaller --image_size, or a --cache_dir"
+        )
+
+
+def _of_array(images: np.ndarray) -> Decoded:
+    return Decoded(images, cache.checksum(images))
+
+
+def _fingerprint(*splits: Decoded) -> str:
+    shown = [(split.images.shape, split.checksum) for split in splits]
+    return hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:16]
 
 
 def _reader(source: Source) -> Callable[[Source, str], Reading]:
@@ -118,7 +148,7 @@ def _reader(source: Source) -> Callable[[Source, str], Reading]:
 
 
 def _cache_dir(source: Source) -> Path:
-    return default_cache_dir() if source.cache_dir is None else paths.given("cache_dir", source.cache_dir)
+    return cache.default_cache_dir() if source.cache_dir is None else paths.given("cache_dir", source.cache_dir)
 
 
 def _file_name(source: Source) -> str:
@@ -127,7 +157,5 @@ def _file_name(source: Source) -> str:
     if source.folder is not None:
         name, data_dir = FOLDER_PREFIX + str(paths.resolved("dataset", source.folder)), None
     decides = asdict(replace(source, name=name, data_dir=data_dir, manual_dir=None, cache_dir=None))
-    if source.image_size is None or source.fit == "stretch":
-        del decides["fit"]  # As before there was a choice: what was decoded then is used on.
     readable = re.sub(r"[^A-Za-z0-9._]+", "-", Path(name).name)[-40:]
     return f"{readable}-{hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]}"

@@ -6,19 +6,23 @@ Pillow and NumPy alone, and nothing of this package: a process that only decodes
 import contextlib
 import io
 import logging
+import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "ICO")
 """What is accepted: formats that begin with a mark of their own and that Pillow decodes itself. EPS starts Ghostscript;
 TGA has no mark, so that any file may pass for one; the rest are rare, and their decoders little tried."""
+MOST_PIXELS = Image.MAX_IMAGE_PIXELS or sys.maxsize
 WHITE = (255, 255, 255)
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")
 TRANSPARENT_SHADE_SCALES = {"L;2": 255 / 3, "L;4": 255 / 15, "RGB;16B": 1 / 256}
-TIFF_BITS, TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
+TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_BANDS, WHITE_IS_ZERO = 258, 262, 277, 0
 
 # Pillow also reports what it raises to a logger, and that writes to stderr where nobody asked for logs.
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
@@ -28,7 +32,13 @@ class PictureError(ValueError):
     """A file is no picture that can be shown; what is wrong with it, to be read after the file's name."""
 
 
-def decode(file: Path, channels: int | None = None, background: tuple[int, int, int] = WHITE) -> np.ndarray:
+def decode(
+    file: Path,
+    channels: int | None = None,
+    background: tuple[int, int, int] = WHITE,
+    load_truncated: bool = False,
+    max_pixels: int = MOST_PIXELS,
+) -> np.ndarray:
     """One picture, upright as its EXIF orientation says; of an animation or a file of several pages, the first.
 
     Transparent pixels show the background. 16 bits a shade are scaled to 8, and floats from 0 to 1.
@@ -38,13 +48,15 @@ def decode(file: Path, channels: int | None = None, background: tuple[int, int, 
         channels: 1 for shades of grey, 3 for colour, None for what the picture is in (grey over a
             background in colour is in colour).
         background: red, green and blue, 0 to 255.
+        load_truncated: show what there is of a file that was cut short, as viewers do, with the rest in grey or black.
+        max_pixels: that a picture may have.
 
     Returns:
         `(height, width, 1 or 3)` uint8.
 
     Raises:
-        PictureError: if it is no whole picture in one of FORMATS, has more pixels than Pillow's guard
-            against decompression bombs lets pass, or values of which no viewer could tell the shade.
+        PictureError: if it is no whole picture in one of FORMATS, has more pixels than max_pixels, or values of which
+            no viewer could tell the shade.
 
     >>> import io
     >>> clear, file = Image.new("LA", (3, 2), (0, 0)), io.BytesIO()
@@ -52,27 +64,82 @@ def decode(file: Path, channels: int | None = None, background: tuple[int, int, 
     >>> decode(file, background=(10, 10, 10))[0, 0]
     array([10], dtype=uint8)
     """
+    with _opened(file, max_pixels) as picture:
+        _scale_transparent_shade(picture)
+        strict, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, load_truncated
+        try:
+            picture.load()
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = strict
+        return _decoded(picture, channels, background)
+
+
+def own_channels(file: Path, background: tuple[int, int, int] = WHITE, max_pixels: int = MOST_PIXELS) -> int:
+    """What `decode` makes of a picture where it is not told: 1 for shades of grey, 3 for colour. By its first bytes.
+
+    Raises:
+        PictureError: if `decode` would for what is in these.
+    """
+    with _opened(file, max_pixels) as picture:
+        return 1 if _is_grey(picture, background) else 3
+
+
+@contextlib.contextmanager
+def _opened(file: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
+    """A picture of which no more than its first bytes have been read; what is raised in here is a PictureError."""
     if isinstance(file, (str, Path)) and not Path(file).is_file():  # Of a pipe, Pillow would wait for ever.
         raise PictureError("is no file: a link to nothing, a pipe or a device")
+    guarded, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of metadata, mostly: nothing that a user could do anything about.
             with Image.open(file, formats=_available_formats()) as picture:
                 # The size is in the header: refused before anything is decoded.
-                pixels = picture.width * picture.height
-                if Image.MAX_IMAGE_PIXELS is not None and pixels > Image.MAX_IMAGE_PIXELS:
+                if picture.width * picture.height > max_pixels:
                     raise Image.DecompressionBombError(f"{picture.width}x{picture.height} pixels")
-                _scale_transparent_shade(picture)
-                picture.load()
-                return _decoded(picture, channels, background)
+                yield picture
     except PictureError:
         raise
     except Image.DecompressionBombError as error:
-        raise PictureError(f"is too large ({error})") from error
+        raise PictureError(f"is too large ({error}); --max_pixels allows {max_pixels:,}") from error
     except UnidentifiedImageError as error:
-        raise PictureError(f"is no picture in a known format ({', '.join(FORMATS)})") from error
+        raise PictureError(_unidentified(file)) from error
     except Exception as error:  # Pillow's decoders raise whatever they stumble over: struct.error, IndexError, ...
         raise PictureError(f"cannot be decoded ({error or type(error).__name__})") from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = guarded
+
+
+def _unidentified(file: Path) -> str:
+    """Why Pillow takes a file for no picture: it keeps that to itself where the format's mark is there."""
+    with (
+        warnings.catch_warnings(action="ignore"),
+        contextlib.nullcontext(file) if hasattr(file, "read") else Path(file).open("rb") as opened,
+    ):
+        for name in _available_formats():
+            factory, accept = Image.OPEN[name]
+            opened.seek(0)
+            if accept is None or accept(opened.read(16)) is not True:
+                continue
+            opened.seek(0)
+            try:
+                factory(opened, "")
+            except Exception as error:
+                bands = _tiff_bands(opened) if name == "TIFF" else 1
+                remedy = f" of {bands} bands; save one, or three as red, green and blue" if bands > 1 else ""
+                return f"cannot be decoded ({error or type(error).__name__}{remedy})"
+    return f"is no picture in a known format ({', '.join(FORMATS)})"
+
+
+def _tiff_bands(opened: Any) -> int:
+    """How many numbers each pixel of a TIFF has; Pillow shows one, and three or four that are colours."""
+    with contextlib.suppress(Exception):
+        opened.seek(0)
+        tags = TiffImagePlugin.ImageFileDirectory_v2(opened.read(8))
+        opened.seek(tags.next)
+        tags.load(opened)
+        return int(tags.get(TIFF_BANDS, 1))
+    return 1
 
 
 def composite(pixels: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
@@ -87,18 +154,20 @@ def composite(pixels: np.ndarray, background: tuple[int, int, int]) -> np.ndarra
     return ((mixed + 127) // 255).astype(np.uint8)
 
 
+def _is_grey(picture: Image.Image, background: tuple[int, int, int]) -> bool:
+    return picture.mode in GREY_MODES and (len(set(background)) == 1 or not picture.has_transparency_data)
+
+
 def _decoded(picture: Image.Image, channels: int | None, background: tuple[int, int, int]) -> np.ndarray:
-    grey = picture.mode in GREY_MODES
+    channels = channels or (1 if _is_grey(picture, background) else 3)
     if picture.mode.startswith(("I", "F")):
         picture = _eight_bits(picture)
     with contextlib.suppress(Exception):  # Damaged EXIF says nothing of an orientation.
         ImageOps.exif_transpose(picture, in_place=True)
     if picture.has_transparency_data:
-        grey = grey and len(set(background)) == 1
         picture = Image.fromarray(composite(np.asarray(picture.convert("RGBA")), background))
     if picture.mode == "CMYK":
         picture = _printed(picture)
-    channels = channels or (1 if grey else 3)
     pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
     return pixels.reshape(*pixels.shape[:2], channels)
 

@@ -28,15 +28,20 @@ PIPE_BYTES = 1 << 20
 96x96 took 7.4 s, and take 5.6."""
 
 
-def decode_all(files: Sequence[str], *how: Any) -> Iterator[Any]:
+def decode_all(files: Sequence[str], *how: Any, function: str = "decode") -> Iterator[Any]:
     """`decoding.decode(file, *how)` of every file, in order: an array, or a str that says what is wrong with the file.
+
+    Args:
+        files: of pictures.
+        how: the function's further arguments.
+        function: of `decoding`, "decode" or "own_channels".
 
     Raises:
         OSError: if processes cannot be started, or one ends before it has decoded its files.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if count == 1 or len(files) < WORTH_PROCESSES:
-        yield from _decoded(files, how)
+        yield from _decoded(files, function, how)
         return
     with contextlib.ExitStack() as running:
         outputs = []
@@ -45,7 +50,7 @@ def decode_all(files: Sequence[str], *how: Any) -> Iterator[Any]:
             process = running.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
             running.callback(process.kill)  # Before the wait for its end: whoever reads no further ends it.
             assert process.stdin is not None
-            pickle.dump((files[index::count], how), process.stdin)
+            pickle.dump((files[index::count], function, how), process.stdin)
             process.stdin.close()
             _widen(process.stdout)
             outputs.append(_read(process.stdout))
@@ -69,12 +74,12 @@ def _read(output: Any) -> Iterator[Any]:
         yield from pickle.load(output)
 
 
-def _decoded(files: Sequence[str], how: tuple) -> Iterator[Any]:
+def _decoded(files: Sequence[str], function: str, how: tuple) -> Iterator[Any]:
     # By its path, as the package would import TensorFlow.
     decoding = runpy.run_path(str(Path(__file__).with_name("decoding.py")))
     for file in files:
         try:
-            yield decoding["decode"](file, *how)
+            yield decoding[function](file, *how)
         except decoding["PictureError"] as error:
             yield str(error)
 
@@ -82,9 +87,9 @@ def _decoded(files: Sequence[str], how: tuple) -> Iterator[Any]:
 def _main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process.
     with contextlib.suppress(BrokenPipeError, EOFError):  # The parent was killed.
-        files, how = pickle.load(sys.stdin.buffer)
+        files, function, how = pickle.load(sys.stdin.buffer)
         decoded, bytes_together = [], 0
-        for picture in _decoded(files, how):
+        for picture in _decoded(files, function, how):
             decoded.append(picture)
             bytes_together += getattr(picture, "nbytes", 0)
             if bytes_together > BYTES_TOGETHER:

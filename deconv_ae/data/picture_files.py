@@ -1,87 +1,147 @@
 """The files of a folder of pictures, and which of them are of which split."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
+from deconv_ae import paths
 from deconv_ae.data.source import SPLITS
-from deconv_ae.errors import InputError
+from deconv_ae.errors import InputError, first_line
 
-File = tuple[str, int, int, int]
-"""Its name, its size and the times of its last change; the second of them cannot be set back."""
+Answer = TypeVar("Answer")
+LEFT_BY_OTHERS = {
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "picasa.ini", "zbthumbnail.info"),
+    *("__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found"),
+}
+"""What file managers and network storage leave among pictures, in small letters. Some are full of thumbnails."""
+
+
+class File(NamedTuple):
+    """A file below a folder: its path there, with the system's separators, its size and the times of its last change;
+    the second of them cannot be set back."""
+
+    name: str
+    size: int
+    modified: int
+    changed: int
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder's files.
+
+    Attributes:
+        path: the folder.
+        files: sorted by name; where it has folders for its splits, by split, else all under "".
+        passed_over: the paths of what is no picture of the folder's.
+    """
+
+    path: Path
+    files: dict[str, list[File]]
+    passed_over: list[str] = field(default_factory=list)
 
 
 def check_folder(folder: Path) -> None:
     """Raises InputError if a folder has no files to read, or only one of `train/` and `test/`. No file is opened."""
-    for part in _parts(folder).values():
-        if next(_walk(part), None) is None:
+    for part in _parts(folder, []).values():
+        if next(_walk(part, []), None) is None:
             raise _empty(part)
 
 
-def split_files(folder: Path, split: str) -> list[File]:
-    """Every file of one split, sorted by name; see `picture_folder.read`.
+def list_folder(folder: Path) -> Folder:
+    """All files of a folder that may be pictures.
 
     Raises:
-        InputError: as `check_folder`, or if one file cannot be divided, or a folder in it cannot be read.
+        InputError: as `check_folder`, or if a folder in it cannot be read, or is reached in two ways.
     """
-    from deconv_ae.data.split import split_numbers  # Which needs NumPy; what `check_folder` says, is said without.
-
-    parts = _parts(folder)
-    files = _files(parts.get(split, folder))
-    if parts.keys() == set(SPLITS):
-        return files
-    if len(files) < 2:
-        raise InputError(
-            f"dataset: {folder} holds {len(files)} file; at least 2 pictures are needed, one of them to test on"
-        )
-    return [files[number] for number in split_numbers(len(files), split)]
+    passed_over: list[str] = []
+    parts = _parts(folder, passed_over)
+    files = {split: _files(folder, part, passed_over) for split, part in parts.items()}
+    return Folder(folder, files, sorted(passed_over))
 
 
-def _parts(folder: Path) -> dict[str, Path]:
+def _parts(folder: Path, passed_over: list[str]) -> dict[str, Path]:
     """The folder of each split, or the one for both."""
-    if not folder.is_dir():
+    if not paths.is_directory("dataset", folder):
         raise InputError(f"dataset: {folder} is not a folder; give folder:PATH of a folder with pictures")
-    parts = {name: folder / name for name in SPLITS}
-    if not any(part.is_dir() for part in parts.values()):
+    parts: dict[str, Path] = {}
+    others = []
+    for entry in _entries(str(folder)):
+        split = entry.name.lower()
+        if split not in SPLITS or not _is_directory(entry):
+            others.append(entry)
+        elif split in parts:
+            raise InputError(f"dataset: {parts[split]} and {entry.path} are both {split}; leave one of them")
+        else:
+            parts[split] = Path(entry.path)
+    if not parts:
         return {"": folder}
-    missing = [str(part) for part in parts.values() if not part.is_dir()]
+    missing = [str(folder / split) for split in SPLITS if split not in parts]
     if missing:
         raise InputError(f"dataset: {missing[0]} is missing beside its counterpart; add it, or use one flat folder")
-    return parts
+    passed_over += [entry.path for entry in others]
+    return {split: parts[split] for split in SPLITS}
 
 
-def _files(folder: Path) -> list[File]:
-    found = []
-    for file in _walk(folder):
+def _files(root: Path, folder: Path, passed_over: list[str]) -> list[File]:
+    found, start = [], len(os.path.join(root, ""))  # noqa: PTH118
+    for file in _walk(folder, passed_over):
         # Not Path.rglob and Path.stat, which take four times as long: 2 s for 70,000 files, at every start.
         try:
             state = os.stat(file)  # noqa: PTH116
         except OSError:  # A link to nothing, say. It is decoding that refuses it, or leaves it out and says so.
-            state = os.lstat(file)
-        found.append((file, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+            state = _asked(os.lstat, file)
+        found.append(File(file[start:], state.st_size, state.st_mtime_ns, state.st_ctime_ns))
     if not found:
         raise _empty(folder)
-    return sorted(found, key=lambda each: each[0].split(os.sep))  # noqa: PTH206
+    return sorted(found, key=lambda file: file.name.split(os.sep))  # noqa: PTH206
 
 
-def _walk(folder: Path) -> Iterator[str]:
-    for parent, folders, names in os.walk(folder, onerror=_refuse_unreadable, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in folders:
-            _refuse_circle(parent, os.path.join(parent, name))  # noqa: PTH118
-        for name in names:
-            if not name.startswith("."):
-                yield os.path.join(parent, name)  # noqa: PTH118
+def _walk(folder: Path, passed_over: list[str]) -> Iterator[str]:
+    """The paths of all files, links to folders followed. Not os.walk, which calls itself at every level."""
+    waiting, seen = [str(folder)], {_identity(str(folder)): str(folder)}
+    while waiting:
+        for entry in _entries(waiting.pop()):
+            if entry.name.lower() in LEFT_BY_OTHERS:
+                passed_over.append(entry.path)
+            elif _is_directory(entry):
+                before = seen.setdefault(_identity(entry.path), entry.path)
+                if before != entry.path:
+                    link, other = (entry.path, before) if entry.is_symlink() else (before, entry.path)
+                    raise InputError(
+                        f"dataset: {link} leads to {other}, whose pictures would be there twice; remove the link"
+                    )
+                waiting.append(entry.path)
+            else:
+                yield entry.path
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What is in a folder and not hidden, by name."""
+    with _asked(os.scandir, folder) as entries:
+        return sorted((each for each in entries if not each.name.startswith(".")), key=lambda each: each.name)
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # As of a link that may not be followed: it is refused where it is decoded.
+        return False
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    state = _asked(os.stat, folder)
+    return state.st_dev, state.st_ino
+
+
+def _asked(ask: Callable[[str], Answer], path: str) -> Answer:
+    try:
+        return ask(path)
+    except OSError as error:
+        raise InputError(f"dataset: {path} cannot be read: {first_line(error)}; mend or move it") from error
 
 
 def _empty(folder: Path) -> InputError:
     return InputError(f"dataset: {folder} is empty; put pictures there")
-
-
-def _refuse_unreadable(error: OSError) -> None:
-    raise InputError(f"dataset: {error.filename} cannot be read: {error.strerror}; mend or move it") from error
-
-
-def _refuse_circle(parent: str, folder: str) -> None:
-    if os.path.islink(folder) and Path(parent).resolve().is_relative_to(Path(folder).resolve()):  # noqa: PTH114
-        raise InputError(f"dataset: {folder} is a link to a folder that it lies in; remove it")

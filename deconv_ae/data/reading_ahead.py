@@ -1,6 +1,6 @@
 """Images that are about to be read, asked of the disk all at once."""
 
-import ctypes
+import contextlib
 import mmap
 from functools import partial
 from typing import Any
@@ -40,12 +40,24 @@ def read_ahead(batches: tf.data.Dataset, images: np.ndarray) -> tf.data.Dataset:
 
 def ask_for(images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """Lets the system begin to read some images of a mapped array; returns their numbers."""
+    mapping = _mapping(images)
+    if mapping is None:
+        return numbers
     image_bytes = images[0].nbytes
-    begin = images.ctypes.data + numbers.astype(np.int64) * image_bytes
+    mapped_at = np.frombuffer(mapping, np.uint8).ctypes.data
+    begin = images.ctypes.data - mapped_at + numbers.astype(np.int64) * image_bytes
     first_pages = begin // mmap.PAGESIZE * mmap.PAGESIZE
     lengths = begin + image_bytes - first_pages
-    advise = ctypes.CDLL(None).madvise
-    for address, length in zip(first_pages.tolist(), lengths.tolist()):
+    for first_page, length in zip(first_pages.tolist(), lengths.tolist()):
         # Whether it does is its own affair: an answer would change nothing.
-        advise(ctypes.c_void_p(address), ctypes.c_size_t(length), mmap.MADV_WILLNEED)
+        with contextlib.suppress(OSError):
+            mapping.madvise(mmap.MADV_WILLNEED, first_page, length)
     return numbers
+
+
+def _mapping(images: np.ndarray) -> mmap.mmap | None:
+    """What an array is mapped from; None if it lies in memory."""
+    owner: Any = images
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    return owner if isinstance(owner, mmap.mmap) else None

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deconv_ae import numbers, paths
+from deconv_ae.data.split import SPLIT_BY
 from deconv_ae.errors import InputError, choose
 
 SAMPLE_NAME = "mnist_5k"
 FOLDER_PREFIX = "folder:"
 SPLITS = ("train", "test")
+MOST_PIXELS = 89_478_485
+"""That a picture in a folder may have where nothing else is said: Pillow's own limit, a quarter of a GiB in colour. A
+few bytes can declare a picture of any size."""
 LONGEST_SIDE = 9459
-"""Of a resized image: a square of it has the 89 million pixels that Pillow's guard lets a picture have."""
+"""Of a resized image: a square of it has so many pixels."""
 FITS = ("crop", "pad", "stretch")
 COLOR_MODES = {"auto": None, "grayscale": 1, "rgb": 3}
 NAMED_COLOURS = {"white": (255, 255, 255), "black": (0, 0, 0)}
@@ -36,10 +40,13 @@ class Source:
         background: what shows through transparent pixels: "white", "black" or "#rrggbb".
         skip_bad_images: leave out a folder's files that are no whole picture, and list them,
             instead of refusing the folder.
+        load_truncated: show what there is of a folder's pictures that were cut short, as viewers do.
+        max_pixels: that a picture in a folder may have.
+        split_by: what of a folder without train/ and test/ is divided, a key of `split.SPLIT_BY`.
 
     Raises:
-        InputError: on an unknown colour mode or fit, a size that no image can have, no colour as background, or a path
-            that cannot be used.
+        InputError: on an unknown colour mode, fit or split, a size that no image can have, no colour as background, or
+            a path that cannot be used.
     """
 
     name: str
@@ -51,10 +58,15 @@ class Source:
     skip_bad_images: bool = False
     cache_dir: str | None = None
     fit: str = "crop"
+    load_truncated: bool = False
+    max_pixels: int = MOST_PIXELS
+    split_by: str = "file"
 
     def __post_init__(self) -> None:
         choose("color_mode", self.color_mode, COLOR_MODES)
         choose("fit", self.fit, dict.fromkeys(FITS))
+        choose("split_by", self.split_by, SPLIT_BY)
+        numbers.whole("max_pixels", self.max_pixels, least=1)
         if not self.name:
             raise InputError(
                 f"dataset: is empty; give {SAMPLE_NAME}, a TFDS name such as mnist, or {FOLDER_PREFIX}PATH"

@@ -1,7 +1,9 @@
 """Any image data set of TensorFlow Datasets, by its name."""
 
+import contextlib
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -10,18 +12,18 @@ from typing import Any
 
 import numpy as np
 import requests
-import tensorflow as tf
 
+from deconv_ae import paths
 from deconv_ae.data.batches import as_written, without_autograph
 from deconv_ae.data.cache import Reading
 from deconv_ae.data.fitting import fit_image
 from deconv_ae.data.source import Source
-from deconv_ae.errors import InputError
+from deconv_ae.errors import InputError, Interrupted, RunError, first_line
 
 NETWORK_TIMEOUT_SECONDS = 5
 TEST_SPLITS = ("test", "validation")
-LARGEST_SHARE_OF_MEMORY = 0.5
 DECODING_BATCH = 1000
+LONGEST_REASON = 200
 DECODING_BYTES = 1 << 25
 
 
@@ -37,68 +39,86 @@ def read(source: Source, split: str) -> Reading:
     """
     builder = _builder(source)
     key, feature = _image_feature(source, builder)
-    if not builder.is_prepared():
-        _prepare(source, builder)
-    available = builder.info.splits
-    names = ("train",) if split == "train" else TEST_SPLITS
-    name = next((name for name in names if name in available), None)
-    if name is None:
-        raise InputError(
-            f"dataset: {source.name} has no {split} split, only {', '.join(sorted(available))}; use another data set"
-        )
-    count = available[name].num_examples
-    image_bytes = math.prod(_image_shape(source, feature))
-    if source.cache_dir == "":
-        _check_memory(source, count, image_bytes)
-    # Prepared anew, as a data set of one's own while one writes it, the same version may hold something else.
-    prepared = (builder.data_path / "dataset_info.json").stat().mtime
-    made_of = [builder.info.full_name, name, str(builder.data_path), prepared]
+    with _said(source, "cannot be read"):
+        if not builder.is_prepared():
+            _prepare(source, builder)
+        available = builder.info.splits
+        names = ("train",) if split == "train" else TEST_SPLITS
+        name = next((name for name in names if name in available), None)
+        if name is None:
+            raise InputError(
+                f"dataset: {source.name} has no {split} split, only {', '.join(sorted(available))}; use another"
+            )
+        count = available[name].num_examples
+        if count < 1:
+            raise ValueError(f"its {name} split has {count:,} examples; remove it, and it is prepared anew")
+        # Prepared anew, as a data set of one's own while one writes it, the same version may hold something else.
+        prepared = (builder.data_path / "dataset_info.json").stat().mtime
+        made_of = [builder.info.full_name, name, str(builder.data_path), prepared]
+        image_bytes = math.prod(_image_shape(source, feature))
     return Reading(made_of, count, partial(_images, source, builder, name, key, image_bytes))
+
+
+@contextlib.contextmanager
+def _said(source: Source, what: str, remedy: str = "") -> Iterator[None]:
+    """Whatever TFDS raises in here is an InputError in one line, with its own reason: of any kind, from AssertionError
+    for a version to the network's. Want of memory is no fault of the data set."""
+    try:
+        yield
+    except (InputError, RunError, Interrupted, MemoryError):
+        raise
+    except Exception as error:
+        if type(error).__name__ == "ResourceExhaustedError":
+            raise
+        raise InputError(f"dataset: {source.name} {what}: {first_line(error)[:LONGEST_REASON]}{remedy}") from error
 
 
 def _images(source: Source, builder: Any, name: str, key: str, image_bytes: int) -> Iterator[np.ndarray]:
     import tensorflow_datasets as tfds
 
-    # Read once: TFDS would keep a small data set for a second time.
-    read_once = tfds.ReadConfig(try_autocache=False)
-    examples = builder.as_dataset(split=name, shuffle_files=False, read_config=read_once)
-    fitted = without_autograph(lambda example: fit_image(example[key], source))
-    images = examples.map(fitted, num_parallel_calls=os.cpu_count() or 1)
-    # Whole batches are decoded side by side in C++; one array at a time costs five times as much.
-    together = max(1, min(DECODING_BATCH, DECODING_BYTES // image_bytes))
-    try:
+    with _said(source, f"under {builder.data_path} is damaged", "; remove it, and it is prepared anew"):
+        # Read once: TFDS would keep a small data set for a second time.
+        read_once = tfds.ReadConfig(try_autocache=False)
+        examples = builder.as_dataset(split=name, shuffle_files=False, read_config=read_once)
+        fitted = without_autograph(lambda example: fit_image(example[key], source))
+        images = examples.map(fitted, num_parallel_calls=os.cpu_count() or 1)
+        # Whole batches are decoded side by side in C++; one array at a time costs five times as much.
+        together = max(1, min(DECODING_BATCH, DECODING_BYTES // image_bytes))
         yield from as_written(images.batch(together).prefetch(1)).as_numpy_iterator()
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-        raise InputError(
-            f"dataset: {source.name} under {builder.data_path} is damaged: {_first_line(error)}; remove it, and it is "
-            "prepared anew"
-        ) from error
 
 
 def _builder(source: Source) -> Any:
-    # Imported here: it costs half a second, which `import deconv_ae` and the sample do without.
-    import tensorflow_datasets as tfds
-
     unknown = InputError(
-        f"dataset: unknown {source.name!r}; give mnist_5k, folder:PATH or the name of a TFDS image data set, "
-        "such as mnist, fashion_mnist or cifar10"
+        f"dataset: unknown {source.name[:LONGEST_REASON]!r}; give mnist_5k, folder:PATH or the name of a TFDS image "
+        "data set, such as mnist, fashion_mnist or cifar10"
     )
     if not source.name:
         raise unknown
-    try:
-        return tfds.builder(source.name, data_dir=source.data_dir)
-    except tfds.core.registered.DatasetNotFoundError as error:
-        raise unknown from error
-    except (ValueError, OSError, RuntimeError) as error:
-        raise InputError(f"dataset: {source.name} cannot be opened: {_first_line(error)}") from error
+    with _said(source, "cannot be opened"):
+        # Imported here: it costs half a second, which `import deconv_ae` and the sample do without.
+        import tensorflow_datasets as tfds
+
+        _check_files(Path(source.data_dir or tfds.core.constants.DATA_DIR) / re.split("[:/]", source.name)[0])
+        try:
+            return tfds.builder(source.name, data_dir=source.data_dir)
+        except tfds.core.registered.DatasetNotFoundError as error:
+            raise unknown from error
+
+
+def _check_files(prepared: Path) -> None:
+    """Raises InputError for a pipe or device among a data set's files, which TFDS would read for ever."""
+    for file in prepared.rglob("*"):
+        if not (file.is_file() or file.is_dir()) and file.exists():
+            raise InputError(f"dataset: {file} is no file; remove {prepared}, and it is prepared anew")
 
 
 def _image_feature(source: Source, builder: Any) -> tuple[str, Any]:
     import tensorflow_datasets as tfds
 
-    for key, feature in builder.info.features.items():
-        if isinstance(feature, tfds.features.Image) and feature.np_dtype == np.uint8:
-            return key, feature
+    with _said(source, "cannot be read"):
+        for key, feature in builder.info.features.items():
+            if isinstance(feature, tfds.features.Image) and feature.np_dtype == np.uint8:
+                return key, feature
     raise InputError(f"dataset: {source.name} holds no uint8 images; use an image data set")
 
 
@@ -108,16 +128,6 @@ def _image_shape(source: Source, feature: Any) -> tuple[int, int, int]:
     if height is None or width is None:
         raise InputError(f"dataset: the images of {source.name} differ in size; give --image_size")
     return height, width, channels or 3
-
-
-def _check_memory(source: Source, count: int, image_bytes: int) -> None:
-    needed = count * image_bytes
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > LARGEST_SHARE_OF_MEMORY * memory:
-        raise InputError(
-            f"dataset: {count:,} images of {source.name} take {needed / 2**30:.0f} GiB, over half of this machine's "
-            "memory; give a smaller --image_size, or a --cache_dir"
-        )
 
 
 def _prepare(source: Source, builder: Any) -> None:
@@ -133,25 +143,23 @@ def _prepare(source: Source, builder: Any) -> None:
         # Bars that redraw themselves are of no use in a file.
         tfds.disable_progress_bar()
     print(f"preparing {source.name} under {builder.data_dir}", flush=True)
-    config = tfds.download.DownloadConfig(manual_dir=source.manual_dir)
-    try:
-        builder.download_and_prepare(download_config=config)
-    except tfds.core.download.download_manager.NonMatchingChecksumError as error:
-        raise InputError(
-            f"manual_dir: an archive of {source.name} does not match its checksum, it is truncated or altered; "
-            f"fetch it anew ({_first_line(error)})"
-        ) from error
-    except (tfds.download.DownloadError, requests.RequestException, AssertionError, OSError, EOFError) as error:
-        raise InputError(f"dataset: {source.name} could not be prepared: {_first_line(error)}") from error
+    with _said(source, "could not be prepared"):
+        try:
+            config = tfds.download.DownloadConfig(manual_dir=source.manual_dir)
+            builder.download_and_prepare(download_config=config)
+        except tfds.core.download.download_manager.NonMatchingChecksumError as error:
+            raise InputError(
+                f"manual_dir: an archive of {source.name} does not match its checksum, it is truncated or altered; "
+                f"fetch it anew ({first_line(error)})"
+            ) from error
 
 
 def _archives_at_hand(source: Source, builder: Any) -> bool:
     if source.manual_dir is None:
         return False
     folder = Path(source.manual_dir)
-    if not folder.is_dir():
-        raise InputError(f"manual_dir: {folder} is not a folder; give the one that holds the archives")
-    missing = sorted(info.filename for info in _urls(builder).values() if not (folder / info.filename).is_file())
+    names = [info.filename for info in _urls(builder).values()]
+    missing = sorted(name for name in names if not paths.is_file("manual_dir", folder / name))
     if missing and not _reachable(builder):
         raise InputError(
             f"manual_dir: {folder} lacks {', '.join(missing)} of {source.name}, and the network is out of reach"
@@ -178,8 +186,3 @@ def _reachable(builder: Any) -> bool:
 def _urls(builder: Any) -> dict[str, Any]:
     """What TFDS knows of the data set's archives, by address; nothing for one made without downloads."""
     return builder.url_infos or {}
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0]

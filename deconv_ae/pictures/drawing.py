@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from deconv_ae import paths
 from deconv_ae.errors import RunError
-from deconv_ae.files import move_tree_together
+from deconv_ae.files import move_tree_together, partial_directory
 from deconv_ae.pictures.choices import DRAWINGS, MOST_EXPLAINED
 from deconv_ae.pictures.explanation import kernels_figure, switches_figure
 from deconv_ae.pictures.visualization import (
@@ -23,7 +23,6 @@ from deconv_ae.pictures.visualization import (
 )
 from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.serving import ServedAutoencoder
-from deconv_ae.unfinished import temporary_directory
 
 FIGURES: dict[str, Callable[[ServedAutoencoder, View], Figure]] = {
     "autoencoder": lambda model, shown: model_figure(shown),
@@ -66,7 +65,7 @@ def visualize(
     written: list[Path] = []
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with temporary_directory(root, ".partial-") as partial:
+        with partial_directory(root / "pictures") as partial:
             for folder, model, shown in zip(folders, models, views):
                 written += _draw(model, shown, partial / folder, drawings)
             if len(views) > 1 and "comparison" in drawings:

@@ -13,6 +13,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from deconv_ae.data import scale
+from deconv_ae.files import partial_beside
 from deconv_ae.model.architecture import switches_names
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.pictures.pixels import brightest_to_255, code_picture, tile_columns
@@ -244,14 +245,17 @@ def wrapped(text: str, inches: float, letters_an_inch: float = SMALL_LETTERS_AN_
 
 def save_figure(figure: Figure, file: Path) -> Path:
     """Writes a PNG beside and renames it; returns its file. All text in it is drawn as it is."""
-    partial = file.with_name(f".partial-{file.name}")
+    partial = partial_beside(file)
     dpi = min(PIXELS_AN_INCH, MOST_PIXELS / max(figure.get_size_inches()))
     _take_literally(figure)
-    with warnings.catch_warnings():
-        # Of a name in letters that the font has not: a box stands for each.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figure.savefig(partial, dpi=dpi, format="png")
-    partial.replace(file)
+    try:
+        with warnings.catch_warnings():
+            # Of a name in letters that the font has not: a box stands for each.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+            figure.savefig(partial, dpi=dpi, format="png")
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
     return file
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import functools
-import glob
 import os
 import shutil
 import sys
@@ -13,7 +12,7 @@ from types import TracebackType
 
 from deconv_ae import files, paths
 from deconv_ae.errors import InputError, RunError
-from deconv_ae.files import flush_to_disk, flush_tree_to_disk
+from deconv_ae.files import flush_to_disk, flush_tree_to_disk, partial_beside, partials
 from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE
 from deconv_ae.unfinished import cleared_by, finished_first
 
@@ -56,7 +55,7 @@ class ExportDirectory:
                 raise InputError(
                     f"export_dir: {self.path} cannot be written: {error.strerror}; give another"
                 ) from error
-            for left in self.path.parent.glob(f".{glob.escape(self.path.name)}.partial-*"):  # By one that was killed.
+            for left in partials(self.path):  # By one that was killed.
                 shutil.rmtree(left, ignore_errors=True)
             check(self.path, self._overwrite)
             self._held = held.pop_all()
@@ -76,7 +75,7 @@ class ExportDirectory:
             RunError: if that fails; a model that was there stays. If only the place has become unusable, the new
                 model stays beside it, and the message says where.
         """
-        partial = _partial_name(self.path)
+        partial = partial_beside(self.path)
         try:
             with cleared_by(functools.partial(shutil.rmtree, partial, ignore_errors=True)):
                 partial.mkdir(parents=True)
@@ -120,16 +119,16 @@ def check(export_dir: str | os.PathLike[str], overwrite: bool) -> Path:
             directory cannot be written.
     """
     target = paths.resolved("export_dir", export_dir)
-    if target.exists():
+    if paths.exists("export_dir", target):
         _check_replaceable(target, overwrite)
-    paths.directory_to_write("export_dir", _partial_name(target))
+    paths.directory_to_write("export_dir", partial_beside(target))
     return target
 
 
 def _check_replaceable(target: Path, overwrite: bool) -> None:
     if not overwrite:
         raise InputError(f"export_dir: {target} exists; pass --overwrite to replace it, or another directory")
-    if not target.is_dir():
+    if not paths.is_directory("export_dir", target):
         raise InputError(f"export_dir: {target} holds something other than a model: a file; give another directory")
     if target.is_mount():
         raise InputError(f"export_dir: {target} is a mount point, which cannot be replaced; give a directory in it")
@@ -144,11 +143,6 @@ def _check_replaceable(target: Path, overwrite: bool) -> None:
         raise InputError(
             f"export_dir: {target} holds more than a model: {foreign[0]}; move it away, or give another directory"
         )
-
-
-def _partial_name(target: Path) -> Path:
-    """A name beside that no other process has: of a fixed one, two exports at once once mixed their files."""
-    return target.with_name(f".{target.name}.partial-{os.urandom(4).hex()}")
 
 
 def _listed(directory: Path) -> list[Path]:

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from deconv_ae.data import ImageDataset
-from deconv_ae.errors import InputError, RunError
+from deconv_ae.errors import InputError, RunError, first_line
 from deconv_ae.files import sha256
 from deconv_ae.model import arrays
 from deconv_ae.model.autoencoder import Autoencoder
@@ -80,7 +80,7 @@ def export(
             (directory / FILE_NAME).write_text(card.to_json(), encoding="utf-8")
             _read_back(directory)
         except tf.errors.OpError as error:
-            raise OSError(str(error).splitlines()[0]) from error
+            raise OSError(first_line(error)) from error
 
     export_dir.replace(write)
     return card

@@ -4,7 +4,8 @@ import zipfile
 
 import keras
 
-from deconv_ae.errors import InputError
+from deconv_ae import paths
+from deconv_ae.errors import InputError, first_line
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.saved_model.model_card import KERAS_FILE
 from deconv_ae.saved_model.serving import ServedAutoencoder
@@ -13,7 +14,7 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 def load_keras_model(served: ServedAutoencoder) -> Autoencoder:
     """The Keras model beside a SavedModel. Raises InputError if it is missing, damaged or no autoencoder."""
     file = served.path / KERAS_FILE
-    if not file.is_file():
+    if not paths.is_file("model", file):
         raise InputError(f"model: {served.path} has no {KERAS_FILE}; export the model anew with scripts/train.py")
     served.card.check_file(served.path, KERAS_FILE)
     try:
@@ -23,8 +24,7 @@ def load_keras_model(served: ServedAutoencoder) -> Autoencoder:
             raise ValueError(f"{damaged} does not match its checksum")
         model = keras.models.load_model(file, compile=False)
     except Exception as error:  # Keras lets the exceptions of zipfile, h5py and json through.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"model: {file} is damaged ({reason}); export the model anew") from error
+        raise InputError(f"model: {file} is damaged ({first_line(error)}); export the model anew") from error
     if not isinstance(model, Autoencoder):
         raise InputError(f"model: {file} holds a {type(model).__name__}, not an autoencoder; export the model anew")
     return model

@@ -8,7 +8,7 @@ from typing import Any
 
 from deconv_ae import paths, records
 from deconv_ae.errors import InputError
-from deconv_ae.files import read_with_checksum, sha256
+from deconv_ae.files import read_bytes, read_with_checksum, sha256
 from deconv_ae.model.architecture import Architecture, SizePerImage
 from deconv_ae.numbers import LARGEST
 from deconv_ae.records import Count, Length, Measure, Name
@@ -181,7 +181,7 @@ class ModelCard:
         file = model_dir / name
         expected = self.checksums.get(name)
         try:
-            if expected is not None and sha256(file.read_bytes()) != expected:
+            if expected is not None and sha256(read_bytes(file)) != expected:
                 raise InputError(f"model: {file} is not the file that was exported with its {FILE_NAME}; {ADVICE}")
         except OSError as error:
             raise InputError(f"model: {file} cannot be read: {error.strerror}; {ADVICE}") from error
@@ -191,7 +191,7 @@ def model_directory(model_dir: str | Path) -> Path:
     """The directory of an exported model; raises InputError if it is none, as far as its name and contents say."""
     advice = "give a directory that scripts/train.py exported to"
     path = paths.given("model", model_dir)
-    if path.suffix == ".keras" and path.is_file():
+    if path.suffix == ".keras" and paths.is_file("model", path):
         raise InputError(f"model: {path} is a Keras model alone; give the directory of the exported model around it")
     return paths.directory_to_read("model", path, advice)
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from deconv_ae.data import EvaluationBatches, scale
-from deconv_ae.errors import InputError
+from deconv_ae.errors import InputError, first_line
 from deconv_ae.model.architecture import switches_names
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.saved_model.model_card import KERAS_FILE, ModelCard, model_directory
@@ -57,8 +57,9 @@ class ServedAutoencoder:
             self._loaded = tf.saved_model.load(str(self.path))
             self._signatures = {name: self._loaded.signatures[name] for name in self.card.signatures}
         except Exception as error:  # What TensorFlow raises on a damaged file is of any kind.
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InputError(f"model: {self.path} is no autoencoder's SavedModel ({reason}); export it anew") from error
+            raise InputError(
+                f"model: {self.path} is no autoencoder's SavedModel ({first_line(error)}); export it anew"
+            ) from error
         self._check_signatures()
 
     def _check_signatures(self) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from deconv_ae.data import scale
-from deconv_ae.errors import Interrupted, RunError
+from deconv_ae.errors import Interrupted, RunError, first_line
+from deconv_ae.files import partial_directory
 from deconv_ae.model.arrays import to_array
 from deconv_ae.training.checkpoints import RunDirectory
 from deconv_ae.training.history import Epoch
@@ -251,7 +251,7 @@ class WriteTensorBoard(keras.callbacks.Callback):
             with _epoch_file(self._log_dir / "pictures", epoch):
                 self._write_pictures()
         except (OSError, tf.errors.OpError) as error:
-            raise RunError(f"run_dir: {self._log_dir} cannot be written: {str(error).splitlines()[0]}") from error
+            raise RunError(f"run_dir: {self._log_dir} cannot be written: {first_line(error)}") from error
 
     def _write_pictures(self) -> None:
         code, *switches = self.model.encoder(self._images)
@@ -277,13 +277,11 @@ def _epoch_file(log_dir: Path, epoch: int) -> Iterator[None]:
     The file comes into its place whole. A run that is killed between it and the epoch's checkpoint
     writes the epoch once more, and replaces it: no step is there twice.
     """
-    partial = log_dir.with_name(f".partial-{log_dir.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    writer = tf.summary.create_file_writer(str(partial))
-    with writer.as_default(step=epoch):
-        yield
-    writer.close()
-    log_dir.mkdir(exist_ok=True)
-    # TensorBoard reads a directory's files in the order of their names.
-    next(partial.iterdir()).replace(log_dir / f"epoch-{epoch:06d}.tfevents")
-    partial.rmdir()
+    with partial_directory(log_dir) as partial:
+        writer = tf.summary.create_file_writer(str(partial))
+        with writer.as_default(step=epoch):
+            yield
+        writer.close()
+        log_dir.mkdir(exist_ok=True)
+        # TensorBoard reads a directory's files in the order of their names.
+        next(partial.iterdir()).replace(log_dir / f"epoch-{epoch:06d}.tfevents")

@@ -9,7 +9,6 @@ RUN_DIR/logs/                             TensorBoard's
 
 import contextlib
 import json
-import os
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -19,10 +18,18 @@ from types import TracebackType
 
 import keras
 import numpy as np
+from filelock import BaseFileLock
 
 from deconv_ae import paths, records
 from deconv_ae.errors import InputError, RunError, first_line
-from deconv_ae.files import flush_to_disk, lock_exclusively, write_beside
+from deconv_ae.files import (
+    flush_to_disk,
+    lock_exclusively,
+    open_to_read,
+    partial_beside,
+    remove_partials,
+    write_beside,
+)
 from deconv_ae.messages import tell
 from deconv_ae.model import arrays
 from deconv_ae.records import Count
@@ -66,7 +73,7 @@ class RunDirectory:
         self.path = paths.given("run_dir", path)
         self.writes = writes
         self._resume = resume
-        self._lock: int | None = None
+        self._lock: BaseFileLock | None = None
         recorded = run_record.check(self.path, record, resume) if resume else None
         self._record = run_record.extended(record, recorded)
         if not writes:
@@ -81,8 +88,7 @@ class RunDirectory:
             if recorded is not None and recorded.onednn != record.onednn:
                 before, now = (each.onednn or "not set" for each in (recorded, record))
                 tell(f"{ONEDNN_VARIABLE} was {before} and is {now}: numbers round otherwise from here on")
-            for partial in self._checkpoints.glob(".partial-*"):  # Of a run that was killed while it wrote.
-                partial.unlink()
+            remove_partials(self.path)  # Of a run that was killed while it wrote.
         except OSError as error:
             self.__exit__(None, None, None)
             raise InputError(
@@ -99,7 +105,7 @@ class RunDirectory:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     @property
@@ -133,7 +139,7 @@ class RunDirectory:
         if not self.writes:
             return
         target = self._checkpoints / f"step-{step:08d}.keras"
-        partial = target.with_name(f".partial-{target.name}")
+        partial = partial_beside(target)
         try:
             arrays.save(model, partial)
             with zipfile.ZipFile(partial, "a") as archive:
@@ -205,7 +211,7 @@ class RunDirectory:
 
 
 def _verified_progress(file: Path) -> tuple[int, list[float]]:
-    with zipfile.ZipFile(file) as archive:
+    with open_to_read(file) as opened, zipfile.ZipFile(opened) as archive:
         damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"{damaged} does not match its checksum")

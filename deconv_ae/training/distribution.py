@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from deconv_ae.data import EvaluationBatches, replica_batches
-from deconv_ae.errors import InputError, RunError, choose
+from deconv_ae.errors import InputError, RunError, choose, first_line
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.training.cluster import check_environment, other_addresses
 from deconv_ae.training.interruption import SIGNALS, signals_end_at_once
@@ -55,7 +55,7 @@ def _multi_worker(worker_timeout: float) -> tf.distribute.Strategy:
         with _ended_after(worker_timeout, incomplete), signals_end_at_once():
             return tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, tf.errors.OpError) as error:
-        raise RunError(f"strategy: the cluster cannot be joined: {str(error).splitlines()[0]}") from error
+        raise RunError(f"strategy: the cluster cannot be joined: {first_line(error)}") from error
 
 
 _MAKERS: dict[str, Callable[[float], tf.distribute.Strategy]] = {

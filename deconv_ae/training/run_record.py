@@ -94,7 +94,7 @@ def extended(record: RunRecord, recorded: RunRecord | None) -> RunRecord:
 
 
 def _check_is_new(run_dir: Path) -> None:
-    if (run_dir / FILE_NAME).exists():
+    if paths.exists("run_dir", run_dir / FILE_NAME):
         raise InputError(f"run_dir: {run_dir} holds a run already; pass --resume to go on, or another directory")
 
 
@@ -132,12 +132,8 @@ def _settings(record: RunRecord) -> dict[str, Any]:
 def check_not_in_use(run_dir: str | Path) -> None:
     """Raises InputError if another run uses the directory now. The run's own lock is what keeps others out."""
     path = paths.given("run_dir", run_dir)
-    lock = path / LOCK
-    try:
-        if os.path.lexists(lock):
-            os.close(lock_exclusively("run_dir", path, lock))
-    except OSError as error:
-        raise InputError(f"run_dir: {lock} cannot be locked: {error.strerror}; give another directory") from error
+    if os.path.lexists(path / LOCK):  # A link to nothing is no lock either.
+        lock_exclusively("run_dir", path, path / LOCK).release()
 
 
 def read(argument: str, run_dir: Path, advice: str) -> RunRecord:

@@ -180,7 +180,7 @@ def _any_file(directory: Path, pattern: str) -> bool:
 
 def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
     """Kills exports that replace a model; one of the two has to be there afterwards, and whole."""
-    target, half_written = torture.directory / "model", ".model.partial-*"
+    target, half_written = torture.directory / "model", ".partial-*-model"
     flags_given = [*SETTINGS, "--epochs=0", "--export_dir=model", "--overwrite"]
     duration = 0.0
     for seed in range(kills + 1):

@@ -91,9 +91,9 @@ def test_train_and_test_folders_are_the_splits_and_may_have_folders_inside(tmp_p
 
 
 def test_jpeg_and_png_of_different_sizes_and_modes_become_one_shape(tmp_path: Path) -> None:
-    save_picture(tmp_path / "a.png", (9, 5), "RGBA")
-    save_picture(tmp_path / "b.jpg", (40, 30), "RGB")
-    save_picture(tmp_path / "c.jpeg", (16, 16), "L")
+    save_picture(tmp_path / "0.png", (9, 5), "RGBA")
+    save_picture(tmp_path / "1.jpg", (40, 30), "RGB")
+    save_picture(tmp_path / "2.jpeg", (16, 16), "L")
     dataset = load_dataset(Source(f"folder:{tmp_path}", image_size=(12, 10), color_mode="rgb"))
     assert (dataset.train.shape, dataset.test.shape) == ((2, 12, 10, 3), (1, 12, 10, 3))
 
@@ -307,12 +307,5 @@ def test_what_is_no_file_is_not_left_out_without_a_word(pictures: Path, capfd, m
 
 def test_a_folder_that_lies_in_itself_is_refused(pictures: Path) -> None:
     (pictures / "again").symlink_to(".", target_is_directory=True)
-    with pytest.raises(InputError, match="again is a link to a folder that it lies in"):
+    with pytest.raises(InputError, match=r"again leads to .*, whose pictures would be there twice; remove the link"):
         load_dataset(Source(f"folder:{pictures}"))
-
-
-def test_pictures_in_colour_do_not_turn_grey_after_a_grey_one(pictures: Path) -> None:
-    save_picture(pictures / "zz.png", mode="RGB")
-    with pytest.raises(InputError, match=r"zz.png is in colour and the pictures before it are grey; give --color_mode"):
-        load_split(Source(f"folder:{pictures}"), "train")
-    assert load_split(Source(f"folder:{pictures}", color_mode="rgb"), "train").shape[-1] == 3

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageCms
 
-from deconv_ae.data import Source, decoding, load_dataset
+from deconv_ae.data import Source, decoding, load_split
 from deconv_ae.data.decoding import PictureError, composite, decode
 from deconv_ae.data.fitting import fit_image
 from deconv_ae.errors import InputError
@@ -215,8 +215,8 @@ def test_a_folder_is_shown_over_the_background_that_is_asked_for(tmp_path: Path)
     for name in ("a.png", "b.png"):
         Image.new("RGBA", (4, 4), (1, 2, 3, 0)).save(tmp_path / name)
     for background, expected in (("white", WHITE), ("black", BLACK), ("#FF8000", ORANGE)):
-        dataset = load_dataset(Source(f"folder:{tmp_path}", background=background))
-        assert dataset.train[0, 0, 0].tolist() == list(expected)
+        images = load_split(Source(f"folder:{tmp_path}", background=background), "train")
+        assert images[0, 0, 0].tolist() == list(expected)
 
 
 @pytest.mark.parametrize("background", ["", "red", "#fff", "#gggggg", "ffffff", "#ffffff00", "#ffffff\n"])

@@ -1,0 +1,72 @@
+"""What an array of images has to be, said with what makes it so."""
+
+from typing import Any
+
+import numpy as np
+
+from deconv_ae.errors import InputError
+
+LOOKED_AT_TOGETHER = 1000
+
+
+def check_images(argument: str, images: Any) -> None:
+    """Raises InputError unless `images` is `(N, height, width, channels)` uint8, with at least one image.
+
+    >>> check_images("images", np.zeros((2, 8, 8, 1)))
+    Traceback (most recent call last):
+    deconv_ae.errors.InputError: images: pixels are float64, not uint8; they are from 0 to 0: np.round(images *
+    255).astype(np.uint8)
+    """
+    if not isinstance(images, np.ndarray):
+        raise InputError(f"{argument}: a {type(images).__name__} is no NumPy array; give np.asarray of it")
+    if images.dtype != np.uint8:
+        raise InputError(f"{argument}: pixels are {images.dtype}, not uint8; {_remedy(images)}")
+    if images.ndim != 4:
+        remedy = "images[..., np.newaxis] adds the channel" if images.ndim == 3 else "stack images of one shape"
+        raise InputError(f"{argument}: the shape {images.shape} is not (N, height, width, channels); {remedy}")
+    if images.shape[1] in (1, 3) and min(images.shape[2:]) >= 8:
+        raise InputError(
+            f"{argument}: the shape {images.shape} has its channels first; images.transpose(0, 2, 3, 1) puts them last"
+        )
+    if 0 in images.shape:
+        raise InputError(f"{argument}: the shape {images.shape} holds no pixels; give at least one image")
+
+
+def check_shades(argument: str, *splits: np.ndarray) -> None:
+    """Raises InputError where all pixels are 0 or 1 of 255, which look black: masks, or pictures that were divided by
+    255. Most data sets are told from those by their first images."""
+    brightest = 0
+    for images in splits:
+        for first in range(0, len(images), LOOKED_AT_TOGETHER):
+            brightest = max(brightest, int(images[first : first + LOOKED_AT_TOGETHER].max()))
+            if brightest > 1:
+                return
+    raise InputError(
+        f"{argument}: the brightest pixel is {brightest} of 255, so that all are black; multiply masks of 0 and 1 by "
+        "255, and give pictures as they were before they were divided"
+    )
+
+
+def _remedy(images: np.ndarray) -> str:
+    """How pixels of another type become uint8, by the range that they have."""
+    if images.dtype == bool:
+        return "images.astype(np.uint8) * 255 makes them black and white"
+    if not np.issubdtype(images.dtype, np.number) or np.iscomplexobj(images):
+        return "give numbers from 0 to 255"
+    low, high = (float(images.min()), float(images.max())) if images.size else (0.0, 0.0)
+    found = f"they are from {low:g} to {high:g}"
+    if not np.isfinite([low, high]).all():
+        return f"{found}; give numbers from 0 to 255"
+    if np.issubdtype(images.dtype, np.integer):
+        if low >= 0 and high <= 255:
+            return f"{found}: images.astype(np.uint8)"
+        if low >= 0 and high <= 65535:
+            return f"{found}: np.round(images / 257).astype(np.uint8) where 65535 is the brightest"
+        return f"{found}; give numbers from 0 to 255"
+    if low >= 0 and high <= 1:
+        return f"{found}: np.round(images * 255).astype(np.uint8)"
+    if low >= -1 and high <= 1:
+        return f"{found}: np.round((images + 1) * 127.5).astype(np.uint8)"
+    if low >= 0 and high <= 255:
+        return f"{found}: np.round(images).astype(np.uint8)"
+    return f"{found}; give numbers from 0 to 255, such as (images - images.min()) / np.ptp(images) * 255, rounded"
