@@ -41,8 +41,8 @@ class Interrupted(RuntimeError):
 def first_line(error: BaseException) -> str:
     """What another library's exception says, in one line: its first, or its type's name where it says nothing.
 
-    >>> first_line(ValueError("truncated record\\nat 110")), first_line(OSError(28, "No space left")), first_line(KeyError())
-    ('truncated record', 'No space left', 'KeyError')
+    >>> first_line(ValueError("truncated\\nat 110")), first_line(OSError(28, "No space left")), first_line(KeyError())
+    ('truncated', 'No space left', 'KeyError')
     """
     text = str(getattr(error, "strerror", None) or error).strip()
     return IN_GRAPH.sub("", text.splitlines()[0]).strip() if text else type(error).__name__

@@ -5,6 +5,7 @@ import errno
 import functools
 import glob
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -12,7 +13,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from deconv_ae.errors import InputError, first_line
 from deconv_ae.unfinished import cleared_by, finished_first
@@ -174,7 +175,7 @@ def lock_exclusively(argument: str, directory: Path, lock_file: Path) -> "BaseFi
     return lock
 
 
-def open_to_read(file: str | os.PathLike[str]) -> BinaryIO:
+def open_to_read(file: str | os.PathLike[str]) -> io.BufferedReader:
     """Opens a file, and nothing else: of a pipe one would wait for ever for somebody to write, of a device for its end.
 
     Raises:

@@ -13,6 +13,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import library
@@ -23,10 +24,12 @@ library.defer()
 from absl import app, flags, logging
 
 from deconv_ae.data.presence import check_presence
-from deconv_ae.data.source import COLOR_MODES, FITS, SAMPLE_NAME, Source
+from deconv_ae.data.source import COLOR_MODES, FITS, MOST_PIXELS, SAMPLE_NAME, Source
+from deconv_ae.data.split import SPLIT_BY as SPLIT_BY_WHAT
 from deconv_ae.errors import InputError, Interrupted, RunError
 from deconv_ae.model.presets import PRESETS
-from deconv_ae.numbers import Pair, pair
+from deconv_ae.numbers import pair
+from deconv_ae.options import listed
 from deconv_ae.saved_model.model_card import ModelCard, model_directory
 
 # 3, its highest, leaves out less than it says: some libraries write before they know of it.
@@ -102,9 +105,26 @@ FIT = flags.DEFINE_enum(
     "How an image of another aspect ratio comes to --image_size: crop cuts off both sides, pad fills them with "
     "--background, stretch distorts it. Default: as the model was trained; to train one, crop.",
 )
-COLOR_MODE = flags.DEFINE_enum("color_mode", "auto", list(COLOR_MODES), "Convert images; auto leaves them as they are.")
+COLOR_MODE = flags.DEFINE_enum(
+    "color_mode",
+    None,
+    list(COLOR_MODES),
+    "Convert images; auto makes all of a folder's colour where one is. Default: as the model was trained; to train one, "
+    "auto.",
+)
 BACKGROUND = flags.DEFINE_string(
-    "background", "white", "What shows through transparent pixels: white, black or #rrggbb."
+    "background",
+    None,
+    "What shows through transparent pixels: white, black or #rrggbb. Default: as the model was trained; to train one, "
+    "white.",
+)
+SPLIT_BY = flags.DEFINE_enum(
+    "split_by",
+    None,
+    list(SPLIT_BY_WHAT),
+    f"What of a folder without train and test in it is divided, a fifth of it for testing. {listed(SPLIT_BY_WHAT)}. Give "
+    "one of these where several pictures are of one scene, or crops of one photograph. Default: as the model was "
+    "trained; to train one, file.",
 )
 CACHE_DIR = flags.DEFINE_string(
     "cache_dir",
@@ -118,62 +138,91 @@ SKIP_BAD_IMAGES = flags.DEFINE_bool(
     False,
     "Leave out a folder's files that are no whole picture, and list them, instead of stopping.",
 )
+LOAD_TRUNCATED_IMAGES = flags.DEFINE_bool(
+    "load_truncated_images",
+    False,
+    "Take what there is of a folder's pictures that were cut short, with the rest in grey or black, as viewers do.",
+)
+MAX_PIXELS = flags.DEFINE_integer(
+    "max_pixels", MOST_PIXELS, "Of one picture in a folder: a few bytes can declare one that fills the memory."
+)
 
 
-def source(default: str | None = None, fit: str = "crop", size: Pair | None = None) -> Source:
-    """The data set that the flags ask for, which is there as far as that can be told before it is read.
-
-    Args:
-        default: its name where --dataset is left out.
-        fit: where --fit is left out.
-        size: where --image_size is left out; None leaves images as they are.
-    """
+def source(default: str | None = None) -> Source:
+    """The data set that the flags ask for, which is there as far as that can be told before it is read; `default` is
+    its name where --dataset is left out."""
     name = DATASET.value or default
     if name is None:
         raise InputError(f"dataset: not given; pass --dataset={SAMPLE_NAME}, a TFDS name such as mnist, or folder:PATH")
-    asked = _source(name, fit, size)
+    asked = _source(Source(name))
     check_presence(asked)
     return asked
 
 
 def source_of(cards: Sequence[ModelCard]) -> Source:
-    """The data set that the flags ask for, brought to the models' size if that they were trained on was: where they
-    leave it out, the first one's. Raises InputError if no picture fits them all."""
+    """The data set that the flags ask for, read as the first model's was, or what that was trained on. Raises InputError
+    if no picture fits all models."""
     first, *others = cards
     for card in others:
         if card.image_shape != first.image_shape:
             sizes = (f"{each.title} takes images of {'x'.join(map(str, each.image_shape))}" for each in (first, card))
             raise InputError(f"model: {' and '.join(sizes)}; give models of one shape")
-    asked = source(default=first.dataset.name, fit=first.fit, size=first.size)
+    asked = _source(first.source(DATASET.value or first.dataset.name))
     height, width, _ = first.image_shape
     if asked.image_size not in (None, (height, width)):
         raise InputError(f"image_size: {first.title} was made for {height}x{width}; leave it out, or give that")
+    if DATASET.value is None:
+        _check_own_data(first, asked)
+    else:
+        check_presence(asked)
     return asked
+
+
+def _check_own_data(card: ModelCard, asked: Source) -> None:
+    advice = f"pass --dataset, such as folder:PATH or {SAMPLE_NAME}"
+    if card.dataset.is_array:
+        raise InputError(
+            f"dataset: not given, and {card.title} was trained on an array, {asked.name}, which is in no file; {advice}"
+        )
+    try:
+        check_presence(asked)
+    except InputError as error:
+        reason = str(error).removeprefix("dataset: ").split("; ")[0]
+        raise InputError(
+            f"dataset: not given, and what {card.title} was trained on is not here: {reason}; {advice}"
+        ) from error
 
 
 def check_source() -> None:
     """Raises InputError for what no data set could be read with, whichever it is."""
-    _source(DATASET.value or SAMPLE_NAME)
+    _source(Source(DATASET.value or SAMPLE_NAME))
 
 
-def _source(name: str, fit: str = "crop", size: Pair | None = None) -> Source:
-    return Source(
-        name=name,
+def _source(left_out: Source) -> Source:
+    """What the flags say; those that are left out are as in another source."""
+    given = {
+        "image_size": None if IMAGE_SIZE.value is None else pair("image_size", IMAGE_SIZE.value),
+        "fit": FIT.value,
+        "color_mode": COLOR_MODE.value,
+        "background": BACKGROUND.value,
+        "split_by": SPLIT_BY.value,
+    }
+    return replace(
+        left_out,
         data_dir=DATA_DIR.value,
         manual_dir=MANUAL_DIR.value,
-        image_size=size if IMAGE_SIZE.value is None else pair("image_size", IMAGE_SIZE.value),
-        color_mode=COLOR_MODE.value,
-        background=BACKGROUND.value,
-        skip_bad_images=SKIP_BAD_IMAGES.value,
         cache_dir=CACHE_DIR.value,
-        fit=FIT.value or fit,
+        skip_bad_images=SKIP_BAD_IMAGES.value,
+        load_truncated=LOAD_TRUNCATED_IMAGES.value,
+        max_pixels=MAX_PIXELS.value,
+        **{name: value for name, value in given.items() if value is not None},
     )
 
 
 def shell_command(program: str, arguments: Sequence[str]) -> str:
     """A program of this folder with these arguments, and the flags of a data set as they were given to this one, but
     for those that a model's card has: to copy into a shell, in lines that a terminal of 80 columns shows whole."""
-    of_a_card = (DATASET.name, FIT.name, IMAGE_SIZE.name)
+    of_a_card = {flag.name for flag in (DATASET, FIT, IMAGE_SIZE, COLOR_MODE, BACKGROUND, SPLIT_BY)}
     given = [flag for flag in flags.FLAGS.get_key_flags_for_module(__name__) if flag.present]
     arguments = [*arguments, *(flag.serialize() for flag in given if flag.name not in of_a_card)]
     lines = [f"  python {shlex.quote(str(Path(sys.argv[0]).with_name(program)))}"]

@@ -25,12 +25,13 @@ def main() -> None:
     source = command_line.source_of(command_line.cards([MODEL.value]))
     with command_line.loading():
         from deconv_ae.data import load_dataset
-        from deconv_ae.saved_model.evaluation import evaluate
+        from deconv_ae.saved_model.evaluation import compared, evaluate
         from deconv_ae.saved_model.serving import ServedAutoencoder
     model = ServedAutoencoder(MODEL.value)
     dataset = load_dataset(source)
     print(dataset)
     print(evaluate(model, dataset.train, dataset.test).table())
+    print(compared(model.card, dataset))
     print(model.size_table())
 
 

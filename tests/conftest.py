@@ -108,7 +108,7 @@ def digits() -> ImageDataset:
     from deconv_ae.data import ImageDataset, Source, load_dataset
 
     dataset = load_dataset(Source("mnist_5k"))
-    return ImageDataset(dataset.name, dataset.train[:640], dataset.test[:100])
+    return ImageDataset(dataset.name, dataset.train[:640], dataset.test[:100], source=dataset.source)
 
 
 @pytest.fixture(scope="session")

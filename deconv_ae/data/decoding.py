@@ -110,7 +110,7 @@ def _opened(file: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
         Image.MAX_IMAGE_PIXELS = guarded
 
 
-def _unidentified(file: Path) -> str:
+def _unidentified(file: Any) -> str:
     """Why Pillow takes a file for no picture: it keeps that to itself where the format's mark is there."""
     with (
         warnings.catch_warnings(action="ignore"),

@@ -41,7 +41,7 @@ def _images(source: Source, split: str) -> Iterator[np.ndarray]:
     tested = DIGITS_PER_CLASS["test"]
     parts = [part[-tested:] if split == "test" else part[:-tested] for part in by_class]
     images = np.stack(parts, axis=1).reshape(-1, 28, 28, 1)
-    if source.image_size is None and source.color_mode == "auto":
+    if source.image_size in (None, images.shape[1:3]) and source.color_mode != "rgb":
         yield images
     else:
         fitted = tf.data.Dataset.from_tensor_slices(images).map(fitting(source, images.shape[-1]))

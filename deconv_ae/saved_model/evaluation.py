@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deconv_ae.data import ImageDataset, pixels
+from deconv_ae.saved_model.model_card import ModelCard
 from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.saved_model.signatures import CODE
 from deconv_ae.training.quality import Baselines, baselines, silent_channels
@@ -58,6 +60,22 @@ def evaluate(model: ServedAutoencoder, train: np.ndarray, test: np.ndarray) -> E
         silent_channels=silent_channels(lambda batch: model.encode_scaled(batch)[CODE], test),
         channels=model.card.architecture.filters[-1],
     )
+
+
+def compared(card: ModelCard, dataset: ImageDataset) -> str:
+    """Whether the images are those of the model's training, in a line: those that it was not trained with are new."""
+    known = card.dataset
+    if not known.fingerprint:
+        said = "the card does not say which images the model was trained on"
+    elif known.fingerprint == dataset.fingerprint:
+        said = "those of the card"
+    else:
+        new = pixels.new_among(dataset.test, known.test_pictures)
+        said = (
+            f"not those of the card, or read in another way: {new:,} of the {len(dataset.test):,} test images are new, "
+            f"and the card has {known.training_images:,} and {known.test_images:,}"
+        )
+    return f"{'images':<24}{said}"
 
 
 def psnr(rmses: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from deconv_ae.data import ImageDataset
+from deconv_ae.data import ImageDataset, pixels
 from deconv_ae.errors import InputError, RunError, first_line
 from deconv_ae.files import sha256
 from deconv_ae.model import arrays
@@ -120,7 +120,7 @@ def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None 
             # Where that decides the weights.
             extended_after_epochs=result.extended_after_epochs if RECIPES[options.recipe].plans_ahead else (),
         ),
-        dataset=DatasetUsed(dataset.name, len(dataset.train), len(dataset.test), dataset.fit),
+        dataset=_used(dataset),
         training_rmse=result.training_rmse,
         test_rmse=result.test_rmse,
         seed=options.seed,
@@ -128,6 +128,22 @@ def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None 
         versions=versions(),
         signatures=SIGNATURES,
     )
+
+
+def _used(dataset: ImageDataset) -> DatasetUsed:
+    used = DatasetUsed(
+        name=dataset.name,
+        training_images=len(dataset.train),
+        test_images=len(dataset.test),
+        fit=dataset.fit,
+        is_array=dataset.source is None,
+        fingerprint=dataset.fingerprint,
+        test_pictures=pixels.digests(dataset.test),
+    )
+    source = dataset.source
+    if source is None:
+        return used
+    return replace(used, color_mode=source.color_mode, background=source.background, split_by=source.split_by)
 
 
 def save_signatures(model: Autoencoder, directory: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deconv_ae import paths, records
+from deconv_ae.data.source import Source
 from deconv_ae.errors import InputError
 from deconv_ae.files import read_bytes, read_with_checksum, sha256
 from deconv_ae.model.architecture import Architecture, SizePerImage
@@ -50,12 +51,22 @@ class DatasetUsed:
         name: the data set's.
         training_images, test_images: how many.
         fit: how images were brought to one size; None where they were taken as they are.
+        color_mode, background, split_by: how they were read besides, as `Source`.
+        is_array: whether they came from Python, where no program finds them.
+        fingerprint: `ImageDataset.fingerprint`; empty where none was taken.
+        test_pictures: `pixels.digests` of the test images, to tell those that are new.
     """
 
     name: Name
     training_images: Count
     test_images: Count
     fit: Name | None = None
+    color_mode: Name = "auto"
+    background: Name = "white"
+    split_by: Name = "file"
+    is_array: bool = False
+    fingerprint: str = ""
+    test_pictures: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,16 +137,18 @@ class ModelCard:
         """What an image takes as pixels, as a code and as switches."""
         return self.architecture.size_per_image(self.image_shape)
 
-    @property
-    def fit(self) -> str:
-        """How images of another size are brought to the model's: as those were that it was trained on."""
-        return self.dataset.fit or "stretch"
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """(height, width) that images are brought to; None where those of its training were taken as they are."""
-        height, width, _ = self.image_shape
-        return None if self.dataset.fit is None else (height, width)
+    def source(self, name: str) -> Source:
+        """A data set of this name, read as what the model was trained on was: another one is brought to its shape."""
+        height, width, channels = self.image_shape
+        used, is_another = self.dataset, name != self.dataset.name
+        return Source(
+            name,
+            image_size=(height, width) if is_another or used.fit else None,
+            fit=used.fit or "crop",
+            color_mode={1: "grayscale", 3: "rgb"}.get(channels, "auto") if is_another else used.color_mode,
+            background=used.background,
+            split_by=used.split_by,
+        )
 
     def layer_table(self) -> str:
         """Every layer's name, output shape and number of parameters, a line each."""

@@ -44,10 +44,11 @@ PROGRESS_FILE = "progress.json"
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run was, and what the epoch's metrics had summed up by then."""
+    """How far a run was, what the epoch's metrics had summed up by then, and the fingerprint of its pictures."""
 
     step: Count
     metrics: list[float]
+    pictures: str
 
 
 class RunDirectory:
@@ -143,7 +144,7 @@ class RunDirectory:
         try:
             arrays.save(model, partial)
             with zipfile.ZipFile(partial, "a") as archive:
-                archive.writestr(PROGRESS_FILE, json.dumps(asdict(Progress(step, sums))))
+                archive.writestr(PROGRESS_FILE, json.dumps(asdict(Progress(step, sums, self._record.pictures))))
             flush_to_disk(partial)
             partial.replace(target)
             flush_to_disk(self._checkpoints)
@@ -170,7 +171,7 @@ class RunDirectory:
         saved = self._saved() if self._resume else []
         for file in reversed(saved):
             try:
-                progress = _verified_progress(file)
+                progress = _verified_progress(file, self._record.pictures)
                 with warnings.catch_warnings():
                     # Keras warns, and goes on, where an optimizer's variables do not fit.
                     warnings.filterwarnings("error", message="Skipping variable loading")
@@ -210,10 +211,12 @@ class RunDirectory:
         return sorted(self._checkpoints.glob("step-*.keras"))
 
 
-def _verified_progress(file: Path) -> tuple[int, list[float]]:
+def _verified_progress(file: Path, pictures: str) -> tuple[int, list[float]]:
     with open_to_read(file) as opened, zipfile.ZipFile(opened) as archive:
         damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"{damaged} does not match its checksum")
         progress = records.read(Progress, json.loads(archive.read(PROGRESS_FILE)))
+    if progress.pictures != pictures:
+        raise ValueError("it is of a run on other pictures")
     return progress.step, progress.metrics

@@ -286,6 +286,7 @@ def _run_directory(
         training_images=len(dataset.train),
         image_shape=dataset.image_shape,
         fit=dataset.fit,
+        pictures=dataset.fingerprint,
         peak_learning_rate=options.peak_learning_rate,
         onednn=os.environ.get(ONEDNN_VARIABLE),
     )

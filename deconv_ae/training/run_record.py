@@ -26,6 +26,7 @@ class RunRecord:
         dataset: its name.
         training_images, image_shape: the images'.
         fit: how they came to their size, None where it was their own.
+        pictures: their fingerprint, `ImageDataset.fingerprint`.
         peak_learning_rate: the recipe's, None where the options give one, or the recipe has none.
         onednn: what the environment said of oneDNN, which rounds otherwise than TensorFlow's own kernels; None if
             nothing. It may be another when the run goes on.
@@ -37,6 +38,7 @@ class RunRecord:
     training_images: Length
     image_shape: tuple[Length, Length, Length]
     fit: Name | None
+    pictures: Name
     peak_learning_rate: Measure | None
     onednn: str | None
     extended_after_epochs: tuple[Count, ...] = ()
@@ -99,6 +101,13 @@ def _check_is_new(run_dir: Path) -> None:
 
 
 def _check_agree(run_dir: Path, recorded: RunRecord, record: RunRecord) -> None:
+    # First: of other pictures there may be another number, from which other settings follow.
+    read_alike = all(getattr(recorded, name) == getattr(record, name) for name in ("dataset", "image_shape", "fit"))
+    if read_alike and recorded.pictures != record.pictures:
+        raise InputError(
+            f"resume: {run_dir} holds a run on other pictures than {record.dataset} has now; bring those back, read "
+            "with the same flags, or start anew in another --run_dir"
+        )
     before, now = recorded.peak_learning_rate, record.peak_learning_rate
     for name, value in _settings(record).items():
         then = _settings(recorded)[name]

@@ -125,7 +125,7 @@ def test_what_was_left_out_is_said_at_every_use(source: Source, capsys: pytest.C
     skipping = Source(source.name, cache_dir=source.cache_dir, skip_bad_images=True)
     for _ in range(2):
         assert sum(len(load_split(skipping, split)) for split in ("train", "test")) == 10
-        assert "zzz.png" in capsys.readouterr().err
+        assert "zzz.png" in capsys.readouterr().out
 
 
 def test_sizes_and_colours_have_files_of_their_own(source: Source) -> None:
@@ -241,8 +241,8 @@ def test_what_is_damaged_is_said_and_decoded_anew(
     capsys.readouterr()
     np.testing.assert_array_equal(load_split(source, "train"), in_memory(source))
     printed = capsys.readouterr()
-    assert said in printed.err
-    assert len(printed.err.splitlines()) == bool(said)
+    assert said in printed.out
+    assert len(printed.out.splitlines()) == 1 + bool(said)
     assert str(only(source, "*-train.uint8")) in printed.out
     load_split(source, "train")
     assert capsys.readouterr().out == ""

@@ -131,7 +131,7 @@ def test_a_file_that_is_no_whole_picture_is_named_or_left_out(
     assert str(file) in str(raised.value)
     dataset = load_dataset(Source(f"folder:{pictures}", skip_bad_images=True))
     assert len(dataset.train) + len(dataset.test) == 10
-    assert str(file) in capsys.readouterr().err
+    assert str(file) in capsys.readouterr().out
 
 
 def test_a_picture_too_large_to_decode_is_refused_by_its_header(pictures: Path) -> None:
@@ -302,7 +302,7 @@ def test_what_is_no_file_is_not_left_out_without_a_word(pictures: Path, capfd, m
     with pytest.raises(InputError, match=r"99.png is no file: a link to nothing, a pipe or a device; mend or remove"):
         load_dataset(Source(f"folder:{pictures}"))
     load_dataset(Source(f"folder:{pictures}", skip_bad_images=True))
-    assert "99.png is no file" in capfd.readouterr().err
+    assert "99.png is no file" in capfd.readouterr().out
 
 
 def test_a_folder_that_lies_in_itself_is_refused(pictures: Path) -> None:

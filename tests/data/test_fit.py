@@ -132,7 +132,7 @@ def test_a_model_is_evaluated_as_it_was_trained_where_nothing_else_is_asked_for(
     trained = run_program("train.py", [*flags, "--export_anyway"], place)
     assert trained.status == 0, trained.stderr
     card = ModelCard.read(place / "model")
-    assert (card.dataset.fit, card.fit) == ("pad", "pad")
+    assert card.dataset.fit == card.source("folder:wide").fit == "pad"
 
     def test_rmse(*flags: str) -> float:
         lines = run_program("evaluate.py", ["--model=model", *flags], place).stdout.splitlines()
@@ -140,8 +140,3 @@ def test_a_model_is_evaluated_as_it_was_trained_where_nothing_else_is_asked_for(
 
     assert test_rmse() == pytest.approx(card.test_rmse, abs=1e-6)
     assert test_rmse("--fit=crop") != pytest.approx(card.test_rmse, abs=1e-4)
-
-
-def test_a_model_of_before_there_was_a_choice_is_shown_stretched_pictures(exported: Path) -> None:
-    assert ModelCard.read(exported).dataset.fit is None
-    assert ModelCard.read(exported).fit == "stretch"

@@ -13,7 +13,7 @@ import pytest
 from faults.programs import run_program
 
 from deconv_ae import Architecture
-from deconv_ae.data import ImageDataset
+from deconv_ae.data import ImageDataset, pixels
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import read_with_checksum, with_checksum
 from deconv_ae.saved_model import exporting
@@ -81,7 +81,8 @@ def test_the_card_says_what_the_model_is(exported: Path, trained: TrainingResult
     card = ModelCard.read(exported)
     assert card.preset == card.title == "cmap1_pool4"
     assert card.architecture.filters == (1,)
-    assert card.dataset == DatasetUsed("mnist_5k", 640, 100)
+    known = {"fingerprint": digits.fingerprint, "test_pictures": pixels.digests(digits.test)}
+    assert card.dataset == DatasetUsed("mnist_5k", 640, 100, **known)
     assert card.parameters == 51
     assert card.size_per_image.switches_bits == 49 * 4
     assert [layer.name for layer in card.layers] == ["images", "conv1", "pool1", "unpool1", "deconv1"]

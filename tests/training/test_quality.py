@@ -108,7 +108,7 @@ def test_a_model_that_was_never_trained_is_judged_like_any_other(digits: ImageDa
 
 
 def test_a_silent_channel_is_said(digits: ImageDataset) -> None:
-    dark = ImageDataset("dark", digits.train // 2, np.zeros_like(digits.test[:5]))
+    dark = ImageDataset("dark", digits.train // 2, np.zeros_like(digits.test[:5]), source=digits.source)
     result = train(dark, TrainingOptions(SMALL, recipe="cntk", epochs=0))
     assert str(result).endswith("silent, 0 in every test image: 2 of the code's 2 channels")
 
@@ -127,7 +127,7 @@ def test_the_history_outlives_the_run_and_belongs_to_its_checkpoints(
     (run_dir / "history.json").write_text("{}")
     resumed = train(digits, options)
     assert resumed.history == []
-    assert "history.json is damaged" in capsys.readouterr().err
+    assert "history.json is damaged" in capsys.readouterr().out
 
 
 def test_a_run_of_before_there_was_a_history_is_resumed(

@@ -50,7 +50,7 @@ def finished_in_float16(digits: ImageDataset, tmp_path_factory: pytest.TempPathF
 def record_of(options: TrainingOptions) -> RunRecord:
     """What a run of these options on the fixture's digits records."""
     peak, environment = options.peak_learning_rate, os.environ.get("TF_ENABLE_ONEDNN_OPTS")
-    return RunRecord(options.deciding(640), "mnist_5k", 640, (28, 28, 1), None, peak, environment)
+    return RunRecord(options.deciding(640), "mnist_5k", 640, (28, 28, 1), None, "0" * 16, peak, environment)
 
 
 def weights(result: TrainingResult) -> list[np.ndarray]:

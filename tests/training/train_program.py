@@ -20,7 +20,7 @@ if int(devices) > 1:
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], configuration)
 strategy = make_strategy(strategy_name)
 dataset = load_dataset(Source("mnist_5k"))
-dataset = ImageDataset(dataset.name, dataset.train[: int(first_images)], dataset.test[:100])
+dataset = ImageDataset(dataset.name, dataset.train[: int(first_images)], dataset.test[:100], source=dataset.source)
 options = TrainingOptions(
     PRESETS[preset].architecture, recipe="cntk", epochs=2, batch_size=int(batch_size), strategy=strategy_name
 )
