@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from deconv_ae.data import ImageDataset
@@ -114,6 +115,11 @@ def train(
     Traceback (most recent call last):
     deconv_ae.errors.InputError: images: pixels are float64, not uint8; they are from 0 to 1: ...
     """
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(
+            f"KERAS_BACKEND: training needs tensorflow, not {keras.backend.backend()!r}; unset it. The layers, and the "
+            "model under model.fit, work on every backend"
+        )
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not is_plain(name):
         shown = ascii(name) if len(ascii(name)) <= 40 else f"{ascii(name)[:37]}..."
         raise InputError(f"name: {shown} cannot stand in a model card; give a word or two")

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import library
 
@@ -109,8 +110,8 @@ COLOR_MODE = flags.DEFINE_enum(
     "color_mode",
     None,
     list(COLOR_MODES),
-    "Convert images; auto makes all of a folder's colour where one is. Default: as the model was trained; to train one, "
-    "auto.",
+    "Convert images; auto makes all of a folder's colour where one is. Default: as the model was trained; to train "
+    "one, auto.",
 )
 BACKGROUND = flags.DEFINE_string(
     "background",
@@ -122,9 +123,9 @@ SPLIT_BY = flags.DEFINE_enum(
     "split_by",
     None,
     list(SPLIT_BY_WHAT),
-    f"What of a folder without train and test in it is divided, a fifth of it for testing. {listed(SPLIT_BY_WHAT)}. Give "
-    "one of these where several pictures are of one scene, or crops of one photograph. Default: as the model was "
-    "trained; to train one, file.",
+    f"What of a folder without train and test in it is divided, a fifth of it for testing. {listed(SPLIT_BY_WHAT)}. "
+    "Where several pictures are of one scene, or crops of one photograph, give the way that keeps them together. "
+    "Default: as the model was trained; to train one, file.",
 )
 CACHE_DIR = flags.DEFINE_string(
     "cache_dir",
@@ -160,8 +161,8 @@ def source(default: str | None = None) -> Source:
 
 
 def source_of(cards: Sequence[ModelCard]) -> Source:
-    """The data set that the flags ask for, read as the first model's was, or what that was trained on. Raises InputError
-    if no picture fits all models."""
+    """The data set that the flags ask for, read as the first model's was, or what that was trained on. Raises
+    InputError if no picture fits all models."""
     first, *others = cards
     for card in others:
         if card.image_shape != first.image_shape:
@@ -200,7 +201,7 @@ def check_source() -> None:
 
 def _source(left_out: Source) -> Source:
     """What the flags say; those that are left out are as in another source."""
-    given = {
+    given: dict[str, Any] = {
         "image_size": None if IMAGE_SIZE.value is None else pair("image_size", IMAGE_SIZE.value),
         "fit": FIT.value,
         "color_mode": COLOR_MODE.value,

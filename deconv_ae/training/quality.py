@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from deconv_ae.data import EvaluationBatches
+from deconv_ae.data.dataset import some
 from deconv_ae.model.objective import per_image_rmse
 
 RISE = 1.01
@@ -62,7 +63,7 @@ def mean_rmse(reconstruct: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray)
 
 def sample(images: np.ndarray) -> np.ndarray:
     """At most 256 images from all over a split."""
-    return np.ascontiguousarray(images[:: max(1, len(images) // SAMPLED_IMAGES)][:SAMPLED_IMAGES])
+    return some(images, SAMPLED_IMAGES)
 
 
 def silent_channels(encode: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray) -> int:

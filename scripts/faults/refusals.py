@@ -108,7 +108,10 @@ def _files(directory: Path) -> set[tuple[str, int, int]]:
     found = set()
     for parent, folders, names in os.walk(directory):
         for name in (*folders, *names):
-            state = (Path(parent) / name).lstat()
+            try:
+                state = (Path(parent) / name).lstat()
+            except PermissionError:  # Of a directory that may be listed and not entered.
+                continue
             # A directory in which something was made and removed again has a new time and is as it was.
             found.add((os.path.join(parent, name), state.st_size, 0 if name in folders else state.st_mtime_ns))  # noqa: PTH118
     return found

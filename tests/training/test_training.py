@@ -47,10 +47,10 @@ def finished_in_float16(digits: ImageDataset, tmp_path_factory: pytest.TempPathF
     return run_dir, train(digits, TrainingOptions(**FINISHED, mixed_precision="mixed_float16", run_dir=str(run_dir)))
 
 
-def record_of(options: TrainingOptions) -> RunRecord:
-    """What a run of these options on the fixture's digits records."""
+def record_of(options: TrainingOptions, pictures: str = "0" * 16) -> RunRecord:
+    """What a run of these options on the fixture's digits, or on other pictures, records."""
     peak, environment = options.peak_learning_rate, os.environ.get("TF_ENABLE_ONEDNN_OPTS")
-    return RunRecord(options.deciding(640), "mnist_5k", 640, (28, 28, 1), None, "0" * 16, peak, environment)
+    return RunRecord(options.deciding(640), "mnist_5k", 640, (28, 28, 1), None, pictures, peak, environment)
 
 
 def weights(result: TrainingResult) -> list[np.ndarray]:
@@ -278,12 +278,18 @@ def untrained(digits: ImageDataset) -> keras.Model:
     ids=["bit", "half", "empty", "other"],
 )
 def test_a_damaged_checkpoint_is_said_and_the_one_before_it_taken(
-    finished: tuple[dict, TrainingResult], untrained: keras.Model, capsys: pytest.CaptureFixture, damage
+    digits: ImageDataset,
+    finished: tuple[dict, TrainingResult],
+    untrained: keras.Model,
+    capsys: pytest.CaptureFixture,
+    damage,
 ) -> None:
     options, _ = finished
     before, newest = sorted(Path(options["run_dir"]).glob("checkpoints/*"))
     newest.write_bytes(damage(newest.read_bytes()))
-    with RunDirectory(options["run_dir"], record_of(TrainingOptions(**options)), resume=True) as run_directory:
+    with RunDirectory(
+        options["run_dir"], record_of(TrainingOptions(**options), digits.fingerprint), True
+    ) as run_directory:
         step, _ = run_directory.restore(untrained)
     said = capsys.readouterr()
     assert len([line for line in said.out.splitlines() if f"{newest} is damaged" in line]) == 1

@@ -1,0 +1,119 @@
+"""What TensorFlow Datasets raises about a name or about prepared data is one line, with its own reason."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from deconv_ae.data import Source, load_dataset
+from deconv_ae.errors import InputError
+
+
+class Shades(tfds.core.GeneratorBasedBuilder):
+    """A few images of one shade each."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    name = "shades"
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(4, 4, 3))})
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+        return {"train": self._generate_examples(12), "test": self._generate_examples(5)}
+
+    def _generate_examples(self, count: int):
+        for index in range(count):
+            yield index, {"image": np.full((4, 4, 3), 9 * index, np.uint8)}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepared")
+    load_dataset(Source("shades", data_dir=str(folder), cache_dir=""))
+    return folder
+
+
+def record(folder: Path) -> Path:
+    return next(folder.glob("shades/1.0.0/*train.tfrecord*"))
+
+
+def info(folder: Path) -> Path:
+    return folder / "shades/1.0.0/dataset_info.json"
+
+
+def counts(*lengths: str) -> Callable[[Path], object]:
+    def edit(folder: Path) -> None:
+        fields = json.loads(info(folder).read_text())
+        for split in fields["splits"]:
+            split["shardLengths"] = list(lengths)
+        info(folder).write_text(json.dumps(fields))
+
+    return edit
+
+
+def instead(make: Callable[[Path], object], of: Callable[[Path], Path]) -> Callable[[Path], object]:
+    def replace(folder: Path) -> None:
+        file = of(folder)
+        file.unlink()
+        make(file)
+
+    return replace
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "an empty record file": lambda folder: record(folder).write_bytes(b""),
+    "a truncated one": lambda folder: os.truncate(record(folder), 200),
+    "an altered one": lambda folder: record(folder).write_bytes(500 * b"x"),
+    "none": lambda folder: record(folder).unlink(),
+    "a directory for one": instead(Path.mkdir, record),
+    "a pipe for one": instead(os.mkfifo, record),
+    "an empty description": lambda folder: info(folder).write_bytes(b""),
+    "a description that is no JSON": lambda folder: info(folder).write_text("{"),
+    "a description that is a list": lambda folder: info(folder).write_text("[]"),
+    "a directory for a description": instead(Path.mkdir, info),
+    "a pipe for a description": instead(os.mkfifo, info),
+    "counts too high": counts("3000"),
+    "counts too low": counts("3"),
+    "counts of 0": counts("0"),
+    "negative counts": counts("-5"),
+    "counts that are none": counts("x"),
+    "no shards": counts(),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes are POSIX's")
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_damaged_data_are_one_line(prepared: Path, tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(prepared, folder)
+    damage(folder)
+    with pytest.raises(InputError, match=r"^dataset: [^\n]*$"):
+        load_dataset(Source("shades", data_dir=str(folder), cache_dir=""))
+
+
+NAMES = {
+    "mnist:9.9.9": "cannot be opened: .*mnist",
+    "mnist/x=1": "cannot be opened: .*mnist",
+    "mnist/no_such_config": "cannot be opened: .*BuilderConfig",
+    "mnist:1.*.*": "cannot be opened",
+    "mnist[": "cannot be opened",
+    "glue": "holds no uint8 images",
+    "kaggle:x": "unknown 'kaggle:x'; give mnist_5k, folder:PATH",
+    "/tmp": "is a path; give folder:/tmp",
+    "/no/such/folder": "is a path; give folder:/no/such/folder",
+    "./": "is a path; give folder:./",
+    "x" * 300: "unknown 'x",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_is_none_is_one_line(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=NAMES[name]) as raised:
+        load_dataset(Source(name, data_dir=str(tmp_path), cache_dir=""))
+    assert "\n" not in str(raised.value)

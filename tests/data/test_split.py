@@ -1,0 +1,144 @@
+"""Which pictures are for testing follows from their own names, whatever lies beside them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deconv_ae.data import Source, load_dataset
+from deconv_ae.data.split import which_are_for_testing
+from deconv_ae.errors import InputError
+
+NUMBERED = {
+    "digits": "{:05d}.png",
+    "a camera's": "DCIM/IMG_{:04d}.JPG",
+    "no leading zeros": "picture {}.webp",
+    "in brackets": "holiday ({}).jpg",
+    "frames": "clip7/frame{}_left.png",
+}
+
+
+def for_testing(names: list[str], split_by: str = "file") -> set[str]:
+    return {name for name, chosen in zip(names, which_are_for_testing(names, split_by)) if chosen}
+
+
+@pytest.mark.parametrize("pattern", NUMBERED.values(), ids=NUMBERED)
+@pytest.mark.parametrize("count", [200, 223, 1000, 5003])
+@pytest.mark.parametrize("first", [0, 1, 7813])
+def test_of_numbered_pictures_a_fifth_is_for_testing(pattern: str, count: int, first: int) -> None:
+    names = [pattern.format(number) for number in range(first, first + count)]
+    assert len(for_testing(names)) / count == pytest.approx(0.2, abs=2 / count)
+
+
+def test_of_names_without_order_about_a_fifth_is_for_testing() -> None:
+    random = np.random.default_rng(0)
+    shares = [len(for_testing([random.bytes(8).hex() + "x" for _ in range(200)])) / 200 for _ in range(200)]
+    # A binomial distribution's.
+    assert np.mean(shares) == pytest.approx(0.2, abs=3 * 0.028 / np.sqrt(200))
+    assert np.std(shares) == pytest.approx(np.sqrt(0.2 * 0.8 / 200), rel=0.25)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda names: [*names, *(f"new{number}.png" for number in range(10))],
+        lambda names: [*names, *(f"{number}.png" for number in range(27, 37))],
+        lambda names: names[10:],
+        lambda names: names[::2],
+        lambda names: [f"renamed-{name}" if number < 10 else name for number, name in enumerate(names)],
+        lambda names: sorted(names, reverse=True),
+        lambda names: [*names, "notes.txt", "AAA.txt"],
+        lambda names: [name.replace(".png", ".JPG") for name in names],
+    ],
+    ids=["ten more", "ten numbered", "ten fewer", "half", "renamed", "in another order", "others", "another format"],
+)
+def test_a_picture_stays_in_its_split(change: Callable[[list[str]], list[str]]) -> None:
+    names = [f"{number}.png" for number in range(27)]
+    changed = change(names)
+    stems = {name.rsplit(".", 1)[0] for name in for_testing(names)}
+    for name in for_testing(changed) ^ {name for name in changed if name.rsplit(".", 1)[0] in stems}:
+        assert name.rsplit(".", 1)[0] not in {name.rsplit(".", 1)[0] for name in names}, name
+
+
+@pytest.mark.parametrize(
+    ("split_by", "together"),
+    [
+        ("folder", [["beach/1.png", "beach/2.png", "beach/tree.png"], ["street/1.png", "street/x.png"]]),
+        ("name", [["a/beach_1.png", "a/beach_2.png", "a/beach 12.png"], ["a/street(1).png", "a/street(2).png"]]),
+        ("name", [["photo3_crop0.png", "photo3_crop11.png"], ["photo4_crop0.png", "photo4_crop1.jpg"]]),
+    ],
+)
+def test_pictures_of_one_scene_stay_together(split_by: str, together: list[list[str]]) -> None:
+    for copies in range(1, 40):
+        scenes = [[f"{copy}/{name}" for name in scene] for copy in range(copies) for scene in together]
+        chosen = for_testing([name for scene in scenes for name in scene], split_by)
+        assert all(len(chosen.intersection(scene)) in (0, len(scene)) for scene in scenes)
+        assert 0 < sum(chosen.issuperset(scene) for scene in scenes) < len(scenes)
+
+
+@pytest.mark.parametrize("split_by", ["folder", "name"])
+def test_what_is_all_together_cannot_be_divided(split_by: str) -> None:
+    with pytest.raises(InputError, match=f"split_by: all 5 pictures are of one {split_by}; .*give another way"):
+        which_are_for_testing([f"{number}.png" for number in range(5)], split_by)
+
+
+@pytest.mark.parametrize("count", range(2, 30))
+def test_each_split_has_a_picture(count: int) -> None:
+    for word in ("", "x", "tree", "名"):
+        names = [f"{chr(97 + number)}{word}.png" for number in range(count)]
+        assert 0 < len(for_testing(names)) < count
+
+
+def test_an_accent_is_one_however_a_file_system_writes_it() -> None:
+    composed, decomposed = ([f"caf{accent}{number}.png" for number in range(30)] for accent in ("\u00e9", "e\u0301"))
+    assert which_are_for_testing(composed) == which_are_for_testing(decomposed)
+
+
+def draw(file: Path, mode: str = "L") -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    shape = (4, 4) if mode == "L" else (4, 4, 3)
+    Image.fromarray(np.random.default_rng(hash(file.name) % 1000).integers(2, 256, shape, np.uint8)).save(file)
+
+
+FOLDERS: dict[str, tuple[list[str], dict, tuple[int, int, int]]] = {
+    # What lies in the folder, how it is read, and how many pictures train, test and have channels.
+    "what is no picture counts for nothing": ([*(f"{n}.png" for n in range(6)), "AAA.txt"], {}, (5, 1, 1)),
+    "pairs of pictures and notes": ([f"{n}.{kind}" for n in range(10) for kind in ("jpg", "xml")], {}, (8, 2, 1)),
+    "splits in capitals": (["Train/a.png", "Train/b.png", "TEST/a.png"], {}, (2, 1, 1)),
+    "left by file managers": (
+        [*(f"{n}.png" for n in range(10)), "Thumbs.db", "desktop.ini", "@eaDir/0.png/t.png", "__MACOSX/0.png"],
+        {"skip_bad_images": False},
+        (8, 2, 1),
+    ),
+    "one in colour makes all so": ([*(f"{n}.png" for n in range(10)), "zz-colour.png"], {}, (9, 2, 3)),
+    "all grey where that is asked for": (
+        [*(f"{n}.png" for n in range(10)), "zz-colour.png"],
+        {"color_mode": "grayscale"},
+        (9, 2, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize(("files", "how", "expected"), FOLDERS.values(), ids=FOLDERS)
+def test_a_folder_is_looked_at_as_a_whole(
+    tmp_path: Path, files: list[str], how: dict, expected: tuple[int, int, int]
+) -> None:
+    for name in files:
+        if name.endswith(("png", "jpg")):
+            draw(tmp_path / name, "RGB" if "colour" in name else "L")
+        else:
+            (tmp_path / name).write_text("no picture")
+    dataset = load_dataset(Source(f"folder:{tmp_path}", cache_dir="", **{"skip_bad_images": True} | how))
+    assert (len(dataset.train), len(dataset.test), dataset.image_shape[-1]) == expected
+
+
+def test_what_is_passed_over_is_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for name in ("train/0.png", "test/0.png", "valid/0.png"):
+        draw(tmp_path / name)
+    (tmp_path / "train" / "Thumbs.db").write_bytes(b"")
+    load_dataset(Source(f"folder:{tmp_path}", cache_dir=""))
+    assert f"passed over, as no pictures of the folder: {tmp_path}/train/Thumbs.db, {tmp_path}/valid" in (
+        capsys.readouterr().out
+    )
