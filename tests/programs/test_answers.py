@@ -87,7 +87,13 @@ RUN = {
         "architecture": {"filters": [1], "pool_sizes": [[4, 4]], "kernel_size": [5, 5], "deconvolution_bias": False},
         **{"epochs": 3, "batch_size": 128},
     },
-    **{"dataset": "mnist_5k", "training_images": 4_000, "image_shape": [28, 28, 1], "fit": None},
+    **{
+        "dataset": "mnist_5k",
+        "training_images": 4_000,
+        "image_shape": [28, 28, 1],
+        "fit": None,
+        "pictures": "0123456789abcdef",
+    },
     **{"peak_learning_rate": 0.03, "onednn": None},
 }
 
