@@ -15,7 +15,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["deconv_ae", "deconv_ae.*"]),
-    package_data={"deconv_ae": ["py.typed", "playground/*.css", "playground/*.js"]},
+    package_data={"deconv_ae": ["py.typed", "playground/*.css", "playground/*.html", "playground/*.js"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         "tensorflow>=2.21,<2.23",
@@ -45,7 +45,7 @@ setup(
             "ai-edge-litert>=2.1,<3",
             "openvino>=2025.2,<2027",
         ],
-        "playground": ["gradio>=6.24,<7"],
+        "playground": ["starlette>=0.40,<2", "uvicorn>=0.34,<1"],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.8",

@@ -9,31 +9,43 @@ python scripts/playground.py --model=saved_models/mine --dataset=folder:photos
 import importlib.util
 import shlex
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import command_line
 import process
 from absl import flags
 
 from deconv_ae.errors import InputError
-from deconv_ae.playground.address import check_address
+from deconv_ae.playground.address import bound, open_to_others
+from deconv_ae.saved_model.model_card import model_directory
 
 flags.adopt_module_key_flags(command_line)
 
 MODELS = flags.DEFINE_multi_string(
     "model", None, "The directory of an exported model; repeat it. Default: the presets' in saved_models/reference."
 )
-HOST = flags.DEFINE_string("host", "127.0.0.1", "The address to listen at; 0.0.0.0 lets other machines in.")
+HOST = flags.DEFINE_string(
+    "host", "127.0.0.1", "The address to listen at; 0.0.0.0 or :: lets other machines in, without a password."
+)
 PORT = flags.DEFINE_integer("port", 7860, "The port to listen at.")
 OPEN_BROWSER = flags.DEFINE_bool("open_browser", False, "Show the page in this machine's browser.")
 
 
 def main() -> None:
-    if importlib.util.find_spec("gradio") is None:
-        raise InputError("the page needs gradio, which is not installed; run pip install 'deconv_ae[playground]'")
-    check_address(HOST.value, PORT.value)
+    for package in ("starlette", "uvicorn"):
+        if importlib.util.find_spec(package) is None:
+            raise InputError(
+                f"the page needs {package}, which is not installed; run pip install 'deconv_ae[playground]'"
+            )
+    listening = bound(HOST.value, PORT.value)
     command_line.check_source()
-    paths = MODELS.value or command_line.reference_models()
-    source = command_line.source_of(command_line.cards(paths))
+    paths: Sequence[str | Path] = MODELS.value or command_line.reference_models()
+    cards = command_line.cards(paths)
+    source = command_line.source_of(cards)
+    for path, card in zip(paths, cards):
+        for name in card.checksums:
+            card.check_file(model_directory(path), name)
     with command_line.loading(), command_line.quiet():
         from deconv_ae.data import load_split
         from deconv_ae.playground.page import Playground
@@ -42,11 +54,14 @@ def main() -> None:
     test_images = load_split(source, "test")
     command = shlex.join(["python", "scripts/playground.py", *sys.argv[1:]])
     playground = Playground(models, test_images, command)
-    playground.serve(HOST.value, PORT.value, _say_where, OPEN_BROWSER.value)
+    playground.serve(listening, HOST.value, _say_where, OPEN_BROWSER.value)
 
 
 def _say_where(address: str) -> None:
     process.wait_until_interrupted()
+    others = open_to_others(HOST.value, PORT.value)
+    if others:
+        print(f"other machines can use it, without a password, at {' and '.join(others)}")
     print(f"open {address}; Ctrl-C stops it", flush=True)
 
 

@@ -128,7 +128,7 @@ def _next_steps(export_dir: str, run_dir: str | None) -> str:
     """What there is to do with the model, as commands to copy."""
     model, beside = f"--model={export_dir}", f"--output_dir={export_dir.rstrip('/')}-pictures"
     run = [f"--run_dir={run_dir}"] if run_dir else []
-    last = ("playground.py", []) if importlib.util.find_spec("gradio") else ("convert.py", ["--format=onnx,litert"])
+    last = ("playground.py", []) if importlib.util.find_spec("starlette") else ("convert.py", ["--format=onnx,litert"])
     steps = [("evaluate.py", []), ("visualize.py", [beside, *run]), last]
     commands = (command_line.shell_command(program, [model, *flags]) for program, flags in steps)
     return "\n".join(["next:", *commands])

@@ -10,7 +10,9 @@ from shutil import copy, copytree, ignore_patterns
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DATA_FILES = {"deconv_ae/py.typed"} | {f"deconv_ae/playground/{name}" for name in ("page.css", "canvas.js", "code.js")}
+DATA_FILES = {"deconv_ae/py.typed"} | {
+    f"deconv_ae/playground/{name}" for name in ("page.html", "page.css", "page.js", "canvas.js", "code.js")
+}
 
 
 @pytest.fixture(scope="module")

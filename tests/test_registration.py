@@ -40,8 +40,6 @@ from keras.src.saving.object_registration import GLOBAL_CUSTOM_OBJECTS
 registered = lambda: sorted(name for name in GLOBAL_CUSTOM_OBJECTS if name.startswith("deconv_ae"))
 seen = {"by importing": registered(), "loaded": [type(keras.models.load_model(file)).__name__ for file in sys.argv[2:]]}
 import importlib, pkgutil
-from unittest.mock import MagicMock
-sys.modules["gradio"] = MagicMock()  # Takes three seconds to import.
 for module in pkgutil.walk_packages(deconv_ae.__path__, "deconv_ae."):
     try:
         importlib.import_module(module.name)

@@ -3,6 +3,7 @@
 import errno
 import ipaddress
 import socket
+from collections.abc import Iterator
 
 from deconv_ae import numbers
 from deconv_ae.errors import InputError, RunError
@@ -10,10 +11,12 @@ from deconv_ae.errors import InputError, RunError
 MOST_PORTS = 65535
 EVERYWHERE = ("0.0.0.0", "::")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
+"""Addresses of nobody (RFC 5737 and 3849): the way to them says which address this machine has for others."""
 
 
-def check_address(host: str, port: int) -> None:
-    """Whether this machine can listen there, before seconds are spent on models.
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that has the address, before seconds are spent on models, and does not listen yet.
 
     Raises:
         InputError: if the host is no address of this machine, or the port no number of one.
@@ -24,14 +27,36 @@ def check_address(host: str, port: int) -> None:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
         raise InputError(f"host: {host} is no address; give 127.0.0.1, or one of this machine's own") from error
+    bound_to = None
     try:
-        with socket.socket(family, kind, protocol) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(address)
+        bound_to = socket.socket(family, kind, protocol)
+        bound_to.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound_to.bind(address)
     except OSError as error:
-        if error.errno == errno.EADDRNOTAVAIL:
+        if bound_to is not None:
+            bound_to.close()
+        if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
             raise InputError(f"host: {host} is no address of this machine; give 127.0.0.1, or one that is") from error
         raise RunError(f"port: {host}:{port} cannot be listened at: {error.strerror}; give another --port") from error
+    return bound_to
+
+
+def url(host: str, port: int) -> str:
+    """What one opens in a browser on this machine.
+
+    >>> url("127.0.0.1", 7860), url("::", 80)
+    ('http://127.0.0.1:7860', 'http://[::1]')
+    """
+    named = dict(zip(EVERYWHERE, LOOPBACK)).get(host, host)
+    bracketed = f"[{named}]" if ":" in named else named
+    return f"http://{bracketed}" if port == 80 else f"http://{bracketed}:{port}"
+
+
+def open_to_others(host: str, port: int) -> list[str]:
+    """What one opens on other machines; empty if only this one is let in."""
+    if host in LOOPBACK or (_ip_address(host) or ipaddress.ip_address("192.0.2.1")).is_loopback:
+        return []
+    return [url(address, port) for address in (_own_addresses(host) if host in EVERYWHERE else [host])]
 
 
 def is_own_address(named: str, host: str, port: int) -> bool:
@@ -43,18 +68,32 @@ def is_own_address(named: str, host: str, port: int) -> bool:
     >>> is_own_address("127.0.0.1:7860", "127.0.0.1", 7860), is_own_address("evil.example:7860", "127.0.0.1", 7860)
     (True, False)
     """
-    name, _, number = named.rpartition(":") if named.rpartition(":")[2].isdecimal() else (named, "", "80")
+    name, _, number = named.rpartition(":") if _is_port(named.rpartition(":")[2]) else (named, "", "80")
     name = name.strip("[]").lower()
     if int(number) != port:
         return False
     if host in EVERYWHERE:
-        return name in ("localhost", socket.gethostname().lower()) or _is_ip_address(name)
+        return name in ("localhost", socket.gethostname().lower()) or _ip_address(name) is not None
     return name == host.lower() or (host in LOOPBACK and name in LOOPBACK)
 
 
-def _is_ip_address(name: str) -> bool:
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= len(str(MOST_PORTS))
+
+
+def _ip_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(name)
+        return ipaddress.ip_address(name)
     except ValueError:
-        return False
-    return True
+        return None
+
+
+def _own_addresses(host: str) -> Iterator[str]:
+    families = (socket.AF_INET,) if host == "0.0.0.0" else (socket.AF_INET, socket.AF_INET6)
+    for family in families:
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as asked:
+                asked.connect((ELSEWHERE[family], 9))  # Nothing is sent: it only chooses the way.
+                yield asked.getsockname()[0]
+        except OSError:  # This machine has no way out of this kind.
+            continue

@@ -1,154 +1,133 @@
-// The picture, to draw on with a pointer or by keys: one canvas pixel for each of the image's. `element`, `props`,
-// `trigger` and `watch` are the page's; props.value holds the pixels in base64, row by row, without alpha.
-const context = () => element.querySelector("canvas").getContext("2d", { willReadFrequently: true });
-const channels = () => props.channels;
+// The picture, to draw on with a pointer or by keys: one canvas pixel for each of the image's. `drawn` is told the
+// pixels in base64, row by row, without alpha, while one draws ten times a second.
+const STEPS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
+const BETWEEN = 100; // milliseconds
 
-function show() {
-  const bytes = Uint8Array.from(atob(props.value), (letter) => letter.charCodeAt(0));
-  const { width, height } = element.querySelector("canvas");
-  const image = context().createImageData(width, height);
-  for (let pixel = 0; pixel < width * height; pixel++) {
-    for (let colour = 0; colour < 3; colour++) {
-      image.data[4 * pixel + colour] = bytes[channels() * pixel + (channels() === 1 ? 0 : colour)];
+export function canvas(element, channels, drawn) {
+  const surface = element.querySelector("canvas");
+  const { width, height } = surface;
+  const context = surface.getContext("2d", { willReadFrequently: true });
+  let last = null; // where the stroke is; null when none is being drawn
+  let pen = null; // where the keys' pen is, and whether it is down
+  let timer = null;
+
+  function show(text) {
+    if (last || timer) return; // What is being drawn is newer.
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const image = context.createImageData(width, height);
+    for (let pixel = 0; pixel < width * height; pixel++) {
+      for (let colour = 0; colour < 3; colour++) {
+        image.data[4 * pixel + colour] = bytes[channels * pixel + (channels === 1 ? 0 : colour)];
+      }
+      image.data[4 * pixel + 3] = 255;
     }
-    image.data[4 * pixel + 3] = 255;
+    context.putImageData(image, 0, 0);
   }
-  context().putImageData(image, 0, 0);
-}
 
-function pixels() {
-  const { width, height } = element.querySelector("canvas");
-  const data = context().getImageData(0, 0, width, height).data;
-  let text = "";
-  for (let pixel = 0; pixel < width * height; pixel++) {
-    for (let channel = 0; channel < channels(); channel++) text += String.fromCharCode(data[4 * pixel + channel]);
+  function clear() {
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, width, height);
+    send();
   }
-  return btoa(text);
-}
 
-let last = null; // where the stroke is; null when none is being drawn
-let pen = null; // where the keys' pen is, and whether it is down
-let sent = null;
-let timer = null;
+  function send() {
+    clearTimeout(timer);
+    timer = null;
+    const data = context.getImageData(0, 0, width, height).data;
+    let text = "";
+    for (let pixel = 0; pixel < width * height; pixel++) {
+      for (let channel = 0; channel < channels; channel++) text += String.fromCharCode(data[4 * pixel + channel]);
+    }
+    drawn(btoa(text));
+  }
 
-function colour() {
-  const chosen = element.querySelector("input[type=color]")?.value || "#ffffff";
-  return [1, 3, 5].map((start) => parseInt(chosen.slice(start, start + 2), 16));
-}
+  function colour() {
+    const chosen = element.querySelector("input[type=color]")?.value || "#ffffff";
+    return [1, 3, 5].map((start) => parseInt(chosen.slice(start, start + 2), 16));
+  }
 
-function stamp(x, y) {
-  // A round brush with a soft rim, about as wide as the pen of a digit of 28 pixels.
-  const { width, height } = element.querySelector("canvas");
-  const radius = Math.max(width, height) / 22;
-  const brush = context();
-  const ink = colour();
-  const image = brush.getImageData(0, 0, width, height);
-  for (let row = Math.floor(y - radius - 1); row <= y + radius + 1; row++) {
-    for (let column = Math.floor(x - radius - 1); column <= x + radius + 1; column++) {
-      if (row < 0 || column < 0 || row >= height || column >= width) continue;
-      const distance = Math.hypot(column + 0.5 - x, row + 0.5 - y);
-      const cover = Math.min(1, Math.max(0, radius + 0.5 - distance));
-      for (let shade = 0; shade < 3; shade++) {
-        const index = 4 * (row * width + column) + shade;
-        const before = image.data[index];
-        // White never darkens what a stroke's rim has left; a colour covers.
-        const mixed = Math.round(before + (ink[shade] - before) * cover);
-        image.data[index] = ink[shade] === 255 ? Math.max(before, Math.round(255 * cover)) : mixed;
+  function stamp(x, y) {
+    // A round brush with a soft rim, about as wide as the pen of a digit of 28 pixels.
+    const radius = Math.max(width, height) / 22;
+    const ink = colour();
+    const image = context.getImageData(0, 0, width, height);
+    for (let row = Math.floor(y - radius - 1); row <= y + radius + 1; row++) {
+      for (let column = Math.floor(x - radius - 1); column <= x + radius + 1; column++) {
+        if (row < 0 || column < 0 || row >= height || column >= width) continue;
+        const distance = Math.hypot(column + 0.5 - x, row + 0.5 - y);
+        const cover = Math.min(1, Math.max(0, radius + 0.5 - distance));
+        for (let shade = 0; shade < 3; shade++) {
+          const index = 4 * (row * width + column) + shade;
+          const before = image.data[index];
+          // White never darkens what a stroke's rim has left; a colour covers.
+          const mixed = Math.round(before + (ink[shade] - before) * cover);
+          image.data[index] = ink[shade] === 255 ? Math.max(before, Math.round(255 * cover)) : mixed;
+        }
       }
     }
+    context.putImageData(image, 0, 0);
   }
-  brush.putImageData(image, 0, 0);
-}
 
-function place(event) {
-  const canvas = element.querySelector("canvas");
-  const box = canvas.getBoundingClientRect();
-  return [
-    ((event.clientX - box.left) / box.width) * canvas.width,
-    ((event.clientY - box.top) / box.height) * canvas.height,
-  ];
-}
-
-function stroke(x, y) {
-  const [fromX, fromY] = last || [x, y];
-  const steps = Math.max(1, Math.ceil(Math.hypot(x - fromX, y - fromY) * 2));
-  for (let step = 1; step <= steps; step++) {
-    stamp(fromX + ((x - fromX) * step) / steps, fromY + ((y - fromY) * step) / steps);
+  function place(event) {
+    const box = surface.getBoundingClientRect();
+    return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
   }
-  last = [x, y];
-}
 
-function send() {
-  clearTimeout(timer);
-  timer = null;
-  sent = pixels();
-  props.value = sent;
-  trigger("input");
-}
+  function stroke(x, y) {
+    const [fromX, fromY] = last || [x, y];
+    const steps = Math.max(1, Math.ceil(Math.hypot(x - fromX, y - fromY) * 2));
+    for (let step = 1; step <= steps; step++) {
+      stamp(fromX + ((x - fromX) * step) / steps, fromY + ((y - fromY) * step) / steps);
+    }
+    last = [x, y];
+    timer = timer || setTimeout(send, BETWEEN);
+  }
 
-element.addEventListener("pointerdown", (event) => {
-  if (event.target.tagName !== "CANVAS") return;
-  event.target.setPointerCapture(event.pointerId);
-  stroke(...place(event));
-  event.preventDefault(); // of the page's scrolling; the focus comes all the same
-  event.target.focus({ preventScroll: true, focusVisible: false });
-});
-element.addEventListener("pointermove", (event) => {
-  if (!last || !event.buttons) return;
-  stroke(...place(event));
-  timer = timer || setTimeout(send, 100); // while drawing, ten times a second
-});
-for (const end of ["pointerup", "pointercancel"]) {
-  element.addEventListener(end, () => {
-    if (!last) return;
-    last = null;
-    send();
+  function showPen() {
+    const mark = element.querySelector("i");
+    mark.className = pen.down ? "down" : "";
+    mark.style.left = `${(100 * (pen.x + 0.5)) / width}%`;
+    mark.style.top = `${(100 * (pen.y + 0.5)) / height}%`;
+  }
+
+  surface.addEventListener("pointerdown", (event) => {
+    surface.setPointerCapture(event.pointerId);
+    stroke(...place(event));
+    event.preventDefault(); // of the page's scrolling; the focus comes all the same
+    surface.focus({ preventScroll: true, focusVisible: false });
   });
-}
-
-function showPen() {
-  const { width, height } = element.querySelector("canvas");
-  const mark = element.querySelector("i");
-  mark.className = pen.down ? "down" : "";
-  mark.style.left = `${(100 * (pen.x + 0.5)) / width}%`;
-  mark.style.top = `${(100 * (pen.y + 0.5)) / height}%`;
-}
-
-const STEPS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
-
-element.addEventListener("keydown", (event) => {
-  if (event.target.tagName !== "CANVAS" || event.ctrlKey || event.altKey || event.metaKey) return;
-  const { width, height } = event.target;
-  const step = Math.max(1, Math.round(Math.max(width, height) / 28)); // as far as on a digit
-  if (event.key in STEPS) {
-    const [right, down] = STEPS[event.key];
-    pen.x = Math.min(width - 1, Math.max(0, pen.x + right * step));
-    pen.y = Math.min(height - 1, Math.max(0, pen.y + down * step));
-  } else if (event.key === " ") pen.down = !pen.down;
-  else return;
-  event.preventDefault();
-  showPen();
-  if (!pen.down) {
-    last = null;
-    return;
+  surface.addEventListener("pointermove", (event) => {
+    if (last && event.buttons) stroke(...place(event));
+  });
+  for (const end of ["pointerup", "pointercancel"]) {
+    surface.addEventListener(end, () => {
+      if (!last) return;
+      last = null;
+      send();
+    });
   }
-  stroke(pen.x + 0.5, pen.y + 0.5);
-  timer = timer || setTimeout(send, 100);
-});
-element.addEventListener("focusin", (event) => {
-  if (event.target.tagName !== "CANVAS") return;
-  const { width, height } = event.target;
-  pen = pen || { x: Math.floor(width / 2), y: Math.floor(height / 2), down: false };
-  showPen();
-});
-element.addEventListener("focusout", (event) => {
-  // The colour's focus is lost when a stroke begins, which goes on.
-  if (event.target.tagName !== "CANVAS") return;
-  last = null;
-  pen.down = false;
-});
+  surface.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const step = Math.max(1, Math.round(Math.max(width, height) / 28)); // as far as on a digit
+    if (event.key in STEPS) {
+      const [right, down] = STEPS[event.key];
+      pen.x = Math.min(width - 1, Math.max(0, pen.x + right * step));
+      pen.y = Math.min(height - 1, Math.max(0, pen.y + down * step));
+    } else if (event.key === " ") pen.down = !pen.down;
+    else return;
+    event.preventDefault();
+    showPen();
+    if (pen.down) stroke(pen.x + 0.5, pen.y + 0.5);
+    else last = null;
+  });
+  surface.addEventListener("focus", () => {
+    pen = pen || { x: Math.floor(width / 2), y: Math.floor(height / 2), down: false };
+    showPen();
+  });
+  surface.addEventListener("blur", () => {
+    last = null;
+    pen.down = false;
+  });
 
-watch("value", () => {
-  if (props.value !== sent) show();
-});
-show();
+  return { show, clear };
+}

@@ -1,20 +1,25 @@
-// What one does to the models' drawings, by pointer or keys. `props`, `trigger` and `watch` are the page's: props.value
-// holds, as JSON, the code's pixels that are erased and the window that is looked at, as [model, row, column, channel];
-// a channel of null is the strongest. It is all there, and not in what is triggered: of many triggers in a row the page
-// asks for the first and the last, and gives both the first's data.
+// What one does to the models' drawings, by pointer or keys. Values of a code are erased, and windows followed, by
+// their places, model-row-column-channel; without a channel it is the strongest.
 const KEYS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 const CODE = "#models figure.code svg";
+
+let told; // what is erased and followed now
+let change; // says what is to be
+
+export function touch(now, tell) {
+  [told, change] = [now, tell];
+}
 
 function modelOf(svg) {
   return Number(svg.closest(".card").dataset.model);
 }
 
-function change(pixel, erase) {
-  let { erased } = JSON.parse(props.value);
-  const others = erased.filter((other) => String(other) !== String(pixel));
-  if (erase) erased = others.length < erased.length ? others : [...erased, pixel];
-  props.value = JSON.stringify({ erased, window: pixel });
-  trigger("input");
+function follow(pixel, erase) {
+  const window = pixel.filter((index) => index !== null).join("-");
+  const { erased } = told();
+  const others = erased.filter((other) => other !== window);
+  if (!erase) change({ window });
+  else change({ window, erased: (others.length < erased.length ? others : [...erased, window]).join("_") });
 }
 
 // Channels are tiles of a code's picture, a pixel apart.
@@ -38,8 +43,8 @@ function placeOf(svg, [, row, column, channel]) {
 }
 
 function cursor(svg) {
-  const { window } = JSON.parse(props.value);
-  const isHere = window && window[0] === modelOf(svg) && window[3] !== null;
+  const { window } = told();
+  const isHere = window && window[0] === modelOf(svg);
   return isHere ? placeOf(svg, window) : [Number(svg.dataset.row), Number(svg.dataset.column)];
 }
 
@@ -61,7 +66,7 @@ document.addEventListener("click", (event) => {
   }
   const svg = event.target.closest("#models svg[data-action]");
   const pixel = svg && pointed(svg, event);
-  if (pixel) change(pixel, svg.dataset.action === "erase");
+  if (pixel) follow(pixel, svg.dataset.action === "erase");
 });
 
 document.addEventListener("keydown", (event) => {
@@ -72,8 +77,8 @@ document.addEventListener("keydown", (event) => {
     const [down, right] = KEYS[event.key];
     // A second step leads over the gap between two tiles.
     const next = [1, 2].map((steps) => pixelAt(svg, at[0] + steps * down, at[1] + steps * right)).find(Boolean);
-    if (next) change(next, false);
-  } else if (event.key === "Enter" || event.key === " ") change(pixelAt(svg, ...at), true);
+    if (next) follow(next, false);
+  } else if (event.key === "Enter" || event.key === " ") follow(pixelAt(svg, ...at), true);
   else return;
   event.preventDefault();
 });
@@ -81,7 +86,7 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("focusin", (event) => {
   // By a key: a click tells by itself what it was meant for.
   const svg = event.target.closest(CODE);
-  if (svg && svg.matches(":focus-visible")) change(pixelAt(svg, ...cursor(svg)), false);
+  if (svg && svg.matches(":focus-visible")) follow(pixelAt(svg, ...cursor(svg)), false);
 });
 
 function frame(svg, row, column) {

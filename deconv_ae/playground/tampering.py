@@ -83,7 +83,7 @@ class Tampering:
         return "; ".join(text for is_done, text in done if is_done) or "nothing"
 
     def _noisy(self, code: np.ndarray) -> np.ndarray:
-        spread = self.noise * float(np.max(code, initial=0))
+        spread = abs(self.noise * float(np.max(code, initial=0)))  # NumPy refuses -0.
         noise = np.random.default_rng(self.seed).normal(0, spread, code.shape)
         # A code comes out of a ReLU: the decoder never meets anything below 0.
         return np.maximum(code + noise.astype(np.float32), 0)

@@ -1,33 +1,33 @@
-"""An uploaded picture in the models' size."""
+"""An uploaded picture in the models' size, from its bytes: no file is written, and nothing is kept."""
 
+import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from deconv_ae.data.decoding import decode
+from deconv_ae.data.decoding import FORMATS, PictureError, decode
 
 CROPPED, WHOLE = "cropped", "whole"
 FITS = (CROPPED, WHOLE)
-LARGEST_SIDE = 512
-"""What is kept of an upload, so that it can be brought to size in another way."""
+MOST_PIXELS = 25_000_000
+"""75 MB in colour, of which a few copies are made on the way."""
+MOST_JPEG_PIXELS = 100_000_000
+"""A JPEG can be decoded at an eighth to a half of its size, so that large photographs cost little."""
+LONGEST_SIDE = 20_000
+ENOUGH = 1024
+"""Pixels of a side at which a JPEG is decoded."""
 
 
-def receive(file: Path, channels: int) -> Image.Image:
-    """The picture in a file, made smaller where it is large, in grey (1 channel) or colour (3).
-
-    The file is deleted: pictures of people who try the page are not kept longer than they have it open.
+def receive(content: bytes, fit: str, shape: Sequence[int]) -> np.ndarray:
+    """An uploaded picture as `(height, width, channels)` uint8, brought to size in one of `FITS`.
 
     Raises:
-        PictureError: if it is no picture.
+        PictureError: if it is no picture, or one too large.
     """
-    try:
-        picture = Image.fromarray(np.squeeze(decode(file, channels), axis=-1 if channels == 1 else ()))
-    finally:
-        file.unlink(missing_ok=True)
-    picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-    return picture
+    # As its own example does, it takes a file in memory.
+    pixels = decode(_decodable(content), shape[-1])  # type: ignore[arg-type]
+    return fitted(Image.fromarray(np.squeeze(pixels, axis=-1 if shape[-1] == 1 else ())), fit, shape)
 
 
 def fitted(picture: Image.Image, fit: str, shape: Sequence[int]) -> np.ndarray:
@@ -39,3 +39,33 @@ def fitted(picture: Image.Image, fit: str, shape: Sequence[int]) -> np.ndarray:
     height, width, _ = shape
     brought = ImageOps.pad if fit == WHOLE else ImageOps.fit
     return np.asarray(brought(picture, (width, height))).reshape(shape)
+
+
+def _decodable(content: bytes) -> io.BytesIO:
+    """The file, which its header says is not too large to decode; of a large JPEG a smaller copy."""
+    file = io.BytesIO(content)
+    Image.init()
+    try:
+        with Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN]) as picture:
+            is_jpeg = picture.format == "JPEG"
+            _check_size(picture, MOST_JPEG_PIXELS if is_jpeg else MOST_PIXELS)
+            if picture.format == "ICO":  # Within it lies another file, of a size that its header does not say.
+                raise PictureError("is an icon; save it as PNG")
+            if is_jpeg and max(picture.size) > ENOUGH:
+                picture.draft(None, (ENOUGH, ENOUGH))
+                _check_size(picture, MOST_PIXELS)
+                file = io.BytesIO()
+                picture.save(file, "TIFF", exif=picture.getexif(), icc_profile=picture.info.get("icc_profile"))
+    except PictureError:
+        raise
+    except Exception:  # What is wrong with it, decode says.
+        file = io.BytesIO(content)
+    file.seek(0)
+    return file
+
+
+def _check_size(picture: Image.Image, most_pixels: int) -> None:
+    width, height = picture.size
+    if width * height > most_pixels or max(width, height) > LONGEST_SIDE:
+        most = f"{most_pixels // 10**6} million, and {LONGEST_SIDE:,} a side"
+        raise PictureError(f"has {width:,} x {height:,} pixels; the most are {most}: make it smaller")

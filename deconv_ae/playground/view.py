@@ -1,18 +1,36 @@
 """What the page shows beside its controls, whole: what is done, a card for each model, one window's journey."""
 
 import html
-import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from deconv_ae.errors import InputError
 from deconv_ae.playground.cards import cards, pass_through, telling, window_size
 from deconv_ae.playground.journey import BeforePooling, journey, strip
-from deconv_ae.playground.link import MOST_ERASED, State
+from deconv_ae.playground.link import Place, State
 from deconv_ae.playground.tampering import Pixel, is_inside
 from deconv_ae.saved_model.serving import ServedAutoencoder
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is shown of a state, as HTML.
+
+    Attributes:
+        state: with the channel of the window that is followed, if one was asked for.
+        models, journey: a card for each model, and the window's way through one of them.
+        done: what is done to codes and switches.
+        window: the one that is followed, asked for or not.
+    """
+
+    state: State
+    models: str
+    journey: str
+    done: str
+    window: Pixel
 
 
 class View:
@@ -37,59 +55,48 @@ class View:
         self._first_looked_at = int(np.argmax([math.prod(window_size(model)) for model in models]))
         self._before_pooling = [BeforePooling(model) for model in models]
 
-    def html(self, state: State) -> str:
-        """All of it, for a state of the page."""
+    def show(self, state: State) -> Shown:
+        """All of it, for a state of the page whose windows the models have."""
         passages = [
             pass_through(model, number, state.picture, state.tampering) for number, model in enumerate(self.models)
         ]
-        if state.window is not None and self.has(state.window):
-            window = state.window
+        if state.window is None:
+            window = (
+                self._first_looked_at,
+                *telling(self.models[self._first_looked_at], passages[self._first_looked_at]),
+            )
         else:
-            first = self._first_looked_at
-            window = (first, *telling(self.models[first], passages[first]))
+            number, row, column, channel = state.window
+            if channel is None:
+                channel = int(passages[number].sent.code[0, row, column].argmax())
+            window = (number, row, column, channel)
+            state = replace(state, window=window)
         number = window[0]
         features = self._before_pooling[number](state.picture)
         followed = journey(self.models[number], passages[number], features, window[1:])
-        return (
-            f'<p class="done" role="status">Done on the way: {html.escape(str(state.tampering))}.</p>'
-            f"{cards(self.models, passages, state.tampering, window)}"
-            f"{strip(self.models[number], passages[number], followed)}"
+        return Shown(
+            state,
+            cards(self.models, passages, state.tampering, window),
+            strip(self.models[number], passages[number], followed),
+            f"Done on the way: {html.escape(str(state.tampering))}.",
+            window,
         )
 
-    def source(self, state: State) -> str:
-        """Where the picture comes from."""
-        if state.image is None:
-            return '<p class="source" role="status">Your own picture, no test image: the slider brings one.</p>'
-        return f'<p class="source" role="status">This is test image {state.image}.</p>'
+    def fitting(self, state: State) -> tuple[State, dict[str, str]]:
+        """The state without what these models do not have, as of a link to other models' page; a sentence on each."""
+        refused = {}
+        erased = frozenset(filter(self.has, state.tampering.erased))
+        if erased != state.tampering.erased:
+            other = min(state.tampering.erased - erased)
+            refused["erased"] = f"erased: no model here has a value at {'-'.join(map(str, other))}"
+            state = replace(state, tampering=replace(state.tampering, erased=erased))
+        if state.window is not None and not self.has(state.window):
+            asked = "-".join(str(part) for part in state.window if part is not None)
+            refused["window"] = f"window: no model here has one at {asked}"
+            state = replace(state, window=None)
+        return state, refused
 
-    def touched(self, picture: np.ndarray, text: str) -> tuple[frozenset[Pixel], Pixel | None]:
-        """The pixels that are erased and the window that is looked at, as code.js tells them.
-
-        Raises:
-            ValueError: if the text is something else, or means what the models do not have.
-        """
-        try:
-            told = json.loads(text)
-            erased = frozenset(self._pixel(picture, *pixel) for pixel in told["erased"][:MOST_ERASED])
-            return erased, None if told["window"] is None else self._pixel(picture, *told["window"])
-        except (TypeError, KeyError, RecursionError) as error:
-            raise ValueError("not what code.js tells") from error
-
-    def has(self, pixel: Pixel) -> bool:
-        """Whether the page's models have such a pixel in their codes."""
-        number, *place = pixel
-        return 0 <= number < len(self.models) and is_inside(place, self._code_shapes[number])
-
-    def _pixel(self, picture: np.ndarray, number: int, row: int, column: int, channel: int | None) -> Pixel:
-        pixel = (number, row, column, 0 if channel is None else channel)
-        if not (all(type(index) is int for index in pixel) and self.has(pixel)):
-            raise ValueError(f"no such pixel: {pixel}")
-        if channel is not None:
-            return pixel
-        strongest = self.models[number].encode(picture[None]).code[0, row, column].argmax()
-        return number, row, column, int(strongest)
-
-
-def as_told(erased: Iterable[Pixel], window: Pixel | None) -> str:
-    """What `View.touched` understands, and code.js."""
-    return json.dumps({"erased": sorted(erased), "window": window})
+    def has(self, place: Place) -> bool:
+        """Whether the page's models have such a value in their codes."""
+        number, row, column, channel = place
+        return 0 <= number < len(self.models) and is_inside((row, column, channel or 0), self._code_shapes[number])

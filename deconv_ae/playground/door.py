@@ -1,0 +1,105 @@
+"""Who is let in: requests to this page's own address, from itself, of a size that it has asked for."""
+
+import ipaddress
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse
+
+from deconv_ae.playground.address import is_own_address, url
+
+HEADERS = {
+    # A browser that obeys this asks no other host, and shows the page in no other's frame.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr "
+    "'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    # Each connection carries one request, so that the time of one is the time of the other.
+    "Connection": "close",
+}
+FOREIGN = "Only this page itself may ask for that: open it in a tab of its own.\n"
+MOST_READ = 64_000_000
+"""Of a body that is too large: read and dropped, so that its sender comes to read the refusal."""
+
+
+class Door:
+    """ASGI middleware before every route."""
+
+    def __init__(self, app: Any, host: str, port: int) -> None:
+        self.app = app
+        self._host = host
+        self._port = port
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = Headers(scope=scope)
+
+        async def send_with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        answering = self._refusal(scope, headers) or self.app
+        await answering(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Any, headers: Headers) -> PlainTextResponse | None:
+        if not is_own_address(headers.get("host", ""), self._host, self._port):
+            return PlainTextResponse(f"This page is served at {_address_of(scope)} only.\n", 421)
+        if not is_from_own_page(scope["method"], headers):
+            return PlainTextResponse(FOREIGN, 403)
+        return None
+
+
+def is_from_own_page(method: str, headers: Headers) -> bool:
+    """Whether no other site's page asks: it comes from this one, from a link or the address bar, or from no browser.
+
+    Browsers say where a request comes from in Sec-Fetch-Site, older ones in Origin alone; pages cannot change either.
+
+    >>> is_from_own_page("POST", Headers({"host": "127.0.0.1:1", "origin": "http://127.0.0.1:2"}))
+    False
+    """
+    origin = headers.get("origin")
+    if origin is not None and origin != f"http://{headers['host']}":
+        return False
+    if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
+        return True
+    opened = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+    return method in ("GET", "HEAD") and opened
+
+
+async def body(request: Request, most: int) -> bytes:
+    """A request's body.
+
+    Raises:
+        HTTPException: 413 as soon as it has more than `most` bytes; no more of them are kept.
+        ClientDisconnect: if it does not arrive whole.
+    """
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size <= most:
+            parts.append(part)
+        else:
+            parts.clear()
+        if size > MOST_READ:
+            break
+    if size > most:
+        raise HTTPException(413, f"This is too large: more than {most / 1e6:g} MB.")
+    return b"".join(parts)
+
+
+def _address_of(scope: Any) -> str:
+    """Where this request would be answered: the address of this machine that it has reached."""
+    name, port = scope["server"]
+    address = ipaddress.ip_address(name)
+    mapped = getattr(address, "ipv4_mapped", None)  # What an IPv6 socket says of IPv4.
+    return url(str(mapped or address), port)
+
+
+__all__ = ["ClientDisconnect", "Door", "body", "is_from_own_page"]

@@ -1,0 +1,228 @@
+// The page's state is a query, the same that its address holds: it is sent whole, and the answer shows it. The program
+// keeps nothing between two requests.
+import { canvas } from "./canvas.js";
+import { touch } from "./code.js";
+
+const at = (selector) => document.querySelector(selector);
+const { channels, mostUpload } = at("main").dataset;
+const PICTURES = ["image", "picture", "pixels"]; // of which one says what the picture is
+const CONTROLS = [...document.querySelectorAll(".control")];
+const QUIET = 300; // milliseconds after which what was done is one step in the browser's history
+
+let state = new URLSearchParams();
+let answered = null; // the last answer, which is what all controls show
+let isAsking = false;
+let isChanged = false;
+let quiet = null;
+
+async function ask(path, body) {
+  let response;
+  try {
+    response = await fetch(path, { method: "POST", body });
+  } catch {
+    throw new Error("The program that serves this page does not answer: is it still running?");
+  }
+  if (!response.ok) throw new Error((await response.text()) || response.statusText);
+  return response.json();
+}
+
+// One request at a time; of what is changed meanwhile, the last.
+async function send() {
+  isChanged = true;
+  if (isAsking) return;
+  isAsking = true;
+  while (isChanged) {
+    isChanged = false;
+    const isDrawn = state.has("pixels");
+    try {
+      const answer = await ask("show", state.toString());
+      show(answer);
+      if (!isChanged) accept(answer, isDrawn);
+    } catch (error) {
+      if (isChanged) continue;
+      say(error.message);
+      if (answered) accept(answered);
+    }
+  }
+  isAsking = false;
+}
+
+function change(changes) {
+  if (Object.keys(changes).some((name) => PICTURES.includes(name))) PICTURES.forEach((name) => state.delete(name));
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null || value === "") state.delete(name);
+    else state.set(name, value);
+  }
+  say("");
+  send();
+}
+
+function show(answer) {
+  patch(at("#models"), answer.models);
+  patch(at("#journey"), answer.journey);
+  at("#done").innerHTML = answer.done;
+  at("#source").textContent = answer.source;
+}
+
+function accept(answer, isDrawn = false) {
+  answered = answer;
+  state = new URLSearchParams(answer.query);
+  for (const control of CONTROLS) write(control, answer.values[control.dataset.name]);
+  at(`#switches input[value=${answer.values.switches}]`).checked = true;
+  if (!isDrawn) picture.show(answer.pixels);
+  at("#link").value = `${location.origin}/?${answer.query}`;
+  clearTimeout(quiet);
+  quiet = setTimeout(remember, QUIET);
+}
+
+function remember() {
+  clearTimeout(quiet);
+  if (answered && location.search !== `?${answered.query}`) history.pushState(null, "", `?${answered.query}`);
+}
+
+async function open() {
+  clearTimeout(quiet);
+  try {
+    const answer = await ask("open", location.search.slice(1));
+    show(answer);
+    accept(answer);
+    say(answer.notice);
+    clearTimeout(quiet);
+    history.replaceState(null, "", `?${answer.query}`);
+  } catch (error) {
+    say(error.message);
+  }
+}
+
+function say(text) {
+  at("#notice").textContent = text;
+}
+
+// Changes what is there into what is to be there: whatever has the focus, or a pointer's, keeps it.
+function patch(element, html) {
+  const fresh = element.cloneNode(false);
+  fresh.innerHTML = html;
+  bring(element, fresh);
+}
+
+function bring(old, fresh) {
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  const [before, after] = [[...old.childNodes], [...fresh.childNodes]];
+  after.forEach((child, index) => {
+    const there = before[index];
+    if (!there) old.append(child);
+    else if (there.nodeName !== child.nodeName) there.replaceWith(child);
+    else if (child.nodeType === Node.TEXT_NODE) there.data = child.data;
+    else bring(there, child);
+  });
+  before.slice(after.length).forEach((child) => child.remove());
+}
+
+// Controls: what they show is what was computed.
+function parts(control) {
+  return ["range", "number"].map((type) => control.querySelector(`input[type=${type}]`));
+}
+
+function write(control, value) {
+  const [range, box] = parts(control);
+  if (value === null) value = box.value || 0; // of a picture that is no test image
+  if (range) {
+    // A slider cannot show what lies between two of its steps.
+    const step = Number(box.step);
+    range.step = Math.abs(value / step - Math.round(value / step)) < 1e-9 ? step : "any";
+    range.value = value;
+    range.style.setProperty("--share", `${(100 * value) / (range.max || 1)}%`);
+  }
+  if (!("typing" in box.dataset)) box.value = value;
+}
+
+for (const control of CONTROLS) {
+  const { name } = control.dataset;
+  const [range, box] = parts(control);
+  const note = control.querySelector(".note");
+  range?.addEventListener("input", () => {
+    note.textContent = "";
+    write(control, Number(range.value));
+    change({ [name]: range.value });
+  });
+  box.addEventListener("input", () => (box.dataset.typing = ""));
+  box.addEventListener("change", () => {
+    delete box.dataset.typing;
+    const [least, most] = [Number(box.min), Number(box.max)];
+    let value = Math.min(Math.max(Number(box.value), least), most);
+    if (Number.isInteger(Number(box.step))) value = Math.round(value);
+    if (box.value === "") {
+      const old = answered.values[name] ?? range?.value ?? 0;
+      note.textContent = `That is no number: ${old} stays.`;
+      box.value = old;
+      return;
+    }
+    note.textContent = value === Number(box.value) ? "" : `${box.value} is not from ${least} to ${most}${
+      Number.isInteger(Number(box.step)) ? " and whole" : ""}: ${value} is taken.`;
+    write(control, value);
+    change({ [name]: value });
+  });
+}
+
+at("#switches").addEventListener("change", (event) => change({ switches: event.target.value }));
+
+for (const button of document.querySelectorAll("[data-preset]")) {
+  button.addEventListener("click", () => {
+    const none = { scale: "", noise: "", bits: "", dropped: "", switches: "", seed: "", erased: "" };
+    change({ ...none, ...Object.fromEntries(new URLSearchParams(button.dataset.preset)) });
+  });
+}
+
+// The picture: drawn, cleared, or uploaded.
+const picture = canvas(at("#picture"), Number(channels), (pixels) => change({ pixels }));
+let file = null; // the last upload, as long as nothing else has become the picture
+
+at("#clear").addEventListener("click", () => {
+  picture.clear();
+  file = null;
+});
+at("#upload").addEventListener("click", () => at("#file").click());
+at("#file").addEventListener("change", async () => {
+  file = at("#file").files[0];
+  at("#file").value = ""; // so that the same file can be chosen again
+  await upload();
+});
+at("#fit").addEventListener("change", () => upload(true));
+
+async function upload(isAgain = false) {
+  if (!file || (isAgain && file.shown !== state.get("picture"))) return;
+  if (file.size > Number(mostUpload)) {
+    say(`This file is too large: more than ${Number(mostUpload) / 1e6} MB.`);
+    return;
+  }
+  try {
+    const fit = at("#fit input:checked").value;
+    const answer = await ask(`upload?fit=${fit}`, file);
+    file.shown = answer.picture;
+    change({ picture: answer.picture });
+  } catch (error) {
+    say(error.message);
+  }
+}
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.addEventListener("click", async () => {
+    const box = at(`#${button.dataset.copy}`);
+    box.select();
+    // Browsers have a clipboard for pages of this machine only.
+    if (navigator.clipboard) await navigator.clipboard.writeText(box.value);
+    else document.execCommand("copy");
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), 1500);
+  });
+}
+
+touch(() => {
+  const asked = state.get("window")?.split("-").map(Number) ?? [];
+  return { erased: state.get("erased")?.split("_") ?? [], window: asked.length === 4 ? asked : answered?.window };
+}, change);
+addEventListener("popstate", open);
+addEventListener("pagehide", remember);
+at("details").open = matchMedia("(min-width: 641px)").matches;
+open();

@@ -1,0 +1,507 @@
+"""Who is let in and what is refused: the program, asked by what is no page of its own, and by many at once."""
+
+import contextlib
+import http.client
+import io
+import json
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from faults.programs import SCRIPTS, RunningProgram
+from PIL import Image
+
+pytest.importorskip("uvicorn")
+
+MODEL = SCRIPTS.parent / "saved_models" / "reference" / "cmap1_pool4"
+ANSWER_SECONDS = 20
+END_SECONDS = 1.0
+REFUSAL_SECONDS = 3.0
+MEGABYTE = 2**20
+
+
+def png(width: int, height: int, mode: str = "L") -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, (width, height), 255 if mode == "L" else (255, 0, 0)).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def png_that_says(width: int, height: int) -> bytes:
+    """A PNG of a few bytes whose header speaks of a giant."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(b"\0" * 64)
+    chunks = (struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in (header, data))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@dataclass(frozen=True)
+class Page:
+    """The program while it serves one model."""
+
+    program: RunningProgram
+    port: int
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, str]:
+        """The status, and the text of the answer."""
+        status, _, text = self.answer(method, path, body, headers)
+        return status, text.decode()
+
+    def answer(self, method, path, body=None, headers=None) -> tuple[int, http.client.HTTPMessage, bytes]:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)) as asked:
+            asked.request(method, path, body, headers or {})
+            response = asked.getresponse()
+            return response.status, response.headers, response.read()
+
+    def raw(self, content: bytes, whole: bool = True) -> bytes:
+        """What comes back for bytes; `whole` False: the connection is closed before anything can."""
+        with socket.create_connection(("127.0.0.1", self.port), ANSWER_SECONDS) as connection:
+            connection.sendall(content)
+            if not whole:
+                return b""
+            parts = []
+            with contextlib.suppress(ConnectionResetError):
+                while part := connection.recv(65536):
+                    parts.append(part)
+            return b"".join(parts)
+
+    @property
+    def printed(self) -> tuple[str, str]:
+        return self.program.read("stdout"), self.program.read("stderr")
+
+    @property
+    def memory(self) -> int:
+        return _of_status(self.program.pid, "VmRSS")
+
+    @property
+    def most_memory(self) -> int:
+        return _of_status(self.program.pid, "VmHWM")
+
+
+def _of_status(pid: int, name: str) -> int:
+    """Bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
+
+
+@contextlib.contextmanager
+def serving(directory: Path, host: str = "127.0.0.1", connect: str = "127.0.0.1") -> Iterator[Page]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as free:
+        free.bind((host, 0))
+        port = free.getsockname()[1]
+    arguments = [f"--model={MODEL}", "--dataset=mnist_5k", f"--host={host}", f"--port={port}"]
+    with RunningProgram("playground.py", arguments, directory) as program:
+        assert program.wait_until(lambda: "Ctrl-C stops it" in program.read("stdout")), program.read("stderr")
+        yield Page(program, port)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    directory = tmp_path_factory.mktemp("page")
+    with serving(directory) as served:
+        yield served
+        assert served.program.running
+        assert list(directory.iterdir()) == [], "nothing is written"
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A request that is refused.
+
+    Attributes:
+        sentence: a part of what is answered.
+    """
+
+    name: str
+    path: str
+    status: int
+    sentence: str
+    body: bytes | str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    method: str = "POST"
+
+
+def bad_state(sentence: str, **values: str) -> Bad:
+    written = urlencode(values)
+    return Bad(f"show {written[:40]}", "/show", 400, sentence, written)
+
+
+FOREIGN = "Only this page itself may ask"
+ELSEWHERE = {"Origin": "http://evil.example"}
+OTHER_PORT = {"Origin": "http://127.0.0.1:1", "Sec-Fetch-Site": "same-site"}
+BAD_REQUESTS = [
+    # Another site's page.
+    Bad("upload from elsewhere", "/upload", 403, FOREIGN, png(9, 9), ELSEWHERE),
+    Bad("upload from another port", "/upload", 403, FOREIGN, png(9, 9), OTHER_PORT),
+    Bad("upload from a file", "/upload", 403, FOREIGN, png(9, 9), {"Origin": "null"}),
+    Bad("upload by no-cors", "/upload", 403, FOREIGN, png(9, 9), {"Sec-Fetch-Site": "cross-site"}),
+    Bad("a form that is sent here", "/show", 403, FOREIGN, "image=1", ELSEWHERE | {"Sec-Fetch-Mode": "navigate"}),
+    Bad("show from elsewhere", "/show", 403, FOREIGN, "image=1", ELSEWHERE),
+    Bad("show from a subdomain", "/show", 403, FOREIGN, "image=1", {"Sec-Fetch-Site": "same-site"}),
+    Bad("open from elsewhere", "/open", 403, FOREIGN, "image=1", ELSEWHERE),
+    Bad("https", "/show", 403, FOREIGN, "image=1", {"Origin": "https://127.0.0.1"}),
+    Bad(
+        "in a frame",
+        "/",
+        403,
+        FOREIGN,
+        None,
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
+        "GET",
+    ),
+    Bad(
+        "as a script",
+        "/page.js",
+        403,
+        FOREIGN,
+        None,
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        "GET",
+    ),
+    Bad("preflight", "/upload", 403, FOREIGN, None, ELSEWHERE | {"Access-Control-Request-Method": "POST"}, "OPTIONS"),
+    # Another name.
+    Bad("a name of somebody", "/", 421, "is served at http://127.0.0.1:", None, {"Host": "evil.example"}, "GET"),
+    Bad("no name", "/", 421, "is served at http://127.0.0.1:", None, {"Host": ""}, "GET"),
+    Bad("no port", "/show", 421, "is served at http://127.0.0.1:", "image=1", {"Host": "127.0.0.1"}),
+    Bad("another port", "/show", 421, "is served at http://127.0.0.1:", "image=1", {"Host": "127.0.0.1:9"}),
+    Bad("a port of many digits", "/", 421, "is served at", None, {"Host": "127.0.0.1:" + "9" * 5000}, "GET"),
+    Bad(
+        "a port of other digits", "/", 421, "is served at", None, {"Host": "127.0.0.1:\u00b2".encode("latin-1")}, "GET"
+    ),
+    # Nothing of that name, or not in that way.
+    Bad("a path that is not there", "/nothing", 404, "the page is at /", None, {}, "GET"),
+    Bad("a path upwards", "/../../etc/passwd", 404, "the page is at /", None, {}, "GET"),
+    Bad("a path upwards, escaped", "/%2e%2e%2fpage.py", 404, "the page is at /", None, {}, "GET"),
+    Bad("a source", "/page.py", 404, "the page is at /", None, {}, "GET"),
+    Bad("a template", "/page.html", 404, "the page is at /", None, {}, "GET"),
+    Bad("a path with NUL", "/%00", 404, "the page is at /", None, {}, "GET"),
+    Bad("Gradio's queue", "/gradio_api/queue/data?session_hash=x", 404, "the page is at /", None, {}, "GET"),
+    Bad("Gradio's upload", "/gradio_api/upload", 404, "the page is at /", png(9, 9)),
+    Bad("GET show", "/show", 405, "in another way", None, {}, "GET"),
+    Bad("GET upload", "/upload", 405, "in another way", None, {}, "GET"),
+    Bad("PUT upload", "/upload", 405, "in another way", png(9, 9), {}, "PUT"),
+    Bad("DELETE", "/", 405, "in another way", None, {}, "DELETE"),
+    Bad("POST to the page", "/", 405, "in another way", "image=1"),
+    # What is no state.
+    Bad("no query", "/show", 400, "no query of names and values", "image"),
+    Bad(
+        "JSON",
+        "/show",
+        400,
+        "no query of names and values",
+        json.dumps({"image": 1}),
+        {"Content-Type": "application/json"},
+    ),
+    Bad("brackets", "/show", 400, "no query of names and values", "[" * 100_000),
+    Bad("bytes", "/show", 400, "no query of names and values", bytes(range(256))),
+    Bad("many values", "/show", 400, "no query of names and values", "&".join("image=1" for _ in range(99))),
+    bad_state("'nose' is nothing that the page knows", nose="1"),
+    bad_state("'<script>' is nothing", **{"<script>": "1"}),
+    bad_state("scale: '9' is no number from 0 to 3", scale="9"),
+    bad_state("scale: '-0.5' is no number from 0 to 3", scale="-0.5"),
+    bad_state("scale: 'much'", scale="much"),
+    bad_state("scale: ''", scale=""),
+    bad_state("scale: 'nan'", scale="nan"),
+    bad_state("scale: 'inf'", scale="inf"),
+    bad_state("scale: '1_0'", scale="1_0"),
+    bad_state("scale: '\\u0663'", scale="\u0663"),
+    bad_state("noise: '1.01' is no number from 0 to 1", noise="1.01"),
+    bad_state("bits: '9' is no whole number from 0 to 8", bits="9"),
+    bad_state("bits: '1.5' is no whole number", bits="1.5"),
+    bad_state("bits: '99999", bits="9" * 5000),
+    bad_state("dropped: '-1'", dropped="-1"),
+    bad_state("switches: 'stolen' is none of kept", switches="stolen"),
+    bad_state("seed: '1000' is no whole number from 0 to 999", seed="1000"),
+    bad_state("seed: 'None'", seed="None"),
+    bad_state("image: '5000' is no whole number from 0 to 999", image="5000"),
+    bad_state("image: '-1'", image="-1"),
+    bad_state("picture: '!!!' is no picture", picture="!!!"),
+    bad_state("picture: is a picture of 0 bytes and not of 784", picture="eNoDAAAAAAE"),
+    bad_state("pixels: is a picture of 3 bytes and not of 784", pixels="AAAA"),
+    bad_state("pixels: 'A' is no picture", pixels="A"),
+    bad_state("erased: '1-2-3' is no model-row-column-channel", erased="1-2-3"),
+    bad_state("erased: no model here has a value at 0-7-0-0", erased="0-7-0-0"),
+    bad_state("erased: no model here has a value at 1-0-0-0", erased="1-0-0-0"),
+    bad_state("erased: are 5000 values, and at most 4096", erased="_".join(["0-0-0-0"] * 5000)),
+    bad_state("window: '0' is no model-row-column", window="0"),
+    bad_state("window: no model here has one at 9-0-0", window="9-0-0"),
+    bad_state("window: no model here has one at 0-0-0-1", window="0-0-0-1"),
+    Bad("two faults", "/show", 400, "scale: '9' is no number from 0 to 3; bits: '9' is no", "scale=9&bits=9"),
+    Bad("a body of 2 MB", "/show", 413, "more than 1 MB", b"image=1&" * 250_000),
+    Bad("a link of 2 MB", "/open", 413, "more than 1 MB", b"image=1&" * 250_000),
+    # What is no picture.
+    Bad("an upload of nothing", "/upload", 422, "This file is no picture in a known format", b""),
+    Bad("an upload of text", "/upload", 422, "This file is no picture in a known format", b"no picture"),
+    Bad("half a picture", "/upload", 422, "This file cannot be decoded", png(99, 99)[:80]),
+    Bad("a giant", "/upload", 422, "has 9,400 x 9,400 pixels; the most are 25 million", png_that_says(9400, 9400)),
+    Bad("a line", "/upload", 422, "has 1 x 80,000,000 pixels", png_that_says(1, 80_000_000)),
+    Bad("a long side", "/upload", 422, "20,000 a side", png_that_says(20_001, 1)),
+    Bad("11 MB", "/upload", 413, "more than 10 MB", b"\x89PNG" + bytes(11_000_000)),
+    Bad("an unknown fit", "/upload?fit=stretch", 400, "fit: 'stretch' is none of cropped, whole", png(9, 9)),
+    Bad(
+        "a form's upload",
+        "/upload",
+        422,
+        "is no picture",
+        b"--x\r\n\r\n\r\n--x--",
+        {"Content-Type": "multipart/form-data; boundary=x"},
+    ),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_REQUESTS, ids=lambda bad: bad.name)
+def test_a_bad_request_is_refused_in_a_sentence_and_in_silence(page: Page, bad: Bad) -> None:
+    before = page.printed
+    status, text = page.ask(bad.method, bad.path, bad.body, bad.headers)
+    assert (status, bad.sentence in text) == (bad.status, True), (status, text)
+    assert text.count("\n") == 1, "one line"
+    assert page.printed == before
+
+
+def test_the_table_of_bad_requests_is_long() -> None:
+    assert len(BAD_REQUESTS) >= 60
+
+
+@pytest.mark.parametrize(
+    ("content", "answer"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b""),  # HTTPS.
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"GET / HTTP/9.9\r\n\r\n", b"421"),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: 127.0.0.1\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nA: \x00\r\n\r\n", b"400"),
+        (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n", b"400"),
+        (b"POST /show HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n", b"400"),
+        (b"POST /show HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n", b"400"),
+        (b"GET / HTTP/1.0\r\n\r\n", b"421"),
+        (b"GET / HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", b"200"),
+    ],
+    ids=lambda value: repr(value[:24]),
+)
+def test_what_is_no_http_is_refused_in_silence(page: Page, content: bytes, answer: bytes) -> None:
+    before = page.printed
+    content = content.replace(b"{}", b"127.0.0.1:%d" % page.port)
+    if answer:
+        assert answer in page.raw(content)[:30]
+    else:
+        page.raw(content, whole=False)
+    assert page.ask("POST", "/show", "image=1")[0] == 200
+    assert page.printed == before
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET / HT",
+        b"POST /show HTTP/1.1\r\nHost: {}\r\nContent-Length: 100\r\n\r\nimage=",
+        b"POST /upload HTTP/1.1\r\nHost: {}\r\nContent-Length: 9000000\r\n\r\n" + bytes(100_000),
+        b"POST /upload HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+    ],
+    ids=lambda begun: repr(begun[:12]),
+)
+def test_who_leaves_before_the_end_leaves_nothing_behind(page: Page, begun: bytes) -> None:
+    before = page.printed
+    for _ in range(20):
+        page.raw(begun.replace(b"{}", b"127.0.0.1:%d" % page.port), whole=False)
+    assert page.ask("POST", "/show", "image=1")[0] == 200
+    assert page.printed == before
+
+
+@pytest.mark.parametrize("name", ["scale", "noise", "bits", "dropped", "seed", "image"])
+@pytest.mark.parametrize("path", ["/show", "/open"])
+def test_minus_zero_is_zero(page: Page, path: str, name: str) -> None:
+    answers = [json.loads(page.ask("POST", path, f"image=3&{name}={zero}")[1]) for zero in ("-0", "0")]
+    assert answers[0] == answers[1]
+    assert answers[0]["notice"] == ""
+
+
+def test_the_page_is_for_itself_alone_and_asks_no_other_host(page: Page) -> None:
+    for path in ("/", "/page.js", "/page.css", "/nothing"):
+        _, headers, _ = page.answer("GET", path)
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert not [name for name in headers if name.lower().startswith("access-control")]
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert page.ask("GET", "/?image=3", None, link)[0] == 200, "a link in another page leads here"
+
+
+def at_once(tasks: Sequence) -> list:
+    """The results of functions that run in threads, in their order."""
+    results: list = [None] * len(tasks)
+
+    def keep(index: int) -> None:
+        results[index] = tasks[index]()
+
+    threads = [threading.Thread(target=keep, args=(index,)) for index in range(len(tasks))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def test_many_upload_the_same_file_at_once(page: Page) -> None:
+    content = png(40, 40)
+    answers = at_once([lambda: page.ask("POST", "/upload", content)] * 8)
+    assert {status for status, _ in answers} == {200}
+    assert len({text for _, text in answers}) == 1
+
+
+def test_each_is_answered_what_it_asked_for(page: Page) -> None:
+    expected = [json.loads(page.ask("POST", "/show", f"image={number}")[1]) for number in range(16)]
+    answers = at_once([lambda number=number: page.ask("POST", "/show", f"image={number}") for number in range(16)])
+    assert [json.loads(text) for _, text in answers] == expected
+
+
+def test_large_bodies_are_not_kept(page: Page) -> None:
+    before = page.memory
+    started = time.monotonic()
+    answers = at_once([lambda: page.ask("POST", "/show", b"[" + b"[]," * 10_000_000)] * 3)
+    assert {status for status, _ in answers} == {413}
+    assert page.ask("POST", "/show", "image=1")[0] == 200
+    assert time.monotonic() - started < ANSWER_SECONDS
+    assert page.memory - before < 50 * MEGABYTE
+
+
+def test_pictures_that_unpack_take_no_memory(page: Page) -> None:
+    page.ask("POST", "/upload", png(40, 40))
+    before = page.most_memory
+    bomb = png(9400, 9400)
+    assert {status for status, _ in at_once([lambda: page.ask("POST", "/upload", bomb)] * 3)} == {422}
+    assert page.most_memory - before < 50 * MEGABYTE
+
+
+def test_a_large_photograph_is_read_at_a_fraction_of_its_size(page: Page) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8000, 6000), (200, 200, 200)).save(file, "JPEG")
+    status, text = page.ask("POST", "/upload?fit=whole", file.getvalue())
+    assert status == 200
+    shown = json.loads(page.ask("POST", "/show", urlencode(json.loads(text)))[1])
+    assert shown["values"]["image"] is None
+
+
+def test_of_many_silent_connections_the_oldest_make_room(page: Page) -> None:
+    before = page.printed
+    with contextlib.ExitStack() as silent:
+        for _ in range(300):
+            silent.enter_context(socket.create_connection(("127.0.0.1", page.port)))
+        assert page.ask("POST", "/show", "image=1")[0] == 200
+    assert page.printed == before
+
+
+def test_all_that_is_erased_costs_one_encoding(page: Page) -> None:
+    places = [f"0-{row}-{column}-0" for row in range(7) for column in range(7)]
+
+    def seconds(erased: list[str]) -> float:
+        query = urlencode({"image": 1, "window": "0-3-3", "erased": "_".join(erased)})
+        started = time.monotonic()
+        assert page.ask("POST", "/show", query)[0] == 200
+        return time.monotonic() - started
+
+    few, many = (min(seconds(erased) for _ in range(5)) for erased in (places[:1], (places * 84)[:4096]))
+    assert many < few + 1
+
+
+@pytest.mark.parametrize("host", ["::1", "::", "0.0.0.0", "localhost"])
+def test_it_listens_at_any_address_that_it_is_given(host: str, tmp_path: Path) -> None:
+    if ":" in host:
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+    with serving(tmp_path, host) as served:
+        said = served.program.read("stdout")
+        address = {"::1": "[::1]", "::": "[::1]", "0.0.0.0": "127.0.0.1"}.get(host, host)
+        assert f"open http://{address}:{served.port}" in said
+        assert ("without a password" in said) == (host in ("::", "0.0.0.0"))
+        reached = "::1" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host
+        with contextlib.closing(http.client.HTTPConnection(reached, served.port, timeout=ANSWER_SECONDS)) as asked:
+            asked.request("GET", "/", headers={"Host": f"{address}:{served.port}"})
+            assert asked.getresponse().status == 200
+        with contextlib.closing(http.client.HTTPConnection(reached, served.port, timeout=ANSWER_SECONDS)) as asked:
+            asked.request("GET", "/", headers={"Host": "evil.example"})
+            response = asked.getresponse()
+            assert response.status == 421
+            named = "127.0.0.1" if host == "localhost" and "127" in reached else address
+            assert f"http://{named}:{served.port}" in response.read().decode() or host == "localhost"
+
+
+def test_ctrl_c_ends_it_within_a_second_whoever_is_still_there(tmp_path: Path) -> None:
+    with serving(tmp_path) as served, socket.create_connection(("127.0.0.1", served.port)) as silent:
+        silent.sendall(b"POST /upload HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 999\r\n\r\n" % served.port)
+        served.ask("POST", "/show", "image=1")
+        started = time.monotonic()
+        served.program.stop(signal.SIGINT)
+        finished = served.program.finish()
+        assert time.monotonic() - started < END_SECONDS
+        assert (finished.status, finished.stderr) == (0, "")
+
+
+def test_a_damaged_model_is_refused_before_tensorflow_is_loaded(tmp_path: Path) -> None:
+    damaged = Path(shutil.copytree(MODEL, tmp_path / "damaged"))
+    variables = next((damaged / "variables").glob("*.data*"))
+    variables.write_bytes(variables.read_bytes()[:-1] + b"?")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [
+        sys.executable,
+        str(SCRIPTS / "playground.py"),
+        f"--model={damaged}",
+        "--dataset=mnist_5k",
+        f"--port={port}",
+    ]
+    started = time.monotonic()
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert time.monotonic() - started < REFUSAL_SECONDS
+    assert finished.returncode == 2
+    assert len(finished.stderr.splitlines()) == 1
+    assert "is not the file that was exported" in finished.stderr
+
+
+@pytest.mark.long
+def test_silent_and_slow_connections_are_ended(page: Page) -> None:
+    whole = b"POST /show HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 100\r\n\r\nimage=1" % page.port
+    for begun, seconds in ((b"", 10), (b"GET / HT", 10), (whole, 30)):
+        with socket.create_connection(("127.0.0.1", page.port), 2 * seconds) as slow:
+            slow.sendall(begun)
+            started = time.monotonic()
+            with contextlib.suppress(ConnectionResetError):
+                assert slow.recv(10) == b""
+            assert time.monotonic() - started == pytest.approx(seconds, abs=3)
+
+
+@pytest.mark.long
+def test_two_thousand_visits_leave_no_memory_behind(page: Page) -> None:
+    content = png(400, 400)
+
+    def visit() -> None:
+        page.ask("GET", "/")
+        assert page.ask("POST", "/open", "image=3")[0] == 200
+        picture = json.loads(page.ask("POST", "/upload", content)[1])
+        assert page.ask("POST", "/show", urlencode(picture | {"bits": 2}))[0] == 200
+
+    for _ in range(200):
+        visit()
+    before = page.memory
+    for _ in range(2000):
+        visit()
+    assert page.memory < 1.05 * before
