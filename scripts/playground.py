@@ -7,6 +7,7 @@ python scripts/playground.py --model=saved_models/mine --dataset=folder:photos
 """
 
 import importlib.util
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -55,6 +56,7 @@ def main() -> None:
     command = shlex.join(["python", "scripts/playground.py", *sys.argv[1:]])
     playground = Playground(models, test_images, command)
     playground.serve(listening, HOST.value, _say_where, OPEN_BROWSER.value)
+    os._exit(process.end(0))  # TensorFlow would take seconds to take itself down, and there is nothing left to do.
 
 
 def _say_where(address: str) -> None:

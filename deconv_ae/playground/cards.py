@@ -41,6 +41,11 @@ class Passage:
     rmse: float
     untouched_rmse: float
 
+    @property
+    def error(self) -> str:
+        """The RMSE as one reads it; an empty picture has nothing to be wrong about."""
+        return f"{self.rmse:.3f}" if self.picture.any() else "-"
+
 
 def pass_through(model: ServedAutoencoder, number: int, picture: np.ndarray, tampering: Tampering) -> Passage:
     """Encodes a picture, tampers with what comes out, and decodes that."""
@@ -72,11 +77,28 @@ def cards(
     return f'{_overview(models, passages)}<div class="{kind}" style="{style}">{"".join(made)}</div>'
 
 
+def legend(models: Sequence[ServedAutoencoder]) -> str:
+    """What the dots and colours of the switches mean, as far as these models have them."""
+    last = [(model.card.architecture.filters[-1], pool_sizes(model)[-1]) for model in models]
+    most = max((filters for filters, _ in last if filters <= drawings.MOST_CHANNELS_AS_POINTS), default=0)
+    said = []
+    if most:
+        said.append(f"{drawings.dot(0)} where a window's value is put; drag it")
+        said.append(f"{drawings.dot(0, 'empty')} nothing is put there: the value is 0")
+    if most > 1:
+        said.append(f"{''.join(drawings.dot(channel) for channel in range(most))} the channels")
+    if any(
+        filters > drawings.MOST_CHANNELS_AS_POINTS for model in models for filters in model.card.architecture.filters
+    ):
+        said.append("of many channels each switch is a square, in the colour of its place; dark: the value is 0")
+    return "; ".join(said) + "."
+
+
 def _overview(models: Sequence[ServedAutoencoder], passages: Sequence[Passage]) -> str:
     if len(models) == 1:
         return ""
     links = "".join(
-        f'<li><a href="#model-{number}">{html.escape(model.name)} <b>{passage.rmse:.3f}</b></a></li>'
+        f'<li><a href="#model-{number}">{html.escape(model.name)} <b>{passage.error}</b></a></li>'
         for number, (model, passage) in enumerate(zip(models, passages))
     )
     said = f"{len(models)} models and their RMSE; swipe"
@@ -87,7 +109,8 @@ def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tam
     """The switches, the code, the reconstruction, the RMSE and the bits; a frame around the window looked at."""
     preset = PRESETS.get(model.card.preset or "")
     subtitle = html.escape(preset.title if preset else model.card.title)
-    untouched = "" if passage.rmse == passage.untouched_rmse else f"untouched {passage.untouched_rmse:.3f}"
+    is_touched = passage.picture.any() and passage.rmse != passage.untouched_rmse
+    untouched = f"untouched {passage.untouched_rmse:.3f}" if is_touched else ""
     place = looked_at[1:] if looked_at is not None and looked_at[0] == number else None
     # The tiles of all models end below each other: the code is the last but one.
     tiles = [
@@ -98,7 +121,7 @@ def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tam
     return (
         f'<section class="card" id="model-{number}" data-model="{number}" aria-labelledby="name-{number}">'
         f'<header><div><h2 id="name-{number}">{html.escape(model.name)}</h2><p>{subtitle}</p></div>'
-        f'<p class="rmse"><span>RMSE</span> <b>{passage.rmse:.3f}</b> <small>{untouched}</small></p>'
+        f'<p class="rmse"><span>RMSE</span> <b>{passage.error}</b> <small>{untouched}</small></p>'
         f'{_bits(model, tampering)}</header><div class="tiles">{"".join(tiles)}</div></section>'
     )
 
@@ -126,7 +149,7 @@ def window_size(model: ServedAutoencoder) -> tuple[int, int]:
 
 def name(model: ServedAutoencoder, passage: Passage, what: str) -> str:
     """What a screen reader says of a picture: the model, what it shows, and how good all of it is."""
-    return f"{model.name}: {what}, RMSE {passage.rmse:.3f}"
+    return f"{model.name}: {what}, RMSE {passage.error}"
 
 
 def _code(
@@ -146,10 +169,10 @@ def _code(
     drawn = drawings.tiles(code / (float(code.max()) or 1.0)) + marks + drawings.frame(-9, -9, kind="pointed-at")
     named = name(model, passage, f"code, {height} by {width} values in {_channels(channels)}")
     attributes = (
-        f'role="application" tabindex="0" aria-describedby="{CODE_KEYS}" data-action="erase" data-row="{row}" '
+        f'role="application" tabindex="0" aria-describedby="{CODE_KEYS}" data-action="code" data-row="{row}" '
         f'data-column="{column}"{_tiled(code.shape)}'
     )
-    return _tile("code", drawing(drawings.tiles_size(code.shape), drawn, named, attributes), "code: a click erases")
+    return _tile("code", drawing(drawings.tiles_size(code.shape), drawn, named, attributes), "code")
 
 
 def _tile_place(place: tuple[int, int, int], shape: tuple[int, ...]) -> tuple[int, int]:
@@ -178,7 +201,10 @@ def _switches(model: ServedAutoencoder, passage: Passage, looked_at: tuple[int, 
             if looked_at and is_last:
                 row, column = looked_at[0] * pool_size[0], looked_at[1] * pool_size[1]
                 content += drawings.frame(row, column, *pool_size)
-            attributes += f' data-action="look" data-unit="{pool_size[0]} {pool_size[1]}"' if is_last else ""
+            places = " ".join(map(str, switches[0].ravel()))
+            draggable = f' data-action="look" data-unit="{pool_size[0]} {pool_size[1]}" data-columns="{columns}" '
+            draggable += f'data-channels="{channels}" data-places="{places}"'
+            attributes += draggable if is_last else ""
             caption = label
         else:
             size = drawings.tiles_size(switches[0].shape)
@@ -193,12 +219,14 @@ def _switches(model: ServedAutoencoder, passage: Passage, looked_at: tuple[int, 
 
 
 def _reconstruction(model: ServedAutoencoder, passage: Passage, looked_at: tuple[int, int, int] | None) -> str:
-    content = drawings.picture(passage.reconstruction)
+    content = drawings.picture(passage.reconstruction) + drawings.picture(passage.picture, "original")
     height, width = window_size(model)
     if looked_at:
         content += drawings.frame(looked_at[0] * height, looked_at[1] * width, height, width)
     named = name(model, passage, "reconstruction")
-    attributes = f'role="img" data-action="look" data-unit="{height} {width}"'
+    whole = passage.picture.shape
+    content += f'<rect class="divider" width="1" height="{whole[0]}"/>'
+    attributes = f'role="img" data-action="look" data-unit="{height} {width}" style="--columns:{whole[1]}px"'
     return _tile("reconstruction", drawing(passage.picture.shape, content, named, attributes), "reconstruction")
 
 
@@ -214,8 +242,8 @@ def _bits(model: ServedAutoencoder, tampering: Tampering) -> str:
     )
     return (
         f'<div class="bits"><div class="bar">{bars}</div><p><b class="code-bits">code {code:,.0f}</b> + '
-        f'<b class="switch-bits">switches {switches:,.0f}</b> bits, {(code + switches) / original:.0%} of the '
-        f"original's {original:,}</p></div>"
+        f'<b class="switch-bits">switches {switches:,.0f}</b> bits: {(code + switches) / original:.0%} of '
+        f"{original:,}</p></div>"
     )
 
 

@@ -14,12 +14,23 @@ function modelOf(svg) {
   return Number(svg.closest(".card").dataset.model);
 }
 
-function follow(pixel, erase) {
-  const window = pixel.filter((index) => index !== null).join("-");
+const written = (place) => place.filter((index) => index !== null).join("-");
+
+function follow(place) {
+  change({ window: written(place) });
+}
+
+// Erases a value, or puts it back.
+function erase(place) {
   const { erased } = told();
-  const others = erased.filter((other) => other !== window);
-  if (!erase) change({ window });
-  else change({ window, erased: (others.length < erased.length ? others : [...erased, window]).join("_") });
+  const others = erased.filter((other) => other !== place);
+  change({ erased: (others.length < erased.length ? others : [...erased, place]).join("_") });
+}
+
+// Moves a value's switch to another place of its window.
+function move(place, to) {
+  const others = told().moved.filter((other) => !other.startsWith(`${place}-`));
+  change({ window: place, moved: [...others, `${place}-${to}`].join("_") });
 }
 
 // Channels are tiles of a code's picture, a pixel apart.
@@ -58,15 +69,22 @@ function pointed(svg, event) {
   return [modelOf(svg), Math.floor(row / unitHeight), Math.floor(column / unitWidth), null];
 }
 
+const isErasing = () => document.querySelector("#click input:checked").value === "erase";
+let dragged = null; // a switch's point: its drawing, place, window and channel
+
 document.addEventListener("click", (event) => {
   const link = event.target.closest("#models .overview a");
   if (link) {
     document.querySelector(link.hash).scrollIntoView({ inline: "center", block: "nearest" });
     event.preventDefault();
   }
+  const button = event.target.closest("[data-erase]");
+  if (button) erase(button.dataset.erase);
   const svg = event.target.closest("#models svg[data-action]");
-  const pixel = svg && pointed(svg, event);
-  if (pixel) follow(pixel, svg.dataset.action === "erase");
+  const place = svg && pointed(svg, event);
+  if (!place || dragged) return;
+  if (svg.dataset.action === "code" && isErasing()) erase(written(place));
+  else follow(place);
 });
 
 document.addEventListener("keydown", (event) => {
@@ -77,8 +95,8 @@ document.addEventListener("keydown", (event) => {
     const [down, right] = KEYS[event.key];
     // A second step leads over the gap between two tiles.
     const next = [1, 2].map((steps) => pixelAt(svg, at[0] + steps * down, at[1] + steps * right)).find(Boolean);
-    if (next) follow(next, false);
-  } else if (event.key === "Enter" || event.key === " ") follow(pixelAt(svg, ...at), true);
+    if (next) follow(next);
+  } else if (["Enter", " ", "Delete"].includes(event.key)) erase(written(pixelAt(svg, ...at)));
   else return;
   event.preventDefault();
 });
@@ -86,7 +104,58 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("focusin", (event) => {
   // By a key: a click tells by itself what it was meant for.
   const svg = event.target.closest(CODE);
-  if (svg && svg.matches(":focus-visible")) follow(pixelAt(svg, ...cursor(svg)), false);
+  if (svg && svg.matches(":focus-visible")) follow(pixelAt(svg, ...cursor(svg)));
+});
+
+document.addEventListener("input", (event) => {
+  if (event.target.matches("[data-move]")) event.target.dataset.typing = "";
+});
+document.addEventListener("change", (event) => {
+  const box = event.target;
+  if (!box.matches("[data-move]")) return;
+  delete box.dataset.typing;
+  if (box.value === "") box.value = box.getAttribute("value");
+  else move(box.dataset.move, Math.min(Math.max(Math.round(Number(box.value)), 0), Number(box.max)));
+});
+
+// The switch whose point is nearest to the pointer, in the window under it.
+function pointOf(svg, event) {
+  const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+  const { unit, columns, channels, places } = svg.dataset;
+  const [height, width] = unit.split(" ").map(Number);
+  const [row, column] = [Math.floor(at.y / height), Math.floor(at.x / width)];
+  const all = places.split(" ").map(Number);
+  const distances = Array.from({ length: Number(channels) }, (_, channel) => {
+    const place = all[(row * Number(columns) + column) * Number(channels) + channel];
+    const x = column * width + (place % width) + (channel + 0.5) / Number(channels);
+    return Math.hypot(at.x - x, at.y - (row * height + Math.floor(place / width) + 0.5));
+  });
+  const channel = distances.indexOf(Math.min(...distances));
+  return { svg, row, column, width, height, place: written([modelOf(svg), row, column, channel]), to: null };
+}
+
+document.addEventListener("pointerdown", (event) => {
+  dragged = null;
+  const svg = event.target.closest("path.point")?.closest("svg[data-places]");
+  if (!svg) return;
+  const found = pointOf(svg, event);
+  svg.setPointerCapture(event.pointerId);
+  svg.addEventListener("pointermove", drag);
+  for (const end of ["pointerup", "pointercancel"]) {
+    svg.addEventListener(end, () => svg.removeEventListener("pointermove", drag), { once: true });
+  }
+  event.preventDefault(); // of marking text
+
+  function drag(moved) {
+    const at = new DOMPoint(moved.clientX, moved.clientY).matrixTransform(svg.getScreenCTM().inverse());
+    const inside = (value, length) => Math.min(Math.max(Math.floor(value), 0), length - 1);
+    const { row, column, height, width } = found;
+    const to = inside(at.y - row * height, height) * width + inside(at.x - column * width, width);
+    if (to === found.to) return;
+    found.to = to;
+    dragged = found;
+    move(found.place, to);
+  }
 });
 
 function frame(svg, row, column) {

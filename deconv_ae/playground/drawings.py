@@ -15,10 +15,15 @@ from PIL import Image
 
 from deconv_ae.pictures.pixels import black_to_white, tile_columns, tile_corner
 
-POINT_COLOURS = ("#ff7a1a", "#2ea8ff", "#34c26b")
+POINT_COLOURS = ("#e69f00", "#56b4e9", "#f0f0f0")
+"""Orange and sky blue of Okabe and Ito's palette, and white: three also to those who see two of the cones' colours."""
+
+FEW_PLACES = ((98, 110, 134), (230, 159, 0), (86, 180, 233), (240, 240, 240))
+"""Of windows of up to four places, of the same palette: grey, orange, sky blue, white."""
+
 MOST_CHANNELS_AS_POINTS = len(POINT_COLOURS)
 SMALLEST_SATURATION, LARGEST_SATURATION = 0.25, 0.75
-FIRST_PLACE = (98, 110, 134)
+FIRST_PLACE = FEW_PLACES[0]
 """The colour of a window's first place, where the maximum of nothing but zeros is, too: an empty picture is plain."""
 
 SILENT_BRIGHTNESS = 0.3
@@ -67,9 +72,11 @@ def tiles(values: np.ndarray) -> str:
 def place_colours(pool_size: Sequence[int]) -> np.ndarray:
     """A colour for each place in a window, `(places, 3)` uint8: its hue says in which direction from the middle.
 
-    The first is grey.
+    The first is grey. Of windows of up to four places the colours are told apart by everybody.
     """
     height, width = pool_size
+    if height * width <= len(FEW_PLACES):
+        return np.array(FEW_PLACES[: height * width], np.uint8)
     row, column = np.mgrid[0:height, 0:width]
     down, right = row.ravel() - (height - 1) / 2, column.ravel() - (width - 1) / 2
     distance = np.hypot(down, right)
@@ -113,6 +120,12 @@ def switches_points(switches: np.ndarray, pool_size: Sequence[int], code: np.nda
                 f'<path class="{kind}" stroke="{POINT_COLOURS[channel]}" stroke-width="{radius:.2f}" d="{dots}"/>'
             )
     return "".join(drawn)
+
+
+def dot(channel: int, kind: str = "") -> str:
+    """A switch's point, in a line of text."""
+    path = f'<path class="point {kind}" stroke="{POINT_COLOURS[channel]}" stroke-width=".8" d="M.5 .5h0"/>'
+    return f'<svg viewBox="0 0 1 1" class="dot" aria-hidden="true">{path}</svg>'
 
 
 def window_lines(windows: tuple[int, int], pool_size: Sequence[int]) -> str:

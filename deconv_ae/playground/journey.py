@@ -14,7 +14,7 @@ from deconv_ae.playground import drawings
 from deconv_ae.playground.cards import CODE_KEYS, Passage, name, pool_sizes, window_size
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
-HOW_TO_FOLLOW = "Click in a drawing to follow another; in a code, arrow keys move and Enter erases."
+HOW_TO_FOLLOW = "Click in a drawing to follow another. In a code, arrow keys follow and Enter erases."
 LETTERS = 12 / 84
 """Their height as a share of a step's drawing: 12 of its 84 pixels in page.css."""
 MOST_NUMBERED = 5
@@ -91,8 +91,9 @@ def journey(model: ServedAutoencoder, passage: Passage, features: np.ndarray, pl
     )
 
 
-def strip(model: ServedAutoencoder, passage: Passage, followed: Journey) -> str:
-    """The journey as HTML: five small pictures, and under each what happens there."""
+def strip(model: ServedAutoencoder, number: int, passage: Passage, followed: Journey, is_erased: bool) -> str:
+    """The journey as HTML: five small pictures, and under each what happens there; the value is erased with a button,
+    and the switch moved with a box."""
     (value, switch), (arrived, arrived_switch) = followed.sent, followed.received
     untouched = followed.sent == followed.received
     pool = pool_sizes(model)[-1]
@@ -122,9 +123,16 @@ def strip(model: ServedAutoencoder, passage: Passage, followed: Journey) -> str:
     row, column, channel = followed.place
     where = f"{model.name}, row {row + 1}, column {column + 1}"
     where += f", channel {channel + 1}" if model.card.architecture.filters[-1] > 1 else ""
+    place = "-".join(map(str, (number, *followed.place)))
+    acts = (
+        f'<div class="acts"><button data-erase="{place}">{"Put its value back" if is_erased else "Erase its value"}'
+        f'</button><label>Its switch <input type="number" data-move="{place}" min="0" max="{pool[0] * pool[1] - 1}" '
+        f'step="1" value="{arrived_switch}"/></label></div>'
+    )
     return (
         f'<section class="journey" aria-label="One window\'s journey"><h2>One window\'s journey</h2>'
-        f'<div><p role="status">{html.escape(where)}: {value:.2f}</p><p id="{CODE_KEYS}">{HOW_TO_FOLLOW}</p></div>'
+        f'<div><p role="status">{html.escape(where)}: {value:.2f}</p><p id="{CODE_KEYS}">{HOW_TO_FOLLOW}</p>'
+        f"{acts}</div>"
         f"<ol>{figures}</ol></section>"
     )
 

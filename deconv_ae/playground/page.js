@@ -5,7 +5,13 @@ import { touch } from "./code.js";
 
 const at = (selector) => document.querySelector(selector);
 const { channels, mostUpload } = at("main").dataset;
-const PICTURES = ["image", "picture", "pixels"]; // of which one says what the picture is
+// What each way to change the picture replaces: what is drawn is drawn on a test image, an upload, or nothing.
+const REPLACED = {
+  image: ["upload", "picture", "pixels"],
+  upload: ["image", "picture", "pixels"],
+  picture: ["image", "upload", "pixels"],
+  pixels: ["picture"],
+};
 const CONTROLS = [...document.querySelectorAll(".control")];
 const QUIET = 300; // milliseconds after which what was done is one step in the browser's history
 
@@ -14,6 +20,7 @@ let answered = null; // the last answer, which is what all controls show
 let isAsking = false;
 let isChanged = false;
 let quiet = null;
+let changed = ""; // names of what was changed last
 
 async function ask(path, body) {
   let response;
@@ -48,7 +55,10 @@ async function send() {
 }
 
 function change(changes) {
-  if (Object.keys(changes).some((name) => PICTURES.includes(name))) PICTURES.forEach((name) => state.delete(name));
+  const names = Object.keys(changes).join();
+  if (names !== changed) remember(); // Another thing is another step.
+  changed = names;
+  for (const name of Object.keys(changes)) REPLACED[name]?.forEach((other) => state.delete(other));
   for (const [name, value] of Object.entries(changes)) {
     if (value === null || value === "") state.delete(name);
     else state.set(name, value);
@@ -73,12 +83,26 @@ function accept(answer, isDrawn = false) {
   at("#link").value = `${location.origin}/?${answer.query}`;
   clearTimeout(quiet);
   quiet = setTimeout(remember, QUIET);
+  at("#undo").disabled = !(steps() || isNew());
 }
+
+// The browser's history is what Undo goes back in; its forward button does it again.
+const steps = () => history.state?.steps ?? 0;
+const isNew = () => answered !== null && location.search !== `?${answered.query}`;
 
 function remember() {
   clearTimeout(quiet);
-  if (answered && location.search !== `?${answered.query}`) history.pushState(null, "", `?${answered.query}`);
+  if (isNew()) history.pushState({ steps: steps() + 1 }, "", `?${answered.query}`);
 }
+
+let isGoingBack = false; // Two steps at once would lead further than the page's own.
+
+at("#undo").addEventListener("click", () => {
+  if (isGoingBack) return;
+  remember();
+  isGoingBack = steps() > 0;
+  if (isGoingBack) history.back();
+});
 
 async function open() {
   clearTimeout(quiet);
@@ -88,7 +112,8 @@ async function open() {
     accept(answer);
     say(answer.notice);
     clearTimeout(quiet);
-    history.replaceState(null, "", `?${answer.query}`);
+    history.replaceState(history.state, "", `?${answer.query}`);
+    at("#undo").disabled = !steps();
   } catch (error) {
     say(error.message);
   }
@@ -117,6 +142,7 @@ function bring(old, fresh) {
     else bring(there, child);
   });
   before.slice(after.length).forEach((child) => child.remove());
+  if (old.nodeName === "INPUT" && !("typing" in old.dataset)) old.value = old.getAttribute("value");
 }
 
 // Controls: what they show is what was computed.
@@ -169,18 +195,19 @@ at("#switches").addEventListener("change", (event) => change({ switches: event.t
 
 for (const button of document.querySelectorAll("[data-preset]")) {
   button.addEventListener("click", () => {
-    const none = { scale: "", noise: "", bits: "", dropped: "", switches: "", seed: "", erased: "" };
+    const none = { scale: "", noise: "", bits: "", dropped: "", switches: "", seed: "", erased: "", moved: "" };
     change({ ...none, ...Object.fromEntries(new URLSearchParams(button.dataset.preset)) });
   });
 }
 
 // The picture: drawn, cleared, or uploaded.
 const picture = canvas(at("#picture"), Number(channels), (pixels) => change({ pixels }));
-let file = null; // the last upload, as long as nothing else has become the picture
+let file = null; // the last upload
+let uploaded = ""; // what of the state it is
 
 at("#clear").addEventListener("click", () => {
+  for (const name of ["image", "upload", "picture"]) state.delete(name);
   picture.clear();
-  file = null;
 });
 at("#upload").addEventListener("click", () => at("#file").click());
 at("#file").addEventListener("change", async () => {
@@ -191,7 +218,9 @@ at("#file").addEventListener("change", async () => {
 at("#fit").addEventListener("change", () => upload(true));
 
 async function upload(isAgain = false) {
-  if (!file || (isAgain && file.shown !== state.get("picture"))) return;
+  // Of a picture that is drawn on, or of the test images, there is nothing to be brought to size.
+  const now = (names) => names.map((name) => `${name}=${state.get(name)}`).join();
+  if (!file || (isAgain && now(["image", "upload", "picture"]) !== uploaded)) return;
   if (file.size > Number(mostUpload)) {
     say(`This file is too large: more than ${Number(mostUpload) / 1e6} MB.`);
     return;
@@ -199,8 +228,8 @@ async function upload(isAgain = false) {
   try {
     const fit = at("#fit input:checked").value;
     const answer = await ask(`upload?fit=${fit}`, file);
-    file.shown = answer.picture;
-    change({ picture: answer.picture });
+    change(answer);
+    uploaded = now(["image", "upload", "picture"]);
   } catch (error) {
     say(error.message);
   }
@@ -218,11 +247,17 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
+at("#wipe input").addEventListener("input", (event) => at("#models").style.setProperty("--wipe", event.target.value));
+
 touch(() => {
+  const [erased, moved] = ["erased", "moved"].map((name) => state.get(name)?.split("_") ?? []);
   const asked = state.get("window")?.split("-").map(Number) ?? [];
-  return { erased: state.get("erased")?.split("_") ?? [], window: asked.length === 4 ? asked : answered?.window };
+  return { erased, moved, window: asked.length === 4 ? asked : answered?.window };
 }, change);
-addEventListener("popstate", open);
+addEventListener("popstate", () => {
+  isGoingBack = false;
+  open();
+});
 addEventListener("pagehide", remember);
 at("details").open = matchMedia("(min-width: 641px)").matches;
 open();

@@ -22,8 +22,9 @@ from starlette.routing import Route
 
 from deconv_ae.data.decoding import PictureError
 from deconv_ae.playground.address import url
+from deconv_ae.playground.cards import legend
 from deconv_ae.playground.door import Door, body
-from deconv_ae.playground.link import NAMES, State, one_of, packed, read, shown, tampered
+from deconv_ae.playground.link import NAMES, State, one_of, read, shown, tampered, upload_text
 from deconv_ae.playground.server import serve
 from deconv_ae.playground.tampering import (
     LARGEST_NOISE,
@@ -74,7 +75,7 @@ class Playground:
     def __init__(self, models: Sequence[ServedAutoencoder], test_images: np.ndarray, command: str) -> None:
         self.view = View(models, test_images)
         self.test_images = test_images
-        self._html = _page(test_images, command)
+        self._html = _page(models, test_images, command)
         self._files = {name: (HERE / name).read_bytes() for name in KINDS}
         self._answers = asyncio.Semaphore(ANSWERS_AT_ONCE)
         self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
@@ -155,7 +156,7 @@ class Playground:
                     picture = await run_in_threadpool(receive, content, fit, self.test_images.shape[1:])
                 except PictureError as error:
                     raise HTTPException(422, f"This file {error}.") from error
-        return JSONResponse({"picture": packed(picture)})
+        return JSONResponse(upload_text(picture))
 
     def _read(self, query: dict[str, str]) -> tuple[State, dict[str, str]]:
         state, refused = read(query, self.test_images)
@@ -187,10 +188,15 @@ class Playground:
             "models": shown.models,
             "journey": shown.journey,
             "done": shown.done,
-            "source": "Your own picture, no test image: the slider brings one."
-            if state.image is None
-            else f"This is test image {state.image}.",
+            "source": _source(state),
         }
+
+
+def _source(state: State) -> str:
+    """Where the picture comes from."""
+    if state.image is not None:
+        return f"This is test image {state.image}{'.' if state.drawn is None else ', drawn on.'}"
+    return "Your own picture; the slider brings a test image."
 
 
 def _values(query: bytes) -> dict[str, str]:
@@ -214,13 +220,13 @@ async def _say_nothing(request: Request, error: Exception) -> Response:
     return Response(status_code=400)
 
 
-def _page(test_images: np.ndarray, command: str) -> str:
+def _page(models: Sequence[ServedAutoencoder], test_images: np.ndarray, command: str) -> str:
     count, height, width, channels = test_images.shape
     default = Tampering()
     controls = (
-        _slider("scale", "Scale the code", LARGEST_SCALE, 0.05, default.scale),
-        _slider("noise", "Add noise", LARGEST_NOISE, 0.02, default.noise),
-        _slider("bits", "Bits (0: float32)", MOST_BITS, 1, default.bits),
+        _slider("scale", "Scale", LARGEST_SCALE, 0.05, default.scale),
+        _slider("noise", "Noise", LARGEST_NOISE, 0.02, default.noise),
+        _slider("bits", "Bits (0: all)", MOST_BITS, 1, default.bits),
         _slider("dropped", "Drop values", 1, 0.05, default.dropped),
     )
     template = string.Template((HERE / "page.html").read_text(encoding="utf-8"))
@@ -238,6 +244,7 @@ def _page(test_images: np.ndarray, command: str) -> str:
             f'<button data-preset="{html.escape(urlencode(tampered(made)))}">{name}</button>'
             for name, made in PRESETS.items()
         ),
+        legend=legend(models),
         most_upload=MOST_OF_AN_UPLOAD,
         command=html.escape(command),
     )

@@ -1,5 +1,6 @@
 """What can be done to a code and its switches between the encoder and the decoder."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ SEEDS = 1000
 Pixel = tuple[int, int, int, int]
 """A code's pixel: the model's number, row, column and channel."""
 
+Move = tuple[int, int, int, int, int]
+"""A pixel of a code, and the place in its window that its switch is moved to."""
+
 
 @dataclass(frozen=True)
 class Tampering:
@@ -30,6 +34,7 @@ class Tampering:
         dropped: the share of the values that are set to 0, 0 to 1; which, the seed says.
         erased: pixels that are set to 0.
         switches: "kept"; "shuffled" among the windows of a pooling; or "centred", each at the middle of its window.
+        moved: single switches of the last pooling, to other places of their windows.
         seed: of the noise, the dropping and the shuffling, below 1,000.
     """
 
@@ -39,6 +44,7 @@ class Tampering:
     dropped: float = 0.0
     erased: frozenset[Pixel] = frozenset()
     switches: str = KEPT
+    moved: frozenset[Move] = frozenset()
     seed: int = 0
 
     def apply(self, encoded: Encoded, model_number: int, pool_sizes: Sequence[Sequence[int]]) -> Encoded:
@@ -59,8 +65,10 @@ class Tampering:
                 code[(0, *place)] = 0
         received = Encoded(code, encoded.switches)
         if self.switches == SHUFFLED:
-            return shuffled(received, self.seed)
-        return centred(received, pool_sizes) if self.switches == CENTRED else received
+            received = shuffled(received, self.seed)
+        elif self.switches == CENTRED:
+            received = centred(received, pool_sizes)
+        return Encoded(code, self._with_moved(received.switches, model_number, pool_sizes))
 
     def __str__(self) -> str:
         """What is done, in a line.
@@ -79,8 +87,23 @@ class Tampering:
             (self.dropped, f"{self.dropped:.0%} of the code dropped"),
             (count, f"{count} {plural} erased, of every picture until put back"),
             (self.switches != KEPT, f"switches {self.switches}"),
+            (self.moved, f"{len(self.moved)} {'switches' if len(self.moved) > 1 else 'switch'} moved"),
         )
         return "; ".join(text for is_done, text in done if is_done) or "nothing"
+
+    def _with_moved(
+        self, switches: tuple[np.ndarray, ...], model_number: int, pool_sizes: Sequence[Sequence[int]]
+    ) -> tuple[np.ndarray, ...]:
+        """The switches, of the last pooling copies with some moved."""
+        if not self.moved:
+            return switches
+        *earlier, last = switches
+        last = last.copy()
+        for number, row, column, channel, place in self.moved:
+            is_one = is_inside((row, column, channel), last.shape[1:]) and place < math.prod(pool_sizes[-1])
+            if number == model_number and is_one:
+                last[0, row, column, channel] = place
+        return (*earlier, last)
 
     def _noisy(self, code: np.ndarray) -> np.ndarray:
         spread = abs(self.noise * float(np.max(code, initial=0)))  # NumPy refuses -0.
@@ -97,9 +120,9 @@ class Tampering:
 
 
 PRESETS = {
-    "No switches": Tampering(switches=CENTRED),
-    "3 bits": Tampering(bits=3),
-    "Half of the code": Tampering(dropped=0.5),
+    "Centre the switches": Tampering(switches=CENTRED),
+    "Round to 3 bits": Tampering(bits=3),
+    "Drop half of the values": Tampering(dropped=0.5),
 }
 """To be had by a click, each of them alone: what the switches carry, and what precision and number of values do."""
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deconv_ae.errors import InputError
-from deconv_ae.playground.cards import cards, pass_through, telling, window_size
+from deconv_ae.playground.cards import cards, pass_through, pool_sizes, telling, window_size
 from deconv_ae.playground.journey import BeforePooling, journey, strip
 from deconv_ae.playground.link import Place, State
-from deconv_ae.playground.tampering import Pixel, is_inside
+from deconv_ae.playground.tampering import Move, Pixel, is_inside
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 
@@ -77,7 +77,7 @@ class View:
         return Shown(
             state,
             cards(self.models, passages, state.tampering, window),
-            strip(self.models[number], passages[number], followed),
+            strip(self.models[number], number, passages[number], followed, window in state.tampering.erased),
             f"Done on the way: {html.escape(str(state.tampering))}.",
             window,
         )
@@ -90,6 +90,11 @@ class View:
             other = min(state.tampering.erased - erased)
             refused["erased"] = f"erased: no model here has a value at {'-'.join(map(str, other))}"
             state = replace(state, tampering=replace(state.tampering, erased=erased))
+        moved = frozenset(filter(self.has_place, state.tampering.moved))
+        if moved != state.tampering.moved:
+            other = "-".join(map(str, min(state.tampering.moved - moved)))
+            refused["moved"] = f"moved: no model here has such a window and place: {other}"
+            state = replace(state, tampering=replace(state.tampering, moved=moved))
         if state.window is not None and not self.has(state.window):
             asked = "-".join(str(part) for part in state.window if part is not None)
             refused["window"] = f"window: no model here has one at {asked}"
@@ -100,3 +105,7 @@ class View:
         """Whether the page's models have such a value in their codes."""
         number, row, column, channel = place
         return 0 <= number < len(self.models) and is_inside((row, column, channel or 0), self._code_shapes[number])
+
+    def has_place(self, move: Move) -> bool:
+        """Whether the page's models have such a window, and it such a place."""
+        return self.has(move[:4]) and move[4] < math.prod(pool_sizes(self.models[move[0]])[-1])

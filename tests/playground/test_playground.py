@@ -1,5 +1,6 @@
 """What the page does to codes and switches, and what its links hold: no page, no browser."""
 
+import base64
 import io
 import socket
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_half_of_the_code_is_half_of_its_values_and_the_seed_says_which() -> Non
             Tampering(erased=frozenset({(0, 0, 0, 0), (1, 0, 0, 0)}), switches="centred"),
             "2 values erased, of every picture until put back; switches centred",
         ),
-        (PRESETS["Half of the code"], "50% of the code dropped"),
+        (PRESETS["Drop half of the values"], "50% of the code dropped"),
     ],
     ids=str,
 )
@@ -120,6 +121,7 @@ tamperings = st.builds(
     dropped=st.floats(0, 1),
     erased=st.frozensets(st.tuples(*[st.integers(0, 20)] * 4), max_size=5),
     switches=st.sampled_from(SWITCHES),
+    moved=st.frozensets(st.tuples(*[st.integers(0, 20)] * 5), max_size=5),
     seed=st.integers(0, 999),
 )
 
@@ -159,6 +161,8 @@ BOMB = State(np.zeros((10_000, 10_000, 1), np.uint8), None, Tampering()).query()
         ("erased", "1-2-3"),
         ("erased", "<script>"),
         ("window", "1-2"),
+        ("moved", "1-2-3-4"),
+        ("moved", "1-2-3-4-x"),
         ("dropped", "1.01"),
         ("picture", "!!!"),
         ("picture", "eJwDAAAAAAE"),
@@ -212,7 +216,7 @@ def test_each_model_has_switches_code_and_reconstruction_with_names(kind: str, r
     page = parsed(view.show(State(picture, None, Tampering())))
     for model, card in zip(view.models, page.iter("section")):
         drawings = [figure.find("svg") for figure in card.iter("figure")]
-        stages = len(model.card.architecture["pool_sizes"])
+        stages = len(model.card.architecture.pool_sizes)
         assert len(drawings) == stages + 2
         value = card.find(".//b").text
         for drawing in drawings:
@@ -252,6 +256,93 @@ def test_each_place_of_a_window_has_a_colour_of_its_own(pool_size: tuple[int, in
     assert len(np.unique(colours, axis=0)) >= 0.85 * len(colours) == 0.85 * pool_size[0] * pool_size[1]
 
 
+# Viénot, Brettel and Mollon 1999: what protanopes and deuteranopes see of linear RGB.
+SEEN = {
+    "by all": np.eye(3),
+    "protanope": np.array([[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]]),
+    "deuteranope": np.array([[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]]),
+}
+
+
+@pytest.mark.parametrize("colours", [drawings.FEW_PLACES, drawings.POINT_COLOURS], ids=["places", "channels"])
+@pytest.mark.parametrize("eyes", SEEN)
+def test_places_and_channels_are_told_apart_by_everybody(colours, eyes: str) -> None:
+    if isinstance(colours[0], str):
+        colours = [[int(colour[start : start + 2], 16) for start in (1, 3, 5)] for colour in colours]
+    linear = (np.array(colours) / 255) ** 2.2
+    seen = np.clip(linear @ SEEN[eyes].T, 0, 1) ** (1 / 2.2) * 255
+    distances = np.linalg.norm(seen[:, None] - seen[None], axis=-1)
+    assert distances[~np.eye(len(seen), dtype=bool)].min() > 60
+
+
+def test_an_empty_picture_has_no_rmse(grey) -> None:
+    view, picture = grey
+    empty = view.show(State(np.zeros_like(picture), None, Tampering()))
+    assert "0.000" not in empty.models
+    assert [card.find(".//b").text for card in parsed(empty).iter("section")][:2] == ["-", "-"]
+    assert "RMSE -" not in view.show(State(picture, None, Tampering())).models
+
+
+def test_a_switch_that_is_moved_is_the_last_poolings(grey) -> None:
+    view, picture = grey
+    move = Tampering(moved=frozenset({(1, 2, 3, 0, 1)}))
+    for number, model in enumerate(view.models):
+        passage = pass_through(model, number, picture, move)
+        changed = [sent != received for sent, received in zip(passage.sent.switches, passage.received.switches)]
+        assert all(not other.any() for other in changed[:-1])
+        elsewhere = changed[-1].copy()
+        elsewhere[0, 2, 3, 0] = False
+        assert not elsewhere.any()
+        if number == 1:
+            assert passage.received.switches[-1][0, 2, 3, 0] == 1
+    _, refused = view.fitting(State(picture, None, Tampering(moved=frozenset({(1, 2, 3, 0, 4)}))))
+    assert list(refused) == ["moved"]
+
+
+def test_what_is_drawn_on_a_photograph_takes_a_short_link(colour) -> None:
+    _, picture = colour
+    photographs = np.stack([np.random.default_rng(0).integers(0, 256, picture.shape, np.uint8), picture])
+    drawn = photographs[0].copy()
+    drawn[10:20, 30:33] = (255, 200, 0)
+    state = State(drawn, 0, Tampering(), begun=photographs[0])
+    query = state.query()
+    assert len(query) < 500
+    restored, refused = link.read(dict(parse_qsl(query)), photographs)
+    assert (restored.image, refused) == (0, {})
+    np.testing.assert_array_equal(restored.picture, drawn)
+    assert restored.query() == query
+
+
+def test_an_uploaded_photograph_takes_a_short_link(colour) -> None:
+    _, picture = colour
+    noisy = np.clip(picture + np.random.default_rng(0).normal(0, 12, picture.shape), 0, 255).astype(np.uint8)
+    uploaded = link.upload_text(noisy)
+    assert list(uploaded) == ["upload"]
+    assert len(uploaded["upload"]) < 4000
+    state, refused = link.read(uploaded, picture[None])
+    assert refused == {}
+    assert np.abs(state.picture.astype(int) - noisy).mean() < 16
+    drawn = state.picture.copy()
+    drawn[3:9, 3:9] = 255
+    pixels = base64.b64encode(drawn.tobytes()).decode()
+    again, _ = link.read({**uploaded, "pixels": pixels}, picture[None])
+    restored, _ = link.read(dict(parse_qsl(again.query())), picture[None])
+    np.testing.assert_array_equal(restored.picture, drawn)
+    assert len(again.query()) < len(uploaded["upload"]) + 400
+
+
+def test_a_digit_that_is_uploaded_is_exact() -> None:
+    digit = load_split(Source("mnist_5k"), "test")[3]
+    state, _ = link.read(link.upload_text(digit), digit[None])
+    np.testing.assert_array_equal(state.picture, digit)
+
+
+@pytest.mark.parametrize("text", ["", "AAAA", "!!!", "eNpjYBgFo2AUwAAAAxAAAQ", "UklGRg"], ids=repr)
+def test_what_is_no_upload_is_refused(text: str) -> None:
+    _, refused = link.read({"upload": text}, TEST_IMAGES)
+    assert list(refused) == ["upload"]
+
+
 @pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("tampering", [Tampering(), Tampering(scale=0.5, switches="centred")], ids=str)
 def test_a_journey_leads_from_the_pixels_to_the_value_in_its_place(grey, number: int, tampering: Tampering) -> None:
@@ -268,7 +359,7 @@ def test_a_journey_leads_from_the_pixels_to_the_value_in_its_place(grey, number:
     assert followed.values.argmax() == switch
     assert np.flatnonzero(followed.restored).tolist() == [followed.received[1]]
     assert followed.restored.max() == pytest.approx(tampering.scale * value)
-    shown = ElementTree.fromstring(strip(model, passage, followed))
+    shown = ElementTree.fromstring(strip(model, number, passage, followed, False))
     text = " ".join("".join(shown.itertext()).split())
     assert f"row {row + 1}, column {column + 1}: {value:.2f}" in text
     assert ("back in its place" in text) == (tampering == Tampering())
