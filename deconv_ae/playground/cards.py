@@ -83,15 +83,15 @@ def legend(models: Sequence[ServedAutoencoder]) -> str:
     most = max((filters for filters, _ in last if filters <= drawings.MOST_CHANNELS_AS_POINTS), default=0)
     said = []
     if most:
-        said.append(f"{drawings.dot(0)} where a window's value is put; drag it")
-        said.append(f"{drawings.dot(0, 'empty')} nothing is put there: the value is 0")
+        said.append(f"{drawings.dot(0)} where a window's value is put; drag it.")
+        said.append(f"{drawings.dot(0, 'empty')} nothing is put there: the value is 0.")
     if most > 1:
-        said.append(f"{''.join(drawings.dot(channel) for channel in range(most))} the channels")
+        said.append(f"{''.join(drawings.dot(channel) for channel in range(most))} the channels.")
     if any(
         filters > drawings.MOST_CHANNELS_AS_POINTS for model in models for filters in model.card.architecture.filters
     ):
-        said.append("of many channels each switch is a square, in the colour of its place; dark: the value is 0")
-    return "; ".join(said) + "."
+        said.append("Of many channels each switch is a square, in the colour of its place; dark: the value is 0.")
+    return " ".join(said)
 
 
 def _overview(models: Sequence[ServedAutoencoder], passages: Sequence[Passage]) -> str:

@@ -108,12 +108,12 @@ document.addEventListener("focusin", (event) => {
 });
 
 document.addEventListener("input", (event) => {
-  if (event.target.matches("[data-move]")) event.target.dataset.typing = "";
+  if (event.target.matches("[data-move]")) event.target.isTyped = true; // and not to be written over
 });
 document.addEventListener("change", (event) => {
   const box = event.target;
   if (!box.matches("[data-move]")) return;
-  delete box.dataset.typing;
+  box.isTyped = false;
   if (box.value === "") box.value = box.getAttribute("value");
   else move(box.dataset.move, Math.min(Math.max(Math.round(Number(box.value)), 0), Number(box.max)));
 });

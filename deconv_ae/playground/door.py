@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from deconv_ae.playground.address import is_own_address, url
@@ -100,6 +100,3 @@ def _address_of(scope: Any) -> str:
     address = ipaddress.ip_address(name)
     mapped = getattr(address, "ipv4_mapped", None)  # What an IPv6 socket says of IPv4.
     return url(str(mapped or address), port)
-
-
-__all__ = ["ClientDisconnect", "Door", "body", "is_from_own_page"]

@@ -28,8 +28,11 @@ from deconv_ae.playground.tampering import (
 MOST_ERASED = 4096
 """Several times the values of a page's codes, and a link of 40,000 characters, which browsers and servers let pass."""
 
-NAMES = ("image", "upload", "picture", "pixels", "scale", "noise", "bits", "dropped", "switches", "seed", "erased")
-NAMES += ("moved", "window")
+NAMES = (
+    *("image", "upload", "picture", "pixels"),
+    *("scale", "noise", "bits", "dropped", "switches", "seed", "erased", "moved"),
+    "window",
+)
 
 LONGEST_EXACT_UPLOAD = 1500
 """Letters of a link: a digit's. A photograph of 64 x 64 pixels takes 15,000, and 2,000 as a WebP."""

@@ -142,7 +142,7 @@ function bring(old, fresh) {
     else bring(there, child);
   });
   before.slice(after.length).forEach((child) => child.remove());
-  if (old.nodeName === "INPUT" && !("typing" in old.dataset)) old.value = old.getAttribute("value");
+  if (old.nodeName === "INPUT" && !old.isTyped) old.value = old.getAttribute("value");
 }
 
 // Controls: what they show is what was computed.
@@ -158,9 +158,8 @@ function write(control, value) {
     const step = Number(box.step);
     range.step = Math.abs(value / step - Math.round(value / step)) < 1e-9 ? step : "any";
     range.value = value;
-    range.style.setProperty("--share", `${(100 * value) / (range.max || 1)}%`);
   }
-  if (!("typing" in box.dataset)) box.value = value;
+  if (!box.isTyped) box.value = value;
 }
 
 for (const control of CONTROLS) {
@@ -172,9 +171,9 @@ for (const control of CONTROLS) {
     write(control, Number(range.value));
     change({ [name]: range.value });
   });
-  box.addEventListener("input", () => (box.dataset.typing = ""));
+  box.addEventListener("input", () => (box.isTyped = true));
   box.addEventListener("change", () => {
-    delete box.dataset.typing;
+    box.isTyped = false;
     const [least, most] = [Number(box.min), Number(box.max)];
     let value = Math.min(Math.max(Number(box.value), least), most);
     if (Number.isInteger(Number(box.step))) value = Math.round(value);

@@ -92,8 +92,8 @@ class View:
             state = replace(state, tampering=replace(state.tampering, erased=erased))
         moved = frozenset(filter(self.has_place, state.tampering.moved))
         if moved != state.tampering.moved:
-            other = "-".join(map(str, min(state.tampering.moved - moved)))
-            refused["moved"] = f"moved: no model here has such a window and place: {other}"
+            move = "-".join(map(str, min(state.tampering.moved - moved)))
+            refused["moved"] = f"moved: no model here has such a window and place: {move}"
             state = replace(state, tampering=replace(state.tampering, moved=moved))
         if state.window is not None and not self.has(state.window):
             asked = "-".join(str(part) for part in state.window if part is not None)

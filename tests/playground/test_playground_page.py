@@ -391,8 +391,8 @@ def test_a_page_of_another_origin_can_upload_ask_and_frame_nothing(browser, addr
     assert tried.pop("form") in ("opaque0", "refused")
     assert tried == {"upload": "refused", "show": "refused", "json": "refused", "read": "refused", "frame": True}
     ours = [status for url, status in answers if url.netloc == urlsplit(address).netloc]
-    assert set(ours) <= {403}, answers
-    assert frames == ["chrome-error://chromewebdata/"]
+    assert ours and set(ours) == {403}, answers
+    assert len(frames) == 1 and not frames[0].startswith(address)
 
 
 def press(page, *keys: str) -> None:
@@ -414,7 +414,12 @@ def is_focus_seen(page) -> bool:
 
 def test_every_control_is_reached_by_tab_and_focus_is_seen(new_page) -> None:
     page = new_page()
-    page.locator("#title").click()
+    expected = page.evaluate(
+        """() => [...document.querySelectorAll("canvas, svg[tabindex], button, a, input, summary")]
+          .filter((e) => e.checkVisibility() && e.type !== "file" && !e.disabled)
+          .filter((e) => e.type !== "radio" || e.checked).length"""
+    )
+    page.locator("#title h1").click()
     reached = []
     for _ in range(60):
         press(page, "Tab")
@@ -427,11 +432,6 @@ def test_every_control_is_reached_by_tab_and_focus_is_seen(new_page) -> None:
                 "document.activeElement.innerText"
             )
         )
-    expected = page.evaluate(
-        """() => [...document.querySelectorAll("canvas, svg[tabindex], button, a, input, summary")]
-          .filter((e) => e.checkVisibility() && e.type !== "file" && !e.disabled)
-          .filter((e) => e.type !== "radio" || e.checked).length"""
-    )
     assert len(reached) == expected, reached
     assert sum(": code, 7 by 7 values" in name for name in reached) == len(MODELS)
 
@@ -546,9 +546,12 @@ def test_a_switch_is_dragged_and_the_stroke_moves(new_page) -> None:
     assert switch_of(page, 0, 2, 3) == 15
     assert page.locator("#model-0 figure.reconstruction image").first.get_attribute("href") != before
     assert "1 switch moved" in page.locator("#done").inner_text()
-    # The same by keys, and without dragging.
+    # The same by keys, and without dragging; what is typed is not written over meanwhile.
     number = page.get_by_label("Its switch")
     number.fill("6")
+    page.evaluate(MOVE, ["#scale", "2"])
+    wait_for_link(page, "scale=2")
+    assert number.input_value() == "6"
     number.press("Enter")
     wait_for_link(page, "moved=0-2-3-0-6")
     page.get_by_role("button", name=RESET, exact=True).click()
