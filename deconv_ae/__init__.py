@@ -6,10 +6,7 @@ loads them when it is asked for. Every class that a saved file can name is impor
 Keras, whether or not anyone else would call it by name.
 """
 
-import importlib
 from typing import Any
-
-import keras
 
 from deconv_ae.layers import (
     ArgmaxToSwitches2D,
@@ -49,10 +46,6 @@ __all__ = [
     "switches_to_argmax",
 ]
 # Without `train`, which needs TensorFlow: all of these work on every Keras backend.
-
-if keras.backend.backend() == "tensorflow":
-    # The class that checkpoints name; nobody else calls it.
-    importlib.import_module("deconv_ae.model.counted_autoencoder")
 
 
 def __getattr__(name: str) -> Any:

@@ -59,7 +59,7 @@ def saved(exported: Path, colour_images: ImageDataset, tmp_path_factory: pytest.
     models = [*sorted(REFERENCE.glob("*/*.keras")), exported / "autoencoder.keras"]
     assert checkpoints
     assert len(models) > len(PRESETS)
-    return {str(file): "Autoencoder" for file in models} | {str(file): "CountedAutoencoder" for file in checkpoints}
+    return dict.fromkeys(map(str, [*models, *checkpoints]), "Autoencoder")
 
 
 @pytest.fixture(scope="module")

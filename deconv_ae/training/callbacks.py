@@ -22,7 +22,7 @@ PROBE_EVERY_STEPS = 100
 
 
 class Progress(keras.callbacks.Callback):
-    """Counts the steps of the whole run. Has to come first: the other callbacks read it.
+    """Counts the steps of the whole run.
 
     Callbacks are called after every execution, which may be several steps (Keras's steps_per_execution).
 
@@ -59,7 +59,8 @@ class Progress(keras.callbacks.Callback):
 class StopOnFailure(keras.callbacks.Callback):
     """Ends a run that cannot succeed any more.
 
-    After every execution: a loss that was NaN or infinite in one of its steps. Every 100 steps and after every epoch:
+    After every execution: a loss that was NaN or infinite in one of its steps. Once an epoch's mean is, it stays so.
+    Every 100 steps and after every epoch:
     a code that is all zeros for all of 64 images, as when the ReLU of a last convolution has died; no gradient passes
     through it, so no later step can mend it.
 
@@ -76,26 +77,23 @@ class StopOnFailure(keras.callbacks.Callback):
         self._progress = progress
         self._probe = scale(tf.constant(images[:PROBE_IMAGES]))
         self._probed_step = progress.step
-        self._started_at = progress.step
+        self._finite_until = progress.step
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        loss = float((logs or {}).get("loss", 0.0))
+        loss, first, last = float((logs or {}).get("loss", 0.0)), self._finite_until + 1, self._progress.step
         if not math.isfinite(loss):
-            raise RunError(f"the loss became {loss} at step {self._failed_step()}; try a lower --learning_rate")
+            steps = f"at step {last}" if first == last else f"in steps {first} to {last}"
+            raise RunError(f"the loss became {loss} {steps}; try a lower --learning_rate")
+        self._finite_until = last
         if self._progress.step // PROBE_EVERY_STEPS > self._probed_step // PROBE_EVERY_STEPS:
             self._check_code()
-
-    def _failed_step(self) -> int:
-        if self.model.steps_per_execution == 1:  # Also where a train function other than Keras's does not count.
-            return self._progress.step
-        return self._started_at + int(self.model.finite_steps.numpy()) + 1
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._check_code()
 
     def _check_code(self) -> None:
         self._probed_step = self._progress.step
-        code, *_ = self.model.encoder(self._probe)
+        code, _ = self.model.encode(self._probe)
         if not tf.reduce_any(code != 0):
             raise RunError(
                 f"at step {self._progress.step} the code of every image is all zeros: a ReLU has died and cannot "
@@ -125,8 +123,9 @@ class Validate(keras.callbacks.Callback):
 
 
 class KeepHistory(keras.callbacks.Callback):
-    """Adds every epoch's RMSE to a history, also in the run directory. Has to come before its checkpoint is saved:
-    of an epoch that is trained again after a kill, what the history has is replaced.
+    """Adds every epoch's RMSE to a history, also in the run directory.
+
+    Of an epoch that is trained again after a kill, what the history has is replaced.
 
     Args:
         history: is added to.
@@ -254,8 +253,8 @@ class WriteTensorBoard(keras.callbacks.Callback):
             raise RunError(f"run_dir: {self._log_dir} cannot be written: {first_line(error)}") from error
 
     def _write_pictures(self) -> None:
-        code, *switches = self.model.encoder(self._images)
-        reconstruction = self.model.decoder([code, *switches])
+        code, switches = self.model.encode(self._images)
+        reconstruction = self.model.reconstruct(code, switches)
         code = tf.cast(code, tf.float32)
         code = code / tf.maximum(tf.reduce_max(code), keras.config.epsilon())
         # Channels side by side: TensorBoard shows 1, 3 or 4 of them, a code may have any number.

@@ -14,7 +14,6 @@ import tensorflow as tf
 from deconv_ae.data import ImageDataset, training_batches
 from deconv_ae.errors import InputError
 from deconv_ae.model.autoencoder import Autoencoder
-from deconv_ae.model.counted_autoencoder import CountedAutoencoder
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.training import quality
@@ -128,16 +127,16 @@ def train(
     ):
         # For the variables only: in its scope, whatever makes a variable waits for all workers.
         with strategy.scope():
-            model = _compiled(CountedAutoencoder, dataset, options)
+            model = _compiled(dataset, options)
         if verbose:
             print(labelled("data", str(dataset)))
             print(labelled("model", described(options.architecture, model.count_params())))
             print(labelled("training", f"recipe {options.recipe}; {schedule}"))
             print(kept(options), flush=True)
         history = _fit(model, dataset, options, strategy, run_directory, watch, callbacks, verbose)
-    # Mixed precision, replicas and counted steps are ways to train; what they trained is evaluated
+    # Mixed precision and replicas are ways to train; what they trained is evaluated
     # and served as a plain autoencoder, in float32 on one device.
-    weights, model = model.get_weights(), _compiled(Autoencoder, dataset, options)
+    weights, model = model.get_weights(), _compiled(dataset, options)
     model.set_weights(weights)
     extended = run_directory.extended_after_epochs if run_directory else ()
     return replace(_result(model, dataset, options, history, started), extended_after_epochs=extended)
@@ -156,16 +155,16 @@ def _result(
         training_rmse=training_rmse,
         test_rmse=test_rmse,
         baselines=without_model,
-        silent_channels=quality.silent_channels(lambda images: model.encoder(images)[0], dataset.test),
+        silent_channels=quality.silent_channels(lambda images: model.encode(images)[0], dataset.test),
         history=history,
         problem=quality.problem(test_rmse, without_model.mean_image_rmse, loss_before, loss_after),
         seconds=time.perf_counter() - started,
     )
 
 
-def _compiled(model_class: type[Autoencoder], dataset: ImageDataset, options: TrainingOptions) -> Autoencoder:
+def _compiled(dataset: ImageDataset, options: TrainingOptions) -> Autoencoder:
     recipe = RECIPES[options.recipe]
-    model = model_class(options.architecture, dataset.image_shape, *recipe.initializers(options.architecture))
+    model = Autoencoder(options.architecture, dataset.image_shape, *recipe.initializers(options.architecture))
     schedule = options.schedule(len(dataset.train))
     model.compile(
         optimizer=recipe.optimizer(
@@ -213,29 +212,27 @@ def _fit(
     if strategy.num_replicas_in_sync == 1:
         model.steps_per_execution = steps_per_execution(steps, done % steps, options.checkpoint_every or 0)
     progress = Progress(done, steps, metrics)
-    callbacks: list[keras.callbacks.Callback] = [
-        progress,
-        StopOnFailure(progress, dataset.test),
-    ]
-    if options.validate_every:
-        callbacks.append(Validate(shared_rmse(strategy, dataset.test, watch.feed), options.validate_every))
-    callbacks += [KeepHistory(history, run_directory), *own_callbacks]
     shown = ShowProgress(progress, schedule)
-    if verbose:
-        callbacks.append(shown)
-    checkpoints = None
-    if run_directory:
-        checkpoints = SaveCheckpoints(progress, run_directory, options.checkpoint_every)
-        if run_directory.writes:
-            callbacks.append(WriteTensorBoard(run_directory.logs, dataset.test[:PICTURED_IMAGES]))
-        callbacks.append(checkpoints)
     with SignalsHeld() as signals:
         asked, batches_from = signals.asked, partial(training_batches, dataset.train)
         if strategy.num_replicas_in_sync > 1:
             check_agreement(strategy, done)
             asked = ReplicatedTraining(model, strategy, signals.asked, watch).asked
             batches_from = partial(global_batches, strategy, dataset.train)
-        callbacks.append(StopWhenAsked(progress, asked, checkpoints))
+        rmse = shared_rmse(strategy, dataset.test, watch.feed)
+        checkpoints = SaveCheckpoints(progress, run_directory, options.checkpoint_every) if run_directory else None
+        # In this order: each reads what those before it have done.
+        callbacks: list[keras.callbacks.Callback | None] = [
+            progress,  # The run's step, which all others read.
+            StopOnFailure(progress, dataset.test),  # Before anything is kept of a failed step.
+            Validate(rmse, options.validate_every) if options.validate_every else None,  # Adds to the epoch's metrics.
+            KeepHistory(history, run_directory),  # Before the checkpoint, after which no epoch is trained again.
+            *own_callbacks,
+            shown if verbose else None,  # After all that adds to an epoch's metrics.
+            _tensorboard(run_directory, dataset),  # Before the checkpoint, likewise.
+            checkpoints,
+            StopWhenAsked(progress, asked, checkpoints),  # After the checkpoint, or it would save another.
+        ]
         try:
             for first_epoch, end, steps_each in _spans(done, steps, schedule.epochs):
                 model.fit(
@@ -243,13 +240,19 @@ def _fit(
                     steps_per_epoch=steps_each,
                     initial_epoch=first_epoch,
                     epochs=end,
-                    callbacks=callbacks,
+                    callbacks=[callback for callback in callbacks if callback],
                     shuffle=False,  # The batches are; Keras warns that it cannot.
                     verbose=0,
                 )
         finally:
             shown.clear()
     return history
+
+
+def _tensorboard(run_directory: RunDirectory | None, dataset: ImageDataset) -> WriteTensorBoard | None:
+    if run_directory is None or not run_directory.writes:
+        return None
+    return WriteTensorBoard(run_directory.logs, dataset.test[:PICTURED_IMAGES])
 
 
 def steps_per_execution(*lengths: int) -> int:
