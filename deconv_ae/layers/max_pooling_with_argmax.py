@@ -61,8 +61,7 @@ class MaxPoolingWithArgmax2D(_MaxPoolingWithArgmax):
     Along an axis of `length`, `padding="valid"` gives `(length - pool) // stride + 1` values and `padding="same"`
     gives `ceil(length / stride)`, with windows that may reach outside of the image. Among equal values the first in
     row-major order is the maximum. NaN counts as more than any number: a window with a NaN gives NaN, and the
-    position of its first. The gradient of a maximum goes to that position alone, in reverse and in forward mode
-    (`tf.autodiff.ForwardAccumulator`), to any order.
+    position of its first. The gradient of a maximum goes to that position alone, to any order.
 
     On TensorFlow its pooling kernels do the work, on PyTorch its own; `deconv_ae/ops/pooling.py` has the table of what
     runs where. The result is the same everywhere. Under XLA (`jit_compile=True`) the layer is composed of operations

@@ -79,14 +79,14 @@ class MaxUnpooling2D(_MaxUnpooling):
     wins, on every device and in every run, and the gradient goes to it alone. Any position of its own image and channel
     is allowed, also one outside of the window that chose it.
 
-    Several sizes pool to the same shape. An `argmax` that comes straight from a pooling layer knows the size of the
-    images that were pooled, which is the default, and any other size is refused: positions are numbered for that one.
-    Else call the layer with the size to restore, as `output_size`, or with a tensor `like` the one that was pooled; for
-    an argmax of unknown origin the default is TensorFlow Addons', `(pooled - 1) * stride + pool` for `padding="valid"`
-    and `pooled * stride` for `padding="same"`.
+    Several sizes pool to the same shape, as 28 and 29 both pool to 14. Give the size to restore as `output_size`, or a
+    tensor of that size as `like`. On TensorFlow and JAX, an `argmax` that comes straight from a pooling layer knows the
+    size of the images that were pooled. That size is the default, and any other is refused. Else the default is
+    TensorFlow Addons', `(pooled - 1) * stride + pool` for `padding="valid"` and `pooled * stride` for
+    `padding="same"`; positions that do not fit images of that size, but fit another one, are refused.
 
-    It is fastest on an `argmax` that comes straight from the pooling layer. Positions of unknown origin are looked
-    at first: whether they are in the image and in their channel, and each in the window that chose it.
+    Positions that come straight from a pooling layer are not checked again on TensorFlow and JAX. All others are:
+    whether they are in the image and in their channel, and each in the window that chose it.
 
     Args:
         pool_size: int or pair of ints, (height, width) of the pooling's window.

@@ -235,10 +235,8 @@ def check_integers(name: str, tensor: Any) -> None:
 
 
 def at_least_zero(length: Length) -> Length:
-    # Of its own type: PyTorch's maximum of int64 and a Python 0 becomes int32 in Keras, which ONNX does not mix.
-    if keras.ops.is_tensor(length):
-        return keras.ops.maximum(length, keras.ops.zeros_like(length))
-    return max(length, 0)
+    # By operators, which keep the type: Keras's maximum of two int64 is int32 on PyTorch, and ONNX does not mix them.
+    return (length + abs(length)) // 2
 
 
 def arange(length: Length, dtype: str) -> Any:

@@ -5,6 +5,7 @@ Expected results are written down here, not computed by the originals, which nee
 
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,6 +16,22 @@ from deconv_ae.layers import MaxPoolingWithArgmax2D, MaxUnpooling1D, MaxUnpoolin
 def from_torch(indices, size):
     channel = np.arange(indices.shape[1]).reshape(-1, *[1] * len(size))
     return indices + channel * math.prod(size)
+
+
+def padded(images, by):
+    lowest = float(np.finfo("float32").min)
+    return keras.ops.pad(images, ((0, 0), (by, by), (by, by), (0, 0)), constant_values=lowest)
+
+
+def test_padding_of_torch():
+    images = np.random.default_rng(0).permutation(225).reshape(1, 15, 15, 1).astype("float32") - 300
+    pooled, argmax = MaxPoolingWithArgmax2D(8, 3)(padded(images, 2))
+    # Windows of 8 every 3 pixels, the first of which begins 2 before the image: what is outside is no maximum.
+    starts = range(-2, 15 + 2 - 8 + 1, 3)
+    expected = [[images[0, max(r, 0) : r + 8, max(c, 0) : c + 8, 0].max() for c in starts] for r in starts]
+    np.testing.assert_array_equal(tf.squeeze(pooled), expected)
+    restored = MaxUnpooling2D(8, 3)(pooled, argmax, output_size=(19, 19))[:, 2:-2, 2:-2]
+    np.testing.assert_array_equal(restored, np.where(np.isin(images, expected), images, 0))
 
 
 def test_tensorflow_addons():

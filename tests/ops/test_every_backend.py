@@ -337,3 +337,12 @@ def test_positions_of_others_are_said_where_values_can_be_looked_at():
     argmax = ops.convert_to_tensor(np.array([0, 0, 1, 1, 2, 2, 3, 3]).reshape(1, 2, 2, 2), dtype=ARGMAX)
     with pytest.raises(Exception, match="positions in other channels"):
         max_unpool(np.ones((1, 2, 2, 2), "float32"), argmax, 2)
+
+
+@pytest.mark.parametrize(
+    "unpool", [max_unpool, lambda values, argmax, size: deconv_ae.MaxUnpooling2D(size)(values, argmax)]
+)
+def test_a_position_beyond_32_bits_is_not_narrowed(unpool):
+    argmax = np.array([2**32 + 10, 3, 9, 11]).reshape(1, 2, 2, 1)
+    with pytest.raises(Exception, match="`argmax` is out of range"):
+        unpool(np.ones((1, 2, 2, 1), "float32"), argmax, 2)

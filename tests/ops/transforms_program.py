@@ -10,6 +10,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
+import deconv_ae
 from deconv_ae.layers import ArgmaxToSwitches2D, MaxPoolingWithArgmax2D, MaxUnpooling2D, SwitchesToArgmax2D
 from deconv_ae.ops import argmax_to_switches, max_pool_with_argmax, max_unpool, switches_to_argmax
 
@@ -180,3 +181,20 @@ def test_variables_are_pooled():
         assert torch.equal(max_pool_with_argmax(kind, 2)[0], expected)
     with pytest.raises(ValueError, match="give a dense tensor"):
         max_pool_with_argmax(RAMP.to_sparse(), 2)
+
+
+@pytest.mark.parametrize("window, padding", [((2, 2), "valid"), ((3, 2), "same")], ids=["side by side", "overlapping"])
+def test_a_portable_model_runs_in_onnx_runtime(window, padding, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    images = keras.Input((6, 7, 2))
+    pooled, argmax = MaxPoolingWithArgmax2D(*window, padding)(images)
+    restored = MaxUnpooling2D(*window, padding)(pooled, argmax, like=images)
+    model = keras.Model(images, [pooled, argmax, restored])
+    batch = IMAGES[0].numpy()
+    expected = model(batch)
+    with deconv_ae.portable():
+        model.export(str(tmp_path / "model.onnx"), format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    for actual, wanted in zip(session.run(None, {session.get_inputs()[0].name: batch}), expected):
+        np.testing.assert_array_equal(actual, wanted.detach())
