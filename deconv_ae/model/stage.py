@@ -12,6 +12,9 @@ from deconv_ae.ops.switches import switches_of
 from deconv_ae.ops.unpooling import unpool_switches
 from deconv_ae.ops.windows import Windows
 
+if environment.BACKEND == "tensorflow":
+    from deconv_ae.model import fast
+
 
 @dataclass(frozen=True, eq=False)
 class Stage:
@@ -78,11 +81,16 @@ class Stage:
 
     def encode(self, images: Any) -> tuple[Any, Any]:
         """`(N, *input_shape)` to pooled values and uint8 switches, each `(N, *output_shape)`."""
+        if self._is_fast():
+            return fast.encode(images, *_weights(self.convolution), self.pool_size)
         pooled, argmax = self.pooling(self.convolution(images))
         return pooled, switches_of(argmax, self._size, self._windows)[0]
 
     def decode(self, values: Any, switches: Any) -> Any:
         """Values and switches, each `(N, *output_shape)`, to `(N, *input_shape)`. Switches have to be in the window."""
+        if self._is_fast():
+            kernel, bias = _weights(self.deconvolution)
+            return fast.decode(values, switches, kernel, bias, self.pool_size, self._size)
         return self.deconvolution(unpool_switches(values, switches, self._size, self._windows))
 
     def checked(self, switches: Any) -> Any:
@@ -92,6 +100,17 @@ class Stage:
         inside = keras.ops.all(keras.ops.cast(switches, "int32") < positions)
         return environment.checked(switches, inside, checks.OUTSIDE_WINDOW)
 
+    def _is_fast(self) -> bool:
+        """Whether blocks are faster than the layers where this is executed, and give the same."""
+        return (
+            environment.BACKEND == "tensorflow"
+            and not environment.is_portable()
+            and not environment.has_gpu()
+            and self.convolution.compute_dtype == self.deconvolution.compute_dtype == "float32"
+            and not environment.compiled_by_xla()
+            and fast.pays(self.input_shape[-1], self.output_shape[-1])
+        )
+
     @property
     def _size(self) -> Pair:
         return self.input_shape[:2]
@@ -99,6 +118,12 @@ class Stage:
     @property
     def _windows(self) -> Windows:
         return Windows(self.pool_size, self.pool_size, "valid", "channels_last")
+
+
+def _weights(layer: Any) -> tuple[Any, Any]:
+    """A convolution's kernel and bias; None for none."""
+    kernel, *bias = (checks.as_tensor("weights", weight) for weight in layer.weights)
+    return kernel, bias[0] if bias else None
 
 
 def _fresh(initializer: Any) -> keras.Initializer:

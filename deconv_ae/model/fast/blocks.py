@@ -1,0 +1,271 @@
+"""A stage on blocks of pixels, in TensorFlow: what a vector of the processor computes at once is a window or several,
+where a convolution of few channels leaves most of it idle.
+
+A block is one pixel here, whose channels are `position in the block * channels + channel`. A convolution of images is
+one of blocks, with a kernel of as many blocks as a block's results are computed from: two by two for a kernel of 5x5
+and blocks of 4x4. It multiplies by many zeros, and its results lie as pooling reads them: the positions of a window
+beside one another.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from deconv_ae.numbers import Pair
+from deconv_ae.ops import argmax_to_switches, environment, max_pool_with_argmax, max_unpool, switches_to_argmax
+
+Size = tuple[int, int]
+
+FEWEST_ROWS = 4
+"""Of a block: 1,024 digits with one filter and windows of 2x2 take half the time in blocks of 4x4."""
+
+
+def encode(images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, pool_size: Pair) -> tuple[tf.Tensor, tf.Tensor]:
+    """A "same" convolution with bias and ReLU, and the maximum of every window of it.
+
+    Args:
+        images: `(N, height, width, channels)` float32, of which only N may be unknown.
+        kernel: `(kernel height, kernel width, channels, filters)`.
+        bias: `(filters,)`.
+        pool_size: (height, width) of the windows, which lie side by side; what no window has is left out.
+
+    Returns:
+        The maxima, `(N, windows down, windows right, filters)`, and uint8 switches of that shape: the position in the
+        window of the first that has the maximum after the ReLU, so 0 where that leaves only zeros. A NaN is more than
+        any number.
+
+    >>> ramp = tf.reshape(tf.range(16.0), (1, 4, 4, 1))
+    >>> pooled, switches = encode(ramp, tf.ones((1, 1, 1, 1)), tf.zeros(1), (2, 2))
+    >>> pooled.numpy().ravel(), switches.numpy().ravel()
+    (array([ 5.,  7., 13., 15.], dtype=float32), array([3, 3, 3, 3], dtype=uint8))
+    """
+    images, kernel, bias = (tf.convert_to_tensor(tensor) for tensor in (images, kernel, bias))
+    grid = _Grid(tuple(images.shape[1:3]), tuple(kernel.shape[:2]), pool_size)
+    results = tf.nn.conv2d(grid.blocks_of(images), grid.kernel_of_blocks(kernel), 1, "VALID")
+    # No bias changes which is the largest, and of the maxima there are fewer to add it to.
+    pooled, first = (grid.images_of_windows(tensor) for tensor in _first_maxima(results, math.prod(pool_size)))
+    pooled = tf.nn.relu(tf.nn.bias_add(pooled, bias))
+
+    def one_by_one() -> list[tf.Tensor]:
+        convolved = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(images, kernel, 1, "SAME"), bias))
+        pooled, argmax = max_pool_with_argmax(convolved, pool_size, data_format="channels_last")
+        return [pooled, argmax_to_switches(argmax, grid.size, pool_size, data_format="channels_last")]
+
+    switches = tf.cast(tf.where(pooled <= 0, 0, first), tf.uint8)
+    pooled, switches = _if_finite((images, kernel, bias), [pooled, switches], one_by_one)
+    return pooled, switches
+
+
+def decode(
+    values: tf.Tensor, switches: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None, pool_size: Pair, size: Size
+) -> tf.Tensor:
+    """The "same" transposed convolution of images that are zero but for the values at their switches.
+
+    Args:
+        values, switches: `(N, windows down, windows right, filters)`, as `encode` returns them.
+        kernel: `(kernel height, kernel width, channels, filters)`, as Keras has it: of the convolution that is
+            transposed.
+        bias: `(channels,)`; None for none.
+        pool_size: (height, width) of the windows.
+        size: (height, width) of the images, also such that windows leave rows or columns over.
+
+    Returns:
+        `(N, height, width, channels)`.
+
+    >>> one = tf.ones((1, 1, 1, 1))
+    >>> decode(5 * one, tf.cast(2 * one, tf.uint8), one, None, (2, 2), (2, 3)).numpy().squeeze()
+    array([[0., 0., 0.],
+           [5., 0., 0.]], dtype=float32)
+    """
+    kernel = tf.convert_to_tensor(kernel)
+    grid = _Grid(tuple(size), tuple(kernel.shape[:2]), pool_size)
+    # A mask of floats, and a product: choosing by a mask of truths takes TensorFlow three times as long.
+    chosen = tf.one_hot(tf.cast(grid.blocks_of_windows(switches), tf.int32), math.prod(pool_size))
+    results = chosen * grid.blocks_of_windows(values)[..., None]
+    results = tf.reshape(results, (-1, *grid.with_results, math.prod(results.shape[3:])))
+    to_blocks = grid.kernel_of_blocks(kernel)
+    shape = [tf.shape(values)[0], *grid.blocks, to_blocks.shape[2]]
+    blocks = tf.ensure_shape(tf.nn.conv2d_transpose(results, to_blocks, shape, 1, "VALID"), [None, *shape[1:]])
+    images = grid.images_of(blocks)
+
+    def one_by_one() -> list[tf.Tensor]:
+        argmax = switches_to_argmax(switches, grid.size, pool_size, data_format="channels_last")
+        unpooled = max_unpool(values, argmax, pool_size, output_size=grid.size, data_format="channels_last")
+        return [tf.nn.conv2d_transpose(unpooled, kernel, [shape[0], *size, kernel.shape[2]], 1, "SAME")]
+
+    (images,) = _if_finite((values, kernel), [images], one_by_one)
+    return images if bias is None else tf.nn.bias_add(images, bias)
+
+
+def _first_maxima(results: tf.Tensor, positions: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Of `(N, down, right, windows * positions)` each window's maximum, and which position is the first to have it."""
+    _, down, right, length = results.shape
+    shape = (-1, down, right, length // positions, positions)
+
+    @environment.custom_gradient
+    def maxima(results: tf.Tensor) -> tuple[Any, Callable]:
+        windows = tf.reshape(results, shape)
+        # XLA answers the last position where there is a NaN, unless that is the largest number.
+        comparable = tf.where(tf.math.is_nan(windows), np.inf, windows) if environment.compiled_by_xla() else windows
+        first = tf.argmax(comparable, -1, tf.int32)
+
+        def gradient(upstream: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+            return tf.reshape(tf.one_hot(first, positions) * upstream[..., None], tf.shape(results))
+
+        return (tf.gather(windows, first, batch_dims=4), first), gradient
+
+    return maxima(results)
+
+
+def _if_finite(
+    tensors: Sequence[tf.Tensor], results: list[tf.Tensor], one_by_one: Callable[[], list[tf.Tensor]]
+) -> list[tf.Tensor]:
+    """The results, or else what a function computes: a block's zeros times an infinity or a NaN are NaN, for pixels
+    that the kernel does not reach from there, too.
+
+    Not under XLA, which takes three times as long for a step with such a choice, and twice as long to compile it; nor
+    in files for other runtimes. The gradient is that of the results.
+    """
+    if environment.compiled_by_xla() or environment.is_portable():
+        return results
+
+    @environment.custom_gradient
+    def choose(*results: tf.Tensor) -> tuple[Any, Callable]:
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
+        chosen = environment.cond(finite, lambda: [tf.identity(result) for result in results], one_by_one)
+        return chosen, lambda *upstream: upstream
+
+    return choose(*results)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Grid:
+    """Where the blocks of a stage lie: the first begins with the first pixel that the first window is computed from.
+
+    Attributes:
+        size: (height, width) of the images.
+        kernel_size, pool_size: of the convolution and of the windows.
+    """
+
+    size: Size
+    kernel_size: Pair
+    pool_size: Pair
+
+    @functools.cached_property
+    def before(self) -> Pair:
+        """Rows and columns that a "same" convolution pads before the images."""
+        return _pair((length - 1) // 2 for length in self.kernel_size)
+
+    @functools.cached_property
+    def windows(self) -> Pair:
+        """Windows of an image, down and right."""
+        return _pair(length // pool for length, pool in zip(self.size, self.pool_size))
+
+    @functools.cached_property
+    def windows_in_block(self) -> Pair:
+        return _pair(math.ceil(FEWEST_ROWS / pool) for pool in self.pool_size)
+
+    @functools.cached_property
+    def block(self) -> Pair:
+        """Pixels of a block, down and right."""
+        return _pair(count * pool for count, pool in zip(self.windows_in_block, self.pool_size))
+
+    @functools.cached_property
+    def reach(self) -> Pair:
+        """Blocks that a block's results are computed from, down and right."""
+        return _pair(math.ceil((length + block - 1) / block) for length, block in zip(self.kernel_size, self.block))
+
+    @functools.cached_property
+    def with_results(self) -> Pair:
+        """Blocks that have windows, down and right."""
+        return _pair(math.ceil(count / each) for count, each in zip(self.windows, self.windows_in_block))
+
+    @functools.cached_property
+    def blocks(self) -> Pair:
+        return _pair(count + reach - 1 for count, reach in zip(self.with_results, self.reach))
+
+    def blocks_of(self, images: tf.Tensor) -> tf.Tensor:
+        """`(N, blocks down, blocks right, positions * channels)`."""
+        after = [
+            count * block - first - length
+            for count, block, first, length in zip(self.blocks, self.block, self.before, self.size)
+        ]
+        height, width = (length + min(last, 0) for length, last in zip(self.size, after))
+        padding = [(first, max(last, 0)) for first, last in zip(self.before, after)]
+        return _split(tf.pad(images[:, :height, :width], [(0, 0), *padding, (0, 0)]), self.block)
+
+    def images_of(self, blocks: tf.Tensor) -> tf.Tensor:
+        """The inverse; zeros where no block is."""
+        (top, left), (height, width) = self.before, self.size
+        images = _joined(blocks, self.block)[:, top : top + height, left : left + width]
+        return _padded(images, self.size)
+
+    def blocks_of_windows(self, values: tf.Tensor) -> tf.Tensor:
+        """Of `(N, windows down, windows right, filters)` `(N, blocks down, blocks right, windows * filters)`."""
+        size = _pair(count * each for count, each in zip(self.with_results, self.windows_in_block))
+        return _split(_padded(values, size), self.windows_in_block)
+
+    def images_of_windows(self, blocks: tf.Tensor) -> tf.Tensor:
+        """The inverse."""
+        down, right = self.windows
+        return _joined(blocks, self.windows_in_block)[:, :down, :right]
+
+    def kernel_of_blocks(self, kernel: tf.Tensor) -> tf.Tensor:
+        """`(reach down, reach right, positions * channels, windows * filters * positions of a window)`: the same
+        convolution, of blocks.
+
+        A product with zeros and ones, so that the gradient is another; of a constant, a constant.
+        """
+        height, width, channels, filters = kernel.shape
+        pixels, positions = math.prod(self.block), math.prod(self.pool_size)
+        places = _places(self).astype(kernel.dtype.as_numpy_dtype)
+        spread = tf.matmul(places, tf.reshape(kernel, (height * width, channels * filters)))
+        spread = tf.reshape(spread, (-1, pixels, pixels // positions, positions, channels, filters))
+        return tf.reshape(tf.transpose(spread, (0, 1, 4, 2, 5, 3)), (*self.reach, pixels * channels, pixels * filters))
+
+
+@functools.cache
+def _places(grid: _Grid) -> np.ndarray:
+    """Which tap of the kernel leads from a pixel to a result, of `height * width`: a row for every pair of (block,
+    pixel in it) and (window, position in it)."""
+    by_axis = []
+    for length, pool, block, reach in zip(grid.kernel_size, grid.pool_size, grid.block, grid.reach):
+        tap = np.arange(reach * block)[:, None] - np.arange(block)
+        by_axis.append((tap[:, :, None] == np.arange(length)).reshape(reach, block, -1, pool, length))
+    # Of rows a block, pixel, window, position and tap; of columns likewise.
+    return np.einsum("abcde,ijklm->aibjckdlem", *by_axis).reshape(-1, math.prod(grid.kernel_size))
+
+
+def _split(images: tf.Tensor, block: Pair) -> tf.Tensor:
+    """`(N, rows, columns, channels)` as blocks of so many pixels, which divide them."""
+    (height, width), (_, rows, columns, channels) = block, images.shape
+    if block == (1, 1):
+        return images
+    down, right = rows // height, columns // width
+    by_row = tf.transpose(tf.reshape(images, (-1, down, height, right, width * channels)), (0, 1, 3, 2, 4))
+    return tf.reshape(by_row, (-1, down, right, height * width * channels))
+
+
+def _joined(blocks: tf.Tensor, block: Pair) -> tf.Tensor:
+    """The inverse."""
+    (height, width), (_, down, right, length) = block, blocks.shape
+    if block == (1, 1):
+        return blocks
+    by_row = tf.transpose(tf.reshape(blocks, (-1, down, right, height, length // height)), (0, 1, 3, 2, 4))
+    return tf.reshape(by_row, (-1, down * height, right * width, length // (height * width)))
+
+
+def _padded(images: tf.Tensor, size: Size) -> tf.Tensor:
+    """Images with zeros below and to the right, to a size."""
+    missing = [(0, length - there) for length, there in zip(size, images.shape[1:3])]
+    return tf.pad(images, [(0, 0), *missing, (0, 0)]) if any(map(any, missing)) else images
+
+
+def _pair(lengths: Iterable[int]) -> Pair:
+    down, right = lengths
+    return down, right

@@ -1,0 +1,186 @@
+"""A stage on blocks beside the plain layers: the same numbers, in the same places, with the same gradients."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deconv_ae.model.fast import applies, decode, encode, pays
+from deconv_ae.ops import argmax_to_switches, max_pool_with_argmax, max_unpool, switches_to_argmax
+
+GEOMETRIES = {
+    "digits, windows of four": ((28, 28, 1), 3, (4, 4), (5, 5)),
+    "digits, windows of two": ((28, 28, 1), 1, (2, 2), (5, 5)),
+    "colour": ((8, 12, 3), 4, (4, 4), (5, 5)),
+    "second stage": ((14, 14, 5), 1, (2, 2), (5, 5)),
+    "windows and kernel not square, the kernel even": ((7, 9, 2), 3, (2, 3), (4, 3)),
+    "rows and columns left over": ((11, 10, 3), 2, (3, 4), (5, 5)),
+    "more left over than the kernel reaches": ((23, 8, 1), 2, (8, 4), (2, 2)),
+    "window of a single row": ((6, 5, 1), 2, (1, 5), (3, 6)),
+    "window of a single pixel": ((5, 6, 2), 2, (1, 1), (5, 5)),
+    "kernel of a single pixel": ((9, 9, 1), 1, (4, 4), (1, 1)),
+    "kernel larger than the image": ((3, 4, 1), 2, (2, 2), (9, 8)),
+    "one window is all of the image": ((16, 16, 1), 1, (16, 16), (5, 5)),
+}
+RUNS = {
+    "eager": lambda function: function,
+    "graph": lambda function: tf.function(function, autograph=False),
+    "XLA": lambda function: tf.function(function, autograph=False, jit_compile=True),
+}
+
+
+def plain_encode(images, kernel, bias, pool_size):
+    convolved = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(images, kernel, 1, "SAME"), bias))
+    pooled, argmax = max_pool_with_argmax(convolved, pool_size)
+    return pooled, argmax_to_switches(argmax, tuple(images.shape[1:3]), pool_size)
+
+
+def plain_decode(values, switches, kernel, bias, pool_size, size):
+    unpooled = max_unpool(values, switches_to_argmax(switches, size, pool_size), pool_size, output_size=size)
+    shape = tf.stack([tf.shape(values)[0], *size, kernel.shape[2]])
+    images = tf.nn.conv2d_transpose(unpooled, kernel, shape, 1, "SAME")
+    return images if bias is None else tf.nn.bias_add(images, bias)
+
+
+def tensors(geometry, seed=0):
+    """Images, and kernel and bias of each convolution, whose values are all different."""
+    (height, width, channels), filters, _, kernel_size = geometry
+    random = np.random.default_rng(seed)
+    shapes = [
+        (3, height, width, channels),
+        (*kernel_size, channels, filters),
+        (filters,),
+        (*kernel_size, channels, filters),
+        (channels,),
+    ]
+    return [tf.constant(random.normal(size=shape), tf.float32) for shape in shapes]
+
+
+def stage(encode, decode, geometry):
+    """The whole stage as a function of the tensors."""
+    (height, width, _), _, pool_size, _ = geometry
+
+    def reconstruct(images, kernel, bias, transposed, transposed_bias):
+        pooled, switches = encode(images, kernel, bias, pool_size)
+        return pooled, switches, decode(pooled, switches, transposed, transposed_bias, pool_size, (height, width))
+
+    return reconstruct
+
+
+def with_gradients(reconstruct, geometry):
+    weights = np.random.default_rng(1).normal(size=geometry[0]).astype("float32")
+
+    def results(*tensors):
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            pooled, switches, images = reconstruct(*tensors)
+            loss = tf.reduce_sum(images * weights) + tf.reduce_sum(pooled**2)
+        return [pooled, switches, images, *tape.gradient(loss, tensors)]
+
+    return results
+
+
+def assert_near(here, there):
+    for one, other in zip(here, there, strict=True):
+        one, other = np.asarray(one, "float64"), np.asarray(other, "float64")
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * max(np.abs(other).max(initial=0), 1e-30))
+
+
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_results_and_gradients_are_the_plain_layers(name, run):
+    geometry = GEOMETRIES[name]
+    inputs = tensors(geometry)
+    plain = with_gradients(stage(plain_encode, plain_decode, geometry), geometry)(*inputs)
+    blocks = RUNS[run](with_gradients(stage(encode, decode, geometry), geometry))(*inputs)
+    assert blocks[1].dtype == tf.uint8
+    assert_near(blocks, plain)
+
+
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize(
+    "case, images, bias",
+    [
+        ("all of a window equal", np.ones((2, 8, 8, 1)), 0.0),
+        ("ties of some", np.arange(128).reshape(2, 8, 8, 1) % 3, 0.0),
+        ("ReLU leaves only zeros", -np.ones((2, 8, 8, 1)), 0.0),
+        ("the bias leaves only zeros", np.arange(128).reshape(2, 8, 8, 1) % 7, -1e6),
+        ("the largest is exactly 0", -(np.arange(128).reshape(2, 8, 8, 1) % 5), 0.0),
+        ("all are NaN", np.full((2, 8, 8, 1), np.nan), 0.0),
+    ],
+)
+def test_ties_zeros_and_nans_switch_as_plain(run, case, images, bias):
+    images, kernel = tf.constant(images, tf.float32), tf.ones((1, 1, 1, 1))
+    here = RUNS[run](lambda: encode(images, kernel, tf.constant([bias]), (2, 4)))()
+    there = plain_encode(images, kernel, tf.constant([bias]), (2, 4))
+    for one, other in zip(here, there):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("run", ["eager", "graph"])
+def test_every_place_of_a_nan_is_the_plain_layers(run):
+    geometry = ((8, 9, 1), 2, (4, 4), (5, 3))
+    _, kernel, bias, transposed, _ = tensors(geometry)
+    images = np.random.default_rng(2).normal(size=(72, 8, 9, 1)).astype("float32")
+    for place, image in enumerate(images):
+        image.ravel()[place] = np.nan
+    here = RUNS[run](stage(encode, decode, geometry))(tf.constant(images), kernel, bias, transposed, None)
+    there = stage(plain_encode, plain_decode, geometry)(tf.constant(images), kernel, bias, transposed, None)
+    np.testing.assert_array_equal(here[1], there[1])
+    for one, other in zip(here, there):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_gradient_of_a_gradient_is_the_plain_layers(run):
+    geometry = ((9, 8, 2), 2, (2, 3), (3, 4))
+    inputs = tensors(geometry)
+
+    def second_order(reconstruct):
+        def results(*tensors):
+            with tf.GradientTape() as outer:
+                outer.watch(tensors)
+                with tf.GradientTape() as inner:
+                    inner.watch(tensors)
+                    loss = tf.reduce_sum(reconstruct(*tensors)[2] ** 2)
+                norm = tf.add_n([tf.reduce_sum(gradient**2) for gradient in inner.gradient(loss, tensors)])
+            return outer.gradient(norm, tensors)
+
+        return results
+
+    plain = second_order(stage(plain_encode, plain_decode, geometry))(*inputs)
+    assert_near(RUNS[run](second_order(stage(encode, decode, geometry)))(*inputs), plain)
+
+
+def test_gradient_goes_to_the_first_of_equal_values():
+    images = tf.ones((1, 2, 2, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        pooled, _ = encode(images, tf.ones((1, 1, 1, 1)), tf.zeros(1), (2, 2))
+    np.testing.assert_array_equal(tf.squeeze(tape.gradient(pooled, images)), [[1, 0], [0, 0]])
+
+
+def test_directional_derivative_is_the_gradients():
+    geometry = GEOMETRIES["windows and kernel not square, the kernel even"]
+    inputs, direction = tensors(geometry), tensors(geometry, seed=3)
+    reconstruct = stage(encode, decode, geometry)
+    with tf.autodiff.ForwardAccumulator(inputs, direction) as forward:
+        loss = tf.reduce_sum(reconstruct(*inputs)[2] ** 2)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        again = tf.reduce_sum(reconstruct(*inputs)[2] ** 2)
+    backward = tf.add_n([tf.reduce_sum(g * d) for g, d in zip(tape.gradient(again, inputs), direction)])
+    np.testing.assert_allclose(forward.jvp(loss), backward, rtol=1e-4)
+
+
+def test_exported_for_any_batch_with_its_kernels_folded(tmp_path):
+    geometry = GEOMETRIES["rows and columns left over"]
+    images, *weights = tensors(geometry)
+    module, reconstruct = tf.Module(), stage(encode, decode, geometry)
+    module.reconstruct = tf.function(
+        lambda images: reconstruct(images, *weights), [tf.TensorSpec((None, *geometry[0]))], autograph=False
+    )
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    for count in (0, 1, 3):
+        there = stage(plain_encode, plain_decode, geometry)(images[:count], *weights)
+        assert_near(loaded.reconstruct(images[:count]), there)
