@@ -12,11 +12,11 @@ import command_line
 from absl import flags, logging
 from benchmarks import instruction_sets
 from benchmarks.suites import SUITES
+from markdown_page import read_section, replace_section
 
 from deconv_ae.errors import RunError
 from deconv_ae.numbers import whole
 from deconv_ae.paths import directory_to_write, given
-from deconv_ae.pictures.sections import read_section, replace_section
 
 SUITE = flags.DEFINE_enum("suite", "layers", list(SUITES), "What to measure.")
 ISA = flags.DEFINE_enum(

@@ -10,11 +10,11 @@ over the same batches and epochs. A run that finished is not trained again.
 
 import command_line
 from absl import flags
+from markdown_page import read_section, replace_section
 
 from deconv_ae.data.source import short_name
 from deconv_ae.numbers import whole
 from deconv_ae.paths import directory_to_write, given
-from deconv_ae.pictures.sections import read_section, replace_section
 
 flags.adopt_module_key_flags(command_line)
 
@@ -40,9 +40,10 @@ def main() -> None:
         # Training takes hours: a file without the section is refused before it, not after.
         read_section(given("readme", README.value), section)
     with command_line.loading():
+        from experiments import starts
+
         from deconv_ae.data import load_dataset
         from deconv_ae.files import write_beside
-        from deconv_ae.reproduction import starts
     dataset = load_dataset(source)
     print(dataset)
     output_dir = given("output_dir", OUTPUT_DIR.value)

@@ -11,6 +11,7 @@ that one recipe may have more seeds than another.
 
 import command_line
 from absl import flags
+from markdown_page import read_section
 
 from deconv_ae.data.source import SAMPLE_NAME
 from deconv_ae.errors import choose
@@ -19,7 +20,6 @@ from deconv_ae.model.recipes import RECIPES
 from deconv_ae.numbers import whole
 from deconv_ae.options import listed
 from deconv_ae.paths import directory_to_write, given
-from deconv_ae.pictures.sections import read_section
 
 flags.adopt_module_key_flags(command_line)
 DESCRIBED = listed({name: recipe.description for name, recipe in RECIPES.items()})
@@ -49,9 +49,10 @@ def main() -> None:
     seeds = 1 if QUICK.value else SEEDS.value
     source = command_line.source(default=SAMPLE_NAME if QUICK.value else "mnist")
     with command_line.loading():
+        from experiments.publish import publish, write_report
+        from experiments.runs import finished, reproduce
+
         from deconv_ae.data import load_dataset
-        from deconv_ae.reproduction.publish import publish, write_report
-        from deconv_ae.reproduction.runs import finished, reproduce
     dataset = load_dataset(source)
     output_dir = given("output_dir", OUTPUT_DIR.value)
     count = seeds * len(PRESET_NAMES.value) * len(RECIPE_NAMES.value)

@@ -1,4 +1,4 @@
-"""Why it works: the learned kernels and what the switches carry, drawn and measured on trained models."""
+"""Why it works: the learned kernels and what the switches carry, drawn from trained models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from deconv_ae.data import scale
 from deconv_ae.model.autoencoder import Autoencoder
-from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.pictures.pixels import tile_columns
-from deconv_ae.pictures.tables import markdown_table
 from deconv_ae.pictures.visualization import COLUMN_INCHES, LETTERS_AN_INCH, View, new_grid, show_picture, wrapped
-from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
+from deconv_ae.saved_model.serving import Encoded
 
 SHUFFLING_SEED = 0
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose)
@@ -28,25 +25,6 @@ WINDOW_INCHES = 0.036
 POINTS_AN_INCH = 72
 GROUND = 0.85
 """Between kernels: of a white that is also a weight of zero, one does not see where they end."""
-
-
-@dataclass(frozen=True)
-class WithoutSwitches:
-    """Test RMSE of one model's decoder when it is not given the switches of the image.
-
-    Attributes:
-        name: the model's.
-        own: with the image's own switches.
-        shuffled: with the same switches in a random order, over all windows of the image.
-        centred: with every switch at the middle of its window.
-        nothing: of an image of zeros, which needs no model.
-    """
-
-    name: str
-    own: float
-    shuffled: float
-    centred: float
-    nothing: float
 
 
 def shuffled(encoded: Encoded, seed: int = SHUFFLING_SEED) -> Encoded:
@@ -70,47 +48,6 @@ def centred(encoded: Encoded, pool_sizes: Sequence[Sequence[int]]) -> Encoded:
             for switches, (height, width) in zip(encoded.switches, pool_sizes)
         ),
     )
-
-
-def without_switches(model: ServedAutoencoder, images: np.ndarray) -> WithoutSwitches:
-    """Mean per-image RMSE over `(N, height, width, channels)` uint8 images, with and without their switches."""
-    encoded = model.encode(images)
-    originals = scale(images)
-
-    def rmse(reconstruction: np.ndarray) -> float:
-        return float(np.mean(per_image_rmse(originals, reconstruction)))
-
-    return WithoutSwitches(
-        name=model.card.title,
-        own=rmse(model.decode(encoded)),
-        shuffled=rmse(model.decode(shuffled(encoded))),
-        centred=rmse(model.decode(centred(encoded, model.card.architecture.pool_sizes))),
-        nothing=rmse(np.zeros_like(originals)),
-    )
-
-
-def switches_table(models: Sequence[ServedAutoencoder], images: np.ndarray) -> str:
-    """Markdown: RMSE with and without switches, and what code and switches take in bits."""
-    header = (
-        *("model", "own switches", "shuffled", "centred", "no model: zeros"),
-        *("code bits", "switches bits", "factor in numbers", "factor without switches", "factor with switches"),
-    )
-    lines = []
-    for model in models:
-        measured, size = without_switches(model, images), model.card.size_per_image
-        rmses = (measured.own, measured.shuffled, measured.centred, measured.nothing)
-        lines.append(
-            (
-                measured.name,
-                *(f"{value:.3f}" for value in rmses),
-                *(f"{size.code_bits:,}", f"{size.switches_bits:,.0f}"),
-                *(
-                    f"{factor:.2f}"
-                    for factor in (size.factor_in_numbers, size.factor_without_switches, size.factor_with_switches)
-                ),
-            )
-        )
-    return markdown_table(header, lines)
 
 
 def switches_figure(model: Autoencoder, shown: View) -> Figure:

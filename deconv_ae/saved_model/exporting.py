@@ -1,10 +1,8 @@
 """A trained autoencoder to a SavedModel that serves programs without this package."""
 
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -181,12 +179,6 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
         module.decode = traced(decode, encoded_specs(model.architecture, model.image_shape))
         signatures = {SERVING_DEFAULT: module.serve, ENCODE: module.encode, DECODE: module.decode}
         tf.saved_model.save(module, str(directory), signatures=signatures)
-
-
-def copy_model(model_dir: Path, export_dir: Path) -> None:
-    """Copies an exported model to where another may be, which it replaces. Raises as `export`."""
-    with ExportDirectory(export_dir, overwrite=True) as place:
-        place.replace(partial(shutil.copytree, model_dir, dirs_exist_ok=True))
 
 
 def _without_optimizer(model: Autoencoder) -> Autoencoder:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from deconv_ae.pictures.tables import markdown_table
+from markdown_page import markdown_table
 
 WORKERS = (8, 16, 32, 64, 128, 256)
 GIGABITS = (1, 10, 25, 100)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markdown_page import markdown_table
 from matplotlib.figure import Figure
 
 from benchmarks.measurement import Comparison, Measurement, Timing
-from deconv_ae.pictures.tables import markdown_table
 from deconv_ae.pictures.visualization import save_figure
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+from markdown_page import markdown_table
 
 from deconv_ae.data import ImageDataset, training_batches
 from deconv_ae.data.source import short_name
@@ -20,10 +21,9 @@ from deconv_ae.errors import InputError, RunError
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import PerImageRMSELoss
-from deconv_ae.pictures.tables import markdown_table
-from deconv_ae.reproduction.outcomes import insides, kept
 from deconv_ae.training import TrainingOptions, quality, steps_per_execution, train
 from deconv_ae.training.schedule import Schedule
+from experiments.outcomes import insides, kept
 
 OURS = "default"
 # What somebody would write who knows Keras and nothing of this problem.
@@ -53,7 +53,7 @@ STUCK = 0.98
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Trial:
     """How one run ended.
 
     Attributes:
@@ -99,7 +99,7 @@ def compare(
     seeds: int,
     epochs: int | None,
     output_dir: Path,
-) -> Iterator[Outcome]:
+) -> Iterator[Trial]:
     """Trains what is not trained yet and yields every outcome: ours with every seed, plain ones with seed 0.
 
     Args:
@@ -119,15 +119,15 @@ def compare(
             shape = "_".join(map(str, architecture.filters)), "_".join(f"{h}x{w}" for h, w in architecture.pool_sizes)
             file = output_dir / "runs" / f"{'-'.join(shape)}-{start.replace(' ', '_')}-{seed}.json"
             train_it = partial(_train, dataset, options, start, settings, mean_image_rmse)
-            yield kept(file, settings, lambda fields: Outcome(**fields), train_it)
+            yield kept(file, settings, lambda fields: Trial(**fields), train_it)
 
 
 def _train(
     dataset: ImageDataset, options: TrainingOptions, start: str, settings: dict[str, Any], mean_image_rmse: float
-) -> Outcome:
+) -> Trial:
     started = time.perf_counter()
     rmse = _ours(dataset, options) if start == OURS else _plain(dataset, options, start)
-    return Outcome(
+    return Trial(
         filters=list(options.architecture.filters),
         pool_sizes=[list(sizes) for sizes in options.architecture.pool_sizes],
         start=start,
@@ -173,7 +173,7 @@ def _plain(dataset: ImageDataset, options: TrainingOptions, start: str) -> float
     return rmse if rmse == rmse else None  # NaN
 
 
-def section(dataset: ImageDataset, outcomes: Sequence[Outcome]) -> str:
+def section(dataset: ImageDataset, outcomes: Sequence[Trial]) -> str:
     """The table under what was trained on, and for how long."""
     schedule = Schedule(**outcomes[0].settings["schedule"])
     sizes = f"{len(dataset.train):,} training and {len(dataset.test):,} test images"
@@ -185,17 +185,17 @@ def section(dataset: ImageDataset, outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
+def table(outcomes: Sequence[Trial]) -> str:
     """A row an architecture: the best plain start, ours beside it, and what became of single seeds.
 
     >>> def outcome(start, rmse):
-    ...     return Outcome([8], [[4, 4]], start, 0, {}, rmse, 0.25, 1.0)
+    ...     return Trial([8], [[4, 4]], start, 0, {}, rmse, 0.25, 1.0)
     >>> print(table([outcome("default", 0.09), outcome("default", 0.096), outcome("He 0.01", 0.1)]))
     | filters | pools | best plain | ours, median of 2 | ours to plain | worst to median | stuck |
     | --- | --- | --- | --- | --- | --- | --- |
     | 8 | 4x4 | 0.1000 (He 0.01) | 0.0930 | 0.93 | 1.03 | 0 of 2 |
     """
-    groups: dict[tuple[str, str], list[Outcome]] = {}
+    groups: dict[tuple[str, str], list[Trial]] = {}
     for outcome in outcomes:
         pools = ", ".join("x".join(map(str, sizes)) for sizes in outcome.pool_sizes)
         groups.setdefault((", ".join(map(str, outcome.filters)), pools), []).append(outcome)
@@ -207,10 +207,10 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return markdown_table(header, [(*shape, *_cells(group)) for shape, group in groups.items()])
 
 
-def _cells(group: Sequence[Outcome]) -> tuple[str, ...]:
+def _cells(group: Sequence[Trial]) -> tuple[str, ...]:
     """RMSEs, where a failed run counts as the mean image would."""
 
-    def rmse(outcome: Outcome) -> float:
+    def rmse(outcome: Trial) -> float:
         return outcome.mean_image_rmse if outcome.test_rmse is None else outcome.test_rmse
 
     ours = [outcome for outcome in group if outcome.start == OURS]

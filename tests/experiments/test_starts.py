@@ -5,23 +5,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from experiments import starts
+from experiments.starts import OURS, PLAIN, Trial, compare, fitting
 
 from deconv_ae import Architecture
 from deconv_ae.data import ImageDataset
 from deconv_ae.model import recipes
-from deconv_ae.reproduction import starts
-from deconv_ae.reproduction.starts import OURS, PLAIN, Outcome, compare, fitting
 
 SMALL = Architecture((2,), (4,))
 
 
 @pytest.fixture(scope="module")
-def compared(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Outcome], Path]:
+def compared(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Trial], Path]:
     directory = tmp_path_factory.mktemp("starts")
     return list(compare(digits, [SMALL], 1, 1, directory)), directory
 
 
-def test_ours_and_every_plain_start_are_trained_for_as_long(compared: tuple[list[Outcome], Path]) -> None:
+def test_ours_and_every_plain_start_are_trained_for_as_long(compared: tuple[list[Trial], Path]) -> None:
     outcomes, _ = compared
     assert [outcome.start for outcome in outcomes] == [OURS, *PLAIN]
     assert len({json.dumps(outcome.settings["schedule"]) for outcome in outcomes}) == 1
@@ -32,7 +32,7 @@ def test_ours_and_every_plain_start_are_trained_for_as_long(compared: tuple[list
 
 
 def test_a_finished_run_is_not_trained_again_but_one_of_other_settings_is(
-    compared: tuple[list[Outcome], Path], digits: ImageDataset
+    compared: tuple[list[Trial], Path], digits: ImageDataset
 ) -> None:
     outcomes, directory = compared
     assert list(compare(digits, [SMALL], 1, 1, directory)) == outcomes
@@ -44,7 +44,7 @@ def test_a_finished_run_is_not_trained_again_but_one_of_other_settings_is(
 
 
 def test_a_run_of_another_versions_recipe_is_trained_again(
-    compared: tuple[list[Outcome], Path], digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+    compared: tuple[list[Trial], Path], digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, directory = compared
     before = list(compare(digits, [SMALL], 1, 1, directory))
@@ -61,8 +61,8 @@ def test_architectures_that_images_are_too_small_for_are_left_out(
     assert len(fitting(colour_images)) < len(fitting(digits))
 
 
-def outcome(start: str, rmse: float | None, seed: int = 0) -> Outcome:
-    return Outcome([16, 8], [[2, 2], [2, 3]], start, seed, {}, rmse, 0.2, 1.0)
+def outcome(start: str, rmse: float | None, seed: int = 0) -> Trial:
+    return Trial([16, 8], [[2, 2], [2, 3]], start, seed, {}, rmse, 0.2, 1.0)
 
 
 def test_what_failed_counts_as_the_mean_image_and_as_stuck() -> None:
@@ -74,7 +74,7 @@ def test_what_failed_counts_as_the_mean_image_and_as_stuck() -> None:
 
 
 def test_a_section_says_what_was_trained_on_and_for_how_long(
-    compared: tuple[list[Outcome], Path], digits: ImageDataset
+    compared: tuple[list[Trial], Path], digits: ImageDataset
 ) -> None:
     outcomes, _ = compared
     said, nothing, *rows = starts.section(replace(digits, name="folder:pictures/digits"), outcomes).splitlines()

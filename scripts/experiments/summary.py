@@ -6,10 +6,11 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from markdown_page import markdown_table
+
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
-from deconv_ae.pictures.tables import markdown_table
-from deconv_ae.reproduction.runs import Outcome
+from experiments.runs import Outcome
 
 
 @dataclass(frozen=True)

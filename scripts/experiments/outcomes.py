@@ -22,12 +22,12 @@ class Kept(Protocol):
     def settings(self) -> dict[str, Any]: ...
 
 
-Outcome = TypeVar("Outcome", bound=Kept)
+Ended = TypeVar("Ended", bound=Kept)
 
 
 def kept(
-    file: Path, settings: dict[str, Any], parse: Callable[[dict[str, Any]], Outcome], run: Callable[[], Outcome]
-) -> Outcome:
+    file: Path, settings: dict[str, Any], parse: Callable[[dict[str, Any]], Ended], run: Callable[[], Ended]
+) -> Ended:
     """The outcome in a file if it has these settings; else that of `run`, which is written there."""
     outcome = read(file, parse)
     if outcome is None or outcome.settings != settings:
@@ -37,7 +37,7 @@ def kept(
     return outcome
 
 
-def read(file: Path, parse: Callable[[dict[str, Any]], Outcome]) -> Outcome | None:
+def read(file: Path, parse: Callable[[dict[str, Any]], Ended]) -> Ended | None:
     """A finished run's outcome; None if there is none or it cannot be read."""
     try:
         return parse(json.loads(file.read_text(encoding="utf-8")))

@@ -5,16 +5,15 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
+from experiments import publish, runs
+from experiments.runs import Outcome, Run, finished, reproduce
+from experiments.summary import markdown, summarize
+from experiments.what_switches_carry import without_switches
+from markdown_page import read_section, replace_section
 
 from deconv_ae.data import ImageDataset
-from deconv_ae.pictures.explanation import centred, shuffled, without_switches
-from deconv_ae.pictures.sections import read_section, replace_section
-from deconv_ae.reproduction import publish, runs
-from deconv_ae.reproduction.runs import Outcome, Run, finished, reproduce
-from deconv_ae.reproduction.summary import markdown, summarize
-from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
+from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.training import schedule
 
 
@@ -109,24 +108,6 @@ def test_the_report_holds_the_table_and_the_figures(
     assert names == tables | figures
     assert len(json.loads((directory / "results.json").read_text())) == 2
     assert all((directory / name).stat().st_size > 5000 for name in figures)
-
-
-# ------------------------------------------------------------------------------- What switches carry
-
-
-def test_shuffling_keeps_each_images_own_switches() -> None:
-    switches = np.arange(2 * 9, dtype=np.uint8).reshape(2, 3, 3, 1)
-    encoded = Encoded(np.zeros((2, 3, 3, 1), np.float32), (switches,))
-    mixed = shuffled(encoded).switches[0]
-    assert not np.array_equal(mixed, switches)
-    np.testing.assert_array_equal(np.sort(mixed.reshape(2, -1)), switches.reshape(2, -1))
-    np.testing.assert_array_equal(shuffled(encoded).switches[0], mixed)
-
-
-@pytest.mark.parametrize(("pool_size", "middle"), [((4, 4), 5), ((2, 2), 0), ((3, 3), 4), ((1, 5), 2)])
-def test_centring_points_to_the_middle_of_the_window(pool_size: tuple[int, int], middle: int) -> None:
-    encoded = Encoded(np.zeros((1, 2, 2, 1), np.float32), (np.zeros((1, 2, 2, 1), np.uint8),))
-    np.testing.assert_array_equal(centred(encoded, [pool_size]).switches[0], middle)
 
 
 def test_a_decoder_without_its_switches_does_worse(exported: Path, digits: ImageDataset) -> None:

@@ -1,10 +1,23 @@
-"""Sections of a text file that programs write: what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`."""
+"""What programs write for people: tables in Markdown, and sections of a page, which stand between `<!-- NAME:begin -->`
+and `<!-- NAME:end -->`."""
 
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from deconv_ae.errors import InputError
 from deconv_ae.files import write_beside
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are text already, without a line break at its end.
+
+    >>> print(markdown_table(("model", "RMSE"), [("cmap1_pool4", "0.1694")]))
+    | model | RMSE |
+    | --- | --- |
+    | cmap1_pool4 | 0.1694 |
+    """
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, ("---",) * len(header), *rows))
 
 
 def replace_section(file: Path, name: str, text: str) -> None:

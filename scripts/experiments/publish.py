@@ -2,23 +2,24 @@
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from markdown_page import markdown_table, read_section, replace_section
 from matplotlib.figure import Figure
 
 from deconv_ae.files import write_beside
 from deconv_ae.model.presets import PRESETS
-from deconv_ae.pictures.explanation import kernels_figure, switches_figure, switches_table
-from deconv_ae.pictures.sections import read_section, replace_section
-from deconv_ae.pictures.tables import markdown_table
+from deconv_ae.pictures.explanation import kernels_figure, switches_figure
 from deconv_ae.pictures.visualization import comparison_figure, model_figure, save_figure, view
-from deconv_ae.reproduction.runs import Outcome
-from deconv_ae.reproduction.summary import as_json, markdown, published_markdown, summarize
-from deconv_ae.saved_model.exporting import copy_model
+from deconv_ae.saved_model.export_directory import ExportDirectory
 from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.model_card import FILE_NAME, ModelCard
 from deconv_ae.saved_model.serving import ServedAutoencoder
+from experiments.runs import Outcome
+from experiments.summary import as_json, markdown, published_markdown, summarize
+from experiments.what_switches_carry import switches_table
 
 PICTURED_IMAGES = 5
 PAGE = """\
@@ -99,7 +100,7 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
     comparison.png, kernels.png and switches.png.
 
     Args:
-        outcomes: `reproduction.reproduce`'s.
+        outcomes: `runs.reproduce`'s.
         images: `(N, height, width, channels)` uint8 test images; figures show the first five.
         output_dir: the one that `reproduce` wrote to.
 
@@ -180,7 +181,7 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
         InputError: if a README lacks its section.
     """
     for model_dir in sorted((output_dir / "models").glob("*-default")):
-        copy_model(model_dir, reference_dir / ModelCard.read(model_dir).title)
+        _copy_model(model_dir, reference_dir / ModelCard.read(model_dir).title)
     figures = reference_dir / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     for picture in output_dir.glob("*.png"):
@@ -191,6 +192,12 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
     write_beside(reference_dir / "README.md", reference_page(reference_dir, results, switches))
     if readme is not None:
         replace_section(readme, "results", published)
+
+
+def _copy_model(model_dir: Path, export_dir: Path) -> None:
+    """Copies an exported model to where another may be, which it replaces. Raises as `exporting.export`."""
+    with ExportDirectory(export_dir, overwrite=True) as place:
+        place.replace(partial(shutil.copytree, model_dir, dirs_exist_ok=True))
 
 
 def reference_page(reference_dir: Path, results: str, switches: str) -> str:

@@ -21,9 +21,9 @@ from deconv_ae.errors import RunError
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
-from deconv_ae.reproduction.outcomes import insides, kept, read
 from deconv_ae.saved_model import exporting
 from deconv_ae.training import TrainingOptions, train
+from experiments.outcomes import insides, kept, read
 
 CURVE_IMAGES = 500
 CURVE_POINTS = 60

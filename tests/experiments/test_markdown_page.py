@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from markdown_page import replace_section
 
 from deconv_ae.errors import InputError
-from deconv_ae.pictures.sections import replace_section
 
 
 def test_a_section_is_replaced_and_the_rest_kept(tmp_path: Path) -> None:

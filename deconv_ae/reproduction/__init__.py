@@ -1,1 +1,0 @@
-"""The published table, trained again: runs, their summary, and what is published of them."""
