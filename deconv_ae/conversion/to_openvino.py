@@ -54,7 +54,7 @@ def _name_only_inputs_and_outputs(model: openvino.Model) -> None:
 def _keep_float32(file: Path) -> None:
     """Marks every operation as one that must not be computed in fewer bits than it is written in.
 
-    On a CPU with bfloat16 OpenVINO computes in that unless it is told otherwise, which cost 0.0055 in a pixel. A
+    On a CPU with bfloat16 OpenVINO computes in that unless it is told otherwise, which is seen in a pixel. A
     hint of the whole model's (runtime_options, INFERENCE_PRECISION_HINT) is kept in the file and not obeyed; this
     mark of single operations is. It is OpenVINO's DisableFP16Compression, which Python has no function for.
     """

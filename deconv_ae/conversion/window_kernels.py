@@ -15,12 +15,7 @@ VECTOR = 16
 """Values in a vector: AVX-512's."""
 
 MOST_VECTORS = 1.5
-"""How many times as many multiplications of vectors pay off.
-
-Of 16 pictures and more, milliseconds by windows and plainly, in ONNX Runtime and OpenVINO: 0.4 times as many took 2.2
-and 6.1, 2.1 and 5.2; 1.4 times, with the rearranging that they save, 16 and 20, 15 and 18; 2.9 times 6.6 and 3.9, 5.4
-and 3.8. From 1.5 times on files are six times as large, too.
-"""
+"""How many times as many multiplications of vectors pay off, for the rearranging that they save."""
 
 
 def pools_by_windows(kernel_shape: tuple[int, ...], pool_size: Pair) -> bool:

@@ -92,17 +92,7 @@ def peak_learning_rate(architecture: Architecture) -> float:
     """0.03, and less the more values a kernel sums into one: times `(75 / values) ** 0.75` where they are more than 75.
 
     Adam moves every weight by about the rate, whatever its gradient. What a kernel of n weights sums changes by n
-    times that if they all move one way, by its root if they do not; the 3/4 between was measured, as the RMSE of 250
-    photographs kept back of 1,500 of 32x32, after 200 steps: of `0.15 / sqrt(n)`, half and 1.7 times that, the first
-    was best for 8 filters with pool 4 (n = 200), for 16,8 and for five stages of 16 (n = 400), and for 32 and
-    8,16,32,32 (n = 800), the others worse by up to 7 %; for 8,8,8 (n = 200) its 1.4-fold was better still, and for
-    one filter the highest. 16,16,16 ended at 0.218 with the rate of earlier versions, 0.03 over the root of the
-    number of stages, and 23 of 48 channels silent; at half of it, 0.066. Three filters of digits want all of 0.03:
-    0.1118 on the last 10,000 training images of MNIST, and 0.1122 at 0.017.
-
-    Not settled by it: longer runs bear more. On 6,000 photographs of 64x64, 376 steps of 128, 16,16,16 comes to 0.0612
-    with seed 0, where the best plain start has 0.0639, but 16,8 to 0.0632 and 0.0588 with seeds 0 and 1, where twice
-    the rate comes to 0.0585 and 0.0571, and the best plain start to 0.0584.
+    times that if they all move one way, by its root if they do not; the 3/4 lies between and was measured.
 
     >>> [round(peak_learning_rate(Architecture(filters, (2,) * len(filters))), 4) for filters in ((1,), (5, 1), (32,))]
     [0.03, 0.0205, 0.0051]
@@ -116,8 +106,7 @@ def warm_cosine_adam(
 ) -> keras.Optimizer:
     """Adam whose learning rate rises to its peak over 100 steps and falls to zero along a half cosine.
 
-    The peak is `peak_learning_rate`'s. Without the warm-up, single seeds of the two-stage model lose channels of
-    their first convolution in the first steps and never leave an RMSE of 0.2 to 0.3.
+    The peak is `peak_learning_rate`'s. Without the warm-up, channels of a first convolution die in the first steps.
     """
     import keras
 
@@ -143,10 +132,8 @@ def he_initializers(architecture: Architecture) -> tuple[keras.Initializer, kera
 def row_of_bumps(architecture: Architecture, channels: int) -> list[tuple[keras.Initializer, keras.Initializer]]:
     """`RowOfBumps` for pictures of one channel, in which strokes are what there is to draw; none for colour.
 
-    Moved up and left for windows of 4 and more, down and right for smaller ones: of the four
-    diagonal directions the better one by 0.0004 to 0.0013 of RMSE, for a reason not known. More
-    noise helps the filters of several stages to part, and sends single seeds of one stage with
-    three filters to a worse basin.
+    Moved up and left for windows of 4 and more, down and right for smaller ones, which measured better, for a reason
+    not known. More noise helps the filters of several stages to part, and harms a single stage.
     """
     if channels != 1:
         return []

@@ -13,7 +13,7 @@ from deconv_ae.model.objective import per_image_rmse
 RISE = 1.01
 """Times what it was: by less than a hundredth a loss also moves with the order of the images."""
 SAMPLED_IMAGES = 256
-# Tracing a graph takes the third of a second that it saves in as many batches of digits, 16 ms each.
+# Tracing a graph takes as long as it saves in as many batches of digits.
 BATCHES_WORTH_A_GRAPH = 20
 
 

@@ -8,8 +8,7 @@ from deconv_ae.model.recipes import Recipe
 # Weights are learnt by steps, a few hundred of them at least, however few the images are. Recipes were made for MNIST,
 # an epoch of which has 469; 300 images in batches of 128 have 3.
 FEWEST_STEPS_PER_EPOCH = 20
-# Fewer than that in a batch, and its gradient is one picture's: of 50 photographs in batches of 3, ReLUs died in three
-# of six runs; in batches of 15, in none of five.
+# Fewer than that in a batch, and its gradient is one picture's, of which ReLUs die.
 SMALLEST_BATCH = 15
 STEPS_FOR_A_RECIPES_EPOCH = 200
 
