@@ -1,4 +1,4 @@
-"""Packaging of deconv_ae: `pip install .` for the library, extras for what only some people need."""
+"""Packaging of deconv_ae: `pip install .` for the library and its programs, extras for what only some people need."""
 
 from pathlib import Path
 
@@ -14,8 +14,9 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    packages=find_packages(include=["deconv_ae", "deconv_ae.*"]),
+    packages=find_packages(include=["deconv_ae", "deconv_ae.*", "deconv_ae_programs"]),
     package_data={"deconv_ae": ["py.typed", "playground/*.css", "playground/*.html", "playground/*.js"]},
+    entry_points={"console_scripts": ["deconv-ae = deconv_ae_programs.commands:main"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         "tensorflow>=2.21,<2.23",

@@ -1,7 +1,7 @@
 """What a signal finds half done when it ends a program at once: it is cleared away, or finished first.
 
-Programs end wherever they are (scripts/process.py). An exception in the place of it would be raised within whatever
-library runs just then, which catches it, wraps it or prints it.
+Programs end wherever they are: see `deconv_ae_programs.process`. An exception in the place of it would be raised within
+whatever library runs just then, which catches it, wraps it or prints it.
 """
 
 import contextlib

@@ -6,9 +6,12 @@ PyTorch is one of the peers where it is installed:
 pip install '.[benchmark,convert,sample]'
 """
 
+import installed
+
+installed.begin()
+
 import dataclasses
 
-import command_line
 from absl import flags, logging
 from benchmarks import instruction_sets
 from benchmarks.suites import SUITES
@@ -17,6 +20,7 @@ from markdown_page import read_section, replace_section
 from deconv_ae.errors import RunError
 from deconv_ae.numbers import whole
 from deconv_ae.paths import directory_to_write, given
+from deconv_ae_programs import command_line
 
 SUITE = flags.DEFINE_enum("suite", "layers", list(SUITES), "What to measure.")
 ISA = flags.DEFINE_enum(

@@ -8,13 +8,17 @@ Plain is He's or Glorot's noise and Adam with a peak of 0.003 or 0.01, seed 0,
 over the same batches and epochs. A run that finished is not trained again.
 """
 
-import command_line
+import installed
+
+installed.begin()
+
 from absl import flags
 from markdown_page import read_section, replace_section
 
 from deconv_ae.data.source import short_name
 from deconv_ae.numbers import whole
 from deconv_ae.paths import directory_to_write, given
+from deconv_ae_programs import command_line
 
 flags.adopt_module_key_flags(command_line)
 

@@ -1,48 +1,5 @@
-"""Converts an exported model for other runtimes: the whole autoencoder, its
-encoder and its decoder.
+"""What `deconv-ae convert` does, in this folder: see deconv_ae_programs/convert.py."""
 
-python scripts/convert.py --model=saved_models/mine --format=onnx,litert
+import installed
 
-Picture by picture, ONNX Runtime and LiteRT take a tenth of the SavedModel's
-time, OpenVINO a quarter; of a thousand at once none is ahead for every model.
-
-On pictures of your own, brought to the size that the model was trained at:
-
-python scripts/convert.py --model=saved_models/mine \\
-    --dataset=folder:photos --output_dir=converted/mine
-"""
-
-import command_line
-from absl import flags
-
-from deconv_ae.conversion.formats import FORMATS, check_formats
-from deconv_ae.errors import InputError
-from deconv_ae.paths import check_apart, directory_to_write
-
-flags.adopt_module_key_flags(command_line)
-
-MODEL = flags.DEFINE_string("model", None, "The directory of an exported model.")
-FORMAT = flags.DEFINE_list("format", None, f"Any of {', '.join(FORMATS)}. Default: all of them.")
-OUTPUT_DIR = flags.DEFINE_string("output_dir", "converted", "Where files are written to, a folder for each format.")
-
-
-def main() -> None:
-    if MODEL.value is None:
-        raise InputError("model: not given; pass the directory of an exported model")
-    formats = list(FORMATS) if FORMAT.value is None else FORMAT.value
-    directory_to_write("output_dir", OUTPUT_DIR.value)
-    command_line.check_source()
-    check_formats(formats)
-    source = command_line.source_of(command_line.cards([MODEL.value]))
-    check_apart({"output_dir": OUTPUT_DIR.value, "dataset": source.folder})
-    with command_line.loading():
-        from deconv_ae import conversion
-        from deconv_ae.data import load_split
-    with command_line.quiet():
-        calibration_images, test_images = load_split(source, "train"), load_split(source, "test")
-        written = conversion.convert(MODEL.value, formats, OUTPUT_DIR.value, test_images, calibration_images)
-    print(conversion.table(written))
-
-
-if __name__ == "__main__":
-    command_line.run(main)
+installed.run("convert")

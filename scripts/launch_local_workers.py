@@ -10,9 +10,9 @@ the others' errors carry their number. SIGINT, SIGTERM and SIGHUP are passed on.
 The exit status is 0 if every worker's is, or else the first one's that failed.
 """
 
-import process
+import installed
 
-process.begin()
+installed.begin()
 
 import json
 import os
@@ -25,6 +25,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO
+
+from deconv_ae_programs import process
 
 TRAIN = Path(__file__).with_name("train.py")
 MOST_WORKERS = 256

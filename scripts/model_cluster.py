@@ -5,11 +5,15 @@ python scripts/model_cluster.py --compute_ms=7 --overhead_ms=12 \\
     --sent_bytes=7700 --images_a_worker=128
 """
 
-import command_line
+import installed
+
+installed.begin()
+
 from absl import flags
 from benchmarks.cluster_model import table
 
 from deconv_ae.numbers import real, whole
+from deconv_ae_programs import command_line
 
 COMPUTE_MS = flags.DEFINE_float("compute_ms", None, "A step of one process alone, milliseconds.", required=True)
 OVERHEAD_MS = flags.DEFINE_float("overhead_ms", None, "What a step takes longer with workers.", required=True)

@@ -9,7 +9,10 @@ go on. Tables and figures show every finished run in the output directory, so
 that one recipe may have more seeds than another.
 """
 
-import command_line
+import installed
+
+installed.begin()
+
 from absl import flags
 from markdown_page import read_section
 
@@ -20,6 +23,7 @@ from deconv_ae.model.recipes import RECIPES
 from deconv_ae.numbers import whole
 from deconv_ae.options import listed
 from deconv_ae.paths import directory_to_write, given
+from deconv_ae_programs import command_line
 
 flags.adopt_module_key_flags(command_line)
 DESCRIBED = listed({name: recipe.description for name, recipe in RECIPES.items()})

@@ -12,16 +12,20 @@ TensorBoard, exported model. An export survives if one whole model, the old or
 the new, is there after it. Exit status 1 if anything was lost.
 """
 
+import installed
+
+installed.begin()
+
 import shutil
 import tempfile
 import time
 from pathlib import Path
 
-import command_line
 from absl import flags
 
 from deconv_ae.errors import RunError
 from deconv_ae.numbers import real, whole
+from deconv_ae_programs import command_line
 
 KILLS = flags.DEFINE_integer("kills", 50, "Runs to kill while they train or write checkpoints.")
 EXPORT_KILLS = flags.DEFINE_integer("export_kills", 50, "Exports to kill.")

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import library
 import numpy as np
 import pytest
+
+from deconv_ae_programs import library
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

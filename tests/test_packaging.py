@@ -21,7 +21,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("wheel")
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         copy(ROOT / name, folder)
-    for name in ("deconv_ae", "scripts", "tests"):
+    for name in ("deconv_ae", "deconv_ae_programs", "scripts", "tests"):
         copytree(ROOT / name, folder / name, ignore=ignore_patterns("__pycache__"))
     command = ("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", "dist", ".")
     subprocess.run([sys.executable, "-m", "pip", *command], cwd=folder, check=True, capture_output=True)
@@ -32,10 +32,21 @@ def metadata_file(wheel: zipfile.ZipFile, name: str) -> bytes:
     return wheel.read(next(file for file in wheel.namelist() if file.endswith(f".dist-info/{name}")))
 
 
-def test_a_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    modules = {str(file.relative_to(ROOT)) for file in (ROOT / "deconv_ae").rglob("*.py")}
+def test_a_wheel_holds_the_library_its_programs_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    folders = (ROOT / "deconv_ae", ROOT / "deconv_ae_programs")
+    modules = {str(file.relative_to(ROOT)) for folder in folders for file in folder.rglob("*.py")}
     installed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert installed == modules | DATA_FILES
+
+
+def test_it_brings_the_command_of_all_programs(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    entry_points = metadata_file(wheel, "entry_points.txt").decode()
+    assert entry_points.split() == ["[console_scripts]", "deconv-ae", "=", "deconv_ae_programs.commands:main"]
+    wheel.extractall(tmp_path)
+    code = "import sys; sys.path.insert(0, '.'); from deconv_ae_programs.commands import main; main()"
+    for arguments, status, said in ((["train", "--nope"], 2, "'nope'"), (["evaluate"], 2, "model: not given")):
+        done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True)
+        assert (done.returncode, said in done.stderr, len(done.stderr.splitlines())) == (status, True, 1), done.stderr
 
 
 def test_its_metadata_says_what_it_is(wheel: zipfile.ZipFile) -> None:

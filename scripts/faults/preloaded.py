@@ -3,7 +3,7 @@
 import importlib
 import os
 
-import library
+from deconv_ae_programs import library
 
 with library.without(library.FOR_OTHERS):
     for name in ("keras", "tensorflow"):

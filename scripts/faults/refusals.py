@@ -80,12 +80,16 @@ def _run_all(program: str, directory: Path, command_lines: list[list[str]]) -> l
 def _module(program: str, directory: Path) -> Any:
     os.chdir(directory)
     sys.path.insert(0, str(SCRIPTS))
-    return importlib.import_module(Path(program).stem)
+    from deconv_ae_programs.commands import PROGRAMS
+
+    name = Path(program).stem
+    return importlib.import_module(f"deconv_ae_programs.{name}" if name in PROGRAMS else name)
 
 
 def _run(module: Any, program: str, directory: Path, arguments: list[str]) -> Refusal:
-    import command_line
     from absl import flags
+
+    from deconv_ae_programs import command_line
 
     for name in flags.FLAGS:
         flags.FLAGS[name].unparse()

@@ -1,8 +1,8 @@
-"""Runs programs of scripts/ as they start from a shell, and says how each ended and what it had loaded by then.
+"""Runs `deconv-ae` and programs of scripts/ as they start from a shell, and says how each ended and what it had loaded.
 
 Each is forked from this process, which has loaded nothing but absl: Python's own start is paid once.
 
-python answer_program.py SCRIPTS '[["train.py", "--help"], ...]'
+python answer_program.py SCRIPTS '[["train.py", "--help"], ["deconv-ae", "train", "--help"], ...]'
 """
 
 import contextlib
@@ -19,6 +19,15 @@ assert app and flags
 LOADED_IN_SECONDS = ("tensorflow", "keras", "numpy", "matplotlib", "PIL")
 
 
+def start(scripts: str, program: str) -> None:
+    if program == "deconv-ae":
+        from deconv_ae_programs.commands import main
+
+        main()
+    else:
+        runpy.run_path(f"{scripts}/{program}", run_name="__main__")
+
+
 def answer(scripts: str, command: list[str]) -> dict[str, object]:
     reader, writer = os.pipe()
     if not os.fork():
@@ -26,7 +35,7 @@ def answer(scripts: str, command: list[str]) -> dict[str, object]:
         stdout, stderr = io.StringIO(), io.StringIO()
         try:
             with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-                runpy.run_path(f"{scripts}/{command[0]}", run_name="__main__")
+                start(scripts, command[0])
         except SystemExit as ended:
             loaded = [name for name in LOADED_IN_SECONDS if name in sys.modules]
             said = {"status": ended.code, "loaded": loaded, "stdout": stdout.getvalue(), "stderr": stderr.getvalue()}

@@ -16,15 +16,22 @@ from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.training.distribution import _MAKERS
 from deconv_ae.training.options import STRATEGIES
+from deconv_ae_programs import commands
 
-PROGRAMS = sorted(file.name for file in SCRIPTS.glob("*.py") if 'if __name__ == "__main__"' in file.read_text())
-WITH_FLAGS = [program for program in PROGRAMS if "command_line.run(main)" in (SCRIPTS / program).read_text()]
+COMMANDS = [f"deconv-ae {name}" for name in commands.PROGRAMS]
+LAUNCHER = "launch_local_workers.py"
+PROGRAMS = [*COMMANDS, *sorted({file.name for file in SCRIPTS.glob("*.py")} - {"installed.py", "markdown_page.py"})]
+WITH_FLAGS = [program for program in PROGRAMS if program != LAUNCHER]
 MODEL = "--model=model"
 REFERENCE = SCRIPTS.parent / "saved_models" / "reference"
 
 # A command line, and what is said of it in one line.
 REFUSALS = {
     **{f"{program} --dataste=x": "Unknown command line flag 'dataste'" for program in WITH_FLAGS},
+    "deconv-ae": "no program is given; choose one of train, evaluate, visualize, convert, playground",
+    "deconv-ae tarin --epochs=1": "unknown program 'tarin'",
+    "deconv-ae train": "dataset: not given",
+    f"deconv-ae convert {MODEL} --format=gif": "format: unknown 'gif'",
     "train.py": "dataset: not given",
     "train.py --dataset=folder:nowhere": "dataset: nowhere is not a folder",
     "train.py --dataset=folder:empty": "dataset: empty is empty",
@@ -63,7 +70,7 @@ REFUSALS = {
     "launch_local_workers.py": "usage: launch_local_workers.py NUMBER",
     "train.py --dataset=mnist_5k --run_dir=used": "run_dir: used is in use by another run",
 }
-HELPED = [f"{program} --help" for program in PROGRAMS]
+HELPED = ["deconv-ae --help", *(f"{program} --help" for program in PROGRAMS)]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +110,8 @@ def test_help_shows_how_a_program_is_called_and_loads_nothing(answers: dict[str,
     answer = answers[command_line]
     assert answer["stderr"] == ""
     assert answer["status"] == 0
-    assert "python scripts/" in answer["stdout"]
+    assert ("deconv-ae " if command_line.startswith("deconv-ae") else "python scripts/") in answer["stdout"]
+    assert ("deconv-ae" in answer["stdout"]) == command_line.startswith("deconv-ae")
     assert answer["loaded"] == []
     assert max(map(len, answer["stdout"].splitlines())) <= 80
 
@@ -130,6 +138,15 @@ def test_help_names_all_that_there_is_to_choose_and_the_defaults_that_hold(answe
     assert f"{RECIPES['default'].batch_size} by the default recipe" in words
     assert "--dataset=folder:" in words
     assert all(name in answers["convert.py --help"]["stdout"] for name in FORMATS)
+
+
+def test_the_command_and_the_script_are_one_program(answers: dict[str, Any]) -> None:
+    for name in commands.PROGRAMS:
+        script, command = (answers[f"{start} --help"]["stdout"] for start in (f"{name}.py", f"deconv-ae {name}"))
+        as_command = script.replace(f"python scripts/{name}.py", f"deconv-ae {name}")
+        assert re.sub(rf"(\S*/)?{name}\.py:", f"deconv-ae {name}:", as_command) == command
+        assert len((SCRIPTS / f"{name}.py").read_text().split("\n\n")) == 3
+    assert all(f"  {name} " in answers["deconv-ae --help"]["stdout"] for name in commands.PROGRAMS)
 
 
 def test_every_strategy_that_is_named_can_be_made() -> None:

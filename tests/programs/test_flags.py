@@ -1,13 +1,15 @@
 """Every flag of every program, read from the programs themselves, with every kind of wrong value."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 from faults.programs import SCRIPTS
 from faults.refusals import Flag, flags_of, run_all
 
-PROGRAMS = sorted(file.name for file in SCRIPTS.glob("*.py") if "command_line.run(main)" in file.read_text())
+STARTS = re.compile(r"^(    command_line.run\(main\)|installed.run\(\"\w+\"\))$", re.MULTILINE)
+PROGRAMS = sorted(file.name for file in SCRIPTS.glob("*.py") if STARTS.search(file.read_text()))
 SECONDS = 5.0
 
 # What ends a program whose flags are all fine, at once and with status 2: its input is not there.

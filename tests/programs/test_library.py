@@ -4,8 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import library
 import pytest
+
+from deconv_ae_programs import library
 
 
 def test_packages_that_are_not_needed_are_as_not_installed_until_tensorflow_has_loaded(
@@ -40,7 +41,6 @@ WITHOUT_TENSORFLOW = (
     "deconv_ae.options",
     "deconv_ae.paths",
     "deconv_ae.pictures.choices",
-    "deconv_ae.pictures.sections",
     "deconv_ae.records",
     "deconv_ae.saved_model.export_directory",
     "deconv_ae.saved_model.model_card",
@@ -49,15 +49,14 @@ WITHOUT_TENSORFLOW = (
     "deconv_ae.training.options",
     "deconv_ae.training.run_record",
     "deconv_ae.unfinished",
-    "option_flags",
-    "command_line",
+    "deconv_ae_programs.option_flags",
+    "deconv_ae_programs.command_line",
 )
 
 
 def test_what_flags_are_checked_with_loads_neither_tensorflow_nor_keras() -> None:
-    scripts = Path(library.__file__).parent
     code = (
-        f"import sys; sys.path.insert(0, {str(scripts)!r}); import library; library.defer(); import importlib;"
+        "import sys, importlib; from deconv_ae_programs import library; library.defer();"
         f"[importlib.import_module(name) for name in {WITHOUT_TENSORFLOW}];"
         "print([name for name in ('tensorflow', 'keras', 'matplotlib', 'PIL') if name in sys.modules])"
     )

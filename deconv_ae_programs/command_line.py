@@ -4,23 +4,16 @@ A program's module and the first lines of its `main` import nothing that needs T
 refused without it; then `with loading():` imports the rest.
 """
 
-import process
-
-process.begin()
-
 import contextlib
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
-
-import library
-
-process.require_installed()
-library.defer()
 
 from absl import app, flags, logging
 
@@ -32,6 +25,7 @@ from deconv_ae.model.presets import PRESETS
 from deconv_ae.numbers import pair
 from deconv_ae.options import listed
 from deconv_ae.saved_model.model_card import ModelCard, model_directory
+from deconv_ae_programs import library, process
 
 # 3, its highest, leaves out less than it says: some libraries write before they know of it.
 _WANTS_LOGS = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") != "3"
@@ -221,12 +215,13 @@ def _source(left_out: Source) -> Source:
 
 
 def shell_command(program: str, arguments: Sequence[str]) -> str:
-    """A program of this folder with these arguments, and the flags of a data set as they were given to this one, but
-    for those that a model's card has: to copy into a shell, in lines that a terminal of 80 columns shows whole."""
+    """Another program, started as this one was, with these arguments, and this one's flags of a data set, but for those
+    that a model's card has: to copy into a shell, in lines that a terminal of 80 columns shows whole."""
     of_a_card = {flag.name for flag in (DATASET, FIT, IMAGE_SIZE, COLOR_MODE, BACKGROUND, SPLIT_BY)}
     given = [flag for flag in flags.FLAGS.get_key_flags_for_module(__name__) if flag.present]
     arguments = [*arguments, *(flag.serialize() for flag in given if flag.name not in of_a_card)]
-    lines = [f"  python {shlex.quote(str(Path(sys.argv[0]).with_name(program)))}"]
+    script = Path(sys.argv[0]).with_name(f"{program}.py")
+    lines = [f"  python {shlex.quote(str(script))}" if _is_script() else f"  {started_as(program)}"]
     for argument in map(shlex.quote, arguments):
         if len(lines[-1]) + len(argument) > TERMINAL_COLUMNS - 3:  # A space before it, another and \\ after it.
             lines[-1] += " \\"
@@ -234,6 +229,15 @@ def shell_command(program: str, arguments: Sequence[str]) -> str:
         else:
             lines[-1] += f" {argument}"
     return "\n".join(lines)
+
+
+def started_as(program: str) -> str:
+    """How a program is started where this one was started in the same way: from a checkout, or as it is installed."""
+    return f"python scripts/{program}.py" if _is_script() else f"deconv-ae {program}"
+
+
+def _is_script() -> bool:
+    return Path(sys.argv[0]).suffix == ".py"
 
 
 def cards(models: Sequence[str | Path]) -> list[ModelCard]:
@@ -246,7 +250,9 @@ def reference_models() -> list[Path]:
     folder = Path(__file__).parent.parent / "saved_models" / "reference"
     models = sorted(card.parent for card in folder.glob("*/model_card.json") if card.parent.name in PRESETS)
     if not models:
-        raise InputError(f"model: not given, and {folder} holds none; pass the directory of an exported model")
+        raise InputError(
+            "model: not given, and the reference models are in a checkout only; pass the directory of an exported model"
+        )
     return models
 
 
@@ -255,7 +261,17 @@ def run(main: Callable[[], None]) -> None:
 
     Status 0: done; 1: the work failed; 2: bad usage or bad input; 128 and a signal's number: SIGHUP, SIGINT, SIGTERM.
     """
+    _describe(sys.modules[main.__module__])
     app.run(lambda _: sys.exit(process.end(status_of(main))), flags_parser=parse)
+
+
+def _describe(program: ModuleType) -> None:
+    """Has absl's --help, which shows the text and the flags of the file that Python was started with, show those of a
+    program."""
+    for flag in flags.FLAGS.get_key_flags_for_module(program):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    text = re.sub(r"deconv-ae (\w+)", lambda found: started_as(found[1]), program.__doc__ or "")
+    sys.modules["__main__"].__doc__ = text
 
 
 def status_of(main: Callable[[], None]) -> int:

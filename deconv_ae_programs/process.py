@@ -7,7 +7,6 @@ or cannot write is dozens of lines long.
 import contextlib
 import errno
 import functools
-import importlib.util
 import os
 import signal
 import sys
@@ -40,16 +39,6 @@ def begin() -> None:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _end_at_once)
     _check_address_space()
-
-
-def require_installed() -> None:
-    """Ends the program with one line where it was started by a Python that has not got what it needs."""
-    for package in ("absl", "deconv_ae"):
-        if importlib.util.find_spec(package) is None:
-            how = (
-                "run pip install . in the project's folder, or source .venv/bin/activate where scripts/demo.sh made it"
-            )
-            sys.exit(say(f"{package} is not installed for {sys.executable}; {how}", 2))
 
 
 def wait_until_interrupted() -> None:

@@ -1,0 +1,47 @@
+"""The command `deconv-ae PROGRAM --flags`, and how a program of this package is started."""
+
+import importlib
+import sys
+
+from deconv_ae_programs import library, process
+
+PROGRAMS = {
+    "train": "trains an autoencoder, evaluates it and exports it as a SavedModel",
+    "evaluate": "prints how good an exported model is, and its bits an image",
+    "visualize": "draws what exported models make of test images",
+    "convert": "converts an exported model for ONNX Runtime, LiteRT, OpenVINO",
+    "playground": "serves a page to draw on and to spoil what the decoder gets",
+}
+"""What may stand behind `deconv-ae`: modules of this package."""
+HELP = ("--help", "-h", "help")
+
+
+def main() -> None:
+    """What pip installs as `deconv-ae`: its first argument is a program's name, the others are that program's."""
+    begin()
+    _, *arguments = sys.argv
+    name = arguments[0] if arguments else None
+    if name in HELP:
+        print("usage: deconv-ae PROGRAM --flags", "", sep="\n")
+        for each, what in PROGRAMS.items():
+            print(f"  {each:<12}{what}")
+        print("", "deconv-ae PROGRAM --help explains a program's flags.", sep="\n")
+        sys.exit(process.end(0))
+    if name is None or name not in PROGRAMS:
+        wrong = "no program is given" if name is None else f"unknown program {name!r}"
+        sys.exit(process.say(f"{wrong}; choose one of {', '.join(PROGRAMS)}, as in deconv-ae train --help", 2))
+    sys.argv = [f"deconv-ae {name}", *arguments[1:]]
+    run(name)
+
+
+def begin() -> None:
+    """What comes before a program's imports, so that their order does not matter."""
+    process.begin()
+    library.defer()
+
+
+def run(name: str) -> None:
+    """Runs one of PROGRAMS, after `begin`, with the flags in `sys.argv`, and exits with its status."""
+    from deconv_ae_programs import command_line
+
+    command_line.run(importlib.import_module(f"deconv_ae_programs.{name}").main)

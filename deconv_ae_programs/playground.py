@@ -1,0 +1,68 @@
+"""Serves a page on which one draws a digit, sees what models keep of it, and
+spoils it on the way to the decoder.
+
+deconv-ae playground
+deconv-ae playground --model=saved_models/mine --dataset=mnist_5k
+deconv-ae playground --model=saved_models/mine --dataset=folder:photos
+"""
+
+import importlib.util
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from deconv_ae.errors import InputError
+from deconv_ae.playground.address import bound, open_to_others
+from deconv_ae.saved_model.model_card import model_directory
+from deconv_ae_programs import command_line, process
+
+flags.adopt_module_key_flags(command_line)
+
+MODELS = flags.DEFINE_multi_string(
+    "model",
+    None,
+    "The directory of an exported model; repeat it. Default: a checkout's, in saved_models/reference.",
+)
+HOST = flags.DEFINE_string(
+    "host", "127.0.0.1", "The address to listen at; 0.0.0.0 or :: lets other machines in, without a password."
+)
+PORT = flags.DEFINE_integer("port", 7860, "The port to listen at.")
+OPEN_BROWSER = flags.DEFINE_bool("open_browser", False, "Show the page in this machine's browser.")
+
+
+def main() -> None:
+    for package in ("starlette", "uvicorn"):
+        if importlib.util.find_spec(package) is None:
+            raise InputError(
+                f"the page needs {package}, which is not installed; run pip install 'deconv_ae[playground]'"
+            )
+    listening = bound(HOST.value, PORT.value)
+    command_line.check_source()
+    paths: Sequence[str | Path] = MODELS.value or command_line.reference_models()
+    cards = command_line.cards(paths)
+    source = command_line.source_of(cards)
+    for path, card in zip(paths, cards):
+        for name in card.checksums:
+            card.check_file(model_directory(path), name)
+    with command_line.loading(), command_line.quiet():
+        from deconv_ae.data import load_split
+        from deconv_ae.playground.page import Playground
+        from deconv_ae.saved_model.serving import ServedAutoencoder
+    models = [ServedAutoencoder(path) for path in paths]
+    test_images = load_split(source, "test")
+    command = f"{command_line.started_as('playground')} {shlex.join(sys.argv[1:])}".rstrip()
+    playground = Playground(models, test_images, command)
+    playground.serve(listening, HOST.value, _say_where, OPEN_BROWSER.value)
+    os._exit(process.end(0))  # TensorFlow would take seconds to take itself down, and there is nothing left to do.
+
+
+def _say_where(address: str) -> None:
+    process.wait_until_interrupted()
+    others = open_to_others(HOST.value, PORT.value)
+    if others:
+        print(f"other machines can use it, without a password, at {' and '.join(others)}")
+    print(f"open {address}; Ctrl-C stops it", flush=True)

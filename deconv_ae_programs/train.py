@@ -1,0 +1,153 @@
+"""Trains an autoencoder, evaluates it and exports it as a SavedModel.
+
+deconv-ae train --dataset=mnist_5k
+deconv-ae train --dataset=mnist --preset=two_layer --recipe=cntk
+
+With pictures of your own, all in one folder or in its folders train and test:
+
+deconv-ae train --dataset=folder:photos --image_size=64 \\
+    --filters=16,8 --pool_sizes=2,2 \\
+    --run_dir=runs/mine --export_dir=saved_models/mine
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from deconv_ae.errors import InputError, RunError, choose
+from deconv_ae.model.architecture import Architecture
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.numbers import pair, whole_text
+from deconv_ae.paths import check_apart, given
+from deconv_ae.saved_model.export_directory import ExportDirectory
+from deconv_ae.training import run_record
+from deconv_ae.training.cluster import check_environment
+from deconv_ae.training.options import TrainingOptions
+from deconv_ae_programs import command_line, option_flags
+
+if TYPE_CHECKING:
+    from deconv_ae.training import TrainingResult
+
+flags.adopt_module_key_flags(command_line)
+DEFAULT_PRESET = "cmap1_pool4"
+ADVICE = "try more --epochs, another --learning_rate or --seed"
+ADVICE_TO_PRESETS = f"{ADVICE}, or --filters=16,8 --pool_sizes=2,2, since a preset is made for digits"
+
+
+PRESET = flags.DEFINE_string(
+    "preset",
+    None,
+    f"One of the original's settings: {'; '.join(f'{name}: {preset.title}' for name, preset in PRESETS.items())}. "
+    f"Default: {DEFAULT_PRESET}.",
+)
+FILTERS = flags.DEFINE_list("filters", None, "Filters of each stage's convolution, outermost first, such as 16,8.")
+POOL_SIZES = flags.DEFINE_list("pool_sizes", None, "Each stage's pooling window, such as 2,2 or 4x2,2.")
+KERNEL_SIZE = flags.DEFINE_string("kernel_size", None, "Of every convolution, such as 5 or 5x3. Default: 5.")
+EXPORT_DIR = flags.DEFINE_string("export_dir", None, "The SavedModel's directory. Default: saved_models/PRESET.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a model that is in export_dir, once the new one is whole.")
+EXPORT_ANYWAY = flags.DEFINE_bool(
+    "export_anyway",
+    False,
+    "Export a model that is no better on the test images than their mean training image, or whose loss rose over the "
+    "run, with a warning. Without it such a run fails.",
+)
+TRAINING_CURVE = flags.DEFINE_bool(
+    "training_curve", False, "Draw the RMSE by epoch beside the export too, as EXPORT_DIR-training_curve.png."
+)
+OPTIONS = option_flags.define(TrainingOptions)
+
+
+def main() -> None:
+    preset, architecture = _architecture()
+    options = TrainingOptions(architecture, **OPTIONS())
+    export_dir = EXPORT_DIR.value or f"saved_models/{preset or 'custom'}"
+    place = ExportDirectory(export_dir, OVERWRITE.value)
+    source = command_line.source()
+    check_apart(
+        {
+            "export_dir": export_dir,
+            "run_dir": options.run_dir,
+            "dataset": source.folder,
+            "cache_dir": source.cache_dir or None,
+        }
+    )
+    if source.image_size is not None:
+        architecture.check_trainable((*source.image_size, 1), images_per_step=1)  # At least.
+    if options.run_dir is not None:
+        run_record.check_place(options.run_dir, options, source.name)
+        if options.strategy != "multi_worker":  # Whose processes share it.
+            run_record.check_not_in_use(options.run_dir)
+    check_environment(options.strategy)
+    with command_line.loading():
+        from deconv_ae import training
+        from deconv_ae.data import load_dataset
+        from deconv_ae.saved_model import exporting
+        from deconv_ae.training.distribution import is_chief, make_strategy
+        from deconv_ae.training.reporting import labelled
+        from deconv_ae.training.run import check_mixed_precision
+    # Before the images: a cluster can only be joined before TensorFlow has run anything.
+    strategy = make_strategy(options.strategy, options.worker_timeout)
+    check_mixed_precision(options.mixed_precision)
+    if not is_chief(strategy):
+        training.train(load_dataset(source), options, strategy)
+        return
+    with place:
+        dataset = load_dataset(source)
+        print(labelled("export", f"{export_dir}, once it is trained"))
+        result = training.train(dataset, options, strategy)
+        print(labelled("result", *str(result).split("; ")))
+        for file in _draw_training_curve(result, options.run_dir, place.path):
+            print(labelled("drawn", str(file)))
+        if result.problem and not EXPORT_ANYWAY.value:
+            advice = ADVICE_TO_PRESETS if preset else ADVICE
+            raise RunError(f"{result.problem}; {advice}, or take it as it is with --export_anyway")
+        exporting.export(result, dataset, place, preset)
+    print(labelled("exported", export_dir))
+    if result.problem:
+        print(f"warning: {result.problem}", file=sys.stderr)
+    print(_next_steps(export_dir, options.run_dir))
+
+
+def _draw_training_curve(result: "TrainingResult", run_dir: str | None, export_dir: Path) -> list[Path]:
+    files = [given("run_dir", run_dir) / "training_curve.png"] if run_dir else []
+    if TRAINING_CURVE.value:
+        files.append(export_dir.with_name(f"{export_dir.name}-training_curve.png"))
+    if not files:
+        return []
+    # Matplotlib takes half a second to load, which runs that draw nothing do without.
+    from deconv_ae.pictures.training_curve import draw_training_curve
+
+    return draw_training_curve(result.history, result.baselines.mean_image_rmse, files)
+
+
+def _next_steps(export_dir: str, run_dir: str | None) -> str:
+    """What there is to do with the model, as commands to copy."""
+    model, beside = f"--model={export_dir}", f"--output_dir={export_dir.rstrip('/')}-pictures"
+    run = [f"--run_dir={run_dir}"] if run_dir else []
+    last = ("playground", []) if importlib.util.find_spec("starlette") else ("convert", ["--format=onnx,litert"])
+    steps = [("evaluate", []), ("visualize", [beside, *run]), last]
+    commands = (command_line.shell_command(program, [model, *flags]) for program, flags in steps)
+    return "\n".join(["next:", *commands])
+
+
+def _architecture() -> tuple[str | None, Architecture]:
+    own = {"filters": FILTERS.value, "pool_sizes": POOL_SIZES.value, "kernel_size": KERNEL_SIZE.value}
+    given = [name for name, value in own.items() if value is not None]
+    if not given:
+        preset = PRESET.value or DEFAULT_PRESET
+        return preset, choose("preset", preset, PRESETS).architecture
+    if PRESET.value is not None:
+        raise InputError(
+            f"preset: given together with --{given[0]}; a preset is a whole architecture, give one of them"
+        )
+    if FILTERS.value is None or POOL_SIZES.value is None:
+        missing = "filters" if FILTERS.value is None else "pool_sizes"
+        raise InputError(f"{missing}: not given; an architecture of your own takes --filters and --pool_sizes")
+    return None, Architecture(
+        filters=[whole_text("filters", text, least=1) for text in FILTERS.value],
+        pool_sizes=[pair("pool_sizes", text) for text in POOL_SIZES.value],
+        kernel_size=pair("kernel_size", KERNEL_SIZE.value or "5"),
+    )

@@ -1,0 +1,110 @@
+"""Draws what exported models make of the first few test images.
+
+deconv-ae visualize --model=saved_models/mine
+deconv-ae visualize --model=saved_models/mine --list_layers
+
+Several models side by side, and pictures of your own:
+
+deconv-ae visualize --model=saved_models/mine --model=saved_models/other
+deconv-ae visualize --model=saved_models/mine \\
+    --dataset=folder:photos --output_dir=pictures/mine
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from absl import flags
+
+from deconv_ae.errors import InputError, choose, first_line
+from deconv_ae.numbers import whole
+from deconv_ae.options import listed
+from deconv_ae.paths import check_apart, directory_to_write, given
+from deconv_ae.pictures.choices import DRAWINGS, MOST_IMAGES
+from deconv_ae.saved_model.model_card import KERAS_FILE, ModelCard
+from deconv_ae.training import history, run_record
+from deconv_ae_programs import command_line
+
+flags.adopt_module_key_flags(command_line)
+OF_THE_KERAS_FILE = ("switches", "kernels")
+GIVE_RUN = "give the directory that the model was trained with"
+
+MODELS = flags.DEFINE_multi_string(
+    "model",
+    None,
+    "An exported model's directory; repeat it to compare models. Default: a checkout's, in saved_models/reference.",
+)
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "Where everything is drawn to; made if need be.")
+DRAW = flags.DEFINE_list(
+    "draw",
+    None,
+    f"What to draw, of these. {listed(DRAWINGS)}. Default: all of them.",
+)
+NUM_IMAGES = flags.DEFINE_integer("num_images", 5, "How many test images to draw.")
+RUN_DIR = flags.DEFINE_string("run_dir", None, "The model's own run, whose training curve is drawn.")
+LIST_LAYERS = flags.DEFINE_bool("list_layers", False, "Print every layer's name and shape, and draw nothing.")
+
+
+def main() -> None:
+    count = whole("num_images", NUM_IMAGES.value, least=1, most=MOST_IMAGES)
+    for name in DRAW.value or ():
+        choose("draw", name, DRAWINGS)
+    directory_to_write("output_dir", OUTPUT_DIR.value)
+    command_line.check_source()
+    run = given("run_dir", RUN_DIR.value) if RUN_DIR.value is not None else None
+    recorded = None if run is None else run_record.read("run_dir", run, GIVE_RUN)
+    paths = MODELS.value or command_line.reference_models()
+    cards = command_line.cards(paths)
+    if LIST_LAYERS.value:
+        for card in cards:
+            print(card.layer_table())
+        return
+    drawings = _drawings(paths)
+    epochs = _epochs(run, recorded, cards) if run and recorded and "training_curve" in drawings else []
+    source = command_line.source_of(cards)
+    check_apart({"output_dir": OUTPUT_DIR.value, "dataset": source.folder})
+    with command_line.loading():
+        from deconv_ae.data import load_dataset, load_split
+        from deconv_ae.pictures.drawing import visualize
+        from deconv_ae.pictures.training_curve import draw_training_curve
+        from deconv_ae.saved_model.serving import ServedAutoencoder
+        from deconv_ae.training.quality import baselines
+    models = [ServedAutoencoder(path) for path in paths]
+    # For the curve both splits are looked at: the training images' mean is a line in it.
+    dataset = load_dataset(source) if epochs else None
+    images = dataset.test if dataset else load_split(source, "test")
+    written = visualize(models, images[:count], OUTPUT_DIR.value, drawings)
+    if dataset:
+        curve = given("output_dir", OUTPUT_DIR.value) / "training_curve.png"
+        written += draw_training_curve(epochs, baselines(dataset.train, dataset.test).mean_image_rmse, [curve])
+    print(*_by_file(written), sep="\n")
+
+
+def _drawings(models: Iterable[str | Path]) -> list[str]:
+    """What is asked for, or else all that these models have."""
+    if DRAW.value is not None:
+        if "training_curve" in DRAW.value and RUN_DIR.value is None:
+            raise InputError("run_dir: not given; the training curve is drawn of a run, give its directory")
+        return DRAW.value
+    without = [] if all((Path(model) / KERAS_FILE).exists() for model in models) else [*OF_THE_KERAS_FILE]
+    return [name for name in DRAWINGS if name not in without and (name != "training_curve" or RUN_DIR.value)]
+
+
+def _epochs(run_dir: Path, recorded: run_record.RunRecord, cards: list[ModelCard]) -> list[history.Epoch]:
+    card, options = cards[0], recorded.options
+    of_the_run = (options.architecture, options.seed, recorded.dataset)
+    if len(cards) > 1 or of_the_run != (card.architecture, card.seed, card.dataset.name):
+        raise InputError(f"run_dir: {run_dir} holds the run of one model, and not of {cards[-1].title}; {GIVE_RUN}")
+    try:
+        return history.read(run_dir)
+    except (OSError, ValueError) as error:
+        reason = first_line(error)
+        raise InputError(f"run_dir: {run_dir / history.FILE_NAME} cannot be read ({reason}); {GIVE_RUN}") from error
+
+
+def _by_file(written: Iterable[Path]) -> list[str]:
+    """A line a file; one for the pictures of all images."""
+    pictures: dict[Path, int] = {}
+    for file in written:
+        shown = file.with_name("imageAutoEncoder_*.png") if file.name.startswith("imageAutoEncoder_") else file
+        pictures[shown] = pictures.get(shown, 0) + 1
+    return [f"drawn: {file}" + (f", {number} pictures" if number > 1 else "") for file, number in pictures.items()]
