@@ -15,6 +15,9 @@ from pathlib import Path
 from deconv_ae.errors import InputError, first_line
 from deconv_ae.files import PARTIAL
 
+PATTERN = "*?[\\"
+"""What stands for other letters in the names of files, where TensorFlow looks for one."""
+
 
 def given(argument: str, text: str | os.PathLike[str]) -> Path:
     """A path as a caller wrote it, `~` expanded.
@@ -46,6 +49,19 @@ def is_plain(text: str) -> bool:
     Control characters can redraw a terminal; bytes that are no UTF-8 come from the command line as lone surrogates.
     """
     return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+
+
+def check_no_pattern(argument: str, path: Path) -> None:
+    """Raises InputError for a path that TensorFlow takes for a pattern where it reads a SavedModel's variables: it
+    finds none, or those of another model.
+
+    >>> check_no_pattern("model", Path("models[old]/mine"))
+    Traceback (most recent call last):
+    deconv_ae.errors.InputError: model: models[old]/mine holds a [, which TensorFlow takes for a pattern's; rename it
+    """
+    character = next((each for each in str(path) if each in PATTERN), None)
+    if character is not None:
+        raise InputError(f"{argument}: {path} holds a {character}, which TensorFlow takes for a pattern's; rename it")
 
 
 def state(argument: str, path: str | os.PathLike[str]) -> os.stat_result | None:

@@ -116,9 +116,10 @@ def check(export_dir: str | os.PathLike[str], overwrite: bool) -> Path:
 
     Raises:
         InputError: if something is there and overwrite is false or it is not what an export wrote, or if the
-            directory cannot be written.
+            directory cannot be written, or not be read by TensorFlow.
     """
     target = paths.resolved("export_dir", export_dir)
+    paths.check_no_pattern("export_dir", target)
     if paths.exists("export_dir", target):
         _check_replaceable(target, overwrite)
     paths.directory_to_write("export_dir", partial_beside(target))

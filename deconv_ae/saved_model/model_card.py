@@ -204,6 +204,7 @@ def model_directory(model_dir: str | Path) -> Path:
     """The directory of an exported model; raises InputError if it is none, as far as its name and contents say."""
     advice = "give a directory that scripts/train.py exported to"
     path = paths.given("model", model_dir)
+    paths.check_no_pattern("model", path)
     if path.suffix == ".keras" and paths.is_file("model", path):
         raise InputError(f"model: {path} is a Keras model alone; give the directory of the exported model around it")
     return paths.directory_to_read("model", path, advice)

@@ -16,7 +16,7 @@ from deconv_ae import Architecture
 from deconv_ae.data import ImageDataset, pixels
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import read_with_checksum, with_checksum
-from deconv_ae.saved_model import exporting
+from deconv_ae.saved_model import export_directory, exporting
 from deconv_ae.saved_model.export_directory import ExportDirectory
 from deconv_ae.saved_model.model_card import DatasetUsed, ModelCard
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
@@ -97,6 +97,20 @@ def test_the_keras_model_beside_it_is_the_same_model(exported: Path, digits: Ima
     served = ServedAutoencoder(exported)
     images = digits.test[:3].astype(np.float32) / 256
     np.testing.assert_allclose(model(images), served.decode(served.encode(digits.test[:3])), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["a[b]c", "a\\b", "a*b", "a?b", "[x]/model"])
+def test_a_path_that_tensorflow_takes_for_a_pattern_is_refused_before_anything_is_done(
+    exported: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(exported, tmp_path / name)
+    said = r"holds a [*?\[\\], which TensorFlow takes for a pattern's; rename it$"
+    with pytest.raises(InputError, match=f"^model: .*{said}"):
+        ServedAutoencoder(tmp_path / name)
+    with pytest.raises(InputError, match=f"^export_dir: .*{said}"):
+        export_directory.check(tmp_path / f"{name}-new", overwrite=False)
+    (tmp_path / "link").symlink_to(tmp_path / name)
+    assert ServedAutoencoder(tmp_path / "link").card == ModelCard.read(exported)
 
 
 # ------------------------------------------------------------------------------- Writing
