@@ -166,6 +166,7 @@ class RunDirectory:
             if this is a new run, or was killed before its first checkpoint.
 
         Raises:
+            InputError: if one is of a run on other pictures.
             RunError: if there are checkpoints and none of them can be used.
         """
         saved = self._saved() if self._resume else []
@@ -177,6 +178,8 @@ class RunDirectory:
                     warnings.filterwarnings("error", message="Skipping variable loading")
                     model.load_weights(file)
                 return progress
+            except InputError:
+                raise
             except Exception as error:
                 tell(f"run_dir: {file} is damaged ({first_line(error)}); taking the one before it")
         if saved:
@@ -218,5 +221,7 @@ def _verified_progress(file: Path, pictures: str) -> tuple[int, list[float]]:
             raise ValueError(f"{damaged} does not match its checksum")
         progress = records.read(Progress, json.loads(archive.read(PROGRESS_FILE)))
     if progress.pictures != pictures:
-        raise ValueError("it is of a run on other pictures")
+        raise InputError(
+            f"resume: {file} is of a run on other pictures; move it away, or start anew in another --run_dir"
+        )
     return progress.step, progress.metrics

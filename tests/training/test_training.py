@@ -301,6 +301,24 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_it_taken(
         np.testing.assert_array_equal(one, two)
 
 
+def test_a_checkpoint_of_other_pictures_is_refused_as_such(
+    digits: ImageDataset, finished: tuple[dict, TrainingResult], untrained: keras.Model, capsys: pytest.CaptureFixture
+) -> None:
+    options, _ = finished
+    other = replace(digits, train=digits.train[::-1], fingerprint="")
+    # By the run's record, before a checkpoint is looked at.
+    with pytest.raises(InputError, match=r"^resume: .* holds a run on other pictures than mnist_5k has now; [^\n]*$"):
+        train(other, TrainingOptions(**options | {"epochs": 9}))
+    # And where somebody put checkpoints of another run beside a record.
+    run_json = Path(options["run_dir"]) / "run.json"
+    record = record_of(TrainingOptions(**options), other.fingerprint)
+    run_json.write_text(records.as_text(record))
+    of_another_run = pytest.raises(InputError, match=r"^resume: .*\.keras is of a run on other pictures; [^\n]*$")
+    with RunDirectory(options["run_dir"], record, True) as run_directory, of_another_run:
+        run_directory.restore(untrained)
+    assert "damaged" not in capsys.readouterr().out
+
+
 def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
     digits: ImageDataset, finished: tuple[dict, TrainingResult]
 ) -> None:
