@@ -130,7 +130,8 @@ def _decoded(
 
 def _leave_out(source: Source, what: str, left_out: list[str]) -> None:
     if not source.skip_bad_images:
-        raise InputError(f"dataset: {what}; mend or remove it, or pass --skip_bad_images")
+        cut_short = "" if source.load_truncated or "truncated" not in what.lower() else "--load_truncated_images or "
+        raise InputError(f"dataset: {what}; mend or remove it, or pass {cut_short}--skip_bad_images")
     left_out.append(what)
 
 

@@ -1,5 +1,6 @@
 """One picture file as the pixels that a viewer shows."""
 
+import dataclasses
 import gc
 import io
 import struct
@@ -14,7 +15,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageCms
 
-from deconv_ae.data import Source, decoding, load_split
+from deconv_ae.data import Source, decoding, load_dataset, load_split
 from deconv_ae.data.decoding import PictureError, composite, decode
 from deconv_ae.data.fitting import fit_image
 from deconv_ae.errors import InputError
@@ -217,6 +218,35 @@ def test_a_folder_is_shown_over_the_background_that_is_asked_for(tmp_path: Path)
     for background, expected in (("white", WHITE), ("black", BLACK), ("#FF8000", ORANGE)):
         images = load_split(Source(f"folder:{tmp_path}", background=background), "train")
         assert images[0, 0, 0].tolist() == list(expected)
+
+
+def test_what_there_is_of_a_picture_that_was_cut_short_is_shown_where_that_is_asked_for(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for number in range(5):
+        Image.fromarray(noise).save(tmp_path / f"{number}.jpg")
+    whole = decode(tmp_path / "0.jpg")
+    for number in range(5):
+        cut = (tmp_path / f"{number}.jpg").read_bytes()
+        (tmp_path / f"{number}.jpg").write_bytes(cut[: len(cut) // 2])
+    source = Source(f"folder:{tmp_path}", cache_dir="")
+    with pytest.raises(InputError, match=r"jpg cannot be decoded \(.* or pass --load_truncated_images or --skip_bad"):
+        load_split(source, "train")
+    shown = load_split(dataclasses.replace(source, load_truncated=True), "train")[0]
+    np.testing.assert_array_equal(shown[:8], whole[:8])
+    assert np.ptp(shown[-8:]) == 0
+
+
+def test_how_many_pixels_a_picture_may_have_is_asked_for(tmp_path: Path) -> None:
+    for number in range(4):
+        Image.new("L", (30, 40), 99).save(tmp_path / f"{number}.png")
+    Image.new("L", (12_000, 10_000), 99).save(tmp_path / "4.png")
+    source = Source(f"folder:{tmp_path}", cache_dir="", image_size=(8, 8))
+    with pytest.raises(InputError, match=r"4.png is too large \(12000x10000 pixels\); --max_pixels allows 89,478,485"):
+        load_dataset(source)
+    dataset = load_dataset(dataclasses.replace(source, max_pixels=120_000_000))
+    assert len(dataset.train) + len(dataset.test) == 5
+    with pytest.raises(InputError, match="too large"):
+        load_dataset(dataclasses.replace(source, max_pixels=120_000_000 - 1))
 
 
 @pytest.mark.parametrize("background", ["", "red", "#fff", "#gggggg", "ffffff", "#ffffff00", "#ffffff\n"])
