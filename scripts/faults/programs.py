@@ -80,8 +80,9 @@ class RunningProgram:
 
     def stop(self, signal_number: int) -> None:
         """Sends a signal; nothing if the program has ended already."""
-        if self.running:
-            os.kill(self.pid, signal_number)
+        with contextlib.suppress(ProcessLookupError):
+            if self.running:
+                os.kill(self.pid, signal_number)
 
     def read(self, stream: str) -> str:
         """What it has written so far to "stdout" or "stderr"."""
@@ -165,6 +166,10 @@ def _run(
     for descriptor, stream in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(Path(output) / stream, os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ.update(environment)
+    # As from a terminal: what nohup, or a shell that starts it in the background, ignores is handed on.
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
     if largest_file is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # A write beyond it is an error then, and no signal.
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))

@@ -8,6 +8,7 @@ import pytest
 from faults.programs import Finished, RunningProgram
 
 from deconv_ae import unfinished
+from deconv_ae.files import partial_directory
 
 REFERENCE = Path(__file__).parents[2] / "saved_models" / "reference"
 SMALL = ["--dataset=mnist_5k", "--cache_dir=cache"]
@@ -61,7 +62,7 @@ def test_a_closed_terminal_stops_a_run_with_a_checkpoint_from_which_it_goes_on(t
 
 def test_what_is_half_done_is_cleared_away_and_what_is_short_finished(tmp_path: Path) -> None:
     told: list[str] = []
-    with unfinished.temporary_directory(tmp_path, ".partial-") as folder, unfinished.cleared_by(lambda: 1 / 0):
+    with partial_directory(tmp_path / "made") as folder, unfinished.cleared_by(lambda: 1 / 0):
         (folder / "file").write_text("")
         with unfinished.finished_first():
             unfinished.end(lambda: told.append("ended"))
