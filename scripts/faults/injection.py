@@ -9,6 +9,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from deconv_ae.data import SPLITS, Source, load_split
 from deconv_ae.data.cache import CACHE_VARIABLE
 from deconv_ae.errors import InputError, RunError
+from deconv_ae.saved_model.model_card import ModelCard
 from deconv_ae.saved_model.serving import ServedAutoencoder
 from faults.programs import Finished, RunningProgram
 
@@ -211,16 +213,17 @@ def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
     anew. Every other time the next one has been waiting for it."""
     folder = torture.directory / "many-pictures"
     draw_pictures(folder, MANY_PICTURES)
+    model_dir = torture.directory / "run-1-model"
+    as_read = ModelCard.read(model_dir).source(f"folder:{folder}")
     started = time.monotonic()
-    expected = [load_split(Source(f"folder:{folder}", cache_dir=""), split) for split in SPLITS]
+    expected = [load_split(replace(as_read, cache_dir=""), split) for split in SPLITS]
     duration = time.monotonic() - started
-    model = f"--model={torture.directory / 'run-1-model'}"
     for number in range(kills):
         if table.out_of_time:
             return
         cache = torture.directory / f"cache-{number}"
-        source = Source(f"folder:{folder}", cache_dir=str(cache))
-        flags_given = [model, f"--dataset={source.name}", f"--cache_dir={cache}"]
+        source = replace(as_read, cache_dir=str(cache))
+        flags_given = [f"--model={model_dir}", f"--dataset={source.name}", f"--cache_dir={cache}"]
         evaluate = partial(RunningProgram, "evaluate.py", flags_given, torture.directory)
         with contextlib.ExitStack() as running:
             program = running.enter_context(evaluate())
