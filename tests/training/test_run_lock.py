@@ -22,5 +22,7 @@ def test_a_lock_that_is_none_is_refused_by_its_name(tmp_path: Path, make: Callab
     make(tmp_path / run_record.LOCK)
     if make is MADE["of mode 0"] and os.geteuid() == 0:
         pytest.skip("root may open every file")
-    with pytest.raises(InputError, match=r"^run_dir: .*run\.lock cannot be locked: .*; give another directory$"):
+    with pytest.raises(
+        InputError, match=r"^run_dir: .*run\.lock cannot be locked: .*; remove it, or give another directory$"
+    ):
         run_record.check_not_in_use(tmp_path)
