@@ -176,8 +176,11 @@ def source_of(cards: Sequence[ModelCard]) -> Source:
 def _check_own_data(card: ModelCard, asked: Source) -> None:
     advice = f"pass --dataset, such as folder:PATH or {SAMPLE_NAME}"
     if card.dataset.is_array:
+        channels = card.image_shape[-1]
+        if channels not in COLOR_MODES.values():
+            advice = f"what programs read has 1 or 3 channels and not {channels}: use it from Python"
         raise InputError(
-            f"dataset: not given, and {card.title} was trained on an array, {asked.name}, which is in no file; {advice}"
+            f"dataset: not given, and {card.title} was trained on an array in Python, which is in no file; {advice}"
         )
     try:
         check_presence(asked)

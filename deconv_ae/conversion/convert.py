@@ -62,7 +62,8 @@ def convert(
         model_dir: what `exporting.export` wrote.
         formats: names in `FORMATS`.
         output_dir: made if need be.
-        test_images, calibration_images: `(N, height, width, channels)` uint8; the first 200 of the latter set
+        test_images, calibration_images: arrays, `(N, height, width, channels)` uint8, of what the model was trained
+            on, also with a number of channels that no data set of the programs has; the first 200 of the latter set
             the ranges of int8.
 
     Returns:

@@ -212,9 +212,10 @@ def test_unpooling_and_its_gradient(data, pooling, data_format, anywhere):
     images, values, restored, upstream, gradient = map(np.ascontiguousarray, expected)
 
     def unpool(values):
-        # Straight from the pooling, positions are not looked at, and have the size.
+        # Straight from the pooling, positions have the size, but on PyTorch, whose tensors carry nothing.
         known = max_pool_with_argmax(images, data_format=data_format, **arguments)[1]
-        given = (ops.convert_to_tensor(argmax, dtype=ARGMAX), size) if anywhere else (known, None)
+        default = size if BACKEND == "torch" else None
+        given = (ops.convert_to_tensor(argmax, dtype=ARGMAX), size) if anywhere else (known, default)
         return max_unpool(values, given[0], output_size=given[1], data_format=data_format, **arguments), given[0]
 
     actual = value_gradient_and_more(unpool, values, upstream)
