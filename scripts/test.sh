@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs into .venv and runs every check: formatting, lint, types, doctests and tests; then what is numerical again,
-# computed in other ways. Arguments are pytest's, and leave that out; --legs runs nothing else.
+# Installs into .venv and runs every check: formatting, lint, types, doctests and tests. Arguments are pytest's; --legs
+# runs, instead, what is numerical again, computed in other ways.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh sample,convert,playground,test
@@ -44,4 +44,3 @@ ruff format --check .
 ruff check .
 mypy
 tests --durations=10 "$@"
-[ $# -gt 0 ] || run_legs

@@ -45,7 +45,7 @@ def encode(images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, pool_size: Pai
     (array([ 5.,  7., 13., 15.], dtype=float32), array([3, 3, 3, 3], dtype=uint8))
     """
     images, kernel, bias = (tf.convert_to_tensor(tensor) for tensor in (images, kernel, bias))
-    grid = _Grid(tuple(images.shape[1:3]), tuple(kernel.shape[:2]), pool_size)
+    grid = _Grid(_pair(images.shape[1:3]), _pair(kernel.shape[:2]), pool_size)
     results = tf.nn.conv2d(grid.blocks_of(images), grid.kernel_of_blocks(kernel), 1, "VALID")
     # No bias changes which is the largest, and of the maxima there are fewer to add it to.
     pooled, first = (grid.images_of_windows(tensor) for tensor in _first_maxima(results, math.prod(pool_size)))
@@ -83,7 +83,7 @@ def decode(
            [5., 0., 0.]], dtype=float32)
     """
     kernel = tf.convert_to_tensor(kernel)
-    grid = _Grid(tuple(size), tuple(kernel.shape[:2]), pool_size)
+    grid = _Grid(_pair(size), _pair(kernel.shape[:2]), pool_size)
     # A mask of floats, and a product: choosing by a mask of truths takes TensorFlow three times as long.
     chosen = tf.one_hot(tf.cast(grid.blocks_of_windows(switches), tf.int32), math.prod(pool_size))
     results = chosen * grid.blocks_of_windows(values)[..., None]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deconv_ae.model.fast import applies, decode, encode, pays
+from deconv_ae.model.fast import decode, encode
 from deconv_ae.ops import argmax_to_switches, max_pool_with_argmax, max_unpool, switches_to_argmax
 
 GEOMETRIES = {
