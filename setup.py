@@ -46,6 +46,7 @@ setup(
             "ai-edge-litert>=2.1,<3",
             "openvino>=2025.2,<2027",
         ],
+        "compress": ["constriction>=0.4.2,<0.6", "scipy>=1.13,<2"],
         "playground": ["starlette>=0.40,<2", "uvicorn>=0.34,<1"],
         "test": [
             "pytest>=8",

@@ -24,6 +24,7 @@ from deconv_ae.errors import InputError, Interrupted, RunError
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.numbers import pair
 from deconv_ae.options import listed
+from deconv_ae.paths import given, is_file
 from deconv_ae.saved_model.model_card import ModelCard, model_directory
 from deconv_ae_programs import library, process
 
@@ -143,6 +144,36 @@ MAX_PIXELS = flags.DEFINE_integer(
 )
 
 
+_files: list[str] = []
+_takes_files = False
+
+
+def take_files() -> None:
+    """What stands after a program's flags is files, from here on; `files` has them."""
+    global _takes_files
+    _takes_files = True
+
+
+def has_files() -> bool:
+    """Whether anything stands after the flags."""
+    return bool(_files)
+
+
+def files(argument: str, advice: str) -> list[Path]:
+    """The files that were given, each of which is one.
+
+    Raises:
+        InputError: if there are none, or one is no file.
+    """
+    if not _files:
+        raise InputError(f"{argument}: none given; {advice}")
+    found = [given(argument, name) for name in _files]
+    for file in found:
+        if not is_file(argument, file):
+            raise InputError(f"{argument}: {file} is no file; {advice}")
+    return found
+
+
 def source(default: str | None = None) -> Source:
     """The data set that the flags ask for, which is there as far as that can be told before it is read; `default` is
     its name where --dataset is left out."""
@@ -152,6 +183,11 @@ def source(default: str | None = None) -> Source:
     asked = _source(Source(name))
     check_presence(asked)
     return asked
+
+
+def reading(card: ModelCard) -> Source:
+    """How the flags say that pictures are read; what they leave out is as for the model's training."""
+    return _source(card.source(card.dataset.name))
 
 
 def source_of(cards: Sequence[ModelCard]) -> Source:
@@ -314,7 +350,9 @@ def parse(arguments: Sequence[str]) -> list[str]:
         sys.exit(process.say(error, 2))
     except SystemExit:  # --help has been printed; absl would call that a failure.
         sys.exit(process.end(0))
-    if rest:
+    if _takes_files:
+        _files[:] = rest
+    elif rest:
         sys.exit(process.say(f"unexpected argument {rest[0]!r}; every option is a flag, see --help", 2))
     for name, flag in flags.FLAGS.flag_values_dict().items():
         if flags.FLAGS[name].present and name not in MAY_BE_EMPTY and _is_empty(flag):

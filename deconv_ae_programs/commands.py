@@ -10,6 +10,8 @@ PROGRAMS = {
     "evaluate": "prints how good an exported model is, and its bits an image",
     "visualize": "draws what exported models make of test images",
     "convert": "converts an exported model for ONNX Runtime, LiteRT, OpenVINO",
+    "compress": "makes small files of pictures by an exported model",
+    "decompress": "makes pictures of those files",
     "playground": "serves a page to draw on and to spoil what the decoder gets",
 }
 """What may stand behind `deconv-ae`: modules of this package."""

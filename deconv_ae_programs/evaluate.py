@@ -6,30 +6,77 @@ the mean training image, the best without a model, and of black.
 
 deconv-ae evaluate --model=saved_models/mine
 deconv-ae evaluate --model=saved_models/mine --dataset=folder:photos
+
+How large the files of compress.py are and how good the pictures in them, of
+several models beside JPEG, WebP, PNG and thumbnails, as a table and a figure:
+
+deconv-ae evaluate --rate --model=saved_models/mine \\
+    --model=saved_models/other --output_dir=pictures/rate
 """
+
+from collections.abc import Sequence
+from pathlib import Path
 
 from absl import flags
 
+from deconv_ae.compression.installed import check_installed
+from deconv_ae.data.source import Source, short_name
 from deconv_ae.errors import InputError
+from deconv_ae.paths import check_apart, directory_to_write, given
 from deconv_ae_programs import command_line
 
 flags.adopt_module_key_flags(command_line)
 
-MODEL = flags.DEFINE_string("model", None, "The directory of an exported model.")
+MODEL = flags.DEFINE_multi_string(
+    "model", None, "The directory of an exported model; with --rate, repeat it to compare models."
+)
+RATE = flags.DEFINE_bool("rate", False, "Measure the files that the models compress pictures to, and draw a figure.")
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "Where --rate draws to; made if need be.")
 
 
 def main() -> None:
     if MODEL.value is None:
         raise InputError("model: not given; pass the directory of an exported model")
+    if RATE.value or OUTPUT_DIR.present:
+        directory_to_write("output_dir", OUTPUT_DIR.value)
     command_line.check_source()
-    source = command_line.source_of(command_line.cards([MODEL.value]))
+    cards = command_line.cards(MODEL.value)
+    if len(cards) > 1 and not RATE.value:
+        raise InputError("model: several given; give one, or --rate to compare their files")
+    source = command_line.source_of(cards)
+    if RATE.value:
+        check_installed()
+        check_apart({"output_dir": OUTPUT_DIR.value, "dataset": source.folder})
+        _rate(MODEL.value, source, given("output_dir", OUTPUT_DIR.value))
+    else:
+        _evaluate(MODEL.value[0], source)
+
+
+def _evaluate(model_dir: str, source: Source) -> None:
     with command_line.loading():
         from deconv_ae.data import load_dataset
         from deconv_ae.saved_model.evaluation import compared, evaluate
         from deconv_ae.saved_model.serving import ServedAutoencoder
-    model = ServedAutoencoder(MODEL.value)
+    model = ServedAutoencoder(model_dir)
     dataset = load_dataset(source)
     print(dataset)
     print(evaluate(model, dataset.train, dataset.test).table())
     print(compared(model.card, dataset))
     print(model.size_table())
+
+
+def _rate(model_dirs: Sequence[str], source: Source, output: Path) -> None:
+    with command_line.loading():
+        from deconv_ae.compression import Compressor
+        from deconv_ae.compression.rate_distortion import rate_distortion, table
+        from deconv_ae.data import load_split
+        from deconv_ae.pictures.rate_distortion import draw_rate_distortion
+        from deconv_ae.saved_model.serving import ServedAutoencoder
+    models = [ServedAutoencoder(model_dir) for model_dir in model_dirs]
+    by_name = {model.name: model for model in models}
+    if len(by_name) < len(models):
+        raise InputError("model: two are of one name; give directories of other names")
+    compressors = [(name, Compressor(model)) for name, model in by_name.items()]
+    curves = rate_distortion(compressors, load_split(source, "test"))
+    print(table(curves))
+    print(f"drawn: {draw_rate_distortion(curves, short_name(source.name), output)}")

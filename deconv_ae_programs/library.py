@@ -19,7 +19,7 @@ from types import ModuleType
 # loaded, by programs only: a library's import decides nothing for others. Workers inherit it, run.json records it.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-PACKAGES = ("deconv_ae", "deconv_ae.data", "deconv_ae.training", "deconv_ae.conversion")
+PACKAGES = ("deconv_ae", "deconv_ae.data", "deconv_ae.training", "deconv_ae.conversion", "deconv_ae.compression")
 FOR_OTHERS = ("jax", "matplotlib", "pandas", "sklearn")
 """What TensorFlow and Keras import where it happens to be installed, to be ready for arrays, wrappers and galleries
 that no program here has: of the five seconds that `import tensorflow` then takes of a processor, two."""

@@ -18,6 +18,9 @@ FILE_NAME = "model_card.json"
 KERAS_FILE = "autoencoder.keras"
 """The Keras model beside the SavedModel, for conversion and further training."""
 
+COMPRESSION_FILE = "compression.json"
+"""What pictures are compressed by, where it has been learnt; it is written later, and has a checksum of its own."""
+
 FORMAT_VERSION = 2
 ADVICE = "export the model anew with scripts/train.py"
 

@@ -107,7 +107,11 @@ class ServedAutoencoder:
 
     def decode(self, encoded: Encoded) -> np.ndarray:
         """The reconstruction, float32 in the scale of the pixels, not clipped."""
-        inputs = {name: tf.constant(values) for name, values in encoded.named().items()}
+        return self.decode_named(encoded.named())
+
+    def decode_named(self, encoded: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The same of arrays by the names that the signature `decode` has for them."""
+        inputs = {name: tf.constant(values) for name, values in encoded.items()}
         return self._signatures[DECODE](**inputs)[RECONSTRUCTION].numpy()
 
     def rmse(self, images: np.ndarray) -> float:

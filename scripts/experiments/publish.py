@@ -84,6 +84,23 @@ figure: those are of Charles Barbin's and Hylke Bons's two, and stay under that 
 --model=saved_models/reference/photos_16_8 --dataset=folder:PATH --image_size=64` shows the model one's own pictures.
 
 ![Crops of photographs, their codes, and what the model makes of them](figures/photographs.png)
+
+## Files
+
+Each model's `compression.json` holds the probabilities by which `scripts/compress.py` codes pictures. They were learnt
+by `deconv_ae.compression.learn_probabilities` from up to 4,000 of its training pictures; `scripts/compress.py --learn`
+calls it, and whoever trains a model anew has to. The figures are `python scripts/evaluate.py --rate`'s: of the first
+1,000 test digits of MNIST, and of 200 of the test crops.
+
+Digits take 22 to 92 bytes, where JPEG's smallest files take 215, headers mostly, and WebP's 130, which are better
+pictures: no model here comes above 21 dB at any size, and 274 bytes hold the digit itself, as a PNG. The 28 bytes of
+cmap1_pool2 have the SSIM of a thumbnail of 200. For photographs these models are no codec: photos_16_8 needs 3.4 bits a
+pixel for 27 dB, which JPEG has at 0.7 and WebP passes at 0.3. Of its files, 82 to 97 % are switches; of two_layer's 70
+to 79 %, of the others' 15 to 41 %.
+
+![Digits: PSNR and SSIM against bits a pixel](figures/rate_digits.png)
+
+![Photographs: PSNR and SSIM against bits a pixel](figures/rate_photographs.png)
 """
 
 NO_STARTS = "\n<!-- starts-mnist_5k:begin -->\n<!-- starts-mnist_5k:end -->\n"

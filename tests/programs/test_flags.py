@@ -16,7 +16,9 @@ SECONDS = 5.0
 NOTHING_TO_READ = {
     "benchmark.py": ("--readme=nowhere/README.md",),
     "compare_starts.py": ("--dataset=folder:nowhere",),
+    "compress.py": ("--model=nowhere",),
     "convert.py": ("--model=nowhere", "--format=onnx"),
+    "decompress.py": ("--model=nowhere",),
     "evaluate.py": ("--model=nowhere",),
     "model_cluster.py": ("--images_a_worker=0", "--compute_ms=1", "--overhead_ms=1", "--sent_bytes=1"),
     "playground.py": ("--model=nowhere", "--port=17861"),

@@ -1,0 +1,91 @@
+"""Files in and out: their names, and all of them or none."""
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from deconv_ae import paths
+from deconv_ae.errors import InputError, RunError, first_line
+from deconv_ae.files import flush_to_disk, flush_tree_to_disk, move_together, open_to_read, partial_directory
+from deconv_ae.unfinished import cleared_by
+
+ENDING = ".dcae"
+LARGEST = 2**28
+"""Of a compressed picture, in bytes."""
+
+
+def named(files: Sequence[Path], folder: Path, ending: str) -> list[Path]:
+    """A name in the folder for what is made of each file: its own, with another ending.
+
+    Raises:
+        InputError: if two would get one name.
+    """
+    by_name: dict[str, Path] = {}
+    for file in files:
+        name = file.stem + ending
+        if name in by_name:
+            raise InputError(f"output_dir: {by_name[name]} and {file} would both become {name}; rename one")
+        by_name[name] = file
+    return [folder / name for name in by_name]
+
+
+def check_new(targets: Iterable[Path], overwrite: bool) -> None:
+    """Raises InputError if a file is there already and is not to be replaced, or a directory is."""
+    for target in targets:
+        if paths.is_directory("output_dir", target):
+            raise InputError(f"output_dir: {target} is a directory; give another")
+        if paths.exists("output_dir", target) and not overwrite:
+            raise InputError(f"output_dir: {target} exists; pass --overwrite to replace it, or another directory")
+
+
+def read(file: Path) -> bytes:
+    """A file's bytes; raises InputError if it cannot be read, or is larger than any that there is to read."""
+    try:
+        with open_to_read(file) as opened:
+            content = opened.read(LARGEST + 1)
+    except OSError as error:
+        raise InputError(f"files: {file} cannot be read: {first_line(error)}; give another") from error
+    if len(content) > LARGEST:
+        raise InputError(f"files: {file} is no compressed picture, it is too large; give one")
+    return content
+
+
+def write_together(folder: Path, contents: Iterable[tuple[str, bytes]]) -> int:
+    """Writes files into a folder, by their names, all of them or none; how many bytes they are.
+
+    Raises:
+        RunError: if that fails.
+    """
+    size = 0
+    try:
+        with _made(folder), partial_directory(folder / "files") as partial:
+            moves = []
+            for name, content in contents:
+                moves.append((partial / name, folder / name))
+                moves[-1][0].write_bytes(content)
+                size += len(content)
+            flush_tree_to_disk(partial)
+            move_together(moves)
+            flush_to_disk(folder)
+    except OSError as error:
+        raise RunError(f"output_dir: {folder} cannot be written: {first_line(error)}") from error
+    return size
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """A folder, made where there is none, and gone again where nothing has come into it."""
+    missing = list(itertools.takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
+
+    def clear() -> None:
+        with contextlib.suppress(OSError):
+            for each in missing:
+                each.rmdir()
+
+    with cleared_by(clear):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            yield
+        finally:
+            clear()

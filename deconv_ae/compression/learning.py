@@ -1,0 +1,183 @@
+"""Steps and probabilities from training pictures: what a model makes of them, fitted in its contexts."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import optimize, sparse
+
+from deconv_ae.compression.container import RATES
+from deconv_ae.compression.model_tensors import ModelTensors, Tensors
+from deconv_ae.compression.probabilities import LARGEST_WEIGHT, SCORES_PER_BIT, Plane
+from deconv_ae.compression.quantization import choose_steps, dequantize, quantize, whole_numbers
+from deconv_ae.compression.stored import Probabilities, features_of, model_checksum
+from deconv_ae.compression.walk import Tensor, Visit, walk
+from deconv_ae.data.dataset import check_images
+from deconv_ae.saved_model.serving import ServedAutoencoder
+from deconv_ae.saved_model.signatures import CODE
+
+MOST_PICTURES, MOST_VALUES = 4000, 2_000_000
+"""Pictures that are looked at, and values in all of them."""
+
+MOST_FITTED = 30_000
+"""Values of one channel that its probabilities are fitted to."""
+
+MEASURED_PICTURES = 200
+"""Pictures that the channels' gains are measured on."""
+
+MOST_LEVELS = 48
+"""Of a channel of the code; rarer values are said apart."""
+
+CONSTANT = 0.9995
+"""A channel of which so large a part is one value is not worth a look at its context."""
+
+PRIOR = 0.5
+"""What a weight's square costs, in nats: as if weights had a spread of 1.4 beforehand."""
+
+FIT_STEPS = 40
+
+
+def learn_probabilities(model: ServedAutoencoder, images: np.ndarray) -> Path:
+    """Learns what `Compressor` needs, and writes it beside the model; the file, tens of kB.
+
+    Args:
+        model: an exported one.
+        images: its training pictures, `(N, height, width, channels)` uint8; some thousands of them are looked at.
+
+    Raises:
+        InputError: if images do not fit the model.
+        RunError: if the file cannot be written.
+    """
+    check_images("images", images)
+    model.check(images)
+    return _learnt(ModelTensors(model), images).write(model.path)
+
+
+def _learnt(model: ModelTensors, images: np.ndarray) -> Probabilities:
+    count = min(len(images), MOST_PICTURES, max(1, MOST_VALUES // model.values_a_picture))
+    chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:count])
+    encoded = model.encode(images[chosen])
+    few = {name: values[:MEASURED_PICTURES] for name, values in encoded.items()}
+    steps = choose_steps(
+        {tensor.name: few[tensor.name] for tensor in model.tensors if tensor.is_code},
+        lambda code: model.decode({**few, **code}),
+    )
+    tensors = _with_values(model, few, steps)
+    planes: dict[str, tuple[tuple[Plane, ...], ...]] = {}
+    by_rate = [_fitted(tensors, encoded, steps, rate) for rate in range(RATES)]
+    for tensor in tensors:
+        of_tensor = tuple(of_rate[tensor.name] for of_rate in by_rate if tensor.name in of_rate)
+        planes[tensor.name] = of_tensor
+    return Probabilities(model_checksum(model.path), tensors, steps, planes, count)
+
+
+def _with_values(model: ModelTensors, encoded: Tensors, steps: Mapping[str, np.ndarray]) -> tuple[Tensor, ...]:
+    """The tensors, with the code whose values switches place: found by trying whether the others can be left out."""
+    quantised = dict(encoded)
+    for name in steps:
+        quantised[name] = dequantize(quantize(encoded[name], steps[name][0]), steps[name][0])
+    drawn = model.decode(quantised)
+    found = []
+    for tensor in model.tensors:
+        code = quantised.get(CODE)
+        if not tensor.is_code and code is not None and code.shape == encoded[tensor.name].shape:
+            without = np.where(code != 0, encoded[tensor.name], 0).astype(encoded[tensor.name].dtype)
+            changed = np.any(without != encoded[tensor.name])
+            if changed and np.array_equal(model.decode({**quantised, tensor.name: without}), drawn):
+                tensor = Tensor(tensor.name, tensor.shape, False, CODE)
+        found.append(tensor)
+    return tuple(found)
+
+
+def _fitted(
+    tensors: Sequence[Tensor], encoded: Tensors, steps: Mapping[str, np.ndarray], rate: int
+) -> dict[str, tuple[Plane, ...]]:
+    """Each tensor's planes; switches are as they are at every rate, and are fitted at the middle one."""
+    numbers = whole_numbers(tensors, encoded, steps, rate)
+    wanted = [tensor for tensor in tensors if tensor.is_code or rate == RATES // 2]
+    empty = {tensor.name: _empty_planes(tensor, numbers[tensor.name]) for tensor in tensors}
+    seen: dict[tuple[str, int], list[tuple[np.ndarray, np.ndarray]]] = {}
+
+    def look(visit: Visit, plane: Plane) -> np.ndarray:
+        values = numbers[visit.tensor.name][visit.channel][:, visit.part.places] - plane.lowest
+        symbols = np.where((values < 0) | (values > plane.escape), plane.escape, values)
+        present = np.ones(symbols.shape, bool) if visit.present is None else visit.present
+        if visit.tensor in wanted:
+            context = [feature[present] for feature in visit.context]
+            features = np.array(context, np.int16).reshape(len(context), int(present.sum()))
+            seen.setdefault((visit.tensor.name, visit.channel), []).append((features, symbols[present]))
+        return symbols
+
+    pictures = next(iter(numbers.values())).shape[1]
+    walk(tensors, empty, pictures, rate, look)
+    fitted = {}
+    for tensor in wanted:
+        planes = []
+        for channel, plane in enumerate(empty[tensor.name]):
+            features, symbols = (np.concatenate(each, axis=-1) for each in zip(*seen[tensor.name, channel]))
+            if symbols.size > MOST_FITTED:
+                some = np.random.default_rng(0).choice(symbols.size, MOST_FITTED, replace=False)
+                features, symbols = features[:, some], symbols[some]
+            planes.append(Plane(plane.lowest, plane.features, _in_scores(_fit(plane, features, symbols))))
+        fitted[tensor.name] = tuple(planes)
+    return fitted
+
+
+def _empty_planes(tensor: Tensor, numbers: np.ndarray) -> list[Plane]:
+    planes = []
+    count = int(numbers.max()) + 1
+    for of_channel in numbers:
+        lowest, highest = 0, count - 1
+        if tensor.is_code:
+            lowest = max(min(0, int(of_channel.min())), -MOST_LEVELS // 2)
+            highest = min(max(0, int(of_channel.max())), lowest + MOST_LEVELS - 1)
+        _, counts = np.unique(of_channel, return_counts=True)
+        features = features_of(tensor, count) if counts.max() < CONSTANT * of_channel.size else ()
+        planes.append(Plane(lowest, features, np.zeros((1 + sum(features), highest - lowest + 2), np.int16)))
+    return planes
+
+
+def _fit(plane: Plane, features: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+    """The weights, in nats, by which what was seen is most probable: a logistic regression.
+
+    Args:
+        features: `(features, n)`.
+        symbols: `(n,)`.
+    """
+    start = np.zeros(plane.weights.shape)
+    often = np.bincount(symbols, minlength=plane.symbols) + 0.1
+    start[0] = np.log(often / often.sum())
+    if not plane.features or not len(symbols):
+        return start
+    offsets = 1 + np.cumsum([0, *plane.features[:-1]])
+    rows = np.vstack([np.zeros(features.shape[1], np.int64), features + offsets[:, np.newaxis], symbols])
+    rows, counts = np.unique(rows, axis=1, return_counts=True)
+    rows, symbols = rows[:-1].T, rows[-1]
+    number, width = rows.shape
+    chosen = sparse.csr_array(
+        (np.ones(rows.size, np.float32), rows.ravel(), np.arange(number + 1) * width), shape=(number, len(start))
+    )
+    transposed = chosen.T.tocsr()
+    weighted, total, places = counts.astype(np.float32), counts.sum(), np.arange(number)
+
+    def cost(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights = flat.reshape(start.shape)
+        scores = chosen @ weights.astype(np.float32)
+        scores -= scores.max(axis=1, keepdims=True)
+        powers = np.exp(scores)
+        sums = powers.sum(axis=1)
+        nats = (weighted * (np.log(sums) - scores[places, symbols])).sum(dtype=np.float64)
+        powers *= (weighted / sums)[:, np.newaxis]
+        powers[places, symbols] -= weighted
+        gradient = (transposed @ powers).astype(np.float64)
+        gradient[1:] += PRIOR * weights[1:]
+        return (nats + PRIOR / 2 * (weights[1:] ** 2).sum()) / total, gradient.ravel() / total
+
+    best = optimize.minimize(cost, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": FIT_STEPS})
+    return best.x.reshape(start.shape)
+
+
+def _in_scores(nats: np.ndarray) -> np.ndarray:
+    """Weights as whole numbers; what is added to all of a row's symbols changes nothing."""
+    scores = np.round((nats - nats.max(axis=1, keepdims=True)) / np.log(2) * SCORES_PER_BIT)
+    return np.clip(scores, -LARGEST_WEIGHT, LARGEST_WEIGHT).astype(np.int16)

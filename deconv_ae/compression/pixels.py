@@ -1,0 +1,41 @@
+"""Picture files as pixels, and pixels as PNG."""
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from deconv_ae.data.decoding import PictureError, decode
+from deconv_ae.data.source import Source, parse_colour
+from deconv_ae.errors import InputError
+
+VALUES_AT_ONCE = 2**24
+
+
+def png(picture: np.ndarray) -> bytes:
+    """`(height, width, 1 or 3)` uint8 as a PNG."""
+    content = io.BytesIO()
+    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(content, "PNG")
+    return content.getvalue()
+
+
+def in_groups(files: Sequence[Path], channels: int, reading: Source) -> Iterator[list[np.ndarray]]:
+    """The pictures of files, in order, as many at a time as memory holds well; `reading` says how a file is read.
+
+    Raises:
+        InputError: if one is no whole picture.
+    """
+    group: list[np.ndarray] = []
+    background = parse_colour(reading.background)
+    for file in files:
+        try:
+            group.append(decode(file, channels, background, reading.load_truncated, reading.max_pixels))
+        except PictureError as error:
+            raise InputError(f"pictures: {file} {error}; give pictures") from error
+        if sum(picture.size for picture in group) >= VALUES_AT_ONCE:
+            yield group
+            group = []
+    if group:
+        yield group

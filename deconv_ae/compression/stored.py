@@ -1,0 +1,217 @@
+"""`compression.json` beside an exported model: steps and probabilities, all in whole numbers but the steps."""
+
+import base64
+import functools
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deconv_ae import records
+from deconv_ae.compression.container import MODEL_BYTES, RATES
+from deconv_ae.compression.contexts import CodeContext, SwitchContext
+from deconv_ae.compression.probabilities import MOST_SYMBOLS, Plane
+from deconv_ae.compression.walk import Tensor
+from deconv_ae.errors import InputError, RunError, first_line
+from deconv_ae.files import read_bytes, sha256, write_beside
+from deconv_ae.records import Count, Measure, Name
+from deconv_ae.saved_model.export_directory import MODEL_FILE, VARIABLES
+from deconv_ae.saved_model.model_card import COMPRESSION_FILE
+
+FORMAT_VERSION = 1
+LEARN = "learn them with scripts/compress.py --model=... --learn"
+
+
+@dataclass(frozen=True)
+class _PlaneRecord:
+    """What there is to say of a `Plane` but its weights."""
+
+    lowest: int
+    symbols: Count
+    context: bool
+
+    def __post_init__(self) -> None:
+        if not (2 <= self.symbols <= MOST_SYMBOLS and self.lowest <= 0 <= self.highest):
+            raise ValueError(f"{self.symbols} symbols from {self.lowest} on are none that are learnt")
+
+    @property
+    def highest(self) -> int:
+        return self.lowest + self.symbols - 2
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The file. `weights`: of all planes, one after the other, as int16, packed."""
+
+    format_version: Count
+    model: Name
+    pictures: Count
+    tensors: tuple[Tensor, ...]
+    steps: dict[str, tuple[tuple[Measure, ...], ...]]
+    planes: dict[str, tuple[tuple[_PlaneRecord, ...], ...]]
+    weights: str
+
+    def __post_init__(self) -> None:
+        if self.format_version != FORMAT_VERSION:
+            raise ValueError(f"format_version is {self.format_version}, not {FORMAT_VERSION}")
+        names = {tensor.name for tensor in self.tensors}
+        codes = {tensor.name for tensor in self.tensors if tensor.is_code}
+        if len(names) < len(self.tensors) or names != self.planes.keys() or codes != self.steps.keys():
+            raise ValueError("planes and steps are not of the tensors")
+        for tensor in self.tensors:
+            self._check(tensor, codes)
+
+    def _check(self, tensor: Tensor, codes: set[str]) -> None:
+        rates = RATES if tensor.is_code else 1
+        if [len(of_rate) for of_rate in self.planes[tensor.name]] != [tensor.shape[2]] * rates:
+            raise ValueError(f"planes.{tensor.name} are not {tensor.shape[2]} at {rates} rates")
+        if tensor.is_code:
+            steps = self.steps[tensor.name]
+            if [len(of_rate) for of_rate in steps] != [tensor.shape[2]] * rates:
+                raise ValueError(f"steps.{tensor.name} are not {tensor.shape[2]} at {rates} rates")
+            if not all(np.float32(step) > 0 for of_rate in steps for step in of_rate):
+                raise ValueError(f"steps.{tensor.name} are not all above 0")
+        if tensor.values_in is not None and (tensor.is_code or tensor.values_in not in codes):
+            raise ValueError(f"tensors: {tensor.name} places values of {tensor.values_in}, which is no code")
+
+
+@dataclass(frozen=True, eq=False)
+class Probabilities:
+    """All that a model's pictures are coded by.
+
+    Attributes:
+        model: checksum of the model's files.
+        tensors: what its encoder gives.
+        steps: of each part of the code, `(RATES, channels)` float32.
+        planes: of each tensor, its channels' probabilities: of a code at each rate, of switches at any.
+        pictures: how many training pictures they were learnt from.
+    """
+
+    model: str
+    tensors: tuple[Tensor, ...]
+    steps: Mapping[str, np.ndarray]
+    planes: Mapping[str, tuple[tuple[Plane, ...], ...]]
+    pictures: int
+
+    def at(self, rate: int) -> dict[str, tuple[Plane, ...]]:
+        """Each tensor's planes at a rate of 0 to RATES - 1."""
+        return {name: of_rates[min(rate, len(of_rates) - 1)] for name, of_rates in self.planes.items()}
+
+    @functools.cached_property
+    def checksum(self) -> bytes:
+        """What a compressed picture's header says of the model that it was made by."""
+        # Not of the weights as they are packed: another zlib packs them otherwise.
+        fields = asdict(self._record()) | {"weights": sha256(self._flat())}
+        return bytes.fromhex(sha256(json.dumps(fields, sort_keys=True).encode()))[:MODEL_BYTES]
+
+    def write(self, model_dir: Path) -> Path:
+        """Puts it beside the model; the file.
+
+        Raises:
+            RunError: if it cannot be written.
+        """
+        file = model_dir / COMPRESSION_FILE
+        try:
+            write_beside(file, records.as_text(self._record()))
+        except OSError as error:
+            raise RunError(f"model: {file} cannot be written: {first_line(error)}") from error
+        return file
+
+    def _record(self) -> _Record:
+        planes = {
+            name: tuple(
+                tuple(_PlaneRecord(plane.lowest, plane.symbols, bool(plane.features)) for plane in of_rate)
+                for of_rate in rates
+            )
+            for name, rates in self.planes.items()
+        }
+        steps = {
+            name: tuple(tuple(float(step) for step in of_rate) for of_rate in rates)
+            for name, rates in self.steps.items()
+        }
+        weights = base64.b64encode(zlib.compress(self._flat(), 9)).decode("ascii")
+        return _Record(FORMAT_VERSION, self.model, self.pictures, self.tensors, steps, planes, weights)
+
+    def _flat(self) -> bytes:
+        """All weights, one after the other."""
+        weights = [plane.weights.ravel() for rates in self.planes.values() for of_rate in rates for plane in of_rate]
+        return np.concatenate(weights).astype("<i2").tobytes()
+
+
+def read(model_dir: Path) -> Probabilities:
+    """What is stored beside an exported model.
+
+    Raises:
+        InputError: if there is nothing, or something else or damaged, or it is another model's.
+    """
+    file = model_dir / COMPRESSION_FILE
+    try:
+        found = _probabilities(records.read_file(_Record, file))
+        of_model = model_checksum(model_dir)
+    except FileNotFoundError as error:
+        raise InputError(f"model: {model_dir} has no probabilities to compress by; {LEARN}") from error
+    except OSError as error:
+        raise InputError(f"model: {error.filename or file} cannot be read: {first_line(error)}; {LEARN}") from error
+    except ValueError as error:
+        raise InputError(f"model: {file} holds no probabilities that can be used ({error}); {LEARN}") from error
+    if found.model != of_model:
+        raise InputError(f"model: {file} was learnt for another model than that beside it; {LEARN}")
+    return found
+
+
+def model_checksum(model_dir: Path) -> str:
+    """Of the files that decide what a model computes."""
+    files = [model_dir / MODEL_FILE, *sorted((model_dir / VARIABLES).iterdir())]
+    return sha256("".join(f"{file.name} {sha256(read_bytes(file))}\n" for file in files).encode())
+
+
+def features_of(tensor: Tensor, switches: int) -> tuple[int, ...]:
+    """The sizes of the features that the values of a tensor are looked at by; `switches`: of a window's places."""
+    return CodeContext.features if tensor.is_code else SwitchContext.features(switches)
+
+
+def _probabilities(record: _Record) -> Probabilities:
+    """Raises ValueError if there are not as many weights as the planes take."""
+    features = {
+        tensor.name: [features_of(tensor, max(plane.highest for plane in of_rate) + 1) for of_rate in rates]
+        for tensor, rates in ((tensor, record.planes[tensor.name]) for tensor in record.tensors)
+    }
+    shapes = {
+        name: [
+            [(plane, of_planes if plane.context else ()) for plane in of_rate]
+            for of_rate, of_planes in zip(record.planes[name], of_rates)
+        ]
+        for name, of_rates in features.items()
+    }
+    sizes = [
+        (1 + sum(of_plane)) * plane.symbols
+        for rates in shapes.values()
+        for of_rate in rates
+        for plane, of_plane in of_rate
+    ]
+    weights = iter(np.split(_weights(record.weights, sum(sizes)), np.cumsum(sizes)[:-1]))
+    planes = {
+        name: tuple(
+            tuple(
+                Plane(plane.lowest, of_plane, next(weights).reshape(-1, plane.symbols)) for plane, of_plane in of_rate
+            )
+            for of_rate in rates
+        )
+        for name, rates in shapes.items()
+    }
+    steps = {name: np.array(rates, np.float32) for name, rates in record.steps.items()}
+    return Probabilities(record.model, record.tensors, steps, planes, record.pictures)
+
+
+def _weights(packed: str, count: int) -> np.ndarray:
+    """So many int16; no more of what is packed is unpacked than that."""
+    try:
+        unpacked = zlib.decompressobj().decompress(base64.b64decode(packed, validate=True), 2 * count + 1)
+    except zlib.error as error:
+        raise ValueError(f"weights cannot be unpacked: {error}") from error
+    if len(unpacked) != 2 * count:
+        raise ValueError(f"weights are not {count:,}")
+    return np.frombuffer(unpacked, "<i2").astype(np.int16)

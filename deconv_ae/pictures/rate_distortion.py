@@ -1,0 +1,54 @@
+"""Rate against distortion: how good pictures are that files of so many bits hold."""
+
+import math
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from deconv_ae.compression.rate_distortion import Curves
+from deconv_ae.errors import RunError, first_line
+from deconv_ae.pictures.visualization import save_figure
+
+INCHES = (9.0, 3.9)
+FILE_NAME = "rate_distortion.png"
+
+
+def rate_distortion_figure(curves: Curves, title: str) -> Figure:
+    """PSNR and SSIM against bits a pixel; a model's line is whole, others' are dashed, and what loses nothing is a
+    line upright at its rate."""
+    figure = Figure(figsize=INCHES, layout="constrained")
+    axes = figure.subplots(1, 2)
+    for axis, quantity in zip(axes, ("psnr", "ssim")):
+        for number, (name, rates) in enumerate(curves.items()):
+            of_model = rates[0].switches is not None
+            if any(math.isinf(each.psnr) for each in rates):
+                axis.axvline(rates[-1].bits_per_pixel, color="black", linestyle=":", label=f"{name}, nothing lost")
+                continue
+            axis.plot(
+                [each.bits_per_pixel for each in rates],
+                [getattr(each, quantity) for each in rates],
+                marker="o" if of_model else "x",
+                linestyle="-" if of_model else "--",
+                color=f"C{number}",
+                label=name,
+            )
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.set(xlabel="bits a pixel, of whole files", ylabel={"psnr": "PSNR, dB", "ssim": "SSIM"}[quantity])
+        axis.grid(alpha=0.3)
+    figure.suptitle(title)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", frameon=False)
+    return figure
+
+
+def draw_rate_distortion(curves: Curves, title: str, output_dir: Path) -> Path:
+    """Writes it; the file. Raises RunError if it cannot be written."""
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        return save_figure(rate_distortion_figure(curves, title), output_dir / FILE_NAME)
+    except OSError as error:
+        raise RunError(f"output_dir: {output_dir} cannot be written: {first_line(error)}") from error

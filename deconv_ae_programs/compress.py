@@ -1,0 +1,96 @@
+"""Compresses pictures by an exported model, each into a small file.
+
+deconv-ae compress --model=saved_models/mine --output_dir=small \\
+    photo.png drawing.jpg
+
+The file NAME.dcae holds the code and the switches of NAME.png: whole numbers,
+from which decompress.py makes the picture again. By which probabilities they
+are coded is learnt once, from the model's training pictures, and stored in the
+model's directory:
+
+deconv-ae compress --model=saved_models/mine --learn
+deconv-ae compress --model=saved_models/mine --learn \\
+    --dataset=folder:photos
+"""
+
+from collections.abc import Iterator
+
+from absl import flags
+
+from deconv_ae.compression.container import RATES
+from deconv_ae.compression.files import ENDING, check_new, named, write_together
+from deconv_ae.compression.installed import check_installed
+from deconv_ae.data.source import Source
+from deconv_ae.errors import InputError
+from deconv_ae.numbers import whole
+from deconv_ae.paths import directory_to_write, given
+from deconv_ae_programs import command_line
+
+flags.adopt_module_key_flags(command_line)
+command_line.take_files()
+GIVE_PICTURES = "give picture files after the flags"
+OF_A_DATASET = ("dataset", "data_dir", "manual_dir", "cache_dir", "image_size", "fit", "color_mode", "split_by")
+"""Flags that say nothing of files one by one: a picture of any size is compressed, in the model's channels."""
+
+MODEL = flags.DEFINE_string("model", None, "The directory of an exported model.")
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "compressed", "Where the files are written to; made if need be.")
+QUALITY = flags.DEFINE_integer("quality", 3, f"From 1, the smallest files, to {RATES}.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files of the same names.")
+LEARN = flags.DEFINE_bool(
+    "learn", False, "Learn the probabilities from the training pictures of --dataset, and store them with the model."
+)
+
+
+def main() -> None:
+    if MODEL.value is None:
+        raise InputError("model: not given; pass the directory of an exported model")
+    quality = whole("quality", QUALITY.value, least=1, most=RATES)
+    output = given("output_dir", OUTPUT_DIR.value)
+    if OUTPUT_DIR.present or not LEARN.value:
+        directory_to_write("output_dir", output)
+    _check_use()
+    command_line.check_source()
+    (card,) = command_line.cards([MODEL.value])
+    check_installed()
+    if LEARN.value:
+        _learn(MODEL.value, command_line.source_of([card]))
+        return
+    pictures = command_line.files("pictures", GIVE_PICTURES)
+    targets = named(pictures, output, ENDING)
+    check_new(targets, OVERWRITE.value)
+    with command_line.loading():
+        from deconv_ae.compression import Compressor
+        from deconv_ae.compression.pixels import in_groups
+        from deconv_ae.saved_model.serving import ServedAutoencoder
+    compressor = Compressor(ServedAutoencoder(MODEL.value))
+    reading = command_line.reading(card)
+    pixels = 0
+
+    def contents() -> Iterator[bytes]:
+        nonlocal pixels
+        for images in in_groups(pictures, card.image_shape[2], reading):
+            pixels += sum(image.shape[0] * image.shape[1] for image in images)
+            yield from compressor.compress_all(images, quality)
+
+    size = write_together(output, zip((target.name for target in targets), contents()))
+    print(f"compressed: {len(targets):,} pictures to {size:,} bytes, {8 * size / pixels:.3f} bits a pixel, in {output}")
+
+
+def _check_use() -> None:
+    """Raises InputError for what would be left unused."""
+    if LEARN.value:
+        if command_line.has_files():
+            raise InputError("learn: pictures are given as well; leave them out, and compress them after it")
+        return
+    for name in OF_A_DATASET:
+        if flags.FLAGS[name].present:
+            raise InputError(f"{name}: is for --learn; {GIVE_PICTURES}, and leave it out")
+
+
+def _learn(model: str, source: Source) -> None:
+    with command_line.loading():
+        from deconv_ae.compression import learn_probabilities
+        from deconv_ae.data import load_split
+        from deconv_ae.saved_model.serving import ServedAutoencoder
+    file = learn_probabilities(ServedAutoencoder(model), load_split(source, "train"))
+    print(f"learnt: {file}, {file.stat().st_size:,} bytes")

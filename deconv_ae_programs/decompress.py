@@ -1,0 +1,54 @@
+"""Makes pictures again of the files that compress.py wrote.
+
+deconv-ae decompress --model=saved_models/mine --output_dir=pictures \\
+    small/*.dcae
+
+NAME.dcae becomes NAME.png: what the model's decoder makes of the code and the
+switches in the file. These are the same on every machine; the decoder computes
+with floats, which another processor may round otherwise in the last bit, so
+that a pixel in many is one shade brighter or darker.
+"""
+
+from absl import flags
+
+from deconv_ae.compression.container import FileError, unpack
+from deconv_ae.compression.files import check_new, named, read, write_together
+from deconv_ae.compression.installed import check_installed
+from deconv_ae.errors import InputError
+from deconv_ae.paths import directory_to_write
+from deconv_ae_programs import command_line
+
+command_line.take_files()
+GIVE_FILES = "give files that compress.py wrote, after the flags"
+
+MODEL = flags.DEFINE_string("model", None, "The directory of the model that they were compressed by.")
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "Where the pictures are written to; made if need be.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files of the same names.")
+
+
+def main() -> None:
+    if MODEL.value is None:
+        raise InputError("model: not given; pass the directory of an exported model")
+    output = directory_to_write("output_dir", OUTPUT_DIR.value)
+    command_line.cards([MODEL.value])
+    check_installed()
+    files = command_line.files("files", GIVE_FILES)
+    targets = named(files, output, ".png")
+    check_new(targets, OVERWRITE.value)
+    contents = [read(file) for file in files]
+    for file, content in zip(files, contents):
+        try:
+            unpack(content)
+        except FileError as error:
+            raise InputError(f"files: {file} {error.reason}") from error
+    with command_line.loading():
+        from deconv_ae.compression import Compressor
+        from deconv_ae.compression.pixels import png
+        from deconv_ae.saved_model.serving import ServedAutoencoder
+    compressor = Compressor(ServedAutoencoder(MODEL.value))
+    try:
+        pictures = compressor.pictures_of(contents)
+        write_together(output, ((target.name, png(picture)) for target, picture in zip(targets, pictures)))
+    except FileError as error:
+        raise InputError(f"files: {files[error.number]} {error.reason}") from error
+    print(f"decompressed: {len(files):,} pictures, in {output}")
