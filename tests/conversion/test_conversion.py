@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from faults.programs import Finished, run_program
 
+import deconv_ae
 from deconv_ae import Architecture, Autoencoder, conversion
 from deconv_ae.conversion.portable import parts
 from deconv_ae.conversion.verification import Reference, Runner
@@ -121,6 +122,24 @@ def test_several_stages_in_colour_convert_to_every_format(
         encoded = run(tmp_path / format_name / f"encoder{suffix}", inputs_of("encoder", tensors))
         decoded = run(tmp_path / format_name / f"decoder{suffix}", encoded)["reconstruction"]
         np.testing.assert_allclose(decoded, tensors["reconstruction"], rtol=0, atol=TOLERANCE)
+
+
+def test_an_array_of_bands_that_programs_do_not_read_converts_from_python(tmp_path: Path) -> None:
+    bands = np.random.default_rng(0).integers(0, 256, (50, 12, 8, 5), np.uint8)
+    trained = deconv_ae.train(bands, filters=(4, 2), pool_sizes=(2, 2), kernel_size=3, epochs=1, verbose=False)
+    trained.export(tmp_path / "model", anyway=True)
+    written = conversion.convert(tmp_path / "model", list(RUNTIMES), tmp_path / "converted", bands, bands)
+    assert all(entry.agreement.is_exact for entry in written if entry.variant == "float32")
+    tensors = expected_tensors(ServedAutoencoder(tmp_path / "model"), bands[:3])
+    for format_name, (suffix, run) in RUNTIMES.items():
+        file = tmp_path / "converted" / format_name / f"autoencoder{suffix}"
+        made = run(file, inputs_of("autoencoder", tensors))["reconstruction"]
+        np.testing.assert_allclose(made, tensors["reconstruction"], rtol=0, atol=TOLERANCE)
+    for program in ("evaluate.py", "visualize.py", "convert.py"):
+        refused = run_program(program, ["--model=model"], tmp_path)
+        (line,) = refused.error_lines
+        assert refused.status == 2
+        assert "was trained on an array in Python, which is in no file; what programs read has 1 or 3" in line
 
 
 def test_openvino_has_one_name_for_each_output(tmp_path: Path) -> None:
