@@ -28,7 +28,7 @@ REFERENCE = SCRIPTS.parent / "saved_models" / "reference"
 # A command line, and what is said of it in one line.
 REFUSALS = {
     **{f"{program} --dataste=x": "Unknown command line flag 'dataste'" for program in WITH_FLAGS},
-    "deconv-ae": "no program is given; choose one of train, evaluate, visualize, convert, playground",
+    "deconv-ae": "no program is given; choose one of train, evaluate, visualize, convert, compress, decompress",
     "deconv-ae tarin --epochs=1": "unknown program 'tarin'",
     "deconv-ae train": "dataset: not given",
     f"deconv-ae convert {MODEL} --format=gif": "format: unknown 'gif'",
