@@ -56,12 +56,12 @@ def main() -> None:
     test_images = load_split(source, "test")
     command = f"{command_line.started_as('playground')} {shlex.join(sys.argv[1:])}".rstrip()
     playground = Playground(models, test_images, command)
+    process.wait_until_interrupted()  # Before the server, which puts back at its end what it found.
     playground.serve(listening, HOST.value, _say_where, OPEN_BROWSER.value)
     os._exit(process.end(0))  # TensorFlow would take seconds to take itself down, and there is nothing left to do.
 
 
 def _say_where(address: str) -> None:
-    process.wait_until_interrupted()
     others = open_to_others(HOST.value, PORT.value)
     if others:
         print(f"other machines can use it, without a password, at {' and '.join(others)}")

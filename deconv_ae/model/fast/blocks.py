@@ -52,7 +52,8 @@ def encode(images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, pool_size: Pai
     pooled = tf.nn.relu(tf.nn.bias_add(pooled, bias))
 
     def one_by_one() -> list[tf.Tensor]:
-        convolved = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(images, kernel, 1, "SAME"), bias))
+        # Not tf.nn.relu: fused with a convolution by oneDNN, in a graph, it makes 0 of a NaN (TensorFlow 2.21).
+        convolved = tf.maximum(tf.nn.bias_add(tf.nn.conv2d(images, kernel, 1, "SAME"), bias), 0.0)
         pooled, argmax = max_pool_with_argmax(convolved, pool_size, data_format="channels_last")
         return [pooled, argmax_to_switches(argmax, grid.size, pool_size, data_format="channels_last")]
 

@@ -181,6 +181,7 @@ def test_exported_for_any_batch_with_its_kernels_folded(tmp_path):
     )
     tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
+    # Sliced, for the plain layers of no images: TensorFlow's oneDNN gives them the shape of the kernel.
+    there = stage(plain_encode, plain_decode, geometry)(images, *weights)
     for count in (0, 1, 3):
-        there = stage(plain_encode, plain_decode, geometry)(images[:count], *weights)
-        assert_near(loaded.reconstruct(images[:count]), there)
+        assert_near(loaded.reconstruct(images[:count]), [tensor[:count] for tensor in there])
