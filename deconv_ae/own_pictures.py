@@ -79,6 +79,7 @@ def train(
     filters: Any,
     pool_sizes: Any,
     kernel_size: Any = 5,
+    averages: Any = 0,
     test_images: np.ndarray | None = None,
     name: str = "array",
     verbose: bool = True,
@@ -94,6 +95,7 @@ def train(
         filters: of each stage's convolution, outermost first: `(16, 8)`; an int is one stage.
         pool_sizes: each stage's pooling window: `(2, 2)`, or (height, width) pairs; an int is one stage.
         kernel_size: of every convolution, an int or (height, width).
+        averages: weighted averages of each block in the code, beside the maxima; for photographs.
         test_images: the same for testing. Left out, one of every five of `images` is kept back for it, always the
             same; where several pictures are of one scene, or crops of one photograph, give those of some scenes here.
         name: what the model card calls the pictures.
@@ -132,7 +134,7 @@ def train(
         images, test_images = images[~for_testing], images[for_testing]
     dataset = ImageDataset(name, images, test_images)
     switch("verbose", verbose)
-    architecture = Architecture(_by_stage(filters), _by_stage(pool_sizes), kernel_size)
+    architecture = Architecture(_by_stage(filters), _by_stage(pool_sizes), kernel_size, averages=averages)
     try:
         training_options = TrainingOptions(architecture, **options)
     except TypeError as error:

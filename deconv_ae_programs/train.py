@@ -19,7 +19,7 @@ from absl import flags
 
 from deconv_ae.errors import InputError, RunError, choose
 from deconv_ae.model.architecture import Architecture
-from deconv_ae.model.presets import PRESETS
+from deconv_ae.model.presets import ALL_PRESETS, PHOTOGRAPHS
 from deconv_ae.numbers import pair, whole_text
 from deconv_ae.paths import check_apart, given
 from deconv_ae.saved_model.export_directory import ExportDirectory
@@ -34,18 +34,24 @@ if TYPE_CHECKING:
 flags.adopt_module_key_flags(command_line)
 DEFAULT_PRESET = "cmap1_pool4"
 ADVICE = "try more --epochs, another --learning_rate or --seed"
-ADVICE_TO_PRESETS = f"{ADVICE}, or --filters=16,8 --pool_sizes=2,2, since a preset is made for digits"
+ADVICE_TO_PRESETS = f"{ADVICE}, or --preset={PHOTOGRAPHS}, since the others are made for digits"
 
 
 PRESET = flags.DEFINE_string(
     "preset",
     None,
-    f"One of the original's settings: {'; '.join(f'{name}: {preset.title}' for name, preset in PRESETS.items())}. "
+    f"A whole architecture. {'; '.join(f'{name}: {preset.title}' for name, preset in ALL_PRESETS.items())}. "
     f"Default: {DEFAULT_PRESET}.",
 )
 FILTERS = flags.DEFINE_list("filters", None, "Filters of each stage's convolution, outermost first, such as 16,8.")
 POOL_SIZES = flags.DEFINE_list("pool_sizes", None, "Each stage's pooling window, such as 2,2 or 4x2,2.")
 KERNEL_SIZE = flags.DEFINE_string("kernel_size", None, "Of every convolution, such as 5 or 5x3. Default: 5.")
+AVERAGES = flags.DEFINE_integer(
+    "averages",
+    None,
+    "Weighted averages of each block of pixels in the code, beside the last stage's maxima: the smooth part of a "
+    "photograph, of which the stages see the rest. Default: 0.",
+)
 EXPORT_DIR = flags.DEFINE_string("export_dir", None, "The SavedModel's directory. Default: saved_models/PRESET.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a model that is in export_dir, once the new one is whole.")
 EXPORT_ANYWAY = flags.DEFINE_bool(
@@ -134,11 +140,16 @@ def _next_steps(export_dir: str, run_dir: str | None) -> str:
 
 
 def _architecture() -> tuple[str | None, Architecture]:
-    own = {"filters": FILTERS.value, "pool_sizes": POOL_SIZES.value, "kernel_size": KERNEL_SIZE.value}
+    own = {
+        "filters": FILTERS.value,
+        "pool_sizes": POOL_SIZES.value,
+        "kernel_size": KERNEL_SIZE.value,
+        "averages": AVERAGES.value,
+    }
     given = [name for name, value in own.items() if value is not None]
     if not given:
         preset = PRESET.value or DEFAULT_PRESET
-        return preset, choose("preset", preset, PRESETS).architecture
+        return preset, choose("preset", preset, ALL_PRESETS).architecture
     if PRESET.value is not None:
         raise InputError(
             f"preset: given together with --{given[0]}; a preset is a whole architecture, give one of them"
@@ -150,4 +161,5 @@ def _architecture() -> tuple[str | None, Architecture]:
         filters=[whole_text("filters", text, least=1) for text in FILTERS.value],
         pool_sizes=[pair("pool_sizes", text) for text in POOL_SIZES.value],
         kernel_size=pair("kernel_size", KERNEL_SIZE.value or "5"),
+        averages=AVERAGES.value or 0,
     )

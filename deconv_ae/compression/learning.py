@@ -80,8 +80,9 @@ def _with_values(model: ModelTensors, encoded: Tensors, steps: Mapping[str, np.n
     found = []
     for tensor in model.tensors:
         code = quantised.get(CODE)
-        if not tensor.is_code and code is not None and code.shape == encoded[tensor.name].shape:
-            without = np.where(code != 0, encoded[tensor.name], 0).astype(encoded[tensor.name].dtype)
+        values = None if tensor.is_code or code is None else code[..., : tensor.shape[-1]]
+        if values is not None and values.shape == encoded[tensor.name].shape:
+            without = np.where(values != 0, encoded[tensor.name], 0).astype(encoded[tensor.name].dtype)
             changed = np.any(without != encoded[tensor.name])
             if changed and np.array_equal(model.decode({**quantised, tensor.name: without}), drawn):
                 tensor = Tensor(tensor.name, tensor.shape, False, CODE)

@@ -6,7 +6,7 @@ import numpy as np
 
 from deconv_ae.compression.container import RATES
 from deconv_ae.compression.model_tensors import Tensors, planes_first
-from deconv_ae.compression.walk import Symbols, Tensor
+from deconv_ae.compression.walk import Symbols, Tensor, placed
 
 COARSEST_LEVELS = 1.5
 """Steps of the coarsest rate in the largest values, but for one in a thousand."""
@@ -77,5 +77,5 @@ def whole_numbers(tensors: Sequence[Tensor], encoded: Tensors, steps: Mapping[st
     }
     for tensor in tensors:
         if tensor.values_in is not None:
-            numbers[tensor.name] = np.where(numbers[tensor.values_in] != 0, numbers[tensor.name], 0)
+            numbers[tensor.name] = np.where(placed(tensor, numbers) != 0, numbers[tensor.name], 0)
     return numbers

@@ -27,8 +27,8 @@ class Tensor:
     Attributes:
         name, shape: as the signature has it, (height, width, channels).
         is_code: whether its values are to be quantised; else they are switches.
-        values_in: the name of the code whose value each of its switches places. Where that is 0, there is nothing to
-            place, and the switch is not coded.
+        values_in: the name of the code whose values its switches place: its first channels, as many as there are of
+            switches. Where a value is 0, there is nothing to place, and the switch is not coded.
     """
 
     name: Name
@@ -87,7 +87,7 @@ def walk(
     symbols: Symbols = {}
     magnitudes: dict[str, np.ndarray] = {}
     for tensor in in_order(tensors):
-        present = None if tensor.values_in is None else magnitudes[tensor.values_in] > 0
+        present = None if tensor.values_in is None else placed(tensor, magnitudes) > 0
         context: CodeContext | SwitchContext
         if tensor.is_code:
             context = CodeContext(tensor.shape, pictures)
@@ -109,9 +109,14 @@ def walk(
     return symbols
 
 
+def placed(tensor: Tensor, planes: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The values that switches place, among the planes of the code, `(channels, pictures, places)`."""
+    return planes[str(tensor.values_in)][: tensor.shape[-1]]
+
+
 def _code_at(tensor: Tensor, tensors: Sequence[Tensor], magnitudes: Mapping[str, np.ndarray]) -> np.ndarray:
     """How large the code is at each of a switches' places, `(channels or 1, pictures, places)`."""
     if tensor.values_in is not None:
-        return magnitudes[tensor.values_in]
+        return placed(tensor, magnitudes)
     code = next(each for each in tensors if each.name == CODE)
     return magnitudes[CODE].sum(axis=0, keepdims=True)[..., same_place(code.shape, tensor.shape)]

@@ -9,6 +9,7 @@ that is clear they are one value.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -77,14 +78,20 @@ class Bounds:
 
 def _bounds(model: Autoencoder, images: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     values, choices, shapes = tf.constant(images, tf.float32), [], []
+    # How large the terms are that a convolution's sums are made of, where they are differences of larger ones, too.
+    sizes, smooth = tf.abs(values), tf.zeros_like(values)
+    if model.architecture.averages:
+        smooth = keras.Model(model.inputs[0], model.get_layer("rest").input[1])(values)
+        values, sizes = values - smooth, sizes + tf.abs(smooth)
     for number, pool_size in enumerate(model.architecture.pool_sizes, start=1):
         kernel, bias = model.get_layer(f"conv{number}").get_weights()
         shapes.append(values.shape)
         convolved = tf.nn.bias_add(tf.nn.conv2d(values, kernel, 1, "SAME"), bias)
-        off = ROUNDING * tf.nn.conv2d(tf.abs(values), np.abs(kernel), 1, "SAME")
+        off = ROUNDING * tf.nn.conv2d(sizes, np.abs(kernel), 1, "SAME")
         low, high = (_windows(tf.nn.relu(edge), pool_size) for edge in (convolved - off, convolved + off))
         choices.append(_may_be_maximum(low, high))
         values = tf.nn.max_pool2d(tf.nn.relu(convolved), pool_size, pool_size, "VALID")
+        sizes = values
     middle, reach = values, tf.zeros_like(values)
     for number in range(len(choices), 0, -1):
         kernel, *bias = model.get_layer(f"deconv{number}").get_weights()
@@ -93,7 +100,7 @@ def _bounds(model: Autoencoder, images: np.ndarray) -> tuple[list[np.ndarray], n
         middle = tf.nn.conv2d_transpose(middle, kernel, shape, 1, "SAME")
         middle = tf.nn.bias_add(middle, bias[0]) if bias else middle
         reach = tf.nn.conv2d_transpose(reach, np.abs(kernel), shape, 1, "SAME")
-    return choices, middle.numpy(), reach.numpy()
+    return choices, (smooth + middle).numpy(), reach.numpy()
 
 
 def _may_be_maximum(low: np.ndarray, high: np.ndarray) -> np.ndarray:

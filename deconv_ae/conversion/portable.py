@@ -20,6 +20,7 @@ from deconv_ae.conversion.window_kernels import (
     unpools_by_windows,
 )
 from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.model.smooth_path import AVERAGES, ENLARGE
 from deconv_ae.numbers import Pair
 from deconv_ae.saved_model.signatures import CODE, RECONSTRUCTION, encoded_specs, images_spec
 
@@ -64,23 +65,25 @@ def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
         channels_first: what the format's runtime is faster with, see `formats.py`. Images have their channels last.
     """
     stages = [_Stage.of(model, number, channels_first) for number in range(1, len(model.architecture.filters) + 1)]
+    smooth_path = _SmoothPath.of(model) if model.architecture.averages else None
     names = model.architecture.switches_names
 
     def pool(images: tf.Tensor) -> tuple[tf.Tensor, Tensors]:
-        pooled, switches = images, {}
+        averages = smooth_path and smooth_path.averages(images)
+        pooled, switches = images - smooth_path.smooth(averages) if smooth_path else images, {}
         for name, stage in zip(names, stages):
             pooled, switches[name] = stage.encode(pooled)
-        return pooled, switches
+        return tf.concat([pooled, averages], -1) if smooth_path else pooled, switches
 
     def encode(images: tf.Tensor) -> Tensors:
         code, switches = pool(images)
         return {CODE: code, **{name: tf.cast(values, tf.uint8) for name, values in switches.items()}}
 
     def decode(code: tf.Tensor, **switches: tf.Tensor) -> Tensors:
-        reconstruction = code
+        averages, reconstruction = smooth_path.split(code) if smooth_path else (None, code)
         for name, stage in zip(reversed(names), reversed(stages)):
             reconstruction = stage.decode(reconstruction, switches[name])
-        return {RECONSTRUCTION: reconstruction}
+        return {RECONSTRUCTION: smooth_path.smooth(averages) + reconstruction if smooth_path else reconstruction}
 
     def autoencode(images: tf.Tensor) -> Tensors:
         code, switches = pool(images)
@@ -197,9 +200,66 @@ class _Stage:
 
     def _pixels(self, windows: tf.Tensor) -> tf.Tensor:
         """Windows whose channels are `position * channels + channel`, as images."""
-        (_, down, right, _), (height, width), channels = windows.shape, self.pool_size, self.shape[-1]
-        rows = tf.transpose(tf.reshape(windows, (-1, right, height, width * channels)), (0, 2, 1, 3))
-        return _cropped(tf.reshape(rows, (-1, down * height, right * width, channels)), *self.shape[:2])
+        return _cropped(_joined(windows, self.pool_size, self.shape[-1]), *self.shape[:2])
+
+
+@dataclass(frozen=True, eq=False)
+class _SmoothPath:
+    """Averages and the smooth picture, with their weights as constants.
+
+    Attributes:
+        shape: (height, width, channels) of the images.
+        block: (height, width) of what a value of the code stands for.
+        to_averages, to_blocks: kernels and biases, the second from averages to a block's pixels as channels.
+    """
+
+    shape: tuple[int, int, int]
+    block: Pair
+    to_averages: tuple[np.ndarray, np.ndarray]
+    to_blocks: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def of(cls, model: Autoencoder) -> "_SmoothPath":
+        kernel, bias = model.get_layer(ENLARGE).get_weights()
+        averages = kernel.shape[-1]
+        block = model.architecture.block
+        return cls(
+            shape=model.image_shape,
+            block=block,
+            to_averages=tuple(model.get_layer(AVERAGES).get_weights()),
+            to_blocks=(kernel.reshape(1, 1, -1, averages).swapaxes(2, 3), np.tile(bias, math.prod(block))),
+        )
+
+    def averages(self, images: tf.Tensor) -> tf.Tensor:
+        """`(N, blocks down, blocks right, averages)`."""
+        # Runtimes differ in what they do with rows that a stride leaves over.
+        (height, width, _), (down, right) = self.shape, self.block
+        whole = _cropped(images, height // down * down, width // right * right)
+        return _convolve(whole, *self.to_averages, [(0, 0), (0, 0)], self.block)
+
+    def smooth(self, averages: tf.Tensor) -> tf.Tensor:
+        """The smooth picture, `(N, height, width, channels)`."""
+        blocks = _convolve(averages, *self.to_blocks, [(0, 0), (0, 0)])
+        return _repeated(_joined(blocks, self.block, self.shape[-1]), *self.shape[:2])
+
+    def split(self, code: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The averages and the maxima."""
+        count = self.to_averages[0].shape[-1]
+        return code[..., -count:], code[..., :-count]
+
+
+def _joined(blocks: tf.Tensor, block: Pair, channels: int) -> tf.Tensor:
+    """Blocks whose channels are `position * channels + channel`, as images."""
+    (_, down, right, _), (height, width) = blocks.shape, block
+    rows = tf.transpose(tf.reshape(blocks, (-1, right, height, width * channels)), (0, 2, 1, 3))
+    return tf.reshape(rows, (-1, down * height, right * width, channels))
+
+
+def _repeated(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """Images whose last row and column are repeated until they have this size."""
+    _, rows, columns, _ = images.shape
+    images = tf.concat([images] + [images[:, -1:]] * (height - rows), 1) if height > rows else images
+    return tf.concat([images] + [images[:, :, -1:]] * (width - columns), 2) if width > columns else images
 
 
 def _convolve(

@@ -23,29 +23,36 @@ class Architecture:
     windows of `pool_sizes[k]` that do not overlap; on the way out, max unpooling and a transposed
     convolution without activation. Convolutions are zero-padded and keep height and width.
 
+    With averages the code has a second part beside the last stage's maxima, and that is linear: so many weighted
+    averages of each block of pixels that a value of the code stands for, which a transposed convolution enlarges to a
+    smooth picture. The stages see what that leaves of the image: edges and texture.
+
     Attributes:
         filters: filters of each stage's convolution.
         pool_sizes: (height, width) of each stage's pooling window.
         kernel_size: (height, width) of every convolution.
         deconvolution_bias: whether transposed convolutions have a bias.
+        averages: weighted averages of each block, the last channels of the code.
 
     Args:
         filters: one number per stage.
         pool_sizes: one int, which stands for a square, or (height, width) per stage.
         kernel_size: an int or (height, width).
         deconvolution_bias: None is the original's: one stage has none, several have one each.
+        averages: 0 for none, the original's.
 
     Raises:
         InputError: on values that no autoencoder can be built from.
 
     >>> Architecture(filters=(5, 1), pool_sizes=(2, 2))
-    Architecture(filters=(5, 1), pool_sizes=((2, 2), (2, 2)), kernel_size=(5, 5), deconvolution_bias=True)
+    Architecture(filters=(5, 1), pool_sizes=((2, 2), (2, 2)), kernel_size=(5, 5), deconvolution_bias=True, averages=0)
     """
 
     filters: tuple[int, ...]
     pool_sizes: tuple[Pair, ...]
     kernel_size: Pair
     deconvolution_bias: bool
+    averages: int = 0
 
     def __init__(
         self,
@@ -53,6 +60,7 @@ class Architecture:
         pool_sizes: Sequence[Any],
         kernel_size: Any = 5,
         deconvolution_bias: bool | None = None,
+        averages: Any = 0,
     ) -> None:
         # Frozen from here on: whoever holds an architecture can rely on it.
         vars(self).update(
@@ -62,6 +70,7 @@ class Architecture:
             deconvolution_bias=(
                 len(filters) > 1 if deconvolution_bias is None else switch("deconvolution_bias", deconvolution_bias)
             ),
+            averages=numbers.whole("averages", averages),
         )
         if not self.filters:
             raise InputError("filters: at least one stage is needed, got none; give one number per stage")
@@ -77,7 +86,7 @@ class Architecture:
                 )
 
     def stage_shapes(self, image_shape: Sequence[int]) -> list[tuple[int, int, int]]:
-        """(height, width, channels) of the images and of every stage's pooled output; the last is the code's.
+        """(height, width, channels) of the images and of every stage's pooled output.
 
         Raises:
             InputError: if a window is larger than what it pools.
@@ -97,6 +106,39 @@ class Architecture:
             shapes.append((height, width, filters))
         return shapes
 
+    @property
+    def block(self) -> Pair:
+        """(height, width) of the pixels that a value of the code stands for.
+
+        >>> Architecture(filters=(16, 8), pool_sizes=(2, (4, 2))).block
+        (8, 4)
+        """
+        height, width = (math.prod(lengths) for lengths in zip(*self.pool_sizes))
+        return height, width
+
+    @property
+    def code_channels(self) -> int:
+        """The last stage's maxima, numbered as its switches are, then the averages."""
+        return self.averages + self.filters[-1]
+
+    def code_shape(self, image_shape: Sequence[int]) -> tuple[int, int, int]:
+        """(height, width, channels) of the code of an image of this shape.
+
+        Raises:
+            InputError: if a window is larger than what it pools, or there are more averages than numbers in a block.
+
+        >>> Architecture(filters=(12,), pool_sizes=(8,), averages=20).code_shape((64, 65, 3))
+        (8, 8, 32)
+        """
+        height, width, _ = self.stage_shapes(image_shape)[-1]
+        in_block = math.prod(self.block) * image_shape[-1]
+        if self.averages > in_block:
+            raise InputError(
+                f"averages: {self.averages} of blocks that have {in_block} numbers, {_times(self.block)} pixels of "
+                f"{image_shape[-1]}; give at most {in_block}"
+            )
+        return height, width, self.code_channels
+
     def check_trainable(self, image_shape: Sequence[int], images_per_step: int) -> None:
         """Whether a model of these stages can be trained on images of this shape.
 
@@ -111,7 +153,7 @@ class Architecture:
                 f"kernel_size: {self.kernel_size[0]}x{self.kernel_size[1]} is larger than the images, {height}x{width};"
                 " give a smaller one, or larger images"
             )
-        weights, activations = 0, 0
+        weights, activations = 2 * math.prod(self.block) * shapes[0][-1] * self.averages, 0
         for (height, width, channels), (*_, filters) in pairwise(shapes):
             # On the way in and on the way out.
             weights += 2 * math.prod(self.kernel_size) * channels * filters
@@ -131,12 +173,25 @@ class Architecture:
         """
         return switches_names(len(self.filters))
 
+    @property
+    def title(self) -> str:
+        """The stages in a few words.
+
+        >>> Architecture(filters=(16, 8), pool_sizes=(2, (4, 2))).title
+        'filters 16, 8; pools 2x2, 4x2'
+        >>> Architecture(filters=(12,), pool_sizes=(8,), averages=20).title
+        'averages 20; filters 12; pools 8x8'
+        """
+        averages = f"averages {self.averages}; " if self.averages else ""
+        pools = ", ".join(map(_times, self.pool_sizes))
+        return f"{averages}filters {', '.join(map(str, self.filters))}; pools {pools}"
+
     def size_per_image(self, image_shape: Sequence[int]) -> "SizePerImage":
         """What the code and the switches of one image of this shape take."""
         pooled = self.stage_shapes(image_shape)[1:]
         return SizePerImage(
             pixels=math.prod(image_shape),
-            code_values=math.prod(pooled[-1]),
+            code_values=math.prod(self.code_shape(image_shape)),
             switches_bits=sum(
                 math.prod(shape) * math.log2(height * width) for shape, (height, width) in zip(pooled, self.pool_sizes)
             ),
@@ -147,6 +202,10 @@ def _by_stage(argument: str, values: Any) -> Sequence[Any]:
     if isinstance(values, (str, dict)) or not hasattr(values, "__len__") or not hasattr(values, "__iter__"):
         raise InputError(f"{argument}: {values!a} is no list; give one of each per stage")
     return values
+
+
+def _times(lengths: Sequence[int]) -> str:
+    return "x".join(map(str, lengths))
 
 
 @dataclass(frozen=True)

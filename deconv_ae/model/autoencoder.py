@@ -9,6 +9,7 @@ import keras
 
 from deconv_ae.layers import ArgmaxToSwitches2D, SwitchesToArgmax2D
 from deconv_ae.model.architecture import Architecture
+from deconv_ae.model.smooth_path import SmoothPath
 from deconv_ae.model.stage import Stage
 
 
@@ -17,8 +18,9 @@ class Autoencoder(keras.Model):
     """Images to their reconstruction, with the encoder and the decoder as models that share its weights.
 
     Layers carry the original's names: `conv1`, `pool1`, `unpool1`, `deconv1`, then `conv2` and so on for further
-    stages. A model of their outputs, `keras.Model(model.inputs, model.get_layer("conv1").output)`, runs these layers.
-    Called whole, the autoencoder runs its stages, which compute the same with the same weights, faster where they can.
+    stages; with averages there are `averages`, `enlarge` and `rest` before them, and `reconstruction` at the end. A
+    model of their outputs, `keras.Model(model.inputs, model.get_layer("conv1").output)`, runs these layers. Called
+    whole, the autoencoder runs its stages, which compute the same with the same weights, faster where they can.
     Saves to `.keras` and loads without custom_objects.
 
     Input: `(N, height, width, channels)` images, scaled to [0, 1). Output: the same shape, not
@@ -27,7 +29,8 @@ class Autoencoder(keras.Model):
     Args:
         architecture: an `Architecture`, or its fields in a dict.
         image_shape: (height, width, channels) of the images; any size, also one that a pooling
-            does not divide: the rows and columns left over are restored as zeros by the unpooling.
+            does not divide: the rows and columns left over are restored as zeros by the unpooling, and the smooth
+            picture of averages is continued there.
         convolution_initializer, deconvolution_initializer: Keras initializers of the kernels.
             Biases start at zero.
 
@@ -60,7 +63,14 @@ class Autoencoder(keras.Model):
             for number in range(1, len(architecture.filters) + 1)
         ]
         images = keras.Input(stages[0].input_shape, name="images")
+        smooth_path = None
         pooled, argmaxes = images, []
+        if architecture.averages:
+            smooth_path = SmoothPath.of(
+                architecture, stages[0].input_shape, convolution_initializer, deconvolution_initializer
+            )
+            smooth = smooth_path.smooth(smooth_path.averages(images))
+            pooled = smooth_path.rest([images, smooth])
         for stage in stages:
             pooled, argmax = stage.pooling(stage.convolution(pooled))
             argmaxes.append(argmax)
@@ -68,14 +78,17 @@ class Autoencoder(keras.Model):
         for stage, argmax in zip(reversed(stages), reversed(argmaxes)):
             unpooled = stage.unpooling(reconstruction, argmax, output_size=stage.input_shape[:2])
             reconstruction = stage.deconvolution(unpooled)
+        if smooth_path:
+            reconstruction = smooth_path.reconstruction([smooth, reconstruction])
         super().__init__(inputs=images, outputs=reconstruction, name=name, **options)
         self.architecture = architecture
         self.image_shape = stages[0].input_shape
         self._initializers = tuple(
             keras.initializers.get(value) for value in (convolution_initializer, deconvolution_initializer)
         )
-        # Stages are no layers, so Keras does not store what is in them a second time.
+        # Neither is a layer, so Keras does not store what is in them a second time.
         self._stages = tuple(stages)
+        self._smooth_path = smooth_path
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         del training, mask
@@ -84,11 +97,12 @@ class Autoencoder(keras.Model):
 
     def encode(self, images: Any) -> tuple[Any, list[Any]]:
         """Images to the code and one uint8 switches tensor for each pooling, outermost first: by the stages."""
-        code, switches = images, []
+        averages, values = self._divided(images)
+        switches = []
         for stage in self._stages:
-            code, of_stage = stage.encode(code)
+            values, of_stage = stage.encode(values)
             switches.append(of_stage)
-        return code, switches
+        return self._code(averages, values), switches
 
     def decode(self, code: Any, switches: Sequence[Any]) -> Any:
         """The code and the switches to the reconstruction: by the stages.
@@ -102,26 +116,28 @@ class Autoencoder(keras.Model):
 
     def reconstruct(self, code: Any, switches: Sequence[Any]) -> Any:
         """As `decode`, of switches that `encode` has made: none is checked."""
+        averages, values = self._split(code)
         for stage, of_stage in zip(reversed(self._stages), reversed(switches)):
-            code = stage.decode(code, of_stage)
-        return code
+            values = stage.decode(values, of_stage)
+        return self._joined(averages, values)
 
     @cached_property
     def encoder(self) -> keras.Model:
         """Images to the code, then one uint8 switches tensor for each pooling, outermost first: by the layers."""
         images = keras.Input(self.image_shape, name="images")
-        pooled, switches = images, []
+        averages, values = self._divided(images)
+        switches = []
         for name, stage in zip(self.architecture.switches_names, self._stages):
-            pooled, argmax = stage.pooling(stage.convolution(pooled))
+            values, argmax = stage.pooling(stage.convolution(values))
             to_switches = ArgmaxToSwitches2D(stage.pool_size, input_size=stage.input_shape[:2], name=name)
             switches.append(to_switches(argmax))
-        return keras.Model(images, [pooled, *switches], name="encoder")
+        return keras.Model(images, [self._code(averages, values), *switches], name="encoder")
 
     @cached_property
     def decoder(self) -> keras.Model:
         """The code and the switches, in the encoder's order, to the reconstruction: by the layers."""
-        code = keras.Input(self._stages[-1].output_shape, name="code")
-        reconstruction: Any = code
+        code = keras.Input(self.architecture.code_shape(self.image_shape), name="code")
+        averages, values = self._split(code)
         inputs: list[Any] = []
         for name, stage in zip(reversed(self.architecture.switches_names), reversed(self._stages)):
             switches = keras.Input(stage.output_shape, dtype="uint8", name=name)
@@ -129,9 +145,28 @@ class Autoencoder(keras.Model):
             to_argmax = SwitchesToArgmax2D(
                 stage.pool_size, input_size=stage.input_shape[:2], name=name.replace("switches", "argmax")
             )
-            unpooled = stage.unpooling(reconstruction, to_argmax(switches), output_size=stage.input_shape[:2])
-            reconstruction = stage.deconvolution(unpooled)
-        return keras.Model([code, *inputs], reconstruction, name="decoder")
+            unpooled = stage.unpooling(values, to_argmax(switches), output_size=stage.input_shape[:2])
+            values = stage.deconvolution(unpooled)
+        return keras.Model([code, *inputs], self._joined(averages, values), name="decoder")
+
+    def _divided(self, images: Any) -> tuple[Any, Any]:
+        """The averages, None without a smooth path, and what the stages see of images."""
+        path = self._smooth_path
+        if path is None:
+            return None, images
+        averages = path.averages(images)
+        return averages, path.rest([images, path.smooth(averages)])
+
+    def _code(self, averages: Any, maxima: Any) -> Any:
+        return maxima if self._smooth_path is None else self._smooth_path.code([maxima, averages])
+
+    def _split(self, code: Any) -> tuple[Any, Any]:
+        return (None, code) if self._smooth_path is None else self._smooth_path.split(code)
+
+    def _joined(self, averages: Any, drawn: Any) -> Any:
+        """The reconstruction, of the averages and what the stages draw."""
+        path = self._smooth_path
+        return drawn if path is None else path.reconstruction([path.smooth(averages), drawn])
 
     def get_config(self) -> dict[str, Any]:
         convolution_initializer, deconvolution_initializer = map(_serialized, self._initializers)

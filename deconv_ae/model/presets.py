@@ -1,4 +1,4 @@
-"""The published settings as data, with the published numbers."""
+"""Settings as data: those that were published, with the published numbers, and one for photographs."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from deconv_ae.model.architecture import Architecture
 
 @dataclass(frozen=True)
 class Preset:
-    """One of the original's settings, and the RMSE that its page gives, where it gives one."""
+    """A setting, and the RMSE that the original's page gives, where it gives one."""
 
     title: str
     architecture: Architecture
@@ -21,3 +21,14 @@ PRESETS: dict[str, Preset] = {
     "cmap1_pool2": Preset("1 filter, pool 2x2", Architecture((1,), (2,)), 0.136, 0.131),
     "two_layer": Preset("two stages (5, 1), pool 2x2 twice", Architecture((5, 1), (2, 2))),
 }
+"""The original's."""
+
+PHOTOGRAPHS = "photos"
+ALL_PRESETS: dict[str, Preset] = {
+    **PRESETS,
+    PHOTOGRAPHS: Preset(
+        "for photographs: 20 averages of 8x8 blocks and 12 filters, pool 8x8, kernels 7x7",
+        Architecture((12,), (8,), kernel_size=7, averages=20),
+    ),
+}
+"""Those, and this project's own."""

@@ -135,7 +135,7 @@ def row_of_bumps(architecture: Architecture, channels: int) -> list[tuple[keras.
     Moved up and left for windows of 4 and more, down and right for smaller ones, which measured better, for a reason
     not known. More noise helps the filters of several stages to part, and harms a single stage.
     """
-    if channels != 1:
+    if channels != 1 or architecture.averages:
         return []
     from deconv_ae.model.initializers import RowOfBumps
 

@@ -60,6 +60,8 @@ def switches_figure(model: Autoencoder, shown: View) -> Figure:
     rows: dict[str, Sequence[np.ndarray]] = {"original": list(shown.originals)}
     points: dict[str, np.ndarray] = {}
     values = keras.ops.convert_to_tensor(shown.originals)
+    if model.architecture.averages:
+        values = keras.Model(model.inputs[0], model.get_layer("rest").output)(values)
     for number, window in enumerate(pool_sizes, start=1):
         size = tuple(values.shape[1:3])
         values, argmax = model.get_layer(f"pool{number}")(model.get_layer(f"conv{number}")(values))
@@ -141,7 +143,7 @@ def _kernels(layer: keras.layers.Layer, image_channels: int) -> _Kernels:
     # (height, width, channels towards the image, filters), of convolutions as of transposed ones.
     kernels = np.asarray(layer.kernel)[:, :, :MOST_KERNELS, :MOST_KERNELS]
     largest = float(np.abs(kernels).max()) or 1.0
-    if layer.name in ("conv1", "deconv1") and image_channels == 3:
+    if layer.name in ("averages", "enlarge", "conv1", "deconv1") and image_channels == 3:
         tiles = [0.5 + kernels[..., number] / (2 * largest) for number in range(kernels.shape[3])]
         columns = tile_columns(len(tiles))
     else:

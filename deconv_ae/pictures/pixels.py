@@ -45,6 +45,18 @@ def code_picture(code: np.ndarray, gap: float | None = None) -> np.ndarray:
     return picture
 
 
+def code_brightness(code: np.ndarray) -> np.ndarray:
+    """`(N, h, w, c)` codes, each channel as bright as can be over all images: channels have no scale of their own, and
+    a faint one may carry much. Of one that has values below 0, grey is 0.
+
+    >>> code_brightness(np.float32([[[[0.5, -2.0]], [[0.25, 1.0]]]])).tolist()
+    [[[[1.0, 0.0]], [[0.5, 0.75]]]]
+    """
+    largest = np.abs(code).max(axis=(0, 1, 2))
+    scaled = code / np.where(largest > 0, largest, 1)  # A silent channel is all zeros.
+    return np.where(code.min(axis=(0, 1, 2)) < 0, (1 + scaled) / 2, scaled)
+
+
 def brightest_to_255(picture: np.ndarray) -> np.ndarray:
     """Clipped at 0 and scaled so that the maximum is 255; `(height, width)` where there is one channel."""
     clipped = np.maximum(picture, 0)

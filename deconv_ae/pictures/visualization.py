@@ -16,7 +16,7 @@ from deconv_ae.data import scale
 from deconv_ae.files import partial_beside
 from deconv_ae.model.architecture import switches_names
 from deconv_ae.model.objective import per_image_rmse
-from deconv_ae.pictures.pixels import brightest_to_255, code_picture, tile_columns
+from deconv_ae.pictures.pixels import brightest_to_255, code_brightness, code_picture, tile_columns
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 
 PICTURE_LENGTH = 224
@@ -77,13 +77,15 @@ def write_pictures(shown: View, folder: Path) -> list[Path]:
     """`imageAutoEncoder_<i>__input.png`, `__encoding.png` and `__output.png` for every image.
 
     As in the original each is clipped at 0 and scaled so that its maximum is 255; the longer side
-    becomes 224 pixels, by nearest neighbour, so that a code shows its pixels.
+    becomes 224 pixels, by nearest neighbour, so that a code shows its pixels. Of a code with averages, which may be
+    below 0, each channel is as bright as can be, and grey is 0.
     """
     files = []
+    code = shown.encoded.code if shown.encoded.code.min() >= 0 else code_brightness(shown.encoded.code)
     for index in range(len(shown.images)):
         for kind, picture in (
             ("input", shown.originals[index]),
-            ("encoding", code_picture(shown.encoded.code[index])),
+            ("encoding", code_picture(code[index])),
             ("output", shown.reconstruction[index]),
         ):
             enlarged = _enlarged(Image.fromarray(brightest_to_255(picture)))
@@ -105,11 +107,10 @@ def write_text(shown: View, folder: Path) -> list[Path]:
 def model_figure(shown: View) -> Figure:
     """Rows original, code and reconstruction, a column for each image, its RMSE beneath.
 
-    Of a code, each channel is as bright as can be: they have no scale of their own, and a faint one may carry much.
+    Of a code, each channel is as bright as can be, see `code_brightness`.
     The more channels, the larger the pictures, so that each can be read.
     """
-    brightest = shown.encoded.code.max(axis=(0, 1, 2))
-    code = shown.encoded.code / np.where(brightest > 0, brightest, 1)  # A silent channel is all zeros.
+    code = code_brightness(shown.encoded.code)
     channels = code.shape[-1]
     rows: dict[str, Sequence[np.ndarray]] = {
         "original": list(shown.originals),

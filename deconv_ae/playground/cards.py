@@ -8,8 +8,8 @@ import numpy as np
 
 from deconv_ae.data import scale
 from deconv_ae.model.objective import per_image_rmse
-from deconv_ae.model.presets import PRESETS
-from deconv_ae.pictures.pixels import tile_corner
+from deconv_ae.model.presets import ALL_PRESETS
+from deconv_ae.pictures.pixels import code_brightness, tile_corner
 from deconv_ae.playground import drawings
 from deconv_ae.playground.drawings import drawing
 from deconv_ae.playground.tampering import Pixel, Tampering, is_inside
@@ -107,7 +107,7 @@ def _overview(models: Sequence[ServedAutoencoder], passages: Sequence[Passage]) 
 
 def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tampering, looked_at: Pixel | None) -> str:
     """The switches, the code, the reconstruction, the RMSE and the bits; a frame around the window looked at."""
-    preset = PRESETS.get(model.card.preset or "")
+    preset = ALL_PRESETS.get(model.card.preset or "")
     subtitle = html.escape(preset.title if preset else model.card.title)
     is_touched = passage.picture.any() and passage.rmse != passage.untouched_rmse
     untouched = f"untouched {passage.untouched_rmse:.3f}" if is_touched else ""
@@ -132,13 +132,23 @@ def pool_sizes(model: ServedAutoencoder) -> list[tuple[int, int]]:
 
 
 def telling(model: ServedAutoencoder, passage: Passage) -> tuple[int, int, int]:
-    """Row, column and channel of the code's value that is largest, times the spread of the pixels in its window."""
-    code = passage.sent.code[0]
+    """Row, column and channel of the code's largest maximum, times the spread of the pixels in its window."""
+    code = maxima(model, passage.sent)
     rows, columns, _ = code.shape
     height, width = window_size(model)
     pixels = passage.picture[: rows * height, : columns * width].reshape(rows, height, columns, width, -1)
     row, column, channel = np.unravel_index(np.argmax(code * pixels.std(axis=(1, 3)).mean(-1)[..., None]), code.shape)
     return int(row), int(column), int(channel)
+
+
+def strongest(model: ServedAutoencoder, passage: Passage, row: int, column: int) -> int:
+    """The channel that has the largest maximum in a window."""
+    return int(maxima(model, passage.sent)[row, column].argmax())
+
+
+def maxima(model: ServedAutoencoder, encoded: Encoded) -> np.ndarray:
+    """What a code has of the last pooling, `(h, w, filters)`: all but averages."""
+    return encoded.code[0, ..., : model.card.architecture.filters[-1]]
 
 
 def window_size(model: ServedAutoencoder) -> tuple[int, int]:
@@ -166,7 +176,9 @@ def _code(
     marks = drawings.crosses(_tile_place(place, code.shape) for place in erased if is_inside(place, code.shape))
     row, column = _tile_place(looked_at or telling(model, passage), code.shape)
     marks += drawings.frame(row, column) if looked_at else ""
-    drawn = drawings.tiles(code / (float(code.max()) or 1.0)) + marks + drawings.frame(-9, -9, kind="pointed-at")
+    # Averages may be below 0, and a hundred times as large as maxima.
+    shown = code_brightness(code[None])[0] if model.card.architecture.averages else code / (float(code.max()) or 1.0)
+    drawn = drawings.tiles(shown) + marks + drawings.frame(-9, -9, kind="pointed-at")
     named = name(model, passage, f"code, {height} by {width} values in {_channels(channels)}")
     attributes = (
         f'role="application" tabindex="0" aria-describedby="{CODE_KEYS}" data-action="code" data-row="{row}" '
@@ -189,7 +201,7 @@ def _switches(model: ServedAutoencoder, passage: Passage, looked_at: tuple[int, 
     sizes = pool_sizes(model)
     for stage, (switches, pool_size) in enumerate(zip(passage.received.switches, sizes), start=1):
         is_last = stage == len(sizes)
-        code = passage.received.code[0] if is_last else None
+        code = maxima(model, passage.received) if is_last else None
         rows, columns, channels = switches[0].shape
         label = "switches" if len(sizes) == 1 else f"switches {stage}"
         named = name(model, passage, f"{label}, places of the maxima of {rows} by {columns} windows")
@@ -209,7 +221,7 @@ def _switches(model: ServedAutoencoder, passage: Passage, looked_at: tuple[int, 
         else:
             size = drawings.tiles_size(switches[0].shape)
             content = drawings.switches_tiles(switches[0], pool_size, code)
-            if looked_at and is_last:
+            if looked_at and is_last and looked_at[2] < channels:
                 content += drawings.frame(*_tile_place(looked_at, switches[0].shape))
             attributes += f' data-action="look"{_tiled(switches[0].shape)}' if is_last else ""
             caption = f"{label}, by place {drawings.places_key(pool_size)}"

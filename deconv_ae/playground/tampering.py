@@ -30,7 +30,7 @@ class Tampering:
     Attributes:
         scale: factor, 0 to 3.
         noise: standard deviation of normal noise, as a share of the code's largest value, 0 to 1.
-        bits: whole levels from 0 to the code's largest value, 1 to 8 bits; 0 leaves float32.
+        bits: whole levels from 0, or the lowest value below it, to the code's largest, 1 to 8 bits; 0 leaves float32.
         dropped: the share of the values that are set to 0, 0 to 1; which, the seed says.
         erased: pixels that are set to 0.
         switches: "kept"; "shuffled" among the windows of a pooling; or "centred", each at the middle of its window.
@@ -108,14 +108,15 @@ class Tampering:
     def _noisy(self, code: np.ndarray) -> np.ndarray:
         spread = abs(self.noise * float(np.max(code, initial=0)))  # NumPy refuses -0.
         noise = np.random.default_rng(self.seed).normal(0, spread, code.shape)
-        # A code comes out of a ReLU: the decoder never meets anything below 0.
-        return np.maximum(code + noise.astype(np.float32), 0)
+        # What comes out of a ReLU is never below 0; averages are.
+        lowest = np.minimum(code.min(axis=(0, 1, 2)), 0)
+        return np.maximum(code + noise.astype(np.float32), lowest)
 
     def _quantized(self, code: np.ndarray) -> np.ndarray:
-        highest = float(np.max(code, initial=0))
-        if not self.bits or not highest:
+        spread = float(np.max(code, initial=0)) - float(np.min(code, initial=0))
+        if not self.bits or not spread:
             return code.copy()
-        step = np.float32(highest / (2**self.bits - 1))
+        step = np.float32(spread / (2**self.bits - 1))
         return np.round(code / step) * step
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deconv_ae.errors import InputError
-from deconv_ae.playground.cards import cards, pass_through, pool_sizes, telling, window_size
+from deconv_ae.playground.cards import cards, pass_through, pool_sizes, strongest, telling, window_size
 from deconv_ae.playground.journey import BeforePooling, journey, strip
 from deconv_ae.playground.link import Place, State
 from deconv_ae.playground.tampering import Move, Pixel, is_inside
@@ -50,7 +50,7 @@ class View:
         if test_images.shape[-1] not in (1, 3):
             raise InputError(f"model: images of {test_images.shape[-1]} channels cannot be drawn on; give 1 or 3")
         self.models = list(models)
-        self._code_shapes = [model.card.architecture.stage_shapes(model.card.image_shape)[-1] for model in models]
+        self._code_shapes = [model.card.architecture.code_shape(model.card.image_shape) for model in models]
         # Of small windows there is little to see.
         self._first_looked_at = int(np.argmax([math.prod(window_size(model)) for model in models]))
         self._before_pooling = [BeforePooling(model) for model in models]
@@ -68,7 +68,7 @@ class View:
         else:
             number, row, column, channel = state.window
             if channel is None:
-                channel = int(passages[number].sent.code[0, row, column].argmax())
+                channel = strongest(self.models[number], passages[number], row, column)
             window = (number, row, column, channel)
             state = replace(state, window=window)
         number = window[0]
@@ -107,5 +107,9 @@ class View:
         return 0 <= number < len(self.models) and is_inside((row, column, channel or 0), self._code_shapes[number])
 
     def has_place(self, move: Move) -> bool:
-        """Whether the page's models have such a window, and it such a place."""
-        return self.has(move[:4]) and move[4] < math.prod(pool_sizes(self.models[move[0]])[-1])
+        """Whether the page's models have such a window with a switch, and it such a place."""
+        return (
+            self.has(move[:4])
+            and move[3] < self.models[move[0]].card.architecture.filters[-1]
+            and move[4] < math.prod(pool_sizes(self.models[move[0]])[-1])
+        )

@@ -58,7 +58,7 @@ def evaluate(model: ServedAutoencoder, train: np.ndarray, test: np.ndarray) -> E
         counts={split: len(values) for split, values in errors.items()},
         baselines=baselines(train, test),
         silent_channels=silent_channels(lambda batch: model.encode_scaled(batch)[CODE], test),
-        channels=model.card.architecture.filters[-1],
+        channels=model.card.architecture.code_channels,
     )
 
 

@@ -116,19 +116,15 @@ class ModelCard:
     def __post_init__(self) -> None:
         if self.format_version != FORMAT_VERSION:
             raise ValueError(f"format_version is {self.format_version}, not {FORMAT_VERSION}")
-        self.architecture.stage_shapes(self.image_shape)
+        self.architecture.code_shape(self.image_shape)
         for name in self.checksums:
             if name.startswith("/") or ".." in name.split("/"):
                 raise ValueError(f"checksums: {name[:40]!a} lies outside of the model")
 
     @property
     def title(self) -> str:
-        """The model in a few words: its preset, or its filters and pools."""
-        if self.preset:
-            return self.preset
-        filters = ", ".join(map(str, self.architecture.filters))
-        pools = ", ".join(f"{height}x{width}" for height, width in self.architecture.pool_sizes)
-        return f"filters {filters}; pools {pools}"
+        """The model in a few words: its preset, or its stages."""
+        return self.preset or self.architecture.title
 
     @property
     def parameters(self) -> int:

@@ -41,7 +41,7 @@ def encoded_specs(architecture: Architecture, image_shape: Sequence[int]) -> Spe
     {'code': 'float32', 'switches_1': 'uint8', 'switches_2': 'uint8'}
     """
     pooled_shapes = architecture.stage_shapes(image_shape)[1:]
-    specs = {CODE: tf.TensorSpec((None, *pooled_shapes[-1]), tf.float32, CODE)}
+    specs = {CODE: tf.TensorSpec((None, *architecture.code_shape(image_shape)), tf.float32, CODE)}
     for name, shape in zip(architecture.switches_names, pooled_shapes):
         specs[name] = tf.TensorSpec((None, *shape), tf.uint8, name)
     return specs

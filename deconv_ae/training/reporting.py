@@ -35,10 +35,8 @@ def described(architecture: Architecture, parameters: int) -> str:
     >>> described(Architecture(filters=(16, 8), pool_sizes=(2, (4, 2))), 13_203)
     'filters 16, 8; pools 2x2, 4x2; kernels 5x5: 13,203 parameters'
     """
-    filters = ", ".join(map(str, architecture.filters))
-    pools = ", ".join(f"{height}x{width}" for height, width in architecture.pool_sizes)
     height, width = architecture.kernel_size
-    return f"filters {filters}; pools {pools}; kernels {height}x{width}: {parameters:,} parameters"
+    return f"{architecture.title}; kernels {height}x{width}: {parameters:,} parameters"
 
 
 def kept(options: TrainingOptions) -> str:

@@ -86,7 +86,7 @@ class TrainingResult:
             f"training image {self.baselines.mean_image_rmse:.4f}, black {self.baselines.black_rmse:.4f}"
         )
         if self.silent_channels:
-            channels = self.model.architecture.filters[-1]
+            channels = self.model.architecture.code_channels
             text += f"; silent, 0 in every test image: {self.silent_channels} of the code's {channels} channels"
         return text
 
@@ -114,6 +114,7 @@ def train(
     """
     started = time.perf_counter()
     schedule = options.schedule(len(dataset.train))
+    options.architecture.code_shape(dataset.image_shape)
     options.architecture.check_trainable(dataset.image_shape, min(schedule.batch_size, schedule.images))
     strategy = strategy or make_strategy(options.strategy, options.worker_timeout)
     check_mixed_precision(options.mixed_precision)

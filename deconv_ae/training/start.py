@@ -5,6 +5,9 @@ is solved for, by least squares, to give its stage's input back from what the st
 the convolutions are left to guess. Of several guesses the decoders tell which one keeps most of the pictures; and noise
 is made to fire: each filter gets the sign with which what it sums is above zero on the average over the pictures, and
 the size with which that spreads as much as what it reads, so that no channel is silent from the start.
+
+The best linear averages of blocks are known: their principal components. A smooth path starts from these, and the
+stages from what they leave of the pictures.
 """
 
 from collections.abc import Sequence
@@ -17,6 +20,7 @@ from deconv_ae.data.dataset import some
 from deconv_ae.model.arrays import to_array
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import per_image_rmse
+from deconv_ae.model.smooth_path import AVERAGES, ENLARGE
 
 # What a start looks at: enough equations for the largest kernels in use, and no more than fits into memory.
 MOST_IMAGES = 256
@@ -25,6 +29,8 @@ FEWEST_PIXELS = 4_000
 PIXELS_AN_UNKNOWN = 8
 # Beyond so many unknowns solving takes longer than it saves: then a decoder starts as its encoder's transpose.
 MOST_UNKNOWNS = 4096
+# Of the blocks that principal components are taken of.
+MOST_BLOCK_VALUES = 2**24
 # Times the equations' mean square: unknowns that the pictures leave open stay near zero.
 RIDGE = 1e-3
 # A guess has to be beaten by so much: where noise starts a little ahead, it ends behind.
@@ -57,6 +63,8 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
     widest = max(convolution.filters for convolution, _ in stages)
     count = int(np.clip(MOST_VALUES // (images[0, ..., 0].size * widest), 1, min(MOST_IMAGES, len(images))))
     looked_at = scale(some(images, count))
+    if model.architecture.averages:
+        looked_at = looked_at - _fit_smooth_path(model, looked_at, np.random.default_rng(seed))
     own = [_array(convolution.kernel) for convolution, _ in stages]
     least = _fitted_rmse(model, own, looked_at, seed) if guesses else np.inf
     for encoder, decoder in guesses:
@@ -68,6 +76,31 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
                     deconvolution.bias.assign(keras.ops.zeros_like(deconvolution.bias))
             return
     _fitted_rmse(model, _firing(model, own, looked_at), looked_at, seed)
+
+
+def _fit_smooth_path(model: Autoencoder, images: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Gives the smooth path the principal components of the images' blocks; the smooth pictures of the images."""
+    averages, enlarge = model.get_layer(AVERAGES), model.get_layer(ENLARGE)
+    height, width, channels, count = averages.kernel.shape
+    down, right = (length // side for length, side in zip(images.shape[1:3], (height, width)))
+    blocks = images[:, : down * height, : right * width].reshape(-1, down, height, right, width, channels)
+    blocks = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(-1, height * width * channels)
+    most = max(1, MOST_BLOCK_VALUES // blocks.shape[1])
+    if len(blocks) > most:
+        blocks = blocks[random.choice(len(blocks), most, replace=False)]
+    mean = blocks.mean(axis=0)
+    components = np.linalg.svd(blocks - mean, full_matrices=False)[2][:count]
+    components *= np.where(components.sum(axis=1) < 0, -1, 1)[:, np.newaxis]  # Bright blocks have large averages.
+    kernel = np.zeros((count, blocks.shape[1]), np.float32)
+    kernel[: len(components)] = components
+    colour = mean.reshape(-1, channels).mean(axis=0)
+    kernel = kernel.reshape(count, height, width, channels)
+    averages.kernel.assign(kernel.transpose(1, 2, 3, 0))
+    # In the code is how far a block is from being one colour, the mean.
+    averages.bias.assign(-(kernel * colour).sum(axis=(1, 2, 3)))
+    enlarge.kernel.assign(kernel.transpose(1, 2, 3, 0))
+    enlarge.bias.assign(colour)
+    return _array(keras.Model(model.inputs[0], model.get_layer("rest").input[1])(images))
 
 
 def _firing(model: Autoencoder, kernels: Sequence[np.ndarray], images: np.ndarray) -> list[np.ndarray]:

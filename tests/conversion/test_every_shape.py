@@ -31,7 +31,9 @@ def shapes(draw):
     sides = tuple(draw(st.integers(side, LARGEST_SIDE)) for side in sides)
     kernel_size = tuple(draw(st.integers(1, min(6, side))) for side in sides)
     filters = draw(st.lists(st.sampled_from([1, 2, 3, 5, 17, 64]), min_size=stages, max_size=stages))
-    return Architecture(filters, pool_sizes, kernel_size), (*sides, draw(st.integers(1, 4)))
+    channels = draw(st.integers(1, 4))
+    averages = draw(st.integers(0, min(5, channels * math.prod(map(math.prod, pool_sizes)))))
+    return Architecture(filters, pool_sizes, kernel_size, averages=averages), (*sides, channels)
 
 
 def examples(count):

@@ -39,6 +39,41 @@ def test_layers_carry_the_originals_names() -> None:
     ]
 
 
+def test_a_smooth_path_lies_around_the_stages() -> None:
+    model = Autoencoder(Architecture((2,), (2,), averages=3), (5, 4, 1))
+    assert [layer.name for layer in model.layers] == [
+        *("images", "averages", "enlarge", "repeat_edges", "rest"),
+        *("conv1", "pool1", "unpool1", "deconv1", "reconstruction"),
+    ]
+
+
+def test_the_smooth_path_is_linear_and_the_stages_see_the_rest() -> None:
+    images = np.random.default_rng(0).uniform(size=(2, 9, 8, 3)).astype(np.float32)
+    model = Autoencoder(Architecture((2,), (4,), averages=5), (9, 8, 3))
+    whole, blocks = model.get_layer("averages").get_weights(), model.get_layer("enlarge").get_weights()
+    code, *switches = model.encoder(images)
+    for row, column in np.ndindex(2, 2):
+        block = images[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+        averages = np.einsum("nhwc,hwck->nk", block, whole[0]) + whole[1]
+        np.testing.assert_allclose(code[:, row, column, 2:], averages, atol=1e-5)
+        smooth = np.einsum("nk,hwck->nhwc", averages, blocks[0]) + blocks[1]
+        rest = keras.Model(model.inputs[0], model.get_layer("rest").output)(images)
+        np.testing.assert_allclose(
+            rest[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4], block - smooth, atol=1e-5
+        )
+    # Without maxima the smooth picture alone is drawn, continued where no block is.
+    without = keras.ops.where(np.arange(7) < 2, 0.0, code)
+    drawn = model.decoder([without, *switches]).numpy()
+    np.testing.assert_array_equal(drawn[:, 8], drawn[:, 7])
+
+
+def test_more_averages_than_a_block_has_numbers_are_refused() -> None:
+    architecture = Architecture((2,), (2,), averages=5)
+    Autoencoder(architecture, (8, 8, 3))
+    with pytest.raises(InputError, match="averages: 5 of blocks that have 4 numbers"):
+        Autoencoder(architecture, (8, 8, 1))
+
+
 @pytest.mark.parametrize(("stages", "bias"), [(1, False), (2, True)])
 def test_deconvolutions_have_a_bias_only_in_several_stages_and_no_activation(stages: int, bias: bool) -> None:
     model = Autoencoder(Architecture((2,) * stages, (2,) * stages), (8, 8, 1))
@@ -55,6 +90,8 @@ def test_deconvolutions_have_a_bias_only_in_several_stages_and_no_activation(sta
         SMALL,
         {"filters": (3, 2), "pool_sizes": (2, (2, 1))},
         {"filters": (2,), "pool_sizes": ((5, 3),), "kernel_size": (4, 3)},
+        {**SMALL, "averages": 1},
+        {"filters": (3, 2), "pool_sizes": (2, (2, 1)), "averages": 5},
     ],
 )
 def test_any_image_shape_is_restored_and_the_halves_agree_with_the_whole(
@@ -65,7 +102,8 @@ def test_any_image_shape_is_restored_and_the_halves_agree_with_the_whole(
     reconstruction = model(images).numpy()
     assert reconstruction.shape == images.shape
     code, *switches = model.encoder(images)
-    assert code.shape[1:] == model.architecture.stage_shapes(image_shape)[-1]
+    assert code.shape[1:] == model.architecture.code_shape(image_shape)
+    assert [each.shape[1:] for each in switches] == model.architecture.stage_shapes(image_shape)[1:]
     assert len(switches) == len(model.architecture.filters)
     np.testing.assert_allclose(model.decoder([code, *switches]), reconstruction, atol=1e-6)
     # Switches do not depend on what else is in the batch.
@@ -80,8 +118,10 @@ def test_encoder_and_decoder_share_the_autoencoders_weights() -> None:
     assert {id(v) for v in [*model.encoder.variables, *model.decoder.variables]} == {id(v) for v in model.variables}
 
 
-def test_a_keras_file_restores_all_three_models_without_custom_objects(tmp_path: Path) -> None:
-    model = Autoencoder(PRESETS["two_layer"].architecture, (28, 28, 1))
+@pytest.mark.parametrize("averages", [0, 3])
+def test_a_keras_file_restores_all_three_models_without_custom_objects(averages: int, tmp_path: Path) -> None:
+    # Windows of 2 and 3 leave some of 28 rows over.
+    model = Autoencoder(Architecture((5, 1), (2, 3), averages=averages), (28, 28, 1))
     images = np.random.default_rng(0).uniform(size=(2, 28, 28, 1)).astype(np.float32)
     for name, original in (("whole", model), ("encoder", model.encoder), ("decoder", model.decoder)):
         original.save(tmp_path / f"{name}.keras")
@@ -120,6 +160,8 @@ def test_a_restored_model_goes_on_training_as_the_original_does(tmp_path: Path) 
         ({"filters": (1,), "pool_sizes": ((2, 2, 2),)}, "pool_sizes: (2, 2, 2) is neither"),
         ({"filters": (1,), "pool_sizes": (17,)}, "pool_sizes: a window of 17x17"),
         ({"filters": (1,), "pool_sizes": (2,), "kernel_size": 0}, "kernel_size: 0 is below 1"),
+        ({"filters": (1,), "pool_sizes": (2,), "averages": -1}, "averages: -1 is below 0"),
+        ({"filters": (1,), "pool_sizes": (2,), "averages": True}, "averages: True is not"),
     ],
 )
 def test_what_no_autoencoder_can_be_built_from_is_refused_by_name(fields: dict, message: str) -> None:
@@ -142,10 +184,11 @@ def test_sizes_count_the_code_and_the_switches_apart() -> None:
 
 
 @pytest.mark.usefixtures("bfloat16")
-def test_reconstructions_are_float32_under_mixed_precision() -> None:
+@pytest.mark.parametrize("averages", [0, 2])
+def test_reconstructions_are_float32_under_mixed_precision(averages: int) -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = Autoencoder(SMALL, (8, 8, 1))
+        model = Autoencoder({**SMALL, "averages": averages}, (8, 8, 1))
     finally:
         keras.config.set_dtype_policy("float32")
     assert model.get_layer("conv1").compute_dtype == "bfloat16"

@@ -60,6 +60,32 @@ def test_a_start_is_better_than_the_mean_image(filters, pool_sizes, colour_image
     assert rmse(model, images) < mean
 
 
+def test_averages_start_as_principal_components() -> None:
+    pixels = RANDOM.integers(0, 256, (40, 8, 12, 3), np.uint8)
+    images = scale(pixels)
+    model = untrained(Architecture((2,), (4,), averages=6), images.shape[1:])
+    fit_start(model, pixels)
+    count, height, width, channels = images.shape
+    blocks = images.reshape(count, height // 4, 4, width // 4, 4, channels).swapaxes(2, 3).reshape(-1, 16 * channels)
+    centred = (blocks - blocks.mean(axis=0)).astype(np.float64)
+    least = np.sum(np.linalg.svd(centred, compute_uv=False)[6:] ** 2) / centred.size
+    rest = keras.Model(model.inputs[0], model.get_layer("rest").output)(images).numpy()
+    assert least * 0.999 < np.mean(np.square(rest)) < 1.05 * least
+    assert rmse(model, pixels) < np.mean(np.sqrt(np.mean(np.square(rest), axis=(1, 2, 3))))
+
+
+@pytest.mark.parametrize(
+    ("averages", "pool_sizes", "shape"),
+    [(7, (4,), (9, 10, 1)), (12, (2,), (5, 7, 3)), (3, (2, 2), (8, 8, 1)), (48, (4,), (4, 4, 3))],
+    ids=str,
+)
+def test_averages_start_better_than_the_mean_image_of_few_pictures(averages: int, pool_sizes, shape) -> None:
+    images = RANDOM.integers(0, 256, (5, *shape), np.uint8)
+    model = untrained(Architecture((3,) * len(pool_sizes), pool_sizes, 3, averages=averages), shape)
+    fit_start(model, images)
+    assert rmse(model, images) < np.mean(per_image_rmse(scale(images), np.full(images.shape, 0.5, np.float32)))
+
+
 def test_digits_start_from_dots_and_noise_does_not(digits: ImageDataset) -> None:
     architecture = PRESETS["cmap1_pool4"].architecture
     noise = RANDOM.integers(0, 256, digits.train.shape, np.uint8)
