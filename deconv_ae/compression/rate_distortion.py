@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from deconv_ae.compression.compressor import Compressor
-from deconv_ae.compression.rivals import rivals
 from deconv_ae.data.dataset import check_images
 from deconv_ae.errors import InputError
+from deconv_ae.saved_model.rivals import rivals
 from deconv_ae.saved_model.signatures import CODE
 
 MOST_PICTURES, MOST_PIXELS = 1000, 200 * 64 * 64

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from deconv_ae.data import ImageDataset, pixels
+from deconv_ae.model.baselines import Baselines, thumbnail_size
 from deconv_ae.saved_model.model_card import ModelCard
+from deconv_ae.saved_model.rivals import FileOfSize, files_of_size
 from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.saved_model.signatures import CODE
-from deconv_ae.training.quality import Baselines, baselines, silent_channels
+from deconv_ae.training.quality import baselines, silent_channels, thumbnail_rmse
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class Evaluation:
         rmse, psnr: of each split, by its name.
         counts: images of each split, by its name.
         baselines: the test RMSE of what needs no model.
+        thumbnails: what a thumbnail of as many numbers, and one of as many bits, is, and its test RMSE.
+        files: JPEG and WebP of about as many bits as code and switches.
         silent_channels: of how many of the code's `channels` every test image has nothing but 0.
         channels: of the code.
     """
@@ -27,6 +31,8 @@ class Evaluation:
     psnr: dict[str, float]
     counts: dict[str, int]
     baselines: Baselines
+    thumbnails: tuple[tuple[str, float], ...]
+    files: tuple[FileOfSize, ...]
     silent_channels: int
     channels: int
 
@@ -39,6 +45,8 @@ class Evaluation:
         rows += [
             ("mean training image", f"{self.baselines.mean_image_rmse:.6f}, in the place of every test image"),
             ("black", f"{self.baselines.black_rmse:.6f}"),
+            *(("thumbnail", f"{rmse:.6f}, {what}") for what, rmse in self.thumbnails),
+            *((file.name, str(file)) for file in self.files),
         ]
         if self.silent_channels:
             rows.append(("silent channels", f"{self.silent_channels} of {self.channels}, 0 in every test image"))
@@ -51,15 +59,28 @@ def evaluate(model: ServedAutoencoder, train: np.ndarray, test: np.ndarray) -> E
     Raises:
         InputError: if images do not have the shape that the model was made for.
     """
+    size = model.card.size_per_image
+    code_values, bits = size.code_values, size.code_bits + size.switches_bits
+    found = baselines(train, test, code_values)
     errors = {split: model.errors(images) for split, images in (("train", train), ("test", test))}
     return Evaluation(
         rmse={split: float(values.mean(dtype=np.float64)) for split, values in errors.items()},
         psnr={split: psnr(values) for split, values in errors.items()},
         counts={split: len(values) for split, values in errors.items()},
-        baselines=baselines(train, test),
+        baselines=found,
+        thumbnails=(
+            (_thumbnail(test, code_values, "numbers as the code"), float(found.thumbnail_rmse or 0)),
+            (_thumbnail(test, bits / 8, "bits as code and switches"), thumbnail_rmse(test, bits / 8, shades=True)),
+        ),
+        files=files_of_size(test, bits),
         silent_channels=silent_channels(lambda batch: model.encode_scaled(batch)[CODE], test),
         channels=model.card.architecture.code_channels,
     )
+
+
+def _thumbnail(images: np.ndarray, numbers: float, of_as_many: str) -> str:
+    height, width = thumbnail_size(images.shape[1:], numbers)
+    return f"{height}x{width} pixels: as many {of_as_many}, enlarged"
 
 
 def compared(card: ModelCard, dataset: ImageDataset) -> str:

@@ -125,6 +125,7 @@ def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None 
         layers=tuple(LayerUsed(layer.name, _shape(layer), layer.count_params()) for layer in model.layers),
         versions=versions(),
         signatures=SIGNATURES,
+        baselines=result.baselines,
     )
 
 

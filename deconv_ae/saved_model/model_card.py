@@ -11,6 +11,7 @@ from deconv_ae.data.source import Source
 from deconv_ae.errors import InputError
 from deconv_ae.files import read_bytes, read_with_checksum, sha256
 from deconv_ae.model.architecture import Architecture, SizePerImage
+from deconv_ae.model.baselines import Baselines
 from deconv_ae.numbers import LARGEST
 from deconv_ae.records import Count, Length, Measure, Name
 
@@ -96,6 +97,7 @@ class ModelCard:
         versions: of python, tensorflow and keras.
         signatures: the SavedModel's, by which one knows what an export of another version can do.
         checksums: SHA-256 of the files that were exported with the card.
+        baselines: the test RMSE of what needs no model; None of exports that did not say.
         format_version: of this file.
     """
 
@@ -111,6 +113,7 @@ class ModelCard:
     versions: dict[str, Name]
     signatures: tuple[Name, ...]
     checksums: dict[str, Name] = field(default_factory=dict)
+    baselines: Baselines | None = None
     format_version: Count = FORMAT_VERSION
 
     def __post_init__(self) -> None:

@@ -1,13 +1,15 @@
 """How good a model is beside what needs none, and what speaks against keeping it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
 
 from deconv_ae.data import EvaluationBatches
+from deconv_ae.data.batches import PIXEL_SCALE
 from deconv_ae.data.dataset import some
+from deconv_ae.model.baselines import Baselines, thumbnail_size
 from deconv_ae.model.objective import per_image_rmse
 
 RISE = 1.01
@@ -17,28 +19,40 @@ SAMPLED_IMAGES = 256
 BATCHES_WORTH_A_GRAPH = 20
 
 
-@dataclass(frozen=True)
-class Baselines:
-    """The test RMSE of what needs no model.
+def baselines(train: np.ndarray, test: np.ndarray, code_values: int | None = None) -> Baselines:
+    """Reads both splits a batch at a time; `(N, height, width, channels)` uint8 each.
 
-    Attributes:
-        mean_image_rmse: of the mean training image in the place of every test image, the best without a model.
-        black_rmse: of black in the place of every test image.
-    """
-
-    mean_image_rmse: float
-    black_rmse: float
-
-
-def baselines(train: np.ndarray, test: np.ndarray) -> Baselines:
-    """Reads both splits once, a batch at a time; `(N, height, width, channels)` uint8 each.
+    Args:
+        code_values: numbers in a code, which a thumbnail is to have as many of.
 
     >>> images = np.array([0, 64, 128], np.uint8).reshape(3, 1, 1, 1)
     >>> baselines(images, images[:2])
-    Baselines(mean_image_rmse=0.125, black_rmse=0.125)
+    Baselines(mean_image_rmse=0.125, black_rmse=0.125, thumbnail_rmse=None)
     """
     mean = tf.cast(_sum(train) / len(train), tf.float32)
-    return Baselines(mean_rmse(lambda _: mean, test), mean_rmse(tf.zeros_like, test))
+    return Baselines(
+        mean_rmse(lambda _: mean, test),
+        mean_rmse(tf.zeros_like, test),
+        None if code_values is None else thumbnail_rmse(test, code_values),
+    )
+
+
+def thumbnail_rmse(images: np.ndarray, numbers: float, shades: bool = False) -> float:
+    """Of images made smaller, see `thumbnail_size`, and enlarged again, by Lanczos or by cubic splines: of the better.
+
+    Args:
+        shades: whether thumbnails are of whole shades, 8 bits each, and not of floats.
+    """
+    size = thumbnail_size(images.shape[1:], numbers)
+
+    def enlarged(batch: tf.Tensor, method: str) -> tf.Tensor:
+        small = tf.image.resize(batch, size, "lanczos3", antialias=True)
+        small = tf.clip_by_value(tf.round(small / PIXEL_SCALE), 0, 255) * PIXEL_SCALE if shades else small
+        return tf.clip_by_value(tf.image.resize(small, images.shape[1:3], method), 0, 1)
+
+    if size == images.shape[1:3]:
+        return 0.0
+    return min(mean_rmse(partial(enlarged, method=method), images) for method in ("lanczos3", "bicubic"))
 
 
 def _sum(images: np.ndarray) -> tf.Tensor:

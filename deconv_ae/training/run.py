@@ -14,6 +14,7 @@ import tensorflow as tf
 from deconv_ae.data import ImageDataset, training_batches
 from deconv_ae.errors import InputError
 from deconv_ae.model.autoencoder import Autoencoder
+from deconv_ae.model.baselines import Baselines
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.training import quality
@@ -42,7 +43,6 @@ from deconv_ae.training.distribution import (
 from deconv_ae.training.history import Epoch
 from deconv_ae.training.interruption import SignalsHeld
 from deconv_ae.training.options import JIT_COMPILE, MIXED_PRECISIONS, TrainingOptions
-from deconv_ae.training.quality import Baselines
 from deconv_ae.training.reporting import ShowProgress, described, kept, labelled, resumed
 from deconv_ae.training.run_record import ONEDNN_VARIABLE, RunRecord
 from deconv_ae.training.start import fit_start
@@ -85,6 +85,8 @@ class TrainingResult:
             f"training RMSE {self.training_rmse:.4f}, test RMSE {self.test_rmse:.4f}; without a model: the mean "
             f"training image {self.baselines.mean_image_rmse:.4f}, black {self.baselines.black_rmse:.4f}"
         )
+        if self.baselines.thumbnail_rmse is not None:
+            text += f", a thumbnail of as many numbers {self.baselines.thumbnail_rmse:.4f}"
         if self.silent_channels:
             channels = self.model.architecture.code_channels
             text += f"; silent, 0 in every test image: {self.silent_channels} of the code's {channels} channels"
@@ -147,7 +149,8 @@ def _result(
     model: Autoencoder, dataset: ImageDataset, options: TrainingOptions, history: list[Epoch], started: float
 ) -> TrainingResult:
     training_rmse, test_rmse = (quality.mean_rmse(model, images) for images in (dataset.train, dataset.test))
-    without_model = quality.baselines(dataset.train, dataset.test)
+    code_values = options.architecture.size_per_image(dataset.image_shape).code_values
+    without_model = quality.baselines(dataset.train, dataset.test, code_values)
     loss_before = next((epoch.training_rmse for epoch in history if epoch.number == 0), None)
     loss_after = quality.mean_rmse(model, quality.sample(dataset.train))
     return TrainingResult(

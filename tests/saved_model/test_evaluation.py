@@ -7,9 +7,11 @@ import pytest
 
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import InputError
+from deconv_ae.model.baselines import Baselines
 from deconv_ae.saved_model.evaluation import Evaluation, evaluate, psnr
+from deconv_ae.saved_model.rivals import FileOfSize, files_of_size
 from deconv_ae.saved_model.serving import ServedAutoencoder
-from deconv_ae.training.quality import Baselines, baselines
+from deconv_ae.training.quality import baselines
 
 
 def test_it_is_what_numpy_finds_in_the_reconstructions(exported: Path, digits: ImageDataset) -> None:
@@ -21,7 +23,9 @@ def test_it_is_what_numpy_finds_in_the_reconstructions(exported: Path, digits: I
         assert found.rmse[split] == pytest.approx(np.sqrt(mean_squares).mean(), rel=1e-5)
         assert found.psnr[split] == pytest.approx(np.mean(10 * np.log10(1 / mean_squares)), rel=1e-5)
         assert found.rmse[split] == pytest.approx(getattr(model.card, f"{split.replace('train', 'training')}_rmse"))
-    assert found.baselines == baselines(digits.train, digits.test)
+    assert found.baselines == baselines(digits.train, digits.test, code_values=49)
+    assert found.baselines == model.card.baselines
+    assert [what.split(":")[0] for what, _ in found.thumbnails] == ["7x7 pixels", "14x14 pixels"]
     assert (found.silent_channels, found.channels) == (0, 1)
 
 
@@ -34,14 +38,37 @@ def test_psnr_is_the_mean_over_images(rmses: list[float], decibels: float) -> No
 
 def test_silent_channels_have_a_line_where_there_are_any() -> None:
     both = {"train": 0.1, "test": 0.2}
-    found = Evaluation(both, both, {"train": 4000, "test": 1000}, Baselines(0.25, 0.5), silent_channels=2, channels=4)
+    found = Evaluation(
+        both,
+        both,
+        {"train": 4000, "test": 1000},
+        Baselines(0.25, 0.5, 0.125),
+        thumbnails=(("7x7 pixels", 0.125),),
+        files=(FileOfSize("JPEG", 7, 1600.0, 1000.0, 0.0625, 100),),
+        silent_channels=2,
+        channels=4,
+    )
     assert found.table().splitlines() == [
         "train RMSE              0.100000, PSNR 0.10 dB, over 4,000 images",
         "test RMSE               0.200000, PSNR 0.20 dB, over 1,000 images",
         "mean training image     0.250000, in the place of every test image",
         "black                   0.500000",
+        "thumbnail               0.125000, 7x7 pixels",
+        "JPEG                    0.062500, quality 7: 1,600 bits, 1,000 without header, over 100 test images",
         "silent channels         2 of 4, 0 in every test image",
     ]
+
+
+def test_files_are_of_the_highest_quality_that_is_small_enough(colour_images: ImageDataset) -> None:
+    images = colour_images.train
+    finest = files_of_size(images, bits=1e9)
+    assert [(file.name, file.quality) for file in finest] == [("JPEG", 95), ("WebP", 95)]
+    for wanted in (file.bits * 0.9 for file in finest):
+        for file in files_of_size(images, wanted):
+            assert file.bits <= wanted or file.quality == 1
+            assert 0 < file.payload_bits < file.bits
+    assert all(file.quality == 1 and file.rmse > finer.rmse for file, finer in zip(files_of_size(images, 0), finest))
+    assert files_of_size(np.zeros((2, 12, 12, 2), np.uint8), 1e9) == ()
 
 
 def test_images_of_another_shape_are_refused(exported: Path) -> None:

@@ -13,7 +13,7 @@ from deconv_ae.data import ImageDataset
 from deconv_ae.files import read_with_checksum
 from deconv_ae.training import TrainingOptions, TrainingResult, train
 from deconv_ae.training.history import Epoch
-from deconv_ae.training.quality import baselines, problem, silent_channels
+from deconv_ae.training.quality import baselines, problem, silent_channels, thumbnail_rmse
 
 SMALL = Architecture((2,), (4,))
 
@@ -29,6 +29,16 @@ def test_the_mean_image_and_black_are_what_numpy_finds(name: str, request: pytes
     train_images, test_images = dataset.train / 256, dataset.test / 256
     assert found.mean_image_rmse == pytest.approx(numpy_rmse(test_images, train_images.mean(axis=0)), rel=1e-5)
     assert found.black_rmse == pytest.approx(numpy_rmse(test_images, 0 * test_images), rel=1e-5)
+
+
+def test_a_thumbnail_keeps_what_is_smooth_and_loses_what_is_not() -> None:
+    rows, columns = np.mgrid[0:16, 0:16]
+    smooth = (100 + 4 * rows + 2 * columns).astype(np.uint8)[None, ..., None]
+    chessboard = (255 * ((rows + columns) % 2)).astype(np.uint8)[None, ..., None]
+    assert thumbnail_rmse(smooth, 64) < 0.01
+    assert thumbnail_rmse(chessboard, 64) > 0.4
+    assert thumbnail_rmse(chessboard, 256) == 0
+    assert 0 < thumbnail_rmse(smooth, 64) - thumbnail_rmse(smooth, 255) < 0.01
 
 
 def test_baselines_read_a_batch_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +106,7 @@ def test_a_run_says_how_good_its_model_is(finished_run: tuple[Path, TrainingResu
     assert result.problem is None
     assert str(result).startswith(f"training RMSE {result.training_rmse:.4f}, test RMSE {result.test_rmse:.4f}; ")
     assert f"the mean training image {result.baselines.mean_image_rmse:.4f}, black 0." in str(result)
+    assert f"a thumbnail of as many numbers {result.baselines.thumbnail_rmse:.4f}" in str(result)
     assert "silent" not in str(result)
     assert [epoch.number for epoch in result.history] == [0, 1, 2, 3, 4]
     assert result.history[-1].test_rmse == pytest.approx(result.test_rmse, rel=1e-5)
