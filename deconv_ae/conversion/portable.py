@@ -80,10 +80,10 @@ def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
         return {CODE: code, **{name: tf.cast(values, tf.uint8) for name, values in switches.items()}}
 
     def decode(code: tf.Tensor, **switches: tf.Tensor) -> Tensors:
-        averages, reconstruction = smooth_path.split(code) if smooth_path else (None, code)
+        reconstruction = smooth_path.maxima(code) if smooth_path else code
         for name, stage in zip(reversed(names), reversed(stages)):
             reconstruction = stage.decode(reconstruction, switches[name])
-        return {RECONSTRUCTION: smooth_path.smooth(averages) + reconstruction if smooth_path else reconstruction}
+        return {RECONSTRUCTION: smooth_path.smooth_of_code(code) + reconstruction if smooth_path else reconstruction}
 
     def autoencode(images: tf.Tensor) -> Tensors:
         code, switches = pool(images)
@@ -239,13 +239,27 @@ class _SmoothPath:
 
     def smooth(self, averages: tf.Tensor) -> tf.Tensor:
         """The smooth picture, `(N, height, width, channels)`."""
-        blocks = _convolve(averages, *self.to_blocks, [(0, 0), (0, 0)])
-        return _repeated(_joined(blocks, self.block, self.shape[-1]), *self.shape[:2])
+        return self._smooth(averages, *self.to_blocks)
 
-    def split(self, code: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The averages and the maxima."""
-        count = self.to_averages[0].shape[-1]
-        return code[..., -count:], code[..., :-count]
+    # LiteRT's int8 files keep one scale over slices and all that moves values: of averages, a hundred times as
+    # large as maxima, nothing would be left in that of maxima. So a code is not cut, but multiplied by ones and zeros.
+
+    def smooth_of_code(self, code: tf.Tensor) -> tf.Tensor:
+        """The smooth picture, of the averages in a code."""
+        kernel, bias = self.to_blocks
+        maxima = code.shape[-1] - kernel.shape[2]
+        return self._smooth(code, np.pad(kernel, [(0, 0), (0, 0), (maxima, 0), (0, 0)]), bias)
+
+    def maxima(self, code: tf.Tensor) -> tf.Tensor:
+        """The maxima in a code."""
+        channels = code.shape[-1]
+        maxima = channels - self.to_averages[0].shape[-1]
+        kernel = np.eye(channels, maxima, dtype=np.float32)[np.newaxis, np.newaxis]
+        return _convolve(code, kernel, np.zeros(maxima, np.float32), [(0, 0), (0, 0)])
+
+    def _smooth(self, values: tf.Tensor, kernel: np.ndarray, bias: np.ndarray) -> tf.Tensor:
+        blocks = _convolve(values, kernel, bias, [(0, 0), (0, 0)])
+        return _repeated(_joined(blocks, self.block, self.shape[-1]), *self.shape[:2])
 
 
 def _joined(blocks: tf.Tensor, block: Pair, channels: int) -> tf.Tensor:

@@ -264,7 +264,9 @@ def test_probabilities_of_other_fields_are_refused(
         stored.read(tmp_path / "model")
 
 
-@pytest.mark.parametrize("name", ["cmap1_pool2", "cmap1_pool4", "cmap3_pool4", "photos_16_8", "two_layer"])
+@pytest.mark.parametrize(
+    "name", ["cmap1_pool2", "cmap1_pool4", "cmap3_pool4", "photos_16_8", "photos_128", "two_layer"]
+)
 def test_reference_models_compress(name: str) -> None:
     model = ServedAutoencoder(REFERENCE / name)
     assert (REFERENCE / name / COMPRESSION_FILE).stat().st_size < 100_000

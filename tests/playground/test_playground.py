@@ -196,6 +196,14 @@ def colour() -> tuple[View, np.ndarray]:
     return View([ServedAutoencoder(REFERENCE / "photos_16_8")], picture[None]), picture
 
 
+@pytest.fixture(scope="module")
+def averages() -> tuple[View, np.ndarray]:
+    """A model whose code has 12 maxima and 20 averages, and a picture."""
+    rows, columns = np.mgrid[0:128, 0:128]
+    picture = np.stack([rows * 2, columns * 2, 255 - rows - columns], axis=-1).astype(np.uint8)
+    return View([ServedAutoencoder(REFERENCE / "photos_128")], picture[None]), picture
+
+
 def parsed(shown: Shown) -> ElementTree.Element:
     """Proof that it is whole: every element is closed, every attribute quoted."""
     return ElementTree.fromstring(f"<html>{shown.models}{shown.journey}</html>")
@@ -223,6 +231,31 @@ def test_each_model_has_switches_code_and_reconstruction_with_names(kind: str, r
             assert drawing.attrib["aria-label"].startswith(f"{model.name}: ")
             assert drawing.attrib["aria-label"].endswith(f", RMSE {value}")
     assert all("aria-label" in drawing.attrib for drawing in page.iter("svg"))
+
+
+def test_an_average_is_followed_without_a_switch(averages) -> None:
+    view, picture = averages
+    page = parsed(view.show(State(picture, None, Tampering(), (0, 2, 3, 12))))
+    assert "channel 13" in page.find(".//p[@role='status']").text
+    assert page.find(".//input[@data-move]") is None
+    assert page.find(".//button[@data-erase]").attrib["data-erase"] == "0-2-3-12"
+    # The first that is shown is a maximum, and has one.
+    assert parsed(view.show(State(picture, None, Tampering()))).find(".//input[@data-move]") is not None
+
+
+def test_an_average_can_be_erased_and_has_no_switch_to_move(averages) -> None:
+    view, picture = averages
+    state = State(picture, None, Tampering(erased=frozenset({(0, 2, 3, 31)}), moved=frozenset({(0, 2, 3, 12, 0)})))
+    state, refused = view.fitting(state)
+    assert list(refused) == ["moved"]
+    assert "untouched" in view.show(state).models
+
+
+def test_noise_leaves_averages_below_0() -> None:
+    code = np.float32([[[[0.0, -4.0]]]])
+    received = Tampering(noise=1e-3).apply(Encoded(code, (np.zeros((1, 1, 1, 1), np.uint8),)), 0, [(2, 2)])
+    assert received.code[..., 1] == pytest.approx(-4, abs=0.1)
+    assert received.code[..., 0] >= 0
 
 
 def test_the_window_that_is_looked_at_is_framed_where_it_is(grey) -> None:

@@ -3,19 +3,23 @@
 import functools
 from pathlib import Path
 
+import matplotlib.cbook
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from faults.programs import run_program
+from PIL import Image
 
 from deconv_ae.data import Source, load_split
-from deconv_ae.model.presets import PRESETS
+from deconv_ae.model.presets import ALL_PRESETS, PRESETS
 from deconv_ae.saved_model.model_card import DatasetUsed
 from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.saved_model.signatures import SIGNATURES
+from deconv_ae.training.quality import thumbnail_rmse
 
 REFERENCE = Path(__file__).parents[2] / "saved_models" / "reference"
 PHOTOGRAPHS = "photos_16_8"
+WITH_AVERAGES = "photos_128"
 MOST_BYTES = 3_000_000
 
 # TFDS looks in the same place, and in TFDS_DATA_DIR.
@@ -28,8 +32,12 @@ def reference(name: str) -> ServedAutoencoder:
     return ServedAutoencoder(REFERENCE / name)
 
 
-def test_there_is_one_for_every_preset_and_one_of_photographs() -> None:
-    assert {card.parent.name for card in REFERENCE.glob("*/model_card.json")} == {*PRESETS, PHOTOGRAPHS}
+def test_there_is_one_for_every_preset_and_two_of_photographs() -> None:
+    assert {card.parent.name for card in REFERENCE.glob("*/model_card.json")} == {
+        *PRESETS,
+        PHOTOGRAPHS,
+        WITH_AVERAGES,
+    }
 
 
 def test_programs_that_are_given_no_model_take_the_presets(tmp_path: Path) -> None:
@@ -81,6 +89,22 @@ def test_the_one_of_photographs_reconstructs_colours_that_it_was_never_trained_o
     assert error < 0.3 * np.sqrt(np.mean((images / 256 - (images / 256).mean(axis=0)) ** 2, axis=(1, 2, 3))).mean()
 
 
-def test_together_they_are_small() -> None:
-    models = [card.parent for card in REFERENCE.glob("*/model_card.json")]
-    assert sum(file.stat().st_size for model in models for file in model.rglob("*") if file.is_file()) < MOST_BYTES
+def test_the_one_with_averages_beats_the_thumbnail_of_as_many_numbers() -> None:
+    card = reference(WITH_AVERAGES).card
+    assert card.preset == "photos"
+    assert card.architecture == ALL_PRESETS["photos"].architecture
+    assert card.image_shape == (128, 128, 3)
+    assert card.test_rmse < 0.9 * card.baselines.thumbnail_rmse
+
+
+def test_it_reconstructs_the_photograph_that_matplotlib_ships() -> None:
+    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
+        picture = np.asarray(Image.open(file).convert("RGB").resize((128, 128), Image.Resampling.BOX))[None]
+    model = reference(WITH_AVERAGES)
+    assert model.rmse(picture) < 0.9 * thumbnail_rmse(picture, model.card.size_per_image.code_values)
+
+
+@pytest.mark.parametrize(("names", "most_bytes"), [({*PRESETS, PHOTOGRAPHS}, MOST_BYTES), ({WITH_AVERAGES}, 600_000)])
+def test_together_they_are_small(names: set[str], most_bytes: int) -> None:
+    models = [REFERENCE / name for name in names]
+    assert sum(file.stat().st_size for model in models for file in model.rglob("*") if file.is_file()) < most_bytes
