@@ -12,7 +12,7 @@ from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.training.callbacks import Progress
 from deconv_ae.training.options import TrainingOptions
-from deconv_ae.training.schedule import Schedule
+from deconv_ae.training.schedule import STEPS_FOR_A_RECIPES_EPOCH, Schedule
 
 BAR_LETTERS = 20
 REDRAWN_SECONDS = 0.1
@@ -37,6 +37,20 @@ def described(architecture: Architecture, parameters: int) -> str:
     """
     height, width = architecture.kernel_size
     return f"{architecture.title}; kernels {height}x{width}: {parameters:,} parameters"
+
+
+def planned(options: TrainingOptions, schedule: Schedule) -> str:
+    """How a run trains, and why for so many epochs where the recipe has fewer.
+
+    >>> options = TrainingOptions(Architecture((1,), (4,)))
+    >>> planned(options, options.schedule(300))
+    "recipe default; 300 pictures: 20 steps an epoch, 30 epochs, so that each of the recipe's 3 has 200 steps"
+    """
+    recipe = RECIPES[options.recipe]
+    text = f"recipe {options.recipe}; {schedule}"
+    if options.epochs is None and schedule.epochs > recipe.epochs:
+        text += f", so that each of the recipe's {recipe.epochs} has {STEPS_FOR_A_RECIPES_EPOCH} steps"
+    return text
 
 
 def kept(options: TrainingOptions) -> str:

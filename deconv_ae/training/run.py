@@ -43,7 +43,7 @@ from deconv_ae.training.distribution import (
 from deconv_ae.training.history import Epoch
 from deconv_ae.training.interruption import SignalsHeld
 from deconv_ae.training.options import JIT_COMPILE, MIXED_PRECISIONS, TrainingOptions
-from deconv_ae.training.reporting import ShowProgress, described, kept, labelled, resumed
+from deconv_ae.training.reporting import ShowProgress, described, kept, labelled, planned, resumed
 from deconv_ae.training.run_record import ONEDNN_VARIABLE, RunRecord
 from deconv_ae.training.start import fit_start
 
@@ -134,7 +134,7 @@ def train(
         if verbose:
             print(labelled("data", str(dataset)))
             print(labelled("model", described(options.architecture, model.count_params())))
-            print(labelled("training", f"recipe {options.recipe}; {schedule}"))
+            print(labelled("training", planned(options, schedule)))
             print(kept(options), flush=True)
         history = _fit(model, dataset, options, strategy, run_directory, watch, callbacks, verbose)
     # Mixed precision and replicas are ways to train; what they trained is evaluated
