@@ -48,6 +48,8 @@ setup(
         ],
         "compress": ["constriction>=0.4.2,<0.6", "scipy>=1.13,<2"],
         "playground": ["starlette>=0.40,<2", "uvicorn>=0.34,<1"],
+        # What runs scripts/examples/*.ipynb; to open them, Jupyter or an editor that knows them.
+        "notebooks": ["nbclient>=0.10,<1", "nbformat>=5.10,<6", "ipykernel>=6.29,<8"],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.8",

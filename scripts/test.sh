@@ -3,7 +3,7 @@
 # runs, instead, what is numerical again, computed in other ways.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-source scripts/environment.sh sample,convert,compress,playground,test
+source scripts/environment.sh sample,convert,compress,playground,notebooks,test
 
 # Starting processes and waiting for them leaves two workers on two cores half idle: three files at a time.
 tests() { python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder "$@"; }
