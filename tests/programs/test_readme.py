@@ -1,4 +1,4 @@
-"""The README's programs run as written, in its order, and its pictures and files are there."""
+"""The README's programs run as written, and links, commands and pictures of every such page are there."""
 
 import json
 import re
@@ -13,6 +13,9 @@ import tensorflow as tf
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+ROOMS = ("deconv_ae", "deconv_ae_programs", "saved_models/reference", "scripts")
+PAGES = sorted([ROOT / "README.md", *(page for room in ROOMS for page in (ROOT / room).rglob("*.md"))])
+PROGRAMS_PAGE = (ROOT / "deconv_ae_programs" / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -22,21 +25,40 @@ def test_python_runs(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     exec(compile(program, "README.md", "exec"), {})
 
 
-def test_files_that_are_linked_or_run_exist() -> None:
-    prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", prose) if "://" not in link]
-    programs = re.findall(r"(?:python|bash) (scripts/\w+\.\w+)", README)
-    assert links
-    assert programs
-    assert [path for path in links + programs if not (ROOT / path).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_linked_or_run_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    links = re.findall(r"\]\(([^)#]+)\)", prose) + re.findall(r'src="([^"]+)"', prose)
+    programs = re.findall(r"(?:python|bash) (scripts/\w+\.\w+)", text)
+    places = [page.parent / link for link in links if "://" not in link] + [ROOT / program for program in programs]
+    assert [place for place in places if not place.exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_headings_that_are_linked_exist(page: Path) -> None:
+    for linked, heading in re.findall(r"\]\(([^):#]*)#([\w-]+)\)", page.read_text(encoding="utf-8")):
+        text = (page.parent / linked if linked else page).read_text(encoding="utf-8")
+        headings = [
+            re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in re.findall(r"^#+ (.*)", text, re.M)
+        ]
+        assert heading in headings
+
+
+def test_the_readme_is_read_in_ten_minutes_and_links_every_other_page_and_notebook() -> None:
+    assert len(README.splitlines()) <= 160
+    linked = {(ROOT / link).resolve() for link in re.findall(r"\]\(([^)#]+)", README) if "://" not in link}
+    notebooks = set((ROOT / "scripts" / "examples").glob("*.ipynb"))
+    assert (set(PAGES) | notebooks) - linked == {ROOT / "README.md"}
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="asks git what it ignores")
 def test_what_its_programs_write_is_ignored_by_git() -> None:
-    written = re.findall(r"--(?:run|export|output)_dir=(?!saved_models/reference)([\w/]+)", README)
-    written += re.findall(r"export\(\"([\w/]+)", README) + re.findall(r"as `(models/\w+/1)/`", README)
+    text = README + PROGRAMS_PAGE
+    written = re.findall(r"--(?:run|export|output)_dir=(?!saved_models/reference)([\w/]+)", text)
+    written += re.findall(r"export\(\"([\w/]+)", text) + re.findall(r"as `(models/\w+/1)/`", text)
     # As train.py names it for what comes next.
-    written += [f"{place}-pictures" for place in re.findall(r"--export_dir=([\w/]+)", README)]
+    written += [f"{place}-pictures" for place in re.findall(r"--export_dir=([\w/]+)", text)]
     assert len(written) > 8
     for place in written:
         ignored = subprocess.run(["git", "check-ignore", "--quiet", f"{place}/file"], cwd=ROOT)
@@ -56,7 +78,7 @@ def repeated(values: Any) -> Any:
 
 def test_the_request_of_tensorflow_serving_fits_the_signature_and_its_answer_the_decoders() -> None:
     # TensorFlow Serving itself is no Python package; what it makes of JSON is by the signature's names and types.
-    (request,) = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", README, re.DOTALL))
+    (request,) = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", PROGRAMS_PAGE, re.DOTALL))
     model = tf.saved_model.load(str(ROOT / "saved_models" / "reference" / "cmap1_pool4"))
 
     def answered(signature_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
