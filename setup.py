@@ -1,5 +1,6 @@
 """Packaging of deconv_ae: `pip install .` for the library and its programs, extras for what only some people need."""
 
+import runpy
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -8,7 +9,7 @@ ROOT = Path(__file__).parent
 
 setup(
     name="deconv_ae",
-    version="2.0.0",
+    version=runpy.run_path(str(ROOT / "deconv_ae" / "version.py"))["__version__"],
     description="Max unpooling for Keras 3, and the image autoencoder that shows what it does",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

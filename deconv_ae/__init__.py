@@ -1,9 +1,9 @@
 """Max unpooling for Keras 3, and the image autoencoder that shows what it does.
 
 The layers and the model; data, training, exporting and visualization are modules of their own,
-imported by name, so that a program that only wants the layers loads nothing else. `deconv_ae.train`
-loads them when it is asked for. Every class that a saved file can name is imported here, and thereby registered with
-Keras, whether or not anyone else would call it by name.
+imported by name, so that a program that only wants the layers loads nothing else. `deconv_ae.train` and
+`deconv_ae.load` load them when they are asked for. Every class that a saved file can name is imported here, and
+thereby registered with Keras, whether or not anyone else would call it by name.
 """
 
 from typing import Any
@@ -25,6 +25,7 @@ from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.initializers import RowOfBumps
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss, per_image_rmse
 from deconv_ae.ops.environment import portable
+from deconv_ae.version import __version__ as __version__
 
 __all__ = [
     "Architecture",
@@ -45,12 +46,19 @@ __all__ = [
     "portable",
     "switches_to_argmax",
 ]
-# Without `train`, which needs TensorFlow: all of these work on every Keras backend.
+# Without `load` and `train`, which need TensorFlow: all of these work on every Keras backend.
+
+
+_NEED_TENSORFLOW = ("load", "train")
 
 
 def __getattr__(name: str) -> Any:
-    if name == "train":
-        from deconv_ae.own_pictures import train
+    if name in _NEED_TENSORFLOW:
+        from deconv_ae import trained_autoencoder
 
-        return train
+        return getattr(trained_autoencoder, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_NEED_TENSORFLOW, "__version__"])

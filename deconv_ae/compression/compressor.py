@@ -12,7 +12,7 @@ from deconv_ae.compression.entropy_coding import EntropyCoder, UndecodableError
 from deconv_ae.compression.model_tensors import ModelTensors, planes_last
 from deconv_ae.compression.quantization import dequantize, whole_numbers
 from deconv_ae.compression.tiles import cut, grid, join
-from deconv_ae.data.batches import PIXEL_SCALE
+from deconv_ae.data import to_pixels
 from deconv_ae.errors import InputError
 from deconv_ae.numbers import Pair, whole
 from deconv_ae.saved_model.serving import ServedAutoencoder
@@ -213,15 +213,6 @@ class Compressor:
             raise InputError(f"image: has {found} channels and the model takes {channels}; convert it")
         if not (0 < height <= LONGEST_SIDE and 0 < width <= LONGEST_SIDE and height * width <= MOST_PIXELS):
             raise InputError(f"image: is {height}x{width}; give one of 1 to {LONGEST_SIDE} pixels a side")
-
-
-def to_pixels(reconstruction: np.ndarray) -> np.ndarray:
-    """The nearest shades, uint8, of values in the scale of pixels / 256.
-
-    >>> to_pixels(np.array([-0.1, 0.5, 1.2], np.float32)).tolist()
-    [0, 128, 255]
-    """
-    return np.clip(np.round(reconstruction / PIXEL_SCALE), 0, 255).astype(np.uint8)
 
 
 def _placed(shares: Sequence[_Share]) -> Iterator[tuple[_Share, slice]]:

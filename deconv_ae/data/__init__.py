@@ -8,6 +8,7 @@ from deconv_ae.data.batches import (
     EvaluationBatches,
     replica_batches,
     scale,
+    to_pixels,
     training_batches,
 )
 from deconv_ae.data.dataset import ImageDataset, load_dataset, load_split
@@ -28,5 +29,6 @@ __all__ = [
     "replica_batches",
     "scale",
     "steps_per_epoch",
+    "to_pixels",
     "training_batches",
 ]

@@ -33,6 +33,15 @@ def scale(images: Any) -> Any:
     return tf.cast(images, tf.float32) * PIXEL_SCALE
 
 
+def to_pixels(reconstruction: np.ndarray) -> np.ndarray:
+    """The nearest shades, uint8, of values in the scale of pixels / 256.
+
+    >>> to_pixels(np.array([-0.1, 0.5, 1.2], np.float32)).tolist()
+    [0, 128, 255]
+    """
+    return np.clip(np.round(reconstruction / PIXEL_SCALE), 0, 255).astype(np.uint8)
+
+
 def as_written(batches: tf.data.Dataset) -> tf.data.Dataset:
     """The data set as it stands, without tf.data's optimizations and the thread that looks after its parallelism.
 

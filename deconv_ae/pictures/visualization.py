@@ -1,5 +1,6 @@
 """Pictures, text and figures of what models make of images."""
 
+import io
 import textwrap
 import warnings
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from deconv_ae.files import partial_beside
 from deconv_ae.model.architecture import switches_names
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.pictures.pixels import brightest_to_255, code_brightness, code_picture, tile_columns
-from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
+from deconv_ae.saved_model.serving import Encoded, SignatureAutoencoder
 
 PICTURE_LENGTH = 224
 """Pixels of a picture's longer side, as in the original visualizer."""
@@ -67,7 +68,7 @@ class View:
         return per_image_rmse(self.originals, self.reconstruction).numpy()
 
 
-def view(model: ServedAutoencoder, images: np.ndarray) -> View:
+def view(model: SignatureAutoencoder, images: np.ndarray) -> View:
     """Encodes and decodes images, through the signatures `encode` and `decode`."""
     encoded = model.encode(images)
     return View(model.card.title, images, encoded, model.decode(encoded), model.card.test_rmse)
@@ -183,6 +184,15 @@ def _enlarged(picture: Image.Image) -> Image.Image:
     return picture.resize(size, Image.Resampling.NEAREST)
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows by itself, also where pyplot has not been imported."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=PIXELS_AN_INCH)
+        return file.getvalue()
+
+
 def new_grid(
     rows: int,
     columns: int,
@@ -211,7 +221,7 @@ def new_grid(
     above = TITLE_LINE_INCHES * len(title.splitlines()) + LINE_INCHES * heading_lines + MARGIN_INCHES
     height = above + rows * (inches + LINE_INCHES) + MARGIN_INCHES + beneath
     # Figure itself, not pyplot: nothing global, and no window on a machine with a screen.
-    figure = Figure(figsize=(width, height))
+    figure = ShownFigure(figsize=(width, height))
     figure.suptitle(title, y=1 - MARGIN_INCHES / 2 / height, verticalalignment="top")
     places = {
         "left": left / width,

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from deconv_ae.data import ImageDataset, pixels
+from deconv_ae.model.architecture import SizePerImage
 from deconv_ae.model.baselines import Baselines, thumbnail_size
 from deconv_ae.saved_model.model_card import ModelCard
 from deconv_ae.saved_model.rivals import FileOfSize, files_of_size
-from deconv_ae.saved_model.serving import ServedAutoencoder
+from deconv_ae.saved_model.serving import SignatureAutoencoder
 from deconv_ae.saved_model.signatures import CODE
 from deconv_ae.training.quality import baselines, silent_channels, thumbnail_rmse
+
+THESE = "these"
+"""What images without splits are called in an `Evaluation`."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Evaluation:
     Attributes:
         rmse, psnr: of each split, by its name.
         counts: images of each split, by its name.
-        baselines: the test RMSE of what needs no model.
+        baselines: the test RMSE of what needs no model; None where there are no training images.
         thumbnails: what a thumbnail of as many numbers, and one of as many bits, is, and its test RMSE.
         files: JPEG and WebP of about as many bits as code and switches.
         silent_channels: of how many of the code's `channels` every test image has nothing but 0.
@@ -30,7 +34,7 @@ class Evaluation:
     rmse: dict[str, float]
     psnr: dict[str, float]
     counts: dict[str, int]
-    baselines: Baselines
+    baselines: Baselines | None
     thumbnails: tuple[tuple[str, float], ...]
     files: tuple[FileOfSize, ...]
     silent_channels: int
@@ -42,18 +46,19 @@ class Evaluation:
             (f"{split} RMSE", f"{self.rmse[split]:.6f}, PSNR {self.psnr[split]:.2f} dB, over {count:,} images")
             for split, count in self.counts.items()
         ]
-        rows += [
-            ("mean training image", f"{self.baselines.mean_image_rmse:.6f}, in the place of every test image"),
-            ("black", f"{self.baselines.black_rmse:.6f}"),
-            *(("thumbnail", f"{rmse:.6f}, {what}") for what, rmse in self.thumbnails),
-            *((file.name, str(file)) for file in self.files),
-        ]
+        if self.baselines is not None:
+            rows += [
+                ("mean training image", f"{self.baselines.mean_image_rmse:.6f}, in the place of every test image"),
+                ("black", f"{self.baselines.black_rmse:.6f}"),
+            ]
+        rows += [("thumbnail", f"{rmse:.6f}, {what}") for what, rmse in self.thumbnails]
+        rows += [(file.name, str(file)) for file in self.files]
         if self.silent_channels:
             rows.append(("silent channels", f"{self.silent_channels} of {self.channels}, 0 in every test image"))
         return "\n".join(f"{label:<24}{value}" for label, value in rows)
 
 
-def evaluate(model: ServedAutoencoder, train: np.ndarray, test: np.ndarray) -> Evaluation:
+def evaluate(model: SignatureAutoencoder, train: np.ndarray, test: np.ndarray) -> Evaluation:
     """Reads `(N, height, width, channels)` uint8 splits a batch at a time.
 
     Raises:
@@ -75,6 +80,32 @@ def evaluate(model: ServedAutoencoder, train: np.ndarray, test: np.ndarray) -> E
         files=files_of_size(test, bits),
         silent_channels=silent_channels(lambda batch: model.encode_scaled(batch)[CODE], test),
         channels=model.card.architecture.code_channels,
+    )
+
+
+def evaluate_images(model: SignatureAutoencoder, images: np.ndarray) -> Evaluation:
+    """The same of `(N, height, width, channels)` uint8 images without splits: as one that is called `these`. Raises as
+    `evaluate`."""
+    errors = model.errors(images)
+    size = model.card.size_per_image
+    return Evaluation(
+        rmse={THESE: float(errors.mean(dtype=np.float64))},
+        psnr={THESE: psnr(errors)},
+        counts={THESE: len(errors)},
+        baselines=None,
+        thumbnails=_thumbnails(images, size),
+        files=files_of_size(images, size.code_bits + size.switches_bits),
+        silent_channels=silent_channels(lambda batch: model.encode_scaled(batch)[CODE], images),
+        channels=model.card.architecture.code_channels,
+    )
+
+
+def _thumbnails(images: np.ndarray, size: SizePerImage) -> tuple[tuple[str, float], ...]:
+    """One of as many numbers as the code, and one of as many bits as code and switches: what it is, and its RMSE."""
+    bytes_ = (size.code_bits + size.switches_bits) / 8
+    return (
+        (_thumbnail(images, size.code_values, "numbers as the code"), thumbnail_rmse(images, size.code_values)),
+        (_thumbnail(images, bytes_, "bits as code and switches"), thumbnail_rmse(images, bytes_, shades=True)),
     )
 
 

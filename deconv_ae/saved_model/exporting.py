@@ -1,10 +1,8 @@
 """A trained autoencoder to a SavedModel that serves programs without this package."""
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -27,17 +25,7 @@ from deconv_ae.saved_model.model_card import (
     versions,
 )
 from deconv_ae.saved_model.serving import ServedAutoencoder
-from deconv_ae.saved_model.signatures import (
-    CODE,
-    DECODE,
-    ENCODE,
-    RECONSTRUCTION,
-    SERVING_DEFAULT,
-    SIGNATURES,
-    Specs,
-    encoded_specs,
-    images_spec,
-)
+from deconv_ae.saved_model.signatures import DECODE, ENCODE, SERVING_DEFAULT, SIGNATURES, functions, traced
 from deconv_ae.training import TrainingResult
 
 
@@ -148,37 +136,15 @@ def _used(dataset: ImageDataset) -> DatasetUsed:
 def save_signatures(model: Autoencoder, directory: Path) -> None:
     """Writes a SavedModel with the signatures of `saved_model.signatures`. The weights are constants."""
     module = tf.Module()
-    names = model.architecture.switches_names
     weights = model.get_weights()
 
     def constant_weights() -> keras.StatelessScope:
         # What is computed from weights alone, such as the convolutions' bands, TensorFlow then computes once.
         return keras.StatelessScope([(variable, tf.constant(w)) for variable, w in zip(model.weights, weights)])
 
-    def encode(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        with constant_weights():
-            code, switches = model.encode(images)
-        return {CODE: code, **dict(zip(names, switches))}
-
-    def decode(code: tf.Tensor, **switches: tf.Tensor) -> dict[str, tf.Tensor]:
-        with constant_weights():
-            return {RECONSTRUCTION: model.decode(code, [switches[name] for name in names])}
-
-    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        with constant_weights():
-            code, switches = model.encode(images)
-            return {CODE: code, RECONSTRUCTION: model.reconstruct(code, switches)}
-
-    def traced(function: Callable[..., dict[str, tf.Tensor]], specs: Specs) -> Any:
-        # No control flow depends on a tensor: autograph would only make tracing twice as long.
-        return tf.function(function, autograph=False).get_concrete_function(**specs)
-
-    images = images_spec(model.image_shape)
     with without_gradients():
-        # Traced once: of functions that could be traced anew, saving does it, and the file has both.
-        module.serve, module.encode = traced(serve, images), traced(encode, images)
-        module.decode = traced(decode, encoded_specs(model.architecture, model.image_shape))
-        signatures = {SERVING_DEFAULT: module.serve, ENCODE: module.encode, DECODE: module.decode}
+        signatures = traced(functions(model, constant_weights), model)
+        module.serve, module.encode, module.decode = (signatures[name] for name in (SERVING_DEFAULT, ENCODE, DECODE))
         tf.saved_model.save(module, str(directory), signatures=signatures)
 
 

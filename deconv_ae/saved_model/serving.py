@@ -1,13 +1,15 @@
-"""An exported autoencoder, used through nothing but its files: the SavedModel and the model card."""
+"""An autoencoder used through nothing but its signatures: those of an exported one's SavedModel, or a Keras model's."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from deconv_ae.data import EvaluationBatches, scale
+from deconv_ae.data.pixels import check_images
 from deconv_ae.errors import InputError, first_line
 from deconv_ae.model.architecture import switches_names
 from deconv_ae.model.objective import per_image_rmse
@@ -37,69 +39,29 @@ class Encoded:
         return {CODE: self.code, **dict(zip(switches_names(len(self.switches)), self.switches))}
 
 
-class ServedAutoencoder:
-    """A SavedModel that `exporting.export` wrote.
+class SignatureAutoencoder:
+    """An autoencoder as what its three signatures compute.
 
     Args:
-        model_dir: its directory.
-
-    Raises:
-        InputError: if it is missing, empty, damaged or some other model.
+        name: what people call it.
+        card: what is known of it.
+        signatures: by their names; each takes and gives tensors by theirs, see `saved_model.signatures`.
     """
 
-    def __init__(self, model_dir: str | Path) -> None:
-        self.path = model_directory(model_dir)
-        self.card = ModelCard.read(self.path)
-        for file in self.card.checksums:
-            if file != KERAS_FILE:  # conversion reads it, and checks it then.
-                self.card.check_file(self.path, file)
-        try:
-            self._loaded = tf.saved_model.load(str(self.path))
-            self._signatures = {name: self._loaded.signatures[name] for name in self.card.signatures}
-        except Exception as error:  # What TensorFlow raises on a damaged file is of any kind.
-            raise InputError(
-                f"model: {self.path} is no autoencoder's SavedModel ({first_line(error)}); export it anew"
-            ) from error
-        self._check_signatures()
-
-    def _check_signatures(self) -> None:
-        """Raises InputError if the SavedModel takes or returns something else than its card says."""
-        shape = self.card.image_shape
-        images, encoded = images_spec(shape), encoded_specs(self.card.architecture, shape)
-        reconstruction = {RECONSTRUCTION: tf.TensorSpec((None, *shape), tf.float32)}
-        expected = {
-            SERVING_DEFAULT: (images, {CODE: encoded[CODE], **reconstruction}),
-            ENCODE: (images, encoded),
-            DECODE: (encoded, reconstruction),
-        }
-        for name in OF_EVERY_EXPORT:
-            if name not in self._signatures:
-                raise InputError(f"model: {self.path}'s SavedModel has no signature {name}; export the model anew")
-        for name, signature in self._signatures.items():
-            if name not in expected:  # Of another version.
-                continue
-            taken, returned = expected[name]
-            for specs, found in (
-                (taken, signature.structured_input_signature[1]),
-                (returned, signature.structured_outputs),
-            ):
-                if _plain(specs) != _plain(found):
-                    raise InputError(
-                        f"model: {self.path}'s model card is of another model: the SavedModel's signature {name} does "
-                        "not fit it; export the model anew"
-                    )
-
-    @property
-    def name(self) -> str:
-        """The directory's name."""
-        return self.path.resolve().name
+    def __init__(
+        self, name: str, card: ModelCard, signatures: Mapping[str, Callable[..., dict[str, tf.Tensor]]]
+    ) -> None:
+        self.name = name
+        self.card = card
+        self._signatures = signatures
 
     def encode(self, images: np.ndarray) -> Encoded:
         """Code and switches of `(N, height, width, channels)` uint8 images."""
         self.check(images)
-        outputs = self.encode_scaled(scale(tf.constant(images)))
-        names = switches_names(len(outputs) - 1)
-        return Encoded(outputs[CODE].numpy(), tuple(outputs[name].numpy() for name in names))
+        batches = [self.encode_scaled(batch) for batch in EvaluationBatches(images)]
+        batches = batches or [self.encode_scaled(scale(tf.constant(images)))]  # Of no image, what has no image in it.
+        outputs = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+        return Encoded(outputs[CODE], tuple(outputs[name] for name in switches_names(len(outputs) - 1)))
 
     def encode_scaled(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """What the signature `encode` gives, of a batch that is scaled already."""
@@ -120,11 +82,14 @@ class ServedAutoencoder:
 
     def errors(self, images: np.ndarray) -> np.ndarray:
         """The RMSE of each of `(N, height, width, channels)` uint8 images, `(N,)` float32."""
+        return np.concatenate([per_image_rmse(*pair) for pair in self.reconstructed(images)])
+
+    def reconstructed(self, images: np.ndarray) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        """Scaled images and their reconstructions, a batch at a time, of `(N, height, width, channels)` uint8 ones."""
         self.check(images)
         serve = self._signatures[SERVING_DEFAULT]
-        return np.concatenate(
-            [per_image_rmse(batch, serve(**{IMAGES: batch})[RECONSTRUCTION]) for batch in EvaluationBatches(images)]
-        )
+        for batch in EvaluationBatches(images):
+            yield batch, serve(**{IMAGES: batch})[RECONSTRUCTION]
 
     def size_table(self) -> str:
         """What an image takes as code and switches, a line each, with the factors against 8 bits a pixel."""
@@ -140,13 +105,70 @@ class ServedAutoencoder:
         return "\n".join(f"{label:<24}{value}" for label, value in rows)
 
     def check(self, images: np.ndarray) -> None:
-        """Raises InputError if images do not have the shape that the model was made for."""
+        """Raises InputError if images are not uint8, or not of the shape that the model was made for."""
         expected = tuple(self.card.image_shape)
-        if images.shape[1:] != expected:
+        if isinstance(images, np.ndarray) and images.shape == expected:
+            raise InputError("images: one image is no batch of images; image[np.newaxis] is one")
+        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != expected:
+            check_images("images", images)
             raise InputError(
-                f"dataset: images are {_times(images.shape[1:])} and {self.path} was made for {_times(expected)}; "
-                "give another --dataset, or --image_size and --color_mode"
+                f"images: {_times(images.shape[1:])} each, and {self.name} was made for {_times(expected)}; resize "
+                "them and convert their colours, as is done for a folder of pictures"
             )
+
+
+class ServedAutoencoder(SignatureAutoencoder):
+    """A SavedModel that `exporting.export` wrote.
+
+    Args:
+        model_dir: its directory.
+
+    Raises:
+        InputError: if it is missing, empty, damaged or some other model.
+    """
+
+    def __init__(self, model_dir: str | Path) -> None:
+        self.path = model_directory(model_dir)
+        card = ModelCard.read(self.path)
+        for file in card.checksums:
+            if file != KERAS_FILE:  # conversion reads it, and checks it then.
+                card.check_file(self.path, file)
+        try:
+            self._loaded = tf.saved_model.load(str(self.path))
+            signatures = {name: self._loaded.signatures[name] for name in card.signatures}
+        except Exception as error:  # What TensorFlow raises on a damaged file is of any kind.
+            raise InputError(
+                f"model: {self.path} is no autoencoder's SavedModel ({first_line(error)}); export it anew"
+            ) from error
+        super().__init__(self.path.resolve().name, card, signatures)
+        self._check_signatures(signatures)
+
+    def _check_signatures(self, signatures: Mapping[str, Any]) -> None:
+        """Raises InputError if the SavedModel takes or returns something else than its card says."""
+        shape = self.card.image_shape
+        images, encoded = images_spec(shape), encoded_specs(self.card.architecture, shape)
+        reconstruction = {RECONSTRUCTION: tf.TensorSpec((None, *shape), tf.float32)}
+        expected = {
+            SERVING_DEFAULT: (images, {CODE: encoded[CODE], **reconstruction}),
+            ENCODE: (images, encoded),
+            DECODE: (encoded, reconstruction),
+        }
+        for name in OF_EVERY_EXPORT:
+            if name not in signatures:
+                raise InputError(f"model: {self.path}'s SavedModel has no signature {name}; export the model anew")
+        for name, signature in signatures.items():
+            if name not in expected:  # Of another version.
+                continue
+            taken, returned = expected[name]
+            for specs, found in (
+                (taken, signature.structured_input_signature[1]),
+                (returned, signature.structured_outputs),
+            ):
+                if _plain(specs) != _plain(found):
+                    raise InputError(
+                        f"model: {self.path}'s model card is of another model: the SavedModel's signature {name} does "
+                        "not fit it; export the model anew"
+                    )
 
 
 def _plain(specs: Mapping[str, tf.TensorSpec]) -> dict[str, tuple[tuple[int | None, ...] | None, str]]:

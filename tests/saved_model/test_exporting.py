@@ -199,7 +199,7 @@ def test_a_spoilt_model_is_said_in_one_line(exported: Path, tmp_path: Path, spoi
 
 
 def test_images_of_another_size_are_refused(exported: Path) -> None:
-    with pytest.raises(InputError, match=r"images are 32x32x3 and .* was made for 28x28x1"):
+    with pytest.raises(InputError, match=r"^images: 32x32x3 each, and .* was made for 28x28x1"):
         ServedAutoencoder(exported).encode(np.zeros((1, 32, 32, 3), np.uint8))
 
 

@@ -1,9 +1,11 @@
 """From an array to an exported model in Python: what is taken, what is refused and how."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import deconv_ae
 from deconv_ae.data import ImageDataset
@@ -137,3 +139,71 @@ def test_a_model_that_came_to_nothing_is_returned_with_a_warning_and_not_exporte
     assert not list(tmp_path.iterdir())
     trained.export(tmp_path / "model", anyway=True)
     assert ServedAutoencoder(tmp_path / "model").card.test_rmse == trained.test_rmse
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("models") / "mine"
+    deconv_ae.train(PICTURES, **QUICK).export(directory)
+    return directory
+
+
+def test_a_loaded_model_computes_what_its_saved_model_does(mine: Path) -> None:
+    model, served = deconv_ae.load(mine), ServedAutoencoder(mine)
+    encoded, expected = model.encode(PICTURES), served.encode(PICTURES)
+    np.testing.assert_allclose(encoded.code, expected.code, atol=1e-5)
+    assert model.reconstruct(PICTURES).dtype == np.uint8
+    off = model.decode(encoded).astype(int) - np.clip(np.round(served.decode(expected) * 256), 0, 255)
+    assert np.abs(off).max() <= 1
+    assert model.evaluate(PICTURES).rmse["these"] == pytest.approx(served.rmse(PICTURES), rel=1e-4)
+
+
+def test_its_methods_follow_a_fit_of_its_keras_model(mine: Path) -> None:
+    model, scaled = deconv_ae.load(mine), PICTURES.astype(np.float32) / 256
+    before = model.evaluate(PICTURES).rmse["these"]
+    model.keras_model.fit(scaled, scaled, epochs=3, verbose=0)
+    assert model.evaluate(PICTURES).rmse["these"] < before
+
+
+@pytest.mark.parametrize("method", ["encode", "reconstruct", "evaluate", "plot"])
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (PICTURES / 256, "pixels are float64, not uint8"),
+        (PICTURES[0], r"one image is no batch of images; image\[np.newaxis\]"),
+        (PICTURES[:, :8], "8x9x3 each, and mine was made for 12x9x3"),
+    ],
+)
+def test_images_that_are_no_pixels_of_its_shape_are_refused(mine: Path, method: str, images, said: str) -> None:
+    with pytest.raises(InputError, match=f"^images: {said}"):
+        getattr(deconv_ae.load(mine), method)(images)
+
+
+def test_a_figure_is_a_picture_to_a_notebook(mine: Path) -> None:
+    assert deconv_ae.load(mine).plot(PICTURES[:2])._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_switch_outside_of_its_window_is_refused(mine: Path) -> None:
+    model = deconv_ae.load(mine)
+    encoded = model.encode(PICTURES[:2])
+    with pytest.raises(InputError, match=r"^switches: "):
+        model.decode(replace(encoded, switches=(encoded.switches[0] + 9, encoded.switches[1])))
+
+
+def test_a_run_goes_on_to_more_epochs_with_its_history(tmp_path: Path) -> None:
+    run = QUICK | {"run_dir": tmp_path / "run"}
+    deconv_ae.train(PICTURES, **run)
+    resumed = deconv_ae.train(PICTURES, **run | {"epochs": 2, "resume": True})
+    assert [epoch.number for epoch in resumed.history] == [0, 1, 2]
+
+
+def test_a_folder_is_taken_as_an_array_is(tmp_path: Path) -> None:
+    for number, picture in enumerate(PICTURES):
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    trained = deconv_ae.train(tmp_path, **QUICK)
+    assert trained.card.dataset.training_images + trained.card.dataset.test_images == len(PICTURES)
+    assert trained.evaluate(tmp_path).rmse["test"] == pytest.approx(trained.test_rmse, rel=1e-4)
+
+
+def test_the_package_says_what_it_has() -> None:
+    assert {"load", "train", "__version__", "MaxUnpooling2D"} <= set(dir(deconv_ae))
