@@ -107,6 +107,11 @@ def run(function, *arrays):
     return function(*map(ops.convert_to_tensor, arrays))
 
 
+def unknown(size):
+    """What to give an unpooling as size: nothing where positions know it. Tensors of PyTorch carry nothing."""
+    return size if BACKEND == "torch" else None
+
+
 @functools.cache
 def different_numbers(shape):
     return (np.arange(1, math.prod(shape) + 1) % 1999).reshape(shape).astype("float32")
@@ -212,10 +217,8 @@ def test_unpooling_and_its_gradient(data, pooling, data_format, anywhere):
     images, values, restored, upstream, gradient = map(np.ascontiguousarray, expected)
 
     def unpool(values):
-        # Straight from the pooling, positions have the size, but on PyTorch, whose tensors carry nothing.
         known = max_pool_with_argmax(images, data_format=data_format, **arguments)[1]
-        default = size if BACKEND == "torch" else None
-        given = (ops.convert_to_tensor(argmax, dtype=ARGMAX), size) if anywhere else (known, default)
+        given = (ops.convert_to_tensor(argmax, dtype=ARGMAX), size) if anywhere else (known, unknown(size))
         return max_unpool(values, given[0], output_size=given[1], data_format=data_format, **arguments), given[0]
 
     actual = value_gradient_and_more(unpool, values, upstream)
@@ -267,7 +270,7 @@ def test_a_model_of_both_layers_trains_and_is_saved(dimensions, data_format, tmp
         else keras.layers.Dense(size[-1])(x)
     )
     pooled, argmax = pool(x)
-    model = keras.Model(images, unpool(pooled, argmax))
+    model = keras.Model(images, unpool(pooled, argmax, output_size=unknown(size)))
     assert model.output_shape == (None, *shape)
     assert keras.backend.standardize_dtype(argmax.dtype) == ARGMAX
     batch = np.random.default_rng(0).random((6, *shape), "float32")
@@ -289,7 +292,7 @@ def test_other_floating_point_types(dtype):
 
     def pooled_and_restored(images):
         pooled, argmax = pool(images)
-        return pooled, argmax, unpool(pooled, argmax)
+        return pooled, argmax, unpool(pooled, argmax, output_size=unknown((9, 8)))
 
     pooled, argmax, restored = run(pooled_and_restored, images)
     assert {keras.backend.standardize_dtype(tensor.dtype) for tensor in (pooled, restored)} == {dtype}
