@@ -7,10 +7,8 @@ and blocks of 4x4. It multiplies by many zeros, and its results lie as pooling r
 beside one another.
 """
 
-import dataclasses
-import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,7 +43,8 @@ def encode(images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, pool_size: Pai
     (array([ 5.,  7., 13., 15.], dtype=float32), array([3, 3, 3, 3], dtype=uint8))
     """
     images, kernel, bias = (tf.convert_to_tensor(tensor) for tensor in (images, kernel, bias))
-    grid = _Grid(_pair(images.shape[1:3]), _pair(kernel.shape[:2]), pool_size)
+    size = tuple(images.shape[1:3])
+    grid = _Grid(size, kernel.shape[:2], pool_size)
     results = tf.nn.conv2d(grid.blocks_of(images), grid.kernel_of_blocks(kernel), 1, "VALID")
     # No bias changes which is the largest, and of the maxima there are fewer to add it to.
     pooled, first = (grid.images_of_windows(tensor) for tensor in _first_maxima(results, math.prod(pool_size)))
@@ -55,7 +54,7 @@ def encode(images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, pool_size: Pai
         # Not tf.nn.relu: fused with a convolution by oneDNN, in a graph, it makes 0 of a NaN (TensorFlow 2.21).
         convolved = tf.maximum(tf.nn.bias_add(tf.nn.conv2d(images, kernel, 1, "SAME"), bias), 0.0)
         pooled, argmax = max_pool_with_argmax(convolved, pool_size, data_format="channels_last")
-        return [pooled, argmax_to_switches(argmax, grid.size, pool_size, data_format="channels_last")]
+        return [pooled, argmax_to_switches(argmax, size, pool_size, data_format="channels_last")]
 
     switches = tf.cast(tf.where(pooled <= 0, 0, first), tf.uint8)
     pooled, switches = _if_finite((images, kernel, bias), [pooled, switches], one_by_one)
@@ -84,7 +83,7 @@ def decode(
            [5., 0., 0.]], dtype=float32)
     """
     kernel = tf.convert_to_tensor(kernel)
-    grid = _Grid(_pair(size), _pair(kernel.shape[:2]), pool_size)
+    grid = _Grid(size, kernel.shape[:2], pool_size)
     # A mask of floats, and a product: choosing by a mask of truths takes TensorFlow three times as long.
     chosen = tf.one_hot(tf.cast(grid.blocks_of_windows(switches), tf.int32), math.prod(pool_size))
     results = chosen * grid.blocks_of_windows(values)[..., None]
@@ -95,8 +94,8 @@ def decode(
     images = grid.images_of(blocks)
 
     def one_by_one() -> list[tf.Tensor]:
-        argmax = switches_to_argmax(switches, grid.size, pool_size, data_format="channels_last")
-        unpooled = max_unpool(values, argmax, pool_size, output_size=grid.size, data_format="channels_last")
+        argmax = switches_to_argmax(switches, size, pool_size, data_format="channels_last")
+        unpooled = max_unpool(values, argmax, pool_size, output_size=size, data_format="channels_last")
         return [tf.nn.conv2d_transpose(unpooled, kernel, [shape[0], *size, kernel.shape[2]], 1, "SAME")]
 
     (images,) = _if_finite((values, kernel), [images], one_by_one)
@@ -144,72 +143,39 @@ def _if_finite(
     return choose(*results)
 
 
-@dataclasses.dataclass(frozen=True)
 class _Grid:
     """Where the blocks of a stage lie: the first begins with the first pixel that the first window is computed from.
 
-    Attributes:
-        size: (height, width) of the images.
-        kernel_size, pool_size: of the convolution and of the windows.
+    Args, each (down, right):
+        size, taps, pool: pixels of the images, of the convolution's kernel, of the windows.
     """
 
-    size: Size
-    kernel_size: Pair
-    pool_size: Pair
-
-    @functools.cached_property
-    def before(self) -> Pair:
-        """Rows and columns that a "same" convolution pads before the images."""
-        return _pair((length - 1) // 2 for length in self.kernel_size)
-
-    @functools.cached_property
-    def windows(self) -> Pair:
-        """Windows of an image, down and right."""
-        return _pair(length // pool for length, pool in zip(self.size, self.pool_size))
-
-    @functools.cached_property
-    def windows_in_block(self) -> Pair:
-        return _pair(math.ceil(FEWEST_ROWS / pool) for pool in self.pool_size)
-
-    @functools.cached_property
-    def block(self) -> Pair:
-        """Pixels of a block, down and right."""
-        return _pair(count * pool for count, pool in zip(self.windows_in_block, self.pool_size))
-
-    @functools.cached_property
-    def reach(self) -> Pair:
-        """Blocks that a block's results are computed from, down and right."""
-        return _pair(math.ceil((length + block - 1) / block) for length, block in zip(self.kernel_size, self.block))
-
-    @functools.cached_property
-    def with_results(self) -> Pair:
-        """Blocks that have windows, down and right."""
-        return _pair(math.ceil(count / each) for count, each in zip(self.windows, self.windows_in_block))
-
-    @functools.cached_property
-    def blocks(self) -> Pair:
-        return _pair(count + reach - 1 for count, reach in zip(self.with_results, self.reach))
+    def __init__(self, size: Sequence[int], taps: Sequence[int], pool: Pair) -> None:
+        self.size, self.taps, self.pool = (np.array(lengths) for lengths in (size, taps, pool))
+        self.windows, self.windows_in_block = self.size // self.pool, -(-FEWEST_ROWS // self.pool)
+        self.block = self.windows_in_block * self.pool
+        # Blocks that a block's results are computed from, that have windows, and all.
+        self.reach = -(-(self.taps + self.block - 1) // self.block)
+        self.with_results = -(-self.windows // self.windows_in_block)
+        self.blocks = self.with_results + self.reach - 1
+        # Padding; where no block is after the images, less than none.
+        self.before = (self.taps - 1) // 2
+        self.after = self.blocks * self.block - self.before - self.size
 
     def blocks_of(self, images: tf.Tensor) -> tf.Tensor:
         """`(N, blocks down, blocks right, positions * channels)`."""
-        after = [
-            count * block - first - length
-            for count, block, first, length in zip(self.blocks, self.block, self.before, self.size)
-        ]
-        height, width = (length + min(last, 0) for length, last in zip(self.size, after))
-        padding = [(first, max(last, 0)) for first, last in zip(self.before, after)]
+        height, width = self.size + np.minimum(self.after, 0)
+        padding = zip(self.before, np.maximum(self.after, 0))
         return _split(tf.pad(images[:, :height, :width], [(0, 0), *padding, (0, 0)]), self.block)
 
     def images_of(self, blocks: tf.Tensor) -> tf.Tensor:
         """The inverse; zeros where no block is."""
-        (top, left), (height, width) = self.before, self.size
-        images = _joined(blocks, self.block)[:, top : top + height, left : left + width]
-        return _padded(images, self.size)
+        (top, left), (bottom, right) = self.before, self.before + self.size
+        return _padded(_joined(blocks, self.block)[:, top:bottom, left:right], self.size)
 
     def blocks_of_windows(self, values: tf.Tensor) -> tf.Tensor:
         """Of `(N, windows down, windows right, filters)` `(N, blocks down, blocks right, windows * filters)`."""
-        size = _pair(count * each for count, each in zip(self.with_results, self.windows_in_block))
-        return _split(_padded(values, size), self.windows_in_block)
+        return _split(_padded(values, self.with_results * self.windows_in_block), self.windows_in_block)
 
     def images_of_windows(self, blocks: tf.Tensor) -> tf.Tensor:
         """The inverse."""
@@ -223,50 +189,39 @@ class _Grid:
         A product with zeros and ones, so that the gradient is another; of a constant, a constant.
         """
         height, width, channels, filters = kernel.shape
-        pixels, positions = math.prod(self.block), math.prod(self.pool_size)
-        places = _places(self).astype(kernel.dtype.as_numpy_dtype)
+        pixels, positions = self.block.prod(), self.pool.prod()
+        places = self._places().reshape(-1, height * width).astype(kernel.dtype.as_numpy_dtype)
         spread = tf.matmul(places, tf.reshape(kernel, (height * width, channels * filters)))
         spread = tf.reshape(spread, (-1, pixels, pixels // positions, positions, channels, filters))
-        return tf.reshape(tf.transpose(spread, (0, 1, 4, 2, 5, 3)), (*self.reach, pixels * channels, pixels * filters))
+        spread = tf.transpose(spread, (0, 1, 4, 2, 5, 3))
+        return tf.reshape(spread, (*self.reach, pixels * channels, pixels * filters))
+
+    def _places(self) -> np.ndarray:
+        """Which tap of the kernel leads from a pixel to a result, of all: by the block of the pixel, the pixel in it,
+        the window of the result and the position in it."""
+        by_axis = []
+        for taps, pool, block, reach in zip(self.taps, self.pool, self.block, self.reach):
+            tap = np.arange(reach * block)[:, None] - np.arange(block)
+            by_axis.append((tap[:, :, None] == np.arange(taps)).reshape(reach, block, -1, pool, taps))
+        return np.einsum("abcde,ijklm->aibjckdlem", *by_axis)
 
 
-@functools.cache
-def _places(grid: _Grid) -> np.ndarray:
-    """Which tap of the kernel leads from a pixel to a result, of `height * width`: a row for every pair of (block,
-    pixel in it) and (window, position in it)."""
-    by_axis = []
-    for length, pool, block, reach in zip(grid.kernel_size, grid.pool_size, grid.block, grid.reach):
-        tap = np.arange(reach * block)[:, None] - np.arange(block)
-        by_axis.append((tap[:, :, None] == np.arange(length)).reshape(reach, block, -1, pool, length))
-    # Of rows a block, pixel, window, position and tap; of columns likewise.
-    return np.einsum("abcde,ijklm->aibjckdlem", *by_axis).reshape(-1, math.prod(grid.kernel_size))
-
-
-def _split(images: tf.Tensor, block: Pair) -> tf.Tensor:
+def _split(images: tf.Tensor, block: np.ndarray) -> tf.Tensor:
     """`(N, rows, columns, channels)` as blocks of so many pixels, which divide them."""
     (height, width), (_, rows, columns, channels) = block, images.shape
-    if block == (1, 1):
-        return images
     down, right = rows // height, columns // width
     by_row = tf.transpose(tf.reshape(images, (-1, down, height, right, width * channels)), (0, 1, 3, 2, 4))
     return tf.reshape(by_row, (-1, down, right, height * width * channels))
 
 
-def _joined(blocks: tf.Tensor, block: Pair) -> tf.Tensor:
+def _joined(blocks: tf.Tensor, block: np.ndarray) -> tf.Tensor:
     """The inverse."""
     (height, width), (_, down, right, length) = block, blocks.shape
-    if block == (1, 1):
-        return blocks
     by_row = tf.transpose(tf.reshape(blocks, (-1, down, right, height, length // height)), (0, 1, 3, 2, 4))
     return tf.reshape(by_row, (-1, down * height, right * width, length // (height * width)))
 
 
-def _padded(images: tf.Tensor, size: Size) -> tf.Tensor:
+def _padded(images: tf.Tensor, size: np.ndarray) -> tf.Tensor:
     """Images with zeros below and to the right, to a size."""
     missing = [(0, length - there) for length, there in zip(size, images.shape[1:3])]
     return tf.pad(images, [(0, 0), *missing, (0, 0)]) if any(map(any, missing)) else images
-
-
-def _pair(lengths: Iterable[int]) -> Pair:
-    down, right = lengths
-    return down, right
