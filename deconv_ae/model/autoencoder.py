@@ -121,6 +121,11 @@ class Autoencoder(keras.Model):
             values = stage.decode(values, of_stage)
         return self._joined(averages, values)
 
+    @property
+    def is_faster_compiled(self) -> bool:
+        """Whether XLA makes steps of one batch size faster on this machine: where all stages run on blocks there."""
+        return all(stage.is_fast(compiled=True) for stage in self._stages)
+
     @cached_property
     def encoder(self) -> keras.Model:
         """Images to the code, then one uint8 switches tensor for each pooling, outermost first: by the layers."""

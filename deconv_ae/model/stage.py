@@ -81,14 +81,14 @@ class Stage:
 
     def encode(self, images: Any) -> tuple[Any, Any]:
         """`(N, *input_shape)` to pooled values and uint8 switches, each `(N, *output_shape)`."""
-        if self._is_fast():
+        if self.is_fast(environment.compiled_by_xla()):
             return fast.encode(images, *_weights(self.convolution), self.pool_size)
         pooled, argmax = self.pooling(self.convolution(images))
         return pooled, switches_of(argmax, self._size, self._windows)[0]
 
     def decode(self, values: Any, switches: Any) -> Any:
         """Values and switches, each `(N, *output_shape)`, to `(N, *input_shape)`. Switches have to be in the window."""
-        if self._is_fast():
+        if self.is_fast(environment.compiled_by_xla()):
             kernel, bias = _weights(self.deconvolution)
             return fast.decode(values, switches, kernel, bias, self.pool_size, self._size)
         return self.deconvolution(unpool_switches(values, switches, self._size, self._windows))
@@ -100,15 +100,14 @@ class Stage:
         inside = keras.ops.all(keras.ops.cast(switches, "int32") < positions)
         return environment.checked(switches, inside, checks.OUTSIDE_WINDOW)
 
-    def _is_fast(self) -> bool:
-        """Whether blocks are faster than the layers where this is executed, and give the same."""
+    def is_fast(self, compiled: bool) -> bool:
+        """Whether blocks are faster than the layers on this machine, and give the same; `compiled`, by XLA."""
         return (
             environment.BACKEND == "tensorflow"
             and not environment.is_portable()
             and not environment.has_gpu()
             and self.convolution.compute_dtype == self.deconvolution.compute_dtype == "float32"
-            and not environment.compiled_by_xla()
-            and fast.pays(self.input_shape[-1], self.output_shape[-1])
+            and fast.pays(self.input_shape[-1], self.output_shape[-1], compiled)
         )
 
     @property

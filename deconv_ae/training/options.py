@@ -107,7 +107,12 @@ class TrainingOptions:
         decides=False,
     )
     mixed_precision: str = option("none", one_of(MIXED_PRECISIONS), f"Keras's policy: {', '.join(MIXED_PRECISIONS)}.")
-    jit_compile: str = option("auto", one_of(JIT_COMPILE), f"XLA: {', '.join(JIT_COMPILE)} (Keras decides).")
+    jit_compile: str = option(
+        "auto",
+        one_of(JIT_COMPILE),
+        f"XLA, for training steps: {', '.join(JIT_COMPILE)} (auto: on a CPU where many small pictures make it faster, "
+        "elsewhere as Keras decides).",
+    )
 
     def __post_init__(self) -> None:
         if not isinstance(self.architecture, Architecture):

@@ -20,7 +20,7 @@ from deconv_ae.data.batches import PIXEL_SCALE
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.presets import PRESETS
-from deconv_ae.training import steps_per_execution
+from deconv_ae.training import compiles_steps, steps_per_execution
 
 BATCH_SIZES = (64, 256, 1024)
 OURS, PLAIN = "deconv_ae", "plain Keras"
@@ -125,7 +125,10 @@ def our_training(case: Case) -> KerasTraining:
         steps = len(images) // batch_size
         model.fit(batches, steps_per_epoch=steps, callbacks=[clock], shuffle=False, verbose=0)
 
-    return KerasTraining(model, case, fit)
+    training = KerasTraining(model, case, fit)
+    # As training on MNIST would, and before the first step, which settles it.
+    model.jit_compile = case.of_digits and compiles_steps(model, MNIST_IMAGES)
+    return training
 
 
 def plain_training(case: Case) -> KerasTraining:

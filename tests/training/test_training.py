@@ -102,6 +102,16 @@ def test_xla_is_used_or_not_as_one_says_whatever_keras_would_decide(
     assert [*trained_by, result.model.jit_compile] == [xla, xla]
 
 
+def test_what_xla_compiles_ends_the_same_bit_for_bit_when_resumed(digits: ImageDataset, tmp_path: Path) -> None:
+    # The last batch of an epoch is smaller, for which XLA compiles again.
+    options = TrainingOptions(CMAP1, recipe="cntk", batch_size=100, epochs=2, jit_compile="true")
+    parts = replace(options, run_dir=str(tmp_path / "run"))
+    train(digits, replace(parts, epochs=1))
+    resumed = train(digits, replace(parts, resume=True))
+    for one, two in zip(weights(train(digits, options)), weights(resumed)):
+        np.testing.assert_array_equal(one, two)
+
+
 def test_colour_images_of_an_odd_size_train(colour_images: ImageDataset) -> None:
     result = train(colour_images, TrainingOptions(Architecture((4, 2), (2, 2)), epochs=4, batch_size=8))
     images = colour_images.test.astype(np.float32) / 256

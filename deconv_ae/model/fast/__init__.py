@@ -2,19 +2,21 @@
 
 from deconv_ae.model.fast.blocks import decode, encode
 
-MOST_FILTERS = 3
-"""Milliseconds a training step by blocks and by layers, oneDNN on, two busy cores with AVX2, digits of 28x28: 1 filter,
-windows of 4, batches of 1,024: 52 and 325; 3 filters, windows of 4, 256: 37 and 42; 1 filter, windows of 2, 256: 17 and
-24. The two stages of 5 and 1 filters, 256: 81 and 54, so they run their layers."""
+MOST_FILTERS, MOST_COMPILED = 3, 5
+"""Milliseconds a training step of digits by layers, by blocks and by blocks that XLA compiles, oneDNN on, AVX2, two
+busy cores: 1 filter, windows of 4, batches of 256: 15.7, 11.4, 7.2; 3 filters, windows of 4: 22.0, 20.0, 10.4; 1
+filter, windows of 2: 19.0, 20.1, 10.7; the two stages of 5 and 1 filters, 64: 13.1, 16.8, 8.0."""
 
 
-def pays(channels: int, filters: int) -> bool:
-    """Whether blocks are faster than the layers: a convolution of one channel to few leaves a vector mostly idle.
+def pays(channels: int, filters: int, compiled: bool = False) -> bool:
+    """Whether blocks are faster than the layers: a convolution of few channels to few leaves a vector mostly idle.
 
     >>> pays(1, 3), pays(1, 5), pays(3, 16)
     (True, False, False)
+    >>> pays(1, 5, compiled=True), pays(3, 16, compiled=True)
+    (True, False)
     """
-    return channels == 1 and filters <= MOST_FILTERS
+    return max(channels, filters) <= MOST_COMPILED if compiled else channels == 1 and filters <= MOST_FILTERS
 
 
 __all__ = ["decode", "encode", "pays"]

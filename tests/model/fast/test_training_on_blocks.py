@@ -1,0 +1,61 @@
+"""Training on blocks beside training on the layers: the same losses; and what XLA compiles of it."""
+
+import keras
+import numpy as np
+import pytest
+
+from deconv_ae import Architecture, Autoencoder
+from deconv_ae.data import ImageDataset, scale
+from deconv_ae.model.objective import PerImageRMSELoss
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.training import compiles_steps
+
+STEPS, BATCH_SIZE = 100, 16
+DIGITS, MNIST = (28, 28, 1), 60_000
+
+
+def losses(model: keras.Model, weights: list[np.ndarray], batches: np.ndarray, jit_compile: bool) -> list[float]:
+    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), loss=PerImageRMSELoss(), jit_compile=jit_compile)
+    model.set_weights(weights)
+    results = []
+    for batch in batches:
+        model.reset_metrics()
+        results.append(float(model.train_on_batch(batch, batch)))
+    return results
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("preset", ["cmap1_pool4", "cmap3_pool4", "cmap1_pool2", "two_layer"])
+def test_a_hundred_losses_are_those_of_the_layers(digits: ImageDataset, preset: str, jit_compile: bool) -> None:
+    keras.utils.set_random_seed(0)
+    model = Autoencoder(PRESETS[preset].architecture, DIGITS)
+    assert all(stage.is_fast(jit_compile) for stage in model._stages) == (jit_compile or preset != "two_layer")
+    weights = model.get_weights()
+    # Noise keeps maxima apart: of the near ties of digits one sum rounds this way, another that way.
+    noise = np.random.default_rng(0).random((STEPS, BATCH_SIZE, *DIGITS), np.float32)
+    batches = 0.7 * scale(np.resize(digits.train, noise.shape)) + 0.3 * noise
+    by_layers = losses(keras.Model(model.inputs, model.outputs), weights, batches, jit_compile=False)
+    np.testing.assert_allclose(losses(model, weights, batches, jit_compile), by_layers, rtol=0, atol=1e-5)
+    # Equal not for want of steps.
+    assert np.abs(model.get_weights()[0] - weights[0]).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("architecture", "image_shape", "images", "dtype", "compiled"),
+    [
+        (Architecture((1,), (4,)), DIGITS, MNIST, "float32", True),
+        (Architecture((5, 1), (2, 2)), DIGITS, MNIST, "float32", True),
+        (Architecture((1,), (4,)), DIGITS, 4_000, "float32", False),
+        (Architecture((1,), (4,)), DIGITS, MNIST, "mixed_bfloat16", False),
+        (Architecture((16,), (2,)), DIGITS, MNIST, "float32", False),
+        (Architecture((16, 8), (2, 2)), (64, 64, 3), MNIST, "float32", False),
+    ],
+)
+def test_xla_compiles_where_many_small_pictures_gain_by_it(architecture, image_shape, images, dtype, compiled) -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        model = Autoencoder(architecture, image_shape)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert compiles_steps(model, images) == compiled
