@@ -20,7 +20,7 @@ from absl import flags
 from deconv_ae.errors import InputError, RunError, choose
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.presets import ALL_PRESETS, PHOTOGRAPHS
-from deconv_ae.numbers import pair, whole_text
+from deconv_ae.numbers import pair, whole, whole_text
 from deconv_ae.paths import check_apart, given
 from deconv_ae.saved_model.export_directory import ExportDirectory
 from deconv_ae.training import run_record
@@ -154,6 +154,7 @@ def _architecture() -> tuple[str | None, Architecture]:
         raise InputError(
             f"preset: given together with --{given[0]}; a preset is a whole architecture, give one of them"
         )
+    averages = whole("averages", AVERAGES.value or 0)
     if FILTERS.value is None or POOL_SIZES.value is None:
         missing = "filters" if FILTERS.value is None else "pool_sizes"
         raise InputError(f"{missing}: not given; an architecture of your own takes --filters and --pool_sizes")
@@ -161,5 +162,5 @@ def _architecture() -> tuple[str | None, Architecture]:
         filters=[whole_text("filters", text, least=1) for text in FILTERS.value],
         pool_sizes=[pair("pool_sizes", text) for text in POOL_SIZES.value],
         kernel_size=pair("kernel_size", KERNEL_SIZE.value or "5"),
-        averages=AVERAGES.value or 0,
+        averages=averages,
     )

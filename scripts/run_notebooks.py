@@ -1,4 +1,4 @@
-"""Runs the notebooks of scripts/examples from start to end, and saves each with its outputs.
+"""Runs the notebooks of scripts/examples, and saves each with its outputs.
 
 python scripts/run_notebooks.py
 

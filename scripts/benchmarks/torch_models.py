@@ -18,6 +18,7 @@ class Layout:
     pool_sizes: tuple[tuple[int, int], ...]
     kernel_size: tuple[int, int]
     deconvolution_bias: bool
+    averages: int
 
 
 def import_torch() -> Any:

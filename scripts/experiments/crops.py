@@ -47,4 +47,5 @@ def _read(file: Path) -> np.ndarray:
     return np.asarray(picture.reduce(max(1, min(picture.size) // SHORTER_SIDE)))
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

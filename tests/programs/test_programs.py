@@ -121,7 +121,7 @@ def test_a_model_that_came_to_nothing_is_a_failure_and_exported_only_when_asked(
     (line,) = failed.error_lines
     assert line.startswith("error: the model is no better than the mean training image, a test RMSE of 0.")
     assert "--export_anyway" in line
-    assert "--filters=16,8" in line  # Of a preset, which is made for digits.
+    assert "--preset=photos" in line  # Of a preset, which is made for digits.
     assert "the mean training image 0.2595, black 0.3314" in failed.stdout
     assert not list(tmp_path.iterdir())
 
@@ -139,7 +139,10 @@ def assert_refused(finished: Finished, message: str) -> None:
 
 
 BAD_TRAINING_FLAGS = [
-    (["--preset=cmap9"], "preset: unknown 'cmap9'; choose one of cmap1_pool2, cmap1_pool4, cmap3_pool4, two_layer"),
+    (
+        ["--preset=cmap9"],
+        "preset: unknown 'cmap9'; choose one of cmap1_pool2, cmap1_pool4, cmap3_pool4, photos, two_layer",
+    ),
     (["--recipe=magic"], "recipe: unknown 'magic'; choose one of cntk"),
     (["--dataset=no_such_data_set"], "dataset: unknown 'no_such_data_set'; give mnist_5k"),
     (["--strategy=cluster"], "strategy: unknown 'cluster'; choose one of auto"),
