@@ -1,6 +1,22 @@
 """Pictures as small files, and back: an exported model's code and switches, quantised and entropy coded."""
 
-from deconv_ae.compression.compressor import Compressor
-from deconv_ae.compression.learning import learn_probabilities
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deconv_ae.compression.compressor import Compressor
+    from deconv_ae.compression.learning import learn_probabilities
 
 __all__ = ["Compressor", "learn_probabilities"]
+
+
+def __getattr__(name: str) -> Any:
+    # Not before they are asked for: both need what only the extra `compress` installs, and every program loads this.
+    if name == "Compressor":
+        from deconv_ae.compression.compressor import Compressor
+
+        return Compressor
+    if name == "learn_probabilities":
+        from deconv_ae.compression.learning import learn_probabilities
+
+        return learn_probabilities
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ NOTEBOOKS = tuple(sorted(FOLDER.glob("*.ipynb")))
 WITHOUT_OUTPUT = "remove-output"
 """Tags a cell whose output says something of the machine: TensorFlow logs while it is imported."""
 MOST_SECONDS = 600
-"""Of one cell."""
+"""Of one cell, and until a kernel answers: a busy machine takes minutes."""
 
 
 def executed(file: Path) -> nbformat.NotebookNode:
@@ -27,6 +27,7 @@ def executed(file: Path) -> nbformat.NotebookNode:
     client = NotebookClient(
         notebook,
         timeout=MOST_SECONDS,
+        startup_timeout=MOST_SECONDS,
         kernel_name="python3",
         record_timing=False,
         coalesce_streams=True,

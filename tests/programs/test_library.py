@@ -64,5 +64,28 @@ def test_what_flags_are_checked_with_loads_neither_tensorflow_nor_keras() -> Non
     assert done.stdout == "[]\n"
 
 
+# As `bash scripts/demo.sh` leaves them out.
+ONLY_OF_EXTRAS = (
+    "ai_edge_litert",
+    "constriction",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "starlette",
+    "tf2onnx",
+    "uvicorn",
+)
+
+
+def test_programs_load_without_what_only_an_extra_installs() -> None:
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({ONLY_OF_EXTRAS}));"
+        "from deconv_ae_programs import library; library.defer(); library.load();"
+        "import deconv_ae.compression, deconv_ae.conversion"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_order_of_imports_is_one_short_file() -> None:
     assert len(Path(library.__file__).read_text(encoding="utf-8").splitlines()) <= 60
