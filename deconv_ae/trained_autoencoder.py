@@ -92,7 +92,6 @@ class TrainedAutoencoder:
             InputError: as `encode`, or if the folder cannot be read.
         """
         if isinstance(images, np.ndarray):
-            self._by_signatures.check(images)
             return evaluate_images(self._by_signatures, images)
         dataset = load_dataset(self.card.source(f"folder:{images}"))
         return evaluate(self._by_signatures, dataset.train, dataset.test)

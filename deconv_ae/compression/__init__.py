@@ -11,12 +11,8 @@ __all__ = ["Compressor", "learn_probabilities"]
 
 def __getattr__(name: str) -> Any:
     # Not before they are asked for: both need what only the extra `compress` installs, and every program loads this.
-    if name == "Compressor":
-        from deconv_ae.compression.compressor import Compressor
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from deconv_ae.compression import compressor, learning
 
-        return Compressor
-    if name == "learn_probabilities":
-        from deconv_ae.compression.learning import learn_probabilities
-
-        return learn_probabilities
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(compressor if name == "Compressor" else learning, name)

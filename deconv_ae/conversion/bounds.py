@@ -9,7 +9,6 @@ that is clear they are one value.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -79,10 +78,8 @@ class Bounds:
 def _bounds(model: Autoencoder, images: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     values, choices, shapes = tf.constant(images, tf.float32), [], []
     # How large the terms are that a convolution's sums are made of, where they are differences of larger ones, too.
-    sizes, smooth = tf.abs(values), tf.zeros_like(values)
-    if model.architecture.averages:
-        smooth = keras.Model(model.inputs[0], model.get_layer("rest").input[1])(values)
-        values, sizes = values - smooth, sizes + tf.abs(smooth)
+    smooth = model.smooth(values)
+    values, sizes = values - smooth, tf.abs(values) + tf.abs(smooth)
     for number, pool_size in enumerate(model.architecture.pool_sizes, start=1):
         kernel, bias = model.get_layer(f"conv{number}").get_weights()
         shapes.append(values.shape)

@@ -20,7 +20,7 @@ from deconv_ae.conversion.window_kernels import (
     unpools_by_windows,
 )
 from deconv_ae.model.autoencoder import Autoencoder
-from deconv_ae.model.smooth_path import AVERAGES, ENLARGE
+from deconv_ae.model.smooth_path import AVERAGES, ENLARGE, RepeatEdges
 from deconv_ae.numbers import Pair
 from deconv_ae.saved_model.signatures import CODE, RECONSTRUCTION, encoded_specs, images_spec
 
@@ -259,7 +259,7 @@ class _SmoothPath:
 
     def _smooth(self, values: tf.Tensor, kernel: np.ndarray, bias: np.ndarray) -> tf.Tensor:
         blocks = _convolve(values, kernel, bias, [(0, 0), (0, 0)])
-        return _repeated(_joined(blocks, self.block, self.shape[-1]), *self.shape[:2])
+        return RepeatEdges(self.shape[:2])(_joined(blocks, self.block, self.shape[-1]))
 
 
 def _joined(blocks: tf.Tensor, block: Pair, channels: int) -> tf.Tensor:
@@ -267,13 +267,6 @@ def _joined(blocks: tf.Tensor, block: Pair, channels: int) -> tf.Tensor:
     (_, down, right, _), (height, width) = blocks.shape, block
     rows = tf.transpose(tf.reshape(blocks, (-1, right, height, width * channels)), (0, 2, 1, 3))
     return tf.reshape(rows, (-1, down * height, right * width, channels))
-
-
-def _repeated(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
-    """Images whose last row and column are repeated until they have this size."""
-    _, rows, columns, _ = images.shape
-    images = tf.concat([images] + [images[:, -1:]] * (height - rows), 1) if height > rows else images
-    return tf.concat([images] + [images[:, :, -1:]] * (width - columns), 2) if width > columns else images
 
 
 def _convolve(

@@ -143,9 +143,10 @@ class Architecture:
         """Whether a model of these stages can be trained on images of this shape.
 
         Raises:
-            InputError: if a window is larger than what it pools, a kernel larger than the image, or the model does
-                not fit into memory; with the estimate, which is a lower bound.
+            InputError: as `code_shape`, or if a kernel is larger than the image, or the model does not fit into memory;
+                with the estimate, which is a lower bound.
         """
+        self.code_shape(image_shape)
         shapes = self.stage_shapes(image_shape)
         height, width, _ = shapes[0]
         if self.kernel_size[0] > height or self.kernel_size[1] > width:

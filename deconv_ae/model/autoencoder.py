@@ -121,6 +121,11 @@ class Autoencoder(keras.Model):
             values = stage.decode(values, of_stage)
         return self._joined(averages, values)
 
+    def smooth(self, images: Any) -> Any:
+        """The smooth picture that the averages of images are enlarged to, of their shape; zeros without averages."""
+        path = self._smooth_path
+        return keras.ops.zeros_like(images) if path is None else path.smooth(path.averages(images))
+
     @property
     def is_faster_compiled(self) -> bool:
         """Whether XLA makes steps of one batch size faster on this machine: where all stages run on blocks there."""

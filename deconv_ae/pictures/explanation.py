@@ -60,8 +60,7 @@ def switches_figure(model: Autoencoder, shown: View) -> Figure:
     rows: dict[str, Sequence[np.ndarray]] = {"original": list(shown.originals)}
     points: dict[str, np.ndarray] = {}
     values = keras.ops.convert_to_tensor(shown.originals)
-    if model.architecture.averages:
-        values = keras.Model(model.inputs[0], model.get_layer("rest").output)(values)
+    values = values - model.smooth(values)
     for number, window in enumerate(pool_sizes, start=1):
         size = tuple(values.shape[1:3])
         values, argmax = model.get_layer(f"pool{number}")(model.get_layer(f"conv{number}")(values))

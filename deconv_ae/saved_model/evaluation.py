@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from deconv_ae.data import ImageDataset, pixels
-from deconv_ae.model.architecture import SizePerImage
 from deconv_ae.model.baselines import Baselines, thumbnail_size
 from deconv_ae.saved_model.model_card import ModelCard
 from deconv_ae.saved_model.rivals import FileOfSize, files_of_size
@@ -64,48 +63,36 @@ def evaluate(model: SignatureAutoencoder, train: np.ndarray, test: np.ndarray) -
     Raises:
         InputError: if images do not have the shape that the model was made for.
     """
-    size = model.card.size_per_image
-    code_values, bits = size.code_values, size.code_bits + size.switches_bits
-    found = baselines(train, test, code_values)
     errors = {split: model.errors(images) for split, images in (("train", train), ("test", test))}
+    return _evaluation(model, errors, test, baselines(train, test, model.card.size_per_image.code_values))
+
+
+def evaluate_images(model: SignatureAutoencoder, images: np.ndarray) -> Evaluation:
+    """The same of `(N, height, width, channels)` uint8 images without splits: as one that is called `these`. Raises as
+    `evaluate`."""
+    return _evaluation(model, {THESE: model.errors(images)}, images, None)
+
+
+def _evaluation(
+    model: SignatureAutoencoder, errors: dict[str, np.ndarray], test: np.ndarray, found: Baselines | None
+) -> Evaluation:
+    size = model.card.size_per_image
+    bits = size.code_bits + size.switches_bits
+    of_as_many_numbers = None if found is None else found.thumbnail_rmse
+    if of_as_many_numbers is None:
+        of_as_many_numbers = thumbnail_rmse(test, size.code_values)
     return Evaluation(
         rmse={split: float(values.mean(dtype=np.float64)) for split, values in errors.items()},
         psnr={split: psnr(values) for split, values in errors.items()},
         counts={split: len(values) for split, values in errors.items()},
         baselines=found,
         thumbnails=(
-            (_thumbnail(test, code_values, "numbers as the code"), float(found.thumbnail_rmse or 0)),
+            (_thumbnail(test, size.code_values, "numbers as the code"), of_as_many_numbers),
             (_thumbnail(test, bits / 8, "bits as code and switches"), thumbnail_rmse(test, bits / 8, shades=True)),
         ),
         files=files_of_size(test, bits),
         silent_channels=silent_channels(lambda batch: model.encode_scaled(batch)[CODE], test),
         channels=model.card.architecture.code_channels,
-    )
-
-
-def evaluate_images(model: SignatureAutoencoder, images: np.ndarray) -> Evaluation:
-    """The same of `(N, height, width, channels)` uint8 images without splits: as one that is called `these`. Raises as
-    `evaluate`."""
-    errors = model.errors(images)
-    size = model.card.size_per_image
-    return Evaluation(
-        rmse={THESE: float(errors.mean(dtype=np.float64))},
-        psnr={THESE: psnr(errors)},
-        counts={THESE: len(errors)},
-        baselines=None,
-        thumbnails=_thumbnails(images, size),
-        files=files_of_size(images, size.code_bits + size.switches_bits),
-        silent_channels=silent_channels(lambda batch: model.encode_scaled(batch)[CODE], images),
-        channels=model.card.architecture.code_channels,
-    )
-
-
-def _thumbnails(images: np.ndarray, size: SizePerImage) -> tuple[tuple[str, float], ...]:
-    """One of as many numbers as the code, and one of as many bits as code and switches: what it is, and its RMSE."""
-    bytes_ = (size.code_bits + size.switches_bits) / 8
-    return (
-        (_thumbnail(images, size.code_values, "numbers as the code"), thumbnail_rmse(images, size.code_values)),
-        (_thumbnail(images, bytes_, "bits as code and switches"), thumbnail_rmse(images, bytes_, shades=True)),
     )
 
 

@@ -139,7 +139,7 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
     weights = model.get_weights()
 
     def constant_weights() -> keras.StatelessScope:
-        # What is computed from weights alone, such as the convolutions' bands, TensorFlow then computes once.
+        # What is computed from weights alone, such as the kernels of blocks, TensorFlow then computes once.
         return keras.StatelessScope([(variable, tf.constant(w)) for variable, w in zip(model.weights, weights)])
 
     with without_gradients():

@@ -1,5 +1,6 @@
 """What else makes small files of pictures: JPEG, WebP, PNG, and a thumbnail enlarged again."""
 
+import functools
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,8 @@ JPEG, WEBP, PNG, THUMBNAIL = "JPEG", "WebP", "PNG", "thumbnail"
 QUALITIES = (5, 20, 50, 80, 95)
 DIVISORS = (8, 6, 4, 3, 2)
 """Of a picture's sides, which a thumbnail has."""
-
-Rival = Callable[[np.ndarray], tuple[bytes, np.ndarray]]
-"""A picture to its file and what is seen of that."""
-
+SETTINGS: dict[str, dict[str, int]] = {JPEG: {"optimize": True}, WEBP: {"method": 6}}
+"""Pillow's, for the smallest files of a quality."""
 
 MOST_PICTURES = 100
 """On which the quality is looked for that makes files of a size."""
@@ -28,6 +27,9 @@ HIGHEST_QUALITY = 95
 
 WEBP_HEADER = 30
 """Bytes before a lossy file's pixels: RIFF's, the chunk's and the frame's."""
+
+Rival = Callable[[np.ndarray], tuple[bytes, np.ndarray]]
+"""A picture to its file and what is seen of that."""
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,18 @@ def files_of_size(images: np.ndarray, bits: float) -> tuple[FileOfSize, ...]:
         return ()
     looked_at = some(images, MOST_PICTURES)
     found = []
-    for name, settings in ((JPEG, {"optimize": 1}), (WEBP, {"method": 6})):
+    for name in SETTINGS:
+        made = functools.cache(functools.partial(_made, looked_at, name))
         low, high = 1, HIGHEST_QUALITY
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (low, middle - 1) if _made(name, middle, settings, looked_at).bits > bits else (middle, high)
-        found.append(_made(name, low, settings, looked_at))
+            low, high = (low, middle - 1) if made(middle).bits > bits else (middle, high)
+        found.append(made(low))
     return tuple(found)
 
 
-def _made(name: str, quality: int, settings: dict[str, int], images: np.ndarray) -> FileOfSize:
-    files, seen = zip(*map(_by_pillow(name.upper(), quality=quality, **settings), images))
+def _made(images: np.ndarray, name: str, quality: int) -> FileOfSize:
+    files, seen = zip(*map(_by_pillow(name, quality=quality, **SETTINGS[name]), images))
     rmses = per_image_rmse(scale(images), scale(np.stack(seen)))
     bits, headers = (8 * sum(lengths) / len(images) for lengths in (map(len, files), map(_header, files)))
     return FileOfSize(name, quality, bits, bits - headers, float(np.mean(rmses)), len(images))
@@ -92,10 +95,12 @@ def _header(file: bytes) -> int:
 def rivals() -> dict[str, Sequence[Rival]]:
     """Each by its name, at its rates; PNG loses nothing, and has one."""
     return {
-        JPEG: [_by_pillow("JPEG", quality=quality, optimize=True) for quality in QUALITIES],
-        WEBP: [_by_pillow("WEBP", quality=quality, method=6) for quality in QUALITIES],
+        **{
+            name: [_by_pillow(name, quality=quality, **settings) for quality in QUALITIES]
+            for name, settings in SETTINGS.items()
+        },
         THUMBNAIL: [_thumbnail(divisor) for divisor in DIVISORS],
-        PNG: [_by_pillow("PNG", optimize=True)],
+        PNG: [_by_pillow(PNG, optimize=True)],
     }
 
 

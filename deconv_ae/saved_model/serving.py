@@ -1,6 +1,6 @@
 """An autoencoder used through nothing but its signatures: those of an exported one's SavedModel, or a Keras model's."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from deconv_ae.saved_model.signatures import (
     OF_EVERY_EXPORT,
     RECONSTRUCTION,
     SERVING_DEFAULT,
+    Function,
     encoded_specs,
     images_spec,
 )
@@ -48,9 +49,7 @@ class SignatureAutoencoder:
         signatures: by their names; each takes and gives tensors by theirs, see `saved_model.signatures`.
     """
 
-    def __init__(
-        self, name: str, card: ModelCard, signatures: Mapping[str, Callable[..., dict[str, tf.Tensor]]]
-    ) -> None:
+    def __init__(self, name: str, card: ModelCard, signatures: Mapping[str, Function]) -> None:
         self.name = name
         self.card = card
         self._signatures = signatures

@@ -119,7 +119,6 @@ def train(
     """
     started = time.perf_counter()
     schedule = options.schedule(len(dataset.train))
-    options.architecture.code_shape(dataset.image_shape)
     options.architecture.check_trainable(dataset.image_shape, min(schedule.batch_size, schedule.images))
     strategy = strategy or make_strategy(options.strategy, options.worker_timeout)
     check_mixed_precision(options.mixed_precision)

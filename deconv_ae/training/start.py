@@ -100,7 +100,7 @@ def _fit_smooth_path(model: Autoencoder, images: np.ndarray, random: np.random.G
     averages.bias.assign(-(kernel * colour).sum(axis=(1, 2, 3)))
     enlarge.kernel.assign(kernel.transpose(1, 2, 3, 0))
     enlarge.bias.assign(colour)
-    return _array(keras.Model(model.inputs[0], model.get_layer("rest").input[1])(images))
+    return _array(model.smooth(images))
 
 
 def _firing(model: Autoencoder, kernels: Sequence[np.ndarray], images: np.ndarray) -> list[np.ndarray]:

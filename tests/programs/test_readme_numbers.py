@@ -31,7 +31,8 @@ def rows(page: Path, *columns: str) -> list[Row]:
 
 def number(cell: str) -> float:
     """The number with which a cell begins."""
-    return float(re.match(r"[\d.,]+", cell)[0].replace(",", ""))  # type: ignore[index]
+    (digits,) = re.findall(r"^[\d.,]+", cell)
+    return float(digits.replace(",", ""))
 
 
 def spread(values: list[float]) -> tuple[float, float]:
