@@ -112,7 +112,7 @@ class SignatureAutoencoder:
             check_images("images", images)
             raise InputError(
                 f"images: {_times(images.shape[1:])} each, and {self.name} was made for {_times(expected)}; resize "
-                "them and convert their colours, as is done for a folder of pictures"
+                "them and convert their colours, as programs do of --dataset=folder:PATH"
             )
 
 
