@@ -59,6 +59,8 @@ setup(
             "jax[cpu]>=0.6",
             "ruff>=0.12",
             "mypy>=1.15",
+            "codespell>=2.4,<3",
+            "pydoclint>=0.6.6,<1",
             "playwright>=1.49",
             # axe-core, which judges the page, is in it.
             "axe-playwright-python>=0.1.8,<1",

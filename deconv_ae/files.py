@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deconv_ae.cleanup import cleared_by, finished_first
 from deconv_ae.errors import InputError, first_line
-from deconv_ae.unfinished import cleared_by, finished_first
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

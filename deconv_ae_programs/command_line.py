@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from deconv_ae.data.presence import check_presence
+from deconv_ae.data.availability import check_available
 from deconv_ae.data.source import COLOR_MODES, FITS, MOST_PIXELS, SAMPLE_NAME, Source
 from deconv_ae.data.split import SPLIT_BY as SPLIT_BY_WHAT
 from deconv_ae.errors import InputError, Interrupted, RunError
@@ -64,7 +64,7 @@ def require_tensorflow(backend: str) -> None:
 def loading() -> Iterator[None]:
     """Around a program's imports of what needs TensorFlow, which take seconds: once, when its flags have been checked.
 
-    A signal ends the program at once, as before and after it: see `deconv_ae.unfinished`.
+    A signal ends the program at once, as before and after it: see `deconv_ae.cleanup`.
     """
     # Before Keras looks at it: importing a backend that is not installed is an error of many lines.
     require_tensorflow(os.environ.get("KERAS_BACKEND") or "tensorflow")
@@ -181,7 +181,7 @@ def source(default: str | None = None) -> Source:
     if name is None:
         raise InputError(f"dataset: not given; pass --dataset={SAMPLE_NAME}, a TFDS name such as mnist, or folder:PATH")
     asked = _source(Source(name))
-    check_presence(asked)
+    check_available(asked)
     return asked
 
 
@@ -205,7 +205,7 @@ def source_of(cards: Sequence[ModelCard]) -> Source:
     if DATASET.value is None:
         _check_own_data(first, asked)
     else:
-        check_presence(asked)
+        check_available(asked)
     return asked
 
 
@@ -219,7 +219,7 @@ def _check_own_data(card: ModelCard, asked: Source) -> None:
             f"dataset: not given, and {card.title} was trained on an array in Python, which is in no file; {advice}"
         )
     try:
-        check_presence(asked)
+        check_available(asked)
     except InputError as error:
         reason = str(error).removeprefix("dataset: ").split("; ")[0]
         raise InputError(

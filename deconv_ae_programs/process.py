@@ -112,12 +112,12 @@ class Output:
 def _end_at_once(number: int, frame: FrameType | None) -> None:
     for again in SIGNALS:
         signal.signal(again, signal.SIG_DFL)
-    unfinished = sys.modules.get("deconv_ae.unfinished")  # Whoever has begun something has loaded it.
+    cleanup = sys.modules.get("deconv_ae.cleanup")  # Whoever has begun something has loaded it.
     end_now = functools.partial(_end, number)
-    if unfinished is None:
+    if cleanup is None:
         end_now()
     else:
-        unfinished.end(end_now)
+        cleanup.end(end_now)
 
 
 def _end(number: int) -> None:

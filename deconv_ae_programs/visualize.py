@@ -67,7 +67,7 @@ def main() -> None:
         from deconv_ae.pictures.drawing import visualize
         from deconv_ae.pictures.training_curve import draw_training_curve
         from deconv_ae.saved_model.serving import ServedAutoencoder
-        from deconv_ae.training.quality import baselines
+        from deconv_ae.training.evaluation import baselines
     models = [ServedAutoencoder(path) for path in paths]
     # For the curve both splits are looked at: the training images' mean is a line in it.
     dataset = load_dataset(source) if epochs else None

@@ -42,5 +42,6 @@ if [ "${1-}" = --legs ]; then
 fi
 ruff format --check .
 ruff check .
+codespell $(git ls-files "*.py" "*.md" "*.sh" "*.html" "*.js" "*.css")
 mypy
 tests --durations=10 "$@"

@@ -13,7 +13,7 @@ import constriction
 import numpy as np
 
 from deconv_ae.compression.probabilities import Plane
-from deconv_ae.compression.walk import Tensor, Visit, walk
+from deconv_ae.compression.traversal import Tensor, Visit, traverse
 
 Values = dict[str, np.ndarray]
 """By a tensor's name, `(channels, pictures, places)` int32."""
@@ -72,7 +72,7 @@ class EntropyCoder:
     Args:
         tensors: the encoder's outputs.
         planes: of each of them, its channels' probabilities.
-        halvings: as for `walk`.
+        halvings: as for `traverse`.
     """
 
     def __init__(self, tensors: Sequence[Tensor], planes: Mapping[str, Sequence[Plane]], halvings: int) -> None:
@@ -133,7 +133,7 @@ class EntropyCoder:
             self._read(coded[-1], shares)
             return symbols
 
-        found = walk(self._tensors, self._planes, pictures, self._halvings, read)
+        found = traverse(self._tensors, self._planes, pictures, self._halvings, read)
         for name, symbols in found.items():
             symbols += np.array([plane.lowest for plane in self._planes[name]], np.int32)[:, np.newaxis, np.newaxis]
         for each in coded:
@@ -158,7 +158,7 @@ class EntropyCoder:
             return symbols
 
         pictures = next(iter(values.values())).shape[1]
-        walk(self._tensors, self._planes, pictures, self._halvings, record)
+        traverse(self._tensors, self._planes, pictures, self._halvings, record)
         return coded
 
     def _encode(self, coded: Sequence[_Coded], of_picture: np.ndarray, encoders: Sequence[Any]) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from deconv_ae import paths
+from deconv_ae.cleanup import cleared_by
 from deconv_ae.errors import InputError, RunError, first_line
 from deconv_ae.files import flush_to_disk, flush_tree_to_disk, move_together, open_to_read, partial_directory
-from deconv_ae.unfinished import cleared_by
 
 ENDING = ".dcae"
 LARGEST = 2**28

@@ -11,7 +11,7 @@ from deconv_ae.compression.model_tensors import ModelTensors, Tensors
 from deconv_ae.compression.probabilities import LARGEST_WEIGHT, SCORES_PER_BIT, Plane
 from deconv_ae.compression.quantization import choose_steps, dequantize, quantize, whole_numbers
 from deconv_ae.compression.stored import Probabilities, features_of, model_checksum
-from deconv_ae.compression.walk import Tensor, Visit, walk
+from deconv_ae.compression.traversal import Tensor, Visit, traverse
 from deconv_ae.data.dataset import check_images
 from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.saved_model.signatures import CODE
@@ -110,7 +110,7 @@ def _fitted(
         return symbols
 
     pictures = next(iter(numbers.values())).shape[1]
-    walk(tensors, empty, pictures, rate, look)
+    traverse(tensors, empty, pictures, rate, look)
     fitted = {}
     for tensor in wanted:
         planes = []

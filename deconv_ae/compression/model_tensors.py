@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.compression.walk import Tensor
+from deconv_ae.compression.traversal import Tensor
 from deconv_ae.data import scale
 from deconv_ae.saved_model.serving import ServedAutoencoder
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from deconv_ae.compression.container import RATES
 from deconv_ae.compression.model_tensors import Tensors, planes_first
-from deconv_ae.compression.walk import Symbols, Tensor, placed
+from deconv_ae.compression.traversal import Symbols, Tensor, placed
 
 COARSEST_LEVELS = 1.5
 """Steps of the coarsest rate in the largest values, but for one in a thousand."""

@@ -9,7 +9,7 @@ import tensorflow as tf
 from deconv_ae.compression.compressor import Compressor
 from deconv_ae.data.dataset import check_images
 from deconv_ae.errors import InputError
-from deconv_ae.saved_model.rivals import rivals
+from deconv_ae.saved_model.image_codecs import codecs
 from deconv_ae.saved_model.signatures import CODE
 
 MOST_PICTURES, MOST_PIXELS = 1000, 200 * 64 * 64
@@ -66,7 +66,7 @@ def rate_distortion(models: Sequence[tuple[str, Compressor]], images: np.ndarray
             of_switches = sum(each for tensor, each in bits.items() if not tensor.startswith(CODE))
             share = of_switches / (8 * sum(map(len, files)))
             curves[name].append(_measured(images, files, compressor.decompress_all(files), share))
-    for name, rates in rivals().items():
+    for name, rates in codecs().items():
         curves[name] = []
         for compress in rates:
             made, seen = zip(*(compress(image) for image in images))

@@ -14,7 +14,7 @@ from deconv_ae import records
 from deconv_ae.compression.container import MODEL_BYTES, RATES
 from deconv_ae.compression.contexts import CodeContext, SwitchContext
 from deconv_ae.compression.probabilities import MOST_SYMBOLS, Plane
-from deconv_ae.compression.walk import Tensor
+from deconv_ae.compression.traversal import Tensor
 from deconv_ae.errors import InputError, RunError, first_line
 from deconv_ae.files import read_bytes, sha256, write_beside
 from deconv_ae.records import Count, Measure, Name

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.data.reading_ahead import read_ahead
+from deconv_ae.data.readahead import read_ahead
 from deconv_ae.data.steps import steps_per_epoch
 
 PIXEL_SCALE = 1 / 256

@@ -24,11 +24,11 @@ import numpy as np
 import platformdirs
 
 from deconv_ae import records
+from deconv_ae.cleanup import cleared_by
 from deconv_ae.errors import InputError, RunError, first_line
 from deconv_ae.files import flush_to_disk, open_to_read, partial_beside, partials, write_beside
 from deconv_ae.messages import tell
 from deconv_ae.records import Count, Length, Within
-from deconv_ae.unfinished import cleared_by
 
 VERSION = 2
 """Of the files, and of what decoding makes of a picture: to be raised when either changes."""

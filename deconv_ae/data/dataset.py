@@ -12,9 +12,9 @@ import numpy as np
 
 from deconv_ae import numbers, paths
 from deconv_ae.data import cache, picture_folder, sample, tfds_images
+from deconv_ae.data.availability import check_available
 from deconv_ae.data.cache import Decoded, Reading
 from deconv_ae.data.pixels import check_images, check_shades
-from deconv_ae.data.presence import check_presence
 from deconv_ae.data.source import FOLDER_PREFIX, SAMPLE_NAME, SPLITS, Source
 from deconv_ae.errors import InputError, choose
 from deconv_ae.messages import tell
@@ -114,7 +114,7 @@ def some(images: np.ndarray, most: int) -> np.ndarray:
 
 
 def _load(source: Source, split: str) -> Decoded:
-    check_presence(source)
+    check_available(source)
     read = partial(_reader(source), source, split)
     if source.cache_dir == "":
         loaded = cache.in_memory(read, partial(_check_memory, source))

@@ -14,8 +14,8 @@ import numpy as np
 from deconv_ae import paths
 from deconv_ae.data.cache import Reading
 from deconv_ae.data.decoding_processes import decode_all
-from deconv_ae.data.fitting import fitting
 from deconv_ae.data.picture_files import Folder, list_folder
+from deconv_ae.data.resizing import resizer
 from deconv_ae.data.source import COLOR_MODES, Source, parse_colour
 from deconv_ae.data.split import which_are_for_testing
 from deconv_ae.errors import InputError, RunError
@@ -73,7 +73,7 @@ def _images(source: Source, folder: Folder, seen: str, split: str, left_out: lis
         if isinstance(picture, str):
             _leave_out(source, f"{folder.path / file} {picture}", left_out)
             continue
-        image = fitting(source, picture.shape[-1])(picture).numpy() if source.image_size else picture
+        image = resizer(source, picture.shape[-1])(picture).numpy() if source.image_size else picture
         first = image if first is None else first
         if image.shape != first.shape:
             raise InputError(

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from deconv_ae.data.availability import sample_version
 from deconv_ae.data.batches import as_written
 from deconv_ae.data.cache import Reading
-from deconv_ae.data.fitting import fitting
-from deconv_ae.data.presence import sample_version
+from deconv_ae.data.resizing import resizer
 from deconv_ae.data.source import Source
 
 DIGITS_PER_CLASS = {"train": 400, "test": 100}
@@ -44,5 +44,5 @@ def _images(source: Source, split: str) -> Iterator[np.ndarray]:
     if source.image_size in (None, images.shape[1:3]) and source.color_mode != "rgb":
         yield images
     else:
-        fitted = tf.data.Dataset.from_tensor_slices(images).map(fitting(source, images.shape[-1]))
+        fitted = tf.data.Dataset.from_tensor_slices(images).map(resizer(source, images.shape[-1]))
         yield np.stack(list(as_written(fitted).as_numpy_iterator()))

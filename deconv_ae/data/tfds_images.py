@@ -16,7 +16,7 @@ import requests
 from deconv_ae import paths
 from deconv_ae.data.batches import as_written, without_autograph
 from deconv_ae.data.cache import Reading
-from deconv_ae.data.fitting import fit_image
+from deconv_ae.data.resizing import fit_image
 from deconv_ae.data.source import Source
 from deconv_ae.errors import InputError, Interrupted, RunError, first_line
 

@@ -23,8 +23,8 @@ from starlette.routing import Route
 from deconv_ae.data.decoding import PictureError
 from deconv_ae.playground.address import url
 from deconv_ae.playground.cards import legend
-from deconv_ae.playground.door import Door, body
 from deconv_ae.playground.link import NAMES, State, one_of, read, shown, tampered, upload_text
+from deconv_ae.playground.request_guard import RequestGuard, body
 from deconv_ae.playground.server import serve
 from deconv_ae.playground.tampering import (
     LARGEST_NOISE,
@@ -111,7 +111,7 @@ class Playground:
                 Route("/open", self._open, methods=["POST"]),
                 Route("/upload", self._upload, methods=["POST"]),
             ],
-            middleware=[Middleware(Door, host=host, port=port)],
+            middleware=[Middleware(RequestGuard, host=host, port=port)],
             exception_handlers={HTTPException: _say, ClientDisconnect: _say_nothing},
         )
 

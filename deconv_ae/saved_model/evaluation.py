@@ -6,11 +6,11 @@ import numpy as np
 
 from deconv_ae.data import ImageDataset, pixels
 from deconv_ae.model.baselines import Baselines, thumbnail_size
+from deconv_ae.saved_model.image_codecs import FileOfSize, files_of_size
 from deconv_ae.saved_model.model_card import ModelCard
-from deconv_ae.saved_model.rivals import FileOfSize, files_of_size
 from deconv_ae.saved_model.serving import SignatureAutoencoder
 from deconv_ae.saved_model.signatures import CODE
-from deconv_ae.training.quality import baselines, silent_channels, thumbnail_rmse
+from deconv_ae.training.evaluation import baselines, silent_channels, thumbnail_rmse
 
 THESE = "these"
 """What images without splits are called in an `Evaluation`."""

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 
 from deconv_ae import files, paths
+from deconv_ae.cleanup import cleared_by, finished_first
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import flush_to_disk, flush_tree_to_disk, partial_beside, partials
 from deconv_ae.saved_model.model_card import COMPRESSION_FILE, FILE_NAME, KERAS_FILE
-from deconv_ae.unfinished import cleared_by, finished_first
 
 MODEL_FILE = "saved_model.pb"
 VARIABLES, ASSETS = "variables", "assets"

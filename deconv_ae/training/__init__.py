@@ -1,7 +1,7 @@
 """Training: from images and options to a trained model and its RMSE, with checkpoints to go on from."""
 
+from deconv_ae.training.evaluation import mean_rmse as rmse
 from deconv_ae.training.options import TrainingOptions
-from deconv_ae.training.quality import mean_rmse as rmse
 from deconv_ae.training.run import TrainingResult, compiles_steps, steps_per_execution, train
 
 __all__ = ["TrainingOptions", "TrainingResult", "compiles_steps", "rmse", "steps_per_execution", "train"]

@@ -17,7 +17,7 @@ from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.baselines import Baselines
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
 from deconv_ae.model.recipes import RECIPES
-from deconv_ae.training import quality
+from deconv_ae.training import evaluation
 from deconv_ae.training.callbacks import (
     KeepHistory,
     Progress,
@@ -67,7 +67,7 @@ class TrainingResult:
         baselines: the test RMSE of what needs no model.
         silent_channels: channels of the code that are 0 in every test image.
         history: by epoch, from before the first.
-        problem: what speaks against keeping the model, in a line; None if nothing does. See `quality.problem`.
+        problem: what speaks against keeping the model, in a line; None if nothing does. See `evaluation.problem`.
         seconds: that it took.
         extended_after_epochs: numbers of epochs that the run was meant to have before it was given more.
     """
@@ -150,20 +150,20 @@ def train(
 def _result(
     model: Autoencoder, dataset: ImageDataset, options: TrainingOptions, history: list[Epoch], started: float
 ) -> TrainingResult:
-    training_rmse, test_rmse = (quality.mean_rmse(model, images) for images in (dataset.train, dataset.test))
+    training_rmse, test_rmse = (evaluation.mean_rmse(model, images) for images in (dataset.train, dataset.test))
     code_values = options.architecture.size_per_image(dataset.image_shape).code_values
-    without_model = quality.baselines(dataset.train, dataset.test, code_values)
+    without_model = evaluation.baselines(dataset.train, dataset.test, code_values)
     loss_before = next((epoch.training_rmse for epoch in history if epoch.number == 0), None)
-    loss_after = quality.mean_rmse(model, quality.sample(dataset.train))
+    loss_after = evaluation.mean_rmse(model, evaluation.sample(dataset.train))
     return TrainingResult(
         model=model,
         options=options,
         training_rmse=training_rmse,
         test_rmse=test_rmse,
         baselines=without_model,
-        silent_channels=quality.silent_channels(lambda images: model.encode(images)[0], dataset.test),
+        silent_channels=evaluation.silent_channels(lambda images: model.encode(images)[0], dataset.test),
         history=history,
-        problem=quality.problem(test_rmse, without_model.mean_image_rmse, loss_before, loss_after),
+        problem=evaluation.problem(test_rmse, without_model.mean_image_rmse, loss_before, loss_after),
         seconds=time.perf_counter() - started,
     )
 
@@ -214,7 +214,7 @@ def _fit(
         fit_start(model, dataset.train, guesses(options.architecture, channels), options.seed)
     history = run_directory.history(done // steps) if run_directory else []
     if done == 0:
-        history = [Epoch(0, quality.mean_rmse(model, quality.sample(dataset.train)))]
+        history = [Epoch(0, evaluation.mean_rmse(model, evaluation.sample(dataset.train)))]
     if strategy.num_replicas_in_sync == 1:
         model.steps_per_execution = steps_per_execution(steps, done % steps, options.checkpoint_every or 0)
         if options.jit_compile == "auto" and compiles_steps(model, len(dataset.train)):

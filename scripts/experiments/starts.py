@@ -21,7 +21,7 @@ from deconv_ae.errors import InputError, RunError
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import PerImageRMSELoss
-from deconv_ae.training import TrainingOptions, quality, steps_per_execution, train
+from deconv_ae.training import TrainingOptions, evaluation, steps_per_execution, train
 from deconv_ae.training.schedule import Schedule
 from experiments.outcomes import insides, kept
 
@@ -109,7 +109,7 @@ def compare(
         epochs: of every run; the default recipe's if None. The batch is the default recipe's, for all.
         output_dir: see above.
     """
-    mean_image_rmse = quality.baselines(dataset.train, dataset.test).mean_image_rmse
+    mean_image_rmse = evaluation.baselines(dataset.train, dataset.test).mean_image_rmse
     for architecture in architectures:
         for start, seed in [(OURS, seed) for seed in range(seeds)] + [(start, 0) for start in PLAIN]:
             options = TrainingOptions(architecture, epochs=epochs, seed=seed)
@@ -169,7 +169,7 @@ def _plain(dataset: ImageDataset, options: TrainingOptions, start: str) -> float
         shuffle=False,
         verbose=0,
     )
-    rmse = quality.mean_rmse(model, dataset.test)
+    rmse = evaluation.mean_rmse(model, dataset.test)
     return rmse if rmse == rmse else None  # NaN
 
 

@@ -7,7 +7,7 @@ from deconv_ae.compression.contexts import CodeContext, SwitchContext
 from deconv_ae.compression.entropy_coding import EntropyCoder, decoder, encoder, written
 from deconv_ae.compression.order import passes
 from deconv_ae.compression.probabilities import FREQUENCIES, LARGEST_FREQUENCY, SCORES_PER_BIT, Plane
-from deconv_ae.compression.walk import Tensor
+from deconv_ae.compression.traversal import Tensor
 
 TENSORS = (
     Tensor("code", (5, 7, 2), True),

@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 
 from deconv_ae.data import Source, decoding, load_dataset, load_split
 from deconv_ae.data.decoding import PictureError, composite, decode
-from deconv_ae.data.fitting import fit_image
+from deconv_ae.data.resizing import fit_image
 from deconv_ae.errors import InputError
 
 RED, WHITE, BLACK, ORANGE = (255, 0, 0), (255, 255, 255), (0, 0, 0), (255, 128, 0)

@@ -29,7 +29,7 @@ def test_packages_that_are_not_needed_are_as_not_installed_until_tensorflow_has_
 # What flags are checked with, and what is refused with: none of it may wait seconds for TensorFlow.
 WITHOUT_TENSORFLOW = (
     "deconv_ae.conversion.formats",
-    "deconv_ae.data.presence",
+    "deconv_ae.data.availability",
     "deconv_ae.data.source",
     "deconv_ae.errors",
     "deconv_ae.files",
@@ -48,7 +48,7 @@ WITHOUT_TENSORFLOW = (
     "deconv_ae.training.history",
     "deconv_ae.training.options",
     "deconv_ae.training.run_record",
-    "deconv_ae.unfinished",
+    "deconv_ae.cleanup",
     "deconv_ae_programs.option_flags",
     "deconv_ae_programs.command_line",
 )

@@ -9,9 +9,9 @@ from deconv_ae.data import ImageDataset
 from deconv_ae.errors import InputError
 from deconv_ae.model.baselines import Baselines
 from deconv_ae.saved_model.evaluation import Evaluation, evaluate, psnr
-from deconv_ae.saved_model.rivals import FileOfSize, files_of_size
+from deconv_ae.saved_model.image_codecs import FileOfSize, files_of_size
 from deconv_ae.saved_model.serving import ServedAutoencoder
-from deconv_ae.training.quality import baselines
+from deconv_ae.training.evaluation import baselines
 
 
 def test_it_is_what_numpy_finds_in_the_reconstructions(exported: Path, digits: ImageDataset) -> None:

@@ -15,7 +15,7 @@ from deconv_ae.model.presets import ALL_PRESETS, PRESETS
 from deconv_ae.saved_model.model_card import DatasetUsed
 from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.saved_model.signatures import SIGNATURES
-from deconv_ae.training.quality import thumbnail_rmse
+from deconv_ae.training.evaluation import thumbnail_rmse
 
 REFERENCE = Path(__file__).parents[2] / "saved_models" / "reference"
 PHOTOGRAPHS = "photos_16_8"

@@ -28,7 +28,7 @@ MOST_READ = 64_000_000
 """Of a body that is too large: read and dropped, so that its sender comes to read the refusal."""
 
 
-class Door:
+class RequestGuard:
     """ASGI middleware before every route."""
 
     def __init__(self, app: Any, host: str, port: int) -> None:

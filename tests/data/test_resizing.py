@@ -10,7 +10,7 @@ from PIL import Image
 
 from deconv_ae import Architecture
 from deconv_ae.data import FITS, ImageDataset, Source, load_split
-from deconv_ae.data.fitting import fit_image
+from deconv_ae.data.resizing import fit_image
 from deconv_ae.errors import InputError
 from deconv_ae.saved_model.model_card import ModelCard
 from deconv_ae.training import TrainingOptions, train

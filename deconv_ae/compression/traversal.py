@@ -1,8 +1,8 @@
-"""The way through a picture's code and switches, which learning, coding and decoding go alike.
+"""The order of a picture's code and switches, the same for learning, coding and decoding.
 
-Code first, then switches, those of the last pooling before those of the first; in a tensor channel by channel, in a
-channel pass by pass. At each pass the walk knows the context, hands it over, and is told the symbols: by the encoder,
-who has them, or by the decoder, who reads them. So both see the same.
+Code comes first, then switches: those of the last pooling before those of the first. Within a tensor it goes channel by
+channel, within a channel pass by pass. At each pass the traversal computes the context and is given the symbols: the
+encoder has them, the decoder reads them. So both see the same contexts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +46,7 @@ class Visit:
     """One pass over one plane: what is to be coded, and what is known of it.
 
     Attributes:
-        tensor, channel, part: where the walk is.
+        tensor, channel, part: where the traversal is.
         context: each feature, `(pictures, n)`; none of a plane that is coded without.
         present: `(pictures, n)`, which of the values are coded at all; None for all of them.
     """
@@ -70,7 +70,7 @@ def in_order(tensors: Sequence[Tensor]) -> list[Tensor]:
     return codes + switches[::-1]
 
 
-def walk(
+def traverse(
     tensors: Sequence[Tensor],
     planes: Mapping[str, Sequence[Plane]],
     pictures: int,

@@ -9,7 +9,7 @@ from deconv_ae.data.source import FOLDER_PREFIX, SAMPLE_NAME, Source
 from deconv_ae.errors import InputError
 
 
-def check_presence(source: Source) -> None:
+def check_available(source: Source) -> None:
     """Raises InputError for a folder without pictures, a sample that is not installed, or directories that cannot be
     used. Of other data sets it takes TensorFlow Datasets to say."""
     if source.folder is not None:

@@ -12,8 +12,8 @@ from deconv_ae import Architecture
 from deconv_ae.data import ImageDataset
 from deconv_ae.files import read_with_checksum
 from deconv_ae.training import TrainingOptions, TrainingResult, train
+from deconv_ae.training.evaluation import baselines, problem, silent_channels, thumbnail_rmse
 from deconv_ae.training.history import Epoch
-from deconv_ae.training.quality import baselines, problem, silent_channels, thumbnail_rmse
 
 SMALL = Architecture((2,), (4,))
 
@@ -45,7 +45,7 @@ def test_baselines_read_a_batch_at_a_time(tmp_path: Path, monkeypatch: pytest.Mo
     longest = []
     images = np.full((2500, 2, 2, 1), 100, np.uint8)
     monkeypatch.setattr(
-        "deconv_ae.training.quality.per_image_rmse", lambda a, b: longest.append(len(a)) or a[:, 0, 0, 0]
+        "deconv_ae.training.evaluation.per_image_rmse", lambda a, b: longest.append(len(a)) or a[:, 0, 0, 0]
     )
     baselines(images, images)
     assert max(longest) == 1000

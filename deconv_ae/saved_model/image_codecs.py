@@ -28,7 +28,7 @@ HIGHEST_QUALITY = 95
 WEBP_HEADER = 30
 """Bytes before a lossy file's pixels: RIFF's, the chunk's and the frame's."""
 
-Rival = Callable[[np.ndarray], tuple[bytes, np.ndarray]]
+Codec = Callable[[np.ndarray], tuple[bytes, np.ndarray]]
 """A picture to its file and what is seen of that."""
 
 
@@ -92,7 +92,7 @@ def _header(file: bytes) -> int:
     return scan + int.from_bytes(file[scan : scan + 2]) if file.startswith(b"\xff\xd8") else WEBP_HEADER
 
 
-def rivals() -> dict[str, Sequence[Rival]]:
+def codecs() -> dict[str, Sequence[Codec]]:
     """Each by its name, at its rates; PNG loses nothing, and has one."""
     return {
         **{
@@ -104,7 +104,7 @@ def rivals() -> dict[str, Sequence[Rival]]:
     }
 
 
-def _by_pillow(name: str, **settings: int) -> Rival:
+def _by_pillow(name: str, **settings: int) -> Codec:
     def compress(picture: np.ndarray) -> tuple[bytes, np.ndarray]:
         file = io.BytesIO()
         _image(picture).save(file, name, **settings)
@@ -113,7 +113,7 @@ def _by_pillow(name: str, **settings: int) -> Rival:
     return compress
 
 
-def _thumbnail(divisor: int) -> Rival:
+def _thumbnail(divisor: int) -> Codec:
     """Made smaller, kept as a PNG, enlarged by splines."""
 
     def compress(picture: np.ndarray) -> tuple[bytes, np.ndarray]:

@@ -39,7 +39,7 @@ def fit_image(image: Any, source: Source) -> tf.Tensor:
 
 
 @functools.lru_cache(maxsize=8)
-def fitting(source: Source, channels: int) -> Callable[[Any], tf.Tensor]:
+def resizer(source: Source, channels: int) -> Callable[[Any], tf.Tensor]:
     """`fit_image` for any number of images, each of its own size: in a graph, where it takes a third of the time."""
     pixels = tf.TensorSpec((None, None, channels), tf.uint8)
     return tf.function(lambda image: fit_image(image, source), input_signature=[pixels], autograph=False)

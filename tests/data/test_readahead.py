@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deconv_ae.data import reading_ahead, replica_batches, training_batches
+from deconv_ae.data import readahead, replica_batches, training_batches
 
 IMAGES, PIXELS = 64, (100, 100, 3)
 """Of 30,000 bytes: they begin and end within pages, of which each has seven whole ones."""
@@ -39,7 +39,7 @@ def in_memory(images: np.ndarray, number: int) -> bool:
 
 def ask_for_some(images: np.ndarray) -> None:
     numbers = np.array([3, IMAGES - 1], np.int32)
-    np.testing.assert_array_equal(reading_ahead.ask_for(images, numbers), numbers)
+    np.testing.assert_array_equal(readahead.ask_for(images, numbers), numbers)
 
 
 def train_on_few(images: np.ndarray) -> None:
@@ -65,8 +65,8 @@ def test_the_batches_are_the_same(images: np.ndarray, monkeypatch: pytest.Monkey
         return [np.asarray(each) for each in [*whole, *(part for share in shares for part in share)]]
 
     without, asked = read(), []
-    monkeypatch.setattr(reading_ahead, "LARGE_BYTES", images.nbytes)
-    monkeypatch.setattr(reading_ahead, "ask_for", lambda images, numbers: (asked.append(len(numbers)), numbers)[1])
+    monkeypatch.setattr(readahead, "LARGE_BYTES", images.nbytes)
+    monkeypatch.setattr(readahead, "ask_for", lambda images, numbers: (asked.append(len(numbers)), numbers)[1])
     for expected, found in zip(without, read(), strict=True):
         np.testing.assert_array_equal(found, expected)
     assert asked[:3] == [24, 16, 24]
