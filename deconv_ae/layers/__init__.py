@@ -1,8 +1,8 @@
-"""The Keras layers: max pooling with argmax, max unpooling, switches, and convolutions of few channels.
+"""The Keras layers: max pooling with argmax, max unpooling, conversions of switches, and convolutions.
 
-Pooling and unpooling with switches is the pair of layers of "Learning Deconvolution Network for Semantic
-Segmentation" (Noh et al., 2015, https://arxiv.org/abs/1505.04366). TensorFlow has an operation for the first
-half and none for the second (tensorflow/tensorflow issue 2169).
+Pooling with argmax and unpooling are the pair of layers of "Learning Deconvolution Network for Semantic Segmentation"
+(Noh et al., 2015, https://arxiv.org/abs/1505.04366). TensorFlow has an operation for the pooling, but none for the
+unpooling (tensorflow/tensorflow issue 2169).
 """
 
 from deconv_ae.layers.banded_convolutions import BandedConv2D, BandedConv2DTranspose

@@ -1,11 +1,11 @@
-"""Keras's convolutions by the names that saved models know."""
+"""Keras's convolutions under the class names in saved models."""
 
 import keras
 
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
 class BandedConv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D`. The weights of a `.keras` file are found by the name of the layer's class."""
+    """`keras.layers.Conv2D`. A `.keras` file finds a layer's weights by the name of its class."""
 
 
 @keras.saving.register_keras_serializable(package="deconv_ae")

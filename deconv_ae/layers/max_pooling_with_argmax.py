@@ -1,4 +1,4 @@
-"""Max pooling that also tells where every maximum was."""
+"""Max pooling layers that also return the position of every maximum."""
 
 import keras
 from keras import ops
@@ -28,11 +28,11 @@ class _MaxPoolingWithArgmax(WindowsLayer):
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
 class MaxPoolingWithArgmax1D(_MaxPoolingWithArgmax):
-    """Max pooling of sequences that also tells where every maximum was: `MaxPoolingWithArgmax2D` in one dimension.
+    """Max pooling of sequences with the positions of the maxima: `MaxPoolingWithArgmax2D` in one dimension.
 
     Args:
         pool_size: int, length of the window.
-        strides: int, how far windows are apart. Defaults to `pool_size`.
+        strides: int, distance between windows. Defaults to `pool_size`.
         padding: `"valid"` or `"same"`, in any case.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to `keras.config.image_data_format()`.
         **kwargs: `name` and `dtype`, as for any Keras layer.
@@ -41,11 +41,10 @@ class MaxPoolingWithArgmax1D(_MaxPoolingWithArgmax):
         `(batch, length, channels)`, or `(batch, channels, length)` with `channels_first`.
 
     Output shape:
-        Two of `(batch, pooled_length, channels)`, or with channels first: the maxima, and their positions within their
-        own sequence as it lies in memory, `step * channels + channel` with channels last.
+        Two tensors of shape `(batch, pooled_length, channels)`, or with channels first: the maxima, and their positions
+        within their own sequence as it lies in memory, `step * channels + channel` with channels last.
 
     Example:
-
     >>> pooled, argmax = MaxPoolingWithArgmax1D(pool_size=2)(keras.ops.array([[[3.0], [7.0], [5.0], [1.0]]]))
     >>> [keras.ops.convert_to_numpy(tensor).squeeze().tolist() for tensor in (pooled, argmax)]
     [[7.0, 5.0], [1, 2]]
@@ -56,32 +55,33 @@ class MaxPoolingWithArgmax1D(_MaxPoolingWithArgmax):
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
 class MaxPoolingWithArgmax2D(_MaxPoolingWithArgmax):
-    """Max pooling of images that also tells where every maximum was.
+    """Max pooling of images that also returns the position of every maximum.
 
-    Along an axis of `length`, `padding="valid"` gives `(length - pool) // stride + 1` values and `padding="same"`
-    gives `ceil(length / stride)`, with windows that may reach outside of the image. Among equal values the first in
-    row-major order is the maximum. NaN counts as more than any number: a window with a NaN gives NaN, and the
-    position of its first. The gradient of a maximum goes to that position alone, to any order.
+    Along an axis of `length`, `padding="valid"` gives `(length - pool) // stride + 1` values. `padding="same"` gives
+    `ceil(length / stride)` values, with windows that may reach outside of the image. Among equal values the maximum is
+    the first in row-major order. NaN counts as more than any number: a window with a NaN gives NaN and the position of
+    its first NaN. The gradient of a maximum goes only to its position, to any order.
 
-    On TensorFlow its pooling kernels do the work, on PyTorch its own; `deconv_ae/ops/pooling.py` has the table of what
-    runs where. The result is the same everywhere. Under XLA (`jit_compile=True`) the layer is composed of operations
-    that XLA has. XLA or not, it asks when it is traced: TensorFlow reuses a `tf.function` that it has traced outside of
-    XLA, and then cannot compile it when a compiled one calls it.
+    The layer uses the pooling kernels of TensorFlow or PyTorch; the table in `deconv_ae/ops/pooling.py` says which
+    implementation runs where. The result is the same everywhere. Under XLA (`jit_compile=True`) the layer is composed
+    of operations that XLA has. The layer decides this when it is traced. TensorFlow does not trace a `tf.function`
+    again: if it was traced outside of XLA, a compiled function cannot call it.
 
-    Frames of a film are pooled one by one by `MaxPoolingWithArgmax3D((1, 2, 2))`: `keras.layers.TimeDistributed` takes
-    no layer with two results.
+    To pool the frames of a film one by one, use `MaxPoolingWithArgmax3D((1, 2, 2))`; `keras.layers.TimeDistributed`
+    does not support layers with two results.
 
     Args:
         pool_size: int or pair of ints, (height, width) of the window.
-        strides: int or pair of ints, how far windows are apart. May be smaller than `pool_size` (windows overlap)
-            or larger (positions are left out). Defaults to `pool_size`.
+        strides: int or pair of ints, distance between windows. May be smaller than `pool_size` (windows overlap)
+            or larger (windows skip positions). Defaults to `pool_size`.
         padding: `"valid"` or `"same"`, in any case.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to `keras.config.image_data_format()`.
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
     Input shape:
-        `(batch, height, width, channels)`, or `(batch, channels, height, width)` with `channels_first`; any of them
-        may be None but, on JAX, lengths. Cast to the compute dtype: float16, bfloat16, float32 or float64.
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)` with `channels_first`. Any of them may
+        be None; JAX must know height and width. The layer casts the input to its compute dtype: float16, bfloat16,
+        float32 or float64.
 
     Output shape:
         A pair of tensors of shape `(batch, pooled_height, pooled_width, channels)`, or with channels first: the maxima,
@@ -90,11 +90,10 @@ class MaxPoolingWithArgmax2D(_MaxPoolingWithArgmax):
         first.
 
     Raises:
-        ValueError: For an argument that is not as above, and for images that are known to be smaller than the window
-            with `"valid"`.
+        ValueError: If an argument is not as above, or with `"valid"`, if the images are known to be smaller than the
+            window.
 
     Example:
-
     >>> import numpy as np
     >>> images = np.array([[0, 9, 2], [4, 3, 8]], "float32").reshape(1, 2, 3, 1)
     >>> pooled, argmax = MaxPoolingWithArgmax2D(pool_size=2, strides=1)(images)
@@ -105,11 +104,11 @@ class MaxPoolingWithArgmax2D(_MaxPoolingWithArgmax):
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
 class MaxPoolingWithArgmax3D(_MaxPoolingWithArgmax):
-    """Max pooling of volumes that also tells where every maximum was: `MaxPoolingWithArgmax2D` in three dimensions.
+    """Max pooling of volumes with the positions of the maxima: `MaxPoolingWithArgmax2D` in three dimensions.
 
     Args:
         pool_size: int or three ints, (depth, height, width) of the window.
-        strides: int or three ints, how far windows are apart. Defaults to `pool_size`.
+        strides: int or three ints, distance between windows. Defaults to `pool_size`.
         padding: `"valid"` or `"same"`, in any case.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to `keras.config.image_data_format()`.
         **kwargs: `name` and `dtype`, as for any Keras layer.
@@ -118,11 +117,10 @@ class MaxPoolingWithArgmax3D(_MaxPoolingWithArgmax):
         `(batch, depth, height, width, channels)`, or `(batch, channels, depth, height, width)` with `channels_first`.
 
     Output shape:
-        Two of `(batch, pooled_depth, pooled_height, pooled_width, channels)`, or with channels first: the maxima, and
-        their positions within their own volume as it lies in memory.
+        Two tensors of shape `(batch, pooled_depth, pooled_height, pooled_width, channels)`, or with channels first: the
+        maxima, and their positions within their own volume as it lies in memory.
 
     Example:
-
     >>> volume = keras.ops.reshape(keras.ops.arange(8, dtype="float32"), (1, 2, 2, 2, 1))
     >>> pooled, argmax = MaxPoolingWithArgmax3D(pool_size=2)(volume)
     >>> float(pooled[0, 0, 0, 0, 0]), int(argmax[0, 0, 0, 0, 0])

@@ -1,4 +1,4 @@
-"""The unpooling that puts maxima back where they were."""
+"""Max unpooling layers, which put maxima back to their positions."""
 
 import keras
 from keras import ops
@@ -13,7 +13,7 @@ from deconv_ae.ops.windows import static
 class _MaxUnpooling(WindowsLayer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        # Keras would count a list of both as too many inputs; `unpool` checks the shapes.
+        # Keras would reject a list of both as too many inputs; `unpool` checks the shapes.
         self.input_spec = None
 
     def call(self, pooled, argmax=None, output_size=None, like=None):
@@ -40,27 +40,26 @@ class _MaxUnpooling(WindowsLayer):
         return self._windows.shape_of(pooled_shape[0], static(size), pooled_shape[self._windows.channel_axis])
 
     def _pair(self, pooled, argmax):
-        """Both, also of a list of them, as keras.Sequential and TensorFlow Addons' V2 hand them over."""
+        """Both inputs, which keras.Sequential and TensorFlow Addons' V2 layer pass as a list."""
         if argmax is None and isinstance(pooled, (tuple, list)) and len(pooled) == 2:
             return pooled
         if argmax is None:
-            raise ValueError(f"{type(self).__name__} needs `argmax`: call it with (pooled, argmax), or a list of both")
+            raise ValueError(f"{type(self).__name__} needs `argmax`: call it with (pooled, argmax) or a list of both")
         return pooled, argmax
 
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
 class MaxUnpooling1D(_MaxUnpooling):
-    """Puts every pooled value of a sequence back to the position of its maximum: `MaxUnpooling2D` in one dimension.
+    """Puts the pooled values of a sequence back to the positions of the maxima: `MaxUnpooling2D` in one dimension.
 
     Args:
         pool_size: int, length of the pooling's window.
         strides: int, the pooling's strides. Defaults to `pool_size`.
-        padding: `"valid"` or `"same"`: the pooling's padding.
-        data_format: the pooling's.
+        padding: the pooling's padding, `"valid"` or `"same"`.
+        data_format: the pooling's data format. Defaults to `keras.config.image_data_format()`.
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
     Example:
-
     >>> from deconv_ae import MaxPoolingWithArgmax1D
     >>> pooled, argmax = MaxPoolingWithArgmax1D(2)(keras.ops.array([[[3.0], [7.0], [5.0], [1.0]]]))
     >>> keras.ops.convert_to_numpy(MaxUnpooling1D(2)(pooled, argmax)).squeeze().tolist()
@@ -75,49 +74,48 @@ class MaxUnpooling2D(_MaxUnpooling):
     """Puts every pooled value back to the position of its maximum; all other values are 0.
 
     The counterpart of `MaxPoolingWithArgmax2D` with the same arguments, as in https://arxiv.org/abs/1505.04366.
-    Values are assigned, not added: where several windows chose one position, the last of them in row-major order
-    wins, on every device and in every run, and the gradient goes to it alone. Any position of its own image and channel
-    is allowed, also one outside of the window that chose it.
+    Values are assigned, not added: if several windows chose one position, the last of them in row-major order wins, on
+    every device and in every run, and only its value gets the gradient. A position may be anywhere in its own image and
+    channel, also outside of the window that chose it.
 
-    Several sizes pool to the same shape, as 28 and 29 both pool to 14. Give the size to restore as `output_size`, or a
-    tensor of that size as `like`. On TensorFlow and JAX, an `argmax` that comes straight from a pooling layer knows the
-    size of the images that were pooled. That size is the default, and any other is refused. Else the default is
-    TensorFlow Addons', `(pooled - 1) * stride + pool` for `padding="valid"` and `pooled * stride` for
-    `padding="same"`; positions that do not fit images of that size, but fit another one, are refused.
+    Several sizes pool to the same shape: 28 and 29 both pool to 14. Give the size to restore as `output_size`, or a
+    tensor of that size as `like`. On TensorFlow and JAX, the `argmax` of a pooling layer knows the size of the images
+    that were pooled. That size is the default, and any other size is an error. Without it the default is TensorFlow
+    Addons', `(pooled - 1) * stride + pool` for `padding="valid"` and `pooled * stride` for `padding="same"`. Positions
+    that do not fit images of the default size, but fit another size, are an error.
 
-    Positions that come straight from a pooling layer are not checked again on TensorFlow and JAX. All others are:
-    whether they are in the image and in their channel, and each in the window that chose it.
+    On TensorFlow and JAX, the layer does not check the positions of a pooling layer again. It checks all other
+    positions: whether they are in their own image, channel and window.
 
     Args:
         pool_size: int or pair of ints, (height, width) of the pooling's window.
         strides: int or pair of ints, the pooling's strides. Defaults to `pool_size`.
-        padding: `"valid"` or `"same"`: the pooling's padding.
-        data_format: the pooling's.
+        padding: the pooling's padding, `"valid"` or `"same"`.
+        data_format: the pooling's data format. Defaults to `keras.config.image_data_format()`.
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
     Call arguments:
         pooled: the values; or a list of the values and `argmax`.
-        argmax: their positions, as `MaxPoolingWithArgmax2D` numbers them: integers of the shape of `pooled`.
+        argmax: the values' positions, as `MaxPoolingWithArgmax2D` numbers them: integers of the shape of `pooled`.
         output_size: (height, width) to restore: two ints, or an integer tensor of shape (2,).
-        like: a tensor of which only height and width are used: for models that know them only at run time.
+        like: a tensor with the height and width to restore, for models that know them only at run time.
 
     Input shape:
         `pooled` and `argmax`: `(batch, pooled_height, pooled_width, channels)`, or `(batch, channels, pooled_height,
-        pooled_width)` with `channels_first`; any of them may be None but, on JAX, lengths.
+        pooled_width)` with `channels_first`. Any of them may be None; JAX must know height and width.
 
     Output shape:
         `(batch, height, width, channels)`, or with channels first, in the compute dtype.
 
     Raises:
-        ValueError: For an argument that is not as above, for both `output_size` and `like`, for a size that is
-            known not to pool to the shape of `pooled` (the message has the sizes that do) or not to be that of the
-            images that were pooled; on PyTorch, and on JAX outside of `jit`, also for positions as below.
-        tf.errors.InvalidArgumentError: When it runs, on TensorFlow, for positions that are not in their own image and
-            channel, and for a size that does not pool to the shape of `pooled`. What is compiled by XLA cannot raise: a
-            value whose position is not in the image is left out there, and one in another channel goes there.
+        ValueError: If an argument is not as above; if both `output_size` and `like` are given; if the size is known
+            not to pool to the shape of `pooled` (the message has the sizes that do), or to differ from the size that
+            was pooled; on PyTorch, and on JAX outside of `jit`, also for positions as below.
+        tf.errors.InvalidArgumentError: On TensorFlow, when the layer runs: if positions are not in their own image and
+            channel, or if the size does not pool to the shape of `pooled`. XLA cannot raise: there, a value whose
+            position is in no image is dropped, and a value whose position is in another channel goes to that channel.
 
     Example:
-
     >>> import numpy as np
     >>> from deconv_ae import MaxPoolingWithArgmax2D
     >>> images = np.array([[0, 9, 2], [4, 3, 8]], "float32").reshape(1, 2, 3, 1)
@@ -130,17 +128,16 @@ class MaxUnpooling2D(_MaxUnpooling):
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
 class MaxUnpooling3D(_MaxUnpooling):
-    """Puts every pooled value of a volume back to the position of its maximum: `MaxUnpooling2D` in three dimensions.
+    """Puts the pooled values of a volume back to the positions of the maxima: `MaxUnpooling2D` in three dimensions.
 
     Args:
         pool_size: int or three ints, (depth, height, width) of the pooling's window.
         strides: int or three ints, the pooling's strides. Defaults to `pool_size`.
-        padding: `"valid"` or `"same"`: the pooling's padding.
-        data_format: the pooling's.
+        padding: the pooling's padding, `"valid"` or `"same"`.
+        data_format: the pooling's data format. Defaults to `keras.config.image_data_format()`.
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
     Example:
-
     >>> from deconv_ae import MaxPoolingWithArgmax3D
     >>> volume = keras.ops.reshape(keras.ops.arange(8, dtype="float32"), (1, 2, 2, 2, 1))
     >>> keras.ops.convert_to_numpy(MaxUnpooling3D(2)(*MaxPoolingWithArgmax3D(2)(volume))).ravel().tolist()

@@ -10,7 +10,7 @@ from deconv_ae.ops.windows import lengths_argument
 
 
 class _SwitchesLayer(WindowsLayer):
-    """What the two conversions have in common as layers."""
+    """The base class of both conversions."""
 
     def __init__(self, pool_size=2, strides=None, padding="valid", input_size=None, data_format=None, **kwargs):
         super().__init__(pool_size, strides, padding, data_format, **kwargs)
@@ -32,16 +32,16 @@ class ArgmaxToSwitches2D(_SwitchesLayer):
     Args:
         pool_size: int or pair of ints, the pooling's window, of at most 256 positions.
         strides: int or pair of ints, the pooling's strides. Defaults to `pool_size`.
-        padding: the pooling's padding: `"valid"` or `"same"`.
+        padding: the pooling's padding, `"valid"` or `"same"`.
         input_size: pair of ints, (height, width) of the images that were pooled. Required.
-        data_format: the pooling's.
+        data_format: the pooling's data format. Defaults to `keras.config.image_data_format()`.
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
     Input shape:
         `(batch, pooled_height, pooled_width, channels)`, integers.
 
     Output shape:
-        The same, uint8.
+        The shape of the input, uint8.
     """
 
     def call(self, argmax):
@@ -58,16 +58,16 @@ class SwitchesToArgmax2D(_SwitchesLayer):
     Args:
         pool_size: int or pair of ints, the pooling's window, of at most 256 positions.
         strides: int or pair of ints, the pooling's strides. Defaults to `pool_size`.
-        padding: the pooling's padding: `"valid"` or `"same"`.
+        padding: the pooling's padding, `"valid"` or `"same"`.
         input_size: pair of ints, (height, width) of the images that were pooled. Required.
-        data_format: the pooling's.
+        data_format: the pooling's data format. Defaults to `keras.config.image_data_format()`.
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
     Input shape:
         `(batch, pooled_height, pooled_width, channels)`, integers.
 
     Output shape:
-        The same, int64 (int32 on JAX).
+        The shape of the input, int64 (int32 on JAX).
     """
 
     def call(self, switches):

@@ -1,4 +1,4 @@
-"""What the layers have in common: arguments that describe pooling windows."""
+"""The base class of the layers, with the arguments that describe pooling windows."""
 
 import keras
 
@@ -7,7 +7,7 @@ from deconv_ae.ops.windows import Windows
 
 
 class WindowsLayer(keras.layers.Layer):
-    """What the layers have in common: arguments that describe pooling windows."""
+    """The base class of the layers, with the arguments that describe pooling windows."""
 
     dimensions = 2
 
@@ -19,11 +19,11 @@ class WindowsLayer(keras.layers.Layer):
         self.padding = self._windows.padding
         self.data_format = self._windows.data_format
         self.input_spec = keras.layers.InputSpec(ndim=self.dimensions + 2)
-        # There are no weights to wait for.
+        # The layer has no weights, so it is built at once.
         self.built = True
 
     def __call__(self, *args, **kwargs):
-        # Before Keras makes integers narrower, as JAX does without a word.
+        # Checked here because Keras silently narrows integers to int32 on JAX.
         keras.tree.map_structure(_check_width, (args, kwargs))
         return super().__call__(*args, **kwargs)
 

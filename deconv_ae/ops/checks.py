@@ -1,4 +1,8 @@
-"""What callers hand over: brought to tensors, and what can be wrong with it, said in a sentence."""
+"""Converts arguments to tensors, and explains in one sentence what is wrong with them.
+
+A function `check_...` raises now, from what is known while a call is traced. A function `checked_...` also adds a check
+that runs with the graph, and returns the tensor to go on with.
+"""
 
 from typing import Any
 
@@ -11,31 +15,41 @@ from deconv_ae.ops.environment import ARGMAX_DTYPE, checked
 from deconv_ae.ops.windows import Size, Windows, check_integers, product, static
 
 OUT_OF_RANGE = (
-    "`argmax` is out of range of its own image: numbers that count through the batch (include_batch_in_index=True of "
-    "TensorFlow, or ONNX) are taken modulo the length of an image first, and the size to restore has to be that of the "
-    "images that were pooled; smallest and largest position, and the length of an image:"
+    "`argmax` is out of range of its own image: restore the size of the images that were pooled, and take positions "
+    "that count through the batch (include_batch_in_index=True of TensorFlow, ONNX) modulo the length of an image; "
+    "smallest position, largest position, length of an image:"
 )
 OTHER_CHANNEL = (
     "`argmax` has positions in other channels than its own, as the indices of PyTorch have, which number every channel "
-    "by itself: here a number is that of the value in its image as it lies in memory, with channels last "
+    "by itself: number the values of an image as they lie in memory; with channels last, "
     "(row * width + column) * channels + channel"
 )
 OUTSIDE_WINDOWS = "`argmax` has positions outside of the windows that chose them"
 NOT_OF_DEFAULT_SIZE = (
-    "`argmax` does not fit images of the default size, and fits another one: give the size of the images that were "
-    "pooled as `output_size`, or a tensor of that size as `like`; the sizes that there are, and whether it fits each:"
+    "`argmax` does not fit images of the default size, but fits another size: give the size of the images that were "
+    "pooled as `output_size`, or a tensor of that size as `like`; the possible sizes, and whether `argmax` fits each:"
 )
 OUTSIDE_WINDOW = "`switches` has positions outside of the window, or of the image"
 ANOTHER_SHAPE = "`argmax` and `pooled` are of different shapes: each value needs the position of its own maximum"
-NOT_RESTORABLE = "the size to restore, what it pools to, and the size of the pooled images do not fit together:"
-ANOTHER_SIZE = "`argmax` is of images of another size than the one to restore:"
+NOT_RESTORABLE = (
+    "the size to restore does not pool to the size of `argmax`; size to restore, its pooled size, actual size:"
+)
+ANOTHER_SIZE = "`argmax` is of images of another size than the one to restore; their size, the size to restore:"
 
 
 def as_tensor(name: str, value: Any, dtype: str | None = None) -> Any:
-    """A tensor, a variable, an array or a list of numbers as a tensor of the backend.
+    """Converts a tensor, a variable, an array or a list of numbers to a tensor of the backend.
+
+    Args:
+        name: the argument's name, for messages.
+        value: the argument.
+        dtype: the type to cast to; None keeps the value's type.
+
+    Returns:
+        A dense tensor.
 
     Raises:
-        ValueError: for what has no values yet, and for sparse and ragged tensors.
+        ValueError: For symbolic, sparse and ragged tensors.
     """
     if isinstance(value, keras.KerasTensor):
         raise ValueError(f"`{name}` is symbolic: call the layer of the same name where a Keras model is built")
@@ -45,11 +59,18 @@ def as_tensor(name: str, value: Any, dtype: str | None = None) -> Any:
     return tensor if dtype is None else ops.cast(tensor, dtype)
 
 
-def integers(name: str, value: Any) -> Any:
-    """Integers that someone hands over as a tensor of argmax's type, none of them wrapped around.
+def as_integers(name: str, value: Any) -> Any:
+    """Converts integers to a tensor of argmax's type, without overflow.
+
+    Args:
+        name: the argument's name, for messages.
+        value: a tensor, a variable, an array or a list.
+
+    Returns:
+        A tensor of `ARGMAX_DTYPE`.
 
     Raises:
-        ValueError: if they are no integers, or argmax's type does not hold them.
+        ValueError: If the values are not integers, or do not fit `ARGMAX_DTYPE`.
     """
     if not ops.is_tensor(value) and not isinstance(value, (keras.KerasTensor, keras.Variable)):
         value = np.asarray(value)
@@ -59,28 +80,28 @@ def integers(name: str, value: Any) -> Any:
 
 
 def check_width(name: str, value: Any) -> None:
-    """Raises ValueError if argmax's type does not hold an array of integers, as int32 does not hold 2**32."""
+    """Raises ValueError if integers do not fit argmax's type: int32 does not hold 2**32."""
     dtype = keras.backend.standardize_dtype(value.dtype)
     limits = np.iinfo(ARGMAX_DTYPE)
     if "int" not in dtype or np.iinfo(dtype).max <= limits.max or isinstance(value, keras.KerasTensor):
         return
-    if environment.look(value.size == 0 or ((value >= limits.min) & (value <= limits.max)).all()) is False:
-        raise ValueError(f"`{name}` is out of range: it has numbers that {ARGMAX_DTYPE} does not hold")
+    if environment.truth_of(value.size == 0 or ((value >= limits.min) & (value <= limits.max)).all()) is False:
+        raise ValueError(f"`{name}` is out of range: it has numbers that do not fit {ARGMAX_DTYPE}")
 
 
 def check_same_shape(pooled: Any, argmax: Any) -> None:
-    """Raises ValueError if it is known that argmax is not of the shape of what is unpooled, or no integers."""
+    """Raises ValueError if argmax is known to have another shape than the values, or is not of integers."""
     check_integers("argmax", argmax)
     ours, theirs = tuple(pooled.shape), tuple(argmax.shape)
     if len(ours) != len(theirs) or any(None not in (a, b) and a != b for a, b in zip(ours, theirs)):
         raise ValueError(
-            f"`argmax` must have the shape of `pooled`, {ours}; got {theirs}. What is unpooled has one position for "
-            f"each of its values: add a 1x1 convolution with {theirs[-1]} filters where the channels differ"
+            f"`argmax` must have the shape of `pooled`, {ours}; got {theirs}. Each value needs one position: "
+            f"if the channels differ, add a 1x1 convolution with {theirs[-1]} filters"
         )
 
 
 def checked_shape(argmax: Any, pooled: Any) -> Any:
-    """argmax, if it has the shape of pooled, checked when it runs where that is not known before."""
+    """Returns argmax, checked to have the shape of pooled: now, or when the graph runs."""
     check_same_shape(pooled, argmax)
     # An unknown batch size is not checked.
     if None not in (*pooled.shape[1:], *argmax.shape[1:]):
@@ -90,7 +111,7 @@ def checked_shape(argmax: Any, pooled: Any) -> Any:
 
 
 def checked_restorable(tensor: Any, size: Size, windows: Windows) -> Any:
-    """The tensor, if images of `size` pool to its size: ValueError where it is known now that they do not."""
+    """Returns the tensor, checked to have the size that images of `size` pool to: now, or when the graph runs."""
     windows.check_rank("argmax", tensor.shape)
     pooled_size = windows.size_of(ops.shape(tensor))
     windows.check_restorable(size, pooled_size)
@@ -104,17 +125,17 @@ def checked_restorable(tensor: Any, size: Size, windows: Windows) -> Any:
 
 
 def check_known_size(pooled_from: Size, size: Size, windows: Windows) -> None:
-    """Raises ValueError if the size to restore is known not to be the one that argmax was made in."""
+    """Raises ValueError if the size to restore is known to differ from the size that was pooled."""
     for name, ours, theirs in zip(windows.size_names, pooled_from, size):
         if isinstance(ours, int) and isinstance(theirs, int) and ours != theirs:
             raise ValueError(
-                f"`argmax` is of images of {name} {ours}, and the size to restore is of {name} {theirs}: its positions "
-                "are numbered for the former, which is the default"
+                f"`argmax` is of images of {name} {ours}, and the size to restore is of {name} {theirs}: restore "
+                f"{name} {ours}, the default, which the positions are numbered by"
             )
 
 
 def checked_same_size(argmax: Any, pooled_from: Size, size: Size, windows: Windows) -> Any:
-    """argmax, if the size to restore is the one that it was made in."""
+    """Returns argmax, checked to be of images of the size to restore: now, or when the graph runs."""
     check_known_size(pooled_from, size, windows)
     if all(a is b or (isinstance(a, int) and isinstance(b, int)) for a, b in zip(pooled_from, size)):
         return argmax
@@ -123,7 +144,7 @@ def checked_same_size(argmax: Any, pooled_from: Size, size: Size, windows: Windo
 
 
 def checked_positions(argmax: Any, size: Size, windows: Windows) -> Any:
-    """argmax of unknown origin, if each position is in its own image and its own channel."""
+    """Returns argmax of unknown origin, each position checked to be in its own image and its own channel."""
     if not environment.can_raise():
         return argmax
     channels, dtype = ops.shape(argmax)[windows.channel_axis], argmax.dtype

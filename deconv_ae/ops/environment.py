@@ -1,7 +1,7 @@
 """Where the code runs: the only file that asks for the backend, XLA, a GPU, determinism or `portable`.
 
-All that is private of a backend is imported here. setup.py bounds the versions: should a new one move a name, the
-import fails at once, where a fallback would silently give the wrong answer.
+Only this file imports private names of a backend. setup.py bounds the backends' versions. If a new version moves such a
+name, the import fails at once; a fallback would silently give the wrong answer.
 """
 
 import contextlib
@@ -12,9 +12,9 @@ from typing import Any
 import keras
 
 BACKEND = keras.backend.backend()
-# JAX has no int64 unless its whole program asks for it.
+# JAX has no int64 unless the whole program enables it.
 ARGMAX_DTYPE = "int32" if BACKEND == "jax" else "int64"
-# Nobody can change a tensor of these in place: what a pooling has said of its argmax stays true.
+# Where tensors cannot change in place, the recorded origin of an argmax stays true.
 HAS_IMMUTABLE_TENSORS = BACKEND != "torch"
 
 if BACKEND == "tensorflow":
@@ -34,14 +34,14 @@ _RECORDS_GRADIENTS = contextvars.ContextVar("_RECORDS_GRADIENTS", default=True)
 
 @contextlib.contextmanager
 def portable() -> Iterator[None]:
-    """A context in which the layers are traced to operations that every runtime has.
+    """A context in which the layers use only operations that every runtime has.
 
-    TensorFlow's pooling kernels have no counterpart in ONNX, nor among LiteRT's built-in operations:
+    Use it to export a model. Neither ONNX nor LiteRT's built-in operations have TensorFlow's pooling kernels:
 
         with deconv_ae.portable():
             model.export("model.onnx", format="onnx")
 
-    Another runtime cannot raise: what is exported checks no positions.
+    The exported model does not check positions, for other runtimes cannot raise.
     """
     with _set(_PORTABLE, True):
         yield
@@ -49,9 +49,9 @@ def portable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_gradients() -> Iterator[None]:
-    """A context for tracing graphs that serve: the layers register no gradient of their own.
+    """A context for tracing graphs that serve: the layers register no custom gradient.
 
-    TensorFlow warns whoever loads a SavedModel that has such gradients.
+    TensorFlow prints a warning when it loads a SavedModel with custom gradients.
     """
     with _set(_RECORDS_GRADIENTS, False):
         yield
@@ -67,46 +67,47 @@ def _set(variable: contextvars.ContextVar, value: Any) -> Iterator[None]:
 
 
 def is_portable() -> bool:
-    # torch.compile cannot trace a context variable, and composes everything anyway.
+    """Whether the call is inside of `portable`."""
+    # torch.compile cannot trace a context variable, and needs no portable operations.
     return not (BACKEND == "torch" and torch.compiler.is_compiling()) and _PORTABLE.get()
 
 
 def custom_gradient(function: Callable) -> Callable:
-    """`tf.custom_gradient`, but for graphs that are traced `without_gradients`."""
+    """`tf.custom_gradient`; inside of `without_gradients`, the function without its gradient."""
     if _RECORDS_GRADIENTS.get():
         return tf.custom_gradient(function)
     return lambda *tensors: function(*tensors)[0]
 
 
 def runtime(tensor: Any) -> str:
-    """What executes operations on a tensor: one of the names above."""
+    """What executes operations on a tensor: `PORTABLE`, `XLA`, `TENSORFLOW`, `TORCH` or `TRACED_TORCH`."""
     if is_portable():
         return PORTABLE
     if BACKEND == "torch":
         first = tensor.detach()[(slice(0, 1),) * tensor.ndim]
-        return TRACED_TORCH if look((first == first).all()) is None else TORCH
+        return TRACED_TORCH if truth_of((first == first).all()) is None else TORCH
     if BACKEND == "jax" or compiled_by_xla():
         return XLA
-    # Pooling kernels add with atomic operations on a GPU, and fail where they have to be deterministic.
+    # On a GPU, TensorFlow's pooling kernels add atomically, and fail if operations must be deterministic.
     return XLA if has_gpu() and framework_config.is_op_determinism_enabled() else TENSORFLOW
 
 
 def compiled_by_xla() -> bool:
-    """Whether XLA compiles what TensorFlow is tracing, asked as TensorFlow's own operations ask."""
+    """Whether XLA compiles the graph that TensorFlow is tracing, determined as TensorFlow's own operations do."""
     if BACKEND != "tensorflow" or tf.executing_eagerly():
         return False
     return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 def has_gpu() -> bool:
-    """Whether what is traced may run on a GPU."""
+    """Whether the traced operations may run on a GPU."""
     if BACKEND == "tensorflow":
         return bool(tf.config.get_visible_devices("GPU"))
     return torch.cuda.is_available() if BACKEND == "torch" else jax.default_backend() != "cpu"
 
 
-def look(condition: Any) -> bool | None:
-    """A tensor's truth where it has a value now; None where it is only traced."""
+def truth_of(condition: Any) -> bool | None:
+    """The truth of a tensor that has a value; None if it is only traced."""
     if BACKEND == "tensorflow":
         return bool(condition) if tf.executing_eagerly() else None
     if BACKEND == "jax":
@@ -116,19 +117,20 @@ def look(condition: Any) -> bool | None:
     try:
         return bool(condition)
     except RuntimeError:
-        # vmap, make_fx, fake tensors and those of the meta device have no truth, and say so by this.
+        # The tensors of vmap, make_fx, FakeTensorMode and the meta device have no value.
         return None
 
 
 def checked(tensor: Any, condition: Any, sentence: str, *numbers: Any) -> Any:
-    """The tensor, if the condition holds: else an error that says the sentence and the numbers.
+    """Returns the tensor if the condition holds; else raises an error with the sentence and the numbers.
 
-    The error is tf.errors.InvalidArgumentError on TensorFlow, in a graph when it runs, and ValueError elsewhere. What
-    XLA or another runtime executes, and what is only traced on JAX and PyTorch, cannot raise, and is not checked.
+    The error is tf.errors.InvalidArgumentError on TensorFlow, and ValueError on JAX and PyTorch. In a graph of
+    TensorFlow it is raised when the graph runs. Nothing is checked where nothing can raise: under XLA, in other
+    runtimes, and while JAX or PyTorch trace.
     """
     if not can_raise():
         return tensor
-    truth = look(condition)
+    truth = truth_of(condition)
     if truth is False:
         values = ", ".join(str(keras.ops.convert_to_numpy(number).tolist()) for number in numbers)
         message = f"{sentence} {values}".strip()
@@ -140,19 +142,19 @@ def checked(tensor: Any, condition: Any, sentence: str, *numbers: Any) -> Any:
 
 
 def can_raise() -> bool:
-    """Whether an operation that runs may raise an error."""
+    """Whether an operation may raise an error when it runs."""
     if BACKEND != "tensorflow" or tf.executing_eagerly():
         return True
     return not is_portable() and not compiled_by_xla()
 
 
 def can_check(condition: Any) -> bool:
-    """Whether `checked` notices a condition that does not hold."""
-    return can_raise() and (BACKEND == "tensorflow" or look(condition) is not None)
+    """Whether `checked` can notice that the condition is false."""
+    return can_raise() and (BACKEND == "tensorflow" or truth_of(condition) is not None)
 
 
 def static_value(lengths: Any) -> list[int] | None:
-    """An integer tensor's values where they are known while a call is traced."""
+    """The values of an integer tensor if they are known while a call is traced, else None."""
     if BACKEND == "tensorflow":
         known = tf.get_static_value(lengths)
         return None if known is None else known.tolist()
@@ -160,28 +162,28 @@ def static_value(lengths: Any) -> list[int] | None:
 
 
 def with_static_shape(tensor: Any, shape: Sequence[int | None]) -> Any:
-    """The tensor, of whose shape TensorFlow knows so much: padding of an unknown length makes it forget the rest."""
+    """Returns the tensor with a shape that TensorFlow forgets when a padding length is unknown."""
     if BACKEND == "tensorflow":
-        # Not tf.ensure_shape: LiteRT has none.
+        # LiteRT has no tf.ensure_shape.
         tensor.set_shape(shape)
     return tensor
 
 
 def pad(tensor: Any, pads: Sequence[tuple[Any, Any]]) -> Any:
-    """The tensor with so many more zeros before and after, by dimension."""
+    """Pads each dimension of the tensor with the given numbers of zeros before and after."""
     if BACKEND == "torch":
-        # keras.ops.pad gives each call a name of its own, for which torch.compile compiles the caller again.
+        # keras.ops.pad names each call differently, so torch.compile would compile the caller again.
         return torch.nn.functional.pad(tensor, [n for pair in reversed(pads) for n in pair])
     return keras.ops.pad(tensor, pads)
 
 
 def value_of(tensor: Any) -> Any:
-    """The tensor; of a variable of TensorFlow, which Keras takes for a tensor, the value that it has now."""
+    """The tensor; for a variable of TensorFlow, which Keras takes for a tensor, its current value."""
     return tf.convert_to_tensor(tensor) if BACKEND == "tensorflow" else tensor
 
 
 def is_dense(value: Any) -> bool:
-    """Whether a value is no sparse or ragged tensor of the backend."""
+    """Whether a value is anything but a sparse or ragged tensor of the backend."""
     if BACKEND == "tensorflow":
         return not isinstance(value, (tf.SparseTensor, tf.RaggedTensor, tf.IndexedSlices))
     if BACKEND == "torch":
@@ -192,8 +194,8 @@ def is_dense(value: Any) -> bool:
 
 
 def cond(condition: Any, when_true: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
-    """One of two results: by Python's `if` where the condition has a value now, else by TensorFlow's when it runs."""
-    truth = look(condition)
+    """One of two results, chosen by Python if the condition has a value now, else by `tf.cond` when the graph runs."""
+    truth = truth_of(condition)
     if truth is None and BACKEND == "tensorflow":
         return tf.cond(condition, when_true, otherwise)
     return when_true() if truth else otherwise()

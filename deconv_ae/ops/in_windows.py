@@ -1,7 +1,7 @@
-"""Unpooling of positions that are all in the windows that chose them, without a search for duplicates.
+"""Unpooling where every position is in the window that chose it, without a search for duplicates.
 
-Windows that lie side by side then share no position, and a position can be asked for its value instead of the other way
-round. Windows that overlap share positions with their neighbours only.
+Windows side by side share no position, so each position looks up the value of its only window. Overlapping windows
+share positions only with their neighbours.
 """
 
 import itertools
@@ -24,54 +24,54 @@ def max_unpool(values: Any, argmax: Any, size: Size, windows: Windows, repeat: C
 
 
 def winners(argmax: Any, image_shape: tuple[Length, ...], windows: Windows) -> Any:
-    """Whether each value is the last that is at its position: no later window that overlaps its own chose the same."""
-    # One more, so that the zeros of the padding are no position.
+    """Whether each value is the last at its position: no later window that overlaps its own chose that position."""
+    # Plus one, so that the padding's zeros differ from every position.
     numbers = ops.cast(argmax, counting_dtype(product(image_shape[1:]))) + 1
     shape, reaches, first = ops.shape(argmax), [axis.reach for axis in windows.axes], windows.first_axis
-    # No later window comes before along the first dimension.
-    befores = [0, *(reach - 1 for reach in reaches[1:])]
-    padded = pad(numbers, {first + n: (befores[n], reaches[n] - 1) for n in range(windows.dimensions)})
+    # Later windows in row-major order never lie before along the first dimension.
+    pads_before = [0, *(reach - 1 for reach in reaches[1:])]
+    padded = pad(numbers, {first + n: (pads_before[n], reaches[n] - 1) for n in range(windows.dimensions)})
     lost = ops.zeros(shape, "bool")
-    nowhere = (0,) * windows.dimensions
-    for shift in itertools.product(*(range(-before, reach) for before, reach in zip(befores, reaches))):
-        if shift > nowhere:
+    no_shift = (0,) * windows.dimensions
+    for shift in itertools.product(*(range(-before, reach) for before, reach in zip(pads_before, reaches))):
+        if shift > no_shift:
             later: list[Any] = [slice(None)] * len(shape)
-            for n, (distance, before) in enumerate(zip(shift, befores)):
+            for n, (distance, before) in enumerate(zip(shift, pads_before)):
                 later[first + n] = slice(before + distance, before + distance + shape[first + n])
             lost = lost | ops.equal(numbers, padded[tuple(later)])
     return ~lost
 
 
 def spread(values: Any, argmax: Any, size: Size, windows: Windows, repeat: Callable) -> Any:
-    """Every window's value spread over the positions that only this window has, and kept where its maximum was.
+    """Copies each window's value to all positions of the window, and keeps the copy at the maximum.
 
-    How far a window's maximum is from the window's start is spread beside it, less how far each position is, one
-    dimension after the other: where that leaves zero, the maximum was.
+    The distance of the maximum from the window's start is copied along with the value. One dimension after the other,
+    each copy subtracts the distance of its own position. The copy that is left with zero is at the maximum.
     """
     shape = ops.shape(argmax)
     channels = shape[windows.channel_axis]
     dtype = counting_dtype(product((*size, channels)))
-    rest = ops.cast(argmax, dtype) - windows.first_positions(size, channels, dtype)
+    distances = ops.cast(argmax, dtype) - windows.first_positions(size, channels, dtype)
     lengths = list(shape)
     for index in reversed(range(windows.dimensions)):
         dimension, stride = windows.first_axis + index, windows.strides[index]
         inner = _product(lengths[dimension + 1 :])
         step = ops.cast(windows.steps(size, channels)[0][index], dtype)
         offsets = ops.reshape(arange(stride, dtype) * step, (1, 1, stride, 1))
-        # Four dimensions, the most that LiteRT broadcasts.
-        rest = ops.reshape(rest, (-1, lengths[dimension], 1, inner)) - offsets
+        # LiteRT broadcasts four dimensions at most.
+        distances = ops.reshape(distances, (-1, lengths[dimension], 1, inner)) - offsets
         values = repeat(ops.reshape(values, (-1, lengths[dimension], 1, inner)), stride)
         lengths[dimension] = lengths[dimension] * stride
-    images = ops.where(ops.equal(rest, 0), values, ops.zeros((), values.dtype))
-    return _of_size(ops.reshape(images, lengths), size, windows)
+    images = ops.where(ops.equal(distances, 0), values, ops.zeros((), values.dtype))
+    return _cropped_and_padded(ops.reshape(images, lengths), size, windows)
 
 
 def _tile(tensor: Any, times: int) -> Any:
     return ops.tile(tensor, (1, 1, times, 1))
 
 
-def _of_size(images: Any, size: Size, windows: Windows) -> Any:
-    """Without what windows have outside of the image, and with the positions behind the last window."""
+def _cropped_and_padded(images: Any, size: Size, windows: Windows) -> Any:
+    """Crops the windows' positions outside of the image, and appends zeros for positions behind the last window."""
     for index, (axis, length) in enumerate(zip(windows.axes, size)):
         dimension = windows.first_axis + index
         before, _ = axis.pads(length)

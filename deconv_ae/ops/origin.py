@@ -1,8 +1,8 @@
-"""Where an argmax came from: the windows and the size that it was pooled by.
+"""The origin of an argmax: the windows that pooled it, and the size of the pooled images.
 
-A pooling says so of its argmax, on backends whose tensors nobody can change in place. An unpooling takes from it the
-size to restore and better error messages, and does not check again what the pooling has made. What is computed from the
-argmax is another tensor, of unknown origin. Tensors of PyTorch can be changed, copied and stored: they carry nothing.
+A pooling records the origin of its argmax, on backends whose tensors cannot change in place. From the origin an
+unpooling takes the size to restore and better error messages; it also skips the check of positions. A tensor computed
+from an argmax is another tensor, of unknown origin. Tensors of PyTorch can change in place, so they carry no origin.
 """
 
 import dataclasses
@@ -14,17 +14,17 @@ from deconv_ae.ops.windows import Size, Windows
 
 _ATTRIBUTE = "_deconv_ae_origin"
 
-# JAX's arrays and tracers take no attributes. Each origin is kept here for as long as its tensor lives.
-_beside: dict[int, tuple[weakref.ref, "Origin"]] = {}
+# JAX's arrays and tracers take no attributes. This table keeps each origin for as long as its tensor lives.
+_origins_by_id: dict[int, tuple[weakref.ref, "Origin"]] = {}
 
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Where an argmax was made.
+    """Which pooling made an argmax.
 
     Attributes:
-        windows: of the pooling.
-        size: of the images that were pooled.
+        windows: the pooling's windows.
+        size: the size of the images that were pooled.
         in_windows: whether every position is known to be in the window that chose it.
     """
 
@@ -34,21 +34,22 @@ class Origin:
 
 
 def with_origin(argmax: Any, origin: Origin) -> Any:
-    """The argmax, whose origin is known from here on where tensors cannot be changed in place."""
+    """Records the origin of an argmax if its tensor cannot change in place; returns the argmax."""
     if not environment.HAS_IMMUTABLE_TENSORS:
         return argmax
     try:
         setattr(argmax, _ATTRIBUTE, origin)
     except AttributeError:
         key = id(argmax)
-        _beside[key] = (weakref.ref(argmax, lambda _: _beside.pop(key, None)), origin)
+        _origins_by_id[key] = (weakref.ref(argmax, lambda _: _origins_by_id.pop(key, None)), origin)
     return argmax
 
 
 def origin_of(argmax: Any) -> Origin | None:
+    """The recorded origin of an argmax; None if it is unknown."""
     if not environment.HAS_IMMUTABLE_TENSORS:
         return None
-    reference, origin = _beside.get(id(argmax), (None, None))
+    reference, origin = _origins_by_id.get(id(argmax), (None, None))
     if reference is not None and reference() is argmax:
         return origin
     return getattr(argmax, _ATTRIBUTE, None)

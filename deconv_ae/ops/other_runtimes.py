@@ -1,4 +1,4 @@
-"""Pooling and unpooling for ONNX Runtime, LiteRT and OpenVINO: within `environment.portable`."""
+"""Pooling and unpooling for ONNX Runtime, LiteRT and OpenVINO, used inside of `environment.portable`."""
 
 from typing import Any
 
@@ -13,28 +13,27 @@ def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
     values, argmax = reference.max_pool(images, windows)
     shape = ops.shape(images)
     pooled_size = windows.pooled_size(windows.size_of(shape))
-    return _shaped(
-        values, images, windows.shape_of(shape[0], pooled_size, shape[windows.channel_axis]), windows
-    ), argmax
+    pooled_shape = windows.shape_of(shape[0], pooled_size, shape[windows.channel_axis])
+    return _with_shape(values, pooled_shape, images, windows), argmax
 
 
 def max_unpool(values: Any, argmax: Any, size: Size, windows: Windows, in_their_windows: bool) -> Any:
     """As `reference.max_unpool`."""
     if not in_their_windows:
         return reference.max_unpool(values, argmax, size, windows)
-    images = in_windows.max_unpool(values, argmax, size, windows, repeat=_beside_one_another)
+    images = in_windows.max_unpool(values, argmax, size, windows, repeat=_repeat_by_concatenation)
     shape = ops.shape(argmax)
-    return _shaped(images, argmax, windows.shape_of(shape[0], size, shape[windows.channel_axis]), windows)
+    return _with_shape(images, windows.shape_of(shape[0], size, shape[windows.channel_axis]), argmax, windows)
 
 
-def _beside_one_another(tensor: Any, times: int) -> Any:
-    # OpenVINO computes a tile in bfloat16 where the CPU has it, and broadcasts to no shape known only at run time.
+def _repeat_by_concatenation(tensor: Any, times: int) -> Any:
+    # OpenVINO computes a tile in bfloat16 if the CPU has it, and cannot broadcast to a shape known only at run time.
     return ops.concatenate([tensor] * times, axis=2)
 
 
-def _shaped(result: Any, given: Any, shape: tuple[Any, ...], windows: Windows) -> Any:
-    """The result, of a shape that LiteRT's converter forgets where the given tensor's lengths are unknown.
+def _with_shape(result: Any, shape: tuple[Any, ...], source: Any, windows: Windows) -> Any:
+    """Reshapes the result to its own shape if the lengths of its source are unknown.
 
-    Not where they are known: OpenVINO would lose the name of an output.
+    LiteRT's converter forgets the shape then. With known lengths, OpenVINO would lose the name of an output by it.
     """
-    return ops.reshape(result, shape) if None in windows.size_of(tuple(given.shape)) else result
+    return ops.reshape(result, shape) if None in windows.size_of(tuple(source.shape)) else result

@@ -1,15 +1,15 @@
-"""Max pooling that remembers where the maxima were.
+"""Max pooling that returns the maxima and their positions.
 
-What executes the operations decides the implementation. The milliseconds are of 64x64x64x32 pooled by 2, forward and
-backward with unpooling, the best of 20 on two busy cores:
+The implementation depends on what executes the operations. Milliseconds are for pooling 64x64x64x32 by 2, forward and
+backward with unpooling, the best of 20 runs on two busy cores:
 
 | executed by | implementation | why |
 | --- | --- | --- |
-| another runtime, within `portable()` | other_runtimes | it has no kernel of TensorFlow's |
-| XLA: TensorFlow's, JAX; a GPU made deterministic | xla | XLA has no such kernel (TensorFlow issue 103438) |
+| another runtime, inside of `portable()` | other_runtimes | it lacks TensorFlow's kernels |
+| XLA (TensorFlow's, JAX); a deterministic GPU | xla | XLA has no such kernel (TensorFlow issue 103438) |
 | TensorFlow | tensorflow | 35 to 43 ms; reference 310 to 360 |
-| PyTorch | torch | its pooling has indices: 93 ms; reference 521 |
-| PyTorch's compiler, vmap, export | reference | it needs no look at the values |
+| PyTorch | torch | its pooling returns indices: 93 ms; reference 521 |
+| PyTorch's compiler, vmap, export | reference | it never reads values, which are unknown here |
 """
 
 from collections.abc import Callable
@@ -39,23 +39,23 @@ if environment.BACKEND == "torch":
 def max_pool_with_argmax(
     x: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: str | None = None
 ) -> tuple[Any, Any]:
-    """The maximum of every window, and where it was.
+    """Returns the maximum of every window and its position.
 
-    `MaxPoolingWithArgmax1D`, `2D` and `3D` as a function of tensors; their docstrings are the specification.
+    This is `MaxPoolingWithArgmax1D`, `2D` and `3D` as a function of tensors. Their docstrings are the specification.
 
     Args:
         x: floating point images of one to three dimensions, `(batch, *size, channels)` or, with `channels_first`,
             `(batch, channels, *size)`: a tensor, a variable or an array.
         pool_size: int, or one int for each dimension.
-        strides: the same; `pool_size` if None.
+        strides: int, or one int for each dimension; `pool_size` if None.
         padding: `"valid"` or `"same"`.
         data_format: `"channels_last"` or `"channels_first"`; Keras's setting if None.
 
     Returns:
-        The maxima, and their positions in their own image as it lies in memory: int64, int32 on JAX.
+        The maxima, and their positions in their own image as it lies in memory: int64, or int32 on JAX.
 
     Raises:
-        ValueError: For an argument that is not as above, and for images smaller than a window.
+        ValueError: If an argument is not as above, or the images are smaller than a window.
 
     >>> pooled, argmax = max_pool_with_argmax(keras.ops.array([[[3.0], [7.0], [5.0], [1.0]]]), pool_size=2)
     >>> [keras.ops.convert_to_numpy(tensor).squeeze().tolist() for tensor in (pooled, argmax)]
@@ -66,7 +66,7 @@ def max_pool_with_argmax(
 
 
 def pool(images: Any, windows: Windows) -> tuple[Any, Any]:
-    """`max_pool_with_argmax` of windows; the argmax knows its origin."""
+    """`max_pool_with_argmax` of `Windows`; records the origin of the argmax."""
     windows.check_rank("x", images.shape)
     shape = shape_of_pooled(images.shape, windows)
     pooled, argmax = POOLINGS[environment.runtime(images)](images, windows)
@@ -75,6 +75,7 @@ def pool(images: Any, windows: Windows) -> tuple[Any, Any]:
 
 
 def dimensions_of(name: str, tensor: Any) -> int:
+    """The number of dimensions of a batch of images; ValueError if it is not one to three."""
     dimensions = len(tensor.shape) - 2
     if not 1 <= dimensions <= 3:
         raise ValueError(f"`{name}` must be a batch of images of one to three dimensions; got {tuple(tensor.shape)}")

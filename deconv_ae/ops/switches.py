@@ -1,9 +1,9 @@
-"""Positions in two forms, and the conversions between them.
+"""The two forms of a maximum's position, and the conversions between them.
 
-argmax:   `(row * width + column) * channels + channel` of the maximum, within its own image: int64, numbered as
-          `tf.nn.max_pool_with_argmax` does without the batch.
-switches: `row_in_window * pool_width + column_in_window` of the maximum, within its own pooling window: uint8,
-          small, and meaningful without knowing the size of the image.
+argmax:   the position in the image, `(row * width + column) * channels + channel`, int64. It equals the result of
+          `tf.nn.max_pool_with_argmax` without the batch in the index.
+switches: the position in the pooling window, `row_in_window * pool_width + column_in_window`, uint8. It takes one byte
+          and does not depend on the size of the image.
 """
 
 import math
@@ -20,13 +20,20 @@ from deconv_ae.ops.origin import Origin, origin_of, with_origin
 from deconv_ae.ops.pooling import dimensions_of
 from deconv_ae.ops.windows import Size, Windows, arange, counting_dtype, product, size_argument
 
-# Up to here a float32 holds numbers and their halves, and a quotient rounds down to what integers give. On a CPU that
-# takes a quarter of the time of int64's division.
-_MOST_DIVIDED_AS_FLOAT32 = 2**21
+# Up to this number float32 represents halves exactly, and a rounded-down quotient equals integer division. On a CPU the
+# division of float32 takes a quarter of the time of int64's.
+_LARGEST_DIVIDED_AS_FLOAT32 = 2**21
 
 
-def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="valid", data_format=None):
-    """Positions in the image as positions in the pooling window.
+def argmax_to_switches(
+    argmax: Any,
+    input_size: Any,
+    pool_size: Any,
+    strides: Any = None,
+    padding: str = "valid",
+    data_format: str | None = None,
+) -> Any:
+    """Converts positions in the image to positions in the pooling window.
 
     Args:
         argmax: integers of shape `(batch, pooled_height, pooled_width, channels)`, as `MaxPoolingWithArgmax2D`
@@ -34,19 +41,18 @@ def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="val
         input_size: (height, width) of the images that were pooled: two ints, or an integer tensor of shape (2,).
         pool_size: the pooling's window, of at most 256 positions.
         strides: the pooling's strides. Defaults to `pool_size`.
-        padding: the pooling's padding: `"valid"` or `"same"`.
-        data_format: the pooling's; Keras's setting if None.
+        padding: the pooling's padding, `"valid"` or `"same"`.
+        data_format: the pooling's data format; Keras's setting if None.
 
     Returns:
         uint8 of the shape of `argmax`: `row_in_window * pool_width + column_in_window`.
 
     Raises:
-        ValueError: For an argument that is not as above.
-        tf.errors.InvalidArgumentError: When it runs, outside of XLA, if a position is not in the window that chose
-            it.
+        ValueError: If an argument is not as above; on JAX outside of `jit` and on PyTorch, also if a position is not
+            in the window that chose it.
+        tf.errors.InvalidArgumentError: On TensorFlow outside of XLA, if a position is not in the window that chose it.
 
     Example:
-
     >>> import numpy as np
     >>> from deconv_ae import MaxPoolingWithArgmax2D
     >>> images = np.array([[0, 9, 2, 4], [4, 3, 8, 1]], "float32").reshape(1, 2, 4, 1)
@@ -54,7 +60,7 @@ def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="val
     >>> keras.ops.convert_to_numpy(argmax_to_switches(argmax, input_size=(2, 4), pool_size=2)).squeeze()
     array([1, 2], dtype=uint8)
     """
-    origin, argmax = origin_of(argmax), checks.integers("argmax", argmax)
+    origin, argmax = origin_of(argmax), checks.as_integers("argmax", argmax)
     windows = windows_with_switches(pool_size, strides, padding, data_format, dimensions_of("argmax", argmax))
     size = size_argument("input_size", input_size, windows.dimensions)
     if origin is not None:
@@ -65,8 +71,15 @@ def argmax_to_switches(argmax, input_size, pool_size, strides=None, padding="val
     return checked(switches, ops.all(inside), checks.OUTSIDE_WINDOWS)
 
 
-def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="valid", data_format=None):
-    """Positions in the pooling window as positions in the image.
+def switches_to_argmax(
+    switches: Any,
+    input_size: Any,
+    pool_size: Any,
+    strides: Any = None,
+    padding: str = "valid",
+    data_format: str | None = None,
+) -> Any:
+    """Converts positions in the pooling window to positions in the image.
 
     Args:
         switches: integers of shape `(batch, pooled_height, pooled_width, channels)`, as `argmax_to_switches`
@@ -74,55 +87,56 @@ def switches_to_argmax(switches, input_size, pool_size, strides=None, padding="v
         input_size: (height, width) of the images that were pooled: two ints, or an integer tensor of shape (2,).
         pool_size: the pooling's window, of at most 256 positions.
         strides: the pooling's strides. Defaults to `pool_size`.
-        padding: the pooling's padding: `"valid"` or `"same"`.
-        data_format: the pooling's; Keras's setting if None.
+        padding: the pooling's padding, `"valid"` or `"same"`.
+        data_format: the pooling's data format; Keras's setting if None.
 
     Returns:
-        int64 of the shape of `switches`: `(row * width + column) * channels + channel`.
+        int64 (int32 on JAX) of the shape of `switches`: `(row * width + column) * channels + channel`.
 
     Raises:
-        ValueError: For an argument that is not as above.
-        tf.errors.InvalidArgumentError: When it runs, outside of XLA, if a switch is not in the window or is in a
-            part of it that is outside of the image.
+        ValueError: If an argument is not as above; on JAX outside of `jit` and on PyTorch, also if a switch is not in
+            the window or not in the image.
+        tf.errors.InvalidArgumentError: On TensorFlow outside of XLA, if a switch is not in the window or not in the
+            image.
 
     Example:
-
     >>> import numpy as np
     >>> switches = np.array([1, 2], "uint8").reshape(1, 1, 2, 1)
     >>> keras.ops.convert_to_numpy(switches_to_argmax(switches, input_size=(2, 4), pool_size=2)).squeeze().tolist()
     [1, 6]
     """
-    switches = checks.integers("switches", switches)
+    switches = checks.as_integers("switches", switches)
     windows = windows_with_switches(pool_size, strides, padding, data_format, dimensions_of("switches", switches))
     size = size_argument("input_size", input_size, windows.dimensions)
     argmax, inside = argmax_of(checked_restorable(switches, size, windows), size, windows)
     inside = ops.all(inside)
     argmax = checked(argmax, inside, checks.OUTSIDE_WINDOW)
-    # Where nothing was checked, the origin claims nothing.
+    # If nothing was checked, the positions may be outside of their windows.
     return with_origin(argmax, Origin(windows, size, in_windows=environment.can_check(inside)))
 
 
 def argmax_of(switches: Any, size: Size, windows: Windows) -> tuple[Any, Any]:
-    """The argmax of every switch, and whether the switch is inside of its window and of the image."""
+    """Returns the argmax of every switch, and whether the switch is inside of its window and of the image."""
     channels = ops.shape(switches)[windows.channel_axis]
     dtype = _dtype_to_divide_in(size, channels)
     numbers = ops.cast(windows.first_positions(size, channels, ARGMAX_DTYPE), dtype)
-    rest, steps = ops.cast(switches, dtype), windows.steps(size, channels)[0]
-    inside = (rest >= 0) & (rest < math.prod(windows.pool_size))
+    remainder, steps = ops.cast(switches, dtype), windows.steps(size, channels)[0]
+    inside = (remainder >= 0) & (remainder < math.prod(windows.pool_size))
     for index, (axis, length, step) in enumerate(zip(windows.axes, size, steps)):
-        within = math.prod(windows.pool_size[index + 1 :])
-        place = _floor_divided(rest, within) if within > 1 else rest
-        rest = rest - place * within
-        numbers = numbers + place * ops.cast(step, dtype)
+        step_in_window = math.prod(windows.pool_size[index + 1 :])
+        offset = _floor_divided(remainder, step_in_window) if step_in_window > 1 else remainder
+        remainder = remainder - offset * step_in_window
+        numbers = numbers + offset * ops.cast(step, dtype)
         if axis.padding == "same":
-            position = windows.along(ops.cast(axis.starts(length, ARGMAX_DTYPE), dtype), windows.first_axis + index)
-            inside = inside & (position + place >= 0) & (position + place < ops.cast(length, dtype))
+            start = windows.along(ops.cast(axis.starts(length, ARGMAX_DTYPE), dtype), windows.first_axis + index)
+            inside = inside & (start + offset >= 0) & (start + offset < ops.cast(length, dtype))
     return ops.cast(numbers, ARGMAX_DTYPE), inside
 
 
 def windows_with_switches(
     pool_size: Any, strides: Any, padding: Any, data_format: Any = None, dimensions: int = 2
 ) -> Windows:
+    """The windows that a user's arguments describe; ValueError if they have no uint8 switches."""
     windows = Windows.from_arguments(pool_size, strides, padding, data_format, dimensions)
     if math.prod(windows.pool_size) > LARGEST_WINDOW:
         raise ValueError(
@@ -132,55 +146,55 @@ def windows_with_switches(
 
 
 def switches_of(argmax: Any, size: Size, windows: Windows) -> tuple[Any, Any]:
-    """The switch of every window, uint8, and whether its argmax is inside of the window and of its channel.
+    """Returns the uint8 switch of every window, and whether its argmax is inside of the window and of its channel.
 
-    A switch means something only where the bool tensor beside it is True.
+    If its argmax is not inside, a switch is 0 and has no meaning.
     """
     channels = ops.shape(argmax)[windows.channel_axis]
     dtype = _dtype_to_divide_in(size, channels)
     inside = (argmax >= 0) & (argmax < ops.cast(product((*size, channels)), argmax.dtype))
-    # In range, so that the quotients are exact.
-    places, channel = _coordinates(ops.cast(ops.where(inside, argmax, 0), dtype), size, channels, windows)
+    # Positions out of range become 0, because quotients are exact only in range.
+    coordinates, channel = _coordinates(ops.cast(ops.where(inside, argmax, 0), dtype), size, channels, windows)
     inside = inside & ops.equal(channel, windows.along(arange(channels, dtype), windows.channel_axis))
     switches = 0
-    for index, (axis, length, place) in enumerate(zip(windows.axes, size, places)):
+    for index, (axis, length, coordinate) in enumerate(zip(windows.axes, size, coordinates)):
         start = windows.along(ops.cast(axis.starts(length, ARGMAX_DTYPE), dtype), windows.first_axis + index)
-        in_window = place - start
-        inside = inside & (in_window >= 0) & (in_window < axis.pool)
-        switches = switches + in_window * math.prod(windows.pool_size[index + 1 :])
+        offset = coordinate - start
+        inside = inside & (offset >= 0) & (offset < axis.pool)
+        switches = switches + offset * math.prod(windows.pool_size[index + 1 :])
     return ops.cast(ops.where(inside, switches, 0), "uint8"), inside
 
 
 def are_in_windows(argmax: Any, size: Size, windows: Windows) -> Any:
-    """Whether every position is inside of the window that chose it: a bool tensor."""
+    """A bool tensor: whether every position is inside of the window that chose it."""
     return ops.all(switches_of(argmax, size, windows)[1])
 
 
 def _coordinates(numbers: Any, size: Size, channels: Any, windows: Windows) -> tuple[list[Any], Any]:
-    """Where in its image each number is along each dimension, and in which channel."""
+    """Splits each number into its coordinates in the image and its channel."""
     steps, channel_step = windows.steps(size, channels)
     ordered = [*steps, channel_step] if windows.channels_last else [channel_step, *steps]
-    coordinates, rest = [], numbers
+    coordinates, remainder = [], numbers
     for step in ordered[:-1]:
         step = ops.cast(step, numbers.dtype)
-        coordinates.append(_floor_divided(rest, step))
-        rest = rest - coordinates[-1] * step
-    coordinates.append(rest)
+        coordinates.append(_floor_divided(remainder, step))
+        remainder = remainder - coordinates[-1] * step
+    coordinates.append(remainder)
     return (coordinates[:-1], coordinates[-1]) if windows.channels_last else (coordinates[1:], coordinates[0])
 
 
 def _dtype_to_divide_in(size: Size, channels: Any) -> str:
-    """What to compute positions in: float32 where it holds those of an image."""
+    """The type to divide positions in: float32 if it divides all positions of an image exactly."""
     length = product((*size, channels))
     if environment.is_portable():
-        # LiteRT divides no int64, and its int8 files have no exact floating point numbers.
+        # LiteRT cannot divide int64, and its int8 files round floating point numbers.
         return counting_dtype(length)
-    return "float32" if isinstance(length, int) and length <= _MOST_DIVIDED_AS_FLOAT32 else ARGMAX_DTYPE
+    return "float32" if isinstance(length, int) and length <= _LARGEST_DIVIDED_AS_FLOAT32 else ARGMAX_DTYPE
 
 
 def _floor_divided(dividend: Any, divisor: Any) -> Any:
-    """Whole numbers of 0 or more, divided and rounded down; also of a floating point type."""
+    """Divides whole numbers of 0 or more and rounds down, in integers or in float32."""
     if keras.backend.standardize_dtype(dividend.dtype) == "float32":
-        # The half keeps a quotient that is whole from being rounded to just below it.
+        # Adding a half keeps the rounding of the division from pushing a whole quotient just below itself.
         return ops.floor((dividend + 0.5) / divisor)
     return dividend // divisor

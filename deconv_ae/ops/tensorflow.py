@@ -1,4 +1,4 @@
-"""Pooling and unpooling by TensorFlow's own kernels, which are two-dimensional and of channels last."""
+"""Pooling and unpooling by TensorFlow's own kernels, which take two dimensions and channels last."""
 
 import dataclasses
 from typing import Any
@@ -9,11 +9,11 @@ from deconv_ae.ops import environment, in_windows, reference
 from deconv_ae.ops.windows import Size, Windows, product, static
 
 # With fewer channels than this, TensorFlow's CPU kernel for pooling with argmax takes up to 9 times as long as max
-# pooling and looking up where each maximum was. With more, its inner loop over channels is vectorized, provided that
-# positions are as wide as float32 values: with int64 it takes 2 to 6 times as long.
+# pooling followed by a lookup of each maximum's position. With more channels, the kernel's inner loop over them is
+# vectorized if positions are as wide as float32 values. With int64 positions it takes 2 to 6 times as long.
 _FEW_CHANNELS = 16
-# Where more windows than this share a position, one scatter beats comparing them all.
-_MOST_SHIFTS = 16
+# If more windows than this share a position, one scatter is faster than comparing them all.
+_MOST_SHARING_WINDOWS = 16
 
 
 def max_pool(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
@@ -29,35 +29,35 @@ def max_pool(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]
 
 
 def max_unpool(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows, in_their_windows: bool) -> tf.Tensor:
-    """As `reference.max_unpool`, of positions in range: the kernels do not look.
+    """As `reference.max_unpool`, but every position must be in range: the kernels do not check.
 
-    `MaxPoolGradWithArgmax` on the CPU writes into the neighbouring image, or aborts the process.
+    With a position out of range, `MaxPoolGradWithArgmax` on the CPU writes into the next image or aborts the process.
     """
     if windows.sharing > 1 or not in_their_windows:
         batch, *_ = lengths = _lengths(argmax)
         image_shape = windows.shape_of(batch, size, lengths[windows.channel_axis])
-        if in_their_windows and windows.sharing <= _MOST_SHIFTS:
+        if in_their_windows and windows.sharing <= _MOST_SHARING_WINDOWS:
             won = in_windows.winners(argmax, image_shape, windows)
         else:
             won = reference.winners(argmax, image_shape)
-        # A mask, not a product: an infinity or NaN that lost must not get through.
+        # `where`, not a product: zero times an infinity or NaN that lost would be NaN.
         values = tf.where(won, values, tf.zeros((), values.dtype))
     return _scatter_add(values, argmax, size, windows)
 
 
 def _scatter_add(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:
-    """Images that are zero but for the sums of the values that each position got.
+    """Returns images of zeros with the sum of all its values at each position.
 
-    That and taking the values at positions are linear and each other's gradient, to any order.
+    This function and `_values_at` are linear, and each is the gradient of the other, to any order.
     """
     batch, channels = argmax.shape[0], argmax.shape[windows.channel_axis]
 
     @environment.custom_gradient
     def scatter_add(values):
-        # A copy in the graph that is traced: the gradient of a tf.function's gradient is traced in a third graph, which
-        # captures tensors of the second, and not of the first, where argmax may be.
-        here = tf.identity(argmax)
-        return _scatter_add_kernel(values, here, size, windows), lambda upstream: _values_at(upstream, here)
+        # TensorFlow traces the gradient of a tf.function's gradient in a third graph. That graph captures tensors of
+        # the second graph only, and argmax may be in the first. So copy it to the graph that is traced now.
+        copied = tf.identity(argmax)
+        return _scatter_add_kernel(values, copied, size, windows), lambda upstream: _values_at(upstream, copied)
 
     images = scatter_add(values)
     images.set_shape(windows.shape_of(batch, static(size), channels))
@@ -69,7 +69,7 @@ def _values_at(images: tf.Tensor, argmax: tf.Tensor) -> tf.Tensor:
 
 
 def _scatter_add_kernel(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:
-    """By the gradient of TensorFlow's max pooling, a scatter-add that runs in parallel over the batch."""
+    """Scatters with the gradient kernel of max pooling, a scatter-add that runs in parallel over the batch."""
     lengths = _lengths(argmax)
     image_shape = windows.shape_of(lengths[0], size, lengths[windows.channel_axis])
     kernel_shape, pool_size, strides, padding = image_shape, windows.pool_size, windows.strides, windows.padding
@@ -79,12 +79,12 @@ def _scatter_add_kernel(values: tf.Tensor, argmax: tf.Tensor, size: Size, window
             positions = reference.positions_in_batch(argmax, image_shape)
             images = tf.math.unsorted_segment_sum(values, positions, product(image_shape))
             return tf.reshape(images, image_shape)
-        # Where windows lie does not matter to it, so long as there are as many.
+        # The kernel does not use the windows' places, only their number.
         kernel_shape, pool_size = (lengths[0], 1, image_length, 1), (1, image_length - count + 1)
         strides, padding = (1, 1), "valid"
         values, argmax = (tf.reshape(tensor, (lengths[0], 1, count, 1)) for tensor in (values, argmax))
     images = tf.raw_ops.MaxPoolGradWithArgmax(
-        # Of this it reads only the shape, so that memory is neither filled nor touched.
+        # The kernel reads only the shape of this, so the memory stays uninitialized.
         input=tf.raw_ops.Empty(shape=tf.stack(kernel_shape), dtype=values.dtype),
         grad=values,
         argmax=argmax,
@@ -111,7 +111,7 @@ def _max_pool(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor
 
 
 def _max_pool_volumes(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
-    """Every plane by the kernels, then their maxima down the planes."""
+    """Pools every plane with the kernels, then pools the planes' maxima along the depth."""
     batch, depth, height, width, channels = _lengths(images)
     planes = dataclasses.replace(windows, pool_size=windows.pool_size[1:], strides=windows.strides[1:])
     pooled, argmax = _max_pool_planes(tf.reshape(images, (-1, height, width, channels)), planes)
@@ -122,8 +122,8 @@ def _max_pool_volumes(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, t
 
 
 def _max_pool_planes(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
-    # The kernels lose a NaN that is not first in its window, answer -1 on a GPU for a window with nothing above the
-    # lowest finite number, and refuse an empty batch. One pass over the images tells all three.
+    # The kernels lose a NaN that is not first in its window, return -1 on a GPU for a window with nothing above the
+    # lowest finite number, and refuse an empty batch. One pass over the images detects all three cases.
     lowest = tf.constant(images.dtype.min, images.dtype)
     return tf.cond(
         (tf.size(images, tf.int64) > 0) & (tf.reduce_min(images) > lowest),
@@ -133,14 +133,14 @@ def _max_pool_planes(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf
 
 
 def _max_pool_kernel(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
-    """By TensorFlow's kernels; which, the device and the shape decide."""
+    """Pools with one of TensorFlow's kernels, chosen by the device and the shape."""
     image_length = images.shape[1:].num_elements()
     argmax_dtype = tf.int64
-    # On a GPU there is one kernel, for int64.
+    # On a GPU there is only one kernel, for int64.
     if image_length is not None and not environment.has_gpu():
         exact = {tf.float32: 2**24, tf.float64: 2**53}.get(images.dtype, 0)
         size = tuple(images.shape[1:-1])
-        # As many windows as pixels: the kernel that looks up would write its result over the numbers, and read zeros.
+        # With as many windows as pixels, the lookup kernel would overwrite the numbers with its result, and read zeros.
         overwritten = windows.pooled_size(size) == size
         if images.shape[-1] < _FEW_CHANNELS and image_length <= exact and not overwritten:
             return _max_pool_and_look_up(images, windows)
@@ -153,10 +153,10 @@ def _max_pool_kernel(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf
 
 
 def _max_pool_and_look_up(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
-    """By max pooling, then looking up the first of every window that equals its maximum.
+    """Max pools, then looks up the first position of every window that equals the maximum.
 
-    That is what the second derivative of max pooling does: it reads a tensor at the positions of the maxima. Given
-    the number of every position, as floating point numbers, it returns argmax.
+    The second derivative of max pooling reads a tensor at the positions of the maxima. Reading a tensor of position
+    numbers, as floating point numbers, it returns argmax.
     """
     arguments = {"strides": (1, *windows.strides, 1), "padding": windows.padding.upper()}
     pooled = tf.nn.max_pool2d(images, windows.pool_size, **arguments)
@@ -175,7 +175,7 @@ def _max_pool_and_look_up(images: tf.Tensor, windows: Windows) -> tuple[tf.Tenso
 
 
 def _lengths(tensor: tf.Tensor) -> tuple[Any, ...]:
-    """The tensor's shape: an integer where it is static, a scalar tensor where it is not."""
+    """The tensor's shape: an integer for each static length, a scalar tensor for each other length."""
     known = tensor.shape.as_list()
     if None not in known:
         return tuple(known)
@@ -183,7 +183,7 @@ def _lengths(tensor: tf.Tensor) -> tuple[Any, ...]:
 
 
 def _with_a_row(windows: Windows) -> Windows:
-    """The windows of one dimension over images of one row."""
+    """One-dimensional windows as two-dimensional windows over images of one row."""
     return dataclasses.replace(windows, pool_size=(1, *windows.pool_size), strides=(1, *windows.strides))
 
 
@@ -200,6 +200,6 @@ def _channels_moved_first(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _from_channels_last(argmax: tf.Tensor, pixels: Any, channels: Any) -> tf.Tensor:
-    """The same positions, each in its own channel, numbered as they lie with channels first."""
+    """Renumbers positions, each in its own channel, from channels last to channels first."""
     pixel = argmax // tf.cast(channels, tf.int64)
     return tf.range(tf.cast(channels, tf.int64)) * tf.cast(pixels, tf.int64) + pixel

@@ -1,7 +1,7 @@
-"""Pooling and unpooling by PyTorch's own operations, whose gradients are PyTorch's.
+"""Pooling and unpooling by PyTorch's own operations and their gradients.
 
-Its pooling is of channels first and numbers the positions of every channel by itself. keras.ops has no scatter that is
-fast on PyTorch: that of Keras 3.15 loops in Python (keras pull request 23196).
+PyTorch's pooling takes channels first and numbers the positions of every channel by itself. keras.ops has no fast
+scatter on PyTorch: the scatter of Keras 3.15 loops in Python (keras pull request 23196).
 """
 
 import torch
@@ -12,19 +12,20 @@ from deconv_ae.ops.windows import Size, Windows, product
 
 def max_pool(images: torch.Tensor, windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
     """As `reference.max_pool`."""
-    # Of several NaNs, PyTorch takes the last; of a window of -inf only, on a GPU with channels last, the first position
-    # of the whole image. The sum, one pass, is not finite for either, nor for some others: slow, and right.
+    # PyTorch takes the last of several NaNs. For a window of only -inf, on a GPU with channels last, it returns the
+    # first position of the whole image. One pass finds both: the sum is not finite. Some other images also have a sum
+    # that is not finite; they take the slower path, which is right as well.
     total = images.detach().sum(dtype=torch.promote_types(images.dtype, torch.float32))
-    if not _places(windows, windows.size_of(images.shape)) or not environment.look(total.isfinite()):
+    if not _can_place(windows, windows.size_of(images.shape)) or not environment.truth_of(total.isfinite()):
         return reference.max_pool(images, windows)
     return _max_pool_kernel(images, windows)
 
 
-def _places(windows: Windows, size: Size) -> bool:
-    """Whether PyTorch can place the windows.
+def _can_place(windows: Windows, size: Size) -> bool:
+    """Whether PyTorch's pooling can place the windows.
 
-    It pads both sides alike. One position more behind the image comes of rounding the number of windows up, but not
-    where they move by one position at a time.
+    PyTorch pads both sides equally. Rounding the number of windows up (`ceil_mode`) adds one position behind the image,
+    except with strides of 1.
     """
     return all(axis.stride > 1 or len(set(axis.pads(length))) == 1 for axis, length in zip(windows.axes, size))
 
@@ -44,10 +45,12 @@ def _max_pool_kernel(images: torch.Tensor, windows: Windows) -> tuple[torch.Tens
     )
     if windows.channels_last:
         pooled, pixel = pooled.movedim(1, last), pixel.movedim(1, last)
-    # Not `windows.channel_numbers`: for a small batch, keras.ops take as long as all the rest.
+    # Not `windows.channel_numbers`: for a small batch, its keras.ops take as long as everything else together.
     step = windows.steps(size, channels)[1]
-    own = torch.arange(channels, device=pixel.device).reshape(windows.shape_of(1, (1,) * windows.dimensions, channels))
-    return pooled, torch.add(own * step, pixel, alpha=channels if windows.channels_last else 1)
+    channel = torch.arange(channels, device=pixel.device).reshape(
+        windows.shape_of(1, (1,) * windows.dimensions, channels)
+    )
+    return pooled, torch.add(channel * step, pixel, alpha=channels if windows.channels_last else 1)
 
 
 def max_unpool(
@@ -55,8 +58,8 @@ def max_unpool(
 ) -> torch.Tensor:
     """As `reference.max_unpool`.
 
-    PyTorch scatters in parallel over the images, but only positions that all are in theirs. Else it scatters through
-    the whole batch, and what lost or is in no image goes behind the last.
+    If all positions are in their windows, PyTorch scatters in parallel over the images. Else it scatters through the
+    whole batch; values that lost, and values in no image, go behind the last image.
     """
     batch = argmax.shape[0]
     image_shape = windows.shape_of(batch, size, argmax.shape[windows.channel_axis])

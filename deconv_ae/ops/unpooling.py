@@ -1,15 +1,15 @@
-"""Max unpooling: values back to the positions of their maxima.
+"""Max unpooling: puts values back to the positions of their maxima.
 
-What executes the operations decides the implementation. The milliseconds are as in pooling.py:
+The implementation depends on what executes the operations. Milliseconds are as in pooling.py:
 
 | executed by | implementation | why |
 | --- | --- | --- |
-| another runtime, within `portable()` | other_runtimes | it has no kernel of TensorFlow's |
-| XLA: TensorFlow's, JAX; a GPU made deterministic | xla | 24 to 26 ms; reference 37 to 38 |
-| TensorFlow | tensorflow | adds in parallel over the batch |
+| another runtime, inside of `portable()` | other_runtimes | it lacks TensorFlow's kernels |
+| XLA (TensorFlow's, JAX); a deterministic GPU | xla | 24 to 26 ms; reference 37 to 38 |
+| TensorFlow | tensorflow | it adds in parallel over the batch |
 | PyTorch, its compiler, vmap, export | torch | `keras.ops.scatter` of Keras 3.15 loops in Python |
 
-Each does less where every position is in the window that chose it, as those of a pooling are.
+Each implementation does less work if every position is in the window that chose it, as after a pooling.
 """
 
 from collections.abc import Callable
@@ -47,22 +47,29 @@ def max_unpool(
     like: Any = None,
     data_format: str | None = None,
 ) -> Any:
-    """Images that are zero but for the values, each at its position.
+    """Returns images of zeros with each value at its position.
 
-    `MaxUnpooling1D`, `2D` and `3D` as a function of tensors; their docstrings are the specification.
+    This is `MaxUnpooling1D`, `2D` and `3D` as a function of tensors. Their docstrings are the specification.
 
     Args:
         values: `(batch, *pooled size, channels)` or, with `channels_first`, `(batch, channels, *pooled size)`.
-        argmax: their positions, as `max_pool_with_argmax` returns them.
-        pool_size, strides, padding, data_format: the pooling's.
+        argmax: the values' positions, as `max_pool_with_argmax` returns them.
+        pool_size: the pooling's window.
+        strides: the pooling's strides; `pool_size` if None.
+        padding: the pooling's padding, `"valid"` or `"same"`.
         output_size: the size to restore: one int for each dimension, or an integer tensor of them.
         like: a tensor of the size to restore.
+        data_format: the pooling's data format; Keras's setting if None.
+
+    Returns:
+        The images, of the values' dtype.
 
     Raises:
-        ValueError: For an argument that is not as above, for a size that does not pool to the values' or is not that
-            of the images that were pooled, and, on JAX outside of jit and on PyTorch, for positions that are out of
-            range or in other channels.
-        tf.errors.InvalidArgumentError: On TensorFlow, for the same where it is not known before it runs.
+        ValueError: If an argument is not as above; if the size does not pool to the values' size, or differs from the
+            size that was pooled; on JAX outside of jit and on PyTorch, also if positions are out of range or in other
+            channels.
+        tf.errors.InvalidArgumentError: On TensorFlow, for the same errors if they are found when the graph runs, and
+            for positions.
 
     >>> from deconv_ae.ops import max_pool_with_argmax
     >>> pooled, argmax = max_pool_with_argmax(keras.ops.array([[[3.0], [7.0], [5.0], [1.0]]]), pool_size=2)
@@ -75,18 +82,18 @@ def max_unpool(
 
 
 def unpool(values: Any, argmax: Any, windows: Windows, output_size: Any = None, like: Any = None) -> Any:
-    """`max_unpool` of windows."""
+    """`max_unpool` of `Windows`."""
     windows.check_rank("pooled", values.shape)
     origin = origin_of(argmax)
-    argmax = checks.checked_shape(checks.integers("argmax", argmax), values)
+    argmax = checks.checked_shape(checks.as_integers("argmax", argmax), values)
     size = size_to_restore(argmax, windows, origin, output_size, like)
     if origin is not None:
         argmax = checks.checked_same_size(argmax, origin.size, size, windows)
     argmax = checks.checked_restorable(argmax, size, windows)
     implementation = UNPOOLINGS[environment.runtime(values)]
 
-    def restored(argmax: Any, in_windows: bool) -> Any:
-        images = implementation(values, argmax, size, windows, in_windows)
+    def restored(argmax: Any, in_their_windows: bool) -> Any:
+        images = implementation(values, argmax, size, windows, in_their_windows)
         shape = windows.shape_of(values.shape[0], static(size), values.shape[windows.channel_axis])
         return environment.with_static_shape(images, shape)
 
@@ -105,15 +112,16 @@ def unpool(values: Any, argmax: Any, windows: Windows, output_size: Any = None, 
 
 
 def unpool_switches(values: Any, switches: Any, size: Size, windows: Windows) -> Any:
-    """Images of a size with each value where its switch says. Every switch has to be in its window: none is checked."""
+    """Unpools values to the positions of their switches. Every switch must be in its window; none is checked."""
     argmax, _ = argmax_of(switches, size, windows)
     return UNPOOLINGS[environment.runtime(values)](values, argmax, size, windows, True)
 
 
 def _checked_default(argmax: Any, windows: Windows) -> Any:
-    """argmax, which does not fit the default size, if it does not fit another size either: then it means what it says.
+    """Returns an argmax that does not fit the default size; raises an error if it fits another size.
 
-    People forget the size, as in TensorFlow's issues 2169 and 10216. Positions are then numbered by another width.
+    Users forget to give the size, as in TensorFlow's issues 2169 and 10216. Then positions are numbered by another
+    width. An argmax that fits no size has positions outside of its windows on purpose.
     """
     sizes = windows.sizes_pooled_to(windows.size_of(keras.ops.shape(argmax)))
     if len(sizes) == 1:
@@ -126,7 +134,7 @@ def _checked_default(argmax: Any, windows: Windows) -> Any:
 def size_to_restore(
     argmax: Any, windows: Windows, origin: Origin | None, output_size: Any = None, like: Any = None
 ) -> Size:
-    """The size that is asked for, else that of the images that were pooled, else the usual one."""
+    """The size that the caller gives, else the size that was pooled, else TensorFlow Addons' default."""
     if output_size is not None and like is not None:
         raise ValueError("give `output_size` or `like`, not both")
     symbolic = isinstance(argmax, keras.KerasTensor)
@@ -140,12 +148,12 @@ def size_to_restore(
     elif origin is not None:
         size = origin.size
     else:
-        size = windows.usual_size(pooled_size)
+        size = windows.default_size(pooled_size)
     if origin is not None:
         if origin.windows.data_format != windows.data_format:
             raise ValueError(
-                f"`argmax` was made with data_format={origin.windows.data_format!r}, which numbers its positions, and "
-                f"this unpooling has {windows.data_format!r}"
+                f"`argmax` was made with data_format={origin.windows.data_format!r}, which decides the numbers of its "
+                f"positions, and this unpooling has data_format={windows.data_format!r}: use the same for both"
             )
         if symbolic:
             checks.check_known_size(origin.size, size, windows)

@@ -1,4 +1,4 @@
-"""Where pooling windows lie, in one to three dimensions: the only place with that arithmetic."""
+"""The arithmetic of pooling windows, in one to three dimensions: which positions each window covers."""
 
 import dataclasses
 import itertools
@@ -11,8 +11,8 @@ import keras
 
 from deconv_ae.ops import environment
 
-# A length, or one of each dimension: Python integers where the shape is known when a call is traced, scalar tensors
-# of integers where it is not.
+# A length, or one length for each dimension. A length is a Python integer if the shape is known when a call is traced,
+# else a scalar tensor of integers.
 Length = Any
 Size = tuple[Length, ...]
 
@@ -23,7 +23,7 @@ _DIMENSION_NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """Where the windows of a pooling lie along one axis. Lengths may be integers or integer tensors."""
+    """The windows of a pooling along one axis. Lengths may be integers or integer tensors."""
 
     pool: int
     stride: int
@@ -36,22 +36,22 @@ class Axis:
         return at_least_zero((length - self.pool) // self.stride + 1)
 
     def smallest_length(self, pooled_length: Length) -> Length:
-        """The smallest length that has this many windows, of 1 or more; it and `stride - 1` more do."""
+        """The smallest length with this many windows, 1 or more. The next `stride - 1` lengths have as many."""
         return (pooled_length - 1) * self.stride + (1 if self.padding == "same" else self.pool)
 
-    def usual_length(self, pooled_length: Length) -> Length:
-        """The length that people mean who name none: TensorFlow Addons', which windows fill up."""
+    def default_length(self, pooled_length: Length) -> Length:
+        """The length to restore if none is given: TensorFlow Addons' default, without positions left over."""
         return pooled_length * self.stride if self.padding == "same" else self.smallest_length(pooled_length)
 
     def pads(self, length: Length) -> tuple[Length, Length]:
-        """How far the first window starts before the image does, and how far the last ends after it does."""
+        """How many positions the first window starts before the image, and the last window ends behind it."""
         if self.padding == "valid":
             return 0, 0
         missing = at_least_zero((self.pooled_length(length) - 1) * self.stride + self.pool - length)
         return missing // 2, missing - missing // 2
 
     def starts(self, length: Length, dtype: str) -> Any:
-        """Where every window starts; the first may start before the image does."""
+        """The start of every window. The first window may start before the image."""
         count, (before, _) = self.pooled_length(length), self.pads(length)
         return arange(count, dtype) * self.stride - keras.ops.cast(before, dtype)
 
@@ -63,10 +63,10 @@ class Axis:
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """The windows of a pooling, and where in the images' memory they are.
+    """The windows of a pooling, and the numbers of their positions.
 
-    The number of a position is that of its value in its own image, flattened as the image lies in memory:
-    `(row * width + column) * channels + channel` for two dimensions and channels last.
+    Positions are numbered within their own image, in the order in which its values lie in memory. With two dimensions
+    and channels last, that is `(row * width + column) * channels + channel`.
     """
 
     pool_size: tuple[int, ...]
@@ -78,7 +78,7 @@ class Windows:
     def from_arguments(
         cls, pool_size: Any, strides: Any, padding: Any, data_format: Any = None, dimensions: int = 2
     ) -> "Windows":
-        """The windows that a user's arguments describe; ValueError if they describe none."""
+        """The windows that a user's arguments describe; ValueError if an argument is wrong."""
         pool_size = lengths_argument("pool_size", pool_size, dimensions)
         strides = pool_size if strides is None else lengths_argument("strides", strides, dimensions)
         if not isinstance(padding, str) or padding.lower() not in ("valid", "same"):
@@ -102,7 +102,7 @@ class Windows:
 
     @property
     def sharing(self) -> int:
-        """How many windows can share a position: 1 where they do not overlap."""
+        """How many windows can share a position: 1 if they do not overlap."""
         return math.prod([axis.reach for axis in self.axes])
 
     @property
@@ -111,11 +111,11 @@ class Windows:
 
     @property
     def first_axis(self) -> int:
-        """Which of a tensor's axes is the first that windows move along."""
+        """The first axis of a tensor that windows move along."""
         return 1 if self.channels_last else 2
 
     def size_of(self, shape: Sequence[Any]) -> tuple[Any, ...]:
-        """The lengths that windows move along, of a shape of images."""
+        """The lengths that windows move along, from a shape of images."""
         return tuple(shape[self.first_axis : self.first_axis + self.dimensions])
 
     def shape_of(self, batch: Any, size: Sequence[Any], channels: Any) -> tuple[Any, ...]:
@@ -129,22 +129,22 @@ class Windows:
         return keras.ops.reshape(vector, shape)
 
     def steps(self, size: Size, channels: Length) -> tuple[tuple[Length, ...], Length]:
-        """By how much a position's number grows along each dimension, and from one channel to the next."""
+        """The differences of numbers between neighbours along each dimension, and between channels."""
         steps = [channels if self.channels_last else 1]
         for length in reversed(size[1:]):
             steps.append(steps[-1] * length)
         return tuple(reversed(steps)), 1 if self.channels_last else steps[-1] * size[0]
 
     def channel_numbers(self, size: Size, channels: Length, dtype: str) -> Any:
-        """What each channel adds to the number of a position, to broadcast over images."""
+        """The number that each channel adds to a position, in a shape that broadcasts over images."""
         step = keras.ops.cast(self.steps(size, channels)[1], dtype)
         return self.along(arange(channels, dtype) * step, self.channel_axis)
 
     def first_positions(self, size: Size, channels: Length, dtype: str) -> Any:
-        """The number of the position where every window begins in each channel, to broadcast over pooled images.
+        """The number of every window's first position in each channel, in a shape that broadcasts over pooled images.
 
-        Where a window begins outside of the image, that is the number of another position or of none: good for
-        differences.
+        A window may begin outside of the image. Then the number is another position's or none's, and only its
+        difference from other numbers of the window is meaningful.
         """
         numbers = self.channel_numbers(size, channels, dtype)
         for index, (axis, length, step) in enumerate(zip(self.axes, size, self.steps(size, channels)[0])):
@@ -153,7 +153,7 @@ class Windows:
         return numbers
 
     def pooled_size(self, size: Sequence[Length]) -> Size:
-        """The size of the pooled images; None where the size is None."""
+        """The size of the pooled images. A length of None gives None."""
         pooled = tuple(None if n is None else axis.pooled_length(n) for axis, n in zip(self.axes, size))
         if any(isinstance(n, int) and n < 1 for n in pooled):
             raise ValueError(
@@ -162,18 +162,19 @@ class Windows:
             )
         return pooled
 
-    def usual_size(self, pooled_size: Sequence[Length]) -> Size:
-        """The size that TensorFlow Addons restores from `pooled_size`; None where that is None."""
-        return tuple(None if n is None else axis.usual_length(n) for axis, n in zip(self.axes, pooled_size))
+    def default_size(self, pooled_size: Sequence[Length]) -> Size:
+        """The size that TensorFlow Addons restores from `pooled_size`. A length of None gives None."""
+        return tuple(None if n is None else axis.default_length(n) for axis, n in zip(self.axes, pooled_size))
 
     def sizes_pooled_to(self, pooled_size: Sequence[Length]) -> list[Size]:
-        """The sizes of images that pool to `pooled_size`, of 1 or more along every dimension."""
+        """All sizes of images that pool to `pooled_size`, whose lengths must be 1 or more."""
         lengths = [
-            [axis.smallest_length(n) + more for more in range(axis.stride)] for axis, n in zip(self.axes, pooled_size)
+            [axis.smallest_length(n) + extra for extra in range(axis.stride)] for axis, n in zip(self.axes, pooled_size)
         ]
         return list(itertools.product(*lengths))
 
     def check_rank(self, name: str, shape: Sequence[Any]) -> None:
+        """Raises ValueError if a shape has another number of dimensions than images for these windows."""
         if len(shape) != self.dimensions + 2:
             wanted = ", ".join(map(str, self.shape_of("batch", self.size_names, "channels")))
             raise ValueError(f"`{name}` must have the shape ({wanted}); got {tuple(shape)}")
@@ -187,7 +188,7 @@ class Windows:
             if not smallest <= length < smallest + axis.stride:
                 raise ValueError(
                     f"images of {name} {length} do not pool to {name} {pooled}: with pool_size={self.pool_size}, "
-                    f"strides={self.strides}, padding={self.padding!r} those of {name} {smallest} to "
+                    f"strides={self.strides}, padding={self.padding!r} images of {name} {smallest} to "
                     f"{smallest + axis.stride - 1} do"
                 )
 
@@ -197,25 +198,25 @@ class Windows:
 
 
 def lengths_argument(name: str, value: Any, dimensions: int) -> tuple[int, ...]:
-    """An argument that is a positive integer or one for each dimension, as one for each."""
+    """One positive integer for each dimension, from an argument that is one integer or one for each dimension."""
     lengths = tuple(value) if isinstance(value, (tuple, list)) else (value,) * dimensions
     if len(lengths) != dimensions or not all(
         isinstance(v, numbers.Integral) and not isinstance(v, bool) and int(v) > 0 for v in lengths
     ):
         names = ", ".join(_DIMENSION_NAMES[dimensions])
-        several = "a pair of positive integers" if dimensions == 2 else f"{dimensions} positive integers"
-        raise ValueError(f"`{name}` must be a positive integer or {several} ({names}); got {name}={value!r}")
+        several = {1: "", 2: " or a pair of positive integers", 3: " or 3 positive integers"}[dimensions]
+        raise ValueError(f"`{name}` must be a positive integer{several} ({names}); got {name}={value!r}")
     return tuple(map(int, lengths))
 
 
 def size_argument(name: str, size: Any, dimensions: int) -> Size:
-    """A size that a user gave: as integers where they are known."""
+    """A user's size as one length for each dimension: integers if they are known."""
     if isinstance(size, keras.KerasTensor):
         return (None,) * dimensions
     parts = size if isinstance(size, (tuple, list)) else ()
     if any(part is None for part in parts):
         raise ValueError(
-            f"`{name}` must be known, got {name}={size!r}: for a size that is known only at run time, give `like=` a "
+            f"`{name}` must be known, got {name}={size!r}; for a size that is known only at run time, give `like=` a "
             "tensor of that size"
         )
     if not keras.ops.is_tensor(size) and not any(map(keras.ops.is_tensor, parts)):
@@ -229,35 +230,38 @@ def size_argument(name: str, size: Any, dimensions: int) -> Size:
 
 
 def check_integers(name: str, tensor: Any) -> None:
+    """Raises ValueError if a tensor is not of integers."""
     dtype = keras.backend.standardize_dtype(tensor.dtype)
     if "int" not in dtype:
         raise ValueError(f"`{name}` must be integers; got {dtype}")
 
 
 def at_least_zero(length: Length) -> Length:
-    # By operators, which keep the type: Keras's maximum of two int64 is int32 on PyTorch, and ONNX does not mix them.
+    """The length, or 0 if it is negative."""
+    # Operators keep the type. Keras's maximum of two int64 is int32 on PyTorch, and ONNX does not mix the types.
     return (length + abs(length)) // 2
 
 
 def arange(length: Length, dtype: str) -> Any:
+    """The integers from 0 to below `length`."""
     return keras.ops.arange(length, dtype=dtype)
 
 
 def product(lengths: Sequence[Length]) -> Length:
-    """A number of values, which may be more than int32 counts: an integer where it is static, else int64."""
+    """The product of lengths: an integer if all are static, else int64, because int32 may overflow."""
     return math.prod([keras.ops.cast(n, "int64") if keras.ops.is_tensor(n) else n for n in lengths])
 
 
 def counting_dtype(image_length: Length) -> str:
-    """The type to number the positions of an image in: the narrower takes half of the memory and of the time."""
+    """The narrowest type that counts the positions of an image: int32 takes half of int64's memory and time."""
     is_short = isinstance(image_length, int) and image_length <= _LARGEST_INT32
     return "int32" if is_short else environment.ARGMAX_DTYPE
 
 
 def pad(tensor: Any, widths: dict[int, tuple[Length, Length]]) -> Any:
-    """The tensor with so many more zeros before and after along some dimensions.
+    """Pads the tensor with zeros before and after, along the given dimensions.
 
-    Zeros alone: `tf.vectorized_map` pads by 0 whatever value it is told to pad by (TensorFlow 2.21).
+    There is no other padding value: `tf.vectorized_map` of TensorFlow 2.21 pads with 0 whatever the value.
     """
     pads = [widths.get(dimension, (0, 0)) for dimension in range(len(tensor.shape))]
     if all(isinstance(n, int) and n == 0 for pair in pads for n in pair):
@@ -266,10 +270,11 @@ def pad(tensor: Any, widths: dict[int, tuple[Length, Length]]) -> Any:
 
 
 def static(lengths: Sequence[Length]) -> tuple[int | None, ...]:
+    """The lengths with None in place of tensors."""
     return tuple(n if isinstance(n, int) else None for n in lengths)
 
 
 def shape_of_pooled(shape: Any, windows: Windows) -> tuple[Any, ...]:
-    """The shape that images of a shape are pooled to; None where that is None."""
+    """The shape that images of the given shape are pooled to. A length of None gives None."""
     shape = tuple(shape)
     return windows.shape_of(shape[0], windows.pooled_size(windows.size_of(shape)), shape[windows.channel_axis])

@@ -1,8 +1,8 @@
-"""Pooling and unpooling where XLA compiles them: TensorFlow's `jit_compile=True`, and JAX.
+"""Pooling and unpooling under XLA: TensorFlow's `jit_compile=True`, and JAX.
 
-XLA has no pooling that knows positions (tensorflow/tensorflow issue 103438), so both are composed of keras.ops. On a
-CPU, it repeats the comparison of a whole window for every output pixel that reads the window's result. Two barriers
-keep it from that.
+XLA has no pooling with positions (tensorflow/tensorflow issue 103438), so keras.ops compose both. On a CPU, XLA's
+fusion repeats the comparison of a whole window for every output pixel that reads the window's result. Two fusion
+barriers prevent that.
 """
 
 import math
@@ -13,7 +13,7 @@ from keras import ops
 from deconv_ae.ops import environment, in_windows, reference
 from deconv_ae.ops.windows import Size, Windows
 
-# Up to here, comparing a window again is as fast as reading its maximum back.
+# Up to this many positions, comparing a window again is as fast as reading its maximum back.
 _FEW_POSITIONS = 4
 
 
@@ -24,7 +24,7 @@ def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
     if positions > 1 and not environment.has_gpu():
         numbers = _computed_once(numbers)
     if windows.sharing == 1 and positions > _FEW_POSITIONS:
-        # Where windows overlap, the gradient of reading would be a slow addition.
+        # Only for windows side by side: if windows overlap, the gradient of this lookup is a slow addition.
         shape = ops.shape(numbers)
         flat = (ops.reshape(tensor, (shape[0], -1)) for tensor in (images, numbers))
         values = ops.reshape(ops.take_along_axis(*flat, axis=1), shape)
@@ -32,7 +32,7 @@ def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
 
 
 def _computed_once(numbers: Any) -> Any:
-    """A fusion barrier: XLA computes an argmax, here always 0, by itself."""
+    """A fusion barrier: XLA does not fuse an argmax with its consumers. This argmax is always 0."""
     zero = ops.argmax(ops.stack([numbers, numbers - 1], axis=-1), axis=-1)
     return numbers + ops.cast(zero, numbers.dtype)
 

@@ -1,4 +1,4 @@
-"""Poolings of every kind, images with ties, and both layers one after the other."""
+"""Windows of every kind, images with ties, and a function that runs both layers."""
 
 import numpy as np
 
@@ -19,13 +19,13 @@ GEOMETRIES = {
     "same, a window larger than the image": ((2, 3), (5, 5), (2, 2), "same"),
     "same, an image smaller than the stride": ((2, 2), (2, 2), (5, 4), "same"),
     "same, the stride leaves positions out": ((9, 10), (2, 1), (4, 3), "same"),
-    # 24 windows share a position, more than unpooling compares outside of XLA.
+    # 24 windows share a position; outside of XLA, unpooling compares fewer.
     "a large window": ((17, 18), (16, 16), (3, 4), "same"),
 }
 
 
 def random_images(shape, seed=0):
-    """Few different values: ties in every window."""
+    """Images of few different values, with ties in every window."""
     return np.random.default_rng(seed).integers(-3, 4, shape).astype("float32")
 
 

@@ -1,4 +1,4 @@
-"""What the layers compute, as plain loops over windows in NumPy."""
+"""The layers in NumPy, as plain loops over windows."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def window_spans(length, pool, stride, padding):
-    """For every window along an axis: where it starts (may be negative), and its first and last+1 pixel."""
+    """For every window along an axis: its start (may be negative), and its first and last + 1 pixel in the image."""
     if padding == "valid":
         starts = range(0, length - pool + 1, stride)
     else:
@@ -37,7 +37,7 @@ def pool_reference(images, pool_size, strides, padding):
 
 
 def unpool_reference(pooled, argmax, size):
-    """Every value assigned to its position in row-major order, and which windows kept theirs."""
+    """Images with every value assigned to its position in row-major order, and whether each value was kept."""
     batch, channels = pooled.shape[0], pooled.shape[-1]
     images = np.zeros((batch, size[0] * size[1] * channels), pooled.dtype)
     winner = {}
@@ -51,11 +51,13 @@ def unpool_reference(pooled, argmax, size):
 
 
 def take_reference(images, argmax):
+    """The images' values at the positions."""
     flat = images.reshape(len(images), -1)
     return np.stack([f[a] for f, a in zip(flat, argmax, strict=True)])
 
 
 def scatter_add_reference(values, argmax, shape):
+    """Images with every value added at its position."""
     images = np.zeros((shape[0], math.prod(shape[1:])), values.dtype)
     for image, value, position in zip(images, values, argmax, strict=True):
         np.add.at(image, position, value)

@@ -1,4 +1,4 @@
-"""A small model with both layers, and its losses while it trains."""
+"""A small model with both layers, and its losses during training."""
 
 import keras
 import numpy as np

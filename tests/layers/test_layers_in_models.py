@@ -1,4 +1,4 @@
-"""The layers in models: subclassed, sequential and functional ones, saved, trained and on several devices."""
+"""The layers in subclassed, sequential and functional models: saved, trained, and on several devices."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from deconv_ae.layers import MaxPoolingWithArgmax2D, MaxPoolingWithArgmax3D, Max
 
 
 class Subclassed(keras.Model):
-    """A model that hands the positions across in its call."""
+    """A model that passes the positions from pooling to unpooling in its call."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -30,7 +30,7 @@ class Subclassed(keras.Model):
 
 
 class Stack(keras.layers.Layer):
-    """Both layers as one, which can stand in a Sequential."""
+    """Both layers as one layer, for a Sequential."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -44,7 +44,7 @@ class Stack(keras.layers.Layer):
 @pytest.mark.parametrize(
     "build", [Subclassed, lambda: keras.Sequential([keras.layers.Conv2D(2, 3, padding="same"), Stack()])]
 )
-def test_subclassed_and_sequential_models_train_and_keep_their_weights(build, tmp_path):
+def test_subclassed_and_sequential_models_train_and_reload_weights(build, tmp_path):
     images = random_images((4, 7, 6, 1))
     model = build()
     model.compile("sgd", "mse")
@@ -58,14 +58,14 @@ def test_subclassed_and_sequential_models_train_and_keep_their_weights(build, tm
 
 def test_films_are_pooled_frame_by_frame():
     frames = tf.constant(random_images((2, 3, 5, 4, 2)))
-    # As one layer of both, by Keras's TimeDistributed; as the pair, in three dimensions.
+    # Keras's TimeDistributed takes one layer that contains both; the pair of layers pools in three dimensions.
     expected = np.stack([pool_and_unpool(((5, 4), 2, 2, "valid"))(frames[:, n])[2] for n in range(3)], axis=1)
     np.testing.assert_array_equal(keras.layers.TimeDistributed(Stack())(frames), expected)
     pooled, argmax = MaxPoolingWithArgmax3D((1, 2, 2))(frames)
     np.testing.assert_array_equal(MaxUnpooling3D((1, 2, 2))(pooled, argmax), expected)
 
 
-def test_a_functional_model_survives_both_ways_of_saving(tmp_path):
+def test_functional_model_reloads_from_keras_file_and_saved_model(tmp_path):
     model = small_autoencoder()
     images = random_images((3, 11, 10, 1))
     expected = model(images)
@@ -77,7 +77,7 @@ def test_a_functional_model_survives_both_ways_of_saving(tmp_path):
     np.testing.assert_allclose(served.serve(images[:1]), expected[:1], atol=1e-6)
 
 
-def test_a_saved_model_can_be_trained_further(tmp_path):
+def test_reloaded_saved_model_has_the_same_gradient(tmp_path):
     run = pool_and_unpool(((6, 6), 3, 2, "valid"))
     module = tf.Module()
     module.run = tf.function(lambda x: run(x)[2], input_signature=[tf.TensorSpec((None, 6, 6, 2))])
@@ -94,7 +94,7 @@ def test_a_saved_model_can_be_trained_further(tmp_path):
     np.testing.assert_array_equal(gradient_of(loaded.run), gradient_of(module.run))
 
 
-def test_batches_of_another_size_do_not_trace_again():
+def test_other_batch_sizes_do_not_trace_again():
     run = tf.function(pool_and_unpool(((6, 6), 3, 2, "valid")), input_signature=[tf.TensorSpec((None, 6, 6, 2))])
     for batch in (1, 4, 3, 0, 7):
         images = random_images((batch, 6, 6, 2))
@@ -113,11 +113,11 @@ def test_batches_of_another_size_do_not_trace_again():
     traces.clear()
     for batch in (4, 4, 3, 2):
         model.predict(random_images((batch, 6, 6, 1)), batch_size=4, verbose=0)
-    assert len(traces) <= 2  # The second time, Keras gives up the fixed batch size; never again.
+    assert len(traces) <= 2  # Keras traces once with a fixed batch size, and once without it.
 
 
 def test_two_replicas_train_as_one(tmp_path):
-    # Devices are split before TensorFlow starts: in a process of its own.
+    # In its own process, for TensorFlow splits devices only before it starts.
     program = Path(__file__).with_name("two_replicas_program.py")
     finished = run_program(str(program), [], tmp_path)
     assert finished.status == 0, finished.stderr

@@ -1,4 +1,4 @@
-"""The layers on random geometries against an independent reference: plain loops over windows in NumPy."""
+"""The layers with random windows, compared with an independent reference: plain loops over windows in NumPy."""
 
 import functools
 import math
@@ -20,22 +20,22 @@ from deconv_ae.ops.windows import Windows
 
 @st.composite
 def poolings(draw):
-    """Arguments of a pooling layer, and the shape of images that it can pool."""
+    """Arguments of a pooling layer, and a shape of images that it can pool."""
     pool_size = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
-    # Windows at every position make as many of them as there are pixels, which kernels are not used to.
+    # Strides of 1 can give as many windows as pixels, an unusual case for the kernels.
     strides = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)) | st.just((1, 1)))
     padding = draw(st.sampled_from(["valid", "same"]))
     smallest = pool_size if padding == "valid" else (1, 1)
     height, width = (draw(st.integers(n, n + 7)) for n in smallest)
     batch = draw(st.integers(1, 3))
-    # On the CPU the implementation depends on the number of channels: fewer than 16, or more.
+    # On the CPU, the implementation for fewer than 16 channels differs from the one for more.
     channels = draw(st.sampled_from([1, 2, 3, 17]) if height * width < 40 else st.integers(1, 3))
     return pool_size, strides, padding, (batch, height, width, channels)
 
 
 @st.composite
 def image_values(draw, shape, dtype=np.float32):
-    """Few different values, so that windows have ties, and now and then what is not finite."""
+    """Few different values, so that windows have ties; in some examples also NaN and infinities."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     images = rng.integers(-2, 4, shape).astype(dtype)
     special = draw(st.sampled_from([0, 0, 0.02, 0.5]))
@@ -56,13 +56,13 @@ def examples(count):
 
 @functools.cache
 def upstream_of(shape, dtype=np.float32):
-    """A gradient to send back: all numbers different, so that none can be mistaken for another."""
+    """An upstream gradient with distinct numbers, so that a wrong position gives a wrong gradient."""
     return (np.arange(1, math.prod(shape) + 1) % 1999).reshape(shape).astype(dtype)
 
 
 @pytest.fixture(params=["kernels", "composed", "composed for a GPU"], scope="module")
 def implementation(request):
-    """What runs outside of XLA, and what XLA gets to compile, uncompiled here to try many shapes."""
+    """The kernels, and the composition for XLA. The latter runs without compilation here, to try many shapes."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param != "kernels":
             patch.setattr(environment, "runtime", lambda _: environment.XLA)
@@ -99,8 +99,8 @@ def test_pooling_equals_the_reference(data, pooling):
 @on_every_implementation
 @examples(10)
 @hypothesis.given(data=st.data(), pooling=poolings())
-def test_in_a_graph_for_batches_of_any_number_both_equal_the_reference(data, pooling):
-    # As fit traces a step, and a SavedModel its signatures: kernels may write into what no one else will read.
+def test_graph_for_any_batch_size_equals_the_reference(data, pooling):
+    # As in `fit` and in a SavedModel's signatures: there, kernels may overwrite tensors that nothing else reads.
     pool_size, strides, padding, shape = pooling
     images = data.draw(image_values(shape))
     pool, unpool = (
@@ -121,15 +121,15 @@ def test_in_a_graph_for_batches_of_any_number_both_equal_the_reference(data, poo
 @on_every_implementation
 @examples(55)
 @hypothesis.given(data=st.data(), pooling=poolings())
-def test_unpooling_what_was_pooled_equals_the_reference(data, pooling):
+def test_unpooling_of_pooled_positions_equals_the_reference(data, pooling):
     pool_size, strides, padding, shape = pooling
     pooled, argmax, _ = pool_reference(data.draw(image_values(shape)), pool_size, strides, padding)
-    # What is unpooled is rarely what was pooled: a decoder has been at it.
+    # Other values than were pooled, as from a decoder.
     pooled = data.draw(image_values(pooled.shape))
     layer = layers.MaxUnpooling2D(pool_size, strides, padding)
     positions = tf.constant(argmax)
     if data.draw(st.booleans()):
-        # Positions that come straight from the pooling layer are not looked at again.
+        # With a recorded origin, positions are not checked again.
         positions = with_origin(positions, Origin(layer._windows, shape[1:3]))
     check_unpooling(layer, pooled, argmax, positions, shape)
 
@@ -137,7 +137,7 @@ def test_unpooling_what_was_pooled_equals_the_reference(data, pooling):
 @on_every_implementation
 @examples(40)
 @hypothesis.given(data=st.data(), pooling=poolings())
-def test_unpooling_to_any_position_of_its_channel_equals_the_reference(data, pooling):
+def test_unpooling_to_any_position_equals_the_reference(data, pooling):
     pool_size, strides, padding, shape = pooling
     layer = layers.MaxUnpooling2D(pool_size, strides, padding)
     pooled_shape = layers.MaxPoolingWithArgmax2D(pool_size, strides, padding).compute_output_shape(shape)[0]
@@ -171,7 +171,7 @@ def test_argmax_and_switches_convert_both_ways(data, pooling):
     assert switches.dtype == tf.uint8
     np.testing.assert_array_equal(switches, expected)
     np.testing.assert_array_equal(layers.switches_to_argmax(switches.numpy(), **arguments), argmax)
-    # Those that come straight from the pooling layer are not looked at, and take another way.
+    # With a recorded origin, the conversion skips the check.
     known = with_origin(tf.constant(argmax), Origin(Windows.from_arguments(pool_size, strides, padding), shape[1:3]))
     np.testing.assert_array_equal(layers.argmax_to_switches(known, **arguments), expected)
     # One image alone has the switches that it has in the batch.

@@ -1,6 +1,6 @@
-"""The rows of the migration table in deconv_ae/layers/README.md, on examples numbered as the originals number them.
+"""The migration table in deconv_ae/layers/README.md, row by row, with positions numbered as in the other libraries.
 
-Expected results are written down here, not computed by the originals, which need not be installed.
+Expected results are literals, so that the other libraries need not be installed.
 """
 
 import math
@@ -23,10 +23,10 @@ def padded(images, by):
     return keras.ops.pad(images, ((0, 0), (by, by), (by, by), (0, 0)), constant_values=lowest)
 
 
-def test_padding_of_torch():
+def test_torch_padding_equals_padding_with_lowest_value():
     images = np.random.default_rng(0).permutation(225).reshape(1, 15, 15, 1).astype("float32") - 300
     pooled, argmax = MaxPoolingWithArgmax2D(8, 3)(padded(images, 2))
-    # Windows of 8 every 3 pixels, the first of which begins 2 before the image: what is outside is no maximum.
+    # Windows of 8 every 3 pixels; the first begins 2 pixels before the image. Padding is never a maximum.
     starts = range(-2, 15 + 2 - 8 + 1, 3)
     expected = [[images[0, max(r, 0) : r + 8, max(c, 0) : c + 8, 0].max() for c in starts] for r in starts]
     np.testing.assert_array_equal(tf.squeeze(pooled), expected)
@@ -34,7 +34,7 @@ def test_padding_of_torch():
     np.testing.assert_array_equal(restored, np.where(np.isin(images, expected), images, 0))
 
 
-def test_tensorflow_addons():
+def test_masks_of_tensorflow_addons_restore_values():
     values = np.float32([13, 4]).reshape(1, 1, 2, 1)
     mask = np.array([0, 6]).reshape(1, 1, 2, 1)
     expected = np.float32([[13, 0, 0, 0], [0, 0, 4, 0]])
@@ -45,7 +45,7 @@ def test_tensorflow_addons():
     np.testing.assert_array_equal(tf.squeeze(v2), expected)
 
 
-def test_numbers_through_the_batch_and_the_copied_snippet():
+def test_batch_numbers_modulo_image_length_equal_scatter_nd():
     images = np.random.default_rng(0).permutation(96).reshape(3, 4, 4, 2).astype("float32")
     pooled, mask = tf.nn.max_pool_with_argmax(images, 2, 2, "VALID", include_batch_in_index=True)
     flat = tf.scatter_nd(tf.reshape(mask, (-1, 1)), tf.reshape(pooled, (-1,)), [96])
@@ -62,7 +62,7 @@ def test_numbers_through_the_batch_and_the_copied_snippet():
         (MaxUnpooling3D, (2, 2, 8), [9, 11, 29, 31], [*[0] * 9, 2, 0, 4, *[0] * 17, 6, 0, 8]),
     ],
 )
-def test_indices_of_torch(layer, size, indices, expected):
+def test_converted_torch_indices_restore_values(layer, size, indices, expected):
     pooled_size = tuple(n // 2 for n in size)
     values = np.float32([2, 4, 6, 8]).reshape(1, 1, *pooled_size)
     both = np.concatenate([values, values + 10], axis=1)
@@ -72,8 +72,8 @@ def test_indices_of_torch(layer, size, indices, expected):
     np.testing.assert_array_equal(restored[0, 1].ravel(), np.where(expected, np.float32(expected) + 10, 0))
 
 
-def test_indices_of_onnx():
-    # A second image is numbered through the batch.
+def test_onnx_indices_modulo_image_length_restore_values():
+    # The indices of the second image count on from the first image.
     values = np.float32([[[[1, 2], [3, 4]]]])
     indices = np.array([[[[5, 7], [13, 15]]]])
     expected = np.float32([0, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0, 3, 0, 4])

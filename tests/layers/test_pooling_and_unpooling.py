@@ -1,4 +1,4 @@
-"""The pooling and unpooling layers: one test for each thing that their docstrings promise."""
+"""The pooling and unpooling layers: one test for each promise of their docstrings."""
 
 import math
 
@@ -26,8 +26,8 @@ dtypes = pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "fl
 
 
 def ops_of(function, *arguments):
-    """The types of all operations that run, those of the functions it calls included."""
-    # No control flow depends on a tensor: autograph would only make tracing twice as long.
+    """The types of all operations in a function's graph, and in the functions that it calls."""
+    # No control flow depends on a tensor, and autograph would double the time to trace.
     graph = tf.function(function, autograph=False).get_concrete_function(*arguments).graph.as_graph_def()
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
     return {node.op for node in nodes}
@@ -38,7 +38,7 @@ def ops_of(function, *arguments):
 
 @geometries
 @channel_counts
-def test_pooling_is_bitwise_that_of_tensorflow(geometry, channels):
+def test_pooling_equals_tensorflow_bit_for_bit(geometry, channels):
     size, pool_size, strides, padding = geometry
     images = random_images((2, *size, channels))
     pooled, argmax = MaxPoolingWithArgmax2D(pool_size, strides, padding)(images)
@@ -50,7 +50,7 @@ def test_pooling_is_bitwise_that_of_tensorflow(geometry, channels):
 
 @geometries
 @channel_counts
-def test_of_two_zeros_the_first_is_the_maximum_with_its_sign(geometry, channels):
+def test_first_of_equal_zeros_is_the_maximum_with_its_sign(geometry, channels):
     size, pool_size, strides, padding = geometry
     images = tf.constant(np.random.default_rng(0).choice(np.float32([0.0, -0.0, -1.0]), (2, *size, channels)))
     pooled, argmax = MaxPoolingWithArgmax2D(pool_size, strides, padding)(images)
@@ -60,7 +60,7 @@ def test_of_two_zeros_the_first_is_the_maximum_with_its_sign(geometry, channels)
 
 
 @geometries
-def test_unpooling_puts_values_back_and_shapes_agree_everywhere(geometry):
+def test_unpooling_restores_values_and_symbolic_shapes_agree(geometry):
     size, pool_size, strides, padding = geometry
     images = random_images((2, *size, 3))
     pooling, unpooling = (
@@ -80,7 +80,7 @@ def test_unpooling_puts_values_back_and_shapes_agree_everywhere(geometry):
 
 
 @geometries
-def test_of_unknown_origin_the_default_is_the_size_that_tensorflow_addons_restores(geometry):
+def test_default_size_is_that_of_tensorflow_addons(geometry):
     _, pool_size, strides, padding = geometry
     pooling, unpooling = (
         MaxPoolingWithArgmax2D(pool_size, strides, padding),
@@ -95,7 +95,7 @@ def test_of_unknown_origin_the_default_is_the_size_that_tensorflow_addons_restor
 
 
 @pytest.mark.parametrize("padding, shape", [("valid", (45, 45)), ("same", (45, 37)), ("same", (44, 44))])
-def test_an_argmax_that_comes_from_a_pooling_has_the_size_to_restore(padding, shape):
+def test_argmax_of_a_pooling_knows_the_size_to_restore(padding, shape):
     images = np.random.default_rng(0).permutation(math.prod(shape)).reshape(1, *shape, 1).astype("float32")
     pooling, unpooling = MaxPoolingWithArgmax2D(2, padding=padding), MaxUnpooling2D(2, padding=padding)
 
@@ -110,7 +110,7 @@ def test_an_argmax_that_comes_from_a_pooling_has_the_size_to_restore(padding, sh
     np.testing.assert_array_equal(model(images), run(images))
 
 
-def test_another_size_than_that_of_the_images_is_refused_when_it_is_traced():
+def test_another_size_than_was_pooled_raises_while_tracing():
     for images in (tf.ones((1, 45, 45, 1)), keras.Input((45, 45, 1))):
         pooled, argmax = MaxPoolingWithArgmax2D(2)(images)
         with pytest.raises(ValueError, match="is of images of width 45, and the size to restore is of width 44"):
@@ -120,7 +120,7 @@ def test_another_size_than_that_of_the_images_is_refused_when_it_is_traced():
 
 
 @pytest.mark.parametrize("size", [(28, 28), (29, 29), (28, 29)])
-def test_sizes_that_pool_to_the_same_shape_are_told_apart(size):
+def test_sizes_that_pool_to_one_shape_are_distinguished(size):
     images = random_images((1, *size, 2))
     pooled, argmax = MaxPoolingWithArgmax2D(2)(images)
     assert pooled.shape == (1, 14, 14, 2)
@@ -129,7 +129,7 @@ def test_sizes_that_pool_to_the_same_shape_are_told_apart(size):
     np.testing.assert_array_equal(MaxUnpooling2D(2)(pooled, argmax, output_size=tf.constant(size)), restored)
 
 
-def test_a_size_that_does_not_pool_to_the_shape_is_refused_with_those_that_do():
+def test_error_about_a_wrong_size_lists_the_right_ones():
     pooled, argmax = MaxPoolingWithArgmax2D(3, 2)(random_images((1, 9, 9, 1)))
     with pytest.raises(ValueError, match=r"height 11 .* height 4.* height 9 to 10 do"):
         MaxUnpooling2D(3, 2)(pooled, argmax, output_size=(11, 9))
@@ -138,20 +138,20 @@ def test_a_size_that_does_not_pool_to_the_shape_is_refused_with_those_that_do():
         MaxUnpooling2D(3, 2)(*symbolic, output_size=(9, 8))
 
 
-def test_images_smaller_than_the_window_are_refused():
+def test_images_smaller_than_the_window_raise_an_error():
     with pytest.raises(ValueError, match=r"2x9 are smaller than .* pool_size=\(3, 3\)"):
         MaxPoolingWithArgmax2D(3)(np.zeros((1, 2, 9, 1), "float32"))
 
 
 @pytest.mark.parametrize("value", [1.0, float("nan")], ids=["kernels", "composed"])
-def test_an_image_smaller_than_the_window_known_only_at_run_time_has_none(value):
+def test_image_smaller_than_window_at_run_time_has_no_windows(value):
     pooling = MaxPoolingWithArgmax2D(3, 2)
     pool = tf.function(lambda images: pooling(images), input_signature=[tf.TensorSpec((None, None, None, 1))])
     pooled, argmax = pool(tf.fill((1, 2, 5, 1), value))
     assert pooled.shape == argmax.shape == (1, 0, 2, 1)
 
 
-def test_height_and_width_known_only_at_run_time():
+def test_height_and_width_may_be_unknown_until_run_time():
     images = keras.Input((None, None, 3))
     pooled, argmax = MaxPoolingWithArgmax2D((2, 3), (2, 2), "same")(images)
     outputs = MaxUnpooling2D((2, 3), (2, 2), "same")(pooled, argmax, like=images)
@@ -167,7 +167,7 @@ def test_height_and_width_known_only_at_run_time():
     assert run.experimental_get_tracing_count() == 1
 
 
-def test_a_wrong_size_known_only_at_run_time_is_an_error_there():
+def test_wrong_size_at_run_time_raises_at_run_time():
     @tf.function(input_signature=[tf.TensorSpec((1, None, None, 1)), tf.TensorSpec((1, None, None, 1))])
     def run(images, like):
         return MaxUnpooling2D(2)(*MaxPoolingWithArgmax2D(2)(images), like=like)
@@ -182,14 +182,16 @@ def test_a_wrong_size_known_only_at_run_time_is_an_error_there():
         return MaxUnpooling2D(2)(pooled, tf.zeros((1, 2, 2, 1), tf.int64), like=like)
 
     assert unpool(tf.ones((1, 2, 2, 1)), tf.ones((1, 5, 4, 1))).shape == (1, 5, 4, 1)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="the size to restore, what it pools to"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="the size to restore does not pool to the size of `argmax`"
+    ):
         unpool(tf.ones((1, 2, 2, 1)), tf.ones((1, 6, 4, 1)))
 
 
 # ------------------------------------------------------------------------------------------------- Duplicates
 
 
-def test_of_overlapping_windows_the_last_is_assigned_and_has_the_gradient():
+def test_last_of_overlapping_windows_is_assigned_and_has_the_gradient():
     images = tf.constant([1.0, 9.0, 2.0, 0.0], shape=(1, 1, 4, 1))
     _, argmax = MaxPoolingWithArgmax2D((1, 2), 1)(images)
     np.testing.assert_array_equal(tf.squeeze(argmax), [1, 1, 2])
@@ -203,7 +205,7 @@ def test_of_overlapping_windows_the_last_is_assigned_and_has_the_gradient():
 
 
 @pytest.mark.parametrize("lost", [np.nan, np.inf, -np.inf])
-def test_what_lost_leaves_no_trace(lost):
+def test_nan_or_infinity_that_lost_has_no_effect(lost):
     argmax = tf.ones((1, 1, 2, 1), tf.int64)
     values = tf.constant([lost, 7.0], shape=(1, 1, 2, 1))
     with tf.GradientTape() as tape:
@@ -214,8 +216,8 @@ def test_what_lost_leaves_no_trace(lost):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_positions_outside_of_their_windows_are_assigned_too(jit_compile):
-    # PyTorch accepts these as well: chosen twice without overlap, another window's position.
+def test_positions_outside_of_their_windows_are_assigned(jit_compile):
+    # As in PyTorch: positions that are chosen twice without overlap, and positions of another window.
     argmax = tf.constant([[12, 3], [0, 7], [12, 5], [2, 31]], tf.int64, shape=(1, 2, 2, 2))
     values = tf.reshape(tf.range(1.0, 9.0), (1, 2, 2, 2))
 
@@ -232,7 +234,7 @@ def test_positions_outside_of_their_windows_are_assigned_too(jit_compile):
     np.testing.assert_array_equal(gradient, winners)
 
 
-def test_every_run_gives_the_same_winners():
+def test_every_run_gives_the_same_bits():
     images = tf.random.stateless_uniform((8, 33, 31, 4), (1, 2))
     run = tf.function(pool_and_unpool(((33, 31), 5, 2, "same")))
     first = run(images)[2].numpy()
@@ -240,11 +242,11 @@ def test_every_run_gives_the_same_winners():
         assert run(images)[2].numpy().tobytes() == first.tobytes()
 
 
-# ------------------------------------------------------------------------------------------------- Hand-overs
+# ------------------------------------------------------------------------------------------------- Conventions
 
 
-def overlaps_nothing(batch):
-    """Values that are all different, of two channels, and what the layer makes of them."""
+def distinct_images(batch):
+    """Images of distinct values in two channels, and the results of the pooling layer."""
     images = np.random.default_rng(0).permutation(batch * 32).reshape(batch, 4, 4, 2).astype("float32") + 1
     pooled, argmax = MaxPoolingWithArgmax2D(2)(images)
     return images, pooled, argmax.numpy()
@@ -252,23 +254,23 @@ def overlaps_nothing(batch):
 
 @pytest.mark.parametrize("in_graph", [False, True])
 @pytest.mark.parametrize(
-    "numbered, said",
+    "numbered, message",
     [
         ("through the batch, as TensorFlow and ONNX do", "count through the batch"),
         ("in each channel, as PyTorch does", "as the indices of PyTorch have"),
     ],
 )
-def test_positions_that_others_number_are_said(numbered, said, in_graph):
-    _, pooled, argmax = overlaps_nothing(3)
+def test_positions_of_other_conventions_raise_an_error(numbered, message, in_graph):
+    _, pooled, argmax = distinct_images(3)
     wrong = argmax + 32 * np.arange(3).reshape(3, 1, 1, 1) if "batch" in numbered else argmax // 2
     layer = MaxUnpooling2D(2)
     run = tf.function(lambda values, argmax: layer(values, argmax)) if in_graph else layer
-    with pytest.raises(tf.errors.InvalidArgumentError, match=said) as error:
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message) as error:
         run(pooled, tf.constant(wrong))
     assert in_graph or "tf.Tensor" not in str(error.value).splitlines()[0]
 
 
-def test_values_of_other_channels_than_the_positions_are_said():
+def test_different_numbers_of_channels_raise_an_error():
     values, argmax = tf.zeros((2, 2, 2, 3)), tf.zeros((2, 2, 2, 2), tf.int64)
     for pair in ((values, argmax), (keras.KerasTensor(values.shape), keras.KerasTensor(argmax.shape, "int64"))):
         with pytest.raises(ValueError, match=r"must have the shape of `pooled`.* add a 1x1 convolution with 2 filters"):
@@ -279,8 +281,8 @@ def test_values_of_other_channels_than_the_positions_are_said():
         run(values, argmax)
 
 
-def test_both_may_come_in_a_list():
-    _, pooled, argmax = overlaps_nothing(2)
+def test_values_and_positions_may_be_a_list():
+    _, pooled, argmax = distinct_images(2)
     argmax = tf.constant(argmax)
     expected = MaxUnpooling2D()(pooled, argmax)
     np.testing.assert_array_equal(MaxUnpooling2D()([pooled, argmax]), expected)
@@ -295,11 +297,11 @@ def test_both_may_come_in_a_list():
 @pytest.mark.parametrize(
     "name", ["rows and columns are left over", "windows overlap", "same, windows cut at both ends"]
 )
-def test_gradients_are_finite_differences(name):
+def test_gradients_equal_finite_differences(name):
     size, *arguments = GEOMETRIES[name]
     pooling = MaxPoolingWithArgmax2D(*arguments, dtype="float64")
     unpooling = MaxUnpooling2D(*arguments, dtype="float64")
-    # No two values are within the step of each other: every maximum stays where it is.
+    # All values differ by more than the step, so every maximum keeps its position.
     image = np.random.default_rng(1).permutation(size[0] * size[1] * 2).reshape(*size, 2) / 10.0
     weights = tf.random.stateless_normal(image.shape, (3, 4), dtype=tf.float64)
 
@@ -311,7 +313,7 @@ def test_gradients_are_finite_differences(name):
     with tf.GradientTape() as tape:
         tape.watch(images)
         loss = loss_per_image(images)
-    # A batch in which every image has one value changed.
+    # A batch in which each image has one changed value.
     steps = 1e-4 * np.eye(image.size).reshape(-1, *image.shape)
     differences = (loss_per_image(image + steps) - loss_per_image(image - steps)) / 2e-4
     gradient = tape.gradient(loss, images)
@@ -319,7 +321,7 @@ def test_gradients_are_finite_differences(name):
     assert np.count_nonzero(gradient) > 10
 
 
-def test_the_gradient_has_a_gradient():
+def test_second_derivative_is_right():
     images = tf.constant(np.random.default_rng(1).permutation(49).reshape(1, 7, 7, 1), tf.float64) / 49
     run = pool_and_unpool(((7, 7), 3, 2, "valid"))
     with tf.GradientTape() as outer:
@@ -329,12 +331,12 @@ def test_the_gradient_has_a_gradient():
             loss = tf.reduce_sum(run(tf.cast(images, tf.float32))[2] ** 3)
         gradient = inner.gradient(loss, images)
     _, _, restored = run(tf.cast(images, tf.float32))
-    # d/dx of sum(3 y^2 dy/dx), where y is x at the winners and 0 elsewhere. All windows that chose the same position
-    # have the same value here, but only one of them has the gradient: y is x there, once.
+    # d/dx of sum(3 y^2 dy/dx), where y is x at the winners and 0 elsewhere. Several windows may choose one position and
+    # have the same value, but only the winner has the gradient, so each y counts once.
     np.testing.assert_allclose(outer.gradient(gradient, images), 6 * restored, rtol=1e-6)
 
 
-def test_there_is_no_gradient_into_like():
+def test_like_has_no_gradient():
     images, like = tf.ones((1, 4, 4, 1)), tf.ones((1, 4, 4, 3))
     with tf.GradientTape() as tape:
         tape.watch(like)
@@ -345,18 +347,18 @@ def test_there_is_no_gradient_into_like():
 # ------------------------------------------------------------------------------------------------- Implementations
 
 
-def test_outside_of_xla_tensorflow_does_the_pooling():
+def test_tensorflow_kernels_pool_outside_of_xla():
     run = pool_and_unpool(((8, 8), 2, 2, "valid"))
     assert {"MaxPool", "MaxPoolGradGrad"} <= ops_of(run, tf.TensorSpec((None, 8, 8, 5)))
     assert "MaxPoolWithArgmax" in ops_of(run, tf.TensorSpec((None, 8, 8, 16)))
     assert "MaxPoolWithArgmax" in ops_of(run, tf.TensorSpec((None, None, 8, 5)))
-    # 16-bit floating point numbers cannot number the positions.
+    # 16-bit floating point numbers cannot represent the numbers of the positions.
     assert "MaxPoolWithArgmax" in ops_of(
         lambda x: MaxPoolingWithArgmax2D(2, dtype="bfloat16")(x), tf.TensorSpec((None, 8, 8, 5), tf.bfloat16)
     )
 
 
-def test_positions_beyond_the_exact_range_of_float32():
+def test_positions_beyond_exact_float32_are_right():
     images = np.zeros((1, 4100, 4100, 1), "float32")
     images[0, -1, -1], images[0, -1, -4] = 1, 1
     _, argmax = MaxPoolingWithArgmax2D(2)(images)
@@ -364,18 +366,18 @@ def test_positions_beyond_the_exact_range_of_float32():
     assert argmax[0, -1, -2, 0] == 4100**2 - 4
 
 
-def test_deterministic_operations_use_no_atomic_additions(monkeypatch):
+def test_deterministic_operations_use_no_atomic_additions_on_a_gpu(monkeypatch):
     run = pool_and_unpool(((8, 8), 3, 2, "valid"))
     images = tf.constant(random_images((2, 8, 8, 3)))
     expected = run(images)
     monkeypatch.setattr(environment.framework_config, "is_op_determinism_enabled", lambda: True)
-    # Those of a CPU are deterministic.
+    # The CPU kernels are deterministic.
     assert "MaxPoolGradWithArgmax" in ops_of(run, images)
     monkeypatch.setattr(environment, "has_gpu", lambda: True)
     assert "MaxPoolGradWithArgmax" not in ops_of(run, images)
     for actual, wanted in zip(run(images), expected):
         np.testing.assert_array_equal(actual, wanted)
-    # Composed or not, outside of XLA what is wrong is refused.
+    # Also composed for a deterministic GPU, outside of XLA wrong positions raise an error.
     for wrong in (
         lambda: MaxUnpooling2D(2)(tf.zeros((1, 2, 2, 1)), tf.fill((1, 2, 2, 1), 99)),
         lambda: argmax_to_switches(tf.fill((1, 2, 2, 1), 99), (4, 4), 2),
@@ -390,15 +392,15 @@ def test_positions_of_a_pooling_are_not_checked_again():
     assert "Assert" not in known
     unknown = ops_of(MaxUnpooling2D(2), tf.TensorSpec((None, 4, 4, 3)), tf.TensorSpec((None, 4, 4, 3), tf.int64))
     assert "Assert" in unknown
-    # What was computed from them is.
+    # Positions computed from them are checked.
     _, argmax = MaxPoolingWithArgmax2D(2)(random_images((1, 8, 8, 3)))
     with pytest.raises(tf.errors.InvalidArgumentError):
         MaxUnpooling2D(2)(tf.zeros(argmax.shape), argmax + 1000)
 
 
 @pytest.mark.parametrize("in_graph", [False, True])
-def test_positions_that_contradict_the_default_size_are_refused(in_graph):
-    # TensorFlow issues 2169 and 10216: 5x5 pooled with "SAME" is restored to 6x6, where the positions lie elsewhere.
+def test_positions_of_another_size_than_the_default_raise_an_error(in_graph):
+    # TensorFlow issues 2169 and 10216: 5x5 pooled with "SAME" would be restored to 6x6, with values at wrong positions.
     images = np.random.default_rng(0).permutation(25).reshape(1, 5, 5, 1).astype("float32")
     pooled, argmax = tf.nn.max_pool_with_argmax(images, 2, 2, "SAME")
     layer = MaxUnpooling2D(2, 2, "same")
@@ -415,7 +417,7 @@ def test_positions_that_contradict_the_default_size_are_refused(in_graph):
 
 @dtypes
 @channel_counts
-def test_every_float_dtype(dtype, channels):
+def test_every_float_dtype_is_right(dtype, channels):
     images = random_images((2, 9, 8, channels))
     pooled, argmax = MaxPoolingWithArgmax2D(3, 2, dtype=dtype)(images)
     restored = MaxUnpooling2D(3, 2, dtype=dtype)(pooled, argmax, like=images)
@@ -429,8 +431,8 @@ def test_every_float_dtype(dtype, channels):
 
 
 @pytest.mark.parametrize("policy, compute", [("mixed_float16", "float16"), ("mixed_bfloat16", "bfloat16")])
-def test_mixed_precision_leaves_positions_alone(policy, compute):
-    # float16 has no number 65,521 and more, bfloat16 none between 256 and 258.
+def test_mixed_precision_keeps_exact_positions(policy, compute):
+    # float16 cannot represent 65,521 and more, and bfloat16 no number between 256 and 258.
     images = random_images((1, 260, 260, 1))
     inputs = keras.Input((260, 260, 1))
     pooled, argmax = MaxPoolingWithArgmax2D(2, dtype=policy)(inputs)
@@ -465,7 +467,7 @@ def test_argmax_may_be_of_any_integer_dtype():
 @dtypes
 @pytest.mark.parametrize("channels", [1, 17])
 @pytest.mark.parametrize("place", [(0, 0), (0, 1), (1, 1)])
-def test_nan_comes_out_at_its_place_wherever_it_is_in_the_window(dtype, channels, place):
+def test_nan_is_restored_to_its_position(dtype, channels, place):
     images = random_images((1, 4, 4, channels))
     images[0, place[0], 2 + place[1], 0] = np.nan
     pooled, argmax = MaxPoolingWithArgmax2D(2, dtype=dtype)(images)
@@ -477,7 +479,7 @@ def test_nan_comes_out_at_its_place_wherever_it_is_in_the_window(dtype, channels
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, np.finfo("float32").min, np.finfo("float32").max])
 @pytest.mark.parametrize("padding", ["valid", "same"])
-def test_windows_of_one_extreme_value(value, padding):
+def test_windows_of_one_extreme_value_keep_first_position(value, padding):
     images = np.full((1, 5, 5, 2), value, "float32")
     pooled, argmax = MaxPoolingWithArgmax2D(3, 2, padding)(images)
     expected_pooled, expected_argmax, _ = pool_reference(images, (3, 3), (2, 2), padding)
@@ -487,8 +489,8 @@ def test_windows_of_one_extreme_value(value, padding):
 
 @pytest.mark.parametrize("bad", [-1, 16, 2**40, -(2**63), 2**63 - 1])
 @pytest.mark.parametrize("in_graph", [False, True])
-def test_a_position_out_of_range_is_an_error_that_tells_the_range(bad, in_graph):
-    # In the first image of two: the next image's memory is right behind it.
+def test_position_out_of_range_raises_an_error_with_the_range(bad, in_graph):
+    # In the first of two images, whose memory the second image follows.
     argmax = np.tile(np.array([0, 2, 8, 10]).reshape(1, 2, 2, 1), (2, 1, 1, 1))
     argmax[0, 1, 1] = bad
     layer = MaxUnpooling2D(2)
@@ -498,7 +500,7 @@ def test_a_position_out_of_range_is_an_error_that_tells_the_range(bad, in_graph)
     assert str(bad) in str(error.value) and "16" in str(error.value)
 
 
-def test_an_image_of_more_pixels_than_int32_counts():
+def test_positions_beyond_int32_are_checked():
     layer = MaxUnpooling2D(2, strides=(30000, 20000))
 
     @tf.function(input_signature=[tf.TensorSpec((2,), tf.int32)])
@@ -506,13 +508,13 @@ def test_an_image_of_more_pixels_than_int32_counts():
         argmax = tf.fill((1, 2, 2, 1), tf.constant(2**31, tf.int64))
         return checks.checked_positions(argmax, tf.unstack(size), layer._windows)
 
-    # The images themselves would take 9 GB: only the check runs.
+    # Only the check runs, because the images would take 9 GB.
     assert checked([60000, 40000])[0, 0, 0, 0] == 2**31
     with pytest.raises(tf.errors.InvalidArgumentError, match="out of range"):
         checked([40000, 40000])
 
 
-def test_an_empty_batch():
+def test_empty_batch_keeps_its_shape():
     images = tf.zeros((0, 6, 6, 3))
     with tf.GradientTape() as tape:
         tape.watch(images)
@@ -526,7 +528,7 @@ def test_an_empty_batch():
 # ------------------------------------------------------------------------------------------------- Switches
 
 
-def test_the_largest_window_that_has_switches():
+def test_window_of_256_positions_has_switches():
     images = tf.reshape(tf.range(512.0), (1, 16, 32, 1))
     _, argmax = MaxPoolingWithArgmax2D(16)(images)
     switches = argmax_to_switches(tf.identity(argmax), (16, 32), 16)
@@ -535,30 +537,30 @@ def test_the_largest_window_that_has_switches():
 
 
 @pytest.mark.parametrize("convert", [argmax_to_switches, switches_to_argmax, ArgmaxToSwitches2D, SwitchesToArgmax2D])
-def test_windows_of_more_than_256_positions_have_no_switches(convert):
+def test_window_of_more_than_256_positions_raises_an_error(convert):
     arguments = (tf.zeros((1, 1, 1, 1), tf.int64),) if convert in (argmax_to_switches, switches_to_argmax) else ()
     with pytest.raises(ValueError, match=r"at most 256 positions; got pool_size=\(16, 17\)"):
         convert(*arguments, input_size=(16, 17), pool_size=(16, 17))
 
 
 @pytest.mark.parametrize("bad", [4, 2, 16], ids=["another row's", "another window's", "out of range"])
-def test_a_position_outside_of_its_window_has_no_switch(bad):
+def test_position_outside_of_its_window_has_no_switch(bad):
     with pytest.raises(tf.errors.InvalidArgumentError, match="outside of the windows"):
         argmax_to_switches(tf.constant([[[[bad]]]], tf.int64), (1, 3), (1, 2), (1, 2))
 
 
 @pytest.mark.parametrize("bad", [9, 255, 0], ids=["not in the window", "far", "in the part outside of the image"])
-def test_a_switch_that_points_out_of_the_image_is_refused(bad):
+def test_switch_that_points_out_of_the_image_raises_an_error(bad):
     with pytest.raises(tf.errors.InvalidArgumentError, match="outside of the window"):
         switches_to_argmax(tf.constant([[[[bad]]]], tf.uint8), (1, 1), 3, padding="same")
 
 
-def test_switches_of_another_shape_than_the_images_pool_to_are_refused():
+def test_switches_of_a_wrong_shape_raise_an_error():
     with pytest.raises(ValueError, match="height 9 do not pool to height 2"):
         switches_to_argmax(tf.zeros((1, 2, 2, 1), tf.uint8), (9, 4), 2)
 
 
-def test_switches_with_sizes_known_only_at_run_time():
+def test_switches_convert_with_sizes_known_at_run_time():
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 2))], autograph=False)
     def run(images):
         _, argmax = MaxPoolingWithArgmax2D(3, 2, "same")(images)
@@ -570,7 +572,7 @@ def test_switches_with_sizes_known_only_at_run_time():
         np.testing.assert_array_equal(*run(random_images((2, *size, 2))))
 
 
-def test_an_encoder_and_a_decoder_that_share_only_switches(tmp_path):
+def test_encoder_and_decoder_need_to_share_only_switches(tmp_path):
     images = keras.Input((9, 7, 2))
     pooled, argmax = MaxPoolingWithArgmax2D(2, padding="same")(images)
     switches = ArgmaxToSwitches2D(2, padding="same", input_size=(9, 7))(argmax)
@@ -606,26 +608,26 @@ def make(layer_class, **arguments):
 @every_layer
 @pytest.mark.parametrize("argument", ["pool_size", "strides"])
 @pytest.mark.parametrize("value", [0, -1, (2, 0), (1, 2, 3), (), "2", 2.0, (2, None), True], ids=repr)
-def test_sizes_that_are_not_positive_integers_are_refused(layer_class, argument, value):
+def test_sizes_must_be_positive_integers(layer_class, argument, value):
     with pytest.raises(ValueError, match=f"`{argument}` must be a positive integer or a pair .* got {argument}="):
         make(layer_class, **{argument: value})
 
 
 @every_layer
 @pytest.mark.parametrize("value", ["full", None, 1, ("same", "valid")], ids=repr)
-def test_other_paddings_are_refused(layer_class, value):
+def test_padding_must_be_valid_or_same(layer_class, value):
     with pytest.raises(ValueError, match="`padding` must be 'valid' or 'same'; got padding="):
         make(layer_class, padding=value)
 
 
 @pytest.mark.parametrize("layer_class", [ArgmaxToSwitches2D, SwitchesToArgmax2D])
-def test_a_conversion_needs_the_size(layer_class):
+def test_conversions_require_input_size(layer_class):
     with pytest.raises(ValueError, match=r"`input_size` must be .* got input_size=None"):
         layer_class(2)
 
 
 @every_layer
-def test_the_data_format_is_that_of_keras(layer_class):
+def test_data_format_defaults_to_that_of_keras(layer_class):
     keras.config.set_image_data_format("channels_first")
     try:
         assert make(layer_class).data_format == "channels_first"
@@ -636,7 +638,7 @@ def test_the_data_format_is_that_of_keras(layer_class):
         make(layer_class, data_format="first")
 
 
-def test_wrong_call_arguments_are_refused():
+def test_wrong_call_arguments_raise_an_error():
     values, argmax = tf.zeros((1, 4, 4, 2)), tf.zeros((1, 4, 4, 2), tf.int64)
     layer = MaxUnpooling2D(2)
     with pytest.raises(ValueError, match="not both"):
@@ -654,7 +656,7 @@ def test_wrong_call_arguments_are_refused():
     for convert in (argmax_to_switches, switches_to_argmax):
         with pytest.raises(ValueError, match="must be integers; got float32"):
             convert(values, (8, 8), 2)
-        with pytest.raises(ValueError, match=r"`input_size` must be a positive integer or 1 positive integers"):
+        with pytest.raises(ValueError, match=r"`input_size` must be a positive integer \(length\)"):
             convert(argmax[0], (8, 8), 2)
     with pytest.raises(ValueError, match="for a size that is known only at run time, give `like=`"):
         layer(values, argmax, output_size=(None, None))
@@ -668,7 +670,7 @@ def test_wrong_call_arguments_are_refused():
 
 
 @every_layer
-def test_the_config_round_trips(layer_class):
+def test_config_round_trips(layer_class):
     layer = make(
         layer_class, pool_size=(3, 2), strides=np.int64(2), padding="SAME", name="given", dtype="mixed_float16"
     )

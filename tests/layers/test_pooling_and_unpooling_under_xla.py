@@ -1,4 +1,4 @@
-"""The pooling and unpooling layers where XLA compiles them."""
+"""The pooling and unpooling layers, compiled by XLA."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ XLA_GEOMETRIES = [
 
 
 @pytest.mark.parametrize("name", XLA_GEOMETRIES)
-def test_xla_compiles_both_layers_to_the_same_result(name):
+def test_xla_gives_the_same_results_and_gradient(name):
     geometry = GEOMETRIES[name]
     run = pool_and_unpool(geometry)
     images = random_images((2, *geometry[0], 2))
@@ -33,14 +33,14 @@ def test_xla_compiles_both_layers_to_the_same_result(name):
             pooled, argmax, restored = run(images)
         return pooled, argmax, restored, tape.gradient(restored, images, upstream)
 
-    # No control flow depends on a tensor: autograph would only make tracing twice as long.
+    # No control flow depends on a tensor, and autograph would double the time to trace.
     compiled = tf.function(forward_and_backward, jit_compile=True, autograph=False)(images, upstream)
     for actual, expected in zip(compiled, forward_and_backward(images, upstream)):
         np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.parametrize("pool_size, strides", [(2, 2), (3, 2)], ids=["windows side by side", "windows overlap"])
-def test_xla_finds_the_first_nan_and_the_first_of_two_zeros(pool_size, strides):
+def test_xla_keeps_first_nan_and_first_zero(pool_size, strides):
     values = np.float32([0.0, -0.0, -1.0, np.nan, np.inf, -np.inf])
     images = np.random.default_rng(0).choice(values, (64, 7, 7, 2), p=[0.4, 0.4, 0.05, 0.05, 0.05, 0.05])
     actual = tf.function(MaxPoolingWithArgmax2D(pool_size, strides), jit_compile=True)(tf.constant(images))
@@ -56,21 +56,21 @@ def losses_without_xla():
     return losses_of(small_autoencoder(jit_compile=False))
 
 
-def test_keras_trains_with_xla_to_the_same_losses(losses_without_xla):
+def test_training_with_xla_gives_the_same_losses(losses_without_xla):
     compiled = small_autoencoder(jit_compile=True)
     losses = losses_of(compiled)
-    # Keras falls back by clearing the flag.
+    # Keras clears the flag if it falls back to no XLA.
     assert compiled.jit_compile is True
     assert all(layer.supports_jit for layer in compiled.layers)
     np.testing.assert_allclose(losses, losses_without_xla, atol=1e-4)
     assert losses[-1] < losses[0]
 
 
-def test_keras_trains_with_its_default(losses_without_xla):
+def test_training_with_auto_jit_gives_the_same_losses(losses_without_xla):
     np.testing.assert_allclose(losses_of(small_autoencoder(jit_compile="auto")), losses_without_xla, atol=1e-4)
 
 
-def test_xla_is_noticed_inside_functions_conditions_and_loops():
+def test_xla_is_detected_in_functions_conditions_and_loops():
     run = pool_and_unpool(((6, 6), 2, 2, "valid"))
     images = tf.constant(random_images((2, 6, 6, 2)))
     inner = tf.function(run)
@@ -86,7 +86,7 @@ def test_xla_is_noticed_inside_functions_conditions_and_loops():
     for actual in outer(images, tf.constant(True)):
         np.testing.assert_array_equal(actual, expected)
 
-    # And the other way round: a compiled function inside of one that is not.
+    # A compiled function inside of one that is not compiled.
     compiled = tf.function(run, jit_compile=True)
 
     @tf.function
@@ -104,7 +104,7 @@ def test_xla_is_noticed_inside_functions_conditions_and_loops():
 
 @pytest.mark.parametrize("bad", [-1, 16, 2**63 - 1])
 @pytest.mark.parametrize("pool_size, strides", [(2, 2), (3, 1)])
-def test_under_xla_a_position_out_of_range_is_left_out(bad, pool_size, strides):
+def test_xla_drops_values_with_positions_out_of_range(bad, pool_size, strides):
     layer = MaxUnpooling2D(pool_size, strides)
     argmax = np.tile(np.array([0, 2, 8, 10]).reshape(1, 2, 2, 1), (2, 1, 1, 1))
     argmax[0, 1, 1], argmax[1, 0, 0] = bad, bad

@@ -1,4 +1,4 @@
-"""Models with these layers, exported by Keras within `portable`, in other runtimes; and the SegNet to copy."""
+"""Models exported inside of `portable`, run in other runtimes; and the SegNet example."""
 
 import importlib.util
 
@@ -32,7 +32,7 @@ def in_onnx_runtime(file, images):
 
 
 def in_litert(file, images):
-    interpreter = Interpreter(model_path=str(file))  # Has built-in operations, and no others.
+    interpreter = Interpreter(model_path=str(file))  # It has built-in operations only.
     index = interpreter.get_input_details()[0]["index"]
     interpreter.resize_tensor_input(index, images.shape)
     interpreter.allocate_tensors()
@@ -42,7 +42,7 @@ def in_litert(file, images):
 
 
 keras_exports_litert = pytest.mark.skipif(
-    importlib.util.find_spec("keras.src.export.litert") is None, reason="this Keras has no format litert"
+    importlib.util.find_spec("keras.src.export.litert") is None, reason="this version of Keras cannot export to LiteRT"
 )
 
 
@@ -55,20 +55,20 @@ keras_exports_litert = pytest.mark.skipif(
         pytest.param("litert", in_litert, (None, None), marks=keras_exports_litert),
     ],
 )
-def test_a_segnet_runs_elsewhere(name, run, size, tmp_path):
+def test_exported_segnet_runs_in_other_runtimes(name, run, size, tmp_path):
     model = small_segnet(size)
     images = np.random.default_rng(0).random((2, 45, 37, 3), "float32")
     file = tmp_path / ("model.onnx" if name == "onnx" else "model.tflite")
-    expected = model(images)  # Keras exports no model that was never called.
+    expected = model(images)  # Keras exports only models that were called before.
     with deconv_ae.portable():
         model.export(file, format=name, verbose=False)
     np.testing.assert_allclose(run(file, images), expected, atol=1e-5)
 
 
-def test_the_segnet_to_copy_trains():
+def test_segnet_example_trains():
     model = segnet(classes=3, size=(32, 36), width=0.05)
     assert model.output_shape == (None, 32, 36, 3)
-    # Not in a graph: tracing its 26 convolutions takes longer than two steps of them.
+    # Eager, because tracing its 26 convolutions takes longer than two steps.
     model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
     images = np.random.default_rng(0).random((2, 32, 36, 3), "float32")
     losses = model.fit(images, np.zeros((2, 32, 36), "int32"), epochs=2, verbose=0).history["loss"]

@@ -1,4 +1,4 @@
-"""The layers in someone's model: a small SegNet (arXiv:1511.00561), argmax handed from encoder to decoder."""
+"""The layers in a user's model: a small SegNet (arXiv:1511.00561), whose encoder passes argmax to the decoder."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ HEIGHT, WIDTH, CLASSES = 45, 37, 3
 
 
 def segnet(**compile_arguments):
-    """Two encoder and two decoder blocks; 45x37 and 23x19 are sizes that a pooling of 2 does not divide."""
+    """A SegNet of two encoder and two decoder blocks. A pooling by 2 does not divide their sizes, 45x37 and 23x19."""
     keras.utils.set_random_seed(3)
     x = images = keras.Input((HEIGHT, WIDTH, 3))
     poolings = []
@@ -33,7 +33,7 @@ def convolution(x, filters):
 
 
 def pictures(count):
-    """A bright and a dark disc on a noisy ground, and which pixel belongs to which."""
+    """Images of a bright and a dark disc on a noisy ground, and the label of each pixel."""
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     images = rng.normal(0, 0.1, (count, HEIGHT, WIDTH, 3)).astype("float32")
@@ -47,7 +47,7 @@ def pictures(count):
 
 
 @pytest.mark.parametrize("arguments", [{"jit_compile": True}, {"jit_compile": False}], ids=["XLA", "no XLA"])
-def test_a_segnet_learns(arguments):
+def test_segnet_learns(arguments):
     images, labels = pictures(16)
     model = segnet(**arguments)
     history = model.fit(images, labels, batch_size=4, epochs=8, verbose=0).history
@@ -55,9 +55,9 @@ def test_a_segnet_learns(arguments):
     assert model.output_shape == (None, HEIGHT, WIDTH, CLASSES)
 
 
-def test_a_segnet_survives_saving_and_goes_on_learning(tmp_path):
+def test_reloaded_segnet_continues_to_learn(tmp_path):
     images, labels = pictures(16)
-    # Without graphs: a step or two in each would take longer to trace than to compute.
+    # Eager, because tracing a graph would take longer than its one or two steps.
     model = segnet(run_eagerly=True)
     model.fit(images, labels, batch_size=8, epochs=1, verbose=0)
     model.save(tmp_path / "segnet.keras")

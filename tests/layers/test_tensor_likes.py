@@ -1,4 +1,4 @@
-"""What may stand for a tensor: variables, arrays and lists, watched by tapes, in graphs and under XLA."""
+"""Variables, arrays and lists in place of tensors: under tapes, in graphs and under XLA."""
 
 import keras
 import numpy as np
@@ -56,7 +56,7 @@ def gradient_of_gradient(function, watched):
 @every_function
 @pytest.mark.parametrize("derivative", [gradient, gradient_of_gradient])
 @pytest.mark.parametrize("way", ["eager", "graph", "XLA"])
-def test_a_variable_has_the_gradient_of_a_tensor(values, function, derivative, way):
+def test_variable_has_the_gradient_of_a_tensor(values, function, derivative, way):
     expected = derivative(function, tf.constant(values))
     assert np.count_nonzero(expected) > 10
     variable = tf.Variable(values)
@@ -70,9 +70,9 @@ def test_a_variable_has_the_gradient_of_a_tensor(values, function, derivative, w
 
 @every_function
 @pytest.mark.parametrize("kind", [tf.Variable, keras.Variable, np.asarray, np.ndarray.tolist])
-def test_whatever_holds_numbers_is_pooled_and_unpooled(values, function, kind, request):
+def test_variables_arrays_and_lists_equal_tensors(values, function, kind, request):
     if kind is np.ndarray.tolist and "2D" in request.node.name:
-        pytest.skip("Keras takes no lists as positional arguments of a layer")
+        pytest.skip("Keras accepts no list as a positional argument of a layer")
     np.testing.assert_array_equal(function(kind(values)), function(tf.constant(values)))
 
 
@@ -85,7 +85,7 @@ def test_positions_may_be_variables(values, function, in_graph):
 
 
 @every_function
-def test_sparse_and_ragged_tensors_are_refused_in_a_sentence(values, function):
+def test_sparse_and_ragged_tensors_raise_one_sentence(values, function):
     for wrong in (tf.sparse.from_dense(values), tf.RaggedTensor.from_tensor(values)):
         with pytest.raises(ValueError, match=rf"is a {type(wrong).__name__}; give a dense tensor"):
             function(wrong)
@@ -94,14 +94,14 @@ def test_sparse_and_ragged_tensors_are_refused_in_a_sentence(values, function):
 @pytest.mark.parametrize(
     "function", [max_pool_with_argmax, lambda x, size: max_unpool(x, x, size)], ids=["pooling", "unpooling"]
 )
-def test_a_function_of_a_symbolic_tensor_says_to_call_the_layer(function):
+def test_symbolic_tensor_raises_an_error_that_names_the_layer(function):
     with pytest.raises(ValueError, match="is symbolic: call the layer"):
         function(keras.KerasTensor((1, 4, 4, 1)), 2)
 
 
 @every_function
-def test_forward_mode_is_right_or_refused(values, function):
-    # TensorFlow ignores tf.custom_gradient there, and the kernel that scatters has no derivative of its own.
+def test_forward_mode_is_right_or_raises_lookup_error(values, function):
+    # ForwardAccumulator ignores tf.custom_gradient, and the scatter kernel has no JVP.
     images, tangents = tf.constant(values), tf.constant(np.cos(values))
     expected = (function(images + 1e-3 * tangents) - function(images - 1e-3 * tangents)) / 2e-3
     with tf.autodiff.ForwardAccumulator(images, tangents) as accumulator:
@@ -114,7 +114,7 @@ def test_forward_mode_is_right_or_refused(values, function):
 
 
 @every_function
-def test_vectorized_map_equals_one_after_the_other(values, function):
+def test_vectorized_map_equals_a_loop(values, function):
     both = tf.stack([values, values[::-1]])
     if values is POOLED:
         both = tf.stack([values, values * 2])
@@ -122,7 +122,7 @@ def test_vectorized_map_equals_one_after_the_other(values, function):
     np.testing.assert_array_equal(tf.vectorized_map(function, both), expected)
 
 
-def test_vectorized_map_pads_with_no_position():
+def test_vectorized_map_keeps_value_at_position_zero():
     images = np.zeros((1, 1, 7, 6, 1), "float32")
     images[0, 0, 0, 0, 0] = 9
 
@@ -132,7 +132,7 @@ def test_vectorized_map_pads_with_no_position():
     np.testing.assert_array_equal(tf.vectorized_map(there_and_back, tf.constant(images)), images)
 
 
-def test_a_graph_of_version_1_assigns_the_last():
+def test_version_1_graph_assigns_the_last_value():
     with tf.Graph().as_default():
         images = tf.constant([0.0, 0, 9, 0, 0], shape=(1, 5, 1))
         restored = max_unpool(*max_pool_with_argmax(images, 3, 2), 3, 2, like=images)
@@ -148,5 +148,5 @@ LAYERS = [
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
-def test_a_new_layer_has_no_parameters(layer):
+def test_new_layer_has_no_parameters(layer):
     assert layer.count_params() == 0 == keras.layers.MaxPooling2D(2).count_params()

@@ -1,4 +1,4 @@
-"""Trains the small autoencoder on two devices and on one: exit status 0 if the losses are the same."""
+"""Trains the small autoencoder on two devices and on one. Exits with status 0 if the losses are equal."""
 
 import numpy as np
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""The package on Keras's other backends, each in a process of its own, without TensorFlow."""
+"""The package on Keras's other backends, each in its own process without TensorFlow."""
 
 import importlib.util
 import os
@@ -16,7 +16,7 @@ CONFORMANCE = Path(__file__).with_name("test_every_backend.py")
 TRANSFORMS = Path(__file__).with_name("transforms_program.py")
 PROGRAM = """
 import sys
-sys.modules["tensorflow"] = None  # Whoever imports it fails, as where it is not installed.
+sys.modules["tensorflow"] = None  # An import of TensorFlow fails, as if it were not installed.
 import keras, numpy as np, pytest
 import deconv_ae, deconv_ae.layers, deconv_ae.ops, deconv_ae.model.presets, deconv_ae.model.recipes
 model = keras.saving.load_model("model.keras")
@@ -26,8 +26,8 @@ sys.exit(pytest.main(sys.argv[1:]))
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_a_model_moves_there_and_pooling_unpooling_and_the_autoencoder_conform(backend, tmp_path):
-    # Not asked while tests are collected: what TensorFlow would import for nothing is hidden from it then.
+def test_layers_and_models_conform_on_other_backends(backend, tmp_path):
+    # Not asked during collection, when conftest.py hides the packages that TensorFlow need not import.
     if importlib.util.find_spec(backend) is None:
         pytest.skip("not installed")
     keras.utils.set_random_seed(1)
@@ -36,7 +36,7 @@ def test_a_model_moves_there_and_pooling_unpooling_and_the_autoencoder_conform(b
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "images.npy", images)
     np.save(tmp_path / "reconstruction.npy", model(images))
-    # JAX's compiler takes as long as all the tests: what it is told to leave out changes no result that is asked for.
+    # JAX's compiler takes as long as all the tests. The optimizations that it leaves out change no result here.
     environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     tests = [CONFORMANCE, TRANSFORMS] if backend == "torch" else [CONFORMANCE]
     command = [sys.executable, "-c", PROGRAM, *map(str, tests), "--noconftest", "-q", "-o", "addopts="]

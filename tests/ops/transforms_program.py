@@ -1,4 +1,4 @@
-"""The functions under PyTorch's transforms, as torch.nn.functional's pooling and unpooling are."""
+"""The functions under PyTorch's transforms, which torch.nn.functional's pooling and unpooling support as well."""
 
 import copy
 import io
@@ -36,13 +36,13 @@ every_function = pytest.mark.parametrize("function", [side_by_side, overlapping,
 
 
 @every_function
-def test_vmap(function):
+def test_vmap_equals_a_loop(function):
     expected = torch.stack([function(each) for each in IMAGES])
     assert torch.equal(torch.func.vmap(function)(IMAGES), expected)
     assert torch.equal(torch.func.vmap(torch.func.grad(lambda x: (function(x) ** 2).sum()))(IMAGES), 2 * expected)
 
 
-def test_vmap_of_positions_that_are_mapped_or_not():
+def test_vmap_takes_mapped_and_shared_positions():
     pooled, argmax = torch.func.vmap(lambda x: max_pool_with_argmax(x, 2))(IMAGES)
     for positions in (argmax, argmax[0]):
         mapped = positions.ndim == pooled.ndim
@@ -56,19 +56,19 @@ def test_vmap_of_positions_that_are_mapped_or_not():
 
 @every_function
 @pytest.mark.parametrize("mode", ["real", "fake", "symbolic"])
-def test_make_fx(function, mode):
+def test_make_fx_traces_the_functions(function, mode):
     assert torch.equal(make_fx(function, tracing_mode=mode)(IMAGES[0])(IMAGES[1]), function(IMAGES[1]))
 
 
 @every_function
-def test_fake_and_meta_tensors(function):
+def test_fake_and_meta_tensors_keep_the_shape(function):
     with FakeTensorMode():
         assert function(torch.empty(2, 6, 7, 2)).shape == (2, 6, 7, 2)
     assert function(torch.empty(2, 6, 7, 2, device="meta")).shape == (2, 6, 7, 2)
 
 
 @every_function
-def test_export(function):
+def test_exported_program_equals_the_function(function):
     class Module(torch.nn.Module):
         def forward(self, images):
             return function(images)
@@ -122,14 +122,14 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_positions_that_were_changed_are_what_they_are_now(change):
+def test_unpooling_uses_positions_changed_in_place(change):
     pooled, argmax = max_pool_with_argmax(RAMP, 2)
     changed = change(argmax)
     restored = max_unpool(pooled, argmax if changed is None else changed, 2)
     assert restored.ravel()[0] == 15 and restored.sum() == 15
 
 
-def test_switches_and_argmax_keep_nothing_of_each_other():
+def test_switches_and_argmax_are_independent_tensors():
     _, argmax = max_pool_with_argmax(RAMP, 2)
     switches = argmax_to_switches(argmax, (4, 4), 2)
     argmax.zero_()
@@ -138,7 +138,7 @@ def test_switches_and_argmax_keep_nothing_of_each_other():
     assert switches_to_argmax(switches, (4, 4), 2).ravel().tolist() == [0, 2, 8, 10]
 
 
-def test_a_negative_position_is_a_value_error():
+def test_negative_position_raises_value_error():
     pooled, argmax = max_pool_with_argmax(RAMP, 2)
     argmax -= 6
     with pytest.raises(ValueError, match="out of range"):
@@ -154,7 +154,7 @@ def test_positions_and_switches_can_be_saved():
     assert not vars(argmax) and not vars(switches)
 
 
-def test_a_subclassed_model_is_traced_and_fitted():
+def test_subclassed_model_infers_shapes_and_trains():
     class Model(keras.Model):
         def __init__(self):
             super().__init__()
@@ -175,7 +175,7 @@ def test_a_subclassed_model_is_traced_and_fitted():
     assert losses[-1] < losses[0]
 
 
-def test_variables_are_pooled():
+def test_parameters_variables_arrays_and_lists_are_pooled():
     expected = max_pool_with_argmax(RAMP, 2)[0]
     for kind in (torch.nn.Parameter(RAMP), keras.Variable(RAMP.numpy()), RAMP.numpy(), RAMP.tolist()):
         assert torch.equal(max_pool_with_argmax(kind, 2)[0], expected)
@@ -184,7 +184,7 @@ def test_variables_are_pooled():
 
 
 @pytest.mark.parametrize("window, padding", [((2, 2), "valid"), ((3, 2), "same")], ids=["side by side", "overlapping"])
-def test_a_portable_model_runs_in_onnx_runtime(window, padding, tmp_path):
+def test_portable_model_runs_in_onnx_runtime(window, padding, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     images = keras.Input((6, 7, 2))
