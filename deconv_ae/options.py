@@ -1,4 +1,4 @@
-"""Options: fields of a dataclass that carry their own help and check, for programs, for Python and for records alike.
+"""Options: fields of a dataclass that carry their own help and check, for programs, for Python and for records.
 
     @dataclass(frozen=True)
     class Options:
@@ -7,8 +7,8 @@
         def __post_init__(self) -> None:
             check(self)
 
-A program takes its flag from such a field (its name, type, default and help), Python its argument; both are refused by
-the one check. What `decides` a result is what has to be the same where that is gone on with.
+A field gives a program its flag (name, type, default and help) and Python its argument. One check refuses wrong values
+of both. An option that `decides` a result must be the same when a run is resumed.
 """
 
 import os
@@ -21,18 +21,18 @@ from deconv_ae import numbers, paths
 from deconv_ae.errors import InputError, choose
 
 Check = Callable[[str, Any], Any]
-"""From an option's name and value to the value as it is kept; raises InputError."""
+"""Takes an option's name and value, and returns the value to keep; raises InputError."""
 _KEY = "option"
 
 
 @dataclass(frozen=True)
 class Option:
-    """What a field carries.
+    """The metadata of a field.
 
     Attributes:
-        check: of its value.
-        help: a sentence for whoever sets it.
-        decides: whether it decides a result.
+        check: checks its value.
+        help: a sentence for the user.
+        decides: whether it decides the result.
     """
 
     check: Check
@@ -41,27 +41,27 @@ class Option:
 
 
 def option(default: Any, check: Check, help: str, decides: bool = True) -> Any:
-    """A dataclass's field, as `dataclasses.field`."""
+    """Makes a dataclass's field, as `dataclasses.field` does."""
     return field(default=default, metadata={_KEY: Option(check, help, decides)})
 
 
 def options_of(kind: Any) -> dict[str, tuple[Field, Option]]:
-    """The options among a dataclass's fields, or its record's, by their names."""
+    """Finds the options among the fields of a dataclass or of its instance, by name."""
     return {each.name: (each, each.metadata[_KEY]) for each in fields(kind) if _KEY in each.metadata}
 
 
 def check(record: Any) -> None:
-    """Every option of a frozen dataclass, as its `__post_init__`.
+    """Checks every option of a frozen dataclass, in its `__post_init__`.
 
     Raises:
-        InputError: on the first that cannot be used.
+        InputError: for the first wrong value.
     """
     for name, (_, each) in options_of(record).items():
         object.__setattr__(record, name, each.check(name, getattr(record, name)))
 
 
 def listed(described: Mapping[str, str]) -> str:
-    """Names and what each is, for a help.
+    """Lists names with their descriptions, for a help text.
 
     >>> listed({"auto": "all devices", "none": "one"})
     'auto: all devices; none: one'
@@ -70,19 +70,23 @@ def listed(described: Mapping[str, str]) -> str:
 
 
 def optional(checked: Check) -> Check:
-    """None, or what the other check takes."""
+    """Makes a check that takes None, or what the other check takes."""
     return lambda name, value: None if value is None else checked(name, value)
 
 
 def whole(least: int = 0, most: int = numbers.LARGEST) -> Check:
+    """Makes a check for a whole number, see `numbers.whole`."""
     return partial(numbers.whole, least=least, most=most)
 
 
 def real(above: float | None = None, least: float | None = None, most: float = numbers.LARGEST_REAL) -> Check:
+    """Makes a check for a finite number, see `numbers.real`."""
     return partial(numbers.real, above=above, least=least, most=most)
 
 
 def one_of(choices: Mapping[str, Any]) -> Check:
+    """Makes a check for one of several names."""
+
     def checked(name: str, value: Any) -> str:
         choose(name, value, choices)
         return str(value)
@@ -91,18 +95,24 @@ def one_of(choices: Mapping[str, Any]) -> Check:
 
 
 def switch(name: str, value: Any) -> bool:
-    """A check: true or false, and nothing that would count as one of them."""
+    """Checks that a value is True or False, and not just truthy or falsy."""
     if not isinstance(value, bool):
         raise InputError(f"{name}: {value!a} is neither true nor false; give True or False")
     return value
 
 
+def text(name: str, value: Any) -> str:
+    """Checks that a value is text, or a path whose text it returns."""
+    shown = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(shown, str):
+        raise InputError(f"{name}: {value!a} is not text; give text")
+    return shown
+
+
 def directory(name: str, value: Any) -> str:
-    """A check: a path that can be written to, as text."""
-    if not isinstance(value, (str, os.PathLike)):
+    """Checks that a value is the path of a directory that can be written, and returns its text."""
+    path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(path, str):
         raise InputError(f"{name}: {value!a} is no path; give the path of a directory as text")
-    text = os.fspath(value)
-    if not isinstance(text, str):
-        raise InputError(f"{name}: {value!a} is no path; give the path of a directory as text")
-    paths.directory_to_write(name, text)
-    return text
+    paths.directory_to_write(name, path)
+    return path

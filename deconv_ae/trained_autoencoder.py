@@ -1,4 +1,4 @@
-"""`deconv_ae.load` and `deconv_ae.train`: a trained autoencoder as an object that takes and gives uint8 pixels."""
+"""`deconv_ae.load` and `deconv_ae.train`: a trained autoencoder as an object that takes and returns uint8 pixels."""
 
 import warnings
 from functools import cached_property
@@ -9,14 +9,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.data import ImageDataset, Source, load_dataset, to_pixels
+from deconv_ae import numbers
+from deconv_ae.data import COLOR_MODES, FITS, FOLDER_PREFIX, ImageDataset, Source, load_dataset, to_pixels
 from deconv_ae.data.pixels import check_images
-from deconv_ae.data.split import which_are_for_testing
+from deconv_ae.data.source import LONGEST_SIDE
+from deconv_ae.data.split import SPLIT_BY, which_are_for_testing
 from deconv_ae.errors import InputError, RunError, first_line
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
-from deconv_ae.options import switch
+from deconv_ae.options import Check, one_of, optional, switch, text, whole
 from deconv_ae.paths import is_plain
 from deconv_ae.records import LONGEST_NAME
 from deconv_ae.saved_model import exporting, signatures
@@ -32,15 +34,33 @@ if TYPE_CHECKING:
     from deconv_ae.compression import Compressor
 
 
+ARRAY = "array"
+"""The name of images from an array, unless the caller gives one."""
+
+READING: dict[str, Check] = {
+    "image_size": optional(lambda name, value: numbers.pair(name, value, most=LONGEST_SIDE)),
+    "fit": one_of(dict.fromkeys(FITS)),
+    "color_mode": one_of(COLOR_MODES),
+    "background": text,
+    "split_by": one_of(SPLIT_BY),
+    "skip_bad_images": switch,
+    "load_truncated": switch,
+    "max_pixels": whole(least=1),
+    "cache_dir": optional(text),
+}
+"""Fields of `Source` that `train` takes for a folder, and their checks."""
+
+
 class TrainedAutoencoder:
-    """A trained autoencoder: `load` gives one, and `train` one that can be exported. Images are uint8 pixels, 0 to 255,
-    `(N, height, width, channels)`; they are scaled inside, and floats are refused.
+    """A trained autoencoder. `load` returns one, and `train` one that can be exported.
+
+    Images are uint8 pixels, 0 to 255, `(N, height, width, channels)`. The methods scale them, and refuse floats.
 
     Attributes:
-        name: what people call it.
-        card: what is known of it, as it was exported or trained.
-        keras_model: the Keras model, compiled with Adam and the per-image RMSE, ready to `fit`. It takes and gives
-            float32 in [0, 1), pixels / 256. All methods but `compress` and `decompress` use its weights as they are.
+        name: a name for people.
+        card: the model card, of the export or of the training.
+        keras_model: the Keras model, compiled with Adam and the per-image RMSE, ready to `fit`. It takes and returns
+            float32 in [0, 1), pixels / 256. All methods but `compress` and `decompress` use its current weights.
     """
 
     def __init__(self, name: str, card: ModelCard, keras_model: Autoencoder, path: Path | None = None) -> None:
@@ -51,15 +71,15 @@ class TrainedAutoencoder:
         keras_model.compile(optimizer="adam", loss=PerImageRMSELoss(), metrics=[PerImageRMSE()])
 
     def encode(self, images: np.ndarray) -> Encoded:
-        """The `code`, float32, and the `switches`, a tuple of one uint8 array for each pooling.
+        """Returns the `code`, float32, and the `switches`, a tuple of one uint8 array per pooling.
 
         Raises:
-            InputError: for images that are not uint8, or not of the model's shape.
+            InputError: for images that are not uint8, or not of the model's shape, or no image.
         """
         return self._by_signatures.encode(images)
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The pixels that the decoder draws of what `encode` gave: `dataclasses.replace(encoded, code=...)` changes it.
+        """Decodes the result of `encode` to pixels. `dataclasses.replace(encoded, code=...)` changes the code.
 
         Raises:
             InputError: for arrays of other shapes or types, or switches outside of their windows.
@@ -69,46 +89,48 @@ class TrainedAutoencoder:
             spec = specs[name]
             if values.dtype != spec.dtype.as_numpy_dtype or values.shape[1:] != tuple(spec.shape[1:]):
                 raise InputError(
-                    f"{name}: {values.dtype} of shape {values.shape[1:]} each, and the decoder takes {spec.dtype.name} "
-                    f"of {tuple(spec.shape[1:])}"
+                    f"{name}: is {values.dtype} of shape {values.shape[1:]} per image, and the decoder takes "
+                    f"{spec.dtype.name} of {tuple(spec.shape[1:])}"
                 )
         try:
             return to_pixels(self._by_signatures.decode(encoded))
         except tf.errors.InvalidArgumentError as error:
-            raise InputError(f"switches: {first_line(error)}; give positions inside of the pooling windows") from error
+            raise InputError(f"switches: {first_line(error)}; give positions inside the pooling windows") from error
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """The pixels that the decoder draws of what the encoder makes of images. Raises as `encode`."""
+        """Encodes and decodes images; returns pixels. Raises as `encode`."""
         return np.concatenate([to_pixels(drawn.numpy()) for _, drawn in self._by_signatures.reconstructed(images)])
 
     def evaluate(self, images: np.ndarray | str | Path) -> Evaluation:
-        """How good it is; `print(model.evaluate(images).table())` shows it.
+        """Measures how good the model is; `print(model.evaluate(images).table())` shows the result.
 
         Args:
-            images: an array; or a folder of pictures, which are brought to the model's size and
-                colours, and divided into training and test images as `train` divides them.
+            images: an array, or a folder of pictures. A folder's pictures are brought to the model's size and colours,
+                and divided into training and test images as `train` divides them.
 
         Raises:
             InputError: as `encode`, or if the folder cannot be read.
         """
         if isinstance(images, np.ndarray):
             return evaluate_images(self._by_signatures, images)
-        dataset = load_dataset(self.card.source(f"folder:{images}"))
+        dataset = load_dataset(self.card.source(f"{FOLDER_PREFIX}{images}"))
         return evaluate(self._by_signatures, dataset.train, dataset.test)
 
     def plot(self, images: np.ndarray) -> Any:
-        """A matplotlib Figure of images, their codes and their reconstructions; a notebook shows it by itself.
-        Raises as `encode`."""
+        """Draws images, their codes and their reconstructions in a matplotlib Figure, which a notebook displays.
+
+        Raises as `encode`.
+        """
         from deconv_ae.pictures.visualization import model_figure, view
 
         return model_figure(view(self._by_signatures, images))
 
     def compress(self, image: np.ndarray, quality: int = 3) -> bytes:
-        """A small file of one picture of any size, by the model's files as they were exported; see `Compressor`."""
+        """Compresses one picture of any size to a small file, with the exported weights; see `Compressor`."""
         return self._compressor.compress(image, quality)
 
     def decompress(self, file: bytes) -> np.ndarray:
-        """The pixels of such a file, `(height, width, channels)` uint8."""
+        """Returns the pixels of a file that `compress` made, `(height, width, channels)` uint8."""
         return self._compressor.decompress(file)
 
     @cached_property
@@ -121,7 +143,9 @@ class TrainedAutoencoder:
         from deconv_ae.compression.installed import check_installed
 
         if self._path is None:
-            raise InputError("model: is in no directory yet; export it, learn its probabilities, and load it")
+            raise InputError(
+                "model: is not exported yet; export it, run deconv-ae compress --learn --model=DIRECTORY, and load it"
+            )
         check_installed()
         from deconv_ae.compression import Compressor
 
@@ -133,11 +157,11 @@ class TrainedAutoencoder:
 
 
 class NewAutoencoder(TrainedAutoencoder):
-    """What `train` returns: a `TrainedAutoencoder`, how good it is, and the way to its SavedModel.
+    """The result of `train`: a `TrainedAutoencoder` with its RMSE, its history and `export`.
 
     Attributes:
-        result: the training's.
-        dataset: the images that it was trained and tested on.
+        result: the `TrainingResult`.
+        dataset: the training and test images.
     """
 
     def __init__(self, result: TrainingResult, dataset: ImageDataset) -> None:
@@ -147,51 +171,59 @@ class NewAutoencoder(TrainedAutoencoder):
 
     @property
     def history(self) -> list[Epoch]:
-        """The RMSE by epoch, from before the first."""
+        """The RMSE of every epoch; epoch 0 is before the first."""
         return self.result.history
 
     @property
     def training_rmse(self) -> float:
-        """Mean per-image RMSE over the training images, in the scale of pixels / 256."""
+        """The mean per-image RMSE over the training images, in the scale of pixels / 256."""
         return self.result.training_rmse
 
     @property
     def test_rmse(self) -> float:
-        """The same over the images that it was not trained on."""
+        """The mean per-image RMSE over the test images, in the scale of pixels / 256."""
         return self.result.test_rmse
 
     @property
     def problem(self) -> str | None:
-        """What speaks against keeping the model, in a line: it is no better on the test images than their mean
-        training image, or the loss rose over the run. None if nothing does. `print(trained.result)` says how good
-        it is beside the mean image and black, and whether channels of its code are silent."""
+        """A reason not to keep the model, in one line, or None.
+
+        The model is no better on the test images than the mean training image, or the loss rose over the run.
+        `print(trained.result)` compares it with the mean image and black, and counts silent channels of its code.
+        """
         return self.result.problem
 
     def export(self, export_dir: str | Path, overwrite: bool = False, anyway: bool = False) -> ModelCard:
         """Writes the SavedModel, `autoencoder.keras` and `model_card.json`, all of them or none.
 
         Args:
-            export_dir: where to.
+            export_dir: the directory to write.
             overwrite: whether to replace a model that is there.
             anyway: whether to write a model that has a `problem`.
 
+        Returns:
+            The model card.
+
         Raises:
-            InputError: if something is there already and `overwrite` is false, or it is no model.
+            InputError: if a model is there and `overwrite` is false, or something else is there.
             RunError: if the model has a `problem` and `anyway` is false, or it cannot be written.
         """
         if self.problem and not anyway:
-            raise RunError(f"{self.problem}; train it otherwise, or take it as it is with export(..., anyway=True)")
+            raise RunError(f"{self.problem}; change the training, or export it with export(..., anyway=True)")
         return exporting.export(self.result, self.dataset, str(export_dir), overwrite=overwrite)
 
 
 def load(directory: str | Path) -> TrainedAutoencoder:
-    """An exported model, as an object that takes and gives uint8 pixels.
+    """Loads an exported model as an object that takes and returns uint8 pixels.
 
     It has `encode`, `decode`, `reconstruct`, `evaluate`, `plot`, `compress` and `decompress`, `card` and `keras_model`:
     see `TrainedAutoencoder`.
 
     Args:
-        directory: the exported model's.
+        directory: the exported model's directory.
+
+    Returns:
+        The model.
 
     Raises:
         InputError: if it is missing, damaged or some other model, or Keras runs on another backend than TensorFlow.
@@ -233,29 +265,34 @@ def train(
     kernel_size: Any = 5,
     averages: Any = 0,
     test_images: np.ndarray | None = None,
-    name: str = "array",
+    name: str = ARRAY,
     verbose: bool = True,
     **options: Any,
 ) -> NewAutoencoder:
     """Trains an autoencoder on pictures in an array or a folder.
 
-    A model that came to nothing, see `NewAutoencoder.problem`, is returned as well, to be looked at, with a
-    UserWarning; its `export` refuses.
+    A model with a `NewAutoencoder.problem` is returned too, with a UserWarning; its `export` refuses.
 
     Args:
-        images: `(N, height, width, channels)` uint8, grey or in colour; or a folder of pictures of one size,
-            with `train/` and `test/` in it or divided by their names.
-        filters: of each stage's convolution, outermost first: `(16, 8)`; an int is one stage.
+        images: `(N, height, width, channels)` uint8, grey or in colour; or the path of a folder of pictures. A folder
+            has `train/` and `test/` in it, or its pictures are divided by their names.
+        filters: filters of each stage's convolution, outermost first: `(16, 8)`; an int is one stage.
         pool_sizes: each stage's pooling window: `(2, 2)`, or (height, width) pairs; an int is one stage.
         kernel_size: of every convolution, an int or (height, width).
-        averages: weighted averages of each block in the code, beside the maxima; for photographs.
-        test_images: the same for testing. Left out, one of every five of `images` is kept back for it, always the
-            same; where several pictures are of one scene, or crops of one photograph, give those of some scenes here.
-        name: what the model card calls the pictures.
+        averages: number of weighted averages per block in the code, beside the maxima; for photographs.
+        test_images: test images of the same kind as an array of images. By default one of every five images is for
+            testing, always the same. If several images show one scene, or are crops of one photograph, give those
+            of some scenes here.
+        name: the name of an array's images in the model card.
         verbose: whether to print progress.
         **options: any other field of `deconv_ae.training.TrainingOptions`: `epochs`, `batch_size`, `learning_rate`,
-            `seed`, `recipe` and so on. With `run_dir`, a run is kept there, and the same call with `resume=True`
-            goes on from its last checkpoint, also to more `epochs`.
+            `seed`, `recipe` and so on. With `run_dir`, the run is kept there, and the same call with `resume=True`
+            resumes it from its last checkpoint, also for more `epochs`. For a folder, also how its pictures are
+            read: `image_size` (64 or (height, width), needed if they differ in size), `color_mode`, `split_by`, and
+            the other keys of `READING`, as in `deconv_ae.data.Source`.
+
+    Returns:
+        The trained model.
 
     Raises:
         InputError: for arrays, an architecture or options that cannot be used, with what to do about it.
@@ -275,7 +312,8 @@ def train(
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not is_plain(name):
         shown = ascii(name) if len(ascii(name)) <= 40 else f"{ascii(name)[:37]}..."
         raise InputError(f"name: {shown} cannot stand in a model card; give a word or two")
-    dataset = _dataset(images, test_images, name)
+    reading = {option: check(option, options.pop(option)) for option, check in READING.items() if option in options}
+    dataset = _dataset(images, test_images, name, reading)
     switch("verbose", verbose)
     architecture = Architecture(_by_stage(filters), _by_stage(pool_sizes), kernel_size, averages=averages)
     try:
@@ -290,16 +328,23 @@ def train(
     return trained
 
 
-def _dataset(images: Any, test_images: np.ndarray | None, name: str) -> ImageDataset:
+def _dataset(images: Any, test_images: np.ndarray | None, name: str, reading: dict[str, Any]) -> ImageDataset:
     if isinstance(images, (str, Path)):
         if test_images is not None:
-            raise InputError("test_images: are given with a folder; put them into its folder test")
-        return load_dataset(Source(f"folder:{images}"))
+            raise InputError("test_images: cannot be given with a folder; put them into its subfolder test")
+        if name != ARRAY:
+            raise InputError(
+                f"name: {name!a} is given with a folder, whose path the model card keeps to find its pictures; leave "
+                "name out"
+            )
+        return load_dataset(Source(f"{FOLDER_PREFIX}{images}", **reading))
+    for option in reading:
+        raise InputError(f"{option}: is for a folder of pictures, and the images are an array; leave it out")
     check_images("images", images)
     if test_images is None:
         if len(images) < 2:
             raise InputError("images: one image cannot be divided; give more, or test_images")
-        # By their numbers, as a folder's pictures by their names: those that are added change nothing.
+        # An image's number decides, as a picture's name does in a folder: further images do not change the split.
         for_testing = np.array(which_are_for_testing([str(number) for number in range(len(images))]))
         images, test_images = images[~for_testing], images[for_testing]
     return ImageDataset(name, images, test_images)

@@ -172,6 +172,7 @@ def test_its_methods_follow_a_fit_of_its_keras_model(mine: Path) -> None:
         (PICTURES / 256, "pixels are float64, not uint8"),
         (PICTURES[0], r"one image is no batch of images; image\[np.newaxis\]"),
         (PICTURES[:, :8], "8x9x3 each, and mine was made for 12x9x3"),
+        (PICTURES[:0], "the array holds no image; give at least one"),
     ],
 )
 def test_images_that_are_no_pixels_of_its_shape_are_refused(mine: Path, method: str, images, said: str) -> None:
@@ -203,6 +204,49 @@ def test_a_folder_is_taken_as_an_array_is(tmp_path: Path) -> None:
     trained = deconv_ae.train(tmp_path, **QUICK)
     assert trained.card.dataset.training_images + trained.card.dataset.test_images == len(PICTURES)
     assert trained.evaluate(tmp_path).rmse["test"] == pytest.approx(trained.test_rmse, rel=1e-4)
+
+
+def test_folder_pictures_are_read_as_asked(tmp_path: Path) -> None:
+    for number, picture in enumerate(PICTURES[:20]):
+        folder = tmp_path / f"scene {number % 4}"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(picture[number % 3 :]).save(folder / f"{number}.png")
+    reading = {"image_size": (8, 6), "color_mode": "grayscale", "split_by": "folder", "fit": "pad", "cache_dir": ""}
+    trained = deconv_ae.train(tmp_path, **QUICK | reading | {"epochs": 0, "filters": 2, "pool_sizes": 2})
+    assert (trained.dataset.image_shape, trained.card.dataset.fit) == ((8, 6, 1), "pad")
+    assert (trained.card.dataset.split_by, trained.card.dataset.test_images % 5) == ("folder", 0)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *[("image_size", value) for value in ("large", 0, (4, 5, 6), True, 10**6)],
+        *[("color_mode", value) for value in ("sepia", None, 3)],
+        *[("split_by", "month"), ("fit", "zoom"), ("background", 5), ("background", "mauve")],
+        *[("skip_bad_images", 1), ("load_truncated", "yes"), ("max_pixels", 0), ("cache_dir", 5)],
+        *[("name", "holidays"), ("test_images", PICTURES)],
+    ],
+)
+def test_wrong_folder_options_are_refused_by_name(option: str, value: object, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"^{option}: "):
+        deconv_ae.train(tmp_path, **QUICK | {option: value})
+
+
+def test_folder_options_are_refused_for_an_array() -> None:
+    with pytest.raises(InputError, match=r"^image_size: is for a folder"):
+        deconv_ae.train(PICTURES, **QUICK, image_size=8)
+
+
+@pytest.mark.parametrize("method", ["predict", "fit", "evaluate"])
+def test_keras_model_refuses_uint8_pixels_and_then_takes_floats(mine: Path, method: str) -> None:
+    model = deconv_ae.load(mine).keras_model
+    arguments = 1 if method == "predict" else 2
+    with pytest.raises(InputError, match=r"^images: pixels are uint8, .* images / 256, .*`reconstruct`") as error:
+        getattr(model, method)(*[PICTURES] * arguments, verbose=0)
+    assert "\n" not in str(error.value)
+    getattr(model, method)(*[PICTURES / 256] * arguments, verbose=0)
+    with pytest.raises(InputError, match=r"^images: pixels are uint8"):
+        model.encoder(PICTURES)
 
 
 def test_the_package_says_what_it_has() -> None:

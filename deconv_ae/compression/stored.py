@@ -22,7 +22,7 @@ from deconv_ae.saved_model.export_directory import MODEL_FILE, VARIABLES
 from deconv_ae.saved_model.model_card import COMPRESSION_FILE
 
 FORMAT_VERSION = 1
-LEARN = "learn them with scripts/compress.py --model=... --learn"
+LEARN = "learn them with deconv-ae compress --model=... --learn"
 
 
 @dataclass(frozen=True)

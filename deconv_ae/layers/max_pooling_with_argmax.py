@@ -11,13 +11,26 @@ from deconv_ae.ops.pooling import pool
 from deconv_ae.ops.windows import shape_of_pooled
 
 
+class _TwoShapes(tuple):
+    """The shapes of both results, which keras.layers.TimeDistributed slices as if they were one shape."""
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            raise ValueError(
+                "keras.layers.TimeDistributed takes no layer with two results: pool frames with "
+                "MaxPoolingWithArgmax3D((1, 2, 2)) and unpool them with MaxUnpooling3D((1, 2, 2)), or wrap one layer "
+                "that calls both"
+            )
+        return super().__getitem__(index)
+
+
 class _MaxPoolingWithArgmax(WindowsLayer):
     def call(self, images):
         return pool(ops.cast(checks.as_tensor("images", images), self.compute_dtype), self._windows)
 
     def compute_output_shape(self, images_shape):
         shape = shape_of_pooled(images_shape, self._windows)
-        return shape, shape
+        return _TwoShapes((shape, shape))
 
     def compute_output_spec(self, images):
         pooled_shape, argmax_shape = self.compute_output_shape(images.shape)

@@ -44,7 +44,11 @@ class _MaxUnpooling(WindowsLayer):
         if argmax is None and isinstance(pooled, (tuple, list)) and len(pooled) == 2:
             return pooled
         if argmax is None:
-            raise ValueError(f"{type(self).__name__} needs `argmax`: call it with (pooled, argmax) or a list of both")
+            raise ValueError(
+                f"{type(self).__name__} needs `argmax`: call it with (pooled, argmax) or a list of both; "
+                "keras.layers.TimeDistributed passes one tensor only, so unpool frames with "
+                "MaxUnpooling3D((1, 2, 2))"
+            )
         return pooled, argmax
 
 

@@ -1,4 +1,4 @@
-"""An autoencoder as data: its stages, the shapes and the bits that follow from them."""
+"""An autoencoder as data: its stages, and the shapes and bits that follow from them."""
 
 import math
 from collections.abc import Sequence
@@ -19,30 +19,30 @@ CODE_BITS_PER_VALUE = 32
 class Architecture:
     """The stages of an autoencoder, outermost first.
 
-    Stage k is a convolution with `filters[k]` filters and ReLU, followed by max pooling with
-    windows of `pool_sizes[k]` that do not overlap; on the way out, max unpooling and a transposed
-    convolution without activation. Convolutions are zero-padded and keep height and width.
+    On the way in, stage k is a convolution with `filters[k]` filters and ReLU, then max pooling with windows of
+    `pool_sizes[k]` that do not overlap. On the way out, it is max unpooling, then a transposed convolution without
+    activation. Convolutions are zero-padded and keep height and width.
 
-    With averages the code has a second part beside the last stage's maxima, and that is linear: so many weighted
-    averages of each block of pixels that a value of the code stands for, which a transposed convolution enlarges to a
-    smooth picture. The stages see what that leaves of the image: edges and texture.
+    With averages the code has a second, linear part beside the last stage's maxima. Each value of the code stands for
+    a block of pixels; the averages are weighted averages of each block, and a transposed convolution enlarges them to
+    a smooth picture. The stages see the image less the smooth picture: edges and texture.
 
     Attributes:
         filters: filters of each stage's convolution.
         pool_sizes: (height, width) of each stage's pooling window.
         kernel_size: (height, width) of every convolution.
         deconvolution_bias: whether transposed convolutions have a bias.
-        averages: weighted averages of each block, the last channels of the code.
+        averages: number of weighted averages per block, the last channels of the code.
 
     Args:
         filters: one number per stage.
         pool_sizes: one int, which stands for a square, or (height, width) per stage.
         kernel_size: an int or (height, width).
-        deconvolution_bias: None is the original's: one stage has none, several have one each.
-        averages: 0 for none, the original's.
+        deconvolution_bias: None does as the original did: no bias in a single stage, a bias each in several.
+        averages: 0 for none, as in the original.
 
     Raises:
-        InputError: on values that no autoencoder can be built from.
+        InputError: for values that no autoencoder can be built from.
 
     >>> Architecture(filters=(5, 1), pool_sizes=(2, 2))
     Architecture(filters=(5, 1), pool_sizes=((2, 2), (2, 2)), kernel_size=(5, 5), deconvolution_bias=True, averages=0)
@@ -62,7 +62,7 @@ class Architecture:
         deconvolution_bias: bool | None = None,
         averages: Any = 0,
     ) -> None:
-        # Frozen from here on: whoever holds an architecture can rely on it.
+        # A frozen dataclass assigns its fields this way.
         vars(self).update(
             filters=tuple(numbers.whole("filters", value, least=1) for value in _by_stage("filters", filters)),
             pool_sizes=tuple(numbers.pair("pool_sizes", value) for value in _by_stage("pool_sizes", pool_sizes)),
@@ -86,7 +86,7 @@ class Architecture:
                 )
 
     def stage_shapes(self, image_shape: Sequence[int]) -> list[tuple[int, int, int]]:
-        """(height, width, channels) of the images and of every stage's pooled output.
+        """Returns (height, width, channels) of the images and of every stage's pooled output.
 
         Raises:
             InputError: if a window is larger than what it pools.
@@ -108,7 +108,7 @@ class Architecture:
 
     @property
     def block(self) -> Pair:
-        """(height, width) of the pixels that a value of the code stands for.
+        """(height, width) of the block of pixels that a value of the code stands for.
 
         >>> Architecture(filters=(16, 8), pool_sizes=(2, (4, 2))).block
         (8, 4)
@@ -118,14 +118,14 @@ class Architecture:
 
     @property
     def code_channels(self) -> int:
-        """The last stage's maxima, numbered as its switches are, then the averages."""
+        """Channels of the code: the last stage's maxima, in the order of its switches, then the averages."""
         return self.averages + self.filters[-1]
 
     def code_shape(self, image_shape: Sequence[int]) -> tuple[int, int, int]:
-        """(height, width, channels) of the code of an image of this shape.
+        """Returns (height, width, channels) of the code of an image of this shape.
 
         Raises:
-            InputError: if a window is larger than what it pools, or there are more averages than numbers in a block.
+            InputError: if a window is larger than what it pools, or a block has fewer numbers than there are averages.
 
         >>> Architecture(filters=(12,), pool_sizes=(8,), averages=20).code_shape((64, 65, 3))
         (8, 8, 32)
@@ -134,17 +134,17 @@ class Architecture:
         in_block = math.prod(self.block) * image_shape[-1]
         if self.averages > in_block:
             raise InputError(
-                f"averages: {self.averages} of blocks that have {in_block} numbers, {_times(self.block)} pixels of "
-                f"{image_shape[-1]}; give at most {in_block}"
+                f"averages: {self.averages} are more than the {in_block} numbers of a block, {_times(self.block)} "
+                f"pixels of {image_shape[-1]}; give at most {in_block}"
             )
         return height, width, self.code_channels
 
     def check_trainable(self, image_shape: Sequence[int], images_per_step: int) -> None:
-        """Whether a model of these stages can be trained on images of this shape.
+        """Checks that a model of these stages can be trained on images of this shape.
 
         Raises:
-            InputError: as `code_shape`, or if a kernel is larger than the image, or the model does not fit into memory;
-                with the estimate, which is a lower bound.
+            InputError: as `code_shape`; if a kernel is larger than the image; or if the model does not fit into
+                memory. The message has the estimate, which is a lower bound.
         """
         self.code_shape(image_shape)
         shapes = self.stage_shapes(image_shape)
@@ -156,10 +156,10 @@ class Architecture:
             )
         weights, activations = 2 * math.prod(self.block) * shapes[0][-1] * self.averages, 0
         for (height, width, channels), (*_, filters) in pairwise(shapes):
-            # On the way in and on the way out.
+            # Twice: on the way in and on the way out.
             weights += 2 * math.prod(self.kernel_size) * channels * filters
             activations += 2 * height * width * filters
-        # Each weight has a gradient and two moments, each value of a convolution a gradient.
+        # Each weight has a gradient and two moments. Each value of a convolution has a gradient.
         values = 4 * weights + 2 * activations * images_per_step
         numbers.check_memory(
             "filters", 4 * values, f"to train {weights:,} weights on {images_per_step:,} images of this size a step"
@@ -167,7 +167,7 @@ class Architecture:
 
     @property
     def switches_names(self) -> tuple[str, ...]:
-        """What each pooling's switches are called wherever they are passed by name, outermost first.
+        """The name of each pooling's switches, outermost first.
 
         >>> Architecture(filters=(5, 1), pool_sizes=(2, 2)).switches_names
         ('switches_1', 'switches_2')
@@ -188,7 +188,7 @@ class Architecture:
         return f"{averages}filters {', '.join(map(str, self.filters))}; pools {pools}"
 
     def size_per_image(self, image_shape: Sequence[int]) -> "SizePerImage":
-        """What the code and the switches of one image of this shape take."""
+        """Counts the bits of one image of this shape, of its code and of its switches."""
         pooled = self.stage_shapes(image_shape)[1:]
         return SizePerImage(
             pixels=math.prod(image_shape),
@@ -211,15 +211,15 @@ def _times(lengths: Sequence[int]) -> str:
 
 @dataclass(frozen=True)
 class SizePerImage:
-    """Bits that an image takes as pixels, as a code, and as the code with the switches.
+    """The bits of an image as pixels, as a code, and as a code with switches.
 
-    The original counts numbers, 784 to 49, and calls that a factor of 16; its decoder reads the
-    switches as well. Here everything is counted in bits, and the switches apart.
+    The original counts numbers, 784 to 49, and calls that a factor of 16, although its decoder reads the switches as
+    well. This class counts bits, and counts the switches separately.
 
     Attributes:
         pixels: numbers in the image, height x width x channels, of 8 bits each.
         code_values: numbers in the code, served as float32.
-        switches_bits: log2 of the window's positions for each pooled value, summed over all stages.
+        switches_bits: log2 of the window's positions per pooled value, summed over all stages.
 
     >>> size = Architecture(filters=(1,), pool_sizes=(4,)).size_per_image((28, 28, 1))
     >>> size.code_bits, size.switches_bits, size.factor_in_numbers, round(size.factor_with_switches, 2)
@@ -253,5 +253,5 @@ class SizePerImage:
 
 
 def switches_names(count: int) -> tuple[str, ...]:
-    """The names of the switches of so many poolings."""
+    """Names the switches of a number of poolings, outermost first."""
     return tuple(f"switches_{number}" for number in range(1, count + 1))

@@ -1,6 +1,6 @@
-"""Keras's variables as NumPy arrays and its models as files, without the warning that it makes NumPy say of itself.
+"""Keras's variables as NumPy arrays and its models as files, without NumPy's warning.
 
-Keras 3.15's `keras.Variable.__array__` lacks the argument that NumPy 2 asks for; its own saving runs into that too.
+NumPy 2 passes an argument that `keras.Variable.__array__` of Keras 3.15 lacks, and warns. Keras's saving does so too.
 """
 
 import os
@@ -12,12 +12,12 @@ import numpy as np
 
 
 def to_array(values: Any) -> np.ndarray:
-    """The numbers of TensorFlow's tensor, or of a variable."""
+    """Copies a tensor or a variable to a NumPy array."""
     return values.numpy() if hasattr(values, "numpy") else np.asarray(values)
 
 
 def save(model: keras.Model, file: str | os.PathLike[str]) -> None:
-    """`model.save`."""
+    """Calls `model.save`."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
         model.save(file)

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from deconv_ae.errors import InputError
 from deconv_ae.layers import ArgmaxToSwitches2D, SwitchesToArgmax2D
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.smooth_path import SmoothPath
@@ -14,23 +15,54 @@ from deconv_ae.model.stage import Stage
 
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
-class Autoencoder(keras.Model):
+class ScaledImagesModel(keras.Model):
+    """A model of images that are scaled to [0, 1). It refuses integers, which Keras would take for huge values.
+
+    >>> images = keras.Input((28, 28, 1))
+    >>> ScaledImagesModel(images, keras.layers.Flatten()(images))(keras.ops.zeros((2, 28, 28, 1), "uint8"))
+    Traceback (most recent call last):
+    deconv_ae.errors.InputError: images: pixels are uint8, and a Keras model takes floats in [0, 1); give images / 256,
+    or call `reconstruct` or `encode` of what `deconv_ae.load` returns, which take uint8
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self._check_scaled((args[:1], kwargs.get("inputs")))
+        return super().__call__(*args, **kwargs)
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        self._check_scaled(inputs)  # Under JAX, `predict` calls this directly.
+        return super().call(inputs, training=training, mask=mask)
+
+    def _check_scaled(self, inputs: Any) -> None:
+        for images in keras.tree.flatten(inputs):
+            dtype = keras.backend.standardize_dtype(getattr(images, "dtype", "float32"))
+            if not keras.backend.is_float_dtype(dtype):
+                # TensorFlow cannot trace a function again that failed while it was traced; the next `fit` makes others.
+                self.train_function = self.test_function = self.predict_function = None
+                raise InputError(
+                    f"images: pixels are {dtype}, and a Keras model takes floats in [0, 1); give images / 256, or call "
+                    "`reconstruct` or `encode` of what `deconv_ae.load` returns, which take uint8"
+                )
+
+
+@keras.saving.register_keras_serializable(package="deconv_ae")
+class Autoencoder(ScaledImagesModel):
     """Images to their reconstruction, with the encoder and the decoder as models that share its weights.
 
-    Layers carry the original's names: `conv1`, `pool1`, `unpool1`, `deconv1`, then `conv2` and so on for further
-    stages; with averages there are `averages`, `enlarge` and `rest` before them, and `reconstruction` at the end. A
-    model of their outputs, `keras.Model(model.inputs, model.get_layer("conv1").output)`, runs these layers. Called
-    whole, the autoencoder runs its stages, which compute the same with the same weights, faster where they can.
-    Saves to `.keras` and loads without custom_objects.
+    The layers have the original's names: `conv1`, `pool1`, `unpool1`, `deconv1`, then `conv2` and so on for further
+    stages. With averages, `averages`, `enlarge` and `rest` come before them and `reconstruction` comes last. A
+    model of their outputs, `keras.Model(model.inputs, model.get_layer("conv1").output)`, runs these layers. The
+    autoencoder itself runs its stages: they compute the same with the same weights, and faster where they can.
+    It saves to `.keras` and loads without custom_objects.
 
-    Input: `(N, height, width, channels)` images, scaled to [0, 1). Output: the same shape, not
-    clipped; float32 also under a mixed precision policy.
+    Input: `(N, height, width, channels)` float images, scaled to [0, 1). Output: the same shape, not clipped; float32
+    also under a mixed precision policy.
 
     Args:
         architecture: an `Architecture`, or its fields in a dict.
-        image_shape: (height, width, channels) of the images; any size, also one that a pooling
-            does not divide: the rows and columns left over are restored as zeros by the unpooling, and the smooth
-            picture of averages is continued there.
+        image_shape: (height, width, channels) of the images. A pooling need not divide the size: the unpooling
+            restores the rows and columns left over as zeros, and the smooth picture of averages repeats its edges
+            there.
         convolution_initializer, deconvolution_initializer: Keras initializers of the kernels.
             Biases start at zero.
 
@@ -86,66 +118,63 @@ class Autoencoder(keras.Model):
         self._initializers = tuple(
             keras.initializers.get(value) for value in (convolution_initializer, deconvolution_initializer)
         )
-        # Neither is a layer, so Keras does not store what is in them a second time.
+        # Neither is a layer, so Keras does not store their layers a second time.
         self._stages = tuple(stages)
         self._smooth_path = smooth_path
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         del training, mask
+        self._check_scaled(inputs)
         (images,) = keras.tree.flatten(inputs)
-        return self.reconstruct(*self.encode(images))
+        _, smooth, rest = self._divided(images)
+        return self._joined(smooth, self._decoded(*self._encoded(rest)))
 
     def encode(self, images: Any) -> tuple[Any, list[Any]]:
-        """Images to the code and one uint8 switches tensor for each pooling, outermost first: by the stages."""
-        averages, values = self._divided(images)
-        switches = []
-        for stage in self._stages:
-            values, of_stage = stage.encode(values)
-            switches.append(of_stage)
-        return self._code(averages, values), switches
+        """Runs the stages from images to the code and one uint8 switches tensor per pooling, outermost first."""
+        averages, _, rest = self._divided(images)
+        maxima, switches = self._encoded(rest)
+        return self._code(averages, maxima), switches
 
     def decode(self, code: Any, switches: Sequence[Any]) -> Any:
-        """The code and the switches to the reconstruction: by the stages.
+        """Runs the stages from the code and the switches to the reconstruction.
 
         Raises:
-            tf.errors.InvalidArgumentError: on TensorFlow, ValueError elsewhere, for a switch outside of its window,
-                where what executes this can raise.
+            tf.errors.InvalidArgumentError: on TensorFlow, for a switch outside of its window. Elsewhere it is a
+                ValueError. Compiled code cannot raise.
         """
         checked = [stage.checked(of_stage) for stage, of_stage in zip(self._stages, switches)]
         return self.reconstruct(code, checked)
 
     def reconstruct(self, code: Any, switches: Sequence[Any]) -> Any:
-        """As `decode`, of switches that `encode` has made: none is checked."""
-        averages, values = self._split(code)
-        for stage, of_stage in zip(reversed(self._stages), reversed(switches)):
-            values = stage.decode(values, of_stage)
-        return self._joined(averages, values)
+        """Does the same as `decode` for switches from `encode`, without checking them."""
+        averages, maxima = self._split(code)
+        return self._joined(self._smooth(averages), self._decoded(maxima, switches))
 
     def smooth(self, images: Any) -> Any:
-        """The smooth picture that the averages of images are enlarged to, of their shape; zeros without averages."""
-        path = self._smooth_path
-        return keras.ops.zeros_like(images) if path is None else path.smooth(path.averages(images))
+        """Enlarges the averages of images to the smooth picture, of the images' shape; zeros without averages."""
+        smooth = self._divided(images)[1]
+        return keras.ops.zeros_like(images) if smooth is None else smooth
 
     @property
     def is_faster_compiled(self) -> bool:
-        """Whether XLA makes steps of one batch size faster on this machine: where all stages run on blocks there."""
-        return all(stage.is_fast(compiled=True) for stage in self._stages)
+        """Whether XLA makes steps of one batch size faster on this machine: it does if it does for every stage."""
+        return all(stage.is_faster_compiled for stage in self._stages)
 
     @cached_property
     def encoder(self) -> keras.Model:
-        """Images to the code, then one uint8 switches tensor for each pooling, outermost first: by the layers."""
+        """Runs the layers from images to the code, then one uint8 switches tensor per pooling, outermost first."""
         images = keras.Input(self.image_shape, name="images")
-        averages, values = self._divided(images)
+        averages, _, values = self._divided(images)
         switches = []
         for name, stage in zip(self.architecture.switches_names, self._stages):
             values, argmax = stage.pooling(stage.convolution(values))
             to_switches = ArgmaxToSwitches2D(stage.pool_size, input_size=stage.input_shape[:2], name=name)
             switches.append(to_switches(argmax))
-        return keras.Model(images, [self._code(averages, values), *switches], name="encoder")
+        return ScaledImagesModel(images, [self._code(averages, values), *switches], name="encoder")
 
     @cached_property
     def decoder(self) -> keras.Model:
-        """The code and the switches, in the encoder's order, to the reconstruction: by the layers."""
+        """Runs the layers from the code and the switches, in the encoder's order, to the reconstruction."""
         code = keras.Input(self.architecture.code_shape(self.image_shape), name="code")
         averages, values = self._split(code)
         inputs: list[Any] = []
@@ -157,15 +186,31 @@ class Autoencoder(keras.Model):
             )
             unpooled = stage.unpooling(values, to_argmax(switches), output_size=stage.input_shape[:2])
             values = stage.deconvolution(unpooled)
-        return keras.Model([code, *inputs], self._joined(averages, values), name="decoder")
+        return keras.Model([code, *inputs], self._joined(self._smooth(averages), values), name="decoder")
 
-    def _divided(self, images: Any) -> tuple[Any, Any]:
-        """The averages, None without a smooth path, and what the stages see of images."""
+    def _divided(self, images: Any) -> tuple[Any, Any, Any]:
+        """The averages, the smooth picture, and the rest of the images, which the stages see.
+
+        Without a smooth path the first two are None, and the rest is the images.
+        """
         path = self._smooth_path
         if path is None:
-            return None, images
+            return None, None, images
         averages = path.averages(images)
-        return averages, path.rest([images, path.smooth(averages)])
+        smooth = path.smooth(averages)
+        return averages, smooth, path.rest([images, smooth])
+
+    def _encoded(self, values: Any) -> tuple[Any, list[Any]]:
+        switches = []
+        for stage in self._stages:
+            values, of_stage = stage.encode(values)
+            switches.append(of_stage)
+        return values, switches
+
+    def _decoded(self, values: Any, switches: Sequence[Any]) -> Any:
+        for stage, of_stage in zip(reversed(self._stages), reversed(switches)):
+            values = stage.decode(values, of_stage)
+        return values
 
     def _code(self, averages: Any, maxima: Any) -> Any:
         return maxima if self._smooth_path is None else self._smooth_path.code([maxima, averages])
@@ -173,10 +218,12 @@ class Autoencoder(keras.Model):
     def _split(self, code: Any) -> tuple[Any, Any]:
         return (None, code) if self._smooth_path is None else self._smooth_path.split(code)
 
-    def _joined(self, averages: Any, drawn: Any) -> Any:
-        """The reconstruction, of the averages and what the stages draw."""
-        path = self._smooth_path
-        return drawn if path is None else path.reconstruction([path.smooth(averages), drawn])
+    def _smooth(self, averages: Any) -> Any:
+        return None if self._smooth_path is None else self._smooth_path.smooth(averages)
+
+    def _joined(self, smooth: Any, drawn: Any) -> Any:
+        """The reconstruction: the smooth picture plus what the stages draw."""
+        return drawn if self._smooth_path is None else self._smooth_path.reconstruction([smooth, drawn])
 
     def get_config(self) -> dict[str, Any]:
         convolution_initializer, deconvolution_initializer = map(_serialized, self._initializers)
@@ -195,8 +242,10 @@ class Autoencoder(keras.Model):
 
 
 def _serialized(initializer: keras.Initializer) -> dict[str, Any]:
-    """Without the options that were left at None: a Keras that does not know them yet, as those before 3.15 do not know
-    HeNormal's axes, could not load the model."""
+    """Serializes an initializer without its options that are None.
+
+    An older Keras refuses options that it does not know, as Keras before 3.15 does not know HeNormal's axes.
+    """
     serialized = keras.initializers.serialize(initializer)
     serialized["config"] = {name: value for name, value in serialized["config"].items() if value is not None}
     return serialized

@@ -1,4 +1,4 @@
-"""What needs no model, for a model to be judged by."""
+"""Baselines that need no model, to judge a model by."""
 
 import math
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from deconv_ae.records import Measure
 
 @dataclass(frozen=True)
 class Baselines:
-    """The test RMSE of what needs no model.
+    """The test RMSE of baselines that need no model.
 
     Attributes:
-        mean_image_rmse: of the mean training image in the place of every test image: the best that knows no image.
-        black_rmse: of black in the place of every test image.
-        thumbnail_rmse: of every test image made smaller, to as many numbers as a code has, and enlarged again; None
-            where no code was given.
+        mean_image_rmse: of the mean training image in place of every test image: the best guess without seeing any.
+        black_rmse: of black in place of every test image.
+        thumbnail_rmse: of test images scaled down to as many numbers as a code has, and enlarged again; None if no
+            code was given.
     """
 
     mean_image_rmse: Measure
@@ -25,12 +25,14 @@ class Baselines:
 
 
 def thumbnail_size(image_shape: Sequence[int], numbers: float) -> Pair:
-    """(height, width) of the largest thumbnail that has no more numbers, in the picture's aspect ratio, 1x1 at least.
+    """Returns (height, width) of the largest thumbnail with at most so many numbers.
+
+    It has the picture's aspect ratio, and is 1x1 at least.
 
     >>> thumbnail_size((64, 64, 3), 2048), thumbnail_size((28, 28, 1), 49), thumbnail_size((8, 8, 3), 1e6)
     ((26, 26), (7, 7), (8, 8))
     """
     height, width, _ = image_shape
     factor = min(1.0, math.sqrt(numbers / math.prod(image_shape)))
-    # What rounding takes away is not a pixel less.
+    # 1e-9: a rounding error must not cost a pixel.
     return max(1, math.floor(height * factor + 1e-9)), max(1, math.floor(width * factor + 1e-9))

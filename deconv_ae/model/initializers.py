@@ -1,4 +1,4 @@
-"""The initial weights of this project's own recipe."""
+"""Initial weights of this project's own recipes."""
 
 import math
 from collections.abc import Sequence
@@ -14,23 +14,23 @@ DECONVOLUTION_GAIN = 0.8
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
 class RowOfBumps(keras.Initializer):
-    """Kernels that start as small blurred dots, one for each filter, in a row across the kernel's diagonal.
+    """Kernels that start as small blurred dots, one per filter, in a row along the kernel's diagonal.
 
-    Where a maximum lies has no gradient, so training stays in the basin in which the kernels start; random kernels
-    start in bad ones, or with a sum below zero, which is a ReLU that dies on the first stroke. This is a start in a
-    good one:
+    A maximum's position has no gradient, so training stays in the basin where the kernels start. Random kernels start
+    in bad basins. Some start with a sum below zero, and then the ReLU dies on the first stroke. These kernels start in
+    a good basin:
 
     Filter i is a Gaussian of standard deviation 0.7 pixels and sum 1, centred at `(t, t)` from the kernel's middle,
-    `t = shift + linspace(-1, 1, filters)[i]`: a row across the slant of handwriting. A convolution subtracts from
-    each dot the mean of the others, which makes its filters edge detectors that divide the strokes between them, and
-    divides by the channels that it sums. A transposed convolution takes 0.8 of each dot, divided by its filters.
-    Normal noise is added, and it alone depends on the seed.
+    `t = shift + linspace(-1, 1, filters)[i]`: a row across the slant of handwriting. In a convolution, the mean of the
+    other dots is subtracted from each dot, so that the filters are edge detectors that divide the strokes between
+    them; then each is divided by the number of channels. In a transposed convolution, each dot is multiplied by 0.8
+    and divided by the number of filters. Normal noise is added; it alone depends on the seed.
 
     Args:
-        noise: standard deviation of the noise, times the square root of the weights that are summed into one value.
-        shift: pixels that the row is moved by, down and to the right.
-        transposed: for a transposed convolution, whose kernel has the channels that it sums last.
-        seed: of the noise; drawn anew for every kernel if None.
+        noise: standard deviation of the noise, times the square root of the number of weights in one sum.
+        shift: pixels by which the row moves down and to the right.
+        transposed: whether the kernel is a transposed convolution's, which sums over its last axis.
+        seed: of the noise; None draws other noise for every kernel.
 
     >>> kernel = RowOfBumps(noise=0.0)((5, 5, 1, 3))
     >>> tuple(kernel.shape), round(abs(float(keras.ops.sum(kernel))), 4)
@@ -60,7 +60,7 @@ class RowOfBumps(keras.Initializer):
         return noise + keras.ops.cast(kernel, noise.dtype)
 
     def _bumps(self, height: int, width: int, filters: int) -> np.ndarray:
-        """`(height, width, filters)`, each with sum 1."""
+        """The dots, `(height, width, filters)`, each with sum 1."""
         rows = np.arange(height)[:, None, None] - (height - 1) / 2
         columns = np.arange(width)[None, :, None] - (width - 1) / 2
         places = np.linspace(-1, 1, filters) * ROW_LENGTH / 2 if filters > 1 else np.zeros(1)

@@ -1,4 +1,4 @@
-"""What the autoencoder is trained on and judged by: the root mean square error of each image."""
+"""The autoencoder's loss and metric: the root mean square error of each image."""
 
 from typing import Any
 
@@ -7,22 +7,19 @@ from keras import ops
 
 
 def per_image_rmse(images: Any, reconstruction: Any) -> Any:
-    """Root mean square error of each image over its height, width and channels.
+    """Computes the root mean square error of each image over its height, width and channels.
 
-    The original's criterion and metric in one: the square root of each image's own mean square,
-    averaged over images by the loss and the metric below. That is not the root of one mean over
-    all pixels, which is larger whenever images differ in how well they are reproduced.
+    This is the original's criterion and metric. The loss and the metric below average it over images. The root of one
+    mean over all pixels is another number: it is larger whenever some images are reproduced better than others.
 
-    The gradient for an image that is reproduced exactly is zero, where a plain square root makes
-    it NaN.
+    The gradient for an exactly reproduced image is zero; a plain square root makes it NaN.
 
     Args:
         images: `(N, ...)`, any floating dtype.
         reconstruction: the shape of `images`.
 
     Returns:
-        `(N,)` float32 whatever the inputs' dtypes, since a float16 square loses small errors;
-        float64 where the reconstruction is float64.
+        `(N,)` float64 for a float64 reconstruction, else float32, since a float16 square loses small errors.
 
     >>> ones, zeros = keras.ops.ones((4, 4, 1)), keras.ops.zeros((4, 4, 1))
     >>> keras.ops.convert_to_numpy(per_image_rmse(keras.ops.ones((2, 4, 4, 1)), keras.ops.stack([ones, zeros])))
@@ -32,9 +29,8 @@ def per_image_rmse(images: Any, reconstruction: Any) -> Any:
     dtype = "float64" if keras.backend.standardize_dtype(reconstruction.dtype) == "float64" else "float32"
     difference = ops.cast(reconstruction, dtype) - ops.cast(images, dtype)
     mean_square = ops.mean(ops.square(difference), axis=list(range(1, len(difference.shape))))
-    # The inner `where` keeps the square root's infinite slope at 0 out of the gradient; the outer
-    # one alone would multiply it by zero, which is NaN. Not `> 0`: a NaN is not, and would come out
-    # as a perfect 0.
+    # The inner `where` keeps the square root's infinite slope at 0 out of the gradient. The outer one alone would
+    # multiply that slope by zero, which is NaN. `> 0` is false for a NaN and would score it as a perfect 0.
     is_exact = ops.equal(mean_square, 0)
     root = ops.sqrt(ops.where(is_exact, ops.ones_like(mean_square), mean_square))
     return ops.where(is_exact, ops.zeros_like(root), root)
@@ -59,7 +55,7 @@ class PerImageRMSELoss(keras.losses.Loss):
 class PerImageRMSE(keras.metrics.MeanMetricWrapper):
     """`per_image_rmse` as a Keras metric: the mean over all images seen since the last reset.
 
-    Every image counts once, so batches of unequal size do not shift it.
+    Every image counts once, also in batches of unequal size.
 
     >>> metric = PerImageRMSE()
     >>> metric.update_state(keras.ops.zeros((3, 2, 2, 1)), keras.ops.zeros((3, 2, 2, 1)))

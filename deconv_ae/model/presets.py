@@ -1,4 +1,4 @@
-"""Settings as data: those that were published, with the published numbers, and one for photographs."""
+"""Presets as data: the published ones with their published numbers, and one for photographs."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from deconv_ae.model.architecture import Architecture
 
 @dataclass(frozen=True)
 class Preset:
-    """A setting, and the RMSE that the original's page gives, where it gives one."""
+    """An architecture with a title, and the RMSEs that the original's page gives, if any."""
 
     title: str
     architecture: Architecture
@@ -21,7 +21,7 @@ PRESETS: dict[str, Preset] = {
     "cmap1_pool2": Preset("1 filter, pool 2x2", Architecture((1,), (2,)), 0.136, 0.131),
     "two_layer": Preset("two stages (5, 1), pool 2x2 twice", Architecture((5, 1), (2, 2))),
 }
-"""The original's."""
+"""The original's presets."""
 
 PHOTOGRAPHS = "photos"
 ALL_PRESETS: dict[str, Preset] = {
@@ -31,4 +31,4 @@ ALL_PRESETS: dict[str, Preset] = {
         Architecture((12,), (8,), kernel_size=7, averages=20),
     ),
 }
-"""Those, and this project's own."""
+"""The original's presets, and this project's own."""

@@ -1,4 +1,4 @@
-"""How to train: recipes, as data."""
+"""Recipes as data: how to train."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from deconv_ae.model.architecture import Architecture
 
-# In the functions only: whoever asks for a recipe's name and epochs does without Keras, which takes seconds to load.
+# Functions import Keras themselves. It takes seconds to load, and a recipe's name and epochs do not need it.
 if TYPE_CHECKING:
     import keras
 
@@ -19,7 +19,7 @@ CNTK_BATCH_SIZE = 64
 CNTK_DECONVOLUTION_LIMIT_FACTOR = 0.001
 
 ADAM_PEAK_LEARNING_RATE = 0.03
-# Three filters of 5x5: no kernel that sums fewer values trains better at a lower rate.
+# Three filters of 5x5: kernels that sum at most so many values do not train better at a lower rate.
 FREELY_SUMMED_VALUES = 75
 ADAM_WARMUP_STEPS = 100
 BUMP_SHIFT = 0.35
@@ -27,23 +27,22 @@ BUMP_SHIFT = 0.35
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: what decides the result besides the architecture, the images and the seed.
+    """How to train. With the architecture, the images and the seed, a recipe decides the result.
 
     Attributes:
         description: a sentence.
         epochs: passes over the training images.
         batch_size: images a step, over all replicas together.
-        learning_rate: its peak where none is given, in words.
-        peak_learning_rate: from an architecture to that peak, in runs long enough to reach it; None where the
-            architecture does not decide it.
-        plans_ahead: whether the learning rate of a step depends on the steps of the whole run.
-        optimizer: from (architecture, batch size, steps in the whole run, learning rate or None for
-            the recipe's own) to a fresh Keras optimizer.
-        initializers: from an architecture to fresh Keras initializers, of the convolutions'
-            kernels and of the transposed convolutions'.
-        guesses: from an architecture and the images' channels to other pairs of initializers, of
-            which and `initializers` `training.start` chooses, and fits decoders; None trains from
-            `initializers` as they are.
+        learning_rate: the default peak, in words.
+        plans_ahead: whether a step's learning rate depends on the number of steps of the whole run.
+        optimizer: makes a Keras optimizer from (architecture, batch size, steps in the whole run, learning rate). A
+            learning rate of None is the recipe's own.
+        initializers: makes two Keras initializers from an architecture: of the convolutions' kernels and of the
+            transposed convolutions' kernels.
+        guesses: makes more pairs of initializers from an architecture and the images' channels. `training.start`
+            chooses among these and `initializers`, and fits decoders. None trains from `initializers` unchanged.
+        peak_learning_rate: computes the default peak from an architecture, for runs long enough to reach it; None if
+            the architecture does not decide it.
     """
 
     description: str
@@ -60,11 +59,11 @@ class Recipe:
 def cntk_optimizer(
     architecture: Architecture, batch_size: int, total_steps: int, learning_rate: float | None = None
 ) -> keras.Optimizer:
-    """CNTK's momentum SGD in Keras's terms.
+    """Makes CNTK's momentum SGD in Keras's terms.
 
-    CNTK takes its learning rate per sample, on a gradient summed over the minibatch, and its
-    momentum as a time constant in samples; its momentum is unit-gain, the gradient entering the
-    velocity times (1 - momentum), which Keras's is not.
+    CNTK's learning rate is per sample, for a gradient summed over the minibatch. Its momentum is a time constant in
+    samples, and has unit gain: the gradient enters the velocity times (1 - momentum). Keras's momentum has no unit
+    gain.
 
     >>> optimizer = cntk_optimizer(Architecture((1,), (4,)), batch_size=64, total_steps=1)
     >>> round(float(optimizer.learning_rate), 6), round(optimizer.momentum, 4)
@@ -80,7 +79,7 @@ def cntk_optimizer(
 
 
 def cntk_initializers(architecture: Architecture) -> tuple[keras.Initializer, keras.Initializer]:
-    """Glorot uniform, with its limit times 0.001 for the transposed convolutions."""
+    """Makes Glorot uniform initializers; for the transposed convolutions, with 0.001 of the limit."""
     import keras
 
     del architecture
@@ -89,10 +88,11 @@ def cntk_initializers(architecture: Architecture) -> tuple[keras.Initializer, ke
 
 
 def peak_learning_rate(architecture: Architecture) -> float:
-    """0.03, and less the more values a kernel sums into one: times `(75 / values) ** 0.75` where they are more than 75.
+    """Computes the default peak: 0.03, times `(75 / values) ** 0.75` for a kernel that sums more than 75 values.
 
-    Adam moves every weight by about the rate, whatever its gradient. What a kernel of n weights sums changes by n
-    times that if they all move one way, by its root if they do not; the 3/4 lies between and was measured.
+    Adam moves every weight by about the rate, whatever its gradient. The sum over a kernel of n weights then changes by
+    n times the rate if all weights move one way, and by sqrt(n) times the rate if they move independently. The exponent
+    of 3/4 lies between these and was measured.
 
     >>> [round(peak_learning_rate(Architecture(filters, (2,) * len(filters))), 4) for filters in ((1,), (5, 1), (32,))]
     [0.03, 0.0205, 0.0051]
@@ -104,14 +104,14 @@ def peak_learning_rate(architecture: Architecture) -> float:
 def warm_cosine_adam(
     architecture: Architecture, batch_size: int, total_steps: int, learning_rate: float | None = None
 ) -> keras.Optimizer:
-    """Adam whose learning rate rises to its peak over 100 steps and falls to zero along a half cosine.
+    """Makes Adam with a learning rate that rises to its peak over 100 steps and falls to zero along a half cosine.
 
-    The peak is `peak_learning_rate`'s. Without the warm-up, channels of a first convolution die in the first steps.
+    `peak_learning_rate` gives the peak. Without the warm-up, channels of a first convolution die in the first steps.
     """
     import keras
 
     del batch_size
-    # A run shorter than twice the warm-up spends half of itself on it, and has no time to mend what large steps break.
+    # A run shorter than twice the warm-up spends half of its steps on it, and cannot recover from large steps.
     share = min(1.0, total_steps / (2 * ADAM_WARMUP_STEPS))
     peak = share * peak_learning_rate(architecture) if learning_rate is None else learning_rate
     warmup = min(ADAM_WARMUP_STEPS, total_steps // 2)
@@ -122,7 +122,7 @@ def warm_cosine_adam(
 
 
 def he_initializers(architecture: Architecture) -> tuple[keras.Initializer, keras.Initializer]:
-    """Normal noise that keeps the variance through a ReLU (He et al. 2015, arXiv:1502.01852)."""
+    """Makes initializers of normal noise that keeps the variance through a ReLU (He et al. 2015, arXiv:1502.01852)."""
     import keras
 
     del architecture
@@ -130,10 +130,10 @@ def he_initializers(architecture: Architecture) -> tuple[keras.Initializer, kera
 
 
 def row_of_bumps(architecture: Architecture, channels: int) -> list[tuple[keras.Initializer, keras.Initializer]]:
-    """`RowOfBumps` for pictures of one channel, in which strokes are what there is to draw; none for colour.
+    """Makes `RowOfBumps` for images of one channel, which consist of strokes; nothing for colour.
 
-    Moved up and left for windows of 4 and more, down and right for smaller ones, which measured better, for a reason
-    not known. More noise helps the filters of several stages to part, and harms a single stage.
+    The row moves up and left for windows of 4 and more, down and right for smaller ones. That measured better; the
+    reason is not known. More noise helps the filters of several stages to differ, and harms a single stage.
     """
     if channels != 1 or architecture.averages:
         return []
@@ -149,7 +149,7 @@ def _fitted(description: str, epochs: int) -> Recipe:
         description,
         epochs,
         batch_size=128,
-        learning_rate=f"{ADAM_PEAK_LEARNING_RATE}, less where kernels sum more than {FREELY_SUMMED_VALUES} values",
+        learning_rate=f"{ADAM_PEAK_LEARNING_RATE}, less if a kernel sums more than {FREELY_SUMMED_VALUES} values",
         plans_ahead=True,
         optimizer=warm_cosine_adam,
         initializers=he_initializers,
@@ -160,7 +160,7 @@ def _fitted(description: str, epochs: int) -> Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "cntk": Recipe(
-        "the original's, to the letter: momentum SGD from random weights",
+        "exactly as the original: momentum SGD from random weights",
         epochs=3,
         batch_size=CNTK_BATCH_SIZE,
         learning_rate=f"{CNTK_LEARNING_RATE_PER_SAMPLE} an image",
@@ -168,6 +168,6 @@ RECIPES: dict[str, Recipe] = {
         optimizer=cntk_optimizer,
         initializers=cntk_initializers,
     ),
-    "default": _fitted("this project's: Adam, from decoders that least squares has solved for", epochs=3),
-    "long": _fitted("default's for ten times as many epochs, for a lower RMSE", epochs=30),
+    "default": _fitted("this project's: Adam, from decoders fitted by least squares", epochs=3),
+    "long": _fitted("as default, for ten times as many epochs and a lower RMSE", epochs=30),
 }

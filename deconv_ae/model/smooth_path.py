@@ -1,4 +1,4 @@
-"""The smooth path: weighted averages of blocks of an image, and the smooth picture that they are enlarged to."""
+"""The smooth path: weighted averages of an image's blocks, enlarged to a smooth picture."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,12 +8,12 @@ import keras
 from deconv_ae.model.architecture import Architecture, Pair
 
 AVERAGES, ENLARGE = "averages", "enlarge"
-"""The names of the layers that have weights."""
+"""Names of the layers with weights."""
 
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
 class RepeatEdges(keras.layers.Layer):
-    """Makes images larger: their last row and their last column are repeated.
+    """Enlarges images by repeating their last row and their last column.
 
     Args:
         size: (height, width) of the output, no smaller than the input's.
@@ -42,16 +42,16 @@ class RepeatEdges(keras.layers.Layer):
 
 @dataclass(frozen=True, eq=False)
 class SmoothPath:
-    """Its layers, which the whole autoencoder, its encoder and its decoder share.
+    """The layers of the smooth path, which the autoencoder, its encoder and its decoder share.
 
     Attributes:
-        channels: of the code that are averages, its last.
-        averages: a convolution whose kernel and strides are the block that a value of the code stands for; linear.
+        channels: the number of averages, the last channels of the code.
+        averages: a linear convolution. Kernel and strides are the block that a value of the code stands for.
         enlarge: the transposed convolution back, with a bias.
-        repeat_edges: gives the smooth picture the rows and columns that no block has; None where blocks have all.
-        rest: images less the smooth picture, which the stages see.
-        code: maxima and averages, side by side.
-        reconstruction: the smooth picture plus what the stages draw.
+        repeat_edges: adds rows and columns outside of all blocks to the smooth picture; None if there are none.
+        rest: subtracts the smooth picture from the images, for the stages.
+        code: concatenates maxima and averages.
+        reconstruction: adds what the stages draw to the smooth picture.
     """
 
     channels: int
@@ -70,11 +70,11 @@ class SmoothPath:
         convolution_initializer: Any,
         deconvolution_initializer: Any,
     ) -> "SmoothPath":
-        """Of an architecture with averages, with fresh layers."""
+        """Makes the smooth path of an architecture with averages, with fresh layers."""
         down, right, _ = architecture.code_shape(image_shape)
         height, width = architecture.block
         size = image_shape[:2]
-        # Averages say how bright and of which colour a block is, for which half precision is too coarse.
+        # Averages are a block's brightness and colour; half precision is too coarse for them.
         dtype = keras.config.dtype_policy().variable_dtype
         block = {"kernel_size": architecture.block, "strides": architecture.block, "data_format": "channels_last"}
         return cls(
@@ -102,10 +102,10 @@ class SmoothPath:
         )
 
     def smooth(self, averages: Any) -> Any:
-        """`(N, blocks down, blocks right, channels)` to the smooth picture, `(N, height, width, image channels)`."""
+        """Enlarges `(N, blocks down, blocks right, channels)` to `(N, height, width, image channels)`."""
         enlarged = self.enlarge(averages)
         return enlarged if self.repeat_edges is None else self.repeat_edges(enlarged)
 
     def split(self, code: Any) -> tuple[Any, Any]:
-        """The averages and the maxima of a code."""
+        """Splits a code into averages and maxima."""
         return code[..., -self.channels :], code[..., : -self.channels]

@@ -12,19 +12,16 @@ from deconv_ae.ops.switches import switches_of
 from deconv_ae.ops.unpooling import unpool_switches
 from deconv_ae.ops.windows import Windows
 
-if environment.BACKEND == "tensorflow":
-    from deconv_ae.model import fast
-
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """The four layers of a stage, which the whole autoencoder, its encoder and its decoder share.
+    """The four layers of a stage, which the autoencoder, its encoder and its decoder share.
 
-    The windows of a stage do not overlap, and switches alone lead from the way in to the way out.
+    The windows of a stage do not overlap. Switches alone lead from the way in to the way out.
 
     Attributes:
         input_shape: (height, width, channels) of its images.
-        output_shape: of its pooled images.
+        output_shape: (height, width, filters) of its pooled images.
         pool_size: (height, width) of its windows.
         convolution, pooling, unpooling, deconvolution: its layers.
     """
@@ -46,10 +43,10 @@ class Stage:
         convolution_initializer: Any,
         deconvolution_initializer: Any,
     ) -> "Stage":
-        """Stage `number` of an architecture, from 1, with fresh layers."""
+        """Makes stage `number` of an architecture, counted from 1, with fresh layers."""
         input_shape, output_shape = architecture.stage_shapes(image_shape)[number - 1 : number + 1]
         pool_size = architecture.pool_sizes[number - 1]
-        # A fresh copy for each layer: a seeded initializer that layers share repeats its values.
+        # Each layer gets a copy: a seeded initializer that layers share repeats its values.
         convolution = BandedConv2D(
             output_shape[-1],
             architecture.kernel_size,
@@ -64,8 +61,7 @@ class Stage:
             padding="same",
             use_bias=architecture.deconvolution_bias,
             kernel_initializer=_fresh(deconvolution_initializer),
-            # The reconstruction leaves in the variables' precision, so that the loss and the metric of a mixed
-            # precision run are float32's.
+            # The reconstruction has the variables' precision: loss and metric are float32 under mixed precision.
             dtype=keras.config.dtype_policy().variable_dtype if number == 1 else None,
             name=f"deconv{number}",
         )
@@ -80,35 +76,52 @@ class Stage:
         )
 
     def encode(self, images: Any) -> tuple[Any, Any]:
-        """`(N, *input_shape)` to pooled values and uint8 switches, each `(N, *output_shape)`."""
-        if self.is_fast(environment.compiled_by_xla()):
+        """Turns `(N, *input_shape)` into pooled values and uint8 switches, each `(N, *output_shape)`."""
+        if fast := self._fast_path(environment.compiled_by_xla()):
             return fast.encode(images, *_weights(self.convolution), self.pool_size)
         pooled, argmax = self.pooling(self.convolution(images))
         return pooled, switches_of(argmax, self._size, self._windows)[0]
 
     def decode(self, values: Any, switches: Any) -> Any:
-        """Values and switches, each `(N, *output_shape)`, to `(N, *input_shape)`. Switches have to be in the window."""
-        if self.is_fast(environment.compiled_by_xla()):
+        """Turns values and switches, each `(N, *output_shape)`, into `(N, *input_shape)`.
+
+        Every switch has to be inside of its window.
+        """
+        if fast := self._fast_path(environment.compiled_by_xla()):
             kernel, bias = _weights(self.deconvolution)
             return fast.decode(values, switches, kernel, bias, self.pool_size, self._size)
         return self.deconvolution(unpool_switches(values, switches, self._size, self._windows))
 
     def checked(self, switches: Any) -> Any:
-        """Switches that someone hands over, if all are in the window."""
+        """The caller's switches, unless one is outside of its window, which is an error."""
         positions = self.pool_size[0] * self.pool_size[1]
         switches = checks.as_tensor("switches", switches)
         inside = keras.ops.all(keras.ops.cast(switches, "int32") < positions)
         return environment.checked(switches, inside, checks.OUTSIDE_WINDOW)
 
-    def is_fast(self, compiled: bool) -> bool:
-        """Whether blocks are faster than the layers on this machine, and give the same; `compiled`, by XLA."""
-        return (
+    @property
+    def is_faster_compiled(self) -> bool:
+        """Whether XLA makes steps of one batch size faster on this machine: where a fast path is compiled."""
+        return self._fast_path(compiled=True) is not None
+
+    def _fast_path(self, compiled: bool) -> Any:
+        """The module that computes the same as the layers, faster on this machine; None where there is none.
+
+        Nothing else imports `model.fast`: without that folder and without this `if`, the layers compute everything.
+
+        Args:
+            compiled: by XLA.
+        """
+        if (
             environment.BACKEND == "tensorflow"
             and not environment.is_portable()
             and not environment.has_gpu()
             and self.convolution.compute_dtype == self.deconvolution.compute_dtype == "float32"
-            and fast.pays(self.input_shape[-1], self.output_shape[-1], compiled)
-        )
+        ):
+            from deconv_ae.model import fast  # It needs TensorFlow.
+
+            return fast if fast.pays(self.input_shape[-1], self.output_shape[-1], compiled) else None
+        return None
 
     @property
     def _size(self) -> Pair:
@@ -120,7 +133,7 @@ class Stage:
 
 
 def _weights(layer: Any) -> tuple[Any, Any]:
-    """A convolution's kernel and bias; None for none."""
+    """A convolution's kernel and bias; the bias is None where it has none."""
     kernel, *bias = (checks.as_tensor("weights", weight) for weight in layer.weights)
     return kernel, bias[0] if bias else None
 

@@ -25,7 +25,7 @@ def read_keras_model(directory: Path, card: ModelCard) -> Autoencoder:
     """
     file = directory / KERAS_FILE
     if not paths.is_file("model", file):
-        raise InputError(f"model: {directory} has no {KERAS_FILE}; export the model anew with scripts/train.py")
+        raise InputError(f"model: {directory} has no {KERAS_FILE}; export the model anew with deconv-ae train")
     card.check_file(directory, KERAS_FILE)
     try:
         with zipfile.ZipFile(file) as archive:  # Of one that is cut short Keras says that there is no such file.

@@ -23,7 +23,7 @@ COMPRESSION_FILE = "compression.json"
 """What pictures are compressed by, where it has been learnt; it is written later, and has a checksum of its own."""
 
 FORMAT_VERSION = 2
-ADVICE = "export the model anew with scripts/train.py"
+ADVICE = "export the model anew with deconv-ae train"
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class ModelCard:
                 )
             return records.read(cls, values)
         except FileNotFoundError as error:
-            raise InputError(f"model: {model_dir} has no {FILE_NAME}; give one that scripts/train.py wrote") from error
+            raise InputError(f"model: {model_dir} has no {FILE_NAME}; give one that deconv-ae train wrote") from error
         except OSError as error:
             raise InputError(f"model: {file} cannot be read: {error.strerror}; {ADVICE}") from error
         except InputError:
@@ -204,7 +204,7 @@ class ModelCard:
 
 def model_directory(model_dir: str | Path) -> Path:
     """The directory of an exported model; raises InputError if it is none, as far as its name and contents say."""
-    advice = "give a directory that scripts/train.py exported to"
+    advice = "give a directory that deconv-ae train exported to"
     path = paths.given("model", model_dir)
     paths.check_no_pattern("model", path)
     if path.suffix == ".keras" and paths.is_file("model", path):

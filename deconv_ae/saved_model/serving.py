@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.data import EvaluationBatches, scale
+from deconv_ae.data import EvaluationBatches
 from deconv_ae.data.pixels import check_images
 from deconv_ae.errors import InputError, first_line
 from deconv_ae.model.architecture import switches_names
@@ -58,7 +58,6 @@ class SignatureAutoencoder:
         """Code and switches of `(N, height, width, channels)` uint8 images."""
         self.check(images)
         batches = [self.encode_scaled(batch) for batch in EvaluationBatches(images)]
-        batches = batches or [self.encode_scaled(scale(tf.constant(images)))]  # Of no image, what has no image in it.
         outputs = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
         return Encoded(outputs[CODE], tuple(outputs[name] for name in switches_names(len(outputs) - 1)))
 
@@ -114,6 +113,8 @@ class SignatureAutoencoder:
                 f"images: {_times(images.shape[1:])} each, and {self.name} was made for {_times(expected)}; resize "
                 "them and convert their colours, as programs do of --dataset=folder:PATH"
             )
+        if len(images) == 0:
+            raise InputError("images: the array holds no image; give at least one")
 
 
 class ServedAutoencoder(SignatureAutoencoder):

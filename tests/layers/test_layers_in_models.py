@@ -65,6 +65,14 @@ def test_films_are_pooled_frame_by_frame():
     np.testing.assert_array_equal(MaxUnpooling3D((1, 2, 2))(pooled, argmax), expected)
 
 
+def test_time_distributed_pair_says_what_to_use_instead():
+    frames = keras.Input((5, 4, 4, 1))
+    with pytest.raises(ValueError, match=r"TimeDistributed takes no layer with two results: .*Argmax3D\(\(1, 2, 2\)\)"):
+        keras.layers.TimeDistributed(MaxPoolingWithArgmax2D(2))(frames)
+    with pytest.raises(ValueError, match=r"one tensor only, .* MaxUnpooling3D\(\(1, 2, 2\)\)"):
+        keras.layers.TimeDistributed(MaxUnpooling2D(2))(random_images((2, 5, 4, 4, 1)))
+
+
 def test_functional_model_reloads_from_keras_file_and_saved_model(tmp_path):
     model = small_autoencoder()
     images = random_images((3, 11, 10, 1))

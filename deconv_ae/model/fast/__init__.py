@@ -9,7 +9,7 @@ filter, windows of 2: 19.0, 20.1, 10.7; the two stages of 5 and 1 filters, 64: 1
 
 
 def pays(channels: int, filters: int, compiled: bool = False) -> bool:
-    """Whether blocks are faster than the layers: a convolution of few channels to few leaves a vector mostly idle.
+    """Whether blocks are faster than layers. A convolution of few channels to few leaves a vector mostly idle.
 
     >>> pays(1, 3), pays(1, 5), pays(3, 16)
     (True, False, False)

@@ -1,10 +1,11 @@
-"""A stage on blocks of pixels, in TensorFlow: what a vector of the processor computes at once is a window or several,
-where a convolution of few channels leaves most of it idle.
+"""A stage on blocks of pixels, in TensorFlow.
 
-A block is one pixel here, whose channels are `position in the block * channels + channel`. A convolution of images is
-one of blocks, with a kernel of as many blocks as a block's results are computed from: two by two for a kernel of 5x5
-and blocks of 4x4. It multiplies by many zeros, and its results lie as pooling reads them: the positions of a window
-beside one another.
+A convolution of few channels leaves most of the processor's vector idle. Here a vector holds one window or several.
+
+A block becomes one pixel, with channels `position in the block * channels + channel` (space_to_depth). A convolution
+of images becomes one of blocks. Its kernel covers all blocks that a block's results depend on: two by two for a kernel
+of 5x5 and blocks of 4x4. It multiplies by many zeros, but the positions of a window lie side by side in its results,
+as pooling reads them.
 """
 
 import math
@@ -20,21 +21,21 @@ from deconv_ae.ops import argmax_to_switches, environment, max_pool_with_argmax,
 Size = tuple[int, int]
 
 FEWEST_ROWS = 4
-"""Of a block: 1,024 digits with one filter and windows of 2x2 take half the time in blocks of 4x4."""
+"""In a block: 1,024 digits with one filter and windows of 2x2 take half the time in blocks of 4x4."""
 
 
 def encode(images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, pool_size: Pair) -> tuple[tf.Tensor, tf.Tensor]:
-    """A "same" convolution with bias and ReLU, and the maximum of every window of it.
+    """Computes a "same" convolution with bias and ReLU, then max pooling.
 
     Args:
-        images: `(N, height, width, channels)` float32, of which only N may be unknown.
+        images: `(N, height, width, channels)` float32; only N may be unknown.
         kernel: `(kernel height, kernel width, channels, filters)`.
         bias: `(filters,)`.
-        pool_size: (height, width) of the windows, which lie side by side; what no window has is left out.
+        pool_size: (height, width) of the windows, which lie side by side; pixels outside of every window are left out.
 
     Returns:
-        The maxima, `(N, windows down, windows right, filters)`, and uint8 switches of that shape: the position in the
-        window of the first that has the maximum after the ReLU, so 0 where that leaves only zeros. A NaN is more than
+        The maxima, `(N, windows down, windows right, filters)`, and uint8 switches of that shape: the first position
+        in the window that has the maximum after the ReLU, so 0 where the ReLU leaves only zeros. A NaN is more than
         any number.
 
     >>> ramp = tf.reshape(tf.range(16.0), (1, 4, 4, 1))
@@ -46,12 +47,12 @@ def encode(images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, pool_size: Pai
     size = tuple(images.shape[1:3])
     grid = _Grid(size, kernel.shape[:2], pool_size)
     results = tf.nn.conv2d(grid.blocks_of(images), grid.kernel_of_blocks(kernel), 1, "VALID")
-    # No bias changes which is the largest, and of the maxima there are fewer to add it to.
+    # A bias does not change which value is the largest, and there are fewer maxima to add it to.
     pooled, first = (grid.images_of_windows(tensor) for tensor in _first_maxima(results, math.prod(pool_size)))
     pooled = tf.nn.relu(tf.nn.bias_add(pooled, bias))
 
     def one_by_one() -> list[tf.Tensor]:
-        # Not tf.nn.relu: fused with a convolution by oneDNN, in a graph, it makes 0 of a NaN (TensorFlow 2.21).
+        # Not tf.nn.relu: in a graph, oneDNN fuses it with the convolution, and then a NaN becomes 0 (TensorFlow 2.21).
         convolved = tf.maximum(tf.nn.bias_add(tf.nn.conv2d(images, kernel, 1, "SAME"), bias), 0.0)
         pooled, argmax = max_pool_with_argmax(convolved, pool_size, data_format="channels_last")
         return [pooled, argmax_to_switches(argmax, size, pool_size, data_format="channels_last")]
@@ -64,15 +65,15 @@ def encode(images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, pool_size: Pai
 def decode(
     values: tf.Tensor, switches: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None, pool_size: Pair, size: Size
 ) -> tf.Tensor:
-    """The "same" transposed convolution of images that are zero but for the values at their switches.
+    """Computes max unpooling, then a "same" transposed convolution.
 
     Args:
         values, switches: `(N, windows down, windows right, filters)`, as `encode` returns them.
-        kernel: `(kernel height, kernel width, channels, filters)`, as Keras has it: of the convolution that is
+        kernel: `(kernel height, kernel width, channels, filters)`, as Keras stores it: of the convolution that is
             transposed.
-        bias: `(channels,)`; None for none.
+        bias: `(channels,)`, or None.
         pool_size: (height, width) of the windows.
-        size: (height, width) of the images, also such that windows leave rows or columns over.
+        size: (height, width) of the images; windows may leave rows or columns over.
 
     Returns:
         `(N, height, width, channels)`.
@@ -84,7 +85,7 @@ def decode(
     """
     kernel = tf.convert_to_tensor(kernel)
     grid = _Grid(size, kernel.shape[:2], pool_size)
-    # A mask of floats, and a product: choosing by a mask of truths takes TensorFlow three times as long.
+    # A product with a mask of floats: tf.where with a boolean mask takes three times as long.
     chosen = tf.one_hot(tf.cast(grid.blocks_of_windows(switches), tf.int32), math.prod(pool_size))
     results = chosen * grid.blocks_of_windows(values)[..., None]
     results = tf.reshape(results, (-1, *grid.with_results, math.prod(results.shape[3:])))
@@ -103,14 +104,14 @@ def decode(
 
 
 def _first_maxima(results: tf.Tensor, positions: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Of `(N, down, right, windows * positions)` each window's maximum, and which position is the first to have it."""
+    """Each window's maximum and its first position, for results of `(N, down, right, windows * positions)`."""
     _, down, right, length = results.shape
     shape = (-1, down, right, length // positions, positions)
 
     @environment.custom_gradient
     def maxima(results: tf.Tensor) -> tuple[Any, Callable]:
         windows = tf.reshape(results, shape)
-        # XLA answers the last position where there is a NaN, unless that is the largest number.
+        # XLA's argmax returns the last position where there is a NaN; infinity in its place makes it the first.
         comparable = tf.where(tf.math.is_nan(windows), np.inf, windows) if environment.compiled_by_xla() else windows
         first = tf.argmax(comparable, -1, tf.int32)
 
@@ -125,11 +126,11 @@ def _first_maxima(results: tf.Tensor, positions: int) -> tuple[tf.Tensor, tf.Ten
 def _if_finite(
     tensors: Sequence[tf.Tensor], results: list[tf.Tensor], one_by_one: Callable[[], list[tf.Tensor]]
 ) -> list[tf.Tensor]:
-    """The results, or else what a function computes: a block's zeros times an infinity or a NaN are NaN, for pixels
-    that the kernel does not reach from there, too.
+    """The results if all tensors are finite, else what `one_by_one` computes.
 
-    Not under XLA, which takes three times as long for a step with such a choice, and twice as long to compile it; nor
-    in files for other runtimes. The gradient is that of the results.
+    A block's kernel has zeros, which times an infinity or a NaN are NaN, also for pixels out of the kernel's reach.
+    Under XLA there is no such choice: a step would take three times as long, and compiling it twice as long. Files for
+    other runtimes have none either. The gradient is that of the results.
     """
     if environment.compiled_by_xla() or environment.is_portable():
         return results
@@ -144,49 +145,53 @@ def _if_finite(
 
 
 class _Grid:
-    """Where the blocks of a stage lie: the first begins with the first pixel that the first window is computed from.
+    """Where the blocks of a stage lie: the first begins at the first pixel that the first window depends on.
 
-    Args, each (down, right):
-        size, taps, pool: pixels of the images, of the convolution's kernel, of the windows.
+    Args:
+        size: (height, width) of the images.
+        taps: (height, width) of the convolution's kernel.
+        pool: (height, width) of the windows.
     """
 
     def __init__(self, size: Sequence[int], taps: Sequence[int], pool: Pair) -> None:
         self.size, self.taps, self.pool = (np.array(lengths) for lengths in (size, taps, pool))
         self.windows, self.windows_in_block = self.size // self.pool, -(-FEWEST_ROWS // self.pool)
         self.block = self.windows_in_block * self.pool
-        # Blocks that a block's results are computed from, that have windows, and all.
+        # Blocks that the results of one block depend on; blocks that have windows; all blocks.
         self.reach = -(-(self.taps + self.block - 1) // self.block)
         self.with_results = -(-self.windows // self.windows_in_block)
         self.blocks = self.with_results + self.reach - 1
-        # Padding; where no block is after the images, less than none.
+        # Pixels of padding; `after` is negative where the blocks end before the images do.
         self.before = (self.taps - 1) // 2
         self.after = self.blocks * self.block - self.before - self.size
 
     def blocks_of(self, images: tf.Tensor) -> tf.Tensor:
-        """`(N, blocks down, blocks right, positions * channels)`."""
+        """Images as `(N, blocks down, blocks right, positions * channels)`."""
         height, width = self.size + np.minimum(self.after, 0)
         padding = zip(self.before, np.maximum(self.after, 0))
         return _split(tf.pad(images[:, :height, :width], [(0, 0), *padding, (0, 0)]), self.block)
 
     def images_of(self, blocks: tf.Tensor) -> tf.Tensor:
-        """The inverse; zeros where no block is."""
+        """The inverse of `blocks_of`, with zeros outside of all blocks."""
         (top, left), (bottom, right) = self.before, self.before + self.size
         return _padded(_joined(blocks, self.block)[:, top:bottom, left:right], self.size)
 
     def blocks_of_windows(self, values: tf.Tensor) -> tf.Tensor:
-        """Of `(N, windows down, windows right, filters)` `(N, blocks down, blocks right, windows * filters)`."""
+        """`(N, windows down, windows right, filters)` as `(N, blocks down, blocks right, windows * filters)`."""
         return _split(_padded(values, self.with_results * self.windows_in_block), self.windows_in_block)
 
     def images_of_windows(self, blocks: tf.Tensor) -> tf.Tensor:
-        """The inverse."""
+        """The inverse of `blocks_of_windows`."""
         down, right = self.windows
         return _joined(blocks, self.windows_in_block)[:, :down, :right]
 
     def kernel_of_blocks(self, kernel: tf.Tensor) -> tf.Tensor:
-        """`(reach down, reach right, positions * channels, windows * filters * positions of a window)`: the same
-        convolution, of blocks.
+        """The kernel of the same convolution of blocks.
 
-        A product with zeros and ones, so that the gradient is another; of a constant, a constant.
+        It is a product with zeros and ones. So its gradient is one too, and a constant kernel is folded to a constant.
+
+        Returns:
+            `(reach down, reach right, positions * channels, windows * filters * positions of a window)`.
         """
         height, width, channels, filters = kernel.shape
         pixels, positions = self.block.prod(), self.pool.prod()
@@ -197,8 +202,10 @@ class _Grid:
         return tf.reshape(spread, (*self.reach, pixels * channels, pixels * filters))
 
     def _places(self) -> np.ndarray:
-        """Which tap of the kernel leads from a pixel to a result, of all: by the block of the pixel, the pixel in it,
-        the window of the result and the position in it."""
+        """Which tap of the kernel leads from a pixel to a result, one-hot.
+
+        By the pixel's block, the pixel in the block, the result's window, the position in the window, and the tap.
+        """
         by_axis = []
         for taps, pool, block, reach in zip(self.taps, self.pool, self.block, self.reach):
             tap = np.arange(reach * block)[:, None] - np.arange(block)
@@ -207,7 +214,7 @@ class _Grid:
 
 
 def _split(images: tf.Tensor, block: np.ndarray) -> tf.Tensor:
-    """`(N, rows, columns, channels)` as blocks of so many pixels, which divide them."""
+    """`(N, rows, columns, channels)` as blocks, whose size divides rows and columns."""
     (height, width), (_, rows, columns, channels) = block, images.shape
     down, right = rows // height, columns // width
     by_row = tf.transpose(tf.reshape(images, (-1, down, height, right, width * channels)), (0, 1, 3, 2, 4))
@@ -215,13 +222,13 @@ def _split(images: tf.Tensor, block: np.ndarray) -> tf.Tensor:
 
 
 def _joined(blocks: tf.Tensor, block: np.ndarray) -> tf.Tensor:
-    """The inverse."""
+    """The inverse of `_split`."""
     (height, width), (_, down, right, length) = block, blocks.shape
     by_row = tf.transpose(tf.reshape(blocks, (-1, down, right, height, length // height)), (0, 1, 3, 2, 4))
     return tf.reshape(by_row, (-1, down * height, right * width, length // (height * width)))
 
 
 def _padded(images: tf.Tensor, size: np.ndarray) -> tf.Tensor:
-    """Images with zeros below and to the right, to a size."""
+    """Images, padded to a size with zeros below and to the right."""
     missing = [(0, length - there) for length, there in zip(size, images.shape[1:3])]
     return tf.pad(images, [(0, 0), *missing, (0, 0)]) if any(map(any, missing)) else images
