@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.data import ImageDataset, Source, load_dataset, to_pixels
+from deconv_ae.data import FOLDER_PREFIX, ImageDataset, Source, load_dataset, to_pixels
 from deconv_ae.data.pixels import check_images
 from deconv_ae.data.split import which_are_for_testing
 from deconv_ae.errors import InputError, RunError, first_line
@@ -93,7 +93,7 @@ class TrainedAutoencoder:
         """
         if isinstance(images, np.ndarray):
             return evaluate_images(self._by_signatures, images)
-        dataset = load_dataset(self.card.source(f"folder:{images}"))
+        dataset = load_dataset(self.card.source(f"{FOLDER_PREFIX}{images}"))
         return evaluate(self._by_signatures, dataset.train, dataset.test)
 
     def plot(self, images: np.ndarray) -> Any:
@@ -294,7 +294,7 @@ def _dataset(images: Any, test_images: np.ndarray | None, name: str) -> ImageDat
     if isinstance(images, (str, Path)):
         if test_images is not None:
             raise InputError("test_images: are given with a folder; put them into its folder test")
-        return load_dataset(Source(f"folder:{images}"))
+        return load_dataset(Source(f"{FOLDER_PREFIX}{images}"))
     check_images("images", images)
     if test_images is None:
         if len(images) < 2:
