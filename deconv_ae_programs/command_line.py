@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from deconv_ae.data.availability import check_available
+from deconv_ae.data.kinds import CHOICES, check_available
 from deconv_ae.data.source import COLOR_MODES, FITS, MOST_PIXELS, SAMPLE_NAME, Source
 from deconv_ae.data.split import SPLIT_BY as SPLIT_BY_WHAT
 from deconv_ae.errors import InputError, Interrupted, RunError
@@ -82,9 +82,7 @@ MAY_BE_EMPTY = {"cache_dir"}
 """Flags whose being empty means something; elsewhere it comes from a shell's variable that is not set."""
 TERMINAL_COLUMNS = 80
 
-DATASET = flags.DEFINE_string(
-    "dataset", None, f"{SAMPLE_NAME}, the name of a TFDS image data set (mnist, cifar10, ...), or folder:PATH."
-)
+DATASET = flags.DEFINE_string("dataset", None, f"The images: {CHOICES}.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared data sets; its own default if left out.")
 MANUAL_DIR = flags.DEFINE_string(
     "manual_dir", None, "A folder with the TFDS data set's archives, for want of a network."
@@ -179,7 +177,7 @@ def source(default: str | None = None) -> Source:
     its name where --dataset is left out."""
     name = DATASET.value or default
     if name is None:
-        raise InputError(f"dataset: not given; pass --dataset={SAMPLE_NAME}, a TFDS name such as mnist, or folder:PATH")
+        raise InputError(f"dataset: not given; pass {CHOICES}")
     asked = _source(Source(name))
     check_available(asked)
     return asked

@@ -20,7 +20,8 @@ from pathlib import Path
 from absl import flags
 
 from deconv_ae.compression.installed import check_installed
-from deconv_ae.data.source import Source, short_name
+from deconv_ae.data.kinds import directory, short_name
+from deconv_ae.data.source import Source
 from deconv_ae.errors import InputError
 from deconv_ae.paths import check_apart, directory_to_write, given
 from deconv_ae_programs import command_line
@@ -46,7 +47,7 @@ def main() -> None:
     source = command_line.source_of(cards)
     if RATE.value:
         check_installed()
-        check_apart({"output_dir": OUTPUT_DIR.value, "dataset": source.folder})
+        check_apart({"output_dir": OUTPUT_DIR.value, "dataset": directory(source)})
         _rate(MODEL.value, source, given("output_dir", OUTPUT_DIR.value))
     else:
         _evaluate(MODEL.value[0], source)

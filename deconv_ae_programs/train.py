@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
+from deconv_ae.data.kinds import directory
 from deconv_ae.errors import InputError, RunError, choose
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.presets import ALL_PRESETS, PHOTOGRAPHS
@@ -76,7 +77,7 @@ def main() -> None:
         {
             "export_dir": export_dir,
             "run_dir": options.run_dir,
-            "dataset": source.folder,
+            "dataset": directory(source),
             "cache_dir": source.cache_dir or None,
         }
     )

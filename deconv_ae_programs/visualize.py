@@ -15,6 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
+from deconv_ae.data.kinds import directory
 from deconv_ae.errors import InputError, choose, first_line
 from deconv_ae.numbers import whole
 from deconv_ae.options import listed
@@ -61,7 +62,7 @@ def main() -> None:
     drawings = _drawings(paths)
     epochs = _epochs(run, recorded, cards) if run and recorded and "training_curve" in drawings else []
     source = command_line.source_of(cards)
-    check_apart({"output_dir": OUTPUT_DIR.value, "dataset": source.folder})
+    check_apart({"output_dir": OUTPUT_DIR.value, "dataset": directory(source)})
     with command_line.loading():
         from deconv_ae.data import load_dataset, load_split
         from deconv_ae.pictures.drawing import visualize

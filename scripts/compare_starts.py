@@ -15,7 +15,7 @@ installed.begin()
 from absl import flags
 from markdown_page import read_section, replace_section
 
-from deconv_ae.data.source import short_name
+from deconv_ae.data.kinds import short_name
 from deconv_ae.numbers import whole
 from deconv_ae.paths import directory_to_write, given
 from deconv_ae_programs import command_line

@@ -1,7 +1,7 @@
-"""Images from a data set's name, and the batches that training and evaluation read.
+"""Loads a data set by its name, and makes the batches for training and evaluation.
 
-Every split is one uint8 array, decoded once into a file of `cache` and mapped from it ever after; pixels become floats
-only when they are batched, in `scale`.
+Every split is one uint8 array. It is decoded once into a file of `cache`, and mapped from there. Pixels become floats
+only in batches, by `scale`.
 """
 
 from deconv_ae.data.batches import (

@@ -1,4 +1,4 @@
-"""uint8 arrays to the float batches that a model reads."""
+"""Makes float batches for a model from uint8 arrays."""
 
 import math
 from collections.abc import Iterator
@@ -11,19 +11,19 @@ from deconv_ae.data.readahead import read_ahead
 from deconv_ae.data.steps import steps_per_epoch
 
 PIXEL_SCALE = 1 / 256
-"""The original's scale: pixels in [0, 1), and not 1/255."""
+"""The original's scale: pixels in [0, 1), not 1/255."""
 
 TENSOR_ALIGNMENT = 64
 EVALUATION_BATCH = 1000
-# Several batches and a model's activations are in memory at once: photographs by the thousand would take gigabytes.
+# Several batches and a model's activations are in memory at once: a thousand photographs would take gigabytes.
 EVALUATION_PIXELS = 1 << 22
 
-# For functions whose control flow depends on no tensor: autograph would only rewrite them, a third of a second for all.
+# For functions without control flow on tensors: autograph would rewrite them to no effect, in a third of a second.
 without_autograph = tf.autograph.experimental.do_not_convert
 
 
 def scale(images: Any) -> Any:
-    """uint8 pixels as float32 in [0, 1), the one place where that is done: an array as an array, a tensor as a tensor.
+    """Scales uint8 pixels to float32 in [0, 1): an array to an array, a tensor to a tensor. No other code scales.
 
     >>> scale(np.array([0, 128, 255], np.uint8))
     array([0.        , 0.5       , 0.99609375], dtype=float32)
@@ -34,7 +34,7 @@ def scale(images: Any) -> Any:
 
 
 def to_pixels(reconstruction: np.ndarray) -> np.ndarray:
-    """The nearest shades, uint8, of values in the scale of pixels / 256.
+    """Rounds values in the scale of pixels / 256 to uint8 pixels.
 
     >>> to_pixels(np.array([-0.1, 0.5, 1.2], np.float32)).tolist()
     [0, 128, 255]
@@ -43,11 +43,10 @@ def to_pixels(reconstruction: np.ndarray) -> np.ndarray:
 
 
 def as_written(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """The data set as it stands, without tf.data's optimizations and the thread that looks after its parallelism.
+    """Switches off tf.data's optimizations and its autotuning thread.
 
-    The optimizations copy every tensor that the data set reads: a whole split. The thread sleeps, each time twice as
-    long, up to a minute, and does not always wake when its iterator is deleted: a program that was done waited for it,
-    for seconds.
+    The optimizations copy every tensor that the data set reads: a whole split. The autotuning thread sleeps for up to a
+    minute and does not always wake when its iterator is deleted: finished programs waited for it for seconds.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -56,10 +55,10 @@ def as_written(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def as_tensor(images: np.ndarray) -> tf.Tensor:
-    """An array as a tensor that lies where the array does; it has to stay as it is while the tensor is in use.
+    """A tensor that shares the array's memory; nobody may change the array while the tensor is in use.
 
-    A copy would be a second one of the whole split, and of a mapped split the first that counts as the process's own
-    memory. An array that is read-only, has gaps or starts off the alignment that kernels insist on is copied.
+    A copy would double a split's memory, and would bring a mapped split into the process's own memory. An array is
+    copied only if it is read-only, has gaps or is not aligned as kernels require.
     """
     if images.flags.c_contiguous and images.flags.writeable and images.ctypes.data % TENSOR_ALIGNMENT == 0:
         return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
@@ -67,10 +66,10 @@ def as_tensor(images: np.ndarray) -> tf.Tensor:
 
 
 def training_batches(images: np.ndarray, batch_size: int, seed: int, first_step: int = 0) -> tf.data.Dataset:
-    """Shuffled batches without end, every image once an epoch: (images, images), float32.
+    """Endless shuffled batches (images, images), float32, with every image once in each epoch.
 
-    An epoch's order is a permutation made from the seed and the epoch's number alone, so a run
-    that starts at `first_step` reads what one that started at 0 reads from there on.
+    The seed and the epoch's number alone determine an epoch's order. So a run that starts at `first_step` reads the
+    same batches as a run that has started at 0 and reached that step.
 
     >>> batches = training_batches(np.zeros((10, 28, 28, 1), np.uint8), batch_size=4, seed=0)
     >>> [len(inputs) for inputs, _ in batches.take(4)]
@@ -90,13 +89,12 @@ def training_batches(images: np.ndarray, batch_size: int, seed: int, first_step:
 def replica_batches(
     images: np.ndarray, batch_size: int, seed: int, first_step: int, replicas: range, num_replicas: int
 ) -> tf.data.Dataset:
-    """The shares of `training_batches` that some of several replicas take: for every batch, theirs one after
-    the other, as (images, weights), both float32.
+    """Divides `training_batches` among replicas, and yields the shares of some of them as (images, weights), float32.
 
-    Shares differ by one image at most; all of a batch's shares together hold each of its images
-    once. A weight is what an image counts in the mean over the whole batch. A share without
-    images, as in a last batch of fewer images than replicas, holds one that weighs nothing:
-    TensorFlow's fused convolution gives an empty batch the wrong shape.
+    The shares of a batch follow each other, one for each of `replicas`. Their sizes differ by at most one image, and
+    the shares of all replicas together hold each image of the batch once. A weight is an image's part in the mean over
+    the whole batch. If a batch has fewer images than there are replicas, an empty share gets one image of weight 0,
+    because TensorFlow's fused convolution gives an empty batch the wrong shape.
 
     >>> images = np.zeros((9, 28, 28, 1), np.uint8)
     >>> shares = replica_batches(images, batch_size=8, seed=0, first_step=0, replicas=range(3), num_replicas=3)
@@ -113,10 +111,10 @@ def replica_batches(
         def share(replica: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             first, end = replica * length // num_replicas, (replica + 1) * length // num_replicas
             weights = tf.fill([end - first], 1 / tf.cast(length, tf.float32))
-            if_empty = tf.maximum(1 - (end - first), 0)
+            padding = tf.maximum(1 - (end - first), 0)
             return (
-                tf.concat([indices[first:end], tf.zeros([if_empty], indices.dtype)], axis=0),
-                tf.concat([weights, tf.zeros([if_empty])], axis=0),
+                tf.concat([indices[first:end], tf.zeros([padding], indices.dtype)], axis=0),
+                tf.concat([weights, tf.zeros([padding])], axis=0),
             )
 
         return tf.data.Dataset.range(replicas.start, replicas.stop).map(share)
@@ -125,14 +123,14 @@ def replica_batches(
     def pair(indices: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return scale(tf.gather(pixels, indices)), weights
 
-    # A strategy asks all workers before every step whether any has run out, unless none ever can.
+    # For a finite data set, a strategy asks all workers before every step whether one has run out.
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
     numbered = read_ahead(batches.flat_map(shares), images)
     return as_written(numbered.map(pair, num_parallel_calls=2).apply(endless).prefetch(2))
 
 
 def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> tf.data.Dataset:
-    """The images' numbers, a batch at a time, from `first_step` on."""
+    """Batches of image numbers, from `first_step` on."""
     steps = steps_per_epoch(count, batch_size)
 
     @without_autograph
@@ -148,9 +146,10 @@ def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> t
 
 
 class EvaluationBatches:
-    """All images, or those from `first` to before `end`, once and in order, a batch at a time: float32, scaled.
+    """Scaled float32 batches of all images, or of those from `first` to before `end`, in order.
 
-    Batches are of 1,000 images where that many are small. No `tf.data`: its graph takes the time of a thousand digits.
+    A batch has 1,000 small images, or fewer large ones. Without `tf.data`, as building its graph takes as long as
+    evaluating a thousand digits.
 
     >>> batches = EvaluationBatches(np.zeros((10, 28, 28, 1), np.uint8), batch_size=4)
     >>> len(batches), [len(batch) for batch in batches]
@@ -159,8 +158,8 @@ class EvaluationBatches:
 
     def __init__(self, images: np.ndarray, batch_size: int | None = None, first: int = 0, end: int | None = None):
         self._images = images[first:end]
-        fitting = EVALUATION_PIXELS // math.prod(images.shape[1:])
-        self._batch_size = batch_size or max(1, min(EVALUATION_BATCH, fitting))
+        most_images = EVALUATION_PIXELS // math.prod(images.shape[1:])
+        self._batch_size = batch_size or max(1, min(EVALUATION_BATCH, most_images))
 
     def __len__(self) -> int:
         return math.ceil(len(self._images) / self._batch_size)

@@ -1,7 +1,7 @@
-"""Splits decoded once, into files of nothing but pixels that are mapped ever after.
+"""Decodes a split once into a file of raw pixels, and maps that file from then on.
 
 CACHE_DIR/mnist-0123456789-train.uint8   the pixels, as the array lies in memory
-CACHE_DIR/mnist-0123456789-train.json    what they are and were made of; written last
+CACHE_DIR/mnist-0123456789-train.json    the record of the pixels, written last
 CACHE_DIR/mnist-0123456789.lock          locked while a program prepares or checks one of the two splits
 
 Mapped pages belong to the system, which shares them among processes and takes them back when it needs memory.
@@ -31,7 +31,7 @@ from deconv_ae.messages import tell
 from deconv_ae.records import Count, Length, Within
 
 VERSION = 2
-"""Of the files, and of what decoding makes of a picture: to be raised when either changes."""
+"""The version of the files. Raise it if their format changes, or if decoding gives a picture other pixels."""
 CACHE_VARIABLE = "DECONV_AE_CACHE_DIR"
 ALWAYS_CHECKED_BYTES = 1 << 28
 WAIT_SECONDS = 3600.0
@@ -41,15 +41,15 @@ Stamp = tuple[Annotated[int, Within(0, 2**63)], Annotated[int, Within(0, 2**63)]
 
 @dataclass(frozen=True)
 class Record:
-    """What lies beside a split's pixels.
+    """The record beside a split's pixels.
 
     Attributes:
-        version: VERSION.
-        made_of: the reading's.
-        shape: of the array.
+        version: the VERSION that wrote it.
+        made_of: as in the `Reading`.
+        shape: the array's shape.
         checksum: SHA-256 of the pixels.
-        stamp: the file's.
-        left_out: the reading's.
+        stamp: the size and times of the pixels' file.
+        left_out: as in the `Reading`.
     """
 
     version: Count
@@ -62,7 +62,7 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A split's `(N, height, width, channels)` uint8 images, their pixels' checksum, and what the reading says."""
+    """A split's `(N, height, width, channels)` uint8 images, their checksum, and the messages of its `Reading`."""
 
     images: np.ndarray
     checksum: str
@@ -72,14 +72,14 @@ class Decoded:
 
 @dataclass
 class Reading:
-    """A split that a reader can decode.
+    """A split that has been opened and can be decoded.
 
     Attributes:
-        made_of: what the pixels are made of, as JSON holds it: when this changes, they are decoded anew.
-        count: of images, left out ones among them.
-        batches: decodes them: `(n, height, width, channels)` uint8 arrays.
-        left_out: what was left out, a line each; complete when all batches are read.
-        passed_over: the paths of what lies among the pictures and is none of them.
+        made_of: identifies the split's files, as JSON. If it changes, the split is decoded again.
+        count: the number of images, including those that are left out.
+        batches: decodes the images: `(n, height, width, channels)` uint8 arrays.
+        left_out: a line for each file that was left out; complete after the last batch.
+        passed_over: the paths of files and folders that are ignored.
     """
 
     made_of: Any
@@ -90,12 +90,19 @@ class Reading:
 
 
 def decode(read: Callable[[], Reading], reading: Reading) -> Generator[np.ndarray, None, None]:
-    """The batches of a reading, with a bar on a terminal.
+    """Decodes a split, with a progress bar on a terminal.
+
+    Args:
+        read: opens the split again, to see whether it has changed meanwhile.
+        reading: the split.
+
+    Yields:
+        np.ndarray: its batches.
 
     Raises:
-        InputError: if there are none, or if what they are made of, which `read` looks at again, has changed meanwhile.
+        InputError: if the split's files have changed while they were decoded.
     """
-    import keras  # Where a split is decoded only: who asks for the cache's place does without it.
+    import keras  # Imported here: callers that only need the cache's directory do without it.
 
     bar = keras.utils.Progbar(reading.count, unit_name="image") if sys.stdout.isatty() else None
     done = 0
@@ -111,11 +118,14 @@ def decode(read: Callable[[], Reading], reading: Reading) -> Generator[np.ndarra
 
 
 def in_memory(read: Callable[[], Reading], check: Callable[[int], None]) -> Decoded:
-    """A split decoded, and kept nowhere else.
+    """Decodes a split into memory only.
 
     Args:
-        read: opens the data set.
-        check: is told how many bytes it will take before the second batch is decoded, and may refuse.
+        read: opens the split.
+        check: gets the number of bytes that the split takes, after the first batch; it may raise an error.
+
+    Returns:
+        The split.
     """
     reading = read()
     batches: list[np.ndarray] = []
@@ -130,13 +140,13 @@ def in_memory(read: Callable[[], Reading], check: Callable[[int], None]) -> Deco
 def checksum(images: np.ndarray) -> str:
     """SHA-256 of the pixels."""
     summed = hashlib.sha256()
-    for first in range(0, len(images), 1000):  # A copy of an array with gaps is a copy of a part.
+    for first in range(0, len(images), 1000):  # In parts, as an array with gaps has to be copied.
         summed.update(np.ascontiguousarray(images[first : first + 1000]).data.cast("B"))
     return summed.hexdigest()
 
 
 def default_cache_dir() -> Path:
-    """The environment's DECONV_AE_CACHE_DIR, or a folder in the user's cache directory by the platform's convention."""
+    """The environment's DECONV_AE_CACHE_DIR, or a folder in the platform's cache directory of this user."""
     own = os.environ.get(CACHE_VARIABLE)
     folder = Path(own) if own else platformdirs.user_cache_path("deconv_ae", appauthor=False)
     if not own and not folder.is_absolute():
@@ -145,34 +155,37 @@ def default_cache_dir() -> Path:
 
 
 def mapped(folder: Path, name: str, split: str, read: Callable[[], Reading]) -> Decoded:
-    """A split mapped from a file, which is written first if need be.
+    """Maps a split from its file, which is written first if necessary.
 
     Args:
         folder: the cache directory.
-        name: a file's name that says the data set and all that decides how it is decoded.
+        name: the file's name, which identifies the data set and how it is decoded.
         split: "train" or "test".
-        read: opens the data set.
+        read: opens the split.
+
+    Returns:
+        The split.
 
     Raises:
-        InputError: if the directory cannot be used; whatever `read` and its batches raise.
-        RunError: if the disk is full, or another program prepares the same for an hour.
+        InputError: if the directory cannot be used, or `read` and its batches raise it.
+        RunError: if the disk is full, or another program holds the lock for an hour.
     """
     pixels, record_file = folder / f"{name}-{split}.uint8", folder / f"{name}-{split}.json"
-    with _alone(folder, f"{name}.lock") as alone:
+    with _locked(folder, f"{name}.lock") as is_locked:
         reading = read()
         record = _usable(pixels, record_file, reading.made_of)
         if record is None:
-            if alone:
-                _clear(partials(pixels))  # Of programs that were killed.
+            if is_locked:
+                _delete(partials(pixels))  # Killed programs left them.
             record = _write(pixels, record_file, read, reading)
-        # Private and not read-only, which TensorFlow does not take: nothing that is written there reaches the file.
+        # Mode "c", copy on write: TensorFlow refuses a read-only array, and no write reaches the file.
         images = np.memmap(pixels, np.uint8, "c", shape=record.shape).view(np.ndarray)
     return Decoded(images, record.checksum, record.left_out, reading.passed_over)
 
 
 @contextlib.contextmanager
-def _alone(folder: Path, lock_name: str) -> Iterator[bool]:
-    """Waits for other programs; gives False where there are no locks, or the directory can only be read."""
+def _locked(folder: Path, lock_name: str) -> Iterator[bool]:
+    """Waits for other programs; yields False if the file system has no locks, or the directory is read-only."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -191,7 +204,7 @@ def _wait_for(lock: filelock.BaseFileLock, file: Path) -> None:
         lock.acquire(blocking=False)
         return
     except filelock.Timeout:
-        print(f"waiting for another program, which prepares these images under {file}", flush=True)
+        print(f"waiting for another program that prepares these images under {file}", flush=True)
     try:
         lock.acquire(timeout=WAIT_SECONDS)
     except filelock.Timeout as error:
@@ -199,7 +212,7 @@ def _wait_for(lock: filelock.BaseFileLock, file: Path) -> None:
 
 
 def _usable(pixels: Path, record_file: Path, made_of: Any) -> Record | None:
-    """The record of pixels that were made of just this and are as they were written; None if there are none."""
+    """The record of undamaged pixels that were made of the same files; None if there are none."""
     try:
         record = records.read_file(Record, record_file)
         # Through JSON and back, so that tuples and lists compare equal.
@@ -208,8 +221,8 @@ def _usable(pixels: Path, record_file: Path, made_of: Any) -> Record | None:
         stamp = _stamp(pixels)
         if stamp[0] != math.prod(record.shape):
             raise ValueError(f"it has {stamp[0]:,} bytes instead of {math.prod(record.shape):,}")
-        # Whoever changes a file changes its times too, of which the last cannot be set back. What a disk loses
-        # unnoticed is looked for where that takes a fifth of a second.
+        # A change of a file changes its times, and the last of them cannot be set back. Against silent faults of a
+        # disk, files up to 256 MiB are hashed every time, which takes a fifth of a second.
         if (stamp != record.stamp or stamp[0] <= ALWAYS_CHECKED_BYTES) and _file_checksum(pixels) != record.checksum:
             raise ValueError("it is not what was written, its checksum differs")
         if stamp != record.stamp:
@@ -237,7 +250,7 @@ def _write(pixels: Path, record_file: Path, read: Callable[[], Reading], reading
     try:
         with (
             file,
-            cleared_by(functools.partial(_clear, [partial])),
+            cleared_by(functools.partial(_delete, [partial])),
             contextlib.closing(decode(read, reading)) as batches,
         ):
             for images in batches:
@@ -255,7 +268,7 @@ def _write(pixels: Path, record_file: Path, read: Callable[[], Reading], reading
     except OSError as error:
         raise RunError(f"cache_dir: {pixels} cannot be written: {first_line(error)}") from error
     finally:
-        _clear([partial])
+        _delete([partial])
     return record
 
 
@@ -269,7 +282,7 @@ def _file_checksum(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _clear(files: Iterable[Path]) -> None:
+def _delete(files: Iterable[Path]) -> None:
     for file in files:
         with contextlib.suppress(OSError):
             file.unlink(missing_ok=True)

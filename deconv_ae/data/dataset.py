@@ -1,9 +1,8 @@
-"""A data set's splits as arrays, whichever reader they come from."""
+"""Loads a data set of any kind: its splits as arrays."""
 
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,32 +10,31 @@ from pathlib import Path
 import numpy as np
 
 from deconv_ae import numbers, paths
-from deconv_ae.data import cache, picture_folder, sample, tfds_images
-from deconv_ae.data.availability import check_available
-from deconv_ae.data.cache import Decoded, Reading
+from deconv_ae.data import cache, kinds
+from deconv_ae.data.cache import Decoded
 from deconv_ae.data.pixels import check_images, check_shades
-from deconv_ae.data.source import FOLDER_PREFIX, SAMPLE_NAME, SPLITS, Source
+from deconv_ae.data.source import SPLITS, Source
 from deconv_ae.errors import InputError, choose
 from deconv_ae.messages import tell
 
 LARGEST_SHARE_OF_MEMORY = 0.5
-"""Of what this process can have, for a split that no cache keeps: there are two of them, and a model."""
+"""The share of this process's memory that an uncached split may take. There are two splits, and a model."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """A data set's two splits, each `(N, height, width, channels)` uint8, and where they come from.
+    """A data set's two splits, each `(N, height, width, channels)` uint8, and their origin.
 
     Attributes:
-        name: the data set's.
+        name: the data set's name.
         train, test: its splits.
-        place: where they lie, in words.
-        source: what was asked for; None for arrays.
-        fingerprint: 16 hexadecimal digits of a SHA-256 of both splits' shapes and pixels: what the same pictures, read
-            in the same way, have in common wherever they lie. Computed where it is left out.
+        place: the directory with the pixels, or "memory".
+        source: the data set and how it was read; None for arrays.
+        fingerprint: 16 hexadecimal digits of a SHA-256 of both splits' shapes and pixels. The same pictures, read in
+            the same way, have the same fingerprint everywhere. Computed if it is left out.
 
     Raises:
-        InputError: on arrays that are not that, with what to do about it.
+        InputError: on arrays of another shape or type, with the remedy.
     """
 
     name: str
@@ -51,7 +49,7 @@ class ImageDataset:
             check_images(argument, images)
             if self.source is None:
                 check_shades(argument, images)
-        if self.source is not None:  # Both come the same way: of few pictures the one to test on may be black.
+        if self.source is not None:  # Together, as the only test picture of a small data set may be black.
             check_shades("dataset", self.train, self.test)
         if self.train.shape[1:] != self.test.shape[1:]:
             raise InputError(
@@ -70,7 +68,7 @@ class ImageDataset:
 
     @property
     def fit(self) -> str | None:
-        """How images came to their size, as `Source.fit`; None where that was their own."""
+        """`Source.fit` if images were resized, else None."""
         return None if self.source is None or self.source.image_size is None else self.source.fit
 
     def __str__(self) -> str:
@@ -81,41 +79,47 @@ class ImageDataset:
 
 
 def load_dataset(source: Source) -> ImageDataset:
-    """Both splits of a data set.
+    """Loads both splits of a data set.
+
+    Args:
+        source: the data set, and how it is read.
+
+    Returns:
+        The splits.
 
     Raises:
-        InputError: if the name is unknown, a file or archive is damaged, the images differ in
-            shape, or the data set is neither on disk nor within reach.
+        InputError: if the name is unknown, a file or archive is damaged, the images differ in shape, or the data set is
+            neither on disk nor downloadable.
     """
     train, test = (_load(source, split) for split in SPLITS)
-    _say_what_is_passed_over(train)
+    _tell_passed_over(train)
     place = "memory" if source.cache_dir == "" else str(_cache_dir(source))
     return ImageDataset(source.name, train.images, test.images, place, source, _fingerprint(train, test))
 
 
 def load_split(source: Source, split: str) -> np.ndarray:
-    """One split, "train" or "test", as `(N, height, width, channels)` uint8.
+    """Loads one split, "train" or "test", as `(N, height, width, channels)` uint8.
 
-    It is mapped from the cache; what is written to the array stays in this process. Raises as `load_dataset`.
+    The array is mapped from the cache; a write to it stays in this process. Raises the errors of `load_dataset`.
     """
     choose("split", split, dict.fromkeys(SPLITS))
     loaded = _load(source, split)
-    _say_what_is_passed_over(loaded)
+    _tell_passed_over(loaded)
     return loaded.images
 
 
-def some(images: np.ndarray, most: int) -> np.ndarray:
-    """At most so many images of a split, each as far from the next, from all over it.
+def evenly_spaced(images: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` images of a split, at equal distances.
 
-    >>> some(np.arange(10), 3)
+    >>> evenly_spaced(np.arange(10), 3)
     array([0, 3, 6])
     """
     return np.ascontiguousarray(images[:: max(1, len(images) // most)][:most])
 
 
 def _load(source: Source, split: str) -> Decoded:
-    check_available(source)
-    read = partial(_reader(source), source, split)
+    kinds.check_available(source)
+    read = partial(kinds.reader(source), source, split)
     if source.cache_dir == "":
         loaded = cache.in_memory(read, partial(_check_memory, source))
     else:
@@ -125,19 +129,19 @@ def _load(source: Source, split: str) -> Decoded:
     return loaded
 
 
-def _say_what_is_passed_over(loaded: Decoded) -> None:
+def _tell_passed_over(loaded: Decoded) -> None:
     first, others = loaded.passed_over[:3], loaded.passed_over[3:]
     if first:
         more = f" and {len(others):,} more" if others else ""
-        tell(f"passed over, as no pictures of the folder: {', '.join(first)}{more}")
+        tell(f"ignored, as system files or outside of train and test: {', '.join(first)}{more}")
 
 
 def _check_memory(source: Source, needed: int) -> None:
     most = LARGEST_SHARE_OF_MEMORY * numbers.memory()
     if needed > most:
         raise InputError(
-            f"dataset: a split of {source.name} takes {needed / 2**30:,.1f} GiB, and half of the memory that there is "
-            f"are {most / 2**30:,.1f}; give a smaller --image_size, or a --cache_dir"
+            f"dataset: a split of {source.name} takes {needed / 2**30:,.1f} GiB, above half of the memory, "
+            f"{most / 2**30:,.1f} GiB; give a smaller --image_size, or a --cache_dir"
         )
 
 
@@ -150,21 +154,12 @@ def _fingerprint(*splits: Decoded) -> str:
     return hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:16]
 
 
-def _reader(source: Source) -> Callable[[Source, str], Reading]:
-    if source.name == SAMPLE_NAME:
-        return sample.read
-    return tfds_images.read if source.folder is None else picture_folder.read
-
-
 def _cache_dir(source: Source) -> Path:
     return cache.default_cache_dir() if source.cache_dir is None else paths.given("cache_dir", source.cache_dir)
 
 
 def _file_name(source: Source) -> str:
-    """A readable beginning, and a hash of all that decides what is made of the data set's files."""
-    name, data_dir = source.name, source.data_dir
-    if source.folder is not None:
-        name, data_dir = FOLDER_PREFIX + str(paths.resolved("dataset", source.folder)), None
-    decides = asdict(replace(source, name=name, data_dir=data_dir, manual_dir=None, cache_dir=None))
-    readable = re.sub(r"[^A-Za-z0-9._]+", "-", Path(name).name)[-40:]
-    return f"{readable}-{hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]}"
+    """A readable beginning, and a hash of everything that decides the pixels besides the data set's files."""
+    source = replace(kinds.with_resolved_path(source), manual_dir=None, cache_dir=None)
+    readable = re.sub(r"[^A-Za-z0-9._]+", "-", Path(source.name).name)[-40:]
+    return f"{readable}-{hashlib.sha256(json.dumps(asdict(source)).encode()).hexdigest()[:16]}"

@@ -1,6 +1,6 @@
-"""One picture file as the pixels that a viewer shows.
+"""Decodes one picture file to the pixels that a viewer shows.
 
-Pillow and NumPy alone, and nothing of this package: a process that only decodes loads this file without TensorFlow.
+This file imports Pillow and NumPy but no module of this package: decoding processes load it without TensorFlow.
 """
 
 import contextlib
@@ -16,20 +16,22 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "ICO")
-"""What is accepted: formats that begin with a mark of their own and that Pillow decodes itself. EPS starts Ghostscript;
-TGA has no mark, so that any file may pass for one; the rest are rare, and their decoders little tried."""
+"""The accepted formats: each begins with a signature, and Pillow decodes it itself.
+
+Not EPS, for which Pillow starts Ghostscript; not TGA, which has no signature, so that any file may pass for it; and no
+rare formats, whose decoders are little tested."""
 MOST_PIXELS = Image.MAX_IMAGE_PIXELS or sys.maxsize
 WHITE = (255, 255, 255)
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")
 TRANSPARENT_SHADE_SCALES = {"L;2": 255 / 3, "L;4": 255 / 15, "RGB;16B": 1 / 256}
 TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_BANDS, WHITE_IS_ZERO = 258, 262, 277, 0
 
-# Pillow also reports what it raises to a logger, and that writes to stderr where nobody asked for logs.
+# Pillow also logs the errors that it raises, and without a logging configuration they appear on stderr.
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 class PictureError(ValueError):
-    """A file is no picture that can be shown; what is wrong with it, to be read after the file's name."""
+    """A file cannot be shown as a picture. The message continues a sentence that begins with the file's name."""
 
 
 def decode(
@@ -39,24 +41,24 @@ def decode(
     load_truncated: bool = False,
     max_pixels: int = MOST_PIXELS,
 ) -> np.ndarray:
-    """One picture, upright as its EXIF orientation says; of an animation or a file of several pages, the first.
+    """Decodes one picture, upright by its EXIF orientation; of an animation or several pages, the first.
 
-    Transparent pixels show the background. 16 bits a shade are scaled to 8, and floats from 0 to 1.
+    Transparent pixels show the background. Shades of 16 bits, and floats from 0 to 1, are scaled to 8 bits.
 
     Args:
         file: a picture in one of FORMATS.
-        channels: 1 for shades of grey, 3 for colour, None for what the picture is in (grey over a
-            background in colour is in colour).
+        channels: 1 for grey, 3 for colour, None for the picture's own channels (a grey picture with transparent pixels
+            over a background in colour has 3).
         background: red, green and blue, 0 to 255.
-        load_truncated: show what there is of a file that was cut short, as viewers do, with the rest in grey or black.
-        max_pixels: that a picture may have.
+        load_truncated: show the readable part of a truncated file, as viewers do, with the rest in grey or black.
+        max_pixels: the most pixels that a picture may have.
 
     Returns:
         `(height, width, 1 or 3)` uint8.
 
     Raises:
-        PictureError: if it is no whole picture in one of FORMATS, has more pixels than max_pixels, or values of which
-            no viewer could tell the shade.
+        PictureError: if the file is damaged or not in one of FORMATS, has more pixels than max_pixels, or has values
+            outside of the range of shades.
 
     >>> import io
     >>> clear, file = Image.new("LA", (3, 2), (0, 0)), io.BytesIO()
@@ -75,10 +77,18 @@ def decode(
 
 
 def own_channels(file: Path, background: tuple[int, int, int] = WHITE, max_pixels: int = MOST_PIXELS) -> int:
-    """What `decode` makes of a picture where it is not told: 1 for shades of grey, 3 for colour. By its first bytes.
+    """The channels that `decode` gives a picture by default, from the file's first bytes: 1 for grey, 3 for colour.
+
+    Args:
+        file: a picture in one of FORMATS.
+        background: red, green and blue, 0 to 255.
+        max_pixels: the most pixels that a picture may have.
+
+    Returns:
+        1 or 3.
 
     Raises:
-        PictureError: if `decode` would for what is in these.
+        PictureError: as `decode`, for errors in the first bytes.
     """
     with _opened(file, max_pixels) as picture:
         return 1 if _is_grey(picture, background) else 3
@@ -86,13 +96,13 @@ def own_channels(file: Path, background: tuple[int, int, int] = WHITE, max_pixel
 
 @contextlib.contextmanager
 def _opened(file: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
-    """A picture of which no more than its first bytes have been read; what is raised in here is a PictureError."""
-    if isinstance(file, (str, Path)) and not Path(file).is_file():  # Of a pipe, Pillow would wait for ever.
+    """A picture after its first bytes have been read; every error within the block becomes a PictureError."""
+    if isinstance(file, (str, Path)) and not Path(file).is_file():  # Pillow would wait for ever for a pipe.
         raise PictureError("is no file: a link to nothing, a pipe or a device")
     guarded, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of metadata, mostly: nothing that a user could do anything about.
+            warnings.simplefilter("ignore")  # Mostly about metadata: the user cannot act on them.
             with Image.open(file, formats=_available_formats()) as picture:
                 # The size is in the header: refused before anything is decoded.
                 if picture.width * picture.height > max_pixels:
@@ -104,14 +114,14 @@ def _opened(file: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
         raise PictureError(f"is too large ({error}); --max_pixels allows {max_pixels:,}") from error
     except UnidentifiedImageError as error:
         raise PictureError(_unidentified(file)) from error
-    except Exception as error:  # Pillow's decoders raise whatever they stumble over: struct.error, IndexError, ...
+    except Exception as error:  # Pillow's decoders raise many types: struct.error, IndexError, ...
         raise PictureError(f"cannot be decoded ({error or type(error).__name__})") from error
     finally:
         Image.MAX_IMAGE_PIXELS = guarded
 
 
 def _unidentified(file: Any) -> str:
-    """Why Pillow takes a file for no picture: it keeps that to itself where the format's mark is there."""
+    """Why Pillow cannot identify a file: it hides the reason even if the file has a format's signature."""
     with (
         warnings.catch_warnings(action="ignore"),
         contextlib.nullcontext(file) if hasattr(file, "read") else Path(file).open("rb") as opened,
@@ -132,7 +142,7 @@ def _unidentified(file: Any) -> str:
 
 
 def _tiff_bands(opened: Any) -> int:
-    """How many numbers each pixel of a TIFF has; Pillow shows one, and three or four that are colours."""
+    """The number of bands of a TIFF; Pillow shows one band, or three or four that are colours."""
     with contextlib.suppress(Exception):
         opened.seek(0)
         tags = TiffImagePlugin.ImageFileDirectory_v2(opened.read(8))
@@ -143,7 +153,7 @@ def _tiff_bands(opened: Any) -> int:
 
 
 def composite(pixels: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
-    """Red, green, blue and alpha as they look over a background: `(..., 4)` uint8 to `(..., 3)` uint8.
+    """Composites red, green, blue and alpha over a background: `(..., 4)` uint8 to `(..., 3)` uint8.
 
     >>> composite(np.array([[0, 0, 0, 255], [0, 0, 0, 51]], np.uint8), WHITE).tolist()
     [[0, 0, 0], [204, 204, 204]]
@@ -162,7 +172,7 @@ def _decoded(picture: Image.Image, channels: int | None, background: tuple[int, 
     channels = channels or (1 if _is_grey(picture, background) else 3)
     if picture.mode.startswith(("I", "F")):
         picture = _eight_bits(picture)
-    with contextlib.suppress(Exception):  # Damaged EXIF says nothing of an orientation.
+    with contextlib.suppress(Exception):  # Damaged EXIF: the picture stays as it is.
         ImageOps.exif_transpose(picture, in_place=True)
     if picture.has_transparency_data:
         picture = Image.fromarray(composite(np.asarray(picture.convert("RGBA")), background))
@@ -173,13 +183,13 @@ def _decoded(picture: Image.Image, channels: int | None, background: tuple[int, 
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Shades of more than 8 bits, which Pillow's own conversion would clip: "L", or "LA" with a transparent shade."""
+    """Scales deeper shades, which Pillow's own conversion would clip, to "L", or "LA" with a transparent shade."""
     values = np.asarray(picture)
-    tags = getattr(picture, "tag_v2", {})  # TIFF's; Pillow neither scales 12 bits nor inverts deep "white is zero".
+    tags = getattr(picture, "tag_v2", {})  # TIFF only. Pillow neither scales 12 bits nor inverts deep "white is zero".
     whitest = 1.0 if picture.mode == "F" else 2.0 ** (tags.get(TIFF_BITS, (16,))[0] if picture.mode != "I" else 16) - 1
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= whitest):  # NaN is neither.
-        raise PictureError(f"has values from {low:g} to {high:g}, which are no shades from 0 to {whitest:g}")
+        raise PictureError(f"has values from {low:g} to {high:g}, not shades from 0 to {whitest:g}")
     shades = np.floor(values * (255 / whitest) + 0.5).astype(np.uint8)
     if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:
         shades = 255 - shades
@@ -192,8 +202,11 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 
 
 def _scale_transparent_shade(picture: ImageFile.ImageFile) -> None:
-    """Pillow scales the pixels of a PNG of 2, 4 or 3 x 16 bits to 8 while it loads them, but not the shade that is
-    declared transparent."""
+    """Scales a PNG's transparent shade as Pillow scales the pixels.
+
+    Pillow scales pixels of 2, 4 or 3 x 16 bits to 8 bits when it loads them, but not the shade that is declared
+    transparent.
+    """
     transparent = picture.info.get("transparency")
     scale = TRANSPARENT_SHADE_SCALES.get(str(picture.tile[0][3])) if picture.tile else None
     if scale is not None and isinstance(transparent, int):
@@ -203,18 +216,18 @@ def _scale_transparent_shade(picture: ImageFile.ImageFile) -> None:
 
 
 def _printed(picture: Image.Image) -> Image.Image:
-    """Inks as their colour profile says that they print, or by Pillow's plain formula where there is no usable one."""
+    """Converts inks to colours by their colour profile; without a usable profile, Pillow's plain formula follows."""
     profile = picture.info.get("icc_profile")
     if profile:
         with contextlib.suppress(ImageCms.PyCMSError, OSError):
-            from_inks = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            shown = ImageCms.profileToProfile(picture, from_inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            inks = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            shown = ImageCms.profileToProfile(picture, inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
             if shown is not None:
                 return shown
     return picture
 
 
 def _available_formats() -> list[str]:
-    """Those of FORMATS that this Pillow was built with; asked for another one, it raises a KeyError."""
+    """The FORMATS that this Pillow was built with; for another one, Pillow raises a KeyError."""
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]

@@ -1,7 +1,8 @@
-"""Pictures decoded on all cores.
+"""Decodes pictures on all cores, in processes that run this very file.
 
-By processes, not threads: of the time that a small picture takes, Pillow lets other threads run for a part only. Each
-runs this very file, and neither forks TensorFlow's threads nor imports TensorFlow.
+Not in threads: Pillow releases the interpreter lock only for a part of the time that a small picture takes. Not by
+`concurrent.futures`: its processes fork TensorFlow's threads, or import the caller's own script, which would start
+again if it has no `if __name__ == "__main__"`.
 """
 
 import contextlib
@@ -16,39 +17,42 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-WORTH_PROCESSES = 500
-"""Pictures. For fewer, starting processes takes longer than they save."""
+FEWEST_PICTURES = 500
+"""For fewer pictures, starting processes takes longer than they save."""
 
-BYTES_TOGETHER = 1 << 18
-"""Of pixels that cross from process to process at once: pipes are slow for small pictures one by one."""
+CHUNK_BYTES = 1 << 18
+"""A process sends its pixels in chunks of this size: pipes are slow for single small pictures."""
 
 PIPE_BYTES = 1 << 20
-"""A pipe holds where Linux grants it: the next pictures are decoded while those before are written."""
+"""The capacity of a pipe, if Linux grants it: a process decodes further pictures while the parent still reads."""
 
 
-def decode_all(files: Sequence[str], *how: Any, function: str = "decode") -> Iterator[Any]:
-    """`decoding.decode(file, *how)` of every file, in order: an array, or a str that says what is wrong with the file.
+def decode_all(files: Sequence[str], *arguments: Any, function: str = "decode") -> Iterator[Any]:
+    """Calls `decoding.decode(file, *arguments)` for every file, in parallel.
 
     Args:
-        files: of pictures.
-        how: the function's further arguments.
-        function: of `decoding`, "decode" or "own_channels".
+        files: the pictures' paths.
+        *arguments: the function's further arguments.
+        function: a function of `decoding`: "decode" or "own_channels".
+
+    Yields:
+        Any: for each file, in order, the function's result, or a str that says what is wrong with the file.
 
     Raises:
         OSError: if processes cannot be started, or one ends before it has decoded its files.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if count == 1 or len(files) < WORTH_PROCESSES:
-        yield from _decoded(files, function, how)
+    if count == 1 or len(files) < FEWEST_PICTURES:
+        yield from _decode_here(files, function, arguments)
         return
     with contextlib.ExitStack() as running:
         outputs = []
         for index in range(count):
             command = [sys.executable, "-P", __file__]
             process = running.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
-            running.callback(process.kill)  # Before the wait for its end: whoever reads no further ends it.
+            running.callback(process.kill)  # Runs before the wait for its end, also if the caller reads no further.
             assert process.stdin is not None
-            pickle.dump((files[index::count], function, how), process.stdin)
+            pickle.dump((files[index::count], function, arguments), process.stdin)
             process.stdin.close()
             _widen(process.stdout)
             outputs.append(_read(process.stdout))
@@ -60,7 +64,7 @@ def decode_all(files: Sequence[str], *how: Any, function: str = "decode") -> Ite
 
 
 def _widen(pipe: Any) -> None:
-    # Only Linux has it, and not for more than 64 MiB of one user's pipes, which Popen's own pipesize would fail at.
+    # Only on Linux, and for at most 64 MiB of pipes of one user: beyond that, Popen's own pipesize fails.
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
 
@@ -72,28 +76,28 @@ def _read(output: Any) -> Iterator[Any]:
         yield from pickle.load(output)
 
 
-def _decoded(files: Sequence[str], function: str, how: tuple) -> Iterator[Any]:
-    # By its path, as the package would import TensorFlow.
+def _decode_here(files: Sequence[str], function: str, arguments: tuple) -> Iterator[Any]:
+    # Run by its path, as an import of the package would import TensorFlow.
     decoding = runpy.run_path(str(Path(__file__).with_name("decoding.py")))
     for file in files:
         try:
-            yield decoding[function](file, *how)
+            yield decoding[function](file, *arguments)
         except decoding["PictureError"] as error:
             yield str(error)
 
 
 def _main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # On Ctrl-C, the parent ends this process.
     with contextlib.suppress(BrokenPipeError, EOFError):  # The parent was killed.
-        files, function, how = pickle.load(sys.stdin.buffer)
-        decoded, bytes_together = [], 0
-        for picture in _decoded(files, function, how):
-            decoded.append(picture)
-            bytes_together += getattr(picture, "nbytes", 0)
-            if bytes_together > BYTES_TOGETHER:
-                pickle.dump(decoded, sys.stdout.buffer)
-                decoded, bytes_together = [], 0
-        pickle.dump(decoded, sys.stdout.buffer)
+        files, function, arguments = pickle.load(sys.stdin.buffer)
+        chunk, chunk_bytes = [], 0
+        for decoded in _decode_here(files, function, arguments):
+            chunk.append(decoded)
+            chunk_bytes += getattr(decoded, "nbytes", 0)
+            if chunk_bytes > CHUNK_BYTES:
+                pickle.dump(chunk, sys.stdout.buffer)
+                chunk, chunk_bytes = [], 0
+        pickle.dump(chunk, sys.stdout.buffer)
         sys.stdout.flush()
     os._exit(0)
 

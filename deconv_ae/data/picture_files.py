@@ -1,4 +1,4 @@
-"""The files of a folder of pictures, and which of them are of which split."""
+"""Lists the files of a folder of pictures, by split."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,16 +11,22 @@ from deconv_ae.data.source import SPLITS
 from deconv_ae.errors import InputError, first_line
 
 Answer = TypeVar("Answer")
-LEFT_BY_OTHERS = {
+SYSTEM_FILES = {
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "picasa.ini", "zbthumbnail.info"),
     *("__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found"),
 }
-"""What file managers and network storage leave among pictures, in small letters. Some are full of thumbnails."""
+"""Files and folders of file managers and network storage, in lower case. Some hold thumbnails."""
 
 
 class File(NamedTuple):
-    """A file below a folder: its path there, with the system's separators, its size and the times of its last change;
-    the second of them cannot be set back."""
+    """A file below a folder.
+
+    Attributes:
+        name: its path below the folder, with the system's separators.
+        size: in bytes.
+        modified: the time of the last write, in nanoseconds.
+        changed: the time of the last change of any kind, which cannot be set back.
+    """
 
     name: str
     size: int
@@ -34,8 +40,8 @@ class Folder:
 
     Attributes:
         path: the folder.
-        files: sorted by name; where it has folders for its splits, by split, else all under "".
-        passed_over: the paths of what is no picture of the folder's.
+        files: sorted by name; by split if the folder has train/ and test/, else all under "".
+        passed_over: the paths of ignored files and folders.
     """
 
     path: Path
@@ -44,17 +50,23 @@ class Folder:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises InputError if a folder has no files to read, or only one of `train/` and `test/`. No file is opened."""
+    """Raises InputError if a folder has no files, or only one of `train/` and `test/`. It opens no file."""
     for part in _parts(folder, []).values():
         if next(_walk(part, []), None) is None:
             raise _empty(part)
 
 
 def list_folder(folder: Path) -> Folder:
-    """All files of a folder that may be pictures.
+    """Lists all files of a folder that may be pictures.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        Its files.
 
     Raises:
-        InputError: as `check_folder`, or if a folder in it cannot be read, or is reached in two ways.
+        InputError: as `check_folder`, or if a subfolder cannot be read, or two paths lead to it.
     """
     passed_over: list[str] = []
     parts = _parts(folder, passed_over)
@@ -63,7 +75,7 @@ def list_folder(folder: Path) -> Folder:
 
 
 def _parts(folder: Path, passed_over: list[str]) -> dict[str, Path]:
-    """The folder of each split, or the one for both."""
+    """The folder of each split, or one folder, under "", for both."""
     if not paths.is_directory("dataset", folder):
         raise InputError(f"dataset: {folder} is not a folder; give folder:PATH of a folder with pictures")
     parts: dict[str, Path] = {}
@@ -88,11 +100,11 @@ def _parts(folder: Path, passed_over: list[str]) -> dict[str, Path]:
 def _files(root: Path, folder: Path, passed_over: list[str]) -> list[File]:
     found, start = [], len(os.path.join(root, ""))  # noqa: PTH118
     for file in _walk(folder, passed_over):
-        # Not Path.rglob and Path.stat, which take four times as long: 2 s for 70,000 files, at every start.
+        # Path.rglob and Path.stat would take four times as long: 2 s for 70,000 files, at every start.
         try:
             state = os.stat(file)  # noqa: PTH116
-        except OSError:  # A link to nothing, say. It is decoding that refuses it, or leaves it out and says so.
-            state = _asked(os.lstat, file)
+        except OSError:  # A broken link, for example: decoding refuses it, or leaves it out with a message.
+            state = _query(os.lstat, file)
         found.append(File(file[start:], state.st_size, state.st_mtime_ns, state.st_ctime_ns))
     if not found:
         raise _empty(folder)
@@ -100,18 +112,18 @@ def _files(root: Path, folder: Path, passed_over: list[str]) -> list[File]:
 
 
 def _walk(folder: Path, passed_over: list[str]) -> Iterator[str]:
-    """The paths of all files, links to folders followed. Not os.walk, which calls itself at every level."""
+    """The paths of all files; links to folders are followed. os.walk would recurse once for each level."""
     waiting, seen = [str(folder)], {_identity(str(folder)): str(folder)}
     while waiting:
         for entry in _entries(waiting.pop()):
-            if entry.name.lower() in LEFT_BY_OTHERS:
+            if entry.name.lower() in SYSTEM_FILES:
                 passed_over.append(entry.path)
             elif _is_directory(entry):
                 before = seen.setdefault(_identity(entry.path), entry.path)
                 if before != entry.path:
                     link, other = (entry.path, before) if entry.is_symlink() else (before, entry.path)
                     raise InputError(
-                        f"dataset: {link} leads to {other}, whose pictures would be there twice; remove the link"
+                        f"dataset: {link} leads to {other}, so that its pictures would be read twice; remove the link"
                     )
                 waiting.append(entry.path)
             else:
@@ -119,26 +131,26 @@ def _walk(folder: Path, passed_over: list[str]) -> Iterator[str]:
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
-    """What is in a folder and not hidden, by name."""
-    with _asked(os.scandir, folder) as entries:
+    """The entries of a folder that are not hidden, by name."""
+    with _query(os.scandir, folder) as entries:
         return sorted((each for each in entries if not each.name.startswith(".")), key=lambda each: each.name)
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # As of a link that may not be followed: it is refused where it is decoded.
+    except OSError:  # A link that may not be followed, for example: decoding refuses it.
         return False
 
 
 def _identity(folder: str) -> tuple[int, int]:
-    state = _asked(os.stat, folder)
+    state = _query(os.stat, folder)
     return state.st_dev, state.st_ino
 
 
-def _asked(ask: Callable[[str], Answer], path: str) -> Answer:
+def _query(function: Callable[[str], Answer], path: str) -> Answer:
     try:
-        return ask(path)
+        return function(path)
     except OSError as error:
         raise InputError(f"dataset: {path} cannot be read: {first_line(error)}; mend or move it") from error
 

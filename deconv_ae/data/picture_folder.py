@@ -1,4 +1,4 @@
-"""`folder:PATH`: a folder of pictures."""
+"""`folder:PATH`: reads a folder of pictures."""
 
 import functools
 import hashlib
@@ -14,6 +14,7 @@ import numpy as np
 from deconv_ae import paths
 from deconv_ae.data.cache import Reading
 from deconv_ae.data.decoding_processes import decode_all
+from deconv_ae.data.kinds import directory
 from deconv_ae.data.picture_files import Folder, list_folder
 from deconv_ae.data.resizing import resizer
 from deconv_ae.data.source import COLOR_MODES, Source, parse_colour
@@ -24,52 +25,59 @@ IMAGES_AT_ONCE = 64
 
 
 def read(source: Source, split: str) -> Reading:
-    """Every picture of one split, in the order of the file names.
+    """Opens a split: its pictures are in the order of their file names.
 
-    Pictures may lie in subfolders. With `train/` and `test/` in the folder, in letters of any size, these are the
-    splits; otherwise `split.which_are_for_testing` says it. Files whose names start with a dot are passed over, and
-    what `picture_files.LEFT_BY_OTHERS` names.
+    Pictures may lie in subfolders. Folders named `train` and `test`, in upper or lower case, are the splits; without
+    them, `split.which_are_for_testing` divides the pictures. Files whose names start with a dot are ignored, and so are
+    `picture_files.SYSTEM_FILES`.
+
+    Args:
+        source: the folder, and how its pictures are read.
+        split: "train" or "test".
+
+    Returns:
+        The split, not decoded yet.
 
     Raises:
-        InputError: if the folder is missing or empty; while decoding, if a file is no picture that can be shown (see
+        InputError: if the folder is missing or empty; while decoding, if a file cannot be shown as a picture (see
             `decoding.decode`), or pictures differ in size and no image_size is given.
-        RunError: while decoding, if a process that decodes dies.
+        RunError: while decoding, if a decoding process dies.
     """
-    folder = list_folder(paths.given("dataset", source.folder or ""))
-    # Of both splits: whether one picture is in colour decides it for all.
-    seen = hashlib.sha256(json.dumps(folder.files).encode()).hexdigest()
+    folder = list_folder(paths.given("dataset", directory(source) or ""))
+    # A hash of both splits' files: one picture in colour turns all pictures into colour.
+    state = hashlib.sha256(json.dumps(folder.files).encode()).hexdigest()
     left_out: list[str] = []
     files = _split_files(source, folder, split)
-    batches = partial(_images, source, folder, seen, split, left_out)
-    return Reading(seen, len(files), batches, left_out, folder.passed_over)
+    batches = partial(_images, source, folder, state, split, left_out)
+    return Reading(state, len(files), batches, left_out, folder.passed_over)
 
 
-def _split_files(source: Source, folder: Folder, split: str, no_pictures: frozenset[str] = frozenset()) -> list[str]:
-    """The names of a split's files; those that are no pictures count for nothing."""
+def _split_files(source: Source, folder: Folder, split: str, bad_files: frozenset[str] = frozenset()) -> list[str]:
+    """The names of a split's files; bad files do not influence how the others are divided."""
     if split in folder.files:
         return [file.name for file in folder.files[split]]
-    names = [file.name for file in folder.files[""] if file.name not in no_pictures]
+    names = [file.name for file in folder.files[""] if file.name not in bad_files]
     if len(names) < 2:
-        what = "could be read in it" if no_pictures else "is in it"
+        what = "could be read in it" if bad_files else "is in it"
         raise InputError(
             f"dataset: {folder.path}: {len(names)} picture {what}; at least 2 are needed, one of them to test on"
         )
     for_testing = which_are_for_testing([name.replace(os.sep, "/") for name in names], source.split_by)
-    return [name for name, is_tested in zip(names, for_testing) if is_tested == (split == "test")]
+    return [name for name, is_for_testing in zip(names, for_testing) if is_for_testing == (split == "test")]
 
 
-def _images(source: Source, folder: Folder, seen: str, split: str, left_out: list[str]) -> Iterator[np.ndarray]:
+def _images(source: Source, folder: Folder, state: str, split: str, left_out: list[str]) -> Iterator[np.ndarray]:
     left_out.clear()
-    channels, no_pictures = _looked_at(source, seen, folder)
-    files = _split_files(source, folder, split, frozenset(no_pictures))
+    channels, bad_files = _survey(source, state, folder)
+    files = _split_files(source, folder, split, frozenset(bad_files))
     if source.skip_bad_images:
-        named = _split_files(source, folder, split)
-        left_out += [f"{folder.path / name} {no_pictures[name]}" for name in named if name in no_pictures]
-        files = [name for name in files if name not in no_pictures]
-    how = (channels, parse_colour(source.background), source.load_truncated, source.max_pixels)
+        with_bad_files = _split_files(source, folder, split)
+        left_out += [f"{folder.path / name} {bad_files[name]}" for name in with_bad_files if name in bad_files]
+        files = [name for name in files if name not in bad_files]
+    arguments = (channels, parse_colour(source.background), source.load_truncated, source.max_pixels)
     images: list[np.ndarray] = []
     first: np.ndarray | None = None
-    for file, picture in zip(files, _decoded(source, folder.path, files, *how)):
+    for file, picture in zip(files, _decode(source, folder.path, files, *arguments)):
         if isinstance(picture, str):
             _leave_out(source, f"{folder.path / file} {picture}", left_out)
             continue
@@ -91,39 +99,45 @@ def _images(source: Source, folder: Folder, seen: str, split: str, left_out: lis
         yield np.stack(images)
 
 
-def _looked_at(source: Source, seen: str, folder: Folder) -> tuple[int, dict[str, str]]:
-    """What has to be known of the whole folder before one split of it is decoded: whether there is a picture in colour,
-    and, where they are left out, which files are no pictures, with what is wrong."""
+def _survey(source: Source, state: str, folder: Folder) -> tuple[int, dict[str, str]]:
+    """Finds the channels of all pictures, and the bad files with their faults if bad files are left out.
+
+    Both depend on the whole folder, and have to be known before one split is decoded.
+    """
     channels = COLOR_MODES[source.color_mode]
     if channels is not None and not source.skip_bad_images:
         return channels, {}
     names = tuple(file.name for files in folder.files.values() for file in files)
-    in_colour, no_pictures = _by_first_bytes(source, seen, folder.path, names)
-    return channels or (3 if in_colour else 1), no_pictures
+    in_colour, bad_files = _survey_first_bytes(source, state, folder.path, names)
+    return channels or (3 if in_colour else 1), bad_files
 
 
 @functools.lru_cache(maxsize=2)
-def _by_first_bytes(source: Source, seen: str, folder: Path, names: tuple[str, ...]) -> tuple[bool, dict[str, str]]:
-    """Whether any picture is in colour, and what is wrong with which files where all have to be looked at; once for
-    both splits, as long as the folder is what `seen` stands for."""
-    how, in_colour = (parse_colour(source.background), source.max_pixels), False
-    no_pictures: dict[str, str] = {}
-    # Mostly the first picture says it, without processes.
-    for some in (names[:1], names[1:]):
-        for name, found in zip(some, _decoded(source, folder, some, *how, function="own_channels")):
+def _survey_first_bytes(
+    source: Source, state: str, folder: Path, names: tuple[str, ...]
+) -> tuple[bool, dict[str, str]]:
+    """Whether any picture is in colour, and the bad files with their faults if bad files are left out.
+
+    The answer is kept for the other split. `state` is a part of its key, so that a change of the folder clears it.
+    """
+    arguments, in_colour = (parse_colour(source.background), source.max_pixels), False
+    bad_files: dict[str, str] = {}
+    # The first picture alone first, without processes: mostly it is in colour, which decides.
+    for part in (names[:1], names[1:]):
+        for name, found in zip(part, _decode(source, folder, part, *arguments, function="own_channels")):
             if isinstance(found, str):
-                no_pictures[name] = found
+                bad_files[name] = found
             in_colour = in_colour or found == 3
             if in_colour and not source.skip_bad_images:
                 return True, {}
-    return in_colour, no_pictures if source.skip_bad_images else {}
+    return in_colour, bad_files if source.skip_bad_images else {}
 
 
-def _decoded(
-    source: Source, folder: Path, names: Sequence[str], *how: object, function: str = "decode"
+def _decode(
+    source: Source, folder: Path, names: Sequence[str], *arguments: object, function: str = "decode"
 ) -> Iterator[Any]:
     try:
-        yield from decode_all([str(folder / name) for name in names], *how, function=function)
+        yield from decode_all([str(folder / name) for name in names], *arguments, function=function)
     except OSError as error:
         raise RunError(f"dataset: {source.name} cannot be decoded: {error}; start again") from error
 

@@ -1,4 +1,4 @@
-"""What an array of images has to be, said with what makes it so."""
+"""Checks arrays of images; each error says how to convert the array."""
 
 import base64
 import hashlib
@@ -8,9 +8,9 @@ import numpy as np
 
 from deconv_ae.errors import InputError
 
-LOOKED_AT_TOGETHER = 1000
+CHECKED_AT_ONCE = 1000
 DIGEST_BYTES = 4
-"""Of 10,000 images, one in 400,000 that is new passes for a known one."""
+"""Beside 10,000 known images, one new image in 400,000 has the digest of a known one."""
 
 
 def check_images(argument: str, images: Any) -> None:
@@ -37,22 +37,24 @@ def check_images(argument: str, images: Any) -> None:
 
 
 def check_shades(argument: str, *splits: np.ndarray) -> None:
-    """Raises InputError where all pixels are 0 or 1 of 255, which look black: masks, or pictures that were divided by
-    255. Most data sets are told from those by their first images."""
+    """Raises InputError if no pixel is above 1 of 255: such masks, or pictures divided by 255, look black.
+
+    In most data sets the first images have a brighter pixel, so the others are not read.
+    """
     brightest = 0
     for images in splits:
-        for first in range(0, len(images), LOOKED_AT_TOGETHER):
-            brightest = max(brightest, int(images[first : first + LOOKED_AT_TOGETHER].max()))
+        for first in range(0, len(images), CHECKED_AT_ONCE):
+            brightest = max(brightest, int(images[first : first + CHECKED_AT_ONCE].max()))
             if brightest > 1:
                 return
     raise InputError(
-        f"{argument}: the brightest pixel is {brightest} of 255, so that all are black; multiply masks of 0 and 1 by "
-        "255, and give pictures as they were before they were divided"
+        f"{argument}: the brightest pixel is {brightest} of 255, so that all images are black; multiply masks of 0 and "
+        "1 by 255, and give pictures as they were before a division"
     )
 
 
 def _remedy(images: np.ndarray) -> str:
-    """How pixels of another type become uint8, by the range that they have."""
+    """How pixels of another type become uint8, by their range."""
     if images.dtype == bool:
         return "images.astype(np.uint8) * 255 makes them black and white"
     if not np.issubdtype(images.dtype, np.number) or np.iscomplexobj(images):
@@ -65,7 +67,7 @@ def _remedy(images: np.ndarray) -> str:
         if low >= 0 and high <= 255:
             return f"{found}: images.astype(np.uint8)"
         if low >= 0 and high <= 65535:
-            return f"{found}: np.round(images / 257).astype(np.uint8) where 65535 is the brightest"
+            return f"{found}: np.round(images / 257).astype(np.uint8) if 65535 is white"
         return f"{found}; give numbers from 0 to 255"
     if low >= 0 and high <= 1:
         return f"{found}: np.round(images * 255).astype(np.uint8)"
@@ -77,20 +79,20 @@ def _remedy(images: np.ndarray) -> str:
 
 
 def digests(images: np.ndarray) -> str:
-    """What tells images from others, whatever their order: 4 bytes of each, from a BLAKE2 of its pixels, in base64."""
+    """Four bytes of each image's BLAKE2, in base64: enough to tell known images from new ones, in any order."""
     return base64.b64encode(b"".join(_digests(images))).decode()
 
 
 def new_among(images: np.ndarray, known: str) -> int:
-    """How many of some images are not among those that `digests` was made of.
+    """Counts the images that are not in `known`, which `digests` has made.
 
     >>> images = np.arange(3 * 4, dtype=np.uint8).reshape(3, 2, 2, 1)
     >>> new_among(images, digests(images[:2]))
     1
     """
     joined = base64.b64decode(known)
-    before = {joined[first : first + DIGEST_BYTES] for first in range(0, len(joined), DIGEST_BYTES)}
-    return sum(digest not in before for digest in _digests(images))
+    known_digests = {joined[first : first + DIGEST_BYTES] for first in range(0, len(joined), DIGEST_BYTES)}
+    return sum(digest not in known_digests for digest in _digests(images))
 
 
 def _digests(images: np.ndarray) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Images that are about to be read, asked of the disk all at once."""
+"""Asks the disk for images before they are read."""
 
 import contextlib
 import mmap
@@ -9,37 +9,42 @@ import numpy as np
 import tensorflow as tf
 
 LARGE_BYTES = 1 << 30
-"""Of a split: a smaller one is asked for as a whole. What is there already is asked for in some microseconds an image:
-much for a batch of digits, nothing for one of pictures, of which such splits are made."""
+"""A smaller split is requested as a whole, once. For a larger one each batch is requested.
+
+A request for an image that is in memory already takes some microseconds: too long for each digit, negligible for each
+picture. Such large splits consist of pictures."""
 BATCHES_AHEAD = 4
 
 
 def read_ahead(batches: tf.data.Dataset, images: np.ndarray) -> tf.data.Dataset:
-    """The same batches of numbers of images, whose pages the system begins to read when a batch is a few steps away.
+    """The same batches of image numbers; the system starts to read a batch's images a few steps before their turn.
 
-    What is mapped and not in memory the system reads page by page, each when it is missed: 150 pictures of 48 kB a
-    second, shuffled, from a disk that gave 14,000 when it was asked for a batch first.
+    Without it, the system reads a mapped image page by page, on each page fault: 150 shuffled pictures of 48 kB a
+    second, from a disk that delivered 14,000 a second with requests batch by batch.
 
     Args:
-        batches: of numbers, or of tuples that begin with them.
-        images: the split, mapped or not.
+        batches: batches of numbers, or tuples that begin with them.
+        images: the split, mapped or in memory.
+
+    Returns:
+        The batches.
     """
     if not hasattr(mmap, "MADV_WILLNEED"):
         return batches
     if images.nbytes < LARGE_BYTES:
-        ask_for(images[None], np.array([0]))
+        request(images[None], np.array([0]))
         return batches
 
-    def ask(numbers: tf.Tensor, *others: tf.Tensor) -> Any:
-        asked = tf.numpy_function(partial(ask_for, images), [numbers], numbers.dtype)
-        asked.set_shape(numbers.shape)
-        return (asked, *others) if others else asked
+    def request_batch(numbers: tf.Tensor, *others: tf.Tensor) -> Any:
+        requested = tf.numpy_function(partial(request, images), [numbers], numbers.dtype)
+        requested.set_shape(numbers.shape)
+        return (requested, *others) if others else requested
 
-    return batches.map(ask).prefetch(BATCHES_AHEAD)
+    return batches.map(request_batch).prefetch(BATCHES_AHEAD)
 
 
-def ask_for(images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Lets the system begin to read some images of a mapped array; returns their numbers."""
+def request(images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Makes the system start to read some images of a mapped array; returns their numbers."""
     mapping = _mapping(images)
     if mapping is None:
         return numbers
@@ -49,14 +54,14 @@ def ask_for(images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     first_pages = begin // mmap.PAGESIZE * mmap.PAGESIZE
     lengths = begin + image_bytes - first_pages
     for first_page, length in zip(first_pages.tolist(), lengths.tolist()):
-        # Whether it does is its own affair: an answer would change nothing.
+        # The request is a hint, so a failure changes no result.
         with contextlib.suppress(OSError):
             mapping.madvise(mmap.MADV_WILLNEED, first_page, length)
     return numbers
 
 
 def _mapping(images: np.ndarray) -> mmap.mmap | None:
-    """What an array is mapped from; None if it lies in memory."""
+    """The memory map behind an array; None for an array in memory."""
     owner: Any = images
     while isinstance(owner, np.ndarray):
         owner = owner.base

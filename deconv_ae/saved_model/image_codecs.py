@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from deconv_ae.data import scale
-from deconv_ae.data.dataset import some
+from deconv_ae.data.dataset import evenly_spaced
 from deconv_ae.model.objective import per_image_rmse
 
 JPEG, WEBP, PNG, THUMBNAIL = "JPEG", "WebP", "PNG", "thumbnail"
@@ -67,7 +67,7 @@ def files_of_size(images: np.ndarray, bits: float) -> tuple[FileOfSize, ...]:
     """
     if images.shape[-1] not in (1, 3):
         return ()
-    looked_at = some(images, MOST_PICTURES)
+    looked_at = evenly_spaced(images, MOST_PICTURES)
     found = []
     for name in SETTINGS:
         made = functools.cache(functools.partial(_made, looked_at, name))

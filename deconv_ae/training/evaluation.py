@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from deconv_ae.data import EvaluationBatches
 from deconv_ae.data.batches import PIXEL_SCALE
-from deconv_ae.data.dataset import some
+from deconv_ae.data.dataset import evenly_spaced
 from deconv_ae.model.baselines import Baselines, thumbnail_size
 from deconv_ae.model.objective import per_image_rmse
 
@@ -77,7 +77,7 @@ def mean_rmse(reconstruct: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray)
 
 def sample(images: np.ndarray) -> np.ndarray:
     """At most 256 images from all over a split."""
-    return some(images, SAMPLED_IMAGES)
+    return evenly_spaced(images, SAMPLED_IMAGES)
 
 
 def silent_channels(encode: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray) -> int:

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from deconv_ae.data import scale
-from deconv_ae.data.dataset import some
+from deconv_ae.data.dataset import evenly_spaced
 from deconv_ae.model.arrays import to_array
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import per_image_rmse
@@ -62,7 +62,7 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
     stages = [(model.get_layer(f"conv{n}"), model.get_layer(f"deconv{n}")) for n in _numbers(model)]
     widest = max(convolution.filters for convolution, _ in stages)
     count = int(np.clip(MOST_VALUES // (images[0, ..., 0].size * widest), 1, min(MOST_IMAGES, len(images))))
-    looked_at = scale(some(images, count))
+    looked_at = scale(evenly_spaced(images, count))
     if model.architecture.averages:
         looked_at = looked_at - _fit_smooth_path(model, looked_at, np.random.default_rng(seed))
     own = [_array(convolution.kernel) for convolution, _ in stages]

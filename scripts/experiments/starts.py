@@ -16,7 +16,7 @@ import keras
 from markdown_page import markdown_table
 
 from deconv_ae.data import ImageDataset, training_batches
-from deconv_ae.data.source import short_name
+from deconv_ae.data.kinds import short_name
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder

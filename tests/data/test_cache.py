@@ -24,6 +24,7 @@ from deconv_ae.data import (
     picture_folder,
 )
 from deconv_ae.data.batches import as_tensor, training_batches
+from deconv_ae.data.kinds import directory
 from deconv_ae.data.split import which_are_for_testing
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import partial_beside, read_with_checksum, with_checksum
@@ -121,7 +122,7 @@ def test_pictures_decoded_by_processes_come_in_order(tmp_path: Path) -> None:
 
 
 def test_what_was_left_out_is_said_at_every_use(source: Source, capsys: pytest.CaptureFixture) -> None:
-    (Path(str(source.folder)) / "zzz.png").write_bytes(b"no picture")
+    (Path(str(directory(source))) / "zzz.png").write_bytes(b"no picture")
     skipping = Source(source.name, cache_dir=source.cache_dir, skip_bad_images=True)
     for _ in range(2):
         assert sum(len(load_split(skipping, split)) for split in ("train", "test")) == 10
@@ -155,7 +156,7 @@ def repaint(folder: Path) -> None:
 )
 def test_a_folder_that_changed_is_decoded_anew(source: Source, change: Callable[[Path], object]) -> None:
     load_dataset(source)
-    change(Path(str(source.folder)))
+    change(Path(str(directory(source))))
     for split in ("train", "test"):
         np.testing.assert_array_equal(load_split(source, split), in_memory(source, split))
     assert len(list(Path(str(source.cache_dir)).glob("*.uint8"))) == 2  # In the place of what was.
@@ -289,7 +290,7 @@ def test_a_folder_that_changes_while_it_is_decoded_is_refused(source: Source, ca
 
         def disturbed():
             yield from whole()
-            repaint(Path(str(source.folder)))
+            repaint(Path(str(directory(source))))
 
         reading.batches = disturbed
         return reading

@@ -307,5 +307,7 @@ def test_what_is_no_file_is_not_left_out_without_a_word(pictures: Path, capfd, m
 
 def test_a_folder_that_lies_in_itself_is_refused(pictures: Path) -> None:
     (pictures / "again").symlink_to(".", target_is_directory=True)
-    with pytest.raises(InputError, match=r"again leads to .*, whose pictures would be there twice; remove the link"):
+    with pytest.raises(
+        InputError, match=r"again leads to .*, so that its pictures would be read twice; remove the link"
+    ):
         load_dataset(Source(f"folder:{pictures}"))

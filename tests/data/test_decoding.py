@@ -124,7 +124,7 @@ def test_more_or_fewer_bits_than_eight_are_scaled(file: io.BytesIO, expected: li
     ],
 )
 def test_values_of_which_no_viewer_could_tell_the_shade_are_refused(values: np.ndarray) -> None:
-    with pytest.raises(PictureError, match="no shades from 0 to"):
+    with pytest.raises(PictureError, match="not shades from 0 to"):
         decode(tiff(values))
 
 

@@ -105,7 +105,7 @@ def linked(folder: Path) -> str:
     for one in "abc":
         for other in "abc".replace(one, ""):
             (folder / one / f"to-{other}").symlink_to(folder / one / f"../{other}")
-    return "whose pictures would be there twice"
+    return "its pictures would be read twice"
 
 
 def to_a_sibling(folder: Path) -> str:
@@ -175,7 +175,7 @@ def test_a_split_that_memory_does_not_hold_is_refused(tmp_path: Path, monkeypatc
         Image.new("L", (64, 64), 40 * number).save(tmp_path / f"{number}.png")
     monkeypatch.setattr(numbers, "memory", lambda: 5 * 64 * 64)
     for source in (Source(f"folder:{tmp_path}", cache_dir=""), Source("mnist_5k", cache_dir="")):
-        with pytest.raises(InputError, match=r"dataset: a split of .* takes .* half of the memory that there is"):
+        with pytest.raises(InputError, match=r"dataset: a split of .* takes .* above half of the memory"):
             load_dataset(source)
 
 

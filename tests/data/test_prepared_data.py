@@ -108,7 +108,7 @@ NAMES = {
     "/tmp": "is a path; give folder:/tmp",
     "/no/such/folder": "is a path; give folder:/no/such/folder",
     "./": "is a path; give folder:./",
-    "x" * 300: "dataset: x+ cannot be",
+    "x" * 300: "unknown 'x+'; give mnist_5k",
 }
 
 

