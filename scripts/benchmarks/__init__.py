@@ -1,1 +1,1 @@
-"""Benchmarks: suites of cases in which contestants do the same work, side by side in one run."""
+"""Benchmarks: suites in which contestants do the same work side by side, in one run."""

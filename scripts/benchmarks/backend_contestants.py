@@ -1,4 +1,4 @@
-"""This project's layers on JAX and on PyTorch, in processes that never import TensorFlow."""
+"""This project's layers on JAX and PyTorch, in processes that never import TensorFlow."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from benchmarks.measurement import Unavailable
 
 
 def our_layers(dimensions: int, pool_size: int, strides: int) -> Callable[[Any], Any]:
-    """Pooling and unpooling of images, channels last, on Keras's backend of this process."""
+    """A function that pools and unpools channels-last images, on the Keras backend of this process."""
     import deconv_ae
 
     pooling, unpooling = (
@@ -23,7 +23,7 @@ def our_layers(dimensions: int, pool_size: int, strides: int) -> Callable[[Any],
 
 
 def jax_step(arrays: Sequence[np.ndarray], pool_size: int, strides: int, backward: bool) -> Step:
-    """Of `arrays`, images and weights; compiled by `jax.jit`."""
+    """A step on `arrays`, images and weights; compiled by `jax.jit`."""
     os.environ["KERAS_BACKEND"] = "jax"
     try:
         import jax
@@ -43,7 +43,7 @@ def jax_step(arrays: Sequence[np.ndarray], pool_size: int, strides: int, backwar
 
 
 def torch_step(arrays: Sequence[np.ndarray], pool_size: int, strides: int, backward: bool) -> Step:
-    """The same on PyTorch, one operation after the other."""
+    """A step on `arrays`, images and weights, in eager PyTorch."""
     os.environ["KERAS_BACKEND"] = "torch"
     torch = torch_models.import_torch()
     images, weights = map(torch.from_numpy, arrays)

@@ -1,4 +1,4 @@
-"""Contestants that are a function, timed call by call; of no framework."""
+"""Contestants that are timed functions; independent of any framework."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ def calls_a_round(batch_size: int) -> int:
 
 
 class Calls:
-    """A function that is called again and again; every call is timed."""
+    """A function that is called repeatedly; every call is timed."""
 
     def __init__(self, call: Callable[[], np.ndarray], batch_size: int) -> None:
         self._call = call
@@ -30,7 +30,7 @@ class Calls:
 
 
 class Step:
-    """Unpooled images and, with backward, the gradient of their weighted sum into the images."""
+    """A step that unpools images and, with a backward pass, computes the gradient of their weighted sum."""
 
     def __init__(self, run: Callable[[], tuple[Any, ...]]) -> None:
         self._run = run

@@ -1,4 +1,4 @@
-"""What many workers would do, from what few did: a model, not a measurement."""
+"""A model, not a measurement: the throughput of many workers, extrapolated from a few."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,18 @@ GIGABITS = (1, 10, 25, 100)
 def step_milliseconds(
     workers: int, gigabits: float, compute_ms: float, overhead_ms: float, sent_bytes: float, latency_us: float
 ) -> float:
-    """A training step of synchronous data parallelism with a ring all-reduce.
+    """The time of a training step in synchronous data parallelism with a ring all-reduce.
 
-    Every worker computes its share, then sends `2 (n - 1) / n` times the gradients in `2 (n - 1)` messages one after
-    the other (Patarasuk and Yuan, 2009, https://doi.org/10.1016/j.jpdc.2008.09.002).
+    Every worker computes its share, then sends `2 (n - 1) / n` times the gradients in `2 (n - 1)` successive messages
+    (Patarasuk and Yuan, 2009, https://doi.org/10.1016/j.jpdc.2008.09.002).
 
     Args:
-        workers: how many, each with a machine of its own.
-        gigabits: of the network's links, a second.
-        compute_ms: a step of one process alone.
-        overhead_ms: what a step takes longer with workers that share one machine, apart from computing.
-        sent_bytes: what two workers send in a step, both together: each of them the gradients once.
-        latency_us: of one message.
+        workers: the number of workers, each on its own machine.
+        gigabits: the bandwidth of the network's links, per second.
+        compute_ms: the time of a step in one process alone.
+        overhead_ms: the additional time of a step, besides computing, when workers share one machine.
+        sent_bytes: the bytes that two workers send in a step, together; each sends the gradients once.
+        latency_us: the latency of one message.
 
     >>> round(step_milliseconds(2, 1, compute_ms=10, overhead_ms=5, sent_bytes=250_000, latency_us=0), 3)
     16.0
@@ -41,7 +41,7 @@ def table(
     workers: Sequence[int] = WORKERS,
     gigabits: Sequence[float] = GIGABITS,
 ) -> str:
-    """Images a second, and the share of so many times one process's, as a Markdown table."""
+    """A Markdown table of images a second, with the share of ideal scaling in brackets."""
     rows = []
     alone = images_a_worker / compute_ms
     for count in workers:

@@ -1,8 +1,8 @@
-"""Inference: the exported SavedModel's signatures, and the files that it is converted to, against PyTorch."""
+"""Measures inference: the SavedModel's signatures and the files that it is converted to, beside PyTorch."""
 
 import importlib
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -14,13 +14,13 @@ from absl import logging
 from benchmarks.calls import Calls, calls_a_round
 from benchmarks.keras_models import IMAGE_SHAPE, digits, initial_weights
 from benchmarks.measurement import Comparison, Contestant, ContestantProcesses, Failed, Timing
-from benchmarks.report import Options, Report, cell, failures, images_per_second, left_out, speedup, throughput_figure
-from benchmarks.runtime_contestants import converted
+from benchmarks.report import Options, Report, cells, failures, images_per_second, notes, speedup, throughput_figure
+from benchmarks.runtime_contestants import converted, unavailable
 from benchmarks.torch_contestants import VARIANTS, Model, Variant, inference
 from benchmarks.torch_models import Layout
 from deconv_ae.conversion.bounds import Bounds
 from deconv_ae.conversion.formats import FORMATS, check_formats
-from deconv_ae.conversion.portable import parts
+from deconv_ae.conversion.portable import AUTOENCODER, ENCODER, parts
 from deconv_ae.data import scale
 from deconv_ae.errors import InputError
 from deconv_ae.model.autoencoder import Autoencoder
@@ -39,31 +39,40 @@ from deconv_ae.saved_model.signatures import (
 BATCH_SIZES = (1, 64, 1024)
 OURS = "SavedModel"
 RUNTIMES = {"ONNX Runtime": "onnx", "LiteRT": "litert", "OpenVINO": "openvino"}
-WORK = SIGNATURES
+PARTS = {SERVING_DEFAULT: AUTOENCODER, ENCODE: ENCODER, DECODE: "decoder"}
+"""The converted part that computes each signature."""
+
 TOLERANCE = 1e-5
 
 Files = Mapping[tuple[str, str, str], str]
-"""Paths of converted files, by format, preset and work."""
+"""Paths of converted files, by format, preset and signature."""
 
 
-def saved_model(folder: str, preset: str, work: str, batch_size: int) -> Calls:
+def saved_model(folder: str, preset: str, signature: str, batch_size: int) -> Calls:
     """Calls of a signature; `folder` has the presets' SavedModels."""
     loaded = tf.saved_model.load(f"{folder}/{preset}")
     images = tf.constant(scale(digits(batch_size)))
-    signature = loaded.signatures[work]
-    inputs = loaded.signatures[ENCODE](**{IMAGES: images}) if work == DECODE else {IMAGES: images}
-    output = CODE if work == ENCODE else RECONSTRUCTION
+    function = loaded.signatures[signature]
+    tensors = {IMAGES: images, **loaded.signatures[ENCODE](**{IMAGES: images})}
+    inputs = {name: tensors[name] for name in function.structured_input_signature[1]}
+    output = checked_output(function.structured_outputs)
 
     def call() -> np.ndarray:
         loaded  # The signatures do not keep the model alive.  # noqa: B018
-        return signature(**inputs)[output].numpy()
+        return function(**inputs)[output].numpy()
 
     return Calls(call, batch_size)
 
 
+def checked_output(outputs: Iterable[str]) -> str:
+    """The output of a signature that is compared between contestants."""
+    names = list(outputs)
+    return next((name for name in (RECONSTRUCTION, CODE) if name in names), names[0])
+
+
 def convert(model: Autoencoder, preset: str, folder: Path) -> dict[tuple[str, str, str], str]:
-    """Writes a model's files, of all formats whose packages are installed."""
-    files = {}
+    """Writes a model's files in all formats whose packages are installed."""
+    files: dict[tuple[str, str, str], str] = {}
     for name, chosen in FORMATS.items():
         try:
             check_formats([name])
@@ -71,38 +80,49 @@ def convert(model: Autoencoder, preset: str, folder: Path) -> dict[tuple[str, st
             continue
         module = importlib.import_module(f"deconv_ae.conversion.{chosen.module}")
         (folder / name).mkdir(parents=True)
-        # The parts in the order of the signatures.
-        for work, part in zip(SIGNATURES, parts(model, chosen.channels_first)):
-            files[name, preset, work] = str(module.write(part, "float32", {}, folder / name)[0])
+        written = {
+            part.name: str(module.write(part, "float32", {}, folder / name)[0])
+            for part in parts(model, chosen.channels_first)
+        }
+        files |= {(name, preset, signature): written[part] for signature, part in PARTS.items()}
     return files
 
 
 def converted_file(
-    name: str, files: Files, models: Mapping[str, Autoencoder], preset: str, work: str, batch_size: int
+    name: str, files: Files, models: Mapping[str, Autoencoder], preset: str, signature: str, batch_size: int
 ) -> Callable[[], Calls]:
-    """Calls of a format's file for a work."""
-    images = np.asarray(scale(digits(batch_size)))
-    inputs = {IMAGES: images}
-    if work == DECODE:
-        names = (CODE, *models[preset].architecture.switches_names)
-        inputs = {name: np.asarray(values) for name, values in zip(names, models[preset].encoder(images))}
-    output = CODE if work == ENCODE else RECONSTRUCTION
-    return partial(converted, files.get((name, preset, work)), inputs, output, batch_size)
+    """Calls of the file of a format that computes a signature."""
+    if signature not in PARTS:
+        return partial(unavailable, f"no converted file computes the signature {signature}")
+    if (name, preset, signature) not in files:
+        return partial(unavailable, "its packages are not installed, see the extra [convert]")
+    tensors = {IMAGES: np.asarray(scale(digits(batch_size)))}
+    architecture = PRESETS[preset].architecture
+    if signature == DECODE:
+        encoded = models[preset].encoder(tensors[IMAGES])
+        tensors |= zip((CODE, *architecture.switches_names), map(np.asarray, encoded), strict=True)
+    inputs = {each: tensors[each] for each in SIGNATURES[signature].inputs(architecture, IMAGE_SHAPE)}
+    output = checked_output(SIGNATURES[signature].outputs(architecture, IMAGE_SHAPE))
+    return partial(converted, files[name, preset, signature], inputs, output, batch_size)
 
 
-def torch_model(variant: Variant, preset: str, work: str, batch_size: int) -> Callable[[], Calls]:
+def torch_model(variant: Variant, preset: str, signature: str, batch_size: int) -> Callable[[], Calls]:
     architecture = PRESETS[preset].architecture
     model = Model(Layout(**asdict(architecture)), IMAGE_SHAPE[-1], initial_weights(architecture))
-    return partial(inference, variant, model, work, np.asarray(scale(digits(batch_size))))
+    return partial(inference, variant, model, signature, np.asarray(scale(digits(batch_size))))
 
 
-def check_results(work: str, bounds: Bounds, results: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Raises Failed unless all contestants' results are the same, but for what near ties of maxima leave open: each
-    decodes the switches of its own encoder."""
+def check_results(bounds: Bounds, results: Mapping[str, Sequence[np.ndarray]]) -> None:
+    """Raises Failed unless all contestants' results agree within what near ties allow.
+
+    Near ties count because contestants decode the switches of their own encoders.
+    """
     expected = results[OURS][0]
+    is_reconstruction = expected.shape == bounds.middle.shape
     for name, (result,) in results.items():
-        whole = work != ENCODE and result.shape == expected.shape
-        difference = bounds.difference(result, expected) if whole else np.abs(result - expected).max()
+        if result.shape != expected.shape:
+            raise Failed(f"the results of {name} have the shape {result.shape}, those of {OURS} {expected.shape}")
+        difference = bounds.difference(result, expected) if is_reconstruction else np.abs(result - expected).max()
         if not difference <= TOLERANCE:
             raise Failed(f"the results of {name} differ from those of {OURS} by {difference:.2g}")
 
@@ -137,23 +157,23 @@ def _run(
     comparisons: list[Comparison] = []
     for preset, model in models.items():
         bounds = {size: Bounds.of(model, np.asarray(scale(digits(size)))) for size in batch_sizes}
-        for work in WORK:
+        for signature in SIGNATURES:
             for batch_size in batch_sizes:
-                makers = {name: make(preset, work, batch_size) for name, make in contestants.items()}
-                # Smaller batches need less, and to measure it takes twice as long as their time does.
+                makers = {name: make(preset, signature, batch_size) for name, make in contestants.items()}
+                # Smaller batches need less memory, and measuring it takes twice as long as timing them.
                 memory = options.memory and batch_size == max(batch_sizes)
-                agree = partial(check_results, work, bounds[batch_size])
-                row = f"{preset}, {work}, batch {batch_size},"
+                agree = partial(check_results, bounds[batch_size])
+                row = f"{preset}, {signature}, batch {batch_size},"
                 comparisons.append(processes.compare(row, makers, options.rounds, memory, agree))
                 measured = comparisons[-1].measured
                 for name, measurement in measured.items():
-                    number = {"preset": preset, "work": work, "batch_size": batch_size, "contestant": name}
+                    number = {"preset": preset, "work": signature, "batch_size": batch_size, "contestant": name}
                     number["images_per_second"] = images_per_second(measurement.timing.median, batch_size)
                     numbers.append({**number, **asdict(measurement)})
-                logging.info("%s %s %d: %s", preset, work, batch_size, {n: str(m.timing) for n, m in measured.items()})
-                cells = [cell(measured.get(name), _latency) for name in contestants]
+                logging.info("%s ms: %s", row, {name: str(each.timing) for name, each in measured.items()})
+                latencies = cells(comparisons[-1], contestants, _latency)
                 ratios = [speedup(measured, ours, VARIANTS) for ours in ([OURS], RUNTIMES)]
-                rows.append([preset, work, str(batch_size), *cells, *ratios])
+                rows.append([preset, signature, str(batch_size), *latencies, *ratios])
     whole = [number for number in numbers if number["work"] == SERVING_DEFAULT]
     return Report(
         title=options.title("Inference: milliseconds a call, median / 99th percentile"),
@@ -161,10 +181,10 @@ def _run(
         rows=rows,
         notes=[
             f"{options.rounds} rounds of {calls_a_round(BATCH_SIZES[-1])} to {calls_a_round(BATCH_SIZES[0])} calls, in "
-            "which all contestants take turns, each in a process of its own; results were checked to agree to "
-            f"{TOLERANCE}, but where maxima tie to seven digits.",
-            "All compute in float32, with a thread for every processor; OpenVINO by hints for precision and latency.",
-            *left_out(comparisons),
+            "which all contestants take turns, each in its own process. Results were checked to agree to "
+            f"{TOLERANCE}, except where maxima tie to seven digits.",
+            "All compute in float32 with one thread per processor; OpenVINO has hints for precision and latency.",
+            *notes(comparisons),
             *options.memory_note("calls of the largest batch need on top of libraries, images and model"),
         ],
         measurements=numbers,

@@ -1,6 +1,7 @@
-"""Which instructions of the CPU all contestants may use, and which they then do.
+"""Limits all contestants to an instruction set of the CPU, and finds out which one TensorFlow then uses.
 
-Set in the environment, which contestants' processes inherit, before any library is loaded: each asks once.
+The limits are environment variables, which contestants' processes inherit. They must be set before any library is
+loaded, because each library reads them once.
 """
 
 import os
@@ -11,7 +12,7 @@ import sys
 NATIVE = "native"
 ISAS = (NATIVE, "avx2", "sse41")
 
-# What each library reads. OpenVINO's oneDNN reads the first; its own kernels the second, in releases after 2026.4.
+# Each library's variable. OpenVINO's oneDNN reads the first; its own kernels read the second, after release 2026.4.
 _VARIABLES = {
     "avx2": {
         "ONEDNN_MAX_CPU_ISA": "AVX2",
@@ -28,33 +29,34 @@ _VARIABLES = {
         "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2",
     },
 }
-UNLIMITED = "ONNX Runtime and LiteRT, which have no such setting, use what the CPU has"
+UNLIMITED = "ONNX Runtime and LiteRT have no such setting and use all that the CPU has"
 
-# A convolution in TensorFlow, of which its oneDNN tells what it runs it with, if it is on.
+# A convolution in TensorFlow. If oneDNN is on, it logs the instruction set that it runs with.
 _PROBE = "import tensorflow as tf; tf.nn.conv2d(tf.ones((8, 32, 32, 16)), tf.ones((3, 3, 16, 16)), 1, 'SAME')"
 
 
 def limit(isa: str) -> None:
-    """Sets the environment: the instructions that libraries may use, and TensorFlow's oneDNN on, unless the user has
-    said otherwise."""
+    """Sets the environment variables: the instruction set, and oneDNN on in TensorFlow unless the user set it."""
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     for name, value in _VARIABLES.get(isa, {}).items():
-        # XLA has other flags in the same variable, of which the last counts.
+        # XLA_FLAGS may hold other flags. Of repeated flags, the last counts.
         os.environ[name] = f"{os.environ.get(name, '')} {value}".strip() if name == "XLA_FLAGS" else value
 
 
 def note(isa: str) -> str:
-    """A line that says what was asked for and what a process of TensorFlow then runs."""
+    """A sentence on the instruction set that was asked for, and one on what a TensorFlow process then uses."""
     asked = "Instructions: all that the CPU has" if isa == NATIVE else f"Instructions: {isa} at most; {UNLIMITED}"
-    verbose = subprocess.run(
+    probe = subprocess.run(
         [sys.executable, "-c", _PROBE],
         env={**os.environ, "ONEDNN_VERBOSE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-    ).stdout
-    found = re.search(r"cpu,isa:(.+)", verbose)
-    # Off, TensorFlow still multiplies matrices by it.
-    if found is None or ",exec,cpu,convolution," not in verbose:
+    )
+    if probe.returncode:
+        return f"{asked}. TensorFlow's oneDNN is unknown: its process ended with status {probe.returncode}."
+    found = re.search(r"cpu,isa:(.+)", probe.stdout)
+    # Even when it is off, TensorFlow multiplies matrices with it.
+    if found is None or ",exec,cpu,convolution," not in probe.stdout:
         return f"{asked}. TensorFlow's oneDNN was off."
     return f"{asked}. TensorFlow's oneDNN was on, and used {found[1].strip()}."

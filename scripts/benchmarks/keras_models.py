@@ -1,4 +1,4 @@
-"""Autoencoders in Keras for the benchmarks: this project's, the plain version, and the convolutions alone."""
+"""Keras autoencoders for the benchmarks: this project's, a plain version, and the convolutions alone."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,18 +17,18 @@ from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
 Shape = tuple[int, int, int]
 IMAGE_SHAPE: Shape = (28, 28, 1)
 LEARNING_RATE = 1e-3
-# PyTorch's default; Keras's is 1e-7.
+# PyTorch's default; Keras's default is 1e-7.
 EPSILON = 1e-8
 
 
 def digits(count: int) -> np.ndarray:
-    """`(count, 28, 28, 1)` uint8 digits, the sample's over and over."""
+    """`(count, 28, 28, 1)` uint8 digits; the sample is repeated as often as needed."""
     sample = load_dataset(Source(SAMPLE_NAME)).train
     return np.resize(sample, (count, *IMAGE_SHAPE))
 
 
 def pictures(count: int, image_shape: Shape) -> np.ndarray:
-    """`(count, *image_shape)` uint8 pictures: digits for their shape, noise over coarse patches for any other."""
+    """`(count, *image_shape)` uint8 pictures: digits for 28x28x1, else noise over coarse patches."""
     if image_shape == IMAGE_SHAPE:
         return digits(count)
     height, width, channels = image_shape
@@ -39,13 +39,13 @@ def pictures(count: int, image_shape: Shape) -> np.ndarray:
 
 
 def initial_weights(architecture: Architecture, image_shape: Shape = IMAGE_SHAPE) -> list[np.ndarray]:
-    """The weights that all contestants start from, in the order of the Keras model."""
+    """The initial weights of all contestants, in the Keras model's order."""
     keras.utils.set_random_seed(0)
     return Autoencoder(architecture, image_shape).get_weights()
 
 
 def compiled(model: keras.Model) -> keras.Model:
-    """The model, ready for fit."""
+    """Compiles a model for `fit`, and returns it."""
     optimizer = keras.optimizers.Adam(LEARNING_RATE, epsilon=EPSILON)
     model.compile(optimizer, loss=PerImageRMSELoss(), metrics=[PerImageRMSE()])
     return model
@@ -77,7 +77,7 @@ class _ObviousUnpooling(keras.layers.Layer):
 
 
 def plain_autoencoder(architecture: Architecture, image_shape: Shape) -> keras.Model:
-    """The same model of Keras's own layers, with the unpooling that people write first."""
+    """The same model of Keras's own layers and the obvious code for unpooling."""
     images = keras.Input(image_shape)
     values: Any = images
     stages = []
@@ -95,13 +95,16 @@ def plain_autoencoder(architecture: Architecture, image_shape: Shape) -> keras.M
 
 
 def convolutions_alone(architecture: Architecture, image_shape: Shape, batch_size: int, plain: bool) -> Any:
-    """A tf.function of a training step's convolutions, forward and backward, on activations that stay the same.
+    """Makes a tf.function of a training step's convolutions, forward and backward, on constant activations.
 
     Args:
-        architecture: whose.
-        image_shape: (height, width, channels) of what it is trained on.
-        batch_size: images a step.
-        plain: Keras's own layers, not this project's.
+        architecture: the autoencoder's architecture.
+        image_shape: (height, width, channels) of the training images.
+        batch_size: the number of images in a step.
+        plain: whether to use Keras's own layers instead of this project's.
+
+    Returns:
+        The function, without arguments.
     """
     model = (plain_autoencoder if plain else Autoencoder)(architecture, image_shape)
     rng = np.random.default_rng(0)
@@ -124,9 +127,9 @@ def convolutions_alone(architecture: Architecture, image_shape: Shape, batch_siz
                 tape.watch(inner)
                 result = layer(inner)
             weights = [variable.value for variable in layer.trainable_weights]
-            # Nobody asks for the gradient of the images.
+            # Training does not need the gradient of the images.
             sources = weights if layer is first else [inner, *weights]
-            # One number of each, so that none is left out as unused and none is copied out.
+            # One element of each result: enough that TensorFlow computes all of it, without copying it out.
             results += [result[0, 0, 0, 0], *(tf.reshape(g, [-1])[0] for g in tape.gradient(result, sources, outer))]
         return tf.add_n(results)
 
@@ -134,7 +137,7 @@ def convolutions_alone(architecture: Architecture, image_shape: Shape, batch_siz
 
 
 def losses(model: keras.Model, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The loss of each of some training steps."""
+    """The losses of training steps on these batches."""
     values = []
     for batch in batches:
         model.reset_metrics()

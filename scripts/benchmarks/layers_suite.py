@@ -1,4 +1,4 @@
-"""Pooling and unpooling: this project's layers on every backend, the obvious code, and PyTorch's layers."""
+"""Measures pooling and unpooling: this project's layers on every backend, the obvious code, and PyTorch's layers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,14 +11,14 @@ from absl import logging
 from benchmarks import backend_contestants, obvious_code, torch_contestants
 from benchmarks.calls import Step
 from benchmarks.measurement import Comparison, ContestantProcesses, Failed, Unavailable
-from benchmarks.report import Options, Report, cell, failures, left_out, speedup
+from benchmarks.report import Options, Report, cells, failures, notes, speedup
 
 OURS, OBVIOUS = "deconv_ae", "obvious code"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A batch of images and a pooling of them."""
+    """A batch of images and the pooling's geometry."""
 
     shape: tuple[int, ...]
     pool_size: int
@@ -30,7 +30,7 @@ class Case:
         return f"{batch}x {'x'.join(map(str, sizes))}, pool {self.pool_size}{stride}"
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Images and weights, alike in every process. Half of the images' values are 0, as after a ReLU."""
+        """Images and weights, the same in every process. Half of the images' values are 0, as after a ReLU."""
         rng = np.random.default_rng(0)
         images = np.maximum(rng.standard_normal(self.shape, "float32"), 0)
         return images, rng.standard_normal(self.shape, "float32")
@@ -49,7 +49,7 @@ CASES = [
 
 def obvious_layers(case: Case) -> Callable[[tf.Tensor], tf.Tensor]:
     if len(case.shape) != 4:
-        raise Unavailable("TensorFlow pools with argmax in two dimensions, for want of which its rows have -")
+        raise Unavailable("TensorFlow pools with argmax in two dimensions only; other rows have -")
 
     def run(images: tf.Tensor) -> tf.Tensor:
         pooled, argmax = obvious_code.max_pool(images, case.pool_size, case.strides)
@@ -86,7 +86,7 @@ def backend_step(backend: str, case: Case, backward: bool) -> Callable[[], Step]
     return partial(backend_contestants.STEPS[backend], case.arrays(), case.pool_size, case.strides, backward)
 
 
-# Called here for what makes the contestant there, in its own process.
+# Each is called here, and returns a picklable function that makes the contestant in its own process.
 CONTESTANTS: dict[str, Callable[[Case, bool], Callable[[], Step]]] = {
     OURS: partial(partial, tensorflow_step, our_layers, False),
     f"{OURS}, XLA": partial(partial, tensorflow_step, our_layers, True),
@@ -99,10 +99,10 @@ CONTESTANTS: dict[str, Callable[[Case, bool], Callable[[], Step]]] = {
 
 
 def check_agreement(case: Case, results: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Raises Failed unless all contestants compute the same.
+    """Raises Failed unless all contestants' results are equal.
 
-    Where windows overlap only the places of the values are the same for all: the obvious code adds the values that
-    meet at a position, and PyTorch sends the gradient to every window that lost.
+    With overlapping windows, only the positions of the values are compared: the obvious code adds values that meet at a
+    position, and PyTorch sends the gradient to the losing windows, too.
     """
     overlap = case.strides < case.pool_size
     for name, arrays in results.items():
@@ -132,16 +132,15 @@ def run_in(processes: ContestantProcesses, options: Options, cases: Sequence[Cas
             for name, measurement in measured.items():
                 figures.append({"case": asdict(case), "work": work, "contestant": name, **asdict(measurement)})
             logging.info("%s, %s: %s", case, work, {name: str(m.timing) for name, m in measured.items()})
-            cells = [cell(measured.get(name)) for name in CONTESTANTS]
-            rows.append([str(case), work, *cells, speedup(measured, [OURS], [OBVIOUS])])
+            rows.append([str(case), work, *cells(comparison, CONTESTANTS), speedup(measured, [OURS], [OBVIOUS])])
     return Report(
         title=options.title("Pooling and unpooling: milliseconds a batch (quartiles)"),
         columns=["images", "work", *CONTESTANTS, f"{OURS} to {OBVIOUS}"],
         rows=rows,
         notes=[
-            f"Median of {options.rounds} rounds in which all contestants take turns, each in a process of its own. "
-            "They were checked to agree.",
-            *left_out(comparisons),
+            f"Median of {options.rounds} rounds in which all contestants take turns, each in its own process. "
+            "Their results were checked to agree.",
+            *notes(comparisons),
             *options.memory_note("the work needs on top of its inputs"),
         ],
         measurements=figures,

@@ -1,7 +1,7 @@
-"""Time and memory of contestants that take turns, each in a process of its own.
+"""Measures time and memory of contestants that take turns, each in its own process.
 
-Taking turns lets what else the machine does slow all of them down. A process of its own keeps their memory apart,
-and their libraries: TensorFlow and PyTorch each bring a pool of threads.
+Because contestants take turns, other load on the machine slows all of them alike. Separate processes keep memory and
+libraries apart: TensorFlow and PyTorch each bring a thread pool.
 """
 
 import contextlib
@@ -20,31 +20,35 @@ from typing import Any, Protocol
 
 import numpy as np
 
-# A contestant that has not answered for so long, compiling included, never will.
+# A contestant that has not answered after this time, compiling included, counts as hung.
 PATIENCE_SECONDS = 600
 
 
 class Contestant(Protocol):
-    """Something that does the work which is measured."""
+    """Does the work that is measured."""
 
     def check(self) -> Sequence[np.ndarray]:
-        """Does the work once, and returns what it computed: all contestants have to compute the same."""
+        """Does the work once and returns its results; those of all contestants must agree."""
 
     def time(self) -> Sequence[float]:
-        """Does the work one or more times; milliseconds of each."""
+        """Does the work one or more times and returns the milliseconds of each."""
 
 
 class Unavailable(Exception):
-    """What a contestant needs is not installed, or it died: it is left out, with a line that says so."""
+    """A contestant needs something that is missing here. It is left out, with a note."""
+
+
+class Died(Exception):
+    """A contestant's process ended, as when a native library crashes. Its cell says failed, and a note says why."""
 
 
 class Failed(Exception):
-    """A contestant does its work wrongly or never ends: its row is left out, and the others go on."""
+    """A contestant computes wrong results, raises an error or hangs. The whole row fails; the next rows go on."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds: the median, the quartiles around it, and the 99th percentile."""
+    """Milliseconds: the median, both quartiles and the 99th percentile."""
 
     median: float
     lower: float
@@ -63,13 +67,13 @@ class Timing:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one contestant took.
+    """The time and memory of one contestant.
 
     Attributes:
-        timing: of all rounds together.
-        peak_mib: memory that the work needs on top of libraries, data and model, from its first time on, tracing and
-            compiling included; None where it was not asked for or the operating system does not tell.
-        rounds: the median milliseconds of each.
+        timing: the timing over all rounds.
+        peak_mib: the peak memory of the work on top of libraries, data and model, tracing and compiling included; None
+            if it was not asked for or is unknown.
+        rounds: the median milliseconds of each round.
     """
 
     timing: Timing
@@ -79,30 +83,31 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What contestants took of one work, a row of a table.
+    """The measurements of one row of a table.
 
     Attributes:
-        measured: by name; nothing where the row failed.
-        left_out: a line for each contestant that was left out: because what it needs is not installed, or because its
-            process died, as native libraries do that do not get on.
-        failure: a line that says why the row failed; None where it did not.
+        measured: the measurements by contestant; empty if the row failed.
+        died: the contestants whose processes died.
+        notes: a sentence on each contestant that was left out or died.
+        failure: a line that says why the whole row failed; None if it did not.
     """
 
     measured: Mapping[str, Measurement]
-    left_out: Sequence[str] = ()
+    died: frozenset[str] = frozenset()
+    notes: Sequence[str] = ()
     failure: str | None = None
 
 
 @dataclass(frozen=True)
 class ContestantProcesses:
-    """Processes of the contestants, by name, in which they do one work after the other."""
+    """The contestants' processes by name; they stay alive from one row to the next."""
 
     processes: Mapping[str, "_Process"]
 
     @classmethod
     @contextlib.contextmanager
     def of(cls, names: Iterable[str], start: "Start | None" = None) -> Iterator["ContestantProcesses"]:
-        """Starts the processes, and ends them with the context; `start` is `interpreter`, unless another is given."""
+        """A context in which the processes run; `start` is `interpreter` by default."""
         with contextlib.ExitStack() as started:
             yield cls({name: started.enter_context(_process(start or interpreter)) for name in names})
 
@@ -114,33 +119,37 @@ class ContestantProcesses:
         memory: bool,
         agree: Callable[[Mapping[str, Sequence[np.ndarray]]], None],
     ) -> Comparison:
-        """Measures contestants side by side.
+        """Measures the contestants of one row.
 
         Args:
-            row: what they do, for messages.
-            contestants: by name, picklable functions that make them. The others are compared with the first, without
-                which the row fails.
-            rounds: turns that each takes, after one that does not count.
+            row: a description of the work, for messages.
+            contestants: picklable functions that make the contestants, by name. The row fails without the first one,
+                with which the others are compared.
+            rounds: the number of turns of each contestant, after a first turn that does not count.
             memory: whether to measure memory, too.
-            agree: raises Failed if what the contestants computed is not the same.
+            agree: raises Failed if the contestants' results differ.
+
+        Returns:
+            The measurements, or why the row failed.
         """
         try:
-            return self._compare(contestants, rounds, memory, agree)
+            return self._compare(row, contestants, rounds, memory, agree)
         except Failed as error:
             return Comparison({}, failure=f"{row} failed: {error}")
 
     def _compare(
         self,
+        row: str,
         contestants: Mapping[str, Callable[[], Contestant]],
         rounds: int,
         memory: bool,
         agree: Callable[[Mapping[str, Sequence[np.ndarray]]], None],
     ) -> Comparison:
         for name, make in contestants.items():
-            self.processes[name].send(make)
-        # All of them before anything is raised: what one has not been asked for is not left for the next row.
+            self.processes[name].make(make)
+        # Read all answers before raising anything: an unread answer would be taken for the next row's.
         answers = {name: self.processes[name].answer() for name in contestants}
-        absent = {name: answer for name, answer in answers.items() if isinstance(answer, Unavailable)}
+        absent = {name: answer for name, answer in answers.items() if isinstance(answer, ABSENT)}
         names = [name for name in contestants if name not in absent]
         _require(next(iter(contestants)), answers)
         agree({name: answers[name] for name in names})
@@ -150,27 +159,43 @@ class ContestantProcesses:
             for name in names[start:] + names[:start]:
                 milliseconds = self.processes[name].ask("time")
                 _require(next(iter(contestants)), {name: milliseconds})
-                if isinstance(milliseconds, Unavailable):
+                if isinstance(milliseconds, ABSENT):
                     absent[name] = milliseconds
                 else:
                     samples[name] += [milliseconds] if turn else []
             names = [name for name in names if name not in absent]
         peaks = _peaks_mib({name: contestants[name] for name in names}) if memory else {}
+        notes = [_note(row, name, reason) for name, reason in absent.items()]
+        notes += [f"{row} {name} has no peak memory: {peak}." for name, peak in peaks.items() if _is_error(peak)]
         measurements = {
             name: Measurement(
                 Timing.of(np.concatenate(samples[name])),
-                peaks.get(name),
+                None if _is_error(peaks.get(name)) else peaks.get(name),
                 tuple(map(float, map(np.median, samples[name]))),
             )
             for name in names
         }
-        return Comparison(measurements, [f"{name} is left out: {reason}." for name, reason in absent.items()])
+        died = frozenset(name for name, reason in absent.items() if isinstance(reason, Died))
+        return Comparison(measurements, died, notes)
+
+
+ABSENT = (Unavailable, Died)
+"""The answers of contestants without which a row goes on, except for the first contestant."""
+
+
+def _is_error(answer: Any) -> bool:
+    return isinstance(answer, (*ABSENT, Failed))
+
+
+def _note(row: str, name: str, reason: Exception) -> str:
+    # What is not installed is missing in every row, and is said once.
+    return f"{row} {name} failed: {reason}." if isinstance(reason, Died) else f"{name} is left out: {reason}."
 
 
 def _require(first: str, answers: Mapping[str, Any]) -> None:
-    """Raises Failed if any contestant did, or the first one is left out."""
+    """Raises Failed if any contestant failed, or if the first one is absent."""
     for name, answer in answers.items():
-        if isinstance(answer, Failed) or (isinstance(answer, Unavailable) and name == first):
+        if isinstance(answer, Failed) or (isinstance(answer, ABSENT) and name == first):
             raise Failed(f"{name}: {answer}")
 
 
@@ -185,14 +210,14 @@ class Started(Protocol):
 
 
 Start = Callable[[multiprocessing.connection.Connection], Started]
-"""Starts a process that serves this end of a connection."""
+"""Starts a process that runs `serve` on this end of a connection."""
 
 
 def interpreter(connection: multiprocessing.connection.Connection) -> Started:
-    """A Python of its own, which has imported nothing.
+    """Starts a new Python interpreter, which has imported nothing.
 
-    Not multiprocessing's own processes: they import the main program, and TensorFlow with it. A contestant in PyTorch
-    must never have both in one process: triton's and TensorFlow's libraries crash there.
+    multiprocessing's own processes would import the main program, and TensorFlow with it. PyTorch's contestants must
+    not have TensorFlow in their process: its library and triton's crash together.
     """
     descriptor = connection.fileno()
     command = [sys.executable, "-c", f"from benchmarks.measurement import serve; serve({descriptor})"]
@@ -203,7 +228,7 @@ def interpreter(connection: multiprocessing.connection.Connection) -> Started:
 
 
 class _Process:
-    """A contestant's process, from outside; started anew for the next work where it died at the last."""
+    """The outer end of a contestant's process; a process that died is started again for the next row."""
 
     def __init__(self, start: Start) -> None:
         self._start_process = start
@@ -219,11 +244,15 @@ class _Process:
         self._process.wait()
         self._connection.close()
 
-    def send(self, request: Any) -> None:
+    def make(self, request: Callable[[], Contestant]) -> None:
+        """Has the process make a contestant; starts it first if the last one died."""
         if self._process.poll() is not None:
             self._connection.close()
             self._start()
-        # A process that dies meanwhile is found when it does not answer.
+        self.send(request)
+
+    def send(self, request: Any) -> None:
+        # A dead process is noticed by `answer`.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._connection.send(request)
 
@@ -232,17 +261,16 @@ class _Process:
         return self.answer()
 
     def answer(self) -> Any:
-        """What the process answers; an Unavailable, not raised, if it cannot do the work or died of it, a Failed if it
-        raised an error or did not answer."""
+        """Receives an answer. Errors are returned, not raised: Unavailable, Died or Failed."""
         if not self._connection.poll(PATIENCE_SECONDS):
             self._process.kill()
             self._process.wait()
-            return Failed(f"it has not answered for {PATIENCE_SECONDS} s")
+            return Failed(f"it did not answer for {PATIENCE_SECONDS} s")
         try:
             answer = self._connection.recv()
         except (EOFError, ConnectionResetError):
             status = self._process.wait()
-            return Unavailable(f"its process died ({signal.Signals(-status).name if status < 0 else status})")
+            return Died(f"its process died ({signal.Signals(-status).name if status < 0 else f'status {status}'})")
         return answer
 
 
@@ -256,16 +284,16 @@ def _process(start: Start) -> Iterator[_Process]:
 
 
 def serve(descriptor: int) -> None:
-    """A contestant's process, from inside: answers what is asked through the connection that it was started with."""
+    """Runs in a contestant's process: answers the requests that arrive on its connection."""
     connection = multiprocessing.connection.Connection(descriptor)
-    # Ctrl-C goes to all processes; the one that started this one ends it.
+    # Ctrl-C reaches all processes; the main process ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     contestant: Any = None
     before: float | None = None
     while True:
         try:
             request = connection.recv()
-        except EOFError:  # Nobody asks any more.
+        except EOFError:  # The main process has closed the connection.
             return
         try:
             if request == "time":
@@ -274,7 +302,7 @@ def serve(descriptor: int) -> None:
                 contestant.time()
                 answer = None if before is None else resident_mib("VmHWM") - before
             else:
-                contestant = None  # The last one's memory is free for the next.
+                contestant = None  # Frees the last contestant's memory.
                 gc.collect()
                 contestant = request()
                 before = _reset_peak()
@@ -282,29 +310,31 @@ def serve(descriptor: int) -> None:
         except Unavailable as error:
             answer = error
         except Exception as error:
-            # As text: not every exception can be sent.
+            # As text, because some exceptions cannot be pickled.
             answer = Failed(" ".join(f"{type(error).__name__}: {error}".split())[:1000])
         connection.send(answer)
 
 
-def _peaks_mib(contestants: Mapping[str, Callable[[], Contestant]]) -> dict[str, float | None]:
-    """What the contestants' work needs, by name, in fresh processes: TensorFlow keeps what it once had.
+def _peaks_mib(contestants: Mapping[str, Callable[[], Contestant]]) -> dict[str, Any]:
+    """The peak memory of the contestants' work by name; None where it is unknown, or an error that is not raised.
 
-    All at once: unlike their time, their memory does not depend on what else runs.
+    Fresh processes, because TensorFlow keeps memory once it has it. All contestants run at once: unlike their time,
+    their memory does not depend on other load.
     """
     with ContestantProcesses.of(contestants) as fresh:
-        for request in ("make", "peak"):
-            for name, process in fresh.processes.items():
-                process.send(contestants[name] if request == "make" else request)
-            answers = {name: process.answer() for name, process in fresh.processes.items()}
-    # Who died of it, or was started anew and knows no work, has no figure.
-    return {name: answer if isinstance(answer, float) else None for name, answer in answers.items()}
+        for name, process in fresh.processes.items():
+            process.make(contestants[name])
+        made = {name: process.answer() for name, process in fresh.processes.items()}
+        for process in fresh.processes.values():
+            process.send("peak")
+        peaks = {name: process.answer() for name, process in fresh.processes.items()}
+    return {name: made[name] if _is_error(made[name]) else peaks[name] for name in contestants}
 
 
 def _reset_peak() -> float | None:
-    """Sets the high-water mark back to what is in use now, and returns that in MiB; None but on Linux."""
+    """Resets the peak memory to the memory in use, and returns that in MiB; returns None except on Linux."""
     try:
-        # Memory that is free, but still the process's own, would hide what is needed.
+        # Free memory that the allocator still holds would hide what the work needs.
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
         return resident_mib()
@@ -313,7 +343,7 @@ def _reset_peak() -> float | None:
 
 
 def resident_mib(field: str = "VmRSS") -> float:
-    """A field of Linux's /proc/self/status, in MiB."""
+    """Reads a field of Linux's /proc/self/status, in MiB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1]) / 1024

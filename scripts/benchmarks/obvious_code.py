@@ -1,4 +1,4 @@
-"""The pooling and unpooling that people write first: max_pool_with_argmax, then scatter_nd, as in TensorFlow Addons."""
+"""The obvious code for pooling and unpooling: max_pool_with_argmax and scatter_nd, as in TensorFlow Addons."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,12 +7,12 @@ import tensorflow as tf
 
 
 def max_pool(images: tf.Tensor, pool_size: Any, strides: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """Maxima and their numbers within the batch."""
+    """Maxima and their flat indices within the batch."""
     return tf.nn.max_pool_with_argmax(images, pool_size, strides, "VALID", include_batch_in_index=True)
 
 
 def max_unpool(pooled: tf.Tensor, argmax: tf.Tensor, size: Sequence[Any]) -> tf.Tensor:
-    """Images of this (height, width); where windows chose one position twice, the values' sum."""
+    """Images of this (height, width); values of windows that chose the same position are added."""
     shape = tf.cast(tf.stack([tf.shape(pooled)[0], *size, pooled.shape[-1]]), tf.int64)
     flat = tf.scatter_nd(tf.reshape(argmax, (-1, 1)), tf.reshape(pooled, (-1,)), tf.reduce_prod(shape)[None])
     return tf.reshape(flat, shape)

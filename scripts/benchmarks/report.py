@@ -1,4 +1,4 @@
-"""What a suite is asked and what it answers, as a Markdown table and as JSON."""
+"""A suite's options, and its report as a Markdown table and as JSON."""
 
 import dataclasses
 import json
@@ -28,21 +28,21 @@ class Options:
         return f"{text}; MiB at the peak" if self.memory else text
 
     def memory_note(self, what: str) -> list[str]:
-        """The note on what peak memory is, where it is measured."""
+        """The note that explains peak memory, if it is measured."""
         return [f"Peak memory is what {what}, tracing and compiling included."] if self.memory else []
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """A suite's result: a table to read, and every figure behind it.
+    """A suite's result: a table, and every number behind it.
 
     Attributes:
-        title: what was measured, and in which unit.
+        title: what was measured, and its unit.
         columns: the table's header.
-        rows: its rows, as text.
-        notes: what a reader must know to judge the figures.
-        measurements: one dictionary for every number, to be computed with.
-        figure: the same to look at, if there is more to see than to read.
+        rows: the table's rows, as text.
+        notes: what a reader must know to judge the numbers.
+        measurements: a dictionary for every number, for further computation.
+        figure: a plot of the numbers, if the suite has one.
         failures: a line for each row that failed.
     """
 
@@ -55,7 +55,7 @@ class Report:
     failures: Sequence[str] = ()
 
     def to_markdown(self, heading: bool = True) -> str:
-        """The table and the notes below it; without a heading, for a document that has its own, the title above it."""
+        """The table with its notes; the title is a heading, or a line for a document with a heading of its own."""
         lines = [
             f"## {self.title}" if heading else f"{self.title}:",
             "",
@@ -77,17 +77,22 @@ class Report:
             save_figure(self.figure, folder / f"{name}.png")
 
 
+def cells(comparison: Comparison, names: Iterable[str], describe: Callable[[Timing], str] = str) -> list[str]:
+    """A row's cells, one for each contestant; the process of a contestant that failed has died."""
+    return ["failed" if name in comparison.died else cell(comparison.measured.get(name), describe) for name in names]
+
+
 def cell(measurement: Measurement | None, describe: Callable[[Timing], str] = str) -> str:
-    """A contestant's cell of a table: what `describe` says of its time, and memory where it was measured."""
+    """A contestant's cell: its time, as `describe` words it, and its memory if that was measured."""
     if measurement is None:
         return "-"
     memory = "" if measurement.peak_mib is None else f"; {measurement.peak_mib:.0f}"
     return f"{describe(measurement.timing)}{memory}"
 
 
-def left_out(comparisons: Sequence[Comparison]) -> list[str]:
-    """A line for each contestant that was left out of any row."""
-    return list(dict.fromkeys(line for comparison in comparisons for line in comparison.left_out))
+def notes(comparisons: Sequence[Comparison]) -> list[str]:
+    """The rows' notes on contestants that were left out or died, each once."""
+    return list(dict.fromkeys(note for comparison in comparisons for note in comparison.notes))
 
 
 def failures(comparisons: Sequence[Comparison]) -> list[str]:
@@ -100,8 +105,10 @@ def images_per_second(milliseconds: float, batch_size: int) -> float:
 
 
 def speedup(measured: Mapping[str, Measurement], ours: Iterable[str], peers: Iterable[str]) -> str:
-    """How many times as fast as the fastest of its peers the fastest of ours is, from round to round (quartiles); "-"
-    where one side was not measured."""
+    """The speed of the fastest of ours over that of the fastest peer: the median over rounds, and quartiles.
+
+    It is "-" if either side was not measured.
+    """
     sides = [[measured[name] for name in names if name in measured] for names in (peers, ours)]
     if not all(sides):
         return "-"
@@ -111,7 +118,7 @@ def speedup(measured: Mapping[str, Measurement], ours: Iterable[str], peers: Ite
 
 
 def environment() -> dict[str, Any]:
-    """What the figures depend on besides the code."""
+    """The versions and hardware that the numbers depend on."""
     versions: dict[str, str | None] = {}
     for package in ("tensorflow", "keras", "torch", "numpy", "onnxruntime", "ai_edge_litert", "openvino"):
         try:
@@ -126,7 +133,7 @@ def _environment_line() -> str:
 
 
 def throughput_figure(measurements: Sequence[dict[str, Any]], panel: str, label: str) -> Figure:
-    """Images a second against batch size, log-log: a panel for each value of `panel`, a line for each contestant."""
+    """Plots images a second against batch size, log-log: a panel per value of `panel`, a line per contestant."""
     panels = list(dict.fromkeys(number[panel] for number in measurements))
     figure = Figure(figsize=(3.2 * len(panels), 3.5), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]

@@ -1,4 +1,4 @@
-"""The contestants in the runtimes of converted files, whose processes import nothing else; all compute in float32."""
+"""Contestants that run converted files in float32; their processes import no other framework."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from benchmarks.measurement import Unavailable
 
 Tensors = Mapping[str, np.ndarray]
 THREADS = os.cpu_count() or 1
-"""As PyTorch's contestants have, and TensorFlow by itself."""
+"""As many as PyTorch's contestants and TensorFlow use."""
 
 
 def onnx_runtime(file: str, inputs: Tensors, output: str) -> Callable[[], np.ndarray]:
@@ -42,8 +42,11 @@ def openvino(file: str, inputs: Tensors, output: str) -> Callable[[], np.ndarray
 OPENED_BY = {".onnx": onnx_runtime, ".tflite": litert, ".xml": openvino}
 
 
-def converted(file: str | None, inputs: Tensors, output: str, batch_size: int) -> Calls:
-    """Calls of a converted file, of which one output is checked; None is one that could not be written."""
-    if file is None:
-        raise Unavailable("its packages are not installed, see the extra [convert]")
+def unavailable(reason: str) -> Calls:
+    """A contestant without a file."""
+    raise Unavailable(reason)
+
+
+def converted(file: str, inputs: Tensors, output: str, batch_size: int) -> Calls:
+    """Calls of a converted file; one output is checked."""
     return Calls(OPENED_BY[Path(file).suffix](file, inputs, output), batch_size)

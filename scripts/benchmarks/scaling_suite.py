@@ -1,4 +1,4 @@
-"""Scaling: how a training step's time and memory grow with what is trained."""
+"""Measures how a training step's time and memory grow with the training set and the architecture."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -11,13 +11,13 @@ from absl import logging
 
 from benchmarks.keras_models import compiled
 from benchmarks.measurement import Comparison, ContestantProcesses
-from benchmarks.report import Options, Report, failures
+from benchmarks.report import Options, Report, cells, failures, notes
 from deconv_ae.data import training_batches
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 
 STEPS = 8
-# Beyond this, a row counts as growing faster than what it grows with.
+# A row whose growth exceeds linear growth by more than this factor is named in a note.
 MORE_THAN_LINEAR = 1.25
 
 
@@ -26,12 +26,12 @@ class Point:
     """One training set and architecture.
 
     Attributes:
-        grows: what its row of the table is about.
-        amount: how much of that there is.
-        images: in the training set, of `(length, length, 1)`.
-        length: of an image.
+        grows: the quantity that grows.
+        amount: its value.
+        images: the number of training images, `(length, length, 1)` each.
+        length: the images' height and width.
         filters, pool_sizes: the architecture's.
-        batch_size: images a step.
+        batch_size: the number of images in a step.
     """
 
     grows: str
@@ -52,7 +52,7 @@ POINTS = [
 
 
 class ScaledTraining:
-    """Training steps of the autoencoder at one point."""
+    """A contestant that trains the autoencoder of one point."""
 
     def __init__(self, point: Point) -> None:
         rng = np.random.default_rng(0)
@@ -81,7 +81,7 @@ def run(
     rows, numbers, faster = [], [], []
     comparisons: list[Comparison] = []
     for grows in dict.fromkeys(point.grows for point in points):
-        # What is compared takes turns, as contestants do.
+        # The points that are compared take turns, like contestants.
         group = {f"{grows} {point.amount:,}": point for point in points if point.grows == grows}
         with processes_of(group) as processes:
             makers = {name: partial(ScaledTraining, point) for name, point in group.items()}
@@ -91,13 +91,13 @@ def run(
         last: str | None = None
         for name, point in group.items():
             if name not in measured:
-                rows.append([grows, f"{point.amount:,}", "-", "-", "-"])
+                rows.append([grows, f"{point.amount:,}", *cells(comparison, [name]), "-", "-"])
                 last = None
                 continue
             timing, memory = measured[name].timing, measured[name].peak_mib
             logging.info("%s: %s", name, timing)
             growth = "-"
-            # A step takes a batch, however many images there are.
+            # A step takes one batch, whatever the number of images.
             if last is not None and grows != "images":
                 ratio = (timing.median / measured[last].timing.median) / (point.amount / group[last].amount)
                 growth = f"{ratio:.2f}"
@@ -111,9 +111,10 @@ def run(
         columns=["what grows", "to", "milliseconds", "growth / linear", "MiB at the peak"],
         rows=rows,
         notes=[
-            f"Median of {options.rounds} rounds of {STEPS} steps, in which the rows of each part take turns; batches "
-            "of 128, 16, 64 and 32 images; peak memory is on top of libraries, images and model, tracing included.",
+            f"Median of {options.rounds} rounds of {STEPS} steps, in which the rows of each part take turns. Batches "
+            "have 128, 16, 64 and 32 images. Peak memory is on top of libraries, images and model, tracing included.",
             f"Grew more than {MORE_THAN_LINEAR - 1:.0%} faster than linearly: {'; '.join(faster) or 'nothing'}.",
+            *notes(comparisons),
         ],
         measurements=numbers,
         failures=failures(comparisons),

@@ -1,4 +1,4 @@
-"""Start-up: from a process's start to its first training step, to an exported model, to a picture."""
+"""Measures the time from a process's start to its first training step, exported model and picture."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ from deconv_ae.training import TrainingOptions, TrainingResult, train
 
 PRESET = "cmap1_pool4"
 
-# What a fresh process runs, by what is measured; MODEL stands for a directory.
+# The programs of fresh processes, by what is measured; MODEL stands for a directory.
 PROGRAMS = {
     "import tensorflow, keras": "import tensorflow, keras",
     "import deconv_ae": "import deconv_ae",
@@ -39,7 +39,7 @@ class _EndAfterFirstSteps(keras.callbacks.Callback):
 
 
 def first_steps() -> None:
-    """Trains until the first steps, which are executed together, are done, and ends the process."""
+    """Trains for the first execution's steps, then ends the process."""
     _train([_EndAfterFirstSteps()])
 
 
@@ -50,7 +50,7 @@ def exported_model(folder: str) -> None:
 
 
 def pictures(folder: str) -> None:
-    """Draws what scripts/visualize.py draws."""
+    """Draws the pictures of scripts/visualize.py."""
     images = load_dataset(Source(SAMPLE_NAME)).test[:5]
     visualize([ServedAutoencoder(folder)], images, f"{folder}-pictures")
 
@@ -84,7 +84,7 @@ def run(options: Options) -> Report:
         title="Start-up: milliseconds from the process's start (quartiles); MiB at the peak, libraries among them",
         columns=["until", "time; memory"],
         rows=[[name, cell(measured.get(name))] for name in PROGRAMS],
-        notes=[f"Median of {rounds} rounds of fresh processes, {PRESET}, after one that does not count."],
+        notes=[f"Median of {rounds} rounds of fresh processes with {PRESET}, after a first round that does not count."],
         measurements=[
             {"until": name, "milliseconds": m.timing.median, "peak_mib": m.peak_mib} for name, m in measured.items()
         ],
@@ -93,7 +93,7 @@ def run(options: Options) -> Report:
 
 
 def _run_program(program: str) -> tuple[float, float]:
-    """Milliseconds and the peak of MiB of a fresh process; Failed if it fails."""
+    """Returns the milliseconds and peak MiB of a fresh process; raises Failed if the process fails."""
     if program.startswith("startup_suite"):
         program = f"from benchmarks import startup_suite; {program}"
     scripts = Path(__file__).parents[1]

@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from benchmarks.report import Options, Report
 
 SUITES = ("layers", "training", "inference", "startup", "scaling")
-"""Each is a module NAME_suite here, whose `run` is the suite."""
+"""Each is a module NAME_suite of this package with a function `run`."""
 
 
 def suite(name: str) -> "Callable[[Options], Report]":
-    """A suite, with what it measures: libraries that take seconds to load."""
+    """Imports a suite, with libraries that take seconds to load, and returns its `run`."""
     return importlib.import_module(f"benchmarks.{name}_suite").run

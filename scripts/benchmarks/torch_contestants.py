@@ -1,7 +1,7 @@
-"""The contestants in PyTorch, whose processes never import TensorFlow.
+"""Contestants in PyTorch, whose processes never import TensorFlow.
 
-PyTorch's wheel brings triton, and triton's library and TensorFlow's crash in one process. All that is needed of
-deconv_ae, which imports TensorFlow, comes as plain data.
+PyTorch's wheel brings triton, whose library and TensorFlow's crash in one process. deconv_ae imports TensorFlow, so the
+contestants get its architectures and weights as plain data.
 """
 
 import time
@@ -19,11 +19,11 @@ from benchmarks.torch_models import Layout
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to run a model, of which none is the fastest everywhere.
+    """A way to run a model; none is the fastest everywhere.
 
     Attributes:
-        compiled: by torch.compile.
-        channels_last: images and weights in `torch.channels_last`.
+        compiled: whether to use torch.compile.
+        channels_last: whether images and weights are in `torch.channels_last`.
     """
 
     compiled: bool
@@ -36,12 +36,12 @@ VARIANTS = {
     "PyTorch compiled": Variant(compiled=True, channels_last=False),
     "PyTorch compiled, channels_last": Variant(compiled=True, channels_last=True),
 }
-"""The best of them in a row is the peer there."""
+"""The fastest of them in a row is that row's peer."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """An autoencoder of images of some channels, and its weights in the Keras model's order."""
+    """An autoencoder: its architecture, its images' channels, and its weights in the Keras model's order."""
 
     architecture: Layout
     channels: int
@@ -54,14 +54,14 @@ class Model:
 
 
 class Pictures:
-    """Images, `(N, height, width, channels)`, as `(N, channels, height, width)` tensors in a variant's memory layout.
+    """Turns `(N, height, width, channels)` images into `(N, channels, height, width)` tensors in a variant's layout.
 
-    Of one channel both layouts are the same in memory, and PyTorch decides by the strides, which say either.
+    With one channel, both layouts are the same in memory; PyTorch tells them apart by the strides alone.
     """
 
     def __init__(self, images: np.ndarray, variant: Variant) -> None:
         self._channels_last = variant.channels_last
-        # NumPy's copy has the strides of its order, whatever those of the original.
+        # NumPy's copy is contiguous, whatever the strides of the original.
         laid_out = images if variant.channels_last else images.transpose(0, 3, 1, 2).copy()
         self._images: Any = torch_models.import_torch().from_numpy(laid_out)
 
@@ -76,11 +76,11 @@ class Pictures:
 def layers_step(
     channels_last: bool, arrays: Sequence[np.ndarray], pool_size: int, strides: int, backward: bool
 ) -> Step:
-    """Pooling and unpooling of `arrays`, images and weights."""
+    """A step that pools and unpools; `arrays` are images and weights."""
     torch = torch_models.import_torch()
     dimensions = arrays[0].ndim - 2
     if channels_last and dimensions == 1:
-        raise Unavailable("PyTorch has that layout for images and volumes, not in one dimension, where its rows have -")
+        raise Unavailable("PyTorch has no channels_last layout in one dimension; those rows have -")
     layouts = {False: torch.contiguous_format, True: torch.channels_last if dimensions == 2 else torch.channels_last_3d}
     images, weights = (
         torch.from_numpy(array).movedim(-1, 1).contiguous(memory_format=layouts[channels_last]) for array in arrays
@@ -101,20 +101,23 @@ def layers_step(
 
 
 def inference(variant: Variant, model: Model, work: str, scaled: np.ndarray) -> Calls:
-    """`work` is what is called: encode, decode or both."""
+    """Calls of the function that computes the signature `work`."""
     torch: Any = torch_models.import_torch()
     module = model.build(variant).eval()
     images = Pictures(scaled, variant)[:]
     with torch.inference_mode():
         encoded = module.encode(images)
     functions = {
-        # With the switches, which torch.compile would leave out if nobody asked for them.
+        "serving_default": lambda: (module(images),),
+        # Returns the switches too: torch.compile would not compute unused results.
         "encode": lambda: module.encode(images),
         "decode": lambda: (module.decode(*encoded),),
     }
-    function = functions.get(work, lambda: (module(images),))
+    if work not in functions:
+        raise Unavailable(f"PyTorch's contestants have no function for the signature {work}")
+    function = functions[work]
     if variant.compiled:
-        torch_models.compiled(module, model.channels)  # Unavailable, if it is.
+        torch_models.compiled(module, model.channels)  # Raises Unavailable if torch.compile does not work here.
         function = torch.compile(function, dynamic=False)
 
     def call() -> np.ndarray:
@@ -125,7 +128,7 @@ def inference(variant: Variant, model: Model, work: str, scaled: np.ndarray) -> 
 
 
 class TorchTraining:
-    """The usual loop over shuffled images, which stay uint8 until they are batched."""
+    """The usual training loop over shuffled images, which stay uint8 until they are batched."""
 
     def __init__(
         self,
@@ -161,7 +164,7 @@ class TorchTraining:
     def time(self) -> Sequence[float]:
         ends = []
         for indices in self._torch.randperm(len(self._images)).split(self._batch_size):
-            # .item(), as whoever shows the loss has to.
+            # .item(), as in any loop that shows the loss.
             self._step(self._batch(indices)).item()
             ends.append(time.perf_counter())
         return [1e3 * (ends[-1] - ends[0]) / (len(ends) - 1)]

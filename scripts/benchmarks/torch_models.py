@@ -1,4 +1,4 @@
-"""The same autoencoders in PyTorch, an optional peer."""
+"""The autoencoders in PyTorch, which is an optional peer."""
 
 import os
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from benchmarks.measurement import Unavailable
 
 @dataclass(frozen=True)
 class Layout:
-    """An `Architecture`'s fields. To read an Architecture itself from a pickle imports TensorFlow."""
+    """The fields of an `Architecture`. Unpickling an Architecture itself would import TensorFlow."""
 
     filters: tuple[int, ...]
     pool_sizes: tuple[tuple[int, int], ...]
@@ -22,7 +22,7 @@ class Layout:
 
 
 def import_torch() -> Any:
-    """The module torch, with a thread for every processor; Unavailable if it is not installed."""
+    """Imports torch, with one thread per processor; raises Unavailable if it is not installed."""
     try:
         import torch
     except ImportError as error:
@@ -32,19 +32,22 @@ def import_torch() -> Any:
 
 
 def autoencoder(architecture: Layout, channels: int, weights: Sequence[np.ndarray]) -> Any:
-    """A torch.nn.Module of `(N, channels, height, width)` images, with an `encode` and a `decode`.
+    """Makes a torch.nn.Module for `(N, channels, height, width)` images, with `encode` and `decode`.
 
     Args:
-        architecture: the autoencoder's, with square kernels of odd length.
-        channels: of the images.
-        weights: those of the Keras model, in its order.
+        architecture: the autoencoder's architecture, with square kernels of odd length.
+        channels: the images' channels.
+        weights: the Keras model's weights, in its order.
+
+    Returns:
+        The module.
     """
     torch = import_torch()
     nn: Any = torch.nn
     padding = architecture.kernel_size[0] // 2
     sizes = list(zip((channels, *architecture.filters), architecture.filters))
 
-    # PyTorch is optional, so mypy must do without it: nn.Module is Any, no class to derive from.
+    # PyTorch is optional, so mypy does not know it: nn.Module is Any there, which is not a base class.
     class Autoencoder(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
@@ -78,7 +81,7 @@ def autoencoder(architecture: Layout, channels: int, weights: Sequence[np.ndarra
 
 
 def _set_weights(torch: Any, module: Any, architecture: Layout, weights: list[np.ndarray]) -> None:
-    """Keras's weights: all convolutions outermost first, then all transposed convolutions innermost first."""
+    """Sets Keras's weights: convolutions from the outermost in, then transposed convolutions from the innermost out."""
     for convolution in module.convolutions:
         # (height, width, in, out) to PyTorch's (out, in, height, width).
         _assign(torch, convolution.weight, weights.pop(0).transpose(3, 2, 0, 1))
@@ -95,10 +98,10 @@ def _assign(torch: Any, parameter: Any, value: np.ndarray) -> None:
 
 
 def compiled(module: Any, channels: int) -> Any:
-    """The module through torch.compile; Unavailable where that does not work, for want of a C++ compiler."""
+    """Compiles a module by torch.compile; raises Unavailable if that fails, as without a C++ compiler."""
     torch = import_torch()
-    # For the shape that it is called with: after another one, it would compile for any, which is slower and, in PyTorch
-    # 2.13, fails for unpooling.
+    # Compile for one shape. By default, a second shape makes torch.compile compile for any shape, which is slower and,
+    # in PyTorch 2.13, fails for unpooling.
     function = torch.compile(module, dynamic=False)
     try:
         function(torch.zeros((2, channels, 32, 32)))

@@ -1,4 +1,4 @@
-"""Training: images a second of model.fit, against the plain Keras version, PyTorch, and the convolutions alone."""
+"""Measures training by model.fit, beside plain Keras, PyTorch, and the convolutions alone."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from absl import logging
 from benchmarks import keras_models
 from benchmarks.keras_models import IMAGE_SHAPE, Shape, compiled, initial_weights, losses, pictures
 from benchmarks.measurement import Comparison, Contestant, ContestantProcesses, Failed, Measurement, Timing
-from benchmarks.report import Options, Report, cell, failures, images_per_second, left_out, speedup, throughput_figure
+from benchmarks.report import Options, Report, cells, failures, images_per_second, notes, speedup, throughput_figure
 from benchmarks.torch_contestants import VARIANTS, Model, TorchTraining, Variant
 from benchmarks.torch_models import Layout
 from deconv_ae.data import scale, steps_per_epoch, training_batches
@@ -27,14 +27,14 @@ OURS, PLAIN = "deconv_ae", "plain Keras"
 FLOOR, PLAIN_FLOOR = "its convolutions alone", "Keras's convolutions alone"
 CHECKED_STEPS = 3
 MNIST_IMAGES = 60_000
-# The first of a round does not count.
+# The first step of a round does not count.
 PICTURE_STEPS = 3
 TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model, and the batches that it is trained on."""
+    """A model and its training batches."""
 
     name: str
     architecture: Architecture
@@ -47,13 +47,15 @@ class Case:
 
     @property
     def steps_together(self) -> int:
-        """Steps per execution, as training on MNIST has them with batches of this size; of larger pictures one, which
-        takes so long that going back to Python is nothing."""
+        """Steps per execution: as in training on MNIST, but 1 for larger pictures.
+
+        A step on larger pictures takes so long that the return to Python does not count.
+        """
         return steps_per_execution(steps_per_epoch(MNIST_IMAGES, self.batch_size)) if self.of_digits else 1
 
     @property
     def steps_a_round(self) -> int:
-        """Enough for a round to last about as long for every batch of digits, in whole executions."""
+        """A whole number of executions, such that rounds of digits take about as long for every batch size."""
         if not self.of_digits:
             return PICTURE_STEPS
         enough, together = max(8, min(80, 8192 // self.batch_size)), self.steps_together
@@ -73,13 +75,13 @@ def preset_cases(presets: Sequence[str] = tuple(PRESETS), batch_sizes: Sequence[
 PICTURES = [
     Case("64x64x3, filters 16 and 8", Architecture((16, 8), (2, 2)), (64, 64, 3), 64),
     Case("256x256x3, filters 32, 16 and 8", Architecture((32, 16, 8), (2, 2, 2)), (256, 256, 3), 16),
-    # As a SegNet begins and ends.
+    # The first and last stages of a SegNet.
     Case("128x128x3, filters 32 and 64 of 3x3", Architecture((32, 64), (2, 2), kernel_size=3), (128, 128, 3), 8),
 ]
 
 
 class _Clock(keras.callbacks.Callback):
-    """When the first execution ended, and the last: what fit does before and after is not a step's."""
+    """Times from the end of the first execution to the end of the last, without fit's own start and end."""
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.ends: list[tuple[int, float]] = []
@@ -94,7 +96,7 @@ class _Clock(keras.callbacks.Callback):
 
 
 class KerasTraining:
-    """model.fit of a Keras model; `fit` gives it the images in one way or another."""
+    """Trains a Keras model; `fit` calls `model.fit` with the images in its own way."""
 
     def __init__(self, model: keras.Model, case: Case, fit: Callable[..., None]) -> None:
         self._model = compiled(model)
@@ -126,7 +128,7 @@ def our_training(case: Case) -> KerasTraining:
         model.fit(batches, steps_per_epoch=steps, callbacks=[clock], shuffle=False, verbose=0)
 
     training = KerasTraining(model, case, fit)
-    # As training on MNIST would, and before the first step, which settles it.
+    # As in training on MNIST. It must be set before the first step.
     model.jit_compile = case.of_digits and compiles_steps(model, MNIST_IMAGES)
     return training
 
@@ -148,7 +150,7 @@ def torch_training(variant: Variant, case: Case) -> Callable[[], Contestant]:
 
 
 class Convolutions:
-    """No loss, no optimizer, no pooling, no input."""
+    """A step's convolutions without loss, optimizer, pooling and input."""
 
     def __init__(self, plain: bool, case: Case) -> None:
         self._step = keras_models.convolutions_alone(case.architecture, case.image_shape, case.batch_size, plain)
@@ -165,7 +167,7 @@ class Convolutions:
         return [1e3 * (time.perf_counter() - began) / self._steps]
 
 
-# Called here for what makes the contestant there, in its own process.
+# Each is called here, and returns a picklable function that makes the contestant in its own process.
 CONTESTANTS: dict[str, Callable[[Case], Callable[[], Contestant]]] = {
     OURS: partial(partial, our_training),
     PLAIN: partial(partial, plain_training),
@@ -176,7 +178,7 @@ CONTESTANTS: dict[str, Callable[[Case], Callable[[], Contestant]]] = {
 
 
 def check_losses(results: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Raises Failed unless all contestants' first steps have the same loss."""
+    """Raises Failed unless all contestants' first steps have equal losses."""
     for name, values in results.items():
         if len(values) and not np.allclose(values, results[OURS], rtol=0, atol=TOLERANCE):
             raise Failed(f"the losses of {name} are {values}, those of {OURS} {results[OURS]}")
@@ -200,9 +202,9 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
             number["images_per_second"] = images_per_second(measurement.timing.median, case.batch_size)
             numbers.append(number)
         logging.info("%s, batch %d: %s", case.name, case.batch_size, {n: str(m.timing) for n, m in measured.items()})
-        cells = [cell(measured.get(name), partial(_throughput, case.batch_size)) for name in CONTESTANTS]
+        throughputs = cells(comparisons[-1], CONTESTANTS, partial(_throughput, case.batch_size))
         ratios = [speedup(measured, [OURS], [PLAIN]), speedup(measured, [OURS], VARIANTS)]
-        rows.append([case.name, str(case.batch_size), *cells, *ratios, _over_floor(measured)])
+        rows.append([case.name, str(case.batch_size), *throughputs, *ratios, _over_floor(measured)])
     steps = [case.steps_a_round for case in cases]
     presets = [number for number in numbers if number["model"] in PRESETS]
     return Report(
@@ -210,12 +212,11 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
         columns=["model", "batch", *CONTESTANTS, f"{OURS} to {PLAIN}", "to the best PyTorch", "time over its floor"],
         rows=rows,
         notes=[
-            f"Median of {options.rounds} rounds of {max(steps)} to {min(steps)} steps, in which all contestants take "
-            f"turns, each in a process of its own; the first {CHECKED_STEPS} losses of all were checked to agree to "
-            f"{TOLERANCE}.",
-            *left_out(comparisons),
-            "The convolutions alone: a step's, forward and backward, without loss, optimizer, pooling and input; "
-            "those of this project's layers, which are the floor, and of Keras's.",
+            f"Median of {options.rounds} rounds of {min(steps)} to {max(steps)} steps, in which all contestants take "
+            f"turns, each in its own process. Their first {CHECKED_STEPS} losses were checked to agree to {TOLERANCE}.",
+            *notes(comparisons),
+            "The convolutions alone are a step's convolutions, forward and backward, without loss, optimizer, pooling "
+            "and input. Those of this project's layers are the floor.",
             *options.memory_note("training needs on top of libraries, images and model"),
         ],
         measurements=numbers,

@@ -1,7 +1,8 @@
-"""Contestants that measure nothing, whose processes import no more than this file does; and forked processes."""
+"""Contestants for tests, whose processes import only what this file imports, and forked processes."""
 
 import os
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 from benchmarks.measurement import Unavailable, serve
@@ -9,7 +10,7 @@ from faults.programs import start_process
 
 
 class Counting:
-    """A contestant that computes a number at once."""
+    """A contestant that returns a number at once."""
 
     def __init__(self, number: float) -> None:
         self.number = number
@@ -29,11 +30,15 @@ class Filling(Counting):
 
 
 class NotInstalled(Counting):
+    """A contestant whose library is not installed."""
+
     def __init__(self) -> None:
         raise Unavailable("it is not installed")
 
 
 class Broken(Counting):
+    """A contestant that cannot be made."""
+
     def __init__(self) -> None:
         raise ValueError("it is broken")
 
@@ -55,7 +60,7 @@ class BrokenLater(Counting):
 
 
 class Dying(Counting):
-    """A contestant whose native library crashes, in its first work or in a later round."""
+    """A contestant whose process aborts in its first work or in a later round."""
 
     def __init__(self, rounds: int) -> None:
         self.rounds = rounds
@@ -68,8 +73,18 @@ class Dying(Counting):
         return [1.0] if self.rounds else os.abort()
 
 
+class DyingWhenMadeAgain(Counting):
+    """A contestant whose second process aborts; `made` is the file by which it knows."""
+
+    def __init__(self, made: Path) -> None:
+        super().__init__(1.0)
+        if made.exists():
+            os.abort()
+        made.touch()
+
+
 class Forked:
-    """A contestant's process that has imported TensorFlow when it starts."""
+    """A forked process, which has TensorFlow when it starts."""
 
     def __init__(self, connection: Connection) -> None:
         self._process, _ = start_process(_serve, connection)

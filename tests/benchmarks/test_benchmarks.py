@@ -1,4 +1,4 @@
-"""The benchmark, for real, on images so small that it takes seconds; and bad input to its program."""
+"""The benchmark suites on images so small that they take seconds, and bad input to the program."""
 
 import json
 import os
@@ -23,29 +23,29 @@ from benchmarks import (
 )
 from benchmarks.layers_suite import OBVIOUS, OURS, Case
 from benchmarks.measurement import ContestantProcesses, Failed, Measurement, Timing
-from benchmarks.report import Options, speedup
+from benchmarks.report import Options, cells, speedup
 from benchmarks.scaling_suite import Point
 from benchmarks.torch_contestants import VARIANTS
-from contestants import Broken, BrokenLater, Counting, Dying, Filling, Forked, NotInstalled
+from contestants import Broken, BrokenLater, Counting, Dying, DyingWhenMadeAgain, Filling, Forked, NotInstalled
 from faults.programs import run_program
 from PIL import Image
 
 from deconv_ae.conversion.bounds import Bounds
-from deconv_ae.saved_model.signatures import SERVING_DEFAULT
+from deconv_ae.saved_model.signatures import SERVING_DEFAULT, SIGNATURES
 
 RATIO = r"\d+\.\dx \(\d+\.\d-\d+\.\d\)"
 
 
 @pytest.fixture(scope="module")
 def layers_processes() -> Iterator[ContestantProcesses]:
-    """Importing TensorFlow in each takes longer than all that they measure; the others must not have it."""
+    """Processes of the layers suite. TensorFlow's are forked, because importing it takes longer than the tests."""
     tensorflow = [OURS, f"{OURS}, XLA", OBVIOUS]
     others = [name for name in layers_suite.CONTESTANTS if name not in tensorflow]
     with ContestantProcesses.of(tensorflow, Forked) as forked, ContestantProcesses.of(others) as started:
         yield ContestantProcesses({**forked.processes, **started.processes})
 
 
-def test_the_layers_suite_measures_every_contestant(layers_processes: ContestantProcesses, tmp_path: Path) -> None:
+def test_layers_suite_measures_every_contestant(layers_processes: ContestantProcesses, tmp_path: Path) -> None:
     cases = [Case((2, 9, 9, 2), 3, 2), Case((2, 9, 2), 3, 3)]
     report = layers_suite.run_in(layers_processes, Options(rounds=2, memory=False), cases)
     assert len(report.rows) == 4
@@ -59,7 +59,7 @@ def test_the_layers_suite_measures_every_contestant(layers_processes: Contestant
 
 
 @pytest.mark.long
-def test_the_training_suite_compares_equal_losses_and_draws(tmp_path: Path) -> None:
+def test_training_suite_measures_and_draws(tmp_path: Path) -> None:
     report = training_suite.run(Options(rounds=1, memory=False), training_suite.preset_cases(["two_layer"], [64]))
     ((model, batch_size, *cells),) = report.rows
     assert (model, batch_size) == ("two_layer", "64")
@@ -70,14 +70,14 @@ def test_the_training_suite_compares_equal_losses_and_draws(tmp_path: Path) -> N
 
 
 @pytest.mark.long
-def test_the_inference_suite_calls_the_saved_model_and_the_converted_files() -> None:
+def test_inference_suite_measures_saved_model_and_converted_files() -> None:
     report = inference_suite.run(Options(rounds=1, memory=False), ["two_layer"], [1])
-    assert [row[:3] for row in report.rows] == [["two_layer", work, "1"] for work in inference_suite.WORK]
+    assert [row[:3] for row in report.rows] == [["two_layer", signature, "1"] for signature in SIGNATURES]
     measured = {measurement["contestant"] for measurement in report.measurements}
     assert measured >= {inference_suite.OURS, *inference_suite.RUNTIMES}
 
 
-def test_a_ratio_is_of_the_fastest_on_either_side_from_round_to_round() -> None:
+def test_speedup_compares_the_fastest_of_both_sides_by_round() -> None:
     rounds = {
         "SavedModel": (9, 9, 9),
         "ONNX": (1, 2, 1),
@@ -91,14 +91,14 @@ def test_a_ratio_is_of_the_fastest_on_either_side_from_round_to_round() -> None:
     assert speedup(measured, ["SavedModel"], ["not installed"]) == "-"
 
 
-def test_a_format_whose_packages_are_not_installed_is_left_out(processes: ContestantProcesses) -> None:
+def test_format_without_its_packages_is_left_out(processes: ContestantProcesses) -> None:
     missing = inference_suite.converted_file("onnx", {}, {}, "two_layer", SERVING_DEFAULT, 1)
     makers = {"one": partial(Counting, 1.0), "other": missing}
-    comparison = processes.compare("row", makers, rounds=1, memory=False, agree=nothing_to_agree_on)
-    assert comparison.left_out == ["other is left out: its packages are not installed, see the extra [convert]."]
+    comparison = processes.compare("row", makers, rounds=1, memory=False, agree=always_agree)
+    assert comparison.notes == ["other is left out: its packages are not installed, see the extra [convert]."]
 
 
-def test_the_scaling_suite_sets_growth_against_what_grows(layers_processes: ContestantProcesses) -> None:
+def test_scaling_suite_divides_growth_by_linear_growth(layers_processes: ContestantProcesses) -> None:
     def lent(names: Iterable[str]) -> nullcontext[ContestantProcesses]:
         used = (layers_processes.processes[contestant] for contestant in (OURS, OBVIOUS))
         return nullcontext(ContestantProcesses(dict(zip(names, used))))
@@ -110,12 +110,12 @@ def test_the_scaling_suite_sets_growth_against_what_grows(layers_processes: Cont
 
 
 @pytest.mark.long
-def test_the_startup_suite_runs_fresh_processes() -> None:
+def test_startup_suite_runs_fresh_processes() -> None:
     report = startup_suite.run(Options(rounds=1))
     assert [row[0] for row in report.rows] == list(startup_suite.PROGRAMS)
 
 
-def nothing_to_agree_on(results) -> None:
+def always_agree(results) -> None:
     pass
 
 
@@ -125,23 +125,55 @@ def processes() -> Iterator[ContestantProcesses]:
         yield processes
 
 
-def test_contestants_that_are_not_installed_are_left_out_with_a_line(processes: ContestantProcesses) -> None:
+def test_contestants_that_are_not_installed_are_left_out(processes: ContestantProcesses) -> None:
     makers = {"one": partial(Counting, 1.0), "other": NotInstalled}
-    comparison = processes.compare("row", makers, rounds=3, memory=False, agree=nothing_to_agree_on)
+    comparison = processes.compare("row", makers, rounds=3, memory=False, agree=always_agree)
     assert comparison.measured == {"one": Measurement(Timing(1.0, 1.0, 1.0, 1.0), None, rounds=(1.0, 1.0, 1.0))}
-    assert comparison.left_out == ["other is left out: it is not installed."]
+    assert comparison.notes == ["other is left out: it is not installed."]
+    assert cells(comparison, makers) == ["1.00 (1.00-1.00)", "-"]
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 2])
-def test_a_contestant_that_dies_is_left_out_and_the_run_goes_on(processes: ContestantProcesses, rounds: int) -> None:
+def test_dead_contestants_cell_says_failed_and_the_run_goes_on(processes: ContestantProcesses, rounds: int) -> None:
     makers = {"one": partial(Counting, 1.0), "other": partial(Dying, rounds)}
-    comparison = processes.compare("row", makers, rounds=3, memory=False, agree=nothing_to_agree_on)
+    comparison = processes.compare("row", makers, rounds=3, memory=False, agree=always_agree)
     assert list(comparison.measured) == ["one"]
-    assert comparison.left_out == ["other is left out: its process died (SIGABRT)."]
-    # For the next work there is a process again.
+    assert comparison.notes == ["row other failed: its process died (SIGABRT)."]
+    assert cells(comparison, makers) == ["1.00 (1.00-1.00)", "failed"]
+    # The next row has a new process.
     again = {"one": partial(Counting, 1.0), "other": partial(Counting, 2.0)}
-    comparison = processes.compare("row", again, rounds=1, memory=False, agree=nothing_to_agree_on)
-    assert (list(comparison.measured), comparison.left_out) == (["one", "other"], [])
+    comparison = processes.compare("row", again, rounds=1, memory=False, agree=always_agree)
+    assert (list(comparison.measured), comparison.notes) == (["one", "other"], [])
+
+
+def test_contestant_killed_between_turns_is_named(processes: ContestantProcesses) -> None:
+    def kill(results) -> None:
+        processes.processes["other"]._process.kill()
+
+    makers = {"one": partial(Counting, 1.0), "other": partial(Counting, 1.0)}
+    comparison = processes.compare("row", makers, rounds=2, memory=False, agree=kill)
+    assert (list(comparison.measured), comparison.died) == (["one"], {"other"})
+    assert comparison.notes == ["row other failed: its process died (SIGKILL)."]
+
+
+def test_death_while_memory_is_measured_is_named(processes: ContestantProcesses, tmp_path: Path) -> None:
+    makers = {"one": partial(Counting, 1.0), "other": partial(DyingWhenMadeAgain, tmp_path / "made")}
+    comparison = processes.compare("row", makers, rounds=1, memory=True, agree=always_agree)
+    assert list(comparison.measured) == ["one", "other"]
+    assert comparison.measured["other"].peak_mib is None
+    assert comparison.notes == ["row other has no peak memory: its process died (SIGABRT)."]
+
+
+def test_added_signature_is_a_row_without_files(
+    processes: ContestantProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SIGNATURES, "invert", SIGNATURES["encode"])
+    file = inference_suite.converted_file("onnx", {}, {}, "two_layer", "invert", 1)
+    torch = inference_suite.torch_model(VARIANTS["PyTorch"], "two_layer", "invert", 1)
+    for contestant, reason in ((file, "no converted file computes"), (torch, "PyTorch")):
+        makers = {"one": partial(Counting, 1.0), "other": contestant}
+        comparison = processes.compare("row", makers, rounds=1, memory=False, agree=always_agree)
+        assert comparison.notes[0].startswith(f"other is left out: {reason}")
 
 
 def disagree(results) -> None:
@@ -151,34 +183,34 @@ def disagree(results) -> None:
 @pytest.mark.parametrize(
     ("one", "other", "agree", "reason"),
     [
-        (Broken, partial(Counting, 1.0), nothing_to_agree_on, "one: ValueError: it is broken"),
-        (partial(Counting, 1.0), Broken, nothing_to_agree_on, "other: ValueError: it is broken"),
-        (partial(Counting, 1.0), BrokenLater, nothing_to_agree_on, "other: ValueError: it is broken"),
-        (partial(Dying, 0), partial(Counting, 1.0), nothing_to_agree_on, "one: its process died (SIGABRT)"),
-        (NotInstalled, Broken, nothing_to_agree_on, "one: it is not installed"),
+        (Broken, partial(Counting, 1.0), always_agree, "one: ValueError: it is broken"),
+        (partial(Counting, 1.0), Broken, always_agree, "other: ValueError: it is broken"),
+        (partial(Counting, 1.0), BrokenLater, always_agree, "other: ValueError: it is broken"),
+        (partial(Dying, 0), partial(Counting, 1.0), always_agree, "one: its process died (SIGABRT)"),
+        (NotInstalled, Broken, always_agree, "one: it is not installed"),
         (partial(Counting, 1.0), partial(Counting, 2.0), disagree, "they differ"),
     ],
 )
-def test_a_row_that_fails_is_one_line_and_the_next_is_measured(
+def test_failed_row_is_one_line_and_the_next_is_measured(
     processes: ContestantProcesses, one, other, agree, reason: str
 ) -> None:
     makers = {"one": one, "other": other}
     comparison = processes.compare("two_layer, batch 64,", makers, rounds=2, memory=False, agree=agree)
     assert (comparison.measured, comparison.failure) == ({}, f"two_layer, batch 64, failed: {reason}")
     makers = {"one": partial(Counting, 3.0), "other": partial(Counting, 4.0)}
-    following = processes.compare("next", makers, rounds=1, memory=False, agree=nothing_to_agree_on)
+    following = processes.compare("next", makers, rounds=1, memory=False, agree=always_agree)
     assert {name: m.timing.median for name, m in following.measured.items()} == {"one": 3.0, "other": 4.0}
     assert following.failure is None
 
 
-def test_what_makes_a_contestant_without_tensorflow_never_imports_it() -> None:
+def test_contestants_of_other_libraries_never_import_tensorflow() -> None:
     makers = [
         layers_suite.CONTESTANTS["PyTorch"](Case((1, 2, 2, 1), 2, 2), False),
         training_suite.CONTESTANTS["PyTorch channels_last"](*training_suite.preset_cases(["two_layer"], [1])),
         inference_suite.torch_model(VARIANTS["PyTorch"], "two_layer", "encode", 1),
         inference_suite.converted_file("onnx", {}, {}, "two_layer", "encode", 1),
     ]
-    # As a contestant's process: it serves, and reads what makes the contestant.
+    # Does what a contestant's process does: imports `serve`, and unpickles the functions that make contestants.
     reading = "import pickle, sys, benchmarks.measurement; pickle.load(sys.stdin.buffer); print(*sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     loaded = subprocess.run(
@@ -189,25 +221,28 @@ def test_what_makes_a_contestant_without_tensorflow_never_imports_it() -> None:
     assert not modules & {"tensorflow", "keras", "deconv_ae"}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory a process had")
-def test_peak_memory_is_what_the_work_needs(processes: ContestantProcesses) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports peak memory")
+def test_peak_memory_is_that_of_the_work(processes: ContestantProcesses) -> None:
     makers = {"one": partial(Counting, 1.0), "other": partial(Filling, 1.0)}
-    comparison = processes.compare("row", makers, rounds=1, memory=True, agree=nothing_to_agree_on)
+    comparison = processes.compare("row", makers, rounds=1, memory=True, agree=always_agree)
     little, much = (comparison.measured[name].peak_mib for name in makers)
     assert 0 <= little < 16
     assert 60 < much - little < 80
 
 
-def test_contestants_that_disagree_are_not_compared() -> None:
+def test_disagreeing_contestants_fail_the_row() -> None:
     zeros, ones = np.zeros((1, 2, 2, 1)), np.ones((1, 2, 2, 1))
     bounds = Bounds(choices={}, middle=zeros, reach=zeros)
     with pytest.raises(Failed, match="wrong does not compute what deconv_ae does"):
         layers_suite.check_agreement(Case((1, 2, 2, 1), 2, 2), {OURS: [zeros], "wrong": [ones]})
     with pytest.raises(Failed, match="the losses of wrong"):
         training_suite.check_losses({training_suite.OURS: [zeros], "wrong": [ones]})
-    for work in inference_suite.WORK:
+    for expected in (zeros, np.zeros((1, 1, 1, 1))):
+        wrong = np.ones_like(expected)
         with pytest.raises(Failed, match="the results of wrong differ from those of SavedModel by 1"):
-            inference_suite.check_results(work, bounds, {inference_suite.OURS: [zeros], "wrong": [ones]})
+            inference_suite.check_results(bounds, {inference_suite.OURS: [expected], "wrong": [wrong]})
+    with pytest.raises(Failed, match="wrong have the shape"):
+        inference_suite.check_results(bounds, {inference_suite.OURS: [zeros], "wrong": [ones[:, :1]]})
 
 
 @pytest.mark.parametrize(
@@ -221,7 +256,7 @@ def test_contestants_that_disagree_are_not_compared() -> None:
         (["--readme=plain.md"], "readme: plain.md has no section <!-- layers:begin -->"),
     ],
 )
-def test_bad_input_is_one_line_before_anything_is_measured(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_bad_input_is_refused_in_one_line_before_measuring(tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "plain.md").write_text("no section")
     finished = run_program("benchmark.py", arguments, tmp_path)
     assert finished.status == 2
@@ -229,18 +264,18 @@ def test_bad_input_is_one_line_before_anything_is_measured(tmp_path: Path, argum
     assert message in finished.stderr
 
 
-# oneDNN's own name of what it uses at most.
+# The last value is oneDNN's own name of its instruction set.
 @pytest.mark.parametrize(
     ("isa", "onednn", "used"), [("sse41", "1", "was on, and used Intel SSE4.1"), ("avx2", "0", "was off")]
 )
-def test_what_limits_the_instructions_is_said_as_tensorflow_says_it(
+def test_note_has_tensorflows_instruction_set(
     monkeypatch: pytest.MonkeyPatch, isa: str, onednn: str, used: str
 ) -> None:
     monkeypatch.setattr(os, "environ", {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn, "XLA_FLAGS": "--xla_dump_to="})
     instruction_sets.limit(isa)
     assert os.environ["XLA_FLAGS"].startswith("--xla_dump_to= --xla_cpu_max_isa=")
     assert instruction_sets.note(isa) == (
-        f"Instructions: {isa} at most; ONNX Runtime and LiteRT, which have no such setting, use what the CPU has. "
+        f"Instructions: {isa} at most; ONNX Runtime and LiteRT have no such setting and use all that the CPU has. "
         f"TensorFlow's oneDNN {used}."
     )
 
@@ -248,7 +283,7 @@ def test_what_limits_the_instructions_is_said_as_tensorflow_says_it(
 MEASURED = ["--compute_ms=10", "--overhead_ms=5", "--sent_bytes=250000", "--latency_us=0", "--images_a_worker=100"]
 
 
-def test_a_cluster_is_modelled_from_what_was_measured(tmp_path: Path) -> None:
+def test_cluster_model_extrapolates_from_measurements(tmp_path: Path) -> None:
     finished = run_program("model_cluster.py", MEASURED, tmp_path)
     assert finished.status == 0
     lines = [line.strip("| ").split(" | ") for line in finished.stdout.strip().splitlines()]
@@ -260,7 +295,7 @@ def test_a_cluster_is_modelled_from_what_was_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("flag", ["--compute_ms=0", "--images_a_worker=0", "--overhead_ms=-1"])
-def test_a_cluster_of_impossible_figures_is_refused_in_one_line(tmp_path: Path, flag: str) -> None:
+def test_cluster_model_refuses_impossible_numbers_in_one_line(tmp_path: Path, flag: str) -> None:
     finished = run_program("model_cluster.py", [*MEASURED, flag], tmp_path)
     assert finished.status == 2
     assert len(finished.error_lines) == 1
