@@ -1,1 +1,1 @@
-"""The fault injector: real programs in processes of their own, disturbed, killed and starved."""
+"""The fault injector: runs real programs in their own processes, and disturbs, kills and starves them."""

@@ -1,4 +1,4 @@
-"""The faults, and the run and the exports that they are injected into."""
+"""The faults, and the training run and exports that they disturb."""
 
 import contextlib
 import hashlib
@@ -30,25 +30,25 @@ MANY_PICTURES = 1500
 SETTINGS = ("--dataset=folder:pictures", "--filters=2", "--pool_sizes=2", "--batch_size=6")
 TRAINING = (*SETTINGS, "--epochs=3", "--checkpoint_every=2")
 FAULTS: dict[str, Callable[["Torture"], bool]] = {}
-"""What one fault of a kind does: injects it, and says whether everything survived."""
+"""By name, a function that injects one fault of this kind and returns whether everything survived."""
 TIMES: dict[str, int] = {}
-"""How often a kind of fault is injected in a whole run, where it takes more than a few to tell."""
+"""How often torture.py injects a fault of this kind, if a few times are too few to judge."""
 
 
 def fault(name: str, times: int | None = None) -> Callable[[Callable[["Torture"], bool]], Callable[["Torture"], bool]]:
-    """Enters a fault in the table under a name."""
+    """Adds a fault to the table under a name."""
 
-    def enter(inject: Callable[["Torture"], bool]) -> Callable[["Torture"], bool]:
+    def add(inject: Callable[["Torture"], bool]) -> Callable[["Torture"], bool]:
         FAULTS[name] = inject
         if times is not None:
             TIMES[name] = times
         return inject
 
-    return enter
+    return add
 
 
 class Torture:
-    """A directory with pictures and runs, and the undisturbed run that all others are held against."""
+    """A directory with pictures and training runs, and the result of an undisturbed run to compare others with."""
 
     def __init__(self, directory: Path, seed: int) -> None:
         self.directory = directory
@@ -59,7 +59,7 @@ class Torture:
         self.images = load_split(Source(f"folder:{directory / 'pictures'}", cache_dir=""), "test")
         name = self.new_run()
         with self.start(name) as program:
-            # What it is forked from may have TensorFlow to import first.
+            # Not timed: the server that it is forked from may first have to import TensorFlow.
             program.wait_until((directory / name / "run.json").exists)
             started = time.monotonic()
             self.check(program.finish(), 0)
@@ -69,14 +69,16 @@ class Torture:
         self.expected = self.outcome(name)
 
     def new_run(self) -> str:
+        """A new name for a run."""
         self._runs += 1
         return f"run-{self._runs}"
 
     def checkpoints(self, name: str) -> list[Path]:
+        """The checkpoints of a run, the oldest first."""
         return sorted((self.directory / name / "checkpoints").glob("step-*.keras"))
 
     def start(self, name: str, *arguments: str, largest_file: int | None = None) -> RunningProgram:
-        """Starts a run, or goes on with it where it has been started before."""
+        """Starts a run, or resumes it if it was started before."""
         resume = ["--resume"] if (self.directory / name / "run.json").exists() else []
         fixed = [*TRAINING, f"--run_dir={name}", f"--export_dir={name}-model", "--overwrite"]
         return RunningProgram(
@@ -84,35 +86,35 @@ class Torture:
         )
 
     def start_to_checkpoint(self, name: str, count: int = 3) -> RunningProgram:
-        """A run that has written that many checkpoints and goes on."""
+        """Starts a run, and returns it as soon as it has written `count` checkpoints."""
         program = self.start(name)
         program.wait_until(lambda: len(self.checkpoints(name)) >= count)
         return program
 
     def check(self, finished: Finished, status: int, message: str = "") -> bool:
-        """Whether a program ended with this status and, unless 0, with one line that says `message`."""
-        as_it_should = finished.status == status and message in finished.stderr
+        """Whether a program ended with this status and, unless it is 0, with one line that contains `message`."""
+        is_right = finished.status == status and message in finished.stderr
         if status:
-            as_it_should = as_it_should and len(finished.error_lines) == 1
-        if not as_it_should:
+            is_right = is_right and len(finished.error_lines) == 1
+        if not is_right:
             self.problem = f"status {finished.status} instead of {status}: {finished.stderr.strip()[-300:]!r}"
-        return as_it_should
+        return is_right
 
     def ends_as_expected(self, name: str) -> bool:
-        """Whether the run, resumed, ends to the last bit as the undisturbed one."""
+        """Whether the resumed run ends with the same bits as the undisturbed run."""
         with self.start(name) as program:
             finished = program.finish()
         if finished.status:
-            self.problem = f"could not be resumed: {finished.stderr.strip()[-300:]!r}"
+            self.problem = f"{name} could not be resumed: {finished.stderr.strip()[-300:]!r}"
             return False
         outcome = self.outcome(name)
         different = [key for key, value in self.expected.items() if outcome[key] != value]
         if different:
-            self.problem = f"{name} ended with other {', '.join(different)}"
+            self.problem = f"{name} and the undisturbed run differ in {', '.join(different)}"
         return not different
 
     def outcome(self, name: str) -> dict[str, Any]:
-        """All that has to be the same, to the last bit, however often a run was disturbed."""
+        """All results that must be the same, bit for bit, however often a run was disturbed."""
         with zipfile.ZipFile(self.checkpoints(name)[-1]) as archive:
             digests = {
                 member: hashlib.sha256(archive.read(member)).hexdigest()
@@ -130,7 +132,7 @@ class Torture:
 
 
 def draw_pictures(folder: Path, count: int = PICTURES) -> None:
-    """Blurred spots, 12x12, grey."""
+    """Writes pictures of blurred grey spots, 12x12 pixels."""
     folder.mkdir()
     generator = np.random.default_rng(0)
     rows, columns = np.mgrid[0:12, 0:12]
@@ -141,7 +143,7 @@ def draw_pictures(folder: Path, count: int = PICTURES) -> None:
 
 
 def tensorboard_records(log_dir: Path) -> list[tuple[str, int, bytes]]:
-    """Every record of a TensorBoard directory: its name, its step, its value's bytes."""
+    """The name, the step and the bytes of the value of every record in a TensorBoard directory."""
     events = EventAccumulator(str(log_dir), size_guidance={"tensors": 0}).Reload()
     return [
         (tag, event.step, event.tensor_proto.SerializeToString())
@@ -151,13 +153,13 @@ def tensorboard_records(log_dir: Path) -> list[tuple[str, int, bytes]]:
 
 
 def kill_training(torture: Torture, kills: int, table: "Table") -> None:
-    """Kills runs at random moments and, every other time, in the middle of writing a checkpoint."""
+    """Kills runs, in turn while they write a checkpoint and at a random moment."""
     kinds, done = ("SIGKILL while writing a checkpoint", "SIGKILL at a random moment"), 0
     while done < kills and not table.out_of_time:
         name, injected = torture.new_run(), Counter[str]()
         finished = False
         while not finished and done < kills and not table.out_of_time:
-            # One that came too late is tried again with another run.
+            # A kill that comes too late is repeated with another run.
             kind = kinds[done % len(kinds)]
             with torture.start(name) as program:
                 if kind == "SIGKILL at a random moment":
@@ -181,7 +183,7 @@ def _any_file(directory: Path, pattern: str) -> bool:
 
 
 def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
-    """Kills exports that replace a model; one of the two has to be there afterwards, and whole."""
+    """Kills exports that replace a model. Afterwards the old or the new model must be there, and complete."""
     target, half_written = torture.directory / "model", ".partial-*-model"
     flags_given = [*SETTINGS, "--epochs=0", "--export_dir=model", "--overwrite"]
     duration = 0.0
@@ -192,7 +194,7 @@ def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
         with RunningProgram("train.py", [*flags_given, f"--seed={seed}"], torture.directory, environment) as program:
             program.wait_until(partial(_any_file, torture.directory, half_written))
             started = time.monotonic()
-            if seed == 0:  # The first is left alone: there is a model to replace then, and a duration.
+            if seed == 0:  # The first export is not killed: it makes the model to replace, and gives the duration.
                 program.finish()
                 duration = time.monotonic() - started
                 continue
@@ -209,8 +211,11 @@ def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
 
 
 def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
-    """Kills programs while they decode a data set for the first time; nothing half is used, and the next one starts
-    anew. Every other time the next one has been waiting for it."""
+    """Kills programs while they decode a data set for the first time.
+
+    No program may use half-written data, and the next program must start again. Every other time, the next program is
+    already waiting for the one that is killed.
+    """
     folder = torture.directory / "many-pictures"
     draw_pictures(folder, MANY_PICTURES)
     model_dir = torture.directory / "run-1-model"
@@ -235,14 +240,14 @@ def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
         splits = [load_split(source, split) for split in SPLITS]
         left = sorted(file.name for file in cache.glob(".partial-*"))
         if left or not all(map(np.array_equal, splits, expected)):
-            survived, torture.problem = False, f"other images, or half a file was left: {left}"
+            survived, torture.problem = False, f"the images differ, or partial files were left: {left}"
         table.count("SIGKILL while decoding", 1, survived, torture.problem)
         shutil.rmtree(cache)
 
 
 @fault("file system full while decoding")
 def fill_disk_of_cache(torture: Torture) -> bool:
-    # Less than the training images take, more than the line that says so, which goes to a file as well.
+    # Less than the training images need; more than the error line needs, which also goes to a file.
     environment, limit = {CACHE_VARIABLE: "full-cache"}, torture.random.randrange(1_000, 4_000)
     arguments = [*SETTINGS, "--epochs=1", f"--export_dir={torture.new_run()}"]
     with RunningProgram("train.py", arguments, torture.directory, environment, limit) as program:
@@ -306,7 +311,7 @@ def damage_checkpoint(torture: Torture) -> bool:
     with torture.start(name) as program:
         resumed = program.finish()
     if f"{newest.name} is damaged" not in resumed.stderr:
-        torture.problem = f"{kind}: not said: {resumed.stderr[-300:]!r}"
+        torture.problem = f"{kind}: no message about the damage: {resumed.stderr[-300:]!r}"
         return False
     return torture.ends_as_expected(name)
 
@@ -317,7 +322,7 @@ def fill_disk(torture: Torture) -> bool:
     with torture.start_to_checkpoint(name) as program:
         program.stop(signal.SIGKILL)
     before = {file: file.read_bytes() for file in torture.checkpoints(name)}
-    # Less than a checkpoint or a model takes, more than the small files.
+    # Less than a checkpoint or a model needs, more than the small files need.
     with torture.start(name, largest_file=torture.random.randrange(2_000, 30_000)) as program:
         failed = torture.check(program.finish(), 1, "cannot be written")
     kept = {file: file.read_bytes() for file in torture.checkpoints(name)}
@@ -369,7 +374,7 @@ def break_picture(torture: Torture) -> bool:
 
 
 class Table:
-    """What was injected, survived and lost, of each kind of fault."""
+    """The numbers of injected, survived and lost faults of each kind."""
 
     def __init__(self, end: float) -> None:
         self._end = end
@@ -379,13 +384,16 @@ class Table:
 
     @property
     def out_of_time(self) -> bool:
+        """Whether the time to inject faults is over."""
         return time.monotonic() > self._end
 
     @property
     def lost(self) -> int:
+        """The number of faults that were not survived."""
         return self._injected.total() - self._survived.total()
 
     def count(self, kind: str, injected: int, survived: bool, problem: str) -> None:
+        """Adds faults of one kind, and prints the problem if they were not survived."""
         self._injected[kind] += injected
         if survived:
             self._survived[kind] += injected

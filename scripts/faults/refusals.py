@@ -1,4 +1,4 @@
-"""Many command lines of one program in one process: for those that are refused before any work is done."""
+"""Runs many command lines of one program in one process, for command lines that are refused before any work."""
 
 import contextlib
 import ctypes
@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 300
 
 @dataclass(frozen=True)
 class Refusal:
-    """How a command line ended, what it printed, and whether any file is another than before."""
+    """The exit status, the standard error and the duration of a command line, and whether it changed any file."""
 
     status: int
     stderr: str
@@ -30,21 +30,21 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag that a program defines; its kind is absl's word for it."""
+    """A flag that a program defines; `kind` is absl's name of its type."""
 
     name: str
     kind: str
 
 
 def flags_of(program: str, directory: Path) -> list[Flag]:
-    """Every flag of a program of scripts/, as the program itself defines them."""
+    """All flags that a program of scripts/ defines itself."""
     return _in_a_process(_flags_of, program, directory)
 
 
 def run_all(program: str, command_lines: Sequence[Sequence[str]], directory: Path) -> list[Refusal]:
-    """Each of the command lines with `directory` as the working directory, as a user without privileges.
+    """Runs each command line with `directory` as the working directory, as a user without privileges.
 
-    The process is one: what TensorFlow or a data set's library takes to load is not paid each time.
+    All run in one process, which loads TensorFlow and the libraries of data sets only once.
     """
     return _in_a_process(_run_all, program, directory, [list(arguments) for arguments in command_lines])
 
@@ -108,21 +108,21 @@ def _run(module: Any, program: str, directory: Path, arguments: list[str]) -> Re
 
 
 def _files(directory: Path) -> set[tuple[str, int, int]]:
-    """All below a directory that can be seen, with sizes and times."""
+    """All visible paths below a directory, with their sizes and times."""
     found = set()
     for parent, folders, names in os.walk(directory):
         for name in (*folders, *names):
             try:
                 state = (Path(parent) / name).lstat()
-            except PermissionError:  # Of a directory that may be listed and not entered.
+            except PermissionError:  # The directory may be listed, but not entered.
                 continue
-            # A directory in which something was made and removed again has a new time and is as it was.
+            # Not a directory's time: it changes if a file is created and removed again.
             found.add((os.path.join(parent, name), state.st_size, 0 if name in folders else state.st_mtime_ns))  # noqa: PTH118
     return found
 
 
 def without_privileges() -> None:
-    """Gives up what lets root read and write everything, where this process has it."""
+    """Drops the capabilities that let root read and write every file, if this process has them."""
     libc = ctypes.CDLL(None)
     if not sys.platform.startswith("linux") or not hasattr(libc, "capset"):
         return

@@ -1,4 +1,4 @@
-"""Faults of what is around a program: another one that writes the same, streams, Ctrl-C at the start, a full disk."""
+"""Faults around a program: another program that writes the same files, streams, Ctrl-C at the start, a full disk."""
 
 import hashlib
 import os
@@ -14,10 +14,11 @@ from faults.injection import SETTINGS, Torture, fault
 from faults.programs import SCRIPTS, Finished, RunningProgram
 
 FIRST_SECONDS = (0.1, 5.0)
-"""When Ctrl-C comes. Before a tenth of a second Python itself is starting, and answers with a traceback of its own."""
+"""The earliest and the latest Ctrl-C. In the first tenth of a second Python itself starts, and prints a traceback."""
 
 DRAWN = 22
-"""Of five images three pictures each; text of the code, the switches and the output; four figures."""
+"""Files that visualize.py draws: three pictures for each of five images; the code, the switches and the output as text;
+four figures."""
 
 STREAMS = {
     "a reader that leaves": ("| true", 0),
@@ -84,7 +85,7 @@ def spoil_streams(torture: Torture) -> bool:
 @fault("out of disk while visualizing")
 def fill_disk_while_visualizing(torture: Torture) -> bool:
     arguments = ["--output_dir=drawn", "--dataset=folder:pictures"]
-    # Less than the figure takes, more than the text.
+    # Less than the figure needs, more than the text needs.
     return _all_or_none(torture, "visualize.py", arguments, "drawn", torture.random.randrange(500, 10_000))
 
 
@@ -112,7 +113,7 @@ def interrupt_visualizing(torture: Torture) -> bool:
 
 
 def _all_or_none(torture: Torture, program: str, arguments: list[str], folder: str, largest_file: int) -> bool:
-    """Whether a program with a full disk says so and leaves what it wrote before, and nothing else."""
+    """Whether a program on a full disk fails with a message, and keeps its earlier files and no others."""
     arguments = ["--model=run-1-model", *arguments]
     before = _contents(torture.directory / folder)
     with RunningProgram(program, arguments, torture.directory, largest_file=largest_file) as running:
@@ -133,7 +134,7 @@ def _contents(directory: Path) -> dict[str, str]:
 
 
 def _is_whole(torture: Torture, model_dir: Path) -> bool:
-    """Whether there is a model that is as good as its card says."""
+    """Whether the directory holds a model with the RMSE that its card states."""
     try:
         model = ServedAutoencoder(model_dir)
     except InputError as error:

@@ -1,11 +1,11 @@
-"""scripts/torture.py's faults, once each: real processes, really killed."""
+"""Each fault of scripts/torture.py, injected once into real processes."""
 
 import math
 
 import pytest
 from faults import injection, surroundings
 
-assert surroundings  # Its faults are in the table.
+assert surroundings  # Importing it adds its faults to the table.
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def torture(tmp_path_factory: pytest.TempPathFactory) -> injection.Torture:
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", sorted(injection.FAULTS))
-def test_a_run_survives(torture: injection.Torture, name: str) -> None:
+def test_run_survives_the_fault(torture: injection.Torture, name: str) -> None:
     assert injection.FAULTS[name](torture), torture.problem
 
 
@@ -27,7 +27,7 @@ def test_a_run_survives(torture: injection.Torture, name: str) -> None:
         (injection.kill_preparing, ["SIGKILL while decoding"]),
     ],
 )
-def test_kills_lose_nothing(torture: injection.Torture, kill, faults: list[str]) -> None:
+def test_kills_lose_no_data(torture: injection.Torture, kill, faults: list[str]) -> None:
     table = injection.Table(end=math.inf)
     kill(torture, 2, table)
     assert table.problems == []
