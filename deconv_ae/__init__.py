@@ -1,9 +1,8 @@
 """Max unpooling for Keras 3, and the image autoencoder that shows what it does.
 
-The layers and the model; data, training, exporting and visualization are modules of their own,
-imported by name, so that a program that only wants the layers loads nothing else. `deconv_ae.train` and
-`deconv_ae.load` load them when they are asked for. Every class that a saved file can name is imported here, and
-thereby registered with Keras, whether or not anyone else would call it by name.
+This module imports the layers and the model. Data, training, exporting and visualization are modules of their own, so
+that a program with the layers alone loads nothing else; `deconv_ae.train` and `deconv_ae.load` import them on demand.
+This module imports every class that a saved file can name, which registers it with Keras.
 """
 
 from typing import Any
@@ -46,7 +45,7 @@ __all__ = [
     "portable",
     "switches_to_argmax",
 ]
-# Without `load` and `train`, which need TensorFlow: all of these work on every Keras backend.
+# `load` and `train` are missing: they need TensorFlow, and all of these work on every Keras backend.
 
 
 _NEED_TENSORFLOW = ("load", "train")

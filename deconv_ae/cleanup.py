@@ -1,53 +1,56 @@
-"""What a signal finds half done when it ends a program at once: it is cleared away, or finished first.
+"""Cleans up half-finished work when a signal ends the program, or delays the signal until the work is finished.
 
-Programs end wherever they are: see `deconv_ae_programs.process`. An exception in the place of it would be raised within
-whatever library runs just then, which catches it, wraps it or prints it.
+A signal ends a program at once, see `deconv_ae_programs.process`. If it raised an exception instead, that would come up
+inside whatever library is running, which catches, wraps or prints it.
 """
 
 import contextlib
 import os
 from collections.abc import Callable, Iterator
 
-_clearing: list[tuple[int, Callable[[], object]]] = []
+_cleanups: list[tuple[int, Callable[[], object]]] = []
 _uninterruptible = 0
-_ends: list[Callable[[], object]] = []
+_delayed_ends: list[Callable[[], object]] = []
 
 
 @contextlib.contextmanager
-def cleared_by(clear: Callable[[], object]) -> Iterator[None]:
-    """A context after which something is cleared away anyhow; `clear` does it where the program is ended within."""
-    entry = os.getpid(), clear  # A process that was forked has nothing of it.
-    _clearing.append(entry)
+def cleanup_on_exit(clean_up: Callable[[], object]) -> Iterator[None]:
+    """A context for half-finished work. If a signal ends the program inside of it, `clean_up` is called first.
+
+    When the context is left, the caller cleans up as usual.
+    """
+    entry = os.getpid(), clean_up  # A forked process must not clean up its parent's work.
+    _cleanups.append(entry)
     try:
         yield
     finally:
         with contextlib.suppress(ValueError):
-            _clearing.remove(entry)
+            _cleanups.remove(entry)
 
 
 @contextlib.contextmanager
-def finished_first() -> Iterator[None]:
-    """A context that is short, and is not left half-way: a signal ends the program after it."""
+def delay_signals() -> Iterator[None]:
+    """A context for short work that must not stop half-way: a signal ends the program after it."""
     global _uninterruptible
     _uninterruptible += 1
     try:
         yield
     finally:
         _uninterruptible -= 1
-        if _ends and not _uninterruptible:
-            end(_ends[0])
+        if _delayed_ends and not _uninterruptible:
+            end(_delayed_ends[0])
 
 
 def end(end_now: Callable[[], object]) -> None:
-    """Clears away what is half done and calls `end_now`, which ends the process; after what is to be finished first.
+    """Cleans up and calls `end_now`, which ends the process; inside `delay_signals`, after that context.
 
-    For the handler of a signal, which Python calls between two steps of the main thread.
+    A signal's handler calls this. Python runs handlers between two steps of the main thread.
     """
     if _uninterruptible:
-        _ends.append(end_now)
+        _delayed_ends.append(end_now)
         return
-    for process, clear in reversed(_clearing):
+    for process, clean_up in reversed(_cleanups):
         if process == os.getpid():
             with contextlib.suppress(Exception):
-                clear()
+                clean_up()
     end_now()

@@ -1,6 +1,6 @@
-"""The ways in which a command can end early, so that a program can say each in one line.
+"""The exceptions that end a command early. A program prints each in one line.
 
-Everything else that is raised is a defect in this project and keeps its traceback.
+Any other exception is a defect of this project and keeps its traceback.
 """
 
 import re
@@ -9,28 +9,28 @@ from typing import TypeVar
 
 Value = TypeVar("Value")
 IN_GRAPH = re.compile(r"\{\{.*?\}\} | \[Op:.*")
-"""What TensorFlow writes around a reason: which operation of its own met it."""
+"""The operation's name, which TensorFlow writes around an error's reason."""
 
 
 class InputError(ValueError):
-    """What the caller handed over cannot be used: a flag, a file, a data set.
+    """The caller's input is wrong: a flag, a file, a data set.
 
-    The message is one line that names the argument or file, what is wrong with it and what to do.
+    The message is one line. It names the argument or file, says what is wrong with it and what to do.
     Programs end with exit status 2.
     """
 
 
 class RunError(RuntimeError):
-    """The input was fine and the work failed: it diverged, the disk filled up, a worker died.
+    """The input was right and the work failed: it diverged, the disk filled up, a worker died.
 
     The message is one line. Programs end with exit status 1.
     """
 
 
 class Interrupted(RuntimeError):
-    """A signal asked the run to stop, and it did after the step that it was in.
+    """A signal stopped the run after the current step.
 
-    The message is one line that says how to go on. Programs end with exit status 128 + signal_number.
+    The message is one line and says how to resume. Programs end with exit status 128 + signal_number.
     """
 
     def __init__(self, message: str, signal_number: int) -> None:
@@ -39,9 +39,9 @@ class Interrupted(RuntimeError):
 
 
 def first_line(error: BaseException) -> str:
-    """What another library's exception says, in one line: its first, or its type's name where it says nothing.
+    r"""The first line of another library's exception, or its type's name if it has no text.
 
-    >>> first_line(ValueError("truncated\\nat 110")), first_line(OSError(28, "No space left")), first_line(KeyError())
+    >>> first_line(ValueError("truncated\nat 110")), first_line(OSError(28, "No space left")), first_line(KeyError())
     ('truncated', 'No space left', 'KeyError')
     """
     text = str(getattr(error, "strerror", None) or error).strip()
@@ -49,7 +49,7 @@ def first_line(error: BaseException) -> str:
 
 
 def choose(argument: str, name: object, choices: Mapping[str, Value]) -> Value:
-    """`choices[name]`; an unknown name is an InputError that lists the legal ones.
+    """Returns `choices[name]`; an unknown name is an InputError that lists the known ones.
 
     >>> choose("recipe", "adam", {"cntk": 1, "default": 2})
     Traceback (most recent call last):

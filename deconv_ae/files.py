@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever happens while they are written, and whose they are."""
+"""Atomic writes, locks and checksums of files: a file is complete or absent, whatever happens while it is written."""
 
 import contextlib
 import errno
@@ -15,26 +15,28 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deconv_ae.cleanup import cleared_by, finished_first
+from deconv_ae.cleanup import cleanup_on_exit, delay_signals
 from deconv_ae.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 PARTIAL = ".partial-"
-"""How the names of all begin that is not whole yet. They are hidden, and nobody reads them."""
+"""The prefix of hidden files and directories that are being written. Nobody reads them."""
 
 CHECKSUM = "sha256"
-"""The field of a JSON file that holds the checksum of all others."""
+"""The field of a JSON file with the checksum of all other fields."""
 
 LARGEST_RECORD = 10_000_000
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
-"""What some network file systems answer; there, two processes that write one directory are not noticed."""
+"""Errors of network file systems without locks. There, two processes that write one directory go unnoticed."""
 
 
 def flush_to_disk(path: Path) -> None:
-    """Waits until a file, or a directory's list of names, is on the disk: a rename alone outlives a
-    kill of the process, but not a loss of power."""
+    """Waits until a file, or a directory's list of names, is on the disk.
+
+    A rename alone survives a kill of the process, but not a loss of power.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -43,11 +45,13 @@ def flush_to_disk(path: Path) -> None:
 
 
 def write_beside(file: Path, text: str) -> None:
-    """Writes a text file under another name, which is nobody else's, and renames it, so that it is never seen
-    half-written. A link is followed, and stays."""
+    """Writes a text file atomically: under a unique name beside it, which is then renamed.
+
+    A link is followed, and remains a link.
+    """
     file = file.resolve()
     partial = partial_beside(file)
-    with finished_first():
+    with delay_signals():
         try:
             partial.write_text(text, encoding="utf-8")
             flush_to_disk(partial)
@@ -59,7 +63,7 @@ def write_beside(file: Path, text: str) -> None:
 
 
 def partial_beside(path: Path) -> Path:
-    """A name beside a file or directory for what is to become it: no other process makes it, and it ends alike.
+    """Returns a unique temporary name beside a file or directory, with the same suffix.
 
     >>> partial_beside(Path("pictures/figure.png")).suffix
     '.png'
@@ -68,12 +72,15 @@ def partial_beside(path: Path) -> Path:
 
 
 def partials(path: Path) -> Iterator[Path]:
-    """What lies under such names for a file or directory: as long as nobody else writes it, what was killed left."""
+    """Finds what has a name from `partial_beside` for a file or directory.
+
+    If no other process is writing it, killed processes left these behind.
+    """
     return path.parent.glob(f"{PARTIAL}{16 * '[0-9a-f]'}-{glob.escape(path.name)}")
 
 
 def remove_partials(directory: Path) -> None:
-    """Deletes all below a directory that is not whole: what was killed left it, as long as nobody else writes there."""
+    """Deletes all partial files below a directory. No other process may be writing there."""
     for partial in list(directory.rglob(f"{PARTIAL}*")):
         if partial.is_dir() and not partial.is_symlink():
             shutil.rmtree(partial, ignore_errors=True)
@@ -83,11 +90,13 @@ def remove_partials(directory: Path) -> None:
 
 @contextlib.contextmanager
 def partial_directory(path: Path) -> Iterator[Path]:
-    """A directory under such a name, for files that are moved to their place from it. It is gone in the end, also where
-    the program is ended."""
+    """A context with a temporary directory beside a path, for files that are moved from it to their place.
+
+    The directory is removed at the end, also if a signal ends the program.
+    """
     directory = partial_beside(path)
     clear = functools.partial(shutil.rmtree, directory, ignore_errors=True)
-    with cleared_by(clear):
+    with cleanup_on_exit(clear):
         try:
             directory.mkdir()
             yield directory
@@ -96,17 +105,20 @@ def partial_directory(path: Path) -> Iterator[Path]:
 
 
 def flush_tree_to_disk(directory: Path) -> None:
-    """`flush_to_disk` for a directory and all that is in it."""
+    """Calls `flush_to_disk` for a directory and everything in it."""
     for path in (*directory.rglob("*"), directory):
         flush_to_disk(path)
 
 
-@finished_first()
+@delay_signals()
 def move_together(moves: Sequence[tuple[Path, Path]]) -> None:
-    """Renames files, all of them, also where an interruption comes in between.
+    """Renames all of several files, also if an interruption comes in between.
+
+    Args:
+        moves: pairs of a file and its new name.
 
     Raises:
-        OSError: before the first is moved, if a directory has the name of one.
+        OSError: if a target is a directory, before the first file is moved.
     """
     for _, target in moves:
         if target.is_dir():
@@ -127,7 +139,7 @@ def move_together(moves: Sequence[tuple[Path, Path]]) -> None:
 
 
 def move_tree_together(source: Path, target: Path) -> None:
-    """`move_together` for all files below a directory; their directories are made."""
+    """Calls `move_together` for all files below a directory, and makes their directories."""
     found = sorted(file for file in source.rglob("*") if file.is_file())
     moves = [(file, target / file.relative_to(source)) for file in found]
     for _, moved in moves:
@@ -137,28 +149,40 @@ def move_tree_together(source: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def in_use(argument: str, directory: Path) -> Iterator[None]:
-    """Keeps every other process out of a directory that asks in this way, until it is left or the process ends.
+    """A context that locks a directory against other processes that use this function.
+
+    Args:
+        argument: the name of the directory's argument, for errors.
+        directory: the directory to lock.
 
     Raises:
-        InputError: if another process is in.
+        InputError: if another process has locked it.
     """
     lock_file = directory.with_name(f".{directory.name}.lock")
     lock = lock_exclusively(argument, directory, lock_file)
     try:
         yield
     finally:
-        # While the lock is held: whoever makes a file of this name anew locks another one.
+        # Before the release: afterwards another process might have locked the file that this deletes.
         lock_file.unlink(missing_ok=True)
         lock.release()
 
 
 def lock_exclusively(argument: str, directory: Path, lock_file: Path) -> "BaseFileLock":
-    """A locked file, made where it does not exist; its `release` gives it up, and so does the process's end.
+    """Locks a file and creates it if necessary. `release`, or the end of the process, unlocks it.
+
+    Args:
+        argument: the name of the directory's argument, for errors.
+        directory: the directory that the lock is for.
+        lock_file: the file to lock.
+
+    Returns:
+        The lock.
 
     Raises:
-        InputError: that `directory` is in use, if another process has locked the file; or that it cannot be locked.
+        InputError: if another process has locked the file, so that `directory` is in use; or if it cannot be locked.
     """
-    from filelock import FileLock, Timeout  # Which takes as long to load as a refusal may take.
+    from filelock import FileLock, Timeout  # Loading it takes as long as a wrong flag's refusal may take.
 
     lock = FileLock(lock_file, thread_local=False)
     try:
@@ -176,10 +200,16 @@ def lock_exclusively(argument: str, directory: Path, lock_file: Path) -> "BaseFi
 
 
 def open_to_read(file: str | os.PathLike[str]) -> io.BufferedReader:
-    """Opens a file, and nothing else: of a pipe one would wait for ever for somebody to write, of a device for its end.
+    """Opens a regular file. A pipe would block until somebody writes to it, and a device may never end.
+
+    Args:
+        file: the file's path.
+
+    Returns:
+        The open file, in binary mode.
 
     Raises:
-        OSError: if it is none, or cannot be read.
+        OSError: if it is not a regular file, or cannot be read.
     """
     if not stat.S_ISREG(os.stat(file).st_mode):  # noqa: PTH116
         raise OSError(errno.EINVAL, "it is no file")
@@ -187,26 +217,33 @@ def open_to_read(file: str | os.PathLike[str]) -> io.BufferedReader:
 
 
 def read_bytes(file: Path) -> bytes:
-    """What is in a file. Raises as `open_to_read`."""
+    """Reads a file. Raises as `open_to_read`."""
     with open_to_read(file) as opened:
         return opened.read()
 
 
 def sha256(content: bytes) -> str:
+    """Returns the SHA-256 checksum in hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
 def with_checksum(fields: dict[str, Any]) -> str:
-    """A JSON object as text, with the checksum of its fields."""
+    """Writes a JSON object as text, with the checksum of its fields."""
     return json.dumps(fields | {CHECKSUM: _checksum(fields)}, indent=2) + "\n"
 
 
 def read_with_checksum(file: Path) -> dict[str, Any]:
-    """What `with_checksum` made; files of earlier versions have no checksum.
+    """Reads a file that `with_checksum` made. A checksum may be missing, as in files of earlier versions.
+
+    Args:
+        file: the file's path.
+
+    Returns:
+        The fields, without the checksum.
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if it is no JSON object, or not the one that was written.
+        ValueError: if it is no JSON object, or its checksum differs.
     """
     with open_to_read(file) as opened:
         text = opened.read(LARGEST_RECORD + 1)
@@ -220,7 +257,7 @@ def read_with_checksum(file: Path) -> dict[str, Any]:
         raise ValueError("no JSON object")
     checksum = fields.pop(CHECKSUM, None)
     if checksum is not None and checksum != _checksum(fields):
-        raise ValueError("it is not what was written, its checksum differs")
+        raise ValueError("its checksum differs: it was changed after it was written")
     return fields
 
 

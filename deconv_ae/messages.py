@@ -1,10 +1,10 @@
-"""What is said beside a result: messages on standard output, in lines of their own.
+"""Messages beside a result, on standard output.
 
-Standard error has one line at most: that of an error, or of the warning that a result comes with. What is told on the
-way to it, such as what was left out or is done again, is a message, and no part of what went wrong.
+Standard error gets one line at most: an error, or a warning about the result. Everything else is a message, such as
+files that were left out or work that is repeated.
 """
 
 
 def tell(*lines: str) -> None:
-    """Prints a message; nothing is kept back until more comes."""
+    """Prints a message and flushes it."""
     print(*lines, sep="\n", flush=True)

@@ -1,4 +1,4 @@
-"""What a number may be that a caller hands over: the one place that decides it."""
+"""Checks of the caller's numbers, all in one place."""
 
 import contextlib
 import os
@@ -9,12 +9,12 @@ from typing import Any
 from deconv_ae.errors import InputError
 
 LARGEST = 2**31 - 1
-"""Of any whole number: what TensorFlow has for a length, a count of steps and a seed is 32 bits wide somewhere."""
+"""The largest whole number: somewhere TensorFlow has 32 bits for a length, a count of steps and a seed."""
 
 LARGEST_REAL = 3.4e38
 
 LARGEST_WINDOW = 256
-"""Positions in a pooling window that has switches, which are uint8."""
+"""The most positions in a pooling window: switches are uint8."""
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -22,7 +22,7 @@ Pair = tuple[int, int]
 
 
 def whole(argument: str, value: Any, least: int = 0, most: int = LARGEST) -> int:
-    """A whole number in these bounds, as Python's int: NumPy's are whole numbers, and booleans are none.
+    """Checks a whole number and returns it as Python's int. It may be NumPy's; a boolean is refused.
 
     >>> whole("batch_size", 0, least=1)
     Traceback (most recent call last):
@@ -39,7 +39,7 @@ def whole(argument: str, value: Any, least: int = 0, most: int = LARGEST) -> int
 
 
 def whole_text(argument: str, text: str, least: int = 0, most: int = LARGEST) -> int:
-    """The same from its text, as it stands in a list of a command line.
+    """Reads a whole number from its text, such as an element of a list on a command line.
 
     >>> whole_text("filters", "64", least=1)
     64
@@ -53,7 +53,7 @@ def whole_text(argument: str, text: str, least: int = 0, most: int = LARGEST) ->
 
 
 def pair(argument: str, value: Any, most: int = LARGEST) -> Pair:
-    """(height, width) of 1 or more, from one number for both, from two, or from text such as "4x2".
+    """Reads (height, width) of 1 or more from one number for both, from two, or from text such as "4x2".
 
     >>> pair("kernel_size", 5), pair("kernel_size", "5x3"), pair("kernel_size", (5, 3))
     ((5, 5), (5, 3), (5, 3))
@@ -78,7 +78,7 @@ def pair(argument: str, value: Any, most: int = LARGEST) -> Pair:
 def real(
     argument: str, value: Any, above: float | None = None, least: float | None = None, most: float = LARGEST_REAL
 ) -> float:
-    """A finite number above or not below a bound, as Python's float; by default one that float32 can hold.
+    """Checks a finite number against bounds and returns it as Python's float; by default float32 can hold it.
 
     >>> real("learning_rate", float("nan"), above=0)
     Traceback (most recent call last):
@@ -96,7 +96,7 @@ def real(
 
 
 def check_memory(argument: str, needed: int, what: str) -> None:
-    """Raises InputError, with the estimate, if something takes more bytes than this process can have."""
+    """Raises InputError, with the estimate, if something needs more bytes than this process can have."""
     available = memory()
     if needed > available:
         raise InputError(
@@ -106,13 +106,12 @@ def check_memory(argument: str, needed: int, what: str) -> None:
 
 
 def memory() -> int:
-    """Bytes that this process can have at most: the machine's, or less where a container, a service or the shell limits
-    it."""
+    """The most bytes that this process can have: the machine's, or the limit of a container, service or shell."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for file in _limit_files():
         with contextlib.suppress(OSError, ValueError):  # "max" is no number.
             limits.append(int(file.read_text(encoding="ascii")))
-    with contextlib.suppress(ImportError):  # Windows has none.
+    with contextlib.suppress(ImportError):  # Windows has no such module.
         import resource
 
         limits += [limit for limit in resource.getrlimit(resource.RLIMIT_AS) if limit != resource.RLIM_INFINITY]
@@ -120,7 +119,7 @@ def memory() -> int:
 
 
 def _limit_files() -> list[Path]:
-    """Where Linux keeps the limits of this process's control groups, which hold for all groups within one."""
+    """Linux's files with the limits of this process's control groups. A group's limit holds for the groups in it."""
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -128,7 +127,7 @@ def _limit_files() -> list[Path]:
     files = [
         CGROUPS / "memory.max",
         CGROUPS / "memory/memory.limit_in_bytes",
-    ]  # Of a container, which sees its own only.
+    ]  # In a container, which sees only its own group.
     for _, controllers, group in (line.split(":", 2) for line in lines if line.count(":") >= 2):
         for place in (Path(group.lstrip("/")), *Path(group.lstrip("/")).parents):
             if not controllers:
@@ -139,7 +138,7 @@ def _limit_files() -> list[Path]:
 
 
 def _shown(value: Any) -> str:
-    """The value as it was written, or its beginning."""
-    # Python refuses to write out a number of thousands of digits.
+    """The value's text, cut to 40 characters."""
+    # Python raises an error for the text of a number of thousands of digits.
     text = "a number of many digits" if isinstance(value, int) and value.bit_length() > 200 else repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -53,6 +53,9 @@ def options_of(kind: Any) -> dict[str, tuple[Field, Option]]:
 def check(record: Any) -> None:
     """Checks every option of a frozen dataclass, in its `__post_init__`.
 
+    Args:
+        record: the dataclass's instance, whose options are replaced by what their checks return.
+
     Raises:
         InputError: for the first wrong value.
     """

@@ -1,7 +1,7 @@
-"""What a path may be that a caller hands over, and what lies there: the one place that asks the disk.
+"""Checks of the caller's paths and of the files there, all in one place.
 
-A path is local, is not empty and has a name that can be printed. `~` is the home directory, links are followed.
-Where something is to be written, it is found out before any work is done for it.
+A path must be local and not empty, and have a printable name. `~` is the home directory, and links are followed.
+A path to write to is tried before any work is done for it.
 """
 
 import os
@@ -16,15 +16,21 @@ from deconv_ae.errors import InputError, first_line
 from deconv_ae.files import PARTIAL
 
 PATTERN = "*?[\\"
-"""What stands for other letters in the names of files, where TensorFlow looks for one."""
+"""Characters that TensorFlow takes for wildcards where it looks for a file."""
 
 
 def given(argument: str, text: str | os.PathLike[str]) -> Path:
-    """A path as a caller wrote it, `~` expanded.
+    """Checks a caller's path and expands `~`.
+
+    Args:
+        argument: the name of the caller's argument, for errors.
+        text: the caller's path.
+
+    Returns:
+        The path.
 
     Raises:
-        InputError: if it is empty, an address such as gs://bucket, or no text that a file system and a model
-            card can hold.
+        InputError: if it is empty, an address such as gs://bucket, or not text for a file system and a model card.
 
     >>> given("export_dir", "gs://bucket/model")
     Traceback (most recent call last):
@@ -32,44 +38,52 @@ def given(argument: str, text: str | os.PathLike[str]) -> Path:
     """
     text = os.fspath(text)
     if not text:
-        raise InputError(f"{argument}: is empty, as from a variable that is not set; give a path, or leave it out")
+        raise InputError(f"{argument}: is empty, perhaps from a variable that is not set; give a path, or leave it out")
     if "://" in text:
         raise InputError(f"{argument}: {text} is an address; give a path on this machine")
     if not is_plain(text):
-        raise InputError(f"{argument}: {text!a} holds control characters or no UTF-8; give another name")
+        raise InputError(f"{argument}: {text!a} has control characters or is not UTF-8; give another name")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise InputError(f"{argument}: {text} names the home of nobody here; give the whole path") from error
+        raise InputError(f"{argument}: {text} is the home of an unknown user; give the whole path") from error
 
 
 def is_plain(text: str) -> bool:
     """Whether a name can be printed and written to a file as UTF-8.
 
-    Control characters can redraw a terminal; bytes that are no UTF-8 come from the command line as lone surrogates.
+    Control characters can redraw a terminal. Bytes that are not UTF-8 come from the command line as lone surrogates.
     """
     return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def check_no_pattern(argument: str, path: Path) -> None:
-    """Raises InputError for a path that TensorFlow takes for a pattern where it reads a SavedModel's variables: it
-    finds none, or those of another model.
+    """Raises InputError for a path with a wildcard.
+
+    TensorFlow takes a SavedModel's path for a pattern: it finds no variables, or another model's.
 
     >>> check_no_pattern("model", Path("models[old]/mine"))
     Traceback (most recent call last):
-    deconv_ae.errors.InputError: model: models[old]/mine holds a [, which TensorFlow takes for a pattern's; rename it
+    deconv_ae.errors.InputError: model: models[old]/mine has a [, which TensorFlow takes for a wildcard; rename it
     """
     character = next((each for each in str(path) if each in PATTERN), None)
     if character is not None:
-        raise InputError(f"{argument}: {path} holds a {character}, which TensorFlow takes for a pattern's; rename it")
+        raise InputError(f"{argument}: {path} has a {character}, which TensorFlow takes for a wildcard; rename it")
 
 
 def state(argument: str, path: str | os.PathLike[str]) -> os.stat_result | None:
-    """What the disk knows of a path, links followed; None where nothing lies there.
+    """Follows links and returns `os.stat` of a path, or None if nothing is there.
+
+    Args:
+        argument: the name of the caller's argument, for errors.
+        path: the path to look at.
+
+    Returns:
+        What `os.stat` returns, or None.
 
     Raises:
-        InputError: if the disk does not say: a name that is too long, a directory on the way that may not be entered,
-            links that lead back to themselves.
+        InputError: if the system cannot tell: the name is too long, a directory on the way may not be entered, or
+            links lead back to themselves.
     """
     try:
         return os.stat(path)  # noqa: PTH116
@@ -80,27 +94,35 @@ def state(argument: str, path: str | os.PathLike[str]) -> os.stat_result | None:
 
 
 def exists(argument: str, path: str | os.PathLike[str]) -> bool:
-    """Whether anything lies there, other than a link to nothing. Raises as `state`."""
+    """Whether anything is there, other than a broken link. Raises as `state`."""
     return state(argument, path) is not None
 
 
 def is_directory(argument: str, path: str | os.PathLike[str]) -> bool:
-    """Raises as `state`."""
+    """Whether a directory is there. Raises as `state`."""
     found = state(argument, path)
     return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 def is_file(argument: str, path: str | os.PathLike[str]) -> bool:
-    """Whether a file lies there: no directory, pipe or device. Raises as `state`."""
+    """Whether a file is there, and no directory, pipe or device. Raises as `state`."""
     found = state(argument, path)
     return found is not None and stat.S_ISREG(found.st_mode)
 
 
 def directory_to_read(argument: str, text: str | os.PathLike[str], advice: str) -> Path:
-    """A directory that exists, can be listed and is not empty; `advice` says what to give instead.
+    """Checks that a directory exists, can be listed and is not empty; `advice` says what to give instead.
+
+    Args:
+        argument: the name of the caller's argument, for errors.
+        text: the caller's path.
+        advice: what to give instead.
+
+    Returns:
+        The path.
 
     Raises:
-        InputError: if it is not.
+        InputError: if it does not exist, cannot be listed or is empty.
     """
     path = given(argument, text)
     try:
@@ -117,13 +139,20 @@ def directory_to_read(argument: str, text: str | os.PathLike[str], advice: str) 
 
 
 def directory_to_write(argument: str, text: str | os.PathLike[str]) -> Path:
-    """A directory, whole and with links followed, in which files can be made, or which can be made.
+    """Checks that a directory can be made or written to, and returns its absolute path without links.
 
-    Nothing is left behind. Whatever can only be known by trying is tried: permissions, a file system that is
-    read-only or full, the length of names.
+    It tries, since only that tells about permissions, a read-only or full file system, and the length of names. It
+    leaves nothing behind.
+
+    Args:
+        argument: the name of the caller's argument, for errors.
+        text: the caller's path.
+
+    Returns:
+        The absolute path.
 
     Raises:
-        InputError: if it is something else, a link to nothing, or cannot be written.
+        InputError: if something else is there, or a broken link, or it cannot be written.
     """
     path = resolved(argument, text)
     missing: list[str] = []
@@ -143,10 +172,17 @@ def directory_to_write(argument: str, text: str | os.PathLike[str]) -> Path:
 
 
 def resolved(argument: str, text: str | os.PathLike[str]) -> Path:
-    """The whole path with every link in it followed; it need not exist.
+    """Returns the absolute path without links; it need not exist.
+
+    Args:
+        argument: the name of the caller's argument, for errors.
+        text: the caller's path.
+
+    Returns:
+        The absolute path.
 
     Raises:
-        InputError: if it is a link to nothing, or the disk cannot be asked.
+        InputError: if it is a broken link, or the system cannot tell.
     """
     path = given(argument, text)
     found = state(argument, path)
@@ -155,14 +191,16 @@ def resolved(argument: str, text: str | os.PathLike[str]) -> Path:
     except (OSError, RuntimeError) as error:
         raise InputError(f"{argument}: {path} cannot be used: {first_line(error)}; give another") from error
     if found is None and path.is_symlink():
-        raise InputError(f"{argument}: {path} is a link to {followed}, which does not exist; make it, or give it")
+        raise InputError(
+            f"{argument}: {path} is a link to {followed}, which does not exist; make that, or give another"
+        )
     return followed
 
 
 def check_apart(given_paths: Mapping[str, str | os.PathLike[str] | None]) -> None:
-    """Raises InputError if, of directories by the names of their arguments, one is another, or lies in it.
+    """Raises InputError if one of several directories, keyed by argument, is another or lies in another.
 
-    What is None has not been given.
+    None stands for an argument that was not given.
     """
     directories = {argument: resolved(argument, text) for argument, text in given_paths.items() if text is not None}
     for (argument, path), (other_argument, other) in permutations(directories.items(), 2):

@@ -1,4 +1,4 @@
-"""What is written to disk to be read again: dataclasses as JSON objects, read back with their types by one reader.
+r"""Records: dataclasses that are written to disk as JSON objects, and read back with their types by one reader.
 
 A record is a frozen dataclass whose fields have these types:
 
@@ -8,14 +8,14 @@ A record is a frozen dataclass whose fields have these types:
 | int, Count, Length                 | a whole number in bounds; no boolean       |
 | float, Measure                     | a finite number in bounds; no boolean      |
 | Name                               | printable text of 1 to 1,000 characters    |
-| `tuple[X, ...]`, `list[X]`         | a list, of whatever number                 |
-| `tuple[X, Y]`                      | a list of so many                          |
-| `dict[str, X]`                     | an object whose keys are anything          |
+| `tuple[X, ...]`, `list[X]`         | a list of any length                       |
+| `tuple[X, Y]`                      | a list of that length                      |
+| `dict[str, X]`                     | an object with any keys                    |
 | a dataclass                        | an object with its fields and no others    |
-| `X \\| None`                        | one of the two                             |
-| Any                                | whatever it is                             |
+| `X \| None`                         | null, or as X                              |
+| Any                                | anything                                   |
 
-A field with a default may be missing. What a type does not say, a record checks in its own `__post_init__`.
+A field with a default may be missing. A record checks everything else in its `__post_init__`.
 """
 
 import math
@@ -41,7 +41,7 @@ class Within:
 
 @dataclass(frozen=True)
 class Printable:
-    """Of a text: that it is neither empty nor longer, and can be shown."""
+    """Text that is printable, not empty and at most so long."""
 
     most: int
 
@@ -57,25 +57,39 @@ _ANY_WHOLE = Within(-LARGEST, LARGEST)
 
 
 def as_text(record: Any) -> str:
-    """A record as a JSON object, with a checksum."""
+    """Writes a record as the text of a JSON object, with a checksum."""
     return with_checksum(asdict(record))
 
 
 def read_file(kind: type[Record], file: Path) -> Record:
-    """The record in a file that `as_text` made.
+    """Reads a record from a file that `as_text` made.
+
+    Args:
+        kind: the record's dataclass.
+        file: the file to read.
+
+    Returns:
+        The record.
 
     Raises:
-        OSError: if it cannot be read.
-        ValueError: if it is not what was written, or no such record, naming the field.
+        OSError: if the file cannot be read.
+        ValueError: if its checksum differs, or it is no such record; the message names the field.
     """
     return read(kind, read_with_checksum(file))
 
 
 def read(kind: type[Record], values: Any) -> Record:
-    """A record of what JSON has kept of it.
+    """Reads a record from the values that JSON holds.
+
+    Args:
+        kind: the record's dataclass.
+        values: an object as JSON holds it.
+
+    Returns:
+        The record.
 
     Raises:
-        ValueError: naming the field that is missing, unknown or of another kind.
+        ValueError: if a field is missing, unknown or of another type; the message names the field.
 
     >>> @dataclass(frozen=True)
     ... class Epoch:
@@ -104,12 +118,12 @@ def _record(where: str, kind: type[Record], values: Any) -> Record:
     read_values = {name: _value(_within(where, name), hints[name], value) for name, value in values.items()}
     try:
         return kind(**read_values)
-    except ValueError as error:  # Of its own check.
+    except ValueError as error:  # From its `__post_init__`.
         raise ValueError(f"{where}: {error}" if where else str(error)) from error
 
 
 def _value(where: str, kind: Any, value: Any) -> Any:
-    """A field's value, or a part of one. `where` names it in errors."""
+    """Reads a field's value, or a part of it. `where` names it in errors."""
     bounds: Any = None
     if get_origin(kind) is Annotated:
         kind, bounds = get_args(kind)
@@ -144,7 +158,7 @@ def _number(where: str, kind: type, bounds: Within, value: Any) -> Any:
     what = f"a whole number{bound}" if whole else f"a finite number{bound}"
     if type(value) is not int and (whole or type(value) is not float):
         raise _refused(where, value, what)
-    # Before it becomes a float, which a number of 400 digits cannot.
+    # Before the conversion to float, which fails for a number of 400 digits.
     if not bounds.least <= value <= bounds.most or not math.isfinite(value):
         raise _refused(where, value, what if value < bounds.least else f"{what} up to {bounds.most:g}")
     return kind(value)
@@ -173,7 +187,7 @@ def _within(where: str, name: str) -> str:
 
 
 def _refused(where: str, value: Any, what: str) -> ValueError:
-    # Its beginning only: Python refuses to write a number of thousands of digits out.
+    # Only 40 characters: Python raises an error for the text of a number of thousands of digits.
     shown = "a number of many digits" if type(value) is int and value.bit_length() > 200 else ascii(value)
     shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
     return ValueError(f"{where or 'it'} is {shown}, not {what}")

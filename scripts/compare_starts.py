@@ -52,7 +52,7 @@ def main() -> None:
     print(dataset)
     output_dir = given("output_dir", OUTPUT_DIR.value)
     outcomes = []
-    for outcome in starts.compare(dataset, starts.fitting(dataset), SEEDS.value, EPOCHS.value, output_dir):
+    for outcome in starts.compare(dataset, starts.architectures_for(dataset), SEEDS.value, EPOCHS.value, output_dir):
         outcomes.append(outcome)
         result = "failed" if outcome.test_rmse is None else f"test RMSE {outcome.test_rmse:.4f}"
         filters = ",".join(map(str, outcome.filters))

@@ -1,4 +1,4 @@
-"""What an installation holds: what runs a model, and nothing else."""
+"""The wheel: the library, its programs, and nothing else."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ DATA_FILES = {"deconv_ae/py.typed"} | {
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The project's wheel, built from a copy: building leaves files behind."""
+    """The project's wheel. It is built from a copy, since building leaves files behind."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         copy(ROOT / name, folder)
@@ -32,14 +32,14 @@ def metadata_file(wheel: zipfile.ZipFile, name: str) -> bytes:
     return wheel.read(next(file for file in wheel.namelist() if file.endswith(f".dist-info/{name}")))
 
 
-def test_a_wheel_holds_the_library_its_programs_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+def test_wheel_holds_only_library_and_programs(wheel: zipfile.ZipFile) -> None:
     folders = (ROOT / "deconv_ae", ROOT / "deconv_ae_programs")
     modules = {str(file.relative_to(ROOT)) for folder in folders for file in folder.rglob("*.py")}
     installed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert installed == modules | DATA_FILES
 
 
-def test_it_brings_the_command_of_all_programs(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+def test_wheel_installs_the_deconv_ae_command(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
     entry_points = metadata_file(wheel, "entry_points.txt").decode()
     assert entry_points.split() == ["[console_scripts]", "deconv-ae", "=", "deconv_ae_programs.commands:main"]
     wheel.extractall(tmp_path)
@@ -49,16 +49,16 @@ def test_it_brings_the_command_of_all_programs(wheel: zipfile.ZipFile, tmp_path:
         assert (done.returncode, said in done.stderr, len(done.stderr.splitlines())) == (status, True, 1), done.stderr
 
 
-def test_its_metadata_says_what_it_is(wheel: zipfile.ZipFile) -> None:
+def test_metadata_has_readme_licence_and_no_dead_links(wheel: zipfile.ZipFile) -> None:
     metadata = message_from_bytes(metadata_file(wheel, "METADATA"))
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert metadata["License"] == "Apache-2.0"
     assert metadata.get_payload().strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
-    # None that leads nowhere.
+    # No dead links.
     assert metadata["Home-page"] is None
     assert metadata.get_all("Project-URL") is None
 
 
-def test_no_file_of_the_package_is_longer_than_one_reads(wheel: zipfile.ZipFile) -> None:
+def test_no_python_file_is_longer_than_450_lines(wheel: zipfile.ZipFile) -> None:
     lengths = {name: len(wheel.read(name).splitlines()) for name in wheel.namelist() if name.endswith(".py")}
     assert {name: length for name, length in lengths.items() if length > 450} == {}

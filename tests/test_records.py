@@ -1,4 +1,4 @@
-"""Records: written as JSON, and read back with their types or refused by the field's name."""
+"""Records are written as JSON and read back with their types; a wrong value is refused by the field's name."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -14,6 +14,8 @@ pytestmark = pytest.mark.fast
 
 @dataclass(frozen=True)
 class Shape:
+    """A record with a check of its own."""
+
     lengths: tuple[Length, Length]
 
     def __post_init__(self) -> None:
@@ -23,6 +25,8 @@ class Shape:
 
 @dataclass(frozen=True)
 class Everything:
+    """A record with fields of all types."""
+
     flag: bool
     text: str
     name: Name
@@ -45,12 +49,12 @@ WHOLE = Everything(
 )
 
 
-def test_a_record_is_read_back_as_it_was_written(tmp_path):
+def test_record_is_read_back_as_written(tmp_path):
     (tmp_path / "record.json").write_text(records.as_text(WHOLE), encoding="utf-8")
     assert records.read_file(Everything, tmp_path / "record.json") == WHOLE
 
 
-def test_a_field_with_a_default_may_be_missing():
+def test_field_with_default_may_be_missing():
     values = json.loads(json.dumps(asdict(WHOLE)))
     del values["missing"], values["more"]
     assert records.read(Everything, values).missing is None
@@ -58,14 +62,14 @@ def test_a_field_with_a_default_may_be_missing():
 
 
 @pytest.mark.parametrize("missing", ["flag", "shape", "anything"])
-def test_a_field_without_one_may_not(missing):
+def test_field_without_default_must_not_be_missing(missing):
     values = json.loads(json.dumps(asdict(WHOLE)))
     del values[missing]
     with pytest.raises(ValueError, match=f"^{missing} is missing$"):
         records.read(Everything, values)
 
 
-def test_a_whole_number_is_read_as_a_float_where_one_is_meant():
+def test_whole_number_is_read_as_float_for_float_field():
     measure = records.read(Everything, json.loads(json.dumps(asdict(WHOLE))) | {"measure": 3}).measure
     assert (measure, type(measure)) == (3.0, float)
 
@@ -112,7 +116,7 @@ INFINITE = json.loads("1e999")
         ("a\x1b", 1, r"is no field of it"),
     ],
 )
-def test_another_kind_of_value_is_refused_by_the_fields_name(field_name, value, message):
+def test_wrong_value_is_refused_by_field_name(field_name, value, message):
     values = json.loads(json.dumps(asdict(WHOLE))) | {field_name: value}
     with pytest.raises(ValueError, match=message) as error:
         records.read(Everything, values)
@@ -120,6 +124,6 @@ def test_another_kind_of_value_is_refused_by_the_fields_name(field_name, value, 
 
 
 @pytest.mark.parametrize("values", [None, [], "text", 5])
-def test_what_is_no_object_is_no_record(values):
+def test_anything_but_an_object_is_refused(values):
     with pytest.raises(ValueError, match=r"it is .*, not a record"):
         records.read(Everything, values)

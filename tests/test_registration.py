@@ -1,5 +1,4 @@
-"""What a Python does that imports nothing else: without deconv_ae it serves a SavedModel; `import deconv_ae` warns of
-nothing, and all that was saved can be loaded."""
+"""A SavedModel serves without deconv_ae; `import deconv_ae` does not warn, and registers all saved classes."""
 
 import json
 import subprocess
@@ -14,7 +13,7 @@ from deconv_ae.training import TrainingOptions, train
 
 REFERENCE = Path(__file__).parents[1] / "saved_models" / "reference"
 
-# All in one process: importing TensorFlow takes longer than what is asked here.
+# One process for all tests: importing TensorFlow takes longer than the tests.
 PROGRAM = """
 import sys, warnings
 import keras, numpy as np, tensorflow as tf
@@ -51,7 +50,7 @@ print(json.dumps(seen | {"by every module": registered()}))
 
 @pytest.fixture(scope="module")
 def saved(exported: Path, colour_images: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Reference models, an export and the checkpoints of a run, and the class of what each holds."""
+    """The class of the model in each reference model, in an export and in the checkpoints of a run."""
     run_dir = tmp_path_factory.mktemp("run")
     architecture = PRESETS["cmap1_pool4"].architecture
     train(colour_images, TrainingOptions(architecture, epochs=1, batch_size=8, run_dir=str(run_dir)))
@@ -64,12 +63,12 @@ def saved(exported: Path, colour_images: ImageDataset, tmp_path_factory: pytest.
 
 @pytest.fixture(scope="module")
 def fresh(exported: Path, saved: dict[str, str]) -> subprocess.CompletedProcess:
-    """A process that turns every warning of the imports into an error."""
+    """A process in which every warning of the imports is an error."""
     command = [sys.executable, "-W", "error", "-c", PROGRAM, str(exported), *saved]
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_a_saved_model_serves_programs_that_do_not_import_deconv_ae_and_loading_it_says_nothing(
+def test_saved_model_serves_without_deconv_ae_and_without_gradient_warning(
     fresh: subprocess.CompletedProcess,
 ) -> None:
     said, served, _ = fresh.stderr.partition("the model was served\n")
@@ -77,14 +76,14 @@ def test_a_saved_model_serves_programs_that_do_not_import_deconv_ae_and_loading_
     assert "gradient" not in said
 
 
-def test_importing_it_warns_of_nothing(fresh: subprocess.CompletedProcess) -> None:
+def test_importing_deconv_ae_does_not_warn(fresh: subprocess.CompletedProcess) -> None:
     assert fresh.returncode == 0, fresh.stderr
     begun, _, rest = fresh.stderr.partition("TensorFlow and Keras are imported\n")
     _, _, rest = rest.partition("the model was served\n")
     assert "Warning" not in begun + rest.partition("deconv_ae is imported\n")[0]
 
 
-def test_importing_it_registers_all_that_its_modules_register(fresh: subprocess.CompletedProcess) -> None:
+def test_importing_deconv_ae_registers_every_class(fresh: subprocess.CompletedProcess) -> None:
     seen = json.loads(fresh.stdout)
     assert seen["by importing"] == seen["by every module"] != []
 

@@ -1,4 +1,4 @@
-"""From an array to an exported model in Python: what is taken, what is refused and how."""
+"""`deconv_ae.train` and `deconv_ae.load`: arrays and folders that are accepted, refused, trained on and exported."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ QUICK = {"filters": (4, 2), "pool_sizes": (2, 2), "kernel_size": 3, "epochs": 1,
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_run_with_checkpoints_and_its_export_warn_of_nothing(tmp_path: Path) -> None:
+def test_run_with_checkpoints_and_export_does_not_warn(tmp_path: Path) -> None:
     trained = deconv_ae.train(PICTURES, name="noise", run_dir=tmp_path / "run", **QUICK)
     trained.export(tmp_path / "model")
 
@@ -47,13 +47,13 @@ NUMBERS = {
 @pytest.mark.parametrize(
     ("option", "value"), [(option, value) for option, (_, values) in NUMBERS.items() for value in values]
 )
-def test_what_no_run_can_be_made_with_is_refused_by_its_name(option: str, value: object) -> None:
+def test_wrong_option_value_is_refused_by_name(option: str, value: object) -> None:
     with pytest.raises(InputError, match=f"^{option}: ") as error:
         deconv_ae.train(PICTURES, **QUICK | {option: value})
     assert str(error.value).isprintable()
 
 
-def test_numpys_numbers_are_numbers_up_to_the_export_and_back(tmp_path: Path) -> None:
+def test_numpy_numbers_survive_training_and_export(tmp_path: Path) -> None:
     trained = deconv_ae.train(PICTURES, **QUICK | {option: value for option, (value, _) in NUMBERS.items()})
     trained.export(tmp_path / "model", anyway=True)
     card = ServedAutoencoder(tmp_path / "model").card
@@ -62,7 +62,7 @@ def test_numpys_numbers_are_numbers_up_to_the_export_and_back(tmp_path: Path) ->
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
-def test_an_array_becomes_a_saved_model_that_is_as_good_as_it_says(tmp_path: Path) -> None:
+def test_array_becomes_saved_model_with_the_reported_rmse(tmp_path: Path) -> None:
     trained = deconv_ae.train(PICTURES, name="noise", **QUICK)
     card = trained.export(tmp_path / "model")
     served = ServedAutoencoder(tmp_path / "model")
@@ -73,7 +73,7 @@ def test_an_array_becomes_a_saved_model_that_is_as_good_as_it_says(tmp_path: Pat
     assert sorted(map(bytes, together)) == sorted(map(bytes, PICTURES.reshape(50, -1)))
 
 
-def test_pictures_to_test_on_may_be_given() -> None:
+def test_test_images_may_be_given() -> None:
     trained = deconv_ae.train(PICTURES[:40], test_images=PICTURES[40:], **QUICK | {"epochs": 0})
     np.testing.assert_array_equal(trained.dataset.train, PICTURES[:40])
     np.testing.assert_array_equal(trained.dataset.test, PICTURES[40:])
@@ -103,7 +103,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("images", "said"), REFUSED.values(), ids=REFUSED)
-def test_a_wrong_array_is_said_with_what_to_do(images, said: str) -> None:
+def test_wrong_array_is_refused_with_remedy(images, said: str) -> None:
     with pytest.raises(InputError, match=f"^images: .*{said}"):
         deconv_ae.train(images, **QUICK)
 
@@ -120,17 +120,17 @@ def test_a_wrong_array_is_said_with_what_to_do(images, said: str) -> None:
         ({"test_images": (PICTURES / 255).astype(np.uint8)}, "test_images: the brightest pixel is 1 of 255"),
     ],
 )
-def test_a_wrong_option_is_said(options: dict, said: str) -> None:
+def test_wrong_option_is_refused_by_name(options: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
         deconv_ae.train(PICTURES, **QUICK | options)
 
 
-def test_pictures_of_a_few_rows_are_pictures() -> None:
+def test_images_of_three_rows_are_not_channels_first() -> None:
     strips = np.full((5, 3, 7, 12), 128, np.uint8)
     assert ImageDataset("strips", strips[:4], strips[4:]).image_shape == (3, 7, 12)
 
 
-def test_a_model_that_came_to_nothing_is_returned_with_a_warning_and_not_exported(tmp_path: Path) -> None:
+def test_model_with_problem_is_returned_with_warning_but_not_exported(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="no better than the mean training image"):
         trained = deconv_ae.train(PICTURES, **QUICK | {"recipe": "cntk", "epochs": 0})
     assert trained.problem is not None
@@ -148,7 +148,7 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_a_loaded_model_computes_what_its_saved_model_does(mine: Path) -> None:
+def test_loaded_model_computes_the_same_as_its_saved_model(mine: Path) -> None:
     model, served = deconv_ae.load(mine), ServedAutoencoder(mine)
     encoded, expected = model.encode(PICTURES), served.encode(PICTURES)
     np.testing.assert_allclose(encoded.code, expected.code, atol=1e-5)
@@ -158,7 +158,7 @@ def test_a_loaded_model_computes_what_its_saved_model_does(mine: Path) -> None:
     assert model.evaluate(PICTURES).rmse["these"] == pytest.approx(served.rmse(PICTURES), rel=1e-4)
 
 
-def test_its_methods_follow_a_fit_of_its_keras_model(mine: Path) -> None:
+def test_methods_use_weights_of_fitted_keras_model(mine: Path) -> None:
     model, scaled = deconv_ae.load(mine), PICTURES.astype(np.float32) / 256
     before = model.evaluate(PICTURES).rmse["these"]
     model.keras_model.fit(scaled, scaled, epochs=3, verbose=0)
@@ -175,30 +175,30 @@ def test_its_methods_follow_a_fit_of_its_keras_model(mine: Path) -> None:
         (PICTURES[:0], "the array holds no image; give at least one"),
     ],
 )
-def test_images_that_are_no_pixels_of_its_shape_are_refused(mine: Path, method: str, images, said: str) -> None:
+def test_images_of_wrong_type_shape_or_number_are_refused(mine: Path, method: str, images, said: str) -> None:
     with pytest.raises(InputError, match=f"^images: {said}"):
         getattr(deconv_ae.load(mine), method)(images)
 
 
-def test_a_figure_is_a_picture_to_a_notebook(mine: Path) -> None:
+def test_plot_displays_as_png_in_a_notebook(mine: Path) -> None:
     assert deconv_ae.load(mine).plot(PICTURES[:2])._repr_png_().startswith(b"\x89PNG")
 
 
-def test_a_switch_outside_of_its_window_is_refused(mine: Path) -> None:
+def test_switch_outside_of_its_window_is_refused(mine: Path) -> None:
     model = deconv_ae.load(mine)
     encoded = model.encode(PICTURES[:2])
     with pytest.raises(InputError, match=r"^switches: "):
         model.decode(replace(encoded, switches=(encoded.switches[0] + 9, encoded.switches[1])))
 
 
-def test_a_run_goes_on_to_more_epochs_with_its_history(tmp_path: Path) -> None:
+def test_resumed_run_extends_its_history(tmp_path: Path) -> None:
     run = QUICK | {"run_dir": tmp_path / "run"}
     deconv_ae.train(PICTURES, **run)
     resumed = deconv_ae.train(PICTURES, **run | {"epochs": 2, "resume": True})
     assert [epoch.number for epoch in resumed.history] == [0, 1, 2]
 
 
-def test_a_folder_is_taken_as_an_array_is(tmp_path: Path) -> None:
+def test_folder_trains_as_an_array_does(tmp_path: Path) -> None:
     for number, picture in enumerate(PICTURES):
         Image.fromarray(picture).save(tmp_path / f"{number}.png")
     trained = deconv_ae.train(tmp_path, **QUICK)
@@ -249,5 +249,5 @@ def test_keras_model_refuses_uint8_pixels_and_then_takes_floats(mine: Path, meth
         model.encoder(PICTURES)
 
 
-def test_the_package_says_what_it_has() -> None:
+def test_dir_lists_public_names() -> None:
     assert {"load", "train", "__version__", "MaxUnpooling2D"} <= set(dir(deconv_ae))

@@ -24,7 +24,7 @@ import numpy as np
 import platformdirs
 
 from deconv_ae import records
-from deconv_ae.cleanup import cleared_by
+from deconv_ae.cleanup import cleanup_on_exit
 from deconv_ae.errors import InputError, RunError, first_line
 from deconv_ae.files import flush_to_disk, open_to_read, partial_beside, partials, write_beside
 from deconv_ae.messages import tell
@@ -250,7 +250,7 @@ def _write(pixels: Path, record_file: Path, read: Callable[[], Reading], reading
     try:
         with (
             file,
-            cleared_by(functools.partial(_delete, [partial])),
+            cleanup_on_exit(functools.partial(_delete, [partial])),
             contextlib.closing(decode(read, reading)) as batches,
         ):
             for images in batches:

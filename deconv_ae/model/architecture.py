@@ -88,6 +88,12 @@ class Architecture:
     def stage_shapes(self, image_shape: Sequence[int]) -> list[tuple[int, int, int]]:
         """Returns (height, width, channels) of the images and of every stage's pooled output.
 
+        Args:
+            image_shape: (height, width, channels) of the images.
+
+        Returns:
+            The images' shape, then one shape per stage.
+
         Raises:
             InputError: if a window is larger than what it pools.
 
@@ -124,6 +130,12 @@ class Architecture:
     def code_shape(self, image_shape: Sequence[int]) -> tuple[int, int, int]:
         """Returns (height, width, channels) of the code of an image of this shape.
 
+        Args:
+            image_shape: (height, width, channels) of the images.
+
+        Returns:
+            The code's shape.
+
         Raises:
             InputError: if a window is larger than what it pools, or a block has fewer numbers than there are averages.
 
@@ -141,6 +153,10 @@ class Architecture:
 
     def check_trainable(self, image_shape: Sequence[int], images_per_step: int) -> None:
         """Checks that a model of these stages can be trained on images of this shape.
+
+        Args:
+            image_shape: (height, width, channels) of the images.
+            images_per_step: the most images in a batch.
 
         Raises:
             InputError: as `code_shape`; if a kernel is larger than the image; or if the model does not fit into

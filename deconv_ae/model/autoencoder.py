@@ -63,8 +63,10 @@ class Autoencoder(ScaledImagesModel):
         image_shape: (height, width, channels) of the images. A pooling need not divide the size: the unpooling
             restores the rows and columns left over as zeros, and the smooth picture of averages repeats its edges
             there.
-        convolution_initializer, deconvolution_initializer: Keras initializers of the kernels.
-            Biases start at zero.
+        convolution_initializer: Keras initializer of the convolutions' kernels. Biases start at zero.
+        deconvolution_initializer: Keras initializer of the transposed convolutions' kernels.
+        name: the model's name.
+        **options: further arguments of `keras.Model`.
 
     Raises:
         InputError: if a pooling window is larger than what it pools.
@@ -137,6 +139,13 @@ class Autoencoder(ScaledImagesModel):
 
     def decode(self, code: Any, switches: Sequence[Any]) -> Any:
         """Runs the stages from the code and the switches to the reconstruction.
+
+        Args:
+            code: as `encode` returns it.
+            switches: one tensor per pooling, outermost first.
+
+        Returns:
+            The reconstruction, of the images' shape.
 
         Raises:
             tf.errors.InvalidArgumentError: on TensorFlow, for a switch outside of its window. Elsewhere it is a

@@ -17,6 +17,7 @@ class RepeatEdges(keras.layers.Layer):
 
     Args:
         size: (height, width) of the output, no smaller than the input's.
+        **options: `name` and `dtype`, as for any Keras layer.
 
     Input: `(N, height, width, channels)`. Output: `(N, *size, channels)`.
 

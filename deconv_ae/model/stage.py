@@ -111,6 +111,9 @@ class Stage:
 
         Args:
             compiled: by XLA.
+
+        Returns:
+            The module `model.fast`, or None.
         """
         if (
             environment.BACKEND == "tensorflow"

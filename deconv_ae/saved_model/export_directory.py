@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from deconv_ae import files, paths
-from deconv_ae.cleanup import cleared_by, finished_first
+from deconv_ae.cleanup import cleanup_on_exit, delay_signals
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import flush_to_disk, flush_tree_to_disk, partial_beside, partials
 from deconv_ae.saved_model.model_card import COMPRESSION_FILE, FILE_NAME, KERAS_FILE
@@ -60,7 +60,7 @@ class ExportDirectory:
             check(self.path, self._overwrite)
             self._held = held.pop_all()
         # Left before what it would clear.
-        self._held.enter_context(cleared_by(self._held.close))
+        self._held.enter_context(cleanup_on_exit(self._held.close))
         return self
 
     def __exit__(
@@ -77,11 +77,11 @@ class ExportDirectory:
         """
         partial = partial_beside(self.path)
         try:
-            with cleared_by(functools.partial(shutil.rmtree, partial, ignore_errors=True)):
+            with cleanup_on_exit(functools.partial(shutil.rmtree, partial, ignore_errors=True)):
                 partial.mkdir(parents=True)
                 write(partial)
                 flush_tree_to_disk(partial)
-                with finished_first():
+                with delay_signals():
                     self._put_in_place(partial)
         except OSError as error:
             raise RunError(f"export_dir: {self.path} cannot be written: {error.strerror or error}") from error

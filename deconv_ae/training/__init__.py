@@ -1,4 +1,4 @@
-"""Training: from images and options to a trained model and its RMSE, with checkpoints to go on from."""
+"""Training: from images and options to a trained model and its RMSE, with checkpoints to resume from."""
 
 from deconv_ae.training.evaluation import mean_rmse as rmse
 from deconv_ae.training.options import TrainingOptions

@@ -1,4 +1,4 @@
-"""What watches a training run: its progress, failures, signals, checkpoints, TensorBoard."""
+"""Keras callbacks of a training run: progress, failures, signals, checkpoints, TensorBoard."""
 
 import contextlib
 import math
@@ -24,16 +24,16 @@ PROBE_EVERY_STEPS = 100
 class Progress(keras.callbacks.Callback):
     """Counts the steps of the whole run.
 
-    Callbacks are called after every execution, which may be several steps (Keras's steps_per_execution).
+    Keras calls callbacks after every execution, which may be several steps (steps_per_execution).
 
-    The optimizer's own count is not it: under mixed_float16 Keras leaves out the steps whose
-    gradients overflow, and the data do not wait for them.
+    The optimizer's own count would differ: under mixed_float16 Keras skips steps whose gradients overflow, but their
+    batches are consumed.
 
     Args:
-        step: steps done before.
-        steps_per_epoch: in a whole epoch, also where the first is a part of one.
-        metrics: what the metrics had summed up when `step` was reached; Keras starts every epoch,
-            also one that is resumed in its middle, with metrics at zero.
+        step: number of steps done before.
+        steps_per_epoch: number of steps in a whole epoch, even if the first epoch is resumed in its middle.
+        metrics: values of the metrics' variables at `step`. Keras sets metrics to zero at the start of every epoch,
+            even of one that is resumed in its middle.
     """
 
     def __init__(self, step: int, steps_per_epoch: int, metrics: list[float]) -> None:
@@ -57,19 +57,15 @@ class Progress(keras.callbacks.Callback):
 
 
 class StopOnFailure(keras.callbacks.Callback):
-    """Ends a run that cannot succeed any more.
+    """Ends a run that can no longer succeed, by a RunError from within fit.
 
-    After every execution: a loss that was NaN or infinite in one of its steps. Once an epoch's mean is, it stays so.
-    Every 100 steps and after every epoch:
-    a code that is all zeros for all of 64 images, as when the ReLU of a last convolution has died; no gradient passes
-    through it, so no later step can mend it.
+    After every execution it looks for a loss that is NaN or infinite. Keras logs the epoch's mean, which stays so after
+    the first such step. Every 100 steps and after every epoch it looks for a code that is all zeros for all of 64
+    images. Then the ReLU of a last convolution has died: no gradient passes through it, so no later step can revive it.
 
     Args:
         progress: counts the steps.
-        images: `(N, height, width, channels)` uint8 to look at; the first 64 are used.
-
-    Raises:
-        RunError: from within fit.
+        images: `(N, height, width, channels)` uint8; the first 64 are encoded.
     """
 
     def __init__(self, progress: Progress, images: np.ndarray) -> None:
@@ -102,14 +98,14 @@ class StopOnFailure(keras.callbacks.Callback):
 
 
 class Validate(keras.callbacks.Callback):
-    """Adds the RMSE over the test images to an epoch's metrics, as `test_rmse`, for the callbacks after it and the bar.
+    """Adds the RMSE over the test images to an epoch's metrics, as `test_rmse`, for the callbacks after it.
 
-    Not Keras's validation: that sums up in the training's own metrics, which are part of a checkpoint, and has every
-    worker of a cluster read all images.
+    Keras's own validation would sum up in the training's metrics, which are part of a checkpoint, and every worker of a
+    cluster would read all images.
 
     Args:
-        rmse: of a model.
-        every: epochs.
+        rmse: computes a model's RMSE.
+        every: number of epochs between two RMSEs.
     """
 
     def __init__(self, rmse: Callable[[keras.Model], float], every: int) -> None:
@@ -123,13 +119,13 @@ class Validate(keras.callbacks.Callback):
 
 
 class KeepHistory(keras.callbacks.Callback):
-    """Adds every epoch's RMSE to a history, also in the run directory.
+    """Adds every epoch's RMSE to a history, and writes it to the run directory.
 
-    Of an epoch that is trained again after a kill, what the history has is replaced.
+    An epoch that is trained again after a kill replaces its entry.
 
     Args:
-        history: is added to.
-        run_directory: where it is kept; None keeps none.
+        history: the list to add to.
+        run_directory: where to write it; None does not write it.
     """
 
     def __init__(self, history: list[Epoch], run_directory: RunDirectory | None) -> None:
@@ -152,12 +148,12 @@ class KeepHistory(keras.callbacks.Callback):
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
-    """A checkpoint in the run directory after every epoch, and within epochs every few steps.
+    """Saves a checkpoint to the run directory after every epoch, and within epochs every few steps.
 
     Args:
         progress: counts the steps.
-        run_directory: where to.
-        every_steps: None saves after epochs only.
+        run_directory: where to save.
+        every_steps: number of steps between two checkpoints; None saves after epochs only.
     """
 
     def __init__(self, progress: Progress, run_directory: RunDirectory, every_steps: int | None = None) -> None:
@@ -168,8 +164,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._saved_step = progress.step
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        # An epoch's last step is saved after the epoch's end: whoever goes on from there does not
-        # write that epoch's TensorBoard records again.
+        # An epoch's last step is saved by on_epoch_end, so that a resumed run does not write the epoch's TensorBoard
+        # records again.
         if self._progress.epoch_is_complete or not self._every_steps:
             return
         if self._progress.step // self._every_steps > self._saved_step // self._every_steps:
@@ -179,22 +175,19 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self.save()
 
     def save(self) -> None:
-        """A checkpoint of this step, if there is none yet."""
+        """Saves a checkpoint of this step, unless there is one."""
         if self._saved_step != self._progress.step:
             self._run_directory.save(self.model, self._progress.step)
             self._saved_step = self._progress.step
 
 
 class StopWhenAsked(keras.callbacks.Callback):
-    """Ends the run after the execution, or the epoch's end, in which a signal asked for it.
+    """Ends the run after an execution or an epoch, if a signal came, by Interrupted from within fit.
 
     Args:
         progress: counts the steps.
-        asked: gives the signal's number, 0 while there is none.
-        checkpoints: saves before the end; None where nothing is kept.
-
-    Raises:
-        Interrupted: from within fit.
+        asked: returns the signal's number, or 0.
+        checkpoints: saves a last checkpoint; None without a run directory.
     """
 
     def __init__(self, progress: Progress, asked: Callable[[], int], checkpoints: SaveCheckpoints | None) -> None:
@@ -216,23 +209,22 @@ class StopWhenAsked(keras.callbacks.Callback):
             return
         stopped = f"stopped by {signal.Signals(number).name} after step {self._progress.step}"
         if self._checkpoints is None:
-            raise Interrupted(f"{stopped}; nothing was kept, for want of a --run_dir", number)
+            raise Interrupted(f"{stopped}; nothing was kept, as no --run_dir was given", number)
         self._checkpoints.save()
         raise Interrupted(f"{stopped}; the same command with --resume goes on from there", number)
 
 
 class WriteTensorBoard(keras.callbacks.Callback):
-    """After every epoch: its metrics, its learning rate, and a few images, codes and reconstructions.
+    """Writes every epoch's metrics, learning rate, and a few images with their codes and reconstructions.
 
-    Keras's own TensorBoard callback is not used: what it has written is still in its memory when
-    the epoch's checkpoint is on the disk, and a killed run would lose it for good.
+    Keras's TensorBoard callback buffers its records. They may still be in memory when the epoch's checkpoint is on the
+    disk, and then a killed run loses them for good.
+
+    A disk error is a RunError from within fit.
 
     Args:
         log_dir: TensorBoard's directory.
-        images: `(N, height, width, channels)` uint8, shown as they are.
-
-    Raises:
-        RunError: from within fit, if it cannot be written.
+        images: `(N, height, width, channels)` uint8, shown unscaled.
     """
 
     def __init__(self, log_dir: Path, images: np.ndarray) -> None:
@@ -242,7 +234,7 @@ class WriteTensorBoard(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         try:
-            self._log_dir.mkdir(exist_ok=True)  # Without parents: a run directory that was removed stays so.
+            self._log_dir.mkdir(exist_ok=True)  # Without parents: a removed run directory is not made again.
             with _epoch_file(self._log_dir / "train", epoch):
                 for name, value in (logs or {}).items():
                     tf.summary.scalar(f"epoch_{name}", value)
@@ -257,7 +249,7 @@ class WriteTensorBoard(keras.callbacks.Callback):
         reconstruction = self.model.reconstruct(code, switches)
         code = tf.cast(code, tf.float32)
         code = code / tf.maximum(tf.reduce_max(code), keras.config.epsilon())
-        # Channels side by side: TensorBoard shows 1, 3 or 4 of them, a code may have any number.
+        # Channels side by side: a code may have any number, and TensorBoard shows images of 1, 3 or 4 channels.
         count, height, width, channels = code.shape
         tiles = tf.reshape(tf.transpose(code, (0, 1, 3, 2)), (count, height, channels * width, 1))
         for name, pictures in (
@@ -271,10 +263,10 @@ class WriteTensorBoard(keras.callbacks.Callback):
 
 @contextlib.contextmanager
 def _epoch_file(log_dir: Path, epoch: int) -> Iterator[None]:
-    """TensorBoard's default writer, to a file that holds this epoch's records and nothing else.
+    """A context in which TensorBoard's default writer writes a file of one epoch's records.
 
-    The file comes into its place whole. A run that is killed between it and the epoch's checkpoint
-    writes the epoch once more, and replaces it: no step is there twice.
+    The file appears complete. A run that is killed between it and the epoch's checkpoint writes the epoch again and
+    replaces the file, so no step is there twice.
     """
     with partial_directory(log_dir) as partial:
         writer = tf.summary.create_file_writer(str(partial))

@@ -1,10 +1,10 @@
-"""The run directory: what a run was started with, and the checkpoints from which it goes on.
+"""The run directory: a run's settings, and the checkpoints to resume it from.
 
-RUN_DIR/run.json                          what decides the result, see `run_record`
+RUN_DIR/run.json                          the settings that decide the result, see `run_record`
 RUN_DIR/run.lock                          locked while a run uses the directory
 RUN_DIR/checkpoints/step-00000938.keras   model, optimizer and metrics after that many steps
 RUN_DIR/history.json                      the RMSE of every epoch
-RUN_DIR/logs/                             TensorBoard's
+RUN_DIR/logs/                             TensorBoard's logs
 """
 
 import contextlib
@@ -39,12 +39,12 @@ from deconv_ae.training.run_record import ONEDNN_VARIABLE, RunRecord
 
 CHECKPOINTS_KEPT = 3
 PROGRESS_FILE = "progress.json"
-"""Beside Keras's files in a checkpoint: a `Progress`."""
+"""The file of a `Progress` in a checkpoint, beside Keras's files."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run was, what the epoch's metrics had summed up by then, and the fingerprint of its pictures."""
+    """The step of a checkpoint, the values of the metrics' variables, and the fingerprint of the pictures."""
 
     step: Count
     metrics: list[float]
@@ -52,22 +52,18 @@ class Progress:
 
 
 class RunDirectory:
-    """A folder that belongs to one training run, and to one process at a time.
+    """A directory that belongs to one training run, and to one process at a time.
 
-    Use it as a context manager: leaving it releases the lock, and so does the system when the
-    process is killed.
+    Use it as a context manager: leaving it releases the lock. If the process is killed, the system releases the lock.
 
     Args:
-        path: the folder; it is made where it does not exist.
+        path: the directory; it is made if it does not exist.
         record: everything that decides the result of the run.
-        resume: whether to go on with the run that the folder holds.
-        writes: False for a process that only reads the checkpoints, as all workers but the chief.
-
-    Attributes:
-        extended_after_epochs: numbers of epochs that the run was meant to have before it was given more.
+        resume: whether to resume the directory's run.
+        writes: False for a process that only reads the checkpoints, as every worker but the chief does.
 
     Raises:
-        InputError: as `run_record.check`, or if the folder is used by another process, or cannot be written.
+        InputError: as `run_record.check`; if another process uses the directory; or if it cannot be written.
     """
 
     def __init__(self, path: str | Path, record: RunRecord, resume: bool, writes: bool = True) -> None:
@@ -83,13 +79,13 @@ class RunDirectory:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock = lock_exclusively("run_dir", self.path, self.path / run_record.LOCK)
             if not resume:
-                run_record.check(self.path, record, resume)  # By now nobody else can start one.
+                run_record.check(self.path, record, resume)  # Again: with the lock, nobody else can start a run.
             if self._record != recorded:
                 run_record.write(self.path, self._record)
             if recorded is not None and recorded.onednn != record.onednn:
                 before, now = (each.onednn or "not set" for each in (recorded, record))
-                tell(f"{ONEDNN_VARIABLE} was {before} and is {now}: numbers round otherwise from here on")
-            remove_partials(self.path)  # Of a run that was killed while it wrote.
+                tell(f"{ONEDNN_VARIABLE} was {before} and is {now}: from here on, numbers are rounded differently")
+            remove_partials(self.path)  # A run that was killed may have left some.
         except OSError as error:
             self.__exit__(None, None, None)
             raise InputError(
@@ -111,6 +107,7 @@ class RunDirectory:
 
     @property
     def extended_after_epochs(self) -> tuple[int, ...]:
+        """The earlier numbers of epochs of a run that was extended."""
         return self._record.extended_after_epochs
 
     @property
@@ -126,10 +123,14 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     def save(self, model: keras.Model, step: int) -> None:
-        """Writes a checkpoint of the model, its optimizer and its metrics, and drops the oldest beyond three.
+        """Writes a checkpoint of the model, its optimizer and its metrics, and deletes all but the newest three.
 
-        Under a strategy of several workers every worker has to call it: metrics are summed over
-        all of them. Only the one that `writes` does write.
+        Under a strategy of several workers every worker has to call it, since metrics are summed over all workers.
+        Only the worker that `writes` writes the file.
+
+        Args:
+            model: a compiled model.
+            step: the number of steps done.
 
         Raises:
             RunError: if it cannot be written, or the weights are not finite; earlier checkpoints stay.
@@ -156,17 +157,20 @@ class RunDirectory:
             raise RunError(f"run_dir: {target} cannot be written: {error.strerror or error}") from error
 
     def restore(self, model: keras.Model) -> tuple[int, list[float]]:
-        """Loads the newest undamaged checkpoint into a compiled model, whose optimizer is built.
+        """Loads the newest undamaged checkpoint into a compiled model with a built optimizer.
 
-        Nothing but numbers is read from the file: no configuration, no code. Before that, every
-        byte of it is checked against the checksums (CRC-32) that were taken when it was written.
+        Only numbers are loaded: no configuration, no code. Before that, every byte of the file is checked against its
+        checksums (CRC-32).
+
+        Args:
+            model: the model to load into.
 
         Returns:
-            The number of steps done, and the epoch's metrics' variables at that moment; 0 and none
-            if this is a new run, or was killed before its first checkpoint.
+            The number of steps done, and the values of the metrics' variables then. They are 0 and [] for a new run,
+            and for one that was killed before its first checkpoint.
 
         Raises:
-            InputError: if one is of a run on other pictures.
+            InputError: if a checkpoint is of a run on other pictures.
             RunError: if there are checkpoints and none of them can be used.
         """
         saved = self._saved() if self._resume else []
@@ -174,20 +178,23 @@ class RunDirectory:
             try:
                 progress = _verified_progress(file, self._record.pictures)
                 with warnings.catch_warnings():
-                    # Keras warns, and goes on, where an optimizer's variables do not fit.
+                    # If an optimizer's variables do not fit, Keras only warns.
                     warnings.filterwarnings("error", message="Skipping variable loading")
                     model.load_weights(file)
                 return progress
             except InputError:
                 raise
             except Exception as error:
-                tell(f"run_dir: {file} is damaged ({first_line(error)}); taking the one before it")
+                tell(f"run_dir: {file} is damaged ({first_line(error)}); using the one before it")
         if saved:
             raise RunError(f"run_dir: none of the {len(saved)} checkpoints in {self.path} can be used; start anew")
         return 0, []
 
     def keep_history(self, epochs: Sequence[Epoch]) -> None:
-        """Replaces the history.
+        """Replaces the history on disk.
+
+        Args:
+            epochs: the whole history.
 
         Raises:
             RunError: if it cannot be written.
@@ -200,7 +207,7 @@ class RunDirectory:
             raise RunError(f"run_dir: {self._history_file} cannot be written: {error.strerror or error}") from error
 
     def history(self, epochs: int) -> list[Epoch]:
-        """The history up to the end of this epoch; empty if it was lost."""
+        """Reads the history up to the end of this epoch; empty if it was lost."""
         try:
             kept = history.read(self.path)
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What the environment variable TF_CONFIG says of a cluster of processes."""
+"""Checks of the environment variable TF_CONFIG, which describes a cluster of processes."""
 
 import json
 import os
@@ -10,17 +10,20 @@ VARIABLE = "TF_CONFIG"
 EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 TRAINING_JOBS = ("chief", "worker")
 IDLE_JOBS = ("evaluator", "ps")
-"""Jobs that TensorFlow knows besides; a process of one has nothing to do here."""
+"""Other jobs of TensorFlow's. Their processes have nothing to do here."""
 LARGEST_PORT = 65_535
 SHOWN_LETTERS = 200
 
 
 def check_environment(strategy: str) -> None:
-    """Whether a strategy can be made of what TF_CONFIG says.
+    """Checks that a strategy can be made with this TF_CONFIG.
+
+    Args:
+        strategy: a name of `options.STRATEGIES`.
 
     Raises:
-        InputError: if it names no cluster and a worker in it, where the strategy is one of several processes; if it is
-            set and TensorFlow could not read it, where the strategy is one that looks at it all the same.
+        InputError: for multi_worker, if it does not name a cluster and a worker in it. For mirrored, if it is set and
+            TensorFlow cannot read it: TensorFlow reads it although it has no use for it.
     """
     text = os.environ.get(VARIABLE, "")
     if strategy == "multi_worker":
@@ -30,15 +33,21 @@ def check_environment(strategy: str) -> None:
             _jobs(_object("it", _parsed(text)).get("cluster", {}))
         except ValueError as error:
             raise InputError(
-                f"{VARIABLE}: {_shown(text)} cannot be read: {error}; unset it, --strategy=mirrored has no use for it"
+                f"{VARIABLE}: {_shown(text)} cannot be read: {error}; unset it, --strategy=mirrored does not need it"
             ) from error
 
 
 def other_addresses(text: str) -> list[str]:
-    """HOST:PORT of all processes that a TF_CONFIG names, but this one.
+    """Returns HOST:PORT of all other training processes in a TF_CONFIG.
+
+    Args:
+        text: the value of TF_CONFIG.
+
+    Returns:
+        One HOST:PORT per process.
 
     Raises:
-        InputError: if it names no cluster and a worker in it.
+        InputError: if it does not name a cluster and a worker in it.
     """
     needed = f"--strategy=multi_worker needs one on every worker, such as {EXAMPLE}"
     if not text:
@@ -47,7 +56,7 @@ def other_addresses(text: str) -> list[str]:
         return _other_addresses(_object("it", _parsed(text)))
     except ValueError as error:
         raise InputError(
-            f"{VARIABLE}: {_shown(text)} names no cluster and a worker in it: {error}; {needed}"
+            f"{VARIABLE}: {_shown(text)} does not name a cluster and a worker in it: {error}; {needed}"
         ) from error
 
 
@@ -63,12 +72,12 @@ def _other_addresses(config: dict[str, Any]) -> list[str]:
     job, index = task.get("type"), task.get("index")
     if job not in TRAINING_JOBS or job not in jobs:
         raise ValueError("task.type is not chief or worker, or no job of the cluster")
-    # TensorFlow itself waits for ever for a worker that the list does not have.
+    # TensorFlow itself waits for ever for a worker that is not in the list.
     if type(index) is not int or not 0 <= index < len(jobs[job]):
-        raise ValueError(f"task.index is not 0 to {len(jobs[job]) - 1}, as there are so many of {job}")
+        raise ValueError(f"task.index is not 0 to {len(jobs[job]) - 1}, the indices of cluster.{job}")
     together = [address for name in TRAINING_JOBS for address in jobs.get(name, [])]
     if len(set(together)) < len(together):
-        raise ValueError("an address is named twice")
+        raise ValueError("an address is in it twice")
     own = jobs[job][index]
     return [address for address in together if address != own]
 
@@ -88,18 +97,18 @@ def _object(name: str, value: Any) -> dict[str, Any]:
 
 def _addresses(job: str, values: Any) -> list[str]:
     if job not in (*TRAINING_JOBS, *IDLE_JOBS):
-        raise ValueError(f"{ascii(job)[:40]} is no job; there are {', '.join((*TRAINING_JOBS, *IDLE_JOBS))}")
+        raise ValueError(f"{ascii(job)[:40]} is no job; the jobs are {', '.join((*TRAINING_JOBS, *IDLE_JOBS))}")
     if not isinstance(values, list) or not values:
         raise ValueError(f"cluster.{job} is no list of HOST:PORT")
     for value in values:
         host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
         if not host or any(letter.isspace() for letter in host) or not (port.isascii() and port.isdecimal()):
-            raise ValueError(f"{ascii(value)[:40]} of cluster.{job} is no HOST:PORT")
+            raise ValueError(f"{ascii(value)[:40]} in cluster.{job} is no HOST:PORT")
         if len(port) > 5 or not 0 < int(port) <= LARGEST_PORT:
-            raise ValueError(f"{ascii(value)[:40]} of cluster.{job} has no port of 1 to {LARGEST_PORT}")
+            raise ValueError(f"{ascii(value)[:40]} in cluster.{job} has no port of 1 to {LARGEST_PORT}")
     return values
 
 
 def _shown(text: str) -> str:
-    """As it was written, or its beginning: nested deeply, it would fill the screen."""
+    """The text, cut to 200 letters: a deeply nested one would fill the screen."""
     return repr(text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}...")

@@ -1,11 +1,11 @@
-"""tf.distribute strategies by name, and all that Keras's fit lacks to train under them.
+"""tf.distribute strategies by name, and everything that Keras's fit lacks to train under them.
 
-Training on one device needs nothing of this file but `make_strategy`.
+Training on one device needs only `make_strategy` of this file.
 
-The arithmetic is that of one device: a global batch is cut into one share for each replica, each
-image weighs the same, and the gradients' sum over replicas is the gradient of the mean over the
-global batch, also where the shares differ in size, as in an epoch's last batch. (Keras divides
-each replica's mean by the number of replicas, which is right for equal shares only.)
+The arithmetic is that of one device. A global batch is cut into one share per replica, and each image weighs the same.
+So the sum of the gradients over replicas is the gradient of the mean over the global batch, even for shares of
+different sizes, as in an epoch's last batch. (Keras divides each replica's mean by the number of replicas, which is
+right for equal shares only.)
 """
 
 import contextlib
@@ -67,18 +67,20 @@ _MAKERS: dict[str, Callable[[float], tf.distribute.Strategy]] = {
 
 
 def make_strategy(name: str, worker_timeout: float = 120.0) -> tf.distribute.Strategy:
-    """The strategy to build and train a model under.
+    """Makes the strategy to build and train a model under.
 
     Args:
-        name: a key of `options.STRATEGIES`. "none" is one device; "mirrored" has a replica on every visible GPU, or
-            on every logical CPU where there is no GPU; "auto" is "mirrored" where there is more than one GPU, and
-            "none" otherwise; "multi_worker" joins the cluster that the environment
-            variable TF_CONFIG describes, and can only be made before TensorFlow has run anything.
-        worker_timeout: seconds after which the process ends, with one line and status 1, if the
-            cluster is not complete.
+        name: a key of `options.STRATEGIES`. "none" is one device. "mirrored" has a replica on every visible GPU, or
+            on every logical CPU if there is no GPU. "auto" is "mirrored" with several GPUs, else "none".
+            "multi_worker" joins the cluster of the environment variable TF_CONFIG; it must be made before TensorFlow
+            runs anything.
+        worker_timeout: seconds to wait for the complete cluster. Then the process ends with one line and status 1.
+
+    Returns:
+        The strategy.
 
     Raises:
-        InputError: if the name is none of these, or TF_CONFIG describes no cluster.
+        InputError: if the name is unknown, or TF_CONFIG describes no cluster.
         RunError: if the cluster cannot be joined.
     """
     return choose("strategy", name, _MAKERS)(worker_timeout)
@@ -93,11 +95,11 @@ if not select.select([0], [], [], float(sys.argv[1]))[0]:
 
 @contextlib.contextmanager
 def _ended_after(seconds: float, complaint: str) -> Iterator[None]:
-    """Ends the process with one line and status 1 if the context takes longer than that.
+    """A context that ends the process with one line and status 1 if it takes longer than that.
 
-    Joining a cluster holds Python's global lock until every worker has come, so no thread that
-    runs Python can do it, as the Watchdog's does: another process says the line, and faulthandler's
-    timer, which needs no lock, ends this one just after.
+    Joining a cluster holds Python's global lock until every worker has come. So a Python thread, such as the
+    Watchdog's, cannot do this. Instead, another process prints the line, and faulthandler's timer, which needs no
+    lock, ends this process just after.
     """
     sayer = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _SAY_LATER, str(seconds), complaint], stdin=subprocess.PIPE
@@ -108,13 +110,13 @@ def _ended_after(seconds: float, complaint: str) -> Iterator[None]:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-    if sayer.poll() is not None:  # The last worker came after the line was said.
+    if sayer.poll() is not None:  # The last worker came after the line was printed.
         os._exit(EXIT_FAILED)
     sayer.communicate()
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes checkpoints, logs and the model."""
+    """Whether this is the process that writes checkpoints, logs and the model."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return True
@@ -124,7 +126,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def check_replicas(replicas: int, batch_size: int, jit_compile: str) -> None:
-    """Raises InputError on what that many replicas cannot do."""
+    """Raises InputError for options that this number of replicas does not allow."""
     if batch_size < replicas:
         raise InputError(f"batch_size: {batch_size} cannot be shared by {replicas} replicas; give {replicas} or more")
     if replicas > 1 and jit_compile == "true":
@@ -134,7 +136,7 @@ def check_replicas(replicas: int, batch_size: int, jit_compile: str) -> None:
 def global_batches(
     strategy: tf.distribute.Strategy, images: np.ndarray, batch_size: int, seed: int, first_step: int
 ) -> Any:
-    """`training_batches`, each cut into the shares of the strategy's replicas."""
+    """Makes `training_batches`, each cut into shares for the strategy's replicas."""
 
     def local_shares(context: tf.distribute.InputContext) -> tf.data.Dataset:
         local = context.num_replicas_in_sync // context.num_input_pipelines
@@ -148,12 +150,15 @@ def global_batches(
 def shared_rmse(
     strategy: tf.distribute.Strategy, images: np.ndarray, feed: Callable[[], None]
 ) -> Callable[[keras.Model], float]:
-    """The mean per-image RMSE of a model over images, of which every worker of a cluster evaluates its share.
+    """Makes a function that computes a model's mean per-image RMSE. Every worker of a cluster evaluates its share.
 
     Args:
-        strategy: which the model was made under.
+        strategy: the model's strategy.
         images: `(N, height, width, channels)` uint8.
-        feed: is called after every batch.
+        feed: a function to call after every batch.
+
+    Returns:
+        The function.
     """
     worker, workers = _place_in_cluster(strategy)
     first, end = (number * len(images) // workers for number in (worker, worker + 1))
@@ -162,7 +167,7 @@ def shared_rmse(
         return tf.reduce_sum(tf.cast(per_image_rmse(batch, model(batch, training=False)), tf.float64))
 
     batches = EvaluationBatches(images, first=first, end=end)
-    if len(batches) > 1:  # A single batch an epoch does not gain what tracing a graph costs.
+    if len(batches) > 1:  # For a single batch per epoch, tracing a graph costs more than it saves.
         total = tf.function(total, reduce_retracing=True)
 
     def rmse(model: keras.Model) -> float:
@@ -177,7 +182,7 @@ def shared_rmse(
 
 
 def _place_in_cluster(strategy: tf.distribute.Strategy) -> tuple[int, int]:
-    """This process's number among all that train, and how many they are."""
+    """This process's number among the training processes, and their count."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return 0, 1
@@ -189,21 +194,20 @@ def _place_in_cluster(strategy: tf.distribute.Strategy) -> tuple[int, int]:
 class ReplicatedTraining:
     """Lets Keras's fit train a model under a strategy of several replicas, in one process or many.
 
-    The one place that knows what Keras 3 gets wrong there (keras issue 20585; seen with 3.15.1):
-    `_maybe_symbolic_build` averages a first batch over replicas, which fails where their shares
-    differ and in several processes, and `reduce_per_replica` reduces scalar logs of several
-    workers over an axis that they do not have. This puts a train function of its own in the
-    place of Keras's, and makes the build, which is done already, do nothing.
-    tests/training/test_distribution.py says when Keras no longer needs it.
+    This works around errors of Keras 3 (keras issue 20585; seen with 3.15.1). `_maybe_symbolic_build` averages a first
+    batch over replicas, which fails for shares of different sizes and in several processes. `reduce_per_replica`
+    reduces scalar logs of several workers over an axis that they do not have. So this class replaces Keras's train
+    function, and makes the build do nothing, since it is already done. A test in tests/training/test_distribution.py
+    fails once Keras no longer needs this.
 
-    Besides, the train function adds the signals that any worker has got, so that all stop after
-    the same step.
+    The train function also shares the signals that any worker has received, so that all workers stop after the same
+    step.
 
     Args:
-        model: compiled under the strategy, all its variables made.
+        model: compiled under the strategy, with all its variables made.
         strategy: of several replicas.
-        received: gives the signal that this process has got, 0 while there is none.
-        watchdog: is told of every finished step.
+        received: returns the signal that this process has received, or 0.
+        watchdog: to feed after every step.
     """
 
     def __init__(
@@ -224,7 +228,7 @@ class ReplicatedTraining:
         model.train_function = self._train
 
     def asked(self) -> int:
-        """The signal by which any of the workers was asked to stop; 0 while there is none."""
+        """The signal that stops all workers, whichever received it; 0 if there is none."""
         return self._asked
 
     def _train(self, iterator: Iterator) -> dict[str, tf.Tensor]:
@@ -236,7 +240,7 @@ class ReplicatedTraining:
         return dict(zip(self._log_names, logs))
 
     def _global_step(self, share: Any, received: tf.Tensor) -> tf.Tensor:
-        """Means over replicas of what they log and of the signals, in one vector: one reduction, not four."""
+        """The means over replicas of logs and signals, in one vector: one reduction in place of four."""
 
         def replica_step(share: Any, received: tf.Tensor) -> tf.Tensor:
             logs = self._replica_step(*share)
@@ -247,7 +251,7 @@ class ReplicatedTraining:
         return self._strategy.reduce("SUM", vectors, axis=None) / self._strategy.num_replicas_in_sync
 
     def _replica_step(self, images: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Keras's `train_step`, with the weights that make shares of any size add up to one batch."""
+        """Does Keras's `train_step` with weights by which shares of any size add up to one batch."""
         model = self._model
         with tf.GradientTape() as tape:
             reconstruction = model(images, training=True)
@@ -267,11 +271,10 @@ class ReplicatedTraining:
 class Watchdog:
     """Ends the process with one line when it has waited too long for another worker.
 
-    TensorFlow's collectives wait for ever for a worker that hangs or never came; a worker that
-    died they notice.
+    TensorFlow's collectives notice a worker that died. For one that hangs, or never came, they wait for ever.
 
     Args:
-        seconds: the longest time between two steps, and from the start to the first; None watches nothing.
+        seconds: the longest time between two steps, and from the start to the first step; None never ends the process.
     """
 
     def __init__(self, seconds: float | None) -> None:
@@ -300,12 +303,12 @@ class Watchdog:
                     file=sys.stderr,
                     flush=True,
                 )
-                # The main thread sits in a collective and cannot be interrupted.
+                # The main thread waits in a collective and cannot be interrupted.
                 os._exit(EXIT_FAILED)
 
 
 def watchdog(strategy: tf.distribute.Strategy, seconds: float) -> Watchdog:
-    """For a cluster; one that watches nothing where all replicas live in this process."""
+    """Makes a watchdog for a cluster. If all replicas are in this process, it never ends it."""
     return Watchdog(seconds if strategy.cluster_resolver is not None else None)
 
 
@@ -314,13 +317,13 @@ _NOISE = ("Graph execution error", "Detected at node", "{{node", "<stack traces"
 
 @contextlib.contextmanager
 def lost_workers_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """Turns what TensorFlow raises in the survivors of a cluster into one line."""
+    """A context that turns TensorFlow's error in the surviving workers into one line."""
     try:
         yield
     except tf.errors.OpError as error:
         if strategy.cluster_resolver is None:
             raise
-        # Around the reason TensorFlow tells of the graph's nodes and of Python's stack.
+        # TensorFlow's message also lists the graph's nodes and Python's stack.
         told = [line.strip() for line in str(error.message).splitlines()]
         reasons = [line for line in told if line and not any(noise in line for noise in _NOISE)]
         reason = reasons[-1] if reasons else type(error).__name__
@@ -330,7 +333,7 @@ def lost_workers_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
 
 
 def check_agreement(strategy: tf.distribute.Strategy, step: int) -> None:
-    """Raises RunError, on every worker, if not all of them go on from the same step."""
+    """Raises RunError on every worker if they resume from different steps."""
     steps = strategy.gather(tf.constant([step], tf.int64), axis=0).numpy()
     if len(set(steps)) > 1:
         raise RunError(

@@ -1,4 +1,4 @@
-"""How good a model is beside what needs none, and what speaks against keeping it."""
+"""Compares a model with baselines that need no model, and finds reasons not to keep it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,17 +13,22 @@ from deconv_ae.model.baselines import Baselines, thumbnail_size
 from deconv_ae.model.objective import per_image_rmse
 
 RISE = 1.01
-"""Times what it was: by less than a hundredth a loss also moves with the order of the images."""
+"""A loss rose if it is so many times what it was. The order of the images alone moves it by less than a hundredth."""
 SAMPLED_IMAGES = 256
-# Tracing a graph takes as long as it saves in as many batches of digits.
+# With so many batches of digits, a graph saves the time that tracing it takes.
 BATCHES_WORTH_A_GRAPH = 20
 
 
 def baselines(train: np.ndarray, test: np.ndarray, code_values: int | None = None) -> Baselines:
-    """Reads both splits a batch at a time; `(N, height, width, channels)` uint8 each.
+    """Computes the baselines' test RMSE, reading both splits a batch at a time.
 
     Args:
-        code_values: numbers in a code, which a thumbnail is to have as many of.
+        train: `(N, height, width, channels)` uint8 training images.
+        test: test images of the same shape.
+        code_values: numbers in a code. The thumbnail has at most as many; None leaves it out.
+
+    Returns:
+        The RMSEs.
 
     >>> images = np.array([0, 64, 128], np.uint8).reshape(3, 1, 1, 1)
     >>> baselines(images, images[:2])
@@ -38,10 +43,15 @@ def baselines(train: np.ndarray, test: np.ndarray, code_values: int | None = Non
 
 
 def thumbnail_rmse(images: np.ndarray, numbers: float, shades: bool = False) -> float:
-    """Of images made smaller, see `thumbnail_size`, and enlarged again, by Lanczos or by cubic splines: of the better.
+    """Computes the mean RMSE of thumbnails, enlarged by Lanczos or by cubic splines, whichever is better.
 
     Args:
-        shades: whether thumbnails are of whole shades, 8 bits each, and not of floats.
+        images: `(N, height, width, channels)` uint8.
+        numbers: the most numbers in a thumbnail, see `thumbnail_size`.
+        shades: whether thumbnails are rounded to 8 bits per number.
+
+    Returns:
+        The mean RMSE; 0 if a thumbnail is as large as an image.
     """
     size = thumbnail_size(images.shape[1:], numbers)
 
@@ -56,7 +66,7 @@ def thumbnail_rmse(images: np.ndarray, numbers: float, shades: bool = False) -> 
 
 
 def _sum(images: np.ndarray) -> tf.Tensor:
-    """In float64, which holds sums of pixels / 256 exactly."""
+    """The sum of the scaled images. Float64 holds sums of pixels / 256 exactly."""
     total = tf.zeros(images.shape[1:], tf.float64)
     for batch in EvaluationBatches(images):
         total += tf.reduce_sum(tf.cast(batch, tf.float64), axis=0)
@@ -64,7 +74,7 @@ def _sum(images: np.ndarray) -> tf.Tensor:
 
 
 def mean_rmse(reconstruct: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray) -> float:
-    """The mean per-image RMSE of what `reconstruct` makes of batches of `(N, height, width, channels)` uint8 images."""
+    """Computes the mean per-image RMSE of `reconstruct`, over `(N, height, width, channels)` uint8 images."""
 
     def errors_of(batch: tf.Tensor) -> tf.Tensor:
         return per_image_rmse(batch, reconstruct(batch))
@@ -76,12 +86,12 @@ def mean_rmse(reconstruct: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray)
 
 
 def sample(images: np.ndarray) -> np.ndarray:
-    """At most 256 images from all over a split."""
+    """Returns at most 256 images from all over a split."""
     return evenly_spaced(images, SAMPLED_IMAGES)
 
 
 def silent_channels(encode: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray) -> int:
-    """How many channels of the code are 0 everywhere in every image; `encode` makes a code of a batch.
+    """Counts the channels of the code that are 0 everywhere in every image; `encode` makes a code of a batch.
 
     >>> silent_channels(lambda batch: tf.concat([batch, 0 * batch], axis=-1), np.ones((5, 2, 2, 1), np.uint8))
     1
@@ -95,11 +105,16 @@ def silent_channels(encode: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray
 
 
 def problem(test_rmse: float, mean_image_rmse: float, loss_before: float | None, loss_after: float) -> str | None:
-    """What speaks against keeping a model, None if nothing does.
+    """Finds a reason not to keep a model; None if there is none.
 
     Args:
-        test_rmse, mean_image_rmse: over the test images.
-        loss_before, loss_after: the training, over the same training images; before is None where it is not known.
+        test_rmse: the model's RMSE over the test images.
+        mean_image_rmse: the mean training image's RMSE over the test images.
+        loss_before: the loss before the training, over some training images; None if it is unknown.
+        loss_after: the loss after the training, over the same images.
+
+    Returns:
+        The reason, in one line, or None.
 
     >>> problem(0.25, 0.25, 0.5, 0.25)
     'the model is no better than the mean training image, a test RMSE of 0.2500 against 0.2500'

@@ -1,4 +1,4 @@
-"""A run's RMSE by epoch, as it is kept beside its checkpoints."""
+"""The RMSE of every epoch of a run, in a file beside its checkpoints."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,17 +7,17 @@ from deconv_ae import records
 from deconv_ae.records import Count, Measure
 
 FILE_NAME = "history.json"
-"""In a run directory."""
+"""The history's file in a run directory."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """How good the model was.
+    """The model's RMSE in an epoch.
 
     Attributes:
         number: 1 for the first epoch; 0 is before it.
-        training_rmse: the mean over the epoch's steps; before the first, over a sample of the training images.
-        test_rmse: over the test images after the epoch, None where they were not looked at.
+        training_rmse: the mean over the epoch's steps; for epoch 0, over a sample of the training images.
+        test_rmse: over the test images after the epoch; None if it was not computed.
     """
 
     number: Count
@@ -27,15 +27,22 @@ class Epoch:
 
 @dataclass(frozen=True)
 class History:
-    """A run's epochs, from before the first."""
+    """A run's epochs, from epoch 0 on."""
 
     epochs: tuple[Epoch, ...]
 
 
 def read(run_dir: Path) -> list[Epoch]:
-    """What a run directory has kept.
+    """Reads the history in a run directory.
+
+    Args:
+        run_dir: the run directory.
+
+    Returns:
+        The epochs.
 
     Raises:
-        OSError, ValueError: if there is none, or it is not what was written.
+        OSError: if there is none.
+        ValueError: if it is damaged.
     """
     return list(records.read_file(History, run_dir / FILE_NAME).epochs)

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP, remembered until the step that a run is in has ended."""
+"""SIGINT, SIGTERM and SIGHUP, delayed until the end of a run's current step."""
 
 import contextlib
 import signal
@@ -13,8 +13,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class SignalsHeld:
     """A context in which the first of SIGNALS is only noted, and the second ends the process at once.
 
-    Python lets none but the main thread handle signals; entered from another thread, the context
-    changes nothing and notes nothing. What the process ignores, as nohup's does SIGHUP, it goes on to ignore.
+    Only the main thread can handle signals in Python; in another thread, the context does nothing. A signal that the
+    process ignores, such as SIGHUP under nohup, remains ignored.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class SignalsHeld:
             signal.signal(number, handler)
 
     def asked(self) -> int:
-        """The first signal's number, 0 while there is none."""
+        """Returns the first signal's number, or 0."""
         return self._received
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -41,9 +41,11 @@ class SignalsHeld:
 
 @contextlib.contextmanager
 def signals_end_at_once() -> Iterator[None]:
-    """A context in which signals end the process without asking Python, which hears of one
-    only once a call into TensorFlow has returned. From another thread than the main one it
-    changes nothing."""
+    """A context in which signals end the process without Python's handlers.
+
+    Python calls a handler only after a call into TensorFlow has returned. In a thread other than the main one, the
+    context does nothing.
+    """
     before = _handled_by(signal.SIG_DFL)
     try:
         yield
@@ -53,7 +55,7 @@ def signals_end_at_once() -> Iterator[None]:
 
 
 def _handled_by(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> dict[int, Any]:
-    """Sets the handler of all signals that are not ignored; what they had before."""
+    """Sets the handler of all signals that are not ignored, and returns their previous handlers."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]

@@ -1,7 +1,7 @@
-"""What a run is asked to do, apart from the images.
+"""The options of a run, apart from the images.
 
-A new option is one field here: the program has it as a flag, Python as an argument, and the record of a run as what
-decides its result.
+A new option is one field here, with its help, default and check. It becomes a flag of the program, an argument in
+Python and, if it decides the result, a field in the record of a run.
 """
 
 from dataclasses import dataclass, replace
@@ -20,16 +20,16 @@ STRATEGIES = {
     "multi_worker": "the cluster of TF_CONFIG",
     "none": "one device",
 }
-"""Names for `distribution.make_strategy`, and where each trains."""
+"""Names for `distribution.make_strategy`, and the devices of each."""
 MIXED_PRECISIONS = {"none": None, "mixed_bfloat16": "mixed_bfloat16", "mixed_float16": "mixed_float16"}
 LONGEST_WAIT = 1e6
-"""Seconds, eleven days: Python's own timers take no number as large as it likes."""
+"""Eleven days, in seconds: Python's timers refuse very large numbers."""
 JIT_COMPILE = {"auto": "auto", "true": True, "false": False}
 DEFAULT_RECIPE = "default"
 
 
 def _by_recipe(field: str, unit: str = "") -> str:
-    """What each recipe has there, the default one's first: "3 epochs by the default recipe and cntk, 30 by long"."""
+    """Lists a field of all recipes, the default one first: "3 epochs by the default recipe and cntk, 30 by long"."""
     names: dict[str, list[str]] = {}
     for name in sorted(RECIPES, key=lambda name: (name != DEFAULT_RECIPE, name)):
         shown = "the default recipe" if name == DEFAULT_RECIPE else name
@@ -40,11 +40,15 @@ def _by_recipe(field: str, unit: str = "") -> str:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What a run is asked to do, apart from the images: the model's `Architecture`, and options of which each says
-    what it does. NumPy's numbers are taken as Python's.
+    """The options of a run, apart from the images. The help of each option says what it does.
+
+    NumPy's numbers are accepted.
+
+    Attributes:
+        architecture: the model's `Architecture`.
 
     Raises:
-        InputError: on a value that no run can be made with.
+        InputError: for a wrong value.
 
     >>> TrainingOptions(Architecture((1,), (4,)), epochs=True)
     Traceback (most recent call last):
@@ -60,26 +64,25 @@ class TrainingOptions:
     epochs: int | None = option(
         None,
         optional(whole()),
-        f"Passes over the training images. Default: {_by_recipe('epochs', ' epochs')}; where such a pass has fewer "
-        f"than {STEPS_FOR_A_RECIPES_EPOCH} steps, it is made again until it has, since weights are learnt by steps, "
-        "and few pictures make few of them.",
+        f"Passes over the training images. Default: {_by_recipe('epochs', ' epochs')}. Small data sets get more "
+        f"epochs: at least {STEPS_FOR_A_RECIPES_EPOCH} steps for each epoch of the recipe.",
     )
     batch_size: int | None = option(
         None,
         optional(whole(least=1)),
-        f"Images a step, over all replicas. Default: {_by_recipe('batch_size')}, or a twentieth of the images where "
-        f"that is less, but {SMALLEST_BATCH} at least, so that few pictures make more steps.",
+        f"Images a step, over all replicas. Default: {_by_recipe('batch_size')}. Small data sets get smaller batches: "
+        f"a twentieth of the images, but at least {SMALLEST_BATCH}.",
     )
     learning_rate: float | None = option(
         None,
         optional(real(above=0)),
-        f"Of a batch's mean loss, at its peak. Default: {_by_recipe('learning_rate')}.",
+        f"Peak learning rate, for a batch's mean loss. Default: {_by_recipe('learning_rate')}.",
     )
-    seed: int = option(0, whole(), "Of the initial weights and the order of the images.")
+    seed: int = option(0, whole(), "Seed of the initial weights and of the order of the images.")
     run_dir: str | None = option(
         None,
         optional(options.directory),
-        "For checkpoints, TensorBoard logs and training_curve.png; none are kept if left out.",
+        "Directory for checkpoints, TensorBoard logs and training_curve.png. Without it, none are kept.",
         decides=False,
     )
     checkpoint_every: int | None = option(
@@ -91,11 +94,11 @@ class TrainingOptions:
     validate_every: int = option(
         1,
         whole(),
-        "Epochs from one RMSE over the test images to the next, in the epochs' lines and TensorBoard; 0: never.",
+        "Epochs between two RMSEs over the test images, for the epochs' lines and TensorBoard; 0: never.",
         decides=False,
     )
     resume: bool = option(
-        False, switch, "Go on from the last checkpoint in run_dir, also to more --epochs.", decides=False
+        False, switch, "Resume from the last checkpoint in run_dir, also for more --epochs.", decides=False
     )
     strategy: str = option(
         "auto", one_of(STRATEGIES), f"Devices to train on. {options.listed(STRATEGIES)}.", decides=False
@@ -110,26 +113,29 @@ class TrainingOptions:
     jit_compile: str = option(
         "auto",
         one_of(JIT_COMPILE),
-        f"XLA, for training steps: {', '.join(JIT_COMPILE)} (auto: on a CPU where many small pictures make it faster, "
-        "elsewhere as Keras decides).",
+        f"XLA for training steps: {', '.join(JIT_COMPILE)}. auto: on a CPU for many small pictures, where it is "
+        "faster; else as Keras decides.",
     )
 
     def __post_init__(self) -> None:
         if not isinstance(self.architecture, Architecture):
-            raise InputError(f"architecture: {self.architecture!a} is none; give a deconv_ae.Architecture")
+            raise InputError(f"architecture: {self.architecture!a} is no architecture; give a deconv_ae.Architecture")
         options.check(self)
         if self.resume and not self.run_dir:
-            raise InputError("resume: no --run_dir given to go on from")
+            raise InputError("resume: no --run_dir to resume from; give it")
         if self.checkpoint_every and not self.run_dir:
-            raise InputError("checkpoint_every: no --run_dir given to keep checkpoints in")
+            raise InputError("checkpoint_every: no --run_dir for the checkpoints; give it")
 
     def schedule(self, images: int) -> Schedule:
-        """How often a run on so many training images goes through them: as given, else by the rule for the recipe."""
+        """Returns batch size and epochs for this number of training images: as given, else by the recipe's rule."""
         return schedule(RECIPES[self.recipe], images, self.batch_size, self.epochs)
 
     def deciding(self, images: int | None = None) -> "TrainingOptions":
-        """What decides the result on so many training images, and so has to be the same when a run is resumed; all
-        else is as by default. Where the number of images is not known yet, what follows from it stays None."""
+        """Returns the options that decide the result, which must be the same when a run is resumed.
+
+        All others have their defaults. `epochs` and `batch_size` may depend on the number of training images; if it is
+        None, they may be None too.
+        """
         others: dict[str, Any] = {
             name: field.default for name, (field, each) in options_of(self).items() if not each.decides
         }
@@ -140,6 +146,6 @@ class TrainingOptions:
 
     @property
     def peak_learning_rate(self) -> float | None:
-        """At its peak, where the recipe decides it: another version's recipe may decide otherwise."""
+        """The recipe's peak learning rate, which may differ in another version; None if the recipe does not decide."""
         peak = RECIPES[self.recipe].peak_learning_rate
         return None if self.learning_rate is not None or peak is None else peak(self.architecture)

@@ -1,4 +1,4 @@
-"""What a run says of itself: what it is made of before it starts, and how far it is while it trains."""
+"""A run's messages: its data, model and schedule before it starts, and its progress while it trains."""
 
 import itertools
 import shutil
@@ -19,7 +19,7 @@ REDRAWN_SECONDS = 0.1
 
 
 def labelled(label: str, *texts: str) -> str:
-    """What a run is made of, in lines that a terminal of 80 columns shows whole; each text begins a new one.
+    """Formats a label and texts for a terminal of 80 columns. Each text begins a new line.
 
     >>> print(labelled("run", "runs/mine", "goes on with --resume"))
     run       runs/mine
@@ -30,7 +30,7 @@ def labelled(label: str, *texts: str) -> str:
 
 
 def described(architecture: Architecture, parameters: int) -> str:
-    """A model in a line.
+    """Describes a model in a line.
 
     >>> described(Architecture(filters=(16, 8), pool_sizes=(2, (4, 2))), 13_203)
     'filters 16, 8; pools 2x2, 4x2; kernels 5x5: 13,203 parameters'
@@ -40,7 +40,7 @@ def described(architecture: Architecture, parameters: int) -> str:
 
 
 def planned(options: TrainingOptions, schedule: Schedule) -> str:
-    """How a run trains, and why for so many epochs where the recipe has fewer.
+    """Describes the recipe and the schedule, and why there are more epochs than the recipe's.
 
     >>> options = TrainingOptions(Architecture((1,), (4,)))
     >>> planned(options, options.schedule(300))
@@ -54,20 +54,25 @@ def planned(options: TrainingOptions, schedule: Schedule) -> str:
 
 
 def kept(options: TrainingOptions) -> str:
-    """Where a run's checkpoints and logs go, and how to stop it and go on."""
+    """Says where a run's checkpoints and logs go, and how to stop and resume it."""
     if not options.run_dir:
-        return labelled("stop", "Ctrl-C; nothing is kept of a run without --run_dir")
+        return labelled("stop", "Ctrl-C; without --run_dir, nothing is kept")
     within = f" and every {options.checkpoint_every:,} steps" if options.checkpoint_every else ""
     where = labelled("run", f"{options.run_dir}: a checkpoint every epoch{within}; logs for TensorBoard in logs")
     return f"{where}\n{labelled('stop', 'Ctrl-C; the same command with --resume goes on')}"
 
 
 def resumed(options: TrainingOptions, schedule: Schedule, done: int, extended_after_epochs: tuple[int, ...]) -> str:
-    """From where a run goes on, in a line; whether it is complete, or longer than it was meant to be.
+    """Says where a run resumes, whether it is complete, and whether it was extended.
 
     Args:
-        done: steps.
-        extended_after_epochs: as `RunDirectory`'s.
+        options: the run's options.
+        schedule: the run's schedule.
+        done: number of steps done.
+        extended_after_epochs: as `RunDirectory.extended_after_epochs`.
+
+    Returns:
+        The labelled line.
     """
     epoch, step = divmod(done, schedule.steps_per_epoch)
     if epoch >= schedule.epochs:
@@ -76,13 +81,14 @@ def resumed(options: TrainingOptions, schedule: Schedule, done: int, extended_af
     if extended_after_epochs and RECIPES[options.recipe].plans_ahead:
         planned = ", then ".join(map(str, extended_after_epochs))
         text += (
-            f"; the learning rate was planned for {planned} and rises again: not bit for bit a run of {schedule.epochs}"
+            f"; the learning rate was planned for --epochs={planned} and rises again, so the weights will differ from "
+            f"those of a single run of {schedule.epochs}"
         )
     return labelled("resumed", text)
 
 
 def duration(seconds: float) -> str:
-    """A time to wait, as exact as it can be known.
+    """Formats a time to wait, no more exact than it can be known.
 
     >>> duration(0.2), duration(89), duration(91), duration(5000)
     ('1 s', '89 s', '2 min', '1 h 23 min')
@@ -94,14 +100,14 @@ def duration(seconds: float) -> str:
 
 
 class ShowProgress(keras.callbacks.Callback):
-    """A line for every epoch, with its RMSE and the time that is left of the whole run.
+    """Prints a line for every epoch, with its RMSE and the time left for the whole run.
 
-    On a terminal one more that is drawn anew while the epoch lasts; where the output goes to a file, nothing else.
-    Has to come after whatever adds to an epoch's metrics.
+    On a terminal it also redraws a progress line during the epoch. It must come after all callbacks that add to an
+    epoch's metrics.
 
     Args:
         progress: counts the steps.
-        schedule: the whole run's.
+        schedule: the whole run's schedule.
     """
 
     def __init__(self, progress: Progress, schedule: Schedule) -> None:
@@ -111,7 +117,7 @@ class ShowProgress(keras.callbacks.Callback):
         self._redraws = sys.stdout.isatty()
         self._drawn = 0
         self._drawn_at = 0.0
-        # The first execution is left out: it traces and compiles for as long as hundreds of others take.
+        # The first execution does not count: tracing and compiling take as long as hundreds of others.
         self._measured_from: tuple[int, float] | None = None
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -135,7 +141,7 @@ class ShowProgress(keras.callbacks.Callback):
         )
 
     def clear(self) -> None:
-        """Takes away the line that is drawn anew: before others are printed, also where training ends in an error."""
+        """Removes the progress line, before other lines are printed and when training ends in an error."""
         if self._drawn:
             self._draw("")
             print("\r", end="", flush=True)

@@ -1,4 +1,4 @@
-"""One training run: build, compile, fit, evaluate; from the start or from a run's last checkpoint."""
+"""One training run: build, compile, fit, evaluate; from the start or from its last checkpoint."""
 
 import contextlib
 import math
@@ -48,28 +48,29 @@ from deconv_ae.training.run_record import ONEDNN_VARIABLE, RunRecord
 from deconv_ae.training.start import fit_start
 
 PICTURED_IMAGES = 5
-# Between steps Keras's fit goes back to Python, which at a batch of 64 digits takes half as long as the step itself.
-# Several steps in one execution save that; beyond seven, nothing more was measured.
+# Between executions Keras's fit returns to Python, which takes half as long as a step of 64 digits. Several steps in
+# one execution save most of that; more than seven steps measured no faster.
 MOST_STEPS_PER_EXECUTION = 8
-# In an epoch. XLA compiles a step in 0.4 to 0.7 s, and another for a last batch of fewer images; of 60,000 digits it
-# saves 1 to 2 s in every epoch.
+# In an epoch. XLA compiles a step in 0.4 to 0.7 s, and another one for a smaller last batch. With 60,000 digits it
+# saves 1 to 2 s per epoch.
 FEWEST_COMPILED_PIXELS = 30_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingResult:
-    """A trained model and what is known of it. RMSEs are over a whole split, in the pixels' scale.
+    """A trained model and its results. RMSEs are over a whole split, in the scale of pixels / 256.
 
     Attributes:
         model: compiled, in float32, on one device.
-        options: what it was trained with.
-        training_rmse, test_rmse: of the model.
-        baselines: the test RMSE of what needs no model.
-        silent_channels: channels of the code that are 0 in every test image.
-        history: by epoch, from before the first.
-        problem: what speaks against keeping the model, in a line; None if nothing does. See `evaluation.problem`.
-        seconds: that it took.
-        extended_after_epochs: numbers of epochs that the run was meant to have before it was given more.
+        options: the run's options.
+        training_rmse: the model's RMSE over the training images.
+        test_rmse: the model's RMSE over the test images.
+        baselines: the test RMSE of baselines that need no model.
+        silent_channels: number of channels of the code that are 0 in every test image.
+        history: the RMSE of every epoch; epoch 0 is before the first.
+        problem: a reason not to keep the model, in a line, or None. See `evaluation.problem`.
+        seconds: the run's duration.
+        extended_after_epochs: earlier numbers of epochs, if the run was extended.
     """
 
     model: Autoencoder
@@ -106,11 +107,14 @@ def train(
     """Trains an autoencoder and evaluates it on both splits.
 
     Args:
-        dataset: `data.load_dataset`'s.
-        options: see `TrainingOptions`.
-        strategy: from `make_strategy`, where that had to be made earlier.
-        callbacks: of the caller's own, besides those that watch every run.
-        verbose: whether to print what the run is made of and its progress.
+        dataset: from `data.load_dataset`.
+        options: the run's options.
+        strategy: from `make_strategy`, if it had to be made earlier.
+        callbacks: more Keras callbacks.
+        verbose: whether to print the run's data, model, schedule and progress.
+
+    Returns:
+        The trained model and its results.
 
     Raises:
         InputError: if the options do not fit the images, or run_dir cannot be used.
@@ -130,7 +134,7 @@ def train(
         watchdog(strategy, options.worker_timeout) as watch,
         lost_workers_named(strategy),
     ):
-        # For the variables only: in its scope, whatever makes a variable waits for all workers.
+        # Only around the variables: in the scope, making a variable waits for all workers.
         with strategy.scope():
             model = _compiled(dataset, options)
         if verbose:
@@ -139,8 +143,7 @@ def train(
             print(labelled("training", planned(options, schedule)))
             print(kept(options), flush=True)
         history = _fit(model, dataset, options, strategy, run_directory, watch, callbacks, verbose)
-    # Mixed precision and replicas are ways to train; what they trained is evaluated
-    # and served as a plain autoencoder, in float32 on one device.
+    # The result is evaluated and served in float32 on one device, also after mixed precision or with replicas.
     weights, model = model.get_weights(), _compiled(dataset, options)
     model.set_weights(weights)
     extended = run_directory.extended_after_epochs if run_directory else ()
@@ -185,8 +188,10 @@ def _compiled(dataset: ImageDataset, options: TrainingOptions) -> Autoencoder:
 
 
 def _make_variables(model: Autoencoder) -> None:
-    """Makes the optimizer's and the metrics' variables, which Keras leaves to the first step: a
-    checkpoint has to find them."""
+    """Makes the optimizer's and the metrics' variables, so that a checkpoint can be loaded into them.
+
+    Keras makes them in the first step only.
+    """
     model.optimizer.build(model.trainable_variables)
     no_images = tf.zeros((1, *model.image_shape))
     tf.distribute.get_strategy().run(model.compute_metrics, args=(no_images, no_images, no_images))
@@ -202,7 +207,7 @@ def _fit(
     own_callbacks: Sequence[keras.callbacks.Callback],
     verbose: bool,
 ) -> list[Epoch]:
-    """Trains what is left to train; the run's history."""
+    """Trains the remaining steps and returns the run's history."""
     schedule = options.schedule(len(dataset.train))
     steps = schedule.steps_per_epoch
     done, metrics = run_directory.restore(model) if run_directory else (0, [])
@@ -229,17 +234,17 @@ def _fit(
             batches_from = partial(global_batches, strategy, dataset.train)
         rmse = shared_rmse(strategy, dataset.test, watch.feed)
         checkpoints = SaveCheckpoints(progress, run_directory, options.checkpoint_every) if run_directory else None
-        # In this order: each reads what those before it have done.
+        # The order matters: each depends on those before it.
         callbacks: list[keras.callbacks.Callback | None] = [
-            progress,  # The run's step, which all others read.
-            StopOnFailure(progress, dataset.test),  # Before anything is kept of a failed step.
+            progress,  # Counts the step, which all others read.
+            StopOnFailure(progress, dataset.test),  # Before a failed step is saved.
             Validate(rmse, options.validate_every) if options.validate_every else None,  # Adds to the epoch's metrics.
-            KeepHistory(history, run_directory),  # Before the checkpoint, after which no epoch is trained again.
+            KeepHistory(history, run_directory),  # Before the checkpoint: after it, the epoch is not trained again.
             *own_callbacks,
-            shown if verbose else None,  # After all that adds to an epoch's metrics.
-            _tensorboard(run_directory, dataset),  # Before the checkpoint, likewise.
+            shown if verbose else None,  # After all that add to the epoch's metrics.
+            _tensorboard(run_directory, dataset),  # Before the checkpoint, for the same reason.
             checkpoints,
-            StopWhenAsked(progress, asked, checkpoints),  # After the checkpoint, or it would save another.
+            StopWhenAsked(progress, asked, checkpoints),  # After the checkpoint: otherwise it would save another one.
         ]
         try:
             for first_epoch, end, steps_each in _spans(done, steps, schedule.epochs):
@@ -249,7 +254,7 @@ def _fit(
                     initial_epoch=first_epoch,
                     epochs=end,
                     callbacks=[callback for callback in callbacks if callback],
-                    shuffle=False,  # The batches are; Keras warns that it cannot.
+                    shuffle=False,  # The batches are shuffled already, and Keras warns that it cannot do it.
                     verbose=0,
                 )
         finally:
@@ -264,7 +269,7 @@ def _tensorboard(run_directory: RunDirectory | None, dataset: ImageDataset) -> W
 
 
 def steps_per_execution(*lengths: int) -> int:
-    """The most steps at once that end where each of these numbers of steps does; 0 ends anywhere.
+    """Returns the largest number of steps per execution that divides all of these numbers of steps; 0 allows any.
 
     >>> steps_per_execution(469, 0, 0), steps_per_execution(469, 0, 100), steps_per_execution(32, 0, 0)
     (7, 1, 8)
@@ -274,15 +279,15 @@ def steps_per_execution(*lengths: int) -> int:
 
 
 def compiles_steps(model: Autoencoder, images: int) -> bool:
-    """Whether XLA compiles the steps of a run on so many images, where nobody says and Keras would not, without a GPU.
+    """Whether XLA compiles a run's steps with jit_compile "auto", on a CPU, where Keras would not.
 
-    It depends on nothing that a run which goes on may change, as its epochs.
+    It does not depend on the epochs, which a resumed run may change.
     """
     return model.is_faster_compiled and images * math.prod(model.image_shape) >= FEWEST_COMPILED_PIXELS
 
 
 def _spans(done: int, steps: int, epochs: int) -> list[tuple[int, int, int]]:
-    """(first epoch, end, steps of each) of what is left to do: Keras wants epochs of equal length.
+    """The calls of fit that remain, as (first epoch, end, steps of each): Keras needs epochs of equal length.
 
     >>> _spans(done=0, steps=10, epochs=3)
     [(0, 3, 10)]
@@ -313,9 +318,9 @@ def _run_directory(
 
 
 def check_mixed_precision(name: str) -> None:
-    """Raises InputError where this machine cannot convolve in what a choice of `MIXED_PRECISIONS` computes in.
+    """Raises InputError if this machine cannot convolve in the dtype of one of `MIXED_PRECISIONS`.
 
-    TensorFlow asks the CPU, and oneDNN what it was told of it: with ONEDNN_MAX_CPU_ISA=AVX2 they do not agree.
+    TensorFlow looks at the CPU, oneDNN at ONEDNN_MAX_CPU_ISA: with AVX2 they can disagree.
     """
     dtype = keras.DTypePolicy(MIXED_PRECISIONS[name] or "float32").compute_dtype
     try:

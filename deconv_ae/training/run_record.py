@@ -1,4 +1,4 @@
-"""`run.json`, in a run directory: what decides a run's result, and so has to be the same when one goes on with it."""
+"""`run.json` in a run directory: the settings that decide a run's result, and must be the same when it is resumed."""
 
 import os
 from dataclasses import asdict, dataclass, replace
@@ -19,18 +19,19 @@ ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run directory says of its run.
+    """The settings of a run.
 
     Attributes:
-        options: `TrainingOptions.deciding`.
-        dataset: its name.
-        training_images, image_shape: the images'.
-        fit: how they came to their size, None where it was their own.
-        pictures: their fingerprint, `ImageDataset.fingerprint`.
-        peak_learning_rate: the recipe's, None where the options give one, or the recipe has none.
-        onednn: what the environment said of oneDNN, which rounds otherwise than TensorFlow's own kernels; None if
-            nothing. It may be another when the run goes on.
-        extended_after_epochs: numbers of epochs that the run was meant to have before it was given more, in order.
+        options: from `TrainingOptions.deciding`.
+        dataset: the data set's name.
+        training_images: number of training images.
+        image_shape: (height, width, channels).
+        fit: how images were resized; None if they were not.
+        pictures: the pictures' `ImageDataset.fingerprint`.
+        peak_learning_rate: the recipe's; None if the options give one, or the recipe has none.
+        onednn: the environment's setting of oneDNN, or None. oneDNN rounds differently from TensorFlow's own kernels.
+            The setting may change when the run is resumed.
+        extended_after_epochs: earlier numbers of epochs, in order, if the run was extended.
     """
 
     options: TrainingOptions
@@ -45,7 +46,12 @@ class RunRecord:
 
 
 def check_place(run_dir: str | Path, options: TrainingOptions, dataset: str) -> None:
-    """What can be known of a run before its images are: whether a directory has none yet, or one to go on with.
+    """Checks a run directory before the images are loaded, as far as that is possible.
+
+    Args:
+        run_dir: the run directory.
+        options: the run's options.
+        dataset: the data set's name.
 
     Raises:
         InputError: as `check`.
@@ -56,7 +62,7 @@ def check_place(run_dir: str | Path, options: TrainingOptions, dataset: str) -> 
         return
     recorded = read("resume", path, "leave --resume out to start one")
     wanted = options.deciding()
-    # As they were, where they follow from the number of images.
+    # If they follow from the number of images, they count as unchanged.
     then = recorded.options
     wanted = replace(
         wanted,
@@ -71,10 +77,18 @@ def check_place(run_dir: str | Path, options: TrainingOptions, dataset: str) -> 
 
 
 def check(run_dir: Path, record: RunRecord, resume: bool) -> RunRecord | None:
-    """Whether a run can start in a directory, or go on there; what is recorded of it, None of a new one.
+    """Checks that a run can start or resume in a directory, and returns the record of the run to resume, or None.
+
+    Args:
+        run_dir: the run directory.
+        record: the record of the run to start or resume.
+        resume: whether to resume.
+
+    Returns:
+        The directory's record, or None for a new run.
 
     Raises:
-        InputError: if the directory holds a run and resume is false, holds none and resume is true, or holds one with
+        InputError: if the directory has a run and resume is false, has no run and resume is true, or has a run with
             other settings.
     """
     if not resume:
@@ -86,7 +100,7 @@ def check(run_dir: Path, record: RunRecord, resume: bool) -> RunRecord | None:
 
 
 def extended(record: RunRecord, recorded: RunRecord | None) -> RunRecord:
-    """What is recorded of a run from now on: more epochs than before extend it."""
+    """Returns the record to write: with more epochs than `recorded`, the run is extended."""
     if recorded is None:
         return record
     before, extensions = recorded.options.epochs, recorded.extended_after_epochs
@@ -101,12 +115,12 @@ def _check_is_new(run_dir: Path) -> None:
 
 
 def _check_agree(run_dir: Path, recorded: RunRecord, record: RunRecord) -> None:
-    # First: of other pictures there may be another number, from which other settings follow.
+    # First: other pictures may have another number, from which other settings follow.
     read_alike = all(getattr(recorded, name) == getattr(record, name) for name in ("dataset", "image_shape", "fit"))
     if read_alike and recorded.pictures != record.pictures:
         raise InputError(
-            f"resume: {run_dir} holds a run on other pictures than {record.dataset} has now; bring those back, read "
-            "with the same flags, or start anew in another --run_dir"
+            f"resume: {run_dir} holds a run on other pictures than {record.dataset} has now; restore those, "
+            "read them with the same flags, or start anew in another --run_dir"
         )
     before, now = recorded.peak_learning_rate, record.peak_learning_rate
     for name, value in _settings(record).items():
@@ -124,14 +138,14 @@ def _check_agree(run_dir: Path, recorded: RunRecord, record: RunRecord) -> None:
             )
     if before != now:
         raise InputError(
-            f"resume: {run_dir} holds a run of another version, whose recipe {recorded.options.recipe} has a learning "
-            f"rate of {before if before is None else f'{before:.4f}'} at its peak, not "
+            f"resume: {run_dir} holds a run of another version, whose recipe {recorded.options.recipe} has a peak "
+            f"learning rate of {before if before is None else f'{before:.4f}'}, not "
             f"{now if now is None else f'{now:.4f}'}; go on with that version, or start anew in another --run_dir"
         )
 
 
 def _settings(record: RunRecord) -> dict[str, Any]:
-    """What has to be the same, by the names of the flags."""
+    """The settings that must be the same, by the names of the flags."""
     fields = asdict(record)
     for name in ("extended_after_epochs", "peak_learning_rate", "onednn"):
         del fields[name]
@@ -139,17 +153,25 @@ def _settings(record: RunRecord) -> dict[str, Any]:
 
 
 def check_not_in_use(run_dir: str | Path) -> None:
-    """Raises InputError if another run uses the directory now. The run's own lock is what keeps others out."""
+    """Raises InputError if another run uses the directory now. It does not keep the lock: the run does."""
     path = paths.given("run_dir", run_dir)
-    if os.path.lexists(path / LOCK):  # A link to nothing is no lock either.
+    if os.path.lexists(path / LOCK):  # Also for a broken link, which cannot be locked.
         lock_exclusively("run_dir", path, path / LOCK).release()
 
 
 def read(argument: str, run_dir: Path, advice: str) -> RunRecord:
-    """What is recorded of a run.
+    """Reads the record of a run.
+
+    Args:
+        argument: the name of the caller's argument, for errors.
+        run_dir: the run directory.
+        advice: what to do if there is no run.
+
+    Returns:
+        The record.
 
     Raises:
-        InputError: that names the argument and says the advice, if there is no run, or its record cannot be read.
+        InputError: if there is no run, or its record cannot be read. The message has the argument and the advice.
     """
     file = run_dir / FILE_NAME
     try:
@@ -166,4 +188,5 @@ def read(argument: str, run_dir: Path, advice: str) -> RunRecord:
 
 
 def write(run_dir: Path, record: RunRecord) -> None:
+    """Writes the record of a run."""
     write_beside(run_dir / FILE_NAME, records.as_text(record))

@@ -1,24 +1,24 @@
-"""How often a run goes through its training images, and how many it takes a step."""
+"""The schedule of a run: its batch size and its epochs."""
 
 from dataclasses import dataclass
 
 from deconv_ae.data.steps import steps_per_epoch
 from deconv_ae.model.recipes import Recipe
 
-# Weights are learnt by steps, a few hundred of them at least, however few the images are. Recipes were made for MNIST,
-# an epoch of which has 469; 300 images in batches of 128 have 3.
+# Training takes a few hundred steps at least, however few the images are. Recipes were made for MNIST, with 469 steps
+# an epoch; 300 images in batches of 128 have 3.
 FEWEST_STEPS_PER_EPOCH = 20
-# Fewer than that in a batch, and its gradient is one picture's, of which ReLUs die.
+# In a smaller batch, one picture dominates the gradient, and ReLUs die.
 SMALLEST_BATCH = 15
 STEPS_FOR_A_RECIPES_EPOCH = 200
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Passes over so many images, in batches.
+    """Epochs of batches.
 
     Attributes:
-        images: in the training split.
+        images: number of training images.
         batch_size: images a step, over all replicas together.
         epochs: passes over the images.
     """
@@ -44,11 +44,11 @@ class Schedule:
 
 
 def schedule(recipe: Recipe, images: int, batch_size: int | None = None, epochs: int | None = None) -> Schedule:
-    """The one rule for what is not given: the recipe's batch and epochs, of few images a smaller one and more.
+    """Fills in batch size and epochs that are not given: the recipe's, and for few images smaller batches, more epochs.
 
-    A batch is the recipe's, or a twentieth of the images where that is less, but 15 at least. Each of the recipe's
-    epochs stands for at least 200 steps: where a pass over the images has fewer, it is made again, as often as it
-    takes. So nothing changes for MNIST and all that is as large.
+    A batch is the recipe's, or a twentieth of the images if that is less, but at least 15. Each epoch of the recipe
+    stands for at least 200 steps. If a pass over the images has fewer steps, there are as many more passes as needed.
+    Data sets as large as MNIST keep the recipe's numbers.
 
     >>> from deconv_ae.model.recipes import RECIPES
     >>> for images in (50, 300, 4_000, 60_000):

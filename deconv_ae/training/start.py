@@ -1,13 +1,14 @@
-"""Where a run starts from: an encoder, and the decoder that reads its code best.
+"""The start of a run: an encoder, and the decoder that fits it best.
 
-Given the switches, everything after the code is linear. So the transposed convolutions need not start at random: each
-is solved for, by least squares, to give its stage's input back from what the stages within it make of the code. Only
-the convolutions are left to guess. Of several guesses the decoders tell which one keeps most of the pictures; and noise
-is made to fire: each filter gets the sign with which what it sums is above zero on the average over the pictures, and
-the size with which that spreads as much as what it reads, so that no channel is silent from the start.
+Given the switches, everything after the code is linear. So the transposed convolutions need not start at random: least
+squares fits each to restore its stage's input from what the inner stages reconstruct of the code. Only the convolutions
+are guesses. The fitted decoders tell which of several guesses preserves the pictures best.
 
-The best linear averages of blocks are known: their principal components. A smooth path starts from these, and the
-stages from what they leave of the pictures.
+Random kernels are made to fire, so that no channel is silent from the start. Each filter gets the sign that makes the
+mean of its sums over the pictures positive, and the scale that makes the sums vary as much as the filter's input.
+
+The best linear averages of blocks are their principal components. A smooth path starts from these, and the stages start
+from the rest of the pictures.
 """
 
 from collections.abc import Sequence
@@ -22,34 +23,35 @@ from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.model.smooth_path import AVERAGES, ENLARGE
 
-# What a start looks at: enough equations for the largest kernels in use, and no more than fits into memory.
+# Pictures that a start looks at: enough equations for the largest kernels in use, few enough for the memory.
 MOST_IMAGES = 256
 MOST_VALUES = 2**26
 FEWEST_PIXELS = 4_000
 PIXELS_AN_UNKNOWN = 8
-# Beyond so many unknowns solving takes longer than it saves: then a decoder starts as its encoder's transpose.
+# With more unknowns, solving takes longer than it saves. Then a decoder starts as its encoder's transpose.
 MOST_UNKNOWNS = 4096
-# Of the blocks that principal components are taken of.
+# Numbers in the blocks whose principal components are computed.
 MOST_BLOCK_VALUES = 2**24
-# Times the equations' mean square: unknowns that the pictures leave open stay near zero.
+# Ridge regression, relative to the equations' mean square: unknowns that the pictures do not determine stay near zero.
 RIDGE = 1e-3
-# A guess has to be beaten by so much: where noise starts a little ahead, it ends behind.
+# Noise replaces a guess only if its RMSE is at most so many times the guess's: noise that starts a little ahead ends
+# behind.
 WORTH_CHANGING = 0.8
 
 
 Guess = tuple[keras.Initializer, keras.Initializer]
-"""Of the convolutions' kernels and of the transposed convolutions'."""
+"""Initializers of the convolutions' kernels and of the transposed convolutions' kernels."""
 
 
 def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] = (), seed: int = 0) -> None:
-    """Gives an untrained model the best of some encoders, and the decoder that fits it.
+    """Gives an untrained model the best of several encoders, and a decoder for it.
 
     Args:
-        model: built; its own kernels are a start as well, made to fire, where no guess is about as good.
-        images: `(N, height, width, channels)` uint8, as many as there are; at most 256 are looked at.
-        guesses: other starts, which the model's own kernels have to beat by a fifth, each encoder with the decoder
-            that fits it; one that they do not beat is taken as it is, with its own decoder.
-        seed: of the pixels that are looked at.
+        model: a built model. If its own kernels beat every guess, they are used, made to fire, with a fitted decoder.
+        images: `(N, height, width, channels)` uint8, all training images; at most 256 are used.
+        guesses: other starts. Each is compared with the model's own kernels, both with fitted decoders. The first guess
+            that the own kernels do not beat by a fifth is used, with the guess's own decoder.
+        seed: of the choice of pixels.
 
     >>> from deconv_ae.model.architecture import Architecture
     >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), np.uint8)
@@ -79,7 +81,7 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
 
 
 def _fit_smooth_path(model: Autoencoder, images: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Gives the smooth path the principal components of the images' blocks; the smooth pictures of the images."""
+    """Gives the smooth path the principal components of the images' blocks; returns the images' smooth pictures."""
     averages, enlarge = model.get_layer(AVERAGES), model.get_layer(ENLARGE)
     height, width, channels, count = averages.kernel.shape
     down, right = (length // side for length, side in zip(images.shape[1:3], (height, width)))
@@ -96,7 +98,7 @@ def _fit_smooth_path(model: Autoencoder, images: np.ndarray, random: np.random.G
     colour = mean.reshape(-1, channels).mean(axis=0)
     kernel = kernel.reshape(count, height, width, channels)
     averages.kernel.assign(kernel.transpose(1, 2, 3, 0))
-    # In the code is how far a block is from being one colour, the mean.
+    # The code is a block's distance from the mean colour.
     averages.bias.assign(-(kernel * colour).sum(axis=(1, 2, 3)))
     enlarge.kernel.assign(kernel.transpose(1, 2, 3, 0))
     enlarge.bias.assign(colour)
@@ -104,7 +106,7 @@ def _fit_smooth_path(model: Autoencoder, images: np.ndarray, random: np.random.G
 
 
 def _firing(model: Autoencoder, kernels: Sequence[np.ndarray], images: np.ndarray) -> list[np.ndarray]:
-    """The encoder's kernels, each filter turned and scaled so that it fires: see above."""
+    """The encoder's kernels, with sign and scale of each filter changed so that it fires: see above."""
     values, firing = images, []
     for number, kernel in zip(_numbers(model), kernels):
         summed = _array(keras.ops.conv(values, kernel, padding="same", data_format="channels_last"))
@@ -118,7 +120,7 @@ def _firing(model: Autoencoder, kernels: Sequence[np.ndarray], images: np.ndarra
 
 
 def _fitted_rmse(model: Autoencoder, kernels: Sequence[np.ndarray], images: np.ndarray, seed: int) -> float:
-    """Gives the model this encoder and the decoder that fits it; what comes out is that far from the images."""
+    """Gives the model this encoder and a fitted decoder; returns the RMSE."""
     for number, kernel in zip(_numbers(model), kernels):
         model.get_layer(f"conv{number}").kernel.assign(kernel)
     return _fit_decoder(model, images, np.random.default_rng(seed))
@@ -129,7 +131,7 @@ def _numbers(model: Autoencoder) -> range:
 
 
 def _fit_decoder(model: Autoencoder, images: np.ndarray, random: np.random.Generator) -> float:
-    """Solves for every transposed convolution, innermost first; the RMSE of what comes out."""
+    """Fits every transposed convolution, innermost first; returns the RMSE of the reconstructions."""
     values, encoded = keras.ops.convert_to_tensor(images), []
     for number in _numbers(model):
         inputs = values
@@ -151,7 +153,7 @@ def _solve(
     wanted: np.ndarray,
     random: np.random.Generator,
 ) -> None:
-    """The kernel and bias of a transposed convolution that come closest to the wanted images."""
+    """Fits kernel and bias of a transposed convolution to the wanted images, by least squares."""
     height, width, channels, filters = deconvolution.kernel.shape
     unknowns = height * width * filters
     if unknowns > MOST_UNKNOWNS:
@@ -163,7 +165,7 @@ def _solve(
     pixels = wanted[..., 0].size
     chosen = random.choice(pixels, min(max(FEWEST_PIXELS, PIXELS_AN_UNKNOWN * unknowns), pixels), replace=False)
     image, row, column = np.unravel_index(np.sort(chosen), wanted.shape[:3])
-    # A convolution reads (kernel - 1) // 2 pixels before each; its transpose as many after.
+    # A convolution reads (kernel - 1) // 2 pixels before each pixel, and its transpose as many after it.
     before = [(length - 1) // 2 for length in (height, width)]
     paddings = [(length - 1 - start, start) for length, start in zip((height, width), before)]
     padded = np.pad(unpooled, ((0, 0), *paddings, (0, 0)))

@@ -1,1 +1,1 @@
-"""Experiments that the package does not need: the published table trained again, and starts compared. See NOTES.md."""
+"""Experiments that the package does not need: reproducing the published table, and comparing starts. See NOTES.md."""

@@ -1,11 +1,11 @@
-"""Cuts photographs into crops of one size: what saved_models/reference/photos_128 was trained on.
+"""Cuts photographs into crops of one size: the data of saved_models/reference/photos_128.
 
     apt-get download mate-backgrounds && dpkg-deb -x mate-backgrounds_*.deb mate
     pip download --no-deps scikit-image scikit-learn && unzip -d wheels '*.whl'
     python scripts/experiments/crops.py crops mate/usr/share/backgrounds/mate/nature wheels
 
-Of the photographs, in the order of their names, every third is for testing: no test crop shows what a training crop
-shows.
+In the order of their names, every third photograph is for testing. So training crops and test crops show different
+photographs.
 """
 
 import sys
@@ -16,7 +16,7 @@ from PIL import Image
 
 SIZE, COUNTS, TEST_EVERY, SEED = 128, {"train": 3000, "test": 500}, 3, 0
 SHORTER_SIDE = 400
-"""Of a photograph that is made smaller by a whole number, which leaves no sensor's noise; smaller ones stay."""
+"""The least shorter side of a reduced photograph. Reducing by a whole number removes the sensor's noise."""
 OTHERS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "china.jpg", "flower.jpg")
 """The photographs in colour among the pictures of scikit-image and scikit-learn."""
 

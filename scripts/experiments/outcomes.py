@@ -1,4 +1,4 @@
-"""How runs ended, kept as a JSON file each, so that none is trained twice."""
+"""Outcomes of runs, kept in a JSON file each, so that no run is trained twice."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from deconv_ae.training import TrainingOptions
 
 
 class Kept(Protocol):
-    """A dataclass; an outcome of other settings than those that are asked for is not used again."""
+    """A dataclass. An outcome is reused only if its settings are those that are asked for."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -28,7 +28,7 @@ Ended = TypeVar("Ended", bound=Kept)
 def kept(
     file: Path, settings: dict[str, Any], parse: Callable[[dict[str, Any]], Ended], run: Callable[[], Ended]
 ) -> Ended:
-    """The outcome in a file if it has these settings; else that of `run`, which is written there."""
+    """Returns the outcome in a file if it has these settings. Otherwise calls `run` and writes its outcome there."""
     outcome = read(file, parse)
     if outcome is None or outcome.settings != settings:
         outcome = run()
@@ -38,7 +38,7 @@ def kept(
 
 
 def read(file: Path, parse: Callable[[dict[str, Any]], Ended]) -> Ended | None:
-    """A finished run's outcome; None if there is none or it cannot be read."""
+    """Reads a finished run's outcome; None if there is none or it cannot be read."""
     try:
         return parse(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
@@ -46,7 +46,7 @@ def read(file: Path, parse: Callable[[dict[str, Any]], Ended]) -> Ended | None:
 
 
 def insides(options: TrainingOptions, channels: int) -> dict[str, Any]:
-    """What a recipe's name stands for in this version, as JSON gives it back."""
+    """Returns the optimizer and the initializers that a recipe's name stands for in this version, as JSON has them."""
     recipe, architecture = RECIPES[options.recipe], options.architecture
     optimizer = keras.optimizers.serialize(recipe.optimizer(architecture, recipe.batch_size, 1, None))
     # Keras numbers the optimizers of a process: adam, adam_1 and so on.

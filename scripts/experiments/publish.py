@@ -1,4 +1,4 @@
-"""What a reproduction found, written for people: tables, figures, and the pages that show them."""
+"""Writes the results of a reproduction: tables, figures, and the pages that show them."""
 
 import shutil
 from collections.abc import Sequence
@@ -124,22 +124,22 @@ while the model itself has 0.020 there. Files of that size have an RMSE of 0.018
 """
 
 NO_STARTS = "\n<!-- starts-mnist_5k:begin -->\n<!-- starts-mnist_5k:end -->\n"
-"""Until `compare_starts.py --readme` fills it; what it wrote is kept."""
+"""An empty section for `compare_starts.py --readme`. A filled section is kept."""
 
 RECIPE_COLOURS = {"cntk": "tab:grey", "default": "tab:blue", "long": "tab:green"}
 
 
 def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Path) -> list[Path]:
-    """Writes everything that the outcomes show.
+    """Writes tables and figures of the outcomes.
 
-    results.md, results.json and published.md, switches.md, training_curves.png; and of the recipe `default`, or
-    the first where it was not trained, the original page's two figures autoencoder.png and
-    comparison.png, kernels.png and switches.png.
+    The tables are results.md, results.json, published.md and switches.md; training_curves.png shows all recipes. The
+    other figures show the recipe `default`, or the first one if that was not trained: the original page's two figures
+    autoencoder.png and comparison.png, kernels.png and switches.png.
 
     Args:
-        outcomes: `runs.reproduce`'s.
+        outcomes: from `runs.reproduce`.
         images: `(N, height, width, channels)` uint8 test images; figures show the first five.
-        output_dir: the one that `reproduce` wrote to.
+        output_dir: the directory that `reproduce` wrote to.
 
     Returns:
         The files.
@@ -167,7 +167,7 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
 
 def _write_figures(models: Sequence[ServedAutoencoder], images: np.ndarray, output_dir: Path) -> list[Path]:
     views = [view(model, images) for model in models]
-    # What one looks at first should be the best that there is.
+    # The first figure shows the best model.
     best, its_view = min(zip(models, views), key=lambda each: each[0].card.test_rmse)
     keras_models = {model.card.title: load_keras_model(model) for model in models}
     figures: dict[str, Figure] = {
@@ -180,7 +180,7 @@ def _write_figures(models: Sequence[ServedAutoencoder], images: np.ndarray, outp
 
 
 def curves_figure(outcomes: Sequence[Outcome]) -> Figure:
-    """A panel for each preset: RMSE of some test images against images seen, a line for each seed."""
+    """Draws a panel per preset, with a line per seed: the RMSE of some test images against the images seen."""
     presets = list(dict.fromkeys(outcome.run.preset for outcome in outcomes))
     figure = Figure(figsize=(3.2 * len(presets), 3), layout="constrained")
     axes = figure.subplots(1, len(presets), squeeze=False)[0]
@@ -204,15 +204,15 @@ def curves_figure(outcomes: Sequence[Outcome]) -> Figure:
 
 
 def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -> None:
-    """Makes the models that `default` trained with the first seed the reference models.
+    """Publishes the models of `default` with the first seed as the reference models.
 
-    Writes reference_dir/PRESET, each a SavedModel, reference_dir/figures, reference_dir/README.md with all
-    tables (that of starts as it is there), and the section `results` of the project's README.
+    It writes the SavedModels reference_dir/PRESET, reference_dir/figures, reference_dir/README.md with all tables, and
+    the section `results` of the project's README. It keeps the page's table of starts.
 
     Args:
-        output_dir: one that `write_report` wrote to.
-        reference_dir: its models and figures are replaced.
-        readme: a README with this section; None leaves it alone.
+        output_dir: the directory that `write_report` wrote to.
+        reference_dir: the directory whose models and figures are replaced.
+        readme: a README with this section; None writes none.
 
     Raises:
         InputError: if a README lacks its section.
@@ -232,13 +232,13 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
 
 
 def _copy_model(model_dir: Path, export_dir: Path) -> None:
-    """Copies an exported model to where another may be, which it replaces. Raises as `exporting.export`."""
+    """Copies an exported model, and replaces another one. Raises as `exporting.export`."""
     with ExportDirectory(export_dir, overwrite=True) as place:
         place.replace(partial(shutil.copytree, model_dir, dirs_exist_ok=True))
 
 
 def reference_page(reference_dir: Path, results: str, switches: str) -> str:
-    """The README of the reference models: their cards, every run's results, what the switches carry."""
+    """Makes the README of the reference models: their cards, every run's results, and what the switches carry."""
     header = ("model", "training RMSE", "test RMSE", "parameters", "recipe", "seed", "dataset", "TensorFlow")
     rows = []
     for card_file in sorted(reference_dir.glob(f"*/{FILE_NAME}")):

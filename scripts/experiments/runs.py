@@ -1,6 +1,6 @@
-"""The published table, trained again: every preset and recipe over several seeds.
+"""Reproduces the published table: trains every preset with every recipe and several seeds.
 
-OUTPUT_DIR/runs/PRESET-RECIPE-SEED.json   one finished run each; a run that is there is not trained again
+OUTPUT_DIR/runs/PRESET-RECIPE-SEED.json   one finished run each, which is not trained again
 OUTPUT_DIR/models/PRESET-RECIPE/          the first seed's model, exported
 """
 
@@ -48,16 +48,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """The outcome of a run.
 
     Attributes:
-        run: which.
-        settings: what decided the result; an outcome of other settings is not used again.
-        training_rmse, test_rmse: over whole splits; None if the run failed.
-        silent_channels: code channels that are zero for every test image.
-        failure: what the run failed of, in a line; None if it did not.
+        run: the run.
+        settings: the settings that decide the result; an outcome with other settings is not reused.
+        training_rmse: over the whole training split; None if the run failed.
+        test_rmse: over the whole test split; None if the run failed.
+        silent_channels: number of code channels that are zero for every test image.
+        failure: the error in a line; None if the run did not fail.
         seconds: wall time of the run.
-        curve: (images seen, RMSE of the first 500 test images), while it trained.
+        curve: (images seen, RMSE of the first 500 test images) during the training.
     """
 
     run: Run
@@ -76,12 +77,12 @@ class Outcome:
 
     @classmethod
     def parse(cls, fields: dict[str, Any]) -> "Outcome":
-        """One that was kept."""
+        """Reads an outcome from JSON's values."""
         return cls(**fields | {"run": Run(**fields["run"])})
 
 
 class _TestCurve(keras.callbacks.Callback):
-    """Notes the RMSE of a few test images every so many steps."""
+    """Records the RMSE of a few test images every few steps."""
 
     def __init__(self, images: np.ndarray, every_steps: int, images_per_step: int) -> None:
         super().__init__()
@@ -100,13 +101,17 @@ class _TestCurve(keras.callbacks.Callback):
 def reproduce(
     dataset: ImageDataset, presets: Sequence[str], recipes: Sequence[str], seeds: int, output_dir: Path
 ) -> Iterator[Outcome]:
-    """Trains what is not trained yet and yields every outcome, seed by seed, so that all rows fill evenly.
+    """Trains the missing runs and yields every outcome, seed by seed, so that all rows fill evenly.
 
     Args:
-        dataset: what to train on.
-        presets, recipes: their names.
-        seeds: how many; 0, 1, 2 and so on.
+        dataset: the training and test images.
+        presets: names of presets.
+        recipes: names of recipes.
+        seeds: the number of seeds; they are 0, 1, 2 and so on.
         output_dir: see above.
+
+    Yields:
+        The outcomes.
     """
     for seed in range(seeds):
         for preset in presets:
@@ -118,12 +123,12 @@ def reproduce(
 
 
 def finished(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
-    """Every outcome in an output directory that still holds, by preset, recipe and seed.
+    """Returns every valid outcome in an output directory, by preset, recipe and seed.
 
-    A table may so have more seeds of one recipe than of another, from several calls of `reproduce`.
+    After several calls of `reproduce`, one recipe may have more seeds than another.
     """
     found = [read(file, Outcome.parse) for file in output_dir.glob("runs/*.json")]
-    holding = [
+    valid = [
         outcome
         for outcome in found
         if outcome is not None
@@ -133,13 +138,13 @@ def finished(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
     ]
     presets, recipes = list(PRESETS), list(RECIPES)
     return sorted(
-        holding,
+        valid,
         key=lambda outcome: (presets.index(outcome.run.preset), recipes.index(outcome.run.recipe), outcome.run.seed),
     )
 
 
 def _settings(run: Run, dataset: ImageDataset) -> dict[str, Any]:
-    """What decides a run's result, the recipe's insides included, as JSON gives it back."""
+    """The settings that decide a run's result, including the recipe's details, as JSON has them."""
     options = run.options
     settings = {
         "options": asdict(options.deciding(len(dataset.train))),

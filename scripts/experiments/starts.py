@@ -1,6 +1,6 @@
-"""How good the default recipe's start is for any architecture: beside four plain ones, over several seeds.
+"""Compares the default recipe's start with four plain ones, for many architectures and several seeds.
 
-OUTPUT_DIR/runs/FILTERS-POOLS-START-SEED.json   one finished run each; a run that is there is not trained again
+OUTPUT_DIR/runs/FILTERS-POOLS-START-SEED.json   one finished run each, which is not trained again
 OUTPUT_DIR/starts.md                            the table; in a README it is the section starts-NAME
 """
 
@@ -26,7 +26,7 @@ from deconv_ae.training.schedule import Schedule
 from experiments.outcomes import insides, kept
 
 OURS = "default"
-# What somebody would write who knows Keras and nothing of this problem.
+# The start of somebody who knows Keras but not this problem.
 PLAIN: dict[str, tuple[type[keras.Initializer], float]] = {
     "He 0.003": (keras.initializers.HeNormal, 0.003),
     "He 0.01": (keras.initializers.HeNormal, 0.01),
@@ -48,21 +48,22 @@ ARCHITECTURES = (
     Architecture((8, 16, 32, 32), (2, 2, 2, 2)),
     Architecture((16, 16, 16, 16, 16), (2, 2, 2, 2, 2)),
 )
-# Within 2 % of what needs no model, a run has learnt nothing.
+# Within 2 % of the mean training image, a run has learnt nothing.
 STUCK = 0.98
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How one run ended.
+    """The outcome of a run.
 
     Attributes:
-        filters, pool_sizes: its architecture's.
+        filters: the architecture's filters.
+        pool_sizes: the architecture's windows.
         start: "default", or a name in PLAIN.
         seed: of the weights and of the order of the images.
-        settings: what else decided the result; an outcome of other settings is not used again.
+        settings: the other settings that decide the result; an outcome with other settings is not reused.
         test_rmse: None if the run failed.
-        mean_image_rmse: the best without a model.
+        mean_image_rmse: the mean training image's test RMSE, the best without a model.
         seconds: wall time.
     """
 
@@ -80,8 +81,8 @@ class Trial:
         return self.test_rmse is None or not self.test_rmse < STUCK * self.mean_image_rmse
 
 
-def fitting(dataset: ImageDataset) -> list[Architecture]:
-    """Those of ARCHITECTURES that images of this size can be pooled by."""
+def architectures_for(dataset: ImageDataset) -> list[Architecture]:
+    """Returns those of ARCHITECTURES whose windows fit into the images."""
     return [architecture for architecture in ARCHITECTURES if _fits(architecture, dataset)]
 
 
@@ -100,14 +101,17 @@ def compare(
     epochs: int | None,
     output_dir: Path,
 ) -> Iterator[Trial]:
-    """Trains what is not trained yet and yields every outcome: ours with every seed, plain ones with seed 0.
+    """Trains the missing runs and yields every outcome: ours with every seed, plain ones with seed 0.
 
     Args:
-        dataset: what to train on.
-        architectures: such as `fitting(dataset)`.
-        seeds: how many of ours; 0, 1, 2 and so on.
-        epochs: of every run; the default recipe's if None. The batch is the default recipe's, for all.
+        dataset: the training and test images.
+        architectures: such as `architectures_for(dataset)`.
+        seeds: the number of seeds for ours; they are 0, 1, 2 and so on.
+        epochs: epochs of every run; None is the default recipe's. All have the default recipe's batch size.
         output_dir: see above.
+
+    Yields:
+        The outcomes.
     """
     mean_image_rmse = evaluation.baselines(dataset.train, dataset.test).mean_image_rmse
     for architecture in architectures:
@@ -174,7 +178,7 @@ def _plain(dataset: ImageDataset, options: TrainingOptions, start: str) -> float
 
 
 def section(dataset: ImageDataset, outcomes: Sequence[Trial]) -> str:
-    """The table under what was trained on, and for how long."""
+    """Makes a section: the data and the schedule in a line, then the table."""
     schedule = Schedule(**outcomes[0].settings["schedule"])
     sizes = f"{len(dataset.train):,} training and {len(dataset.test):,} test images"
     shape = "x".join(map(str, dataset.image_shape))
@@ -186,7 +190,7 @@ def section(dataset: ImageDataset, outcomes: Sequence[Trial]) -> str:
 
 
 def table(outcomes: Sequence[Trial]) -> str:
-    """A row an architecture: the best plain start, ours beside it, and what became of single seeds.
+    """Makes a table with a row per architecture: the best plain start, ours, and how much seeds differ.
 
     >>> def outcome(start, rmse):
     ...     return Trial([8], [[4, 4]], start, 0, {}, rmse, 0.25, 1.0)
@@ -208,7 +212,7 @@ def table(outcomes: Sequence[Trial]) -> str:
 
 
 def _cells(group: Sequence[Trial]) -> tuple[str, ...]:
-    """RMSEs, where a failed run counts as the mean image would."""
+    """The cells of a row. A failed run counts as the mean image."""
 
     def rmse(outcome: Trial) -> float:
         return outcome.mean_image_rmse if outcome.test_rmse is None else outcome.test_rmse

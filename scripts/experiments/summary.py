@@ -1,4 +1,4 @@
-"""The published table beside ours: what runs over several seeds came to."""
+"""Summarizes runs over several seeds, and compares them with the published table."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ from experiments.runs import Outcome
 
 @dataclass(frozen=True)
 class Row:
-    """A preset and a recipe over all seeds; RMSEs are None where every run failed."""
+    """The results of a preset and a recipe over all seeds. RMSEs are None if every run failed."""
 
     preset: str
     recipe: str
@@ -31,7 +31,7 @@ class Row:
 
 
 def summarize(outcomes: Iterable[Outcome]) -> list[Row]:
-    """A row for each preset and recipe, in the order in which they first appear."""
+    """Makes a row per preset and recipe, in the order of their first outcomes."""
     groups: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in outcomes:
         groups.setdefault((outcome.run.preset, outcome.run.recipe), []).append(outcome)
@@ -58,7 +58,7 @@ def _row(preset: str, recipe: str, outcomes: Sequence[Outcome]) -> Row:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table for people, the published figures beside ours.
+    """Makes the Markdown table, with the published figures beside ours.
 
     >>> print(markdown([Row("two_layer", "cntk", 3, 1, 3, None, None, 0.3, 0.31, 0.3, 0.32)]))
     | preset | recipe | epochs | published training | published test | training, median | test, median | test, best |
@@ -84,7 +84,7 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def published_markdown(rows: Sequence[Row], recipe: str) -> str:
-    """The short table: one recipe's test RMSE beside the published one.
+    """Makes the short table: one recipe's test RMSE beside the published one.
 
     >>> print(published_markdown([Row("cmap1_pool4", "default", 20, 0, 3, 0.225, 0.223, 0.169, 0.1694, 0.1693,
     ...                               0.1696)], "default"))

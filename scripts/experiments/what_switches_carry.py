@@ -1,4 +1,4 @@
-"""What the switches carry: how a model draws without its own, and what they take in bits."""
+"""Measures what the switches carry: the RMSE without an image's own switches, and their size in bits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 
 @dataclass(frozen=True)
 class WithoutSwitches:
-    """Test RMSE of one model's decoder when it is not given the switches of the image.
+    """The test RMSE of a model's decoder with the image's switches, and without.
 
     Attributes:
-        name: the model's.
+        name: the model's name.
         own: with the image's own switches.
         shuffled: with the same switches in a random order, over all windows of the image.
         centred: with every switch at the middle of its window.
@@ -32,7 +32,7 @@ class WithoutSwitches:
 
 
 def without_switches(model: ServedAutoencoder, images: np.ndarray) -> WithoutSwitches:
-    """Mean per-image RMSE over `(N, height, width, channels)` uint8 images, with and without their switches."""
+    """Computes mean per-image RMSEs over `(N, height, width, channels)` uint8 images."""
     encoded = model.encode(images)
     originals = scale(images)
 
@@ -49,7 +49,7 @@ def without_switches(model: ServedAutoencoder, images: np.ndarray) -> WithoutSwi
 
 
 def switches_table(models: Sequence[ServedAutoencoder], images: np.ndarray) -> str:
-    """Markdown: RMSE with and without switches, and what code and switches take in bits."""
+    """Makes a Markdown table: the RMSE with and without switches, and the bits of code and switches."""
     header = (
         *("model", "own switches", "shuffled", "centred", "no model: zeros"),
         *("code bits", "switches bits", "factor in numbers", "factor without switches", "factor with switches"),

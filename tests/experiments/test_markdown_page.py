@@ -1,4 +1,4 @@
-"""Sections of a text file that programs write."""
+"""Sections of a text file, written by programs."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from markdown_page import replace_section
 from deconv_ae.errors import InputError
 
 
-def test_a_section_is_replaced_and_the_rest_kept(tmp_path: Path) -> None:
+def test_section_is_replaced_and_rest_kept(tmp_path: Path) -> None:
     file = tmp_path / "README.md"
     file.write_text("before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n")
     replace_section(file, "results", "| a \\1 | b |\n")

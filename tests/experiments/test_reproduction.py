@@ -1,4 +1,4 @@
-"""The published table trained again: what is run, kept, summed up and drawn."""
+"""Reproducing the published table: runs, kept outcomes, summaries and figures."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ def outcome(seed: int, test_rmse: float | None, preset: str = "cmap1_pool4", sil
 
 @pytest.fixture(scope="module", autouse=True)
 def short_epochs() -> Iterator[None]:
-    """A recipe's epoch is a fifth of what it is for users."""
+    """Shortens a recipe's epoch to a fifth."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schedule, "STEPS_FOR_A_RECIPES_EPOCH", 40)
         yield
@@ -47,7 +47,7 @@ def test_every_preset_and_recipe_is_trained_and_exported(reproduced: tuple[list[
         assert rmse[-1] < rmse[0]
 
 
-def test_a_finished_run_is_not_trained_again_but_one_of_other_settings_is(
+def test_only_runs_with_other_settings_are_trained_again(
     reproduced: tuple[list[Outcome], Path], digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes, directory = reproduced
@@ -69,7 +69,7 @@ def test_a_finished_run_is_not_trained_again_but_one_of_other_settings_is(
     assert trained == [Run("cmap1_pool4", "cntk", 0)] * 2
 
 
-def test_the_table_shows_every_run_that_still_holds(
+def test_table_shows_every_valid_run(
     reproduced: tuple[list[Outcome], Path], digits: ImageDataset, tmp_path: Path
 ) -> None:
     outcomes, _ = reproduced
@@ -82,7 +82,7 @@ def test_the_table_shows_every_run_that_still_holds(
     assert finished(digits, tmp_path) == outcomes
 
 
-def test_rows_give_median_best_and_worst_and_count_what_collapsed() -> None:
+def test_rows_have_median_best_worst_and_collapsed_runs() -> None:
     rmses = [0.2, 0.18, None, 0.3]
     rows = summarize([outcome(seed, rmse) for seed, rmse in enumerate(rmses)] + [outcome(0, 0.1, "two_layer", 1)])
     assert [(row.preset, row.seeds, row.collapsed) for row in rows] == [("cmap1_pool4", 4, 1), ("two_layer", 1, 1)]
@@ -92,15 +92,13 @@ def test_rows_give_median_best_and_worst_and_count_what_collapsed() -> None:
     assert "| 0.2000 | 0.1800 | 0.3000 | 1 of 4 |" in markdown(rows)
 
 
-def test_a_preset_of_which_every_run_failed_has_no_figures() -> None:
+def test_preset_with_only_failed_runs_has_no_figures() -> None:
     (row,) = summarize([outcome(0, None)])
     assert row.median_test_rmse is None
     assert "| - | - | - | - | 1 of 1 |" in markdown([row])
 
 
-def test_the_report_holds_the_table_and_the_figures(
-    reproduced: tuple[list[Outcome], Path], digits: ImageDataset
-) -> None:
+def test_report_has_tables_and_figures(reproduced: tuple[list[Outcome], Path], digits: ImageDataset) -> None:
     outcomes, directory = reproduced
     names = {file.name for file in publish.write_report(outcomes, digits.test, directory)}
     tables = {"results.md", "results.json", "published.md", "switches.md"}
@@ -110,14 +108,14 @@ def test_the_report_holds_the_table_and_the_figures(
     assert all((directory / name).stat().st_size > 5000 for name in figures)
 
 
-def test_a_decoder_without_its_switches_does_worse(exported: Path, digits: ImageDataset) -> None:
+def test_decoder_without_own_switches_is_worse(exported: Path, digits: ImageDataset) -> None:
     measured = without_switches(ServedAutoencoder(exported), digits.test)
     assert measured.own == pytest.approx(ServedAutoencoder(exported).rmse(digits.test), rel=1e-5)
     assert measured.own < measured.centred < measured.nothing
     assert measured.own < measured.shuffled
 
 
-def test_the_reference_page_keeps_the_table_of_starts_that_another_program_writes(tmp_path: Path) -> None:
+def test_reference_page_keeps_the_table_of_starts(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text(publish.reference_page(tmp_path, "of before", "switches"))
     replace_section(page, "starts-mnist_5k", "| filters |")

@@ -1,4 +1,4 @@
-"""The table of architectures: ours beside plain starts."""
+"""The table of architectures, with ours and plain starts."""
 
 import json
 from dataclasses import replace
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from experiments import starts
-from experiments.starts import OURS, PLAIN, Trial, compare, fitting
+from experiments.starts import OURS, PLAIN, Trial, architectures_for, compare
 
 from deconv_ae import Architecture
 from deconv_ae.data import ImageDataset
@@ -21,19 +21,17 @@ def compared(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> 
     return list(compare(digits, [SMALL], 1, 1, directory)), directory
 
 
-def test_ours_and_every_plain_start_are_trained_for_as_long(compared: tuple[list[Trial], Path]) -> None:
+def test_ours_and_plain_starts_have_the_same_schedule(compared: tuple[list[Trial], Path]) -> None:
     outcomes, _ = compared
     assert [outcome.start for outcome in outcomes] == [OURS, *PLAIN]
     assert len({json.dumps(outcome.settings["schedule"]) for outcome in outcomes}) == 1
     rmses = {outcome.start: outcome.test_rmse for outcome in outcomes}
     assert len(set(rmses.values())) == len(rmses)
-    # After 20 steps noise is still noise, and a decoder that was solved for is not.
+    # After 20 steps, plain starts are still noise; a fitted decoder is not.
     assert rmses[OURS] == min(filter(None, rmses.values()))
 
 
-def test_a_finished_run_is_not_trained_again_but_one_of_other_settings_is(
-    compared: tuple[list[Trial], Path], digits: ImageDataset
-) -> None:
+def test_only_missing_runs_are_trained_again(compared: tuple[list[Trial], Path], digits: ImageDataset) -> None:
     outcomes, directory = compared
     assert list(compare(digits, [SMALL], 1, 1, directory)) == outcomes
     file = directory / "runs" / "2-4x4-He_0.01-0.json"
@@ -43,7 +41,7 @@ def test_a_finished_run_is_not_trained_again_but_one_of_other_settings_is(
     assert [a.start for a, b in zip(again, outcomes) if a.seconds != b.seconds] == ["He 0.01"]
 
 
-def test_a_run_of_another_versions_recipe_is_trained_again(
+def test_run_of_another_versions_recipe_is_trained_again(
     compared: tuple[list[Trial], Path], digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, directory = compared
@@ -53,19 +51,17 @@ def test_a_run_of_another_versions_recipe_is_trained_again(
     assert [one.start for one, other in zip(again, before) if one != other] == [OURS]
 
 
-def test_architectures_that_images_are_too_small_for_are_left_out(
-    digits: ImageDataset, colour_images: ImageDataset
-) -> None:
+def test_architectures_too_large_for_images_are_left_out(digits: ImageDataset, colour_images: ImageDataset) -> None:
     assert len(starts.ARCHITECTURES) >= 12
-    assert {len(architecture.filters) for architecture in fitting(digits)} == {1, 2, 3, 4}
-    assert len(fitting(colour_images)) < len(fitting(digits))
+    assert {len(architecture.filters) for architecture in architectures_for(digits)} == {1, 2, 3, 4}
+    assert len(architectures_for(colour_images)) < len(architectures_for(digits))
 
 
 def outcome(start: str, rmse: float | None, seed: int = 0) -> Trial:
     return Trial([16, 8], [[2, 2], [2, 3]], start, seed, {}, rmse, 0.2, 1.0)
 
 
-def test_what_failed_counts_as_the_mean_image_and_as_stuck() -> None:
+def test_failed_run_counts_as_mean_image_and_stuck() -> None:
     ours = [outcome(OURS, rmse, seed) for seed, rmse in enumerate([0.1, None, 0.1, 0.197, 0.11])]
     plain = [outcome("He 0.003", None), outcome("Glorot 0.01", 0.1)]
     assert starts.table([*ours, *plain]).splitlines()[-1] == (
@@ -73,9 +69,7 @@ def test_what_failed_counts_as_the_mean_image_and_as_stuck() -> None:
     )
 
 
-def test_a_section_says_what_was_trained_on_and_for_how_long(
-    compared: tuple[list[Trial], Path], digits: ImageDataset
-) -> None:
+def test_section_names_data_and_schedule(compared: tuple[list[Trial], Path], digits: ImageDataset) -> None:
     outcomes, _ = compared
     said, nothing, *rows = starts.section(replace(digits, name="folder:pictures/digits"), outcomes).splitlines()
     assert said.startswith(

@@ -1,4 +1,4 @@
-"""Architectures as data, and the three models built from one."""
+"""Architectures as data, and the three models of an architecture."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_layers_carry_the_originals_names() -> None:
     ]
 
 
-def test_a_smooth_path_lies_around_the_stages() -> None:
+def test_smooth_path_layers_surround_the_stages() -> None:
     model = Autoencoder(Architecture((2,), (2,), averages=3), (5, 4, 1))
     assert [layer.name for layer in model.layers] == [
         *("images", "averages", "enlarge", "repeat_edges", "rest"),
@@ -47,7 +47,7 @@ def test_a_smooth_path_lies_around_the_stages() -> None:
     ]
 
 
-def test_the_smooth_path_is_linear_and_the_stages_see_the_rest() -> None:
+def test_smooth_path_is_linear_and_stages_see_the_rest() -> None:
     images = np.random.default_rng(0).uniform(size=(2, 9, 8, 3)).astype(np.float32)
     model = Autoencoder(Architecture((2,), (4,), averages=5), (9, 8, 3))
     whole, blocks = model.get_layer("averages").get_weights(), model.get_layer("enlarge").get_weights()
@@ -61,13 +61,13 @@ def test_the_smooth_path_is_linear_and_the_stages_see_the_rest() -> None:
         np.testing.assert_allclose(
             rest[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4], block - smooth, atol=1e-5
         )
-    # Without maxima the smooth picture alone is drawn, continued where no block is.
+    # Without maxima, only the smooth picture is drawn, and its edges are repeated outside of the blocks.
     without = keras.ops.where(np.arange(7) < 2, 0.0, code)
     drawn = model.decoder([without, *switches]).numpy()
     np.testing.assert_array_equal(drawn[:, 8], drawn[:, 7])
 
 
-def test_more_averages_than_a_block_has_numbers_are_refused() -> None:
+def test_more_averages_than_numbers_in_a_block_are_refused() -> None:
     architecture = Architecture((2,), (2,), averages=5)
     Autoencoder(architecture, (8, 8, 3))
     with pytest.raises(InputError, match="averages: 5 of blocks that have 4 numbers"):
@@ -75,7 +75,7 @@ def test_more_averages_than_a_block_has_numbers_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("stages", "bias"), [(1, False), (2, True)])
-def test_deconvolutions_have_a_bias_only_in_several_stages_and_no_activation(stages: int, bias: bool) -> None:
+def test_deconvolutions_have_bias_only_in_several_stages(stages: int, bias: bool) -> None:
     model = Autoencoder(Architecture((2,) * stages, (2,) * stages), (8, 8, 1))
     for number in range(1, stages + 1):
         assert model.get_layer(f"conv{number}").activation is keras.activations.relu
@@ -94,9 +94,7 @@ def test_deconvolutions_have_a_bias_only_in_several_stages_and_no_activation(sta
         {"filters": (3, 2), "pool_sizes": (2, (2, 1)), "averages": 5},
     ],
 )
-def test_any_image_shape_is_restored_and_the_halves_agree_with_the_whole(
-    fields: dict, image_shape: tuple[int, int, int]
-) -> None:
+def test_encoder_and_decoder_agree_with_whole_for_any_shape(fields: dict, image_shape: tuple[int, int, int]) -> None:
     model = Autoencoder(fields, image_shape)
     images = np.random.default_rng(0).uniform(size=(3, *image_shape)).astype(np.float32)
     reconstruction = model(images).numpy()
@@ -106,7 +104,7 @@ def test_any_image_shape_is_restored_and_the_halves_agree_with_the_whole(
     assert [each.shape[1:] for each in switches] == model.architecture.stage_shapes(image_shape)[1:]
     assert len(switches) == len(model.architecture.filters)
     np.testing.assert_allclose(model.decoder([code, *switches]), reconstruction, atol=1e-6)
-    # Switches do not depend on what else is in the batch.
+    # Switches do not depend on the other images of the batch.
     alone = model.encoder(images[1:2])
     np.testing.assert_allclose(model.decoder(alone), reconstruction[1:2], atol=1e-6)
 
@@ -119,8 +117,8 @@ def test_encoder_and_decoder_share_the_autoencoders_weights() -> None:
 
 
 @pytest.mark.parametrize("averages", [0, 3])
-def test_a_keras_file_restores_all_three_models_without_custom_objects(averages: int, tmp_path: Path) -> None:
-    # Windows of 2 and 3 leave some of 28 rows over.
+def test_keras_file_restores_all_three_models(averages: int, tmp_path: Path) -> None:
+    # Windows of 2 and 3 leave rows over.
     model = Autoencoder(Architecture((5, 1), (2, 3), averages=averages), (28, 28, 1))
     images = np.random.default_rng(0).uniform(size=(2, 28, 28, 1)).astype(np.float32)
     for name, original in (("whole", model), ("encoder", model.encoder), ("decoder", model.decoder)):
@@ -134,10 +132,10 @@ def test_a_keras_file_restores_all_three_models_without_custom_objects(averages:
     np.testing.assert_allclose(whole.decoder(whole.encoder(images)), model(images), atol=1e-6)
 
 
-def test_a_restored_model_goes_on_training_as_the_original_does(tmp_path: Path) -> None:
+def test_restored_model_trains_as_the_original(tmp_path: Path) -> None:
     images = np.random.default_rng(0).uniform(size=(8, 8, 8, 1)).astype(np.float32)
     model = Autoencoder(SMALL, (8, 8, 1))
-    model.compile("adam", "mse", run_eagerly=True)  # Tracing takes longer than a step or two.
+    model.compile("adam", "mse", run_eagerly=True)  # Tracing takes longer than two steps.
     model.fit(images, images, verbose=0)
     model.save(tmp_path / "model.keras")
     restored = keras.models.load_model(tmp_path / "model.keras")
@@ -164,18 +162,18 @@ def test_a_restored_model_goes_on_training_as_the_original_does(tmp_path: Path) 
         ({"filters": (1,), "pool_sizes": (2,), "averages": True}, "averages: True is not"),
     ],
 )
-def test_what_no_autoencoder_can_be_built_from_is_refused_by_name(fields: dict, message: str) -> None:
+def test_wrong_architecture_field_is_refused_by_name(fields: dict, message: str) -> None:
     with pytest.raises(InputError) as raised:
         Architecture(**fields)
     assert str(raised.value).startswith(message)
 
 
-def test_a_window_larger_than_what_it_pools_is_refused() -> None:
+def test_window_larger_than_its_image_is_refused() -> None:
     with pytest.raises(InputError, match="stage 2 pools 4x4 by 5x5"):
         Autoencoder(Architecture((1, 1), (2, 5)), (8, 8, 1))
 
 
-def test_sizes_count_the_code_and_the_switches_apart() -> None:
+def test_sizes_count_code_and_switches_separately() -> None:
     size = PRESETS["two_layer"].architecture.size_per_image((28, 28, 1))
     assert size.original_bits == 28 * 28 * 8
     assert size.code_bits == 7 * 7 * 32
@@ -195,8 +193,8 @@ def test_reconstructions_are_float32_under_mixed_precision(averages: int) -> Non
     assert model(np.ones((1, 8, 8, 1), np.float32)).dtype == "float32"
 
 
-def test_a_model_names_no_option_that_an_older_keras_may_not_know() -> None:
-    # Keras 3.15 gave HeNormal two more, and those before refuse what they do not know.
+def test_config_leaves_out_options_unknown_to_older_keras() -> None:
+    # Keras 3.15 gave HeNormal two new options, which older versions refuse.
     model = Autoencoder(Architecture((2,), (2,)), (4, 4, 1), "he_normal", keras.initializers.HeNormal(seed=3))
     config = model.get_config()
     assert config["convolution_initializer"]["config"] == {}

@@ -1,4 +1,4 @@
-"""Gradients by what is inside of an autoencoder: a caller's tensor is what the rest is computed from."""
+"""Gradients with respect to the outputs of an autoencoder's layers."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("preset, name", CASES)
-def test_the_reconstruction_has_a_gradient_by_every_layer(preset, name):
+def test_reconstruction_has_gradient_by_every_layer(preset, name):
     keras.utils.set_random_seed(0)
     model = Autoencoder(PRESETS[preset].architecture, (28, 28, 1))
     output = model.get_layer(name).output
@@ -41,11 +41,11 @@ def test_the_reconstruction_has_a_gradient_by_every_layer(preset, name):
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_the_whole_has_the_gradients_of_its_layers(preset, jit_compile):
+def test_autoencoder_has_the_gradients_of_its_layers(preset, jit_compile):
     keras.utils.set_random_seed(0)
     model = Autoencoder(PRESETS[preset].architecture, (28, 28, 1))
     layers = keras.Model(model.inputs, model.outputs)
-    # Values that are all different: no two nearly share a maximum.
+    # All values differ, so that there are no near ties.
     images = tf.constant(np.random.default_rng(0).permutation(3 * 784).reshape(3, 28, 28, 1) / 2352, tf.float32)
 
     def results(model_or_layers):

@@ -19,21 +19,21 @@ def numpy_rmse(images: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [("float16", 2e-3), ("bfloat16", 2e-2), ("float32", 1e-6), ("float64", 1e-12)]
 )
-def test_it_is_the_root_of_each_images_own_mean_square(shape: tuple[int, ...], dtype: str, tolerance: float) -> None:
+def test_rmse_is_root_of_each_images_mean_square(shape: tuple[int, ...], dtype: str, tolerance: float) -> None:
     images, reconstruction = RANDOM.uniform(size=(2, *shape))
     measured = per_image_rmse(tf.cast(images, dtype), tf.cast(reconstruction, dtype))
     np.testing.assert_allclose(measured, numpy_rmse(images, reconstruction), rtol=tolerance)
     assert measured.dtype == ("float64" if dtype == "float64" else "float32")
 
 
-def test_it_is_not_the_root_of_one_mean_over_all_images() -> None:
+def test_loss_is_not_root_of_mean_over_all_images() -> None:
     images, reconstruction = np.zeros((2, 4, 4, 1), np.float32), np.zeros((2, 4, 4, 1), np.float32)
     reconstruction[1] = 1
     assert float(PerImageRMSELoss()(images, reconstruction)) == 0.5
     assert np.sqrt(np.mean(np.square(reconstruction))) == pytest.approx(0.7071, abs=1e-4)
 
 
-def test_an_image_reproduced_exactly_has_loss_zero_and_a_zero_gradient() -> None:
+def test_exact_reconstruction_has_zero_loss_and_gradient() -> None:
     images = tf.constant(RANDOM.uniform(size=(3, 4, 4, 1)), tf.float32)
     reconstruction = tf.Variable(images + tf.reshape([0.0, 0.1, 0.0], (3, 1, 1, 1)))
     with tf.GradientTape() as tape:
@@ -43,7 +43,7 @@ def test_an_image_reproduced_exactly_has_loss_zero_and_a_zero_gradient() -> None
     np.testing.assert_allclose(gradient[1], 1 / 3 / 16 * 0.1 / 0.1, rtol=1e-5)
 
 
-def test_the_gradient_is_the_finite_differences() -> None:
+def test_gradient_equals_finite_differences() -> None:
     images, start = RANDOM.uniform(size=(2, 2, 3, 3, 1))
     reconstruction = tf.Variable(start)
     with tf.GradientTape() as tape:
@@ -56,7 +56,7 @@ def test_the_gradient_is_the_finite_differences() -> None:
         assert gradient[index] == pytest.approx((above - below) / 2e-6, abs=1e-7)
 
 
-def test_the_metric_counts_every_image_once_whatever_the_batches() -> None:
+def test_metric_counts_every_image_once_in_any_batches() -> None:
     images, reconstruction = RANDOM.uniform(size=(2, 10, 4, 4, 1)).astype(np.float32)
     metric = PerImageRMSE()
     for start, stop in ((0, 7), (7, 9), (9, 10)):
@@ -77,7 +77,7 @@ def test_loss_and_metric_round_trip_through_their_configuration(made: keras.loss
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_reconstruction_that_is_not_finite_is_no_perfect_one(value: float) -> None:
+def test_non_finite_reconstruction_has_non_finite_rmse(value: float) -> None:
     images = np.zeros((2, 4, 4, 1), np.float32)
     reconstruction = images.copy()
     reconstruction[1, 2, 3] = value

@@ -11,7 +11,7 @@ from deconv_ae.model.recipes import CNTK_BATCH_SIZE, RECIPES, cntk_optimizer, pe
 
 
 def cntk_updates(gradients: list[float], batch_size: int) -> float:
-    """CNTK's own momentum SGD, in its own terms: summed gradients, a rate per sample, unit gain."""
+    """Computes CNTK's momentum SGD in CNTK's terms: summed gradients, a rate per sample, unit gain."""
     momentum = np.exp(-batch_size / 600)
     weight = velocity = 0.0
     for gradient in gradients:
@@ -21,7 +21,7 @@ def cntk_updates(gradients: list[float], batch_size: int) -> float:
 
 
 @pytest.mark.parametrize("batch_size", [1, CNTK_BATCH_SIZE, 1024])
-def test_the_cntk_recipe_updates_weights_as_cntk_did(batch_size: int) -> None:
+def test_cntk_recipe_updates_weights_as_cntk_did(batch_size: int) -> None:
     gradients = [1.0, -0.5, 2.0, 0.25]
     optimizer = cntk_optimizer(PRESETS["cmap1_pool4"].architecture, batch_size, total_steps=len(gradients))
     weight = keras.Variable(np.zeros((), "float64"), dtype="float64")
@@ -30,7 +30,7 @@ def test_the_cntk_recipe_updates_weights_as_cntk_did(batch_size: int) -> None:
     assert float(weight) == pytest.approx(cntk_updates(gradients, batch_size), rel=1e-5)
 
 
-def test_the_cntk_recipe_starts_deconvolutions_a_thousand_times_smaller() -> None:
+def test_cntk_recipe_starts_deconvolutions_a_thousand_times_smaller() -> None:
     shape = (5, 5, 3, 1)
     glorot = np.sqrt(6 / (25 * 3 + 25))
     initializers = RECIPES["cntk"].initializers(PRESETS["cmap3_pool4"].architecture)
@@ -39,7 +39,7 @@ def test_the_cntk_recipe_starts_deconvolutions_a_thousand_times_smaller() -> Non
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
-def test_a_learning_rate_of_ones_own_replaces_the_recipes(recipe) -> None:
+def test_given_learning_rate_replaces_the_recipes(recipe) -> None:
     optimizer = recipe.optimizer(PRESETS["two_layer"].architecture, 64, 1000, 0.125)
     rates = []
     for step in range(0, 1000, 50):
@@ -60,9 +60,7 @@ def test_a_learning_rate_of_ones_own_replaces_the_recipes(recipe) -> None:
     ],
     ids=str,
 )
-def test_the_default_recipes_peak_falls_with_the_values_that_the_widest_kernel_sums(
-    filters, kernel_size, peak: float
-) -> None:
+def test_default_peak_falls_with_size_of_widest_kernel(filters, kernel_size, peak: float) -> None:
     architecture = Architecture(filters, (2,) * len(filters), kernel_size)
     assert peak_learning_rate(architecture) == pytest.approx(peak)
     optimizer = warm_cosine_adam(architecture, 128, 1407)
@@ -70,14 +68,14 @@ def test_the_default_recipes_peak_falls_with_the_values_that_the_widest_kernel_s
     assert float(optimizer.learning_rate) == pytest.approx(peak, rel=1e-3)
 
 
-def test_a_run_of_a_few_steps_takes_small_ones() -> None:
+def test_short_run_has_a_low_learning_rate() -> None:
     optimizer = warm_cosine_adam(PRESETS["cmap1_pool4"].architecture, 128, 10)
     optimizer.iterations.assign(5)
     assert float(optimizer.learning_rate) == pytest.approx(0.03 * 10 / 200, rel=1e-3)
 
 
 @pytest.mark.parametrize("total_steps", [0, 1, 7, 200, 1407])
-def test_the_default_recipe_warms_up_and_falls_to_zero_in_runs_of_any_length(total_steps: int) -> None:
+def test_default_learning_rate_falls_to_zero_in_any_run(total_steps: int) -> None:
     optimizer = warm_cosine_adam(PRESETS["cmap1_pool4"].architecture, 128, total_steps)
     rates = []
     for step in np.linspace(0, total_steps, min(total_steps + 1, 200), dtype=int):
@@ -88,7 +86,7 @@ def test_the_default_recipe_warms_up_and_falls_to_zero_in_runs_of_any_length(tot
 
 
 @pytest.mark.parametrize(("channels", "filters"), [(1, 1), (1, 3), (5, 1), (3, 4)])
-def test_bumps_excite_and_inhibit_by_their_distance(channels: int, filters: int) -> None:
+def test_bumps_lie_on_the_diagonal_and_sum_as_specified(channels: int, filters: int) -> None:
     kernel = np.asarray(RowOfBumps(noise=0.0, shift=0.35)((5, 5, channels, filters)))
     assert kernel.shape == (5, 5, channels, filters)
     np.testing.assert_allclose(kernel.sum(axis=(0, 1, 2)), np.full(filters, 1.0 if filters == 1 else 0.0), atol=1e-6)
@@ -101,7 +99,7 @@ def test_bumps_excite_and_inhibit_by_their_distance(channels: int, filters: int)
     np.testing.assert_allclose(transposed.sum(axis=(0, 1, 3)), np.full(channels, 0.8), rtol=1e-6)
 
 
-def test_the_noise_alone_depends_on_the_seed() -> None:
+def test_only_the_noise_depends_on_the_seed() -> None:
     shape = (5, 5, 4, 4)
     first, again, other = (np.asarray(RowOfBumps(noise=0.1, seed=seed)(shape)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -110,7 +108,7 @@ def test_the_noise_alone_depends_on_the_seed() -> None:
     assert not np.array_equal(first, other)
 
 
-def test_kernels_without_a_seed_of_their_own_differ_between_layers() -> None:
+def test_kernels_without_seed_differ_between_layers() -> None:
     initializer = RowOfBumps(noise=0.1)
     first, second = (np.asarray(keras.initializers.get(initializer).clone()((5, 5, 1, 1))) for _ in range(2))
     assert not np.array_equal(first, second)

@@ -62,12 +62,12 @@ def test_a_closed_terminal_stops_a_run_with_a_checkpoint_from_which_it_goes_on(t
 
 def test_what_is_half_done_is_cleared_away_and_what_is_short_finished(tmp_path: Path) -> None:
     told: list[str] = []
-    with partial_directory(tmp_path / "made") as folder, cleanup.cleared_by(lambda: 1 / 0):
+    with partial_directory(tmp_path / "made") as folder, cleanup.cleanup_on_exit(lambda: 1 / 0):
         (folder / "file").write_text("")
-        with cleanup.finished_first():
+        with cleanup.delay_signals():
             cleanup.end(lambda: told.append("ended"))
             assert folder.exists()
             assert not told
         assert not folder.exists()
         assert told == ["ended"]
-    cleanup._ends.clear()  # Where a program would have ended.
+    cleanup._delayed_ends.clear()  # Where a program would have ended.

@@ -104,7 +104,7 @@ def test_a_path_that_tensorflow_takes_for_a_pattern_is_refused_before_anything_i
     exported: Path, tmp_path: Path, name: str
 ) -> None:
     shutil.copytree(exported, tmp_path / name)
-    said = r"holds a [*?\[\\], which TensorFlow takes for a pattern's; rename it$"
+    said = r"has a [*?\[\\], which TensorFlow takes for a wildcard; rename it$"
     with pytest.raises(InputError, match=f"^model: .*{said}"):
         ServedAutoencoder(tmp_path / name)
     with pytest.raises(InputError, match=f"^export_dir: .*{said}"):

@@ -1,4 +1,4 @@
-"""Keras's own fit under MultiWorkerMirroredStrategy, with nothing of deconv_ae: exit status 0 once that works."""
+"""Keras's own fit under MultiWorkerMirroredStrategy, without deconv_ae; exit status 0 once Keras can do that."""
 
 import keras
 import numpy as np

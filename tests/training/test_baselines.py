@@ -1,4 +1,4 @@
-"""What is said of a model: beside what needs no model, and what speaks against keeping it."""
+"""Baselines, silent channels, the history, and reasons not to keep a model."""
 
 import shutil
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def numpy_rmse(images: np.ndarray, reconstruction: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", ["digits", "colour_images"])
-def test_the_mean_image_and_black_are_what_numpy_finds(name: str, request: pytest.FixtureRequest) -> None:
+def test_mean_image_and_black_rmse_agree_with_numpy(name: str, request: pytest.FixtureRequest) -> None:
     dataset: ImageDataset = request.getfixturevalue(name)
     found = baselines(dataset.train, dataset.test)
     train_images, test_images = dataset.train / 256, dataset.test / 256
@@ -31,7 +31,7 @@ def test_the_mean_image_and_black_are_what_numpy_finds(name: str, request: pytes
     assert found.black_rmse == pytest.approx(numpy_rmse(test_images, 0 * test_images), rel=1e-5)
 
 
-def test_a_thumbnail_keeps_what_is_smooth_and_loses_what_is_not() -> None:
+def test_thumbnail_keeps_smooth_pictures_and_loses_a_chessboard() -> None:
     rows, columns = np.mgrid[0:16, 0:16]
     smooth = (100 + 4 * rows + 2 * columns).astype(np.uint8)[None, ..., None]
     chessboard = (255 * ((rows + columns) % 2)).astype(np.uint8)[None, ..., None]
@@ -60,7 +60,7 @@ CODES: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], int]] = {
 
 
 @pytest.mark.parametrize(("encode", "silent"), CODES.values(), ids=CODES)
-def test_a_channel_is_silent_that_is_zero_in_every_image(encode: Callable, silent: int) -> None:
+def test_channel_is_silent_if_zero_in_every_image(encode: Callable, silent: int) -> None:
     images = np.zeros((1500, 2, 2, 1), np.uint8)
     images[-1] = 255
     assert silent_channels(encode, images) == silent
@@ -79,7 +79,9 @@ def test_a_channel_is_silent_that_is_zero_in_every_image(encode: Callable, silen
         (0.15, 0.1, 0.15, "the loss rose over the run, from 0.1000 to 0.1500"),
     ],
 )
-def test_what_speaks_against_a_model(test_rmse: float, before: float | None, after: float, said: str | None) -> None:
+def test_problem_names_the_reason_not_to_keep_a_model(
+    test_rmse: float, before: float | None, after: float, said: str | None
+) -> None:
     found = problem(test_rmse, 0.2, before, after)
     assert (found is None) if said is None else (said in str(found))
 
@@ -89,19 +91,19 @@ FINISHED = {"architecture": SMALL, "epochs": 4, "batch_size": 32, "validate_ever
 
 @pytest.fixture(scope="module")
 def finished_run(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingResult]:
-    """A short run and its directory; tests read it only."""
+    """A short run and its directory, which tests only read."""
     run_dir = tmp_path_factory.mktemp("finished")
     return run_dir, train(digits, TrainingOptions(**FINISHED, run_dir=str(run_dir)))
 
 
 @pytest.fixture
 def finished(finished_run: tuple[Path, TrainingResult], tmp_path: Path) -> tuple[Path, TrainingResult]:
-    """A copy of it, to go on from."""
+    """A copy of the finished run, to resume."""
     run_dir, result = finished_run
     return Path(shutil.copytree(run_dir, tmp_path / "run")), result
 
 
-def test_a_run_says_how_good_its_model_is(finished_run: tuple[Path, TrainingResult]) -> None:
+def test_result_compares_model_with_baselines(finished_run: tuple[Path, TrainingResult]) -> None:
     _, result = finished_run
     assert result.problem is None
     assert str(result).startswith(f"training RMSE {result.training_rmse:.4f}, test RMSE {result.test_rmse:.4f}; ")
@@ -112,26 +114,26 @@ def test_a_run_says_how_good_its_model_is(finished_run: tuple[Path, TrainingResu
     assert result.history[-1].test_rmse == pytest.approx(result.test_rmse, rel=1e-5)
 
 
-def test_a_model_that_was_never_trained_is_judged_like_any_other(digits: ImageDataset) -> None:
+def test_untrained_model_has_a_problem(digits: ImageDataset) -> None:
     untrained = train(digits, TrainingOptions(SMALL, recipe="cntk", epochs=0))
     assert "no better than the mean training image" in str(untrained.problem)
     assert [epoch.number for epoch in untrained.history] == [0]
 
 
-def test_a_silent_channel_is_said(digits: ImageDataset) -> None:
+def test_result_counts_silent_channels(digits: ImageDataset) -> None:
     dark = ImageDataset("dark", digits.train // 2, np.zeros_like(digits.test[:5]), source=digits.source)
     result = train(dark, TrainingOptions(SMALL, recipe="cntk", epochs=0))
     assert str(result).endswith("silent, 0 in every test image: 2 of the code's 2 channels")
 
 
-def test_the_history_outlives_the_run_and_belongs_to_its_checkpoints(
+def test_history_is_resumed_with_its_checkpoints(
     digits: ImageDataset, finished: tuple[Path, TrainingResult], capsys: pytest.CaptureFixture
 ) -> None:
     run_dir, first = finished
     options = TrainingOptions(**FINISHED, run_dir=str(run_dir), resume=True)
     again = train(digits, options)
     assert (again.history, again.problem) == (first.history, first.problem)
-    # As after a kill between the history of the last epoch and its checkpoint.
+    # As after a kill between writing the last epoch's history and its checkpoint.
     max((run_dir / "checkpoints").iterdir()).unlink()
     assert train(digits, options).history == first.history
 
@@ -141,9 +143,7 @@ def test_the_history_outlives_the_run_and_belongs_to_its_checkpoints(
     assert "history.json is damaged" in capsys.readouterr().out
 
 
-def test_a_run_of_before_there_was_a_history_is_resumed(
-    digits: ImageDataset, finished: tuple[Path, TrainingResult]
-) -> None:
+def test_run_without_history_file_is_resumed(digits: ImageDataset, finished: tuple[Path, TrainingResult]) -> None:
     run_dir, first = finished
     (run_dir / "history.json").unlink()
     max((run_dir / "checkpoints").iterdir()).unlink()
@@ -152,7 +152,7 @@ def test_a_run_of_before_there_was_a_history_is_resumed(
     assert resumed.problem == first.problem
 
 
-def test_a_history_is_json_that_one_can_read(finished_run: tuple[Path, TrainingResult]) -> None:
+def test_history_file_is_plain_json(finished_run: tuple[Path, TrainingResult]) -> None:
     run_dir, result = finished_run
     kept = read_with_checksum(run_dir / "history.json")["epochs"]
     assert [Epoch(**epoch) for epoch in kept] == result.history

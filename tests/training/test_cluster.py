@@ -1,4 +1,4 @@
-"""TF_CONFIG in every form that names no cluster: one line, before TensorFlow reads it."""
+"""Every wrong TF_CONFIG is refused in one line, before TensorFlow reads it."""
 
 import json
 from typing import Any
@@ -66,7 +66,7 @@ NOBODY = {
 
 
 @pytest.mark.parametrize("text", (UNREADABLE | NOBODY).values(), ids=UNREADABLE | NOBODY)
-def test_what_names_no_worker_of_a_cluster_is_said_in_one_line(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tf_config_without_worker_is_refused_in_one_line(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError, match=r"^TF_CONFIG: ") as error:
         check_environment("multi_worker")
@@ -75,14 +75,14 @@ def test_what_names_no_worker_of_a_cluster_is_said_in_one_line(text: str, monkey
 
 
 @pytest.mark.parametrize("text", UNREADABLE.values(), ids=UNREADABLE)
-def test_a_mirrored_strategy_which_looks_at_it_needs_it_readable(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mirrored_refuses_unreadable_tf_config(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(InputError, match=r"^TF_CONFIG: .*; unset it, --strategy=mirrored has no use for it$"):
+    with pytest.raises(InputError, match=r"^TF_CONFIG: .*; unset it, --strategy=mirrored does not need it$"):
         check_environment("mirrored")
 
 
 @pytest.mark.parametrize("text", [None, *NOBODY.values()])
-def test_one_process_has_no_use_for_the_task(text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_strategies_ignore_the_task(text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None and "cluster" in json.loads(text):
         monkeypatch.setenv("TF_CONFIG", text)
@@ -100,5 +100,5 @@ def test_one_process_has_no_use_for_the_task(text: str | None, monkeypatch: pyte
         ({"worker": ["a:1", "b:1"], "evaluator": ["e:1"], "ps": ["p:1"]}, WORKER, ["b:1"]),
     ],
 )
-def test_all_processes_that_train_are_waited_for_but_this_one(cluster: Any, task: Any, others: list[str]) -> None:
+def test_other_addresses_are_all_training_processes_but_this(cluster: Any, task: Any, others: list[str]) -> None:
     assert other_addresses(config(cluster, task)) == others

@@ -1,4 +1,4 @@
-"""Several devices and several workers: the same results as one device, and ends with a line where a worker fails."""
+"""Several devices and workers train as one device does, and end with one line if a worker fails."""
 
 import json
 import signal
@@ -19,14 +19,14 @@ from deconv_ae.errors import InputError
 from deconv_ae.training.distribution import check_replicas, make_strategy
 
 HERE = Path(__file__).parent
-# 613 images in batches of 51, which no number of replicas shares evenly: the last one has 1, for one replica alone.
+# 613 images in batches of 51: no number of replicas shares a batch evenly, and the last batch has 1 image.
 TRAINING = ("cmap3_pool4", "613", "51")
 
 
 def start_workers(
     stack: ExitStack, program: str, arguments_of_each: Sequence[Sequence[str]], directory: Path
 ) -> list[RunningProgram]:
-    """One process for each list of arguments, together a cluster on loopback."""
+    """Starts a process per list of arguments, which form a cluster on loopback."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(len(arguments_of_each))]
     return [
         stack.enter_context(
@@ -45,7 +45,7 @@ def finish(workers: Sequence[RunningProgram]) -> list[Finished]:
 
 @pytest.fixture(scope="module")
 def on_one_device(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    """Weights and RMSEs of the run that all others are compared with."""
+    """Weights and RMSEs of a run on one device, to compare others with."""
     directory = tmp_path_factory.mktemp("one")
     finished = run_program(str(HERE / "train_program.py"), ["one.npz", "none", "1", *TRAINING], directory)
     assert finished.status == 0, finished.stderr
@@ -58,9 +58,7 @@ def assert_same(results: dict[str, np.ndarray], expected: dict[str, np.ndarray])
         np.testing.assert_allclose(results[name], value, rtol=0, atol=1e-5)
 
 
-def test_mirrored_over_devices_trains_to_what_one_device_does(
-    on_one_device: dict[str, np.ndarray], tmp_path: Path
-) -> None:
+def test_mirrored_devices_train_as_one_device(on_one_device: dict[str, np.ndarray], tmp_path: Path) -> None:
     arguments = ["mirrored.npz", "mirrored", "2", *TRAINING]
     finished = run_program(str(HERE / "train_program.py"), arguments, tmp_path)
     assert finished.status == 0, finished.stderr
@@ -69,14 +67,14 @@ def test_mirrored_over_devices_trains_to_what_one_device_does(
 
 @pytest.mark.parametrize("number", [2, 4])
 @pytest.mark.long
-def test_workers_train_to_identical_weights_and_to_what_one_process_does(
+def test_workers_train_to_identical_weights_as_one_process(
     on_one_device: dict[str, np.ndarray], tmp_path: Path, number: int
 ) -> None:
     arguments = [[f"worker-{index}.npz", "multi_worker", "1", *TRAINING] for index in range(number)]
     with ExitStack() as stack:
         for finished in finish(start_workers(stack, str(HERE / "train_program.py"), arguments, tmp_path)):
             assert finished.status == 0, finished.stderr
-            # What they report while training is the one process's too: every line of every epoch.
+            # Each worker prints the same RMSEs as one process.
             assert "training RMSE 0.3234" in finished.stdout
     chief, *others = (dict(np.load(tmp_path / f"worker-{index}.npz")) for index in range(number))
     assert_same(chief, on_one_device)
@@ -100,7 +98,7 @@ def test_shares_hold_every_image_of_a_batch_once(count: int, batch_size: int, nu
         assert sum(float(sum(weights)) for _, weights in of_step) == pytest.approx(1)
 
 
-def test_keras_alone_still_fails_to_train_several_workers(tmp_path: Path) -> None:
+def test_keras_alone_still_cannot_train_several_workers(tmp_path: Path) -> None:
     with ExitStack() as stack:
         ends = finish(start_workers(stack, str(HERE / "plain_keras_program.py"), [[], []], tmp_path))
     works = [end.status for end in ends] == [0, 0]
@@ -114,7 +112,7 @@ QUICK = ("--dataset=mnist_5k", "--batch_size=400", "--epochs=5", "--checkpoint_e
 
 
 @pytest.mark.long
-def test_a_cluster_stops_together_notices_a_lost_worker_and_goes_on(tmp_path: Path) -> None:
+def test_cluster_stops_together_notices_lost_worker_and_resumes(tmp_path: Path) -> None:
     def start(stack: ExitStack, *arguments: str) -> list[RunningProgram]:
         flags = [*QUICK, "--run_dir=run", *arguments]
         return start_workers(stack, "train.py", [[*flags, f"--export_dir=model-{index}"] for index in (0, 1)], tmp_path)
@@ -150,12 +148,12 @@ def test_a_cluster_stops_together_notices_a_lost_worker_and_goes_on(tmp_path: Pa
     for key in ("training_rmse", "test_rmse"):
         assert cards[0][key] == pytest.approx(cards[1][key], abs=1e-5)
     assert undisturbed.status == 0
-    # The chief alone writes.
+    # Only the chief writes.
     assert not (tmp_path / "model-1").exists()
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_a_worker_that_never_comes_is_not_waited_for_for_ever(tmp_path: Path, index: int) -> None:
+def test_wait_for_missing_worker_ends_after_timeout(tmp_path: Path, index: int) -> None:
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     arguments = [*QUICK, "--worker_timeout=3", "--run_dir=run", "--export_dir=model"]
     environment = {"TF_CONFIG": tf_config(addresses, index)}
@@ -169,7 +167,7 @@ def test_a_worker_that_never_comes_is_not_waited_for_for_ever(tmp_path: Path, in
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_worker_that_waits_for_the_others_ends_at_once_when_asked(tmp_path: Path, number: signal.Signals) -> None:
+def test_waiting_worker_ends_at_once_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     ports = free_ports(2)
     environment = {"TF_CONFIG": tf_config([f"127.0.0.1:{port}" for port in ports], 0)}
 
@@ -180,13 +178,13 @@ def test_a_worker_that_waits_for_the_others_ends_at_once_when_asked(tmp_path: Pa
     with RunningProgram("train.py", [*QUICK, "--run_dir=run", "--export_dir=model"], tmp_path, environment) as worker:
         assert worker.wait_until(listens)
         worker.stop(number)
-        finished = worker.finish(timeout=60)  # Of the 120 that it would wait for the other.
+        finished = worker.finish(timeout=60)  # Without the signal it would wait 120 s for the other worker.
     assert finished.status == -number
     assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.long
-def test_a_worker_that_hangs_ends_the_others_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_hanging_worker_ends_the_others_and_run_resumes(tmp_path: Path) -> None:
     def start(stack: ExitStack, *arguments: str) -> list[RunningProgram]:
         flags = [*QUICK, "--run_dir=run", "--export_dir=model", *arguments]
         return start_workers(stack, "train.py", [flags, flags], tmp_path)
@@ -215,14 +213,14 @@ def test_a_worker_that_hangs_ends_the_others_and_the_run_goes_on(tmp_path: Path)
     ("text", "message"),
     [
         ("", "TF_CONFIG: is not set"),
-        ("{", "TF_CONFIG: '{' names no cluster"),
-        ("[]", "TF_CONFIG: '[]' names no cluster"),
-        ('{"cluster": {"worker": ["host:1"]}}', "names no cluster and a worker in it"),
-        ('{"cluster": {"worker": ["host:1"]}, "task": {"type": "worker", "index": 1}}', "names no cluster"),
-        ('{"cluster": {"worker": ["host:1"]}, "task": {"type": "cook", "index": 0}}', "names no cluster"),
+        ("{", "TF_CONFIG: '{' does not name a cluster"),
+        ("[]", "TF_CONFIG: '[]' does not name a cluster"),
+        ('{"cluster": {"worker": ["host:1"]}}', "does not name a cluster and a worker in it"),
+        ('{"cluster": {"worker": ["host:1"]}, "task": {"type": "worker", "index": 1}}', "does not name a cluster"),
+        ('{"cluster": {"worker": ["host:1"]}, "task": {"type": "cook", "index": 0}}', "does not name a cluster"),
     ],
 )
-def test_a_tf_config_that_names_no_cluster_is_said(text: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tf_config_without_cluster_is_refused(text: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError) as raised:
         make_strategy("multi_worker")
@@ -237,7 +235,7 @@ def test_a_tf_config_that_names_no_cluster_is_said(text: str, message: str, monk
         (8, "true", "jit_compile: XLA cannot compile a step of several replicas"),
     ],
 )
-def test_what_replicas_cannot_do_is_refused(batch_size: int, jit_compile: str, message: str) -> None:
+def test_options_impossible_with_replicas_are_refused(batch_size: int, jit_compile: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_replicas(2, batch_size, jit_compile)
 
@@ -251,18 +249,18 @@ def launch(*arguments: str, directory: Path) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.long
-def test_the_launcher_runs_a_cluster_on_this_machine(tmp_path: Path) -> None:
+def test_launcher_runs_a_local_cluster(tmp_path: Path) -> None:
     done = launch(
         "2", "--", "--dataset=mnist_5k", "--batch_size=100", "--epochs=1", "--export_dir=m", directory=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    # One worker's output, not two.
+    # The output of one worker, not of two.
     assert [done.stdout.count(line) for line in ("51 parameters", "epoch 1/1 training RMSE", "result ")] == [1, 1, 1]
     assert (tmp_path / "m" / "model_card.json").is_file()
 
 
 @pytest.mark.parametrize("arguments", [[], ["2"], ["two", "--"], ["0", "--"], ["--", "2"]])
-def test_the_launchers_usage_is_one_line(arguments: list[str], tmp_path: Path) -> None:
+def test_launcher_prints_usage_in_one_line(arguments: list[str], tmp_path: Path) -> None:
     done = launch(*arguments, directory=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: usage:")

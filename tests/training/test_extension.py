@@ -1,4 +1,4 @@
-"""A run that is given more epochs than it was started with."""
+"""A run that is resumed with more epochs than it was started with."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def run(images: ImageDataset, run_dir: Path, recipe: str, epochs: int, resume: b
 
 
 @pytest.mark.parametrize(("recipe", "as_if_from_the_start"), [("cntk", True), ("default", False)])
-def test_it_ends_as_the_longer_run_would_have_where_its_learning_rate_allows_and_else_says_so(
+def test_extended_run_equals_longer_run_or_says_it_differs(
     colour_images: ImageDataset,
     tmp_path: Path,
     capsys: pytest.CaptureFixture,
@@ -34,7 +34,7 @@ def test_it_ends_as_the_longer_run_would_have_where_its_learning_rate_allows_and
     assert [epoch.number for epoch in extended.history] == [0, 1, 2, 3]
     same = [np.array_equal(one, two) for one, two in zip(extended.model.get_weights(), longer.model.get_weights())]
     assert all(same) == as_if_from_the_start
-    assert ("planned for 1 and rises again: not bit for bit a run of 3" in said) != as_if_from_the_start
+    assert ("planned for --epochs=1 and rises again, so the weights will differ" in said) != as_if_from_the_start
     recorded = make_card(extended, colour_images).recipe
     assert recorded.epochs == 3
     assert recorded.extended_after_epochs == (() if as_if_from_the_start else (1,))

@@ -1,4 +1,4 @@
-"""What a run says while it trains, on a terminal and in a file."""
+"""A run's messages while it trains, on a terminal and in a file."""
 
 import contextlib
 import io
@@ -17,11 +17,15 @@ AN_EPOCH = r"epoch +\d+/12 training RMSE 0\.\d{4}, test RMSE 0\.\d{4}"
 
 
 class Terminal(io.StringIO):
+    """A stream that counts as a terminal."""
+
     def isatty(self) -> bool:
         return True
 
 
 class FailsInTheFirstEpoch(keras.callbacks.Callback):
+    """Raises an error within the first epoch."""
+
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         if batch >= 8:
             raise RunError("as a disk that is full")
@@ -33,18 +37,18 @@ def said(stream: io.StringIO, images: ImageDataset, **options) -> list[str]:
     return stream.getvalue().splitlines()
 
 
-def test_a_file_gets_a_line_an_epoch_with_the_time_that_is_left(colour_images: ImageDataset) -> None:
+def test_file_gets_a_line_per_epoch_with_time_left(colour_images: ImageDataset) -> None:
     lines = said(io.StringIO(), colour_images)
     assert not any("\r" in line for line in lines)
     epochs = [line for line in lines if line.startswith("epoch")]
     assert len(epochs) == 12
-    # The first is one execution, which says nothing of the others.
+    # The first epoch is one execution, whose time does not count.
     assert re.fullmatch(AN_EPOCH, epochs[0])
     assert all(re.fullmatch(AN_EPOCH + r", \d+ (s|min) left", line) for line in epochs[1:-1])
     assert re.fullmatch(AN_EPOCH, epochs[-1])
 
 
-def test_a_terminal_shows_each_epoch_while_it_lasts_in_one_line(
+def test_terminal_redraws_one_progress_line_per_epoch(
     colour_images: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
@@ -54,11 +58,11 @@ def test_a_terminal_shows_each_epoch_while_it_lasts_in_one_line(
     drawn = [line for line in terminal.getvalue().split("\r") if "[" in line]
     assert drawn
     assert all(len(line) < 40 and "\n" not in line for line in drawn)
-    # What stays are the epochs: the line that was drawn is blank again before each.
+    # Only the epochs' lines remain: the progress line is blank before each.
     assert len(re.findall(r"\r +\repoch +\d+/12 training RMSE", terminal.getvalue())) == 12
 
 
-def test_a_run_that_fails_leaves_no_half_line(colour_images: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_run_clears_its_progress_line(colour_images: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deconv_ae.training.reporting.REDRAWN_SECONDS", 0)
     terminal = Terminal()
     with contextlib.redirect_stdout(terminal), pytest.raises(RunError):

@@ -1,4 +1,4 @@
-"""A run directory whose lock cannot be had is refused in one line, before TensorFlow is loaded."""
+"""A run directory that cannot be locked is refused in one line, before TensorFlow is loaded."""
 
 import os
 from collections.abc import Callable
@@ -18,7 +18,7 @@ MADE: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("make", MADE.values(), ids=MADE)
-def test_a_lock_that_is_none_is_refused_by_its_name(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_unlockable_lock_file_is_refused_by_name(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / run_record.LOCK)
     if make is MADE["of mode 0"] and os.geteuid() == 0:
         pytest.skip("root may open every file")

@@ -1,4 +1,4 @@
-"""Batch and epochs: as given, else by the recipe and the number of pictures."""
+"""Batch size and epochs are as given, or follow from the recipe and the number of pictures."""
 
 import itertools
 
@@ -14,14 +14,14 @@ SMALLEST_UNCHANGED = 199 * 128 + 1
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("images", [SMALLEST_UNCHANGED, 50_000, 60_000, 10_000_000])
-def test_sets_like_mnist_keep_the_recipes_batch_and_epochs(recipe: str, images: int) -> None:
+def test_data_as_large_as_mnist_keep_the_recipes_schedule(recipe: str, images: int) -> None:
     found = schedule(RECIPES[recipe], images)
     assert (found.batch_size, found.epochs) == (RECIPES[recipe].batch_size, RECIPES[recipe].epochs)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("images", [1, 2, 19, 20, 21, 50, 300, 1000, 4000, 6000])
-def test_few_pictures_still_make_some_hundred_steps(recipe: str, images: int) -> None:
+def test_few_pictures_make_hundreds_of_steps(recipe: str, images: int) -> None:
     found = schedule(RECIPES[recipe], images)
     assert found.total_steps >= 200 * RECIPES[recipe].epochs
     assert found.steps_per_epoch >= min(images // 15, 19)
@@ -40,10 +40,10 @@ def test_more_pictures_never_make_smaller_batches_or_more_epochs() -> None:
     ("given", "batch_size", "epochs"),
     [({}, 15, 30), ({"batch_size": 100}, 100, 201), ({"epochs": 2}, 15, 2), ({"batch_size": 7, "epochs": 0}, 7, 0)],
 )
-def test_what_is_given_is_taken_and_the_rest_follows(given: dict[str, int], batch_size: int, epochs: int) -> None:
+def test_given_batch_and_epochs_are_kept(given: dict[str, int], batch_size: int, epochs: int) -> None:
     options = TrainingOptions(PRESETS["two_layer"].architecture, **given)
     assert (options.schedule(300).batch_size, options.schedule(300).epochs) == (batch_size, epochs)
-    # A run may be resumed with and without the flags.
+    # A run may be resumed with or without the flags.
     written = TrainingOptions(options.architecture, batch_size=batch_size, epochs=epochs)
     assert written.deciding(300) == options.deciding(300)
 
@@ -56,5 +56,5 @@ def test_what_is_given_is_taken_and_the_rest_follows(given: dict[str, int], batc
         (1, 1, "1 picture: 1 step an epoch, 1 epoch"),
     ],
 )
-def test_it_is_said_in_a_line(images: int, epochs: int | None, said: str) -> None:
+def test_schedule_prints_in_a_line(images: int, epochs: int | None, said: str) -> None:
     assert str(schedule(RECIPES["default"], images, epochs=epochs)) == said

@@ -1,4 +1,4 @@
-"""The start of a run: decoders that least squares cannot better, and the encoder that keeps more of the pictures."""
+"""The start of a run: decoders fitted by least squares, and encoders that preserve more of the pictures."""
 
 import keras
 import numpy as np
@@ -24,13 +24,13 @@ def rmse(model: Autoencoder, images: np.ndarray) -> float:
 
 @pytest.mark.parametrize("bias", [False, True], ids=["no bias", "bias"])
 @pytest.mark.parametrize("kernel_size", [3, 2, (4, 3), (1, 5)], ids=str)
-def test_the_decoder_is_what_least_squares_gives(kernel_size, bias: bool) -> None:
+def test_decoder_is_the_least_squares_solution(kernel_size, bias: bool) -> None:
     images = RANDOM.integers(0, 256, (12, 9, 8, 2), np.uint8)
     model = untrained(Architecture((3,), (2,), kernel_size, deconvolution_bias=bias), (9, 8, 2))
     fit_start(model, images)
     deconvolution = model.get_layer("deconv1")
     fitted = model(scale(images)).numpy()
-    # The reference does not know how a kernel is laid out: it asks what each of its numbers does.
+    # The reference does not depend on the kernel's layout: it measures the effect of every weight.
     weights = deconvolution.get_weights()
     pooled, argmax = model.get_layer("pool1")(model.get_layer("conv1")(scale(images)))
     unpooled = model.get_layer("unpool1")(pooled, argmax, output_size=(9, 8))
@@ -44,7 +44,7 @@ def test_the_decoder_is_what_least_squares_gives(kernel_size, bias: bool) -> Non
     matrix = np.stack(effects, axis=1).astype(np.float64)
     best = matrix @ np.linalg.lstsq(matrix, scale(images).ravel().astype(np.float64), rcond=None)[0]
     error, least = (np.mean(np.square(r.ravel() - scale(images).ravel())) for r in (fitted, best))
-    # What the ridge costs, on noise the most.
+    # The ridge costs a little, most on noise.
     assert least <= error * (1 + 1e-9)
     assert error <= 1.02 * least
 
@@ -52,7 +52,7 @@ def test_the_decoder_is_what_least_squares_gives(kernel_size, bias: bool) -> Non
 @pytest.mark.parametrize(
     ("filters", "pool_sizes"), [((8,), (2,)), ((8, 4), (2, 2)), ((16, 16, 16), (2, 2, 2)), ((1, 1), (3, 2))]
 )
-def test_a_start_is_better_than_the_mean_image(filters, pool_sizes, colour_images: ImageDataset) -> None:
+def test_start_is_better_than_the_mean_image(filters, pool_sizes, colour_images: ImageDataset) -> None:
     images = colour_images.train
     model = untrained(Architecture(filters, pool_sizes), images.shape[1:])
     mean = np.mean(per_image_rmse(scale(images), np.broadcast_to(scale(images).mean(axis=0), images.shape)))
@@ -79,14 +79,14 @@ def test_averages_start_as_principal_components() -> None:
     [(7, (4,), (9, 10, 1)), (12, (2,), (5, 7, 3)), (3, (2, 2), (8, 8, 1)), (48, (4,), (4, 4, 3))],
     ids=str,
 )
-def test_averages_start_better_than_the_mean_image_of_few_pictures(averages: int, pool_sizes, shape) -> None:
+def test_averages_of_few_pictures_start_better_than_mean_image(averages: int, pool_sizes, shape) -> None:
     images = RANDOM.integers(0, 256, (5, *shape), np.uint8)
     model = untrained(Architecture((3,) * len(pool_sizes), pool_sizes, 3, averages=averages), shape)
     fit_start(model, images)
     assert rmse(model, images) < np.mean(per_image_rmse(scale(images), np.full(images.shape, 0.5, np.float32)))
 
 
-def test_digits_start_from_dots_and_noise_does_not(digits: ImageDataset) -> None:
+def test_digits_start_from_dots_and_random_pictures_do_not(digits: ImageDataset) -> None:
     architecture = PRESETS["cmap1_pool4"].architecture
     noise = RANDOM.integers(0, 256, digits.train.shape, np.uint8)
     kernels = []
@@ -101,7 +101,7 @@ def test_digits_start_from_dots_and_noise_does_not(digits: ImageDataset) -> None
 
 @pytest.mark.parametrize(("filters", "pool_sizes"), [((1,), (2,)), ((3,), (4,)), ((4, 2), (2, 2))], ids=str)
 @pytest.mark.parametrize("picture", ["light", "dark"])
-def test_noise_is_made_to_fire_with_every_seed(picture: str, filters, pool_sizes) -> None:
+def test_noise_fires_with_every_seed(picture: str, filters, pool_sizes) -> None:
     spots = RANDOM.integers(0, 100, (6, 12, 12, 3), np.uint8)
     images = 255 - spots if picture == "light" else spots
     model = untrained(Architecture(filters, pool_sizes), (12, 12, 3))
@@ -120,7 +120,7 @@ def test_noise_is_made_to_fire_with_every_seed(picture: str, filters, pool_sizes
             values = model.get_layer(f"pool{number}")(convolution(values))[0].numpy()
 
 
-def test_the_same_seed_is_the_same_start(colour_images: ImageDataset) -> None:
+def test_same_seed_gives_same_start(colour_images: ImageDataset) -> None:
     architecture = Architecture((4, 2), (2, 2))
     starts = []
     for _ in range(2):
@@ -131,7 +131,7 @@ def test_the_same_seed_is_the_same_start(colour_images: ImageDataset) -> None:
         np.testing.assert_array_equal(first, again)
 
 
-def test_black_pictures_have_a_start() -> None:
+def test_black_pictures_give_finite_weights() -> None:
     images = np.zeros((3, 8, 8, 1), np.uint8)
     model = untrained(Architecture((2, 2), (2, 2)), (8, 8, 1))
     fit_start(model, images)
@@ -139,7 +139,7 @@ def test_black_pictures_have_a_start() -> None:
     assert all(np.isfinite(weights).all() for weights in model.get_weights())
 
 
-def test_a_kernel_of_too_many_unknowns_starts_as_the_transpose() -> None:
+def test_very_large_kernel_starts_as_the_transpose() -> None:
     images = RANDOM.integers(0, 256, (2, 12, 12, 1), np.uint8)
     model = untrained(Architecture((40,), (2,), kernel_size=11), (12, 12, 1))
     fit_start(model, images)

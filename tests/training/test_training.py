@@ -36,20 +36,20 @@ FINISHED = {"architecture": CMAP1, "epochs": 2}
 
 @pytest.fixture(scope="module")
 def finished_run(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingResult]:
-    """A short run and its directory; tests read it only."""
+    """A short run and its directory, which tests only read."""
     run_dir = tmp_path_factory.mktemp("finished")
     return run_dir, train(digits, TrainingOptions(**FINISHED, run_dir=str(run_dir)))
 
 
 @pytest.fixture(scope="module")
 def finished_in_float16(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingResult]:
-    """The same run in mixed precision; tests read it only."""
+    """The same run in mixed precision, which tests only read."""
     run_dir = tmp_path_factory.mktemp("finished_in_float16")
     return run_dir, train(digits, TrainingOptions(**FINISHED, mixed_precision="mixed_float16", run_dir=str(run_dir)))
 
 
 def record_of(options: TrainingOptions, pictures: str = "0" * 16) -> RunRecord:
-    """What a run of these options on the fixture's digits, or on other pictures, records."""
+    """The record of a run with these options on the fixture's digits, or on other pictures."""
     peak, environment = options.peak_learning_rate, os.environ.get("TF_ENABLE_ONEDNN_OPTS")
     return RunRecord(options.deciding(640), "mnist_5k", 640, (28, 28, 1), None, pictures, peak, environment)
 
@@ -58,7 +58,7 @@ def weights(result: TrainingResult) -> list[np.ndarray]:
     return result.model.get_weights()
 
 
-def test_it_learns_and_reports_the_rmse_of_whole_splits(trained: TrainingResult, digits: ImageDataset) -> None:
+def test_run_learns_and_reports_rmse_of_whole_splits(trained: TrainingResult, digits: ImageDataset) -> None:
     images = digits.test.astype(np.float32) / 256
     assert trained.test_rmse == pytest.approx(per_image_rmse(images, trained.model(images)).numpy().mean(), rel=1e-5)
     all_zero = per_image_rmse(images, np.zeros_like(images)).numpy().mean()
@@ -66,9 +66,7 @@ def test_it_learns_and_reports_the_rmse_of_whole_splits(trained: TrainingResult,
     assert trained.training_rmse == pytest.approx(trained.test_rmse, rel=0.1)
 
 
-def test_the_same_seed_gives_the_same_weights_bit_for_bit(
-    digits: ImageDataset, finished_run: tuple[Path, TrainingResult]
-) -> None:
+def test_same_seed_gives_bit_identical_weights(digits: ImageDataset, finished_run: tuple[Path, TrainingResult]) -> None:
     _, first = finished_run
     again, other = (train(digits, TrainingOptions(**FINISHED, seed=seed)) for seed in (0, 1))
     for one, two, three in zip(weights(first), weights(again), weights(other)):
@@ -77,11 +75,11 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(
 
 
 def decide(monkeypatch: pytest.MonkeyPatch, xla: bool) -> None:
-    """What Keras decides where it is asked to: for XLA where there is a GPU (tensorflow/tensorflow issue 103438)."""
+    """Replaces Keras's own decision, which is for XLA if there is a GPU (tensorflow/tensorflow issue 103438)."""
     monkeypatch.setattr(keras.Model, "_resolve_auto_jit_compile", lambda self: xla)
 
 
-def test_xla_trains_as_the_plain_graph_does(
+def test_xla_trains_as_the_plain_graph(
     digits: ImageDataset, finished_run: tuple[Path, TrainingResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, by_default = finished_run
@@ -92,7 +90,7 @@ def test_xla_trains_as_the_plain_graph_does(
 
 
 @pytest.mark.parametrize(("jit_compile", "xla"), [("false", False), ("true", True)])
-def test_xla_is_used_or_not_as_one_says_whatever_keras_would_decide(
+def test_jit_compile_overrides_keras(
     digits: ImageDataset, monkeypatch: pytest.MonkeyPatch, jit_compile: str, xla: bool
 ) -> None:
     decide(monkeypatch, xla=not xla)
@@ -102,8 +100,8 @@ def test_xla_is_used_or_not_as_one_says_whatever_keras_would_decide(
     assert [*trained_by, result.model.jit_compile] == [xla, xla]
 
 
-def test_what_xla_compiles_ends_the_same_bit_for_bit_when_resumed(digits: ImageDataset, tmp_path: Path) -> None:
-    # The last batch of an epoch is smaller, for which XLA compiles again.
+def test_compiled_run_resumes_bit_for_bit(digits: ImageDataset, tmp_path: Path) -> None:
+    # The last batch of an epoch is smaller, so XLA compiles a second step.
     options = TrainingOptions(CMAP1, recipe="cntk", batch_size=100, epochs=2, jit_compile="true")
     parts = replace(options, run_dir=str(tmp_path / "run"))
     train(digits, replace(parts, epochs=1))
@@ -112,17 +110,17 @@ def test_what_xla_compiles_ends_the_same_bit_for_bit_when_resumed(digits: ImageD
         np.testing.assert_array_equal(one, two)
 
 
-def test_colour_images_of_an_odd_size_train(colour_images: ImageDataset) -> None:
+def test_colour_images_of_odd_size_train(colour_images: ImageDataset) -> None:
     result = train(colour_images, TrainingOptions(Architecture((4, 2), (2, 2)), epochs=4, batch_size=8))
     images = colour_images.test.astype(np.float32) / 256
     assert result.model.output_shape == (None, 17, 13, 3)
     assert result.test_rmse < 0.9 * per_image_rmse(images, np.zeros_like(images)).numpy().mean()
-    # It starts as good as that, with a decoder that is solved for.
+    # The fitted decoder alone is already better than black; training improves on it.
     assert result.history[-1].training_rmse < 0.98 * result.history[0].training_rmse
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_trains_and_leaves_no_trace(
+def test_mixed_precision_trains_and_restores_the_policy(
     digits: ImageDataset, finished_run: tuple[Path, TrainingResult], policy: str, request: pytest.FixtureRequest
 ) -> None:
     if policy == "mixed_bfloat16":
@@ -138,9 +136,9 @@ def test_mixed_precision_trains_and_leaves_no_trace(
 # ------------------------------------------------------------------------------- Failures
 
 
-def test_a_loss_that_is_not_finite_ends_the_run(digits: ImageDataset, tmp_path: Path) -> None:
+def test_non_finite_loss_ends_the_run(digits: ImageDataset, tmp_path: Path) -> None:
     options = {"architecture": CMAP1, "batch_size": 16, "learning_rate": 1e30}
-    # 40 steps, eight of them in one execution; a checkpoint every 7 steps makes it one by one.
+    # 40 steps, eight per execution; with a checkpoint every 7 steps, one per execution.
     with pytest.raises(RunError, match=r"the loss became \w+ in steps (\d+) to (\d+);") as several:
         train(digits, TrainingOptions(**options))
     with pytest.raises(RunError, match=r"the loss became \w+ at step (\d+);") as single:
@@ -150,8 +148,8 @@ def test_a_loss_that_is_not_finite_ends_the_run(digits: ImageDataset, tmp_path: 
     assert first <= step <= last
 
 
-def test_a_dead_relu_ends_the_run(digits: ImageDataset) -> None:
-    # One enormous step takes the bias so far below zero that no image activates the convolution.
+def test_dead_relu_ends_the_run(digits: ImageDataset) -> None:
+    # One enormous step moves the bias so far below zero that no image activates the convolution.
     with pytest.raises(RunError, match="a ReLU has died"):
         train(digits, TrainingOptions(CMAP1, epochs=10, learning_rate=100.0))
 
@@ -174,7 +172,7 @@ def test_a_dead_relu_ends_the_run(digits: ImageDataset) -> None:
         ({"checkpoint_every": 0, "run_dir": "run"}, "checkpoint_every: 0 is below 1"),
     ],
 )
-def test_options_that_no_run_can_be_made_with_are_refused_by_name(fields: dict, message: str) -> None:
+def test_wrong_options_are_refused_by_name(fields: dict, message: str) -> None:
     with pytest.raises(InputError) as raised:
         TrainingOptions(CMAP1, **fields)
     assert str(raised.value).startswith(message)
@@ -185,19 +183,19 @@ def test_options_that_no_run_can_be_made_with_are_refused_by_name(fields: dict, 
 
 @pytest.fixture
 def finished(finished_run: tuple[Path, TrainingResult], tmp_path: Path) -> tuple[dict, TrainingResult]:
-    """The options to go on from a copy of a finished run, and what the run came to."""
+    """Options that resume a copy of a finished run, and the run's result."""
     run_dir, result = finished_run
     copied = shutil.copytree(run_dir, tmp_path / "run")
     return FINISHED | {"run_dir": str(copied), "resume": True}, result
 
 
 def everything_kept(run_dir: Path) -> dict:
-    """What a run leaves behind that must not depend on how often it was stopped."""
+    """The files of a run that must not depend on how often it was stopped."""
     newest = sorted((run_dir / "checkpoints").iterdir())[-1]
     with zipfile.ZipFile(newest) as archive:
         kept: dict[str, Any] = {"progress": archive.read("progress.json")}
         weights_file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
-    # The model's and the optimizer's; the file itself also holds names that Keras counts up.
+    # Numbers only: the file also holds names that Keras numbers per process.
     weights_file.visititems(
         lambda name, item: kept.update({name: item[()].tobytes()} if hasattr(item, "shape") else {})
     )
@@ -212,7 +210,7 @@ def everything_kept(run_dir: Path) -> dict:
     ("precision", "number", "undisturbed"),
     [("none", signal.SIGINT, "finished_run"), ("mixed_float16", signal.SIGTERM, "finished_in_float16")],
 )
-def test_a_run_stopped_within_an_epoch_ends_to_the_last_bit_as_one_that_was_not(
+def test_stopped_run_resumes_bit_for_bit(
     digits: ImageDataset,
     tmp_path: Path,
     number: signal.Signals,
@@ -242,7 +240,7 @@ def test_a_run_stopped_within_an_epoch_ends_to_the_last_bit_as_one_that_was_not(
     assert everything_kept(tmp_path / "stopped") == everything_kept(whole_dir)
 
 
-def test_a_run_without_a_run_dir_stops_too_and_says_what_that_costs(digits: ImageDataset) -> None:
+def test_run_without_run_dir_says_nothing_was_kept(digits: ImageDataset) -> None:
     before = signal.getsignal(signal.SIGTERM)
 
     def stop_once_it_trains() -> None:
@@ -252,12 +250,12 @@ def test_a_run_without_a_run_dir_stops_too_and_says_what_that_costs(digits: Imag
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=stop_once_it_trains).start()
-    with pytest.raises(Interrupted, match="nothing was kept, for want of a --run_dir"):
+    with pytest.raises(Interrupted, match="nothing was kept, as no --run_dir was given"):
         train(digits, TrainingOptions(CMAP1, recipe="cntk", epochs=300))
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_finished_run_resumes_to_its_result(digits: ImageDataset, finished: tuple[dict, TrainingResult]) -> None:
+def test_finished_run_resumes_to_its_result(digits: ImageDataset, finished: tuple[dict, TrainingResult]) -> None:
     options, first = finished
     assert train(digits, TrainingOptions(**options)).test_rmse == first.test_rmse
 
@@ -268,7 +266,7 @@ def flip_a_bit(content: bytes) -> bytes:
 
 
 def code_instead_of_numbers(content: bytes) -> bytes:
-    """A checkpoint whose configuration asks for arbitrary code, in a Lambda layer."""
+    """Gives a checkpoint a configuration with arbitrary code, in a Lambda layer."""
     written = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(written, "w") as other:
         for name in archive.namelist():
@@ -278,7 +276,7 @@ def code_instead_of_numbers(content: bytes) -> bytes:
 
 @pytest.fixture(scope="module")
 def untrained(digits: ImageDataset) -> keras.Model:
-    """A model that the finished run's checkpoints fit."""
+    """A model into which the finished run's checkpoints can be loaded."""
     return train(digits, TrainingOptions(CMAP1, epochs=0)).model
 
 
@@ -287,7 +285,7 @@ def untrained(digits: ImageDataset) -> keras.Model:
     [flip_a_bit, lambda content: content[: len(content) // 2], lambda content: b"", lambda content: b"no archive"],
     ids=["bit", "half", "empty", "other"],
 )
-def test_a_damaged_checkpoint_is_said_and_the_one_before_it_taken(
+def test_damaged_checkpoint_is_reported_and_previous_one_used(
     digits: ImageDataset,
     finished: tuple[dict, TrainingResult],
     untrained: keras.Model,
@@ -311,15 +309,15 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_it_taken(
         np.testing.assert_array_equal(one, two)
 
 
-def test_a_checkpoint_of_other_pictures_is_refused_as_such(
+def test_checkpoint_of_other_pictures_is_refused(
     digits: ImageDataset, finished: tuple[dict, TrainingResult], untrained: keras.Model, capsys: pytest.CaptureFixture
 ) -> None:
     options, _ = finished
     other = replace(digits, train=digits.train[::-1], fingerprint="")
-    # By the run's record, before a checkpoint is looked at.
+    # The run's record tells, before a checkpoint is read.
     with pytest.raises(InputError, match=r"^resume: .* holds a run on other pictures than mnist_5k has now; [^\n]*$"):
         train(other, TrainingOptions(**options | {"epochs": 9}))
-    # And where somebody put checkpoints of another run beside a record.
+    # The checkpoint tells too, if somebody put another run's checkpoints beside a record.
     run_json = Path(options["run_dir"]) / "run.json"
     record = record_of(TrainingOptions(**options), other.fingerprint)
     run_json.write_text(records.as_text(record))
@@ -329,7 +327,7 @@ def test_a_checkpoint_of_other_pictures_is_refused_as_such(
     assert "damaged" not in capsys.readouterr().out
 
 
-def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
+def test_run_resumes_from_checkpoint_before_a_damaged_one(
     digits: ImageDataset, finished: tuple[dict, TrainingResult]
 ) -> None:
     options, first = finished
@@ -338,7 +336,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
     assert train(digits, TrainingOptions(**options)).test_rmse == first.test_rmse
 
 
-def test_a_checkpoints_configuration_is_never_run(
+def test_checkpoint_configuration_is_never_executed(
     digits: ImageDataset, finished: tuple[dict, TrainingResult], capsys: pytest.CaptureFixture
 ) -> None:
     options, first = finished
@@ -348,9 +346,7 @@ def test_a_checkpoints_configuration_is_never_run(
     assert "damaged" not in capsys.readouterr().out
 
 
-def test_a_run_with_no_usable_checkpoint_is_not_started_anew_in_silence(
-    digits: ImageDataset, finished: tuple[dict, TrainingResult]
-) -> None:
+def test_run_without_usable_checkpoint_is_refused(digits: ImageDataset, finished: tuple[dict, TrainingResult]) -> None:
     options, _ = finished
     for file in Path(options["run_dir"]).glob("checkpoints/*"):
         file.write_bytes(b"")
@@ -358,7 +354,7 @@ def test_a_run_with_no_usable_checkpoint_is_not_started_anew_in_silence(
         train(digits, TrainingOptions(**options))
 
 
-def test_a_run_directory_in_use_is_refused_until_its_run_ends(digits: ImageDataset, tmp_path: Path) -> None:
+def test_run_directory_in_use_is_refused_until_run_ends(digits: ImageDataset, tmp_path: Path) -> None:
     record = record_of(TrainingOptions(CMAP1, epochs=1))
     with RunDirectory(tmp_path, record, resume=False), pytest.raises(InputError, match="in use by another run"):
         RunDirectory(tmp_path, record, resume=True)
@@ -375,7 +371,7 @@ def test_a_run_directory_in_use_is_refused_until_its_run_ends(digits: ImageDatas
         ({"resume": False}, "run_dir: .* holds a run already"),
     ],
 )
-def test_a_run_directory_of_another_run_is_refused_and_left_alone(
+def test_run_directory_of_another_run_is_refused_unchanged(
     digits: ImageDataset, finished: tuple[dict, TrainingResult], tmp_path: Path, change: dict, message: str
 ) -> None:
     options, _ = finished
@@ -385,7 +381,7 @@ def test_a_run_directory_of_another_run_is_refused_and_left_alone(
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
-def test_tensorboard_gets_scalars_and_pictures_each_epoch(finished_run: tuple[Path, TrainingResult]) -> None:
+def test_tensorboard_gets_scalars_and_pictures_every_epoch(finished_run: tuple[Path, TrainingResult]) -> None:
     logs = finished_run[0] / "logs"
     scalars = EventAccumulator(str(logs / "train")).Reload()
     assert [event.step for event in scalars.Tensors("epoch_rmse")] == [0, 1]
@@ -398,7 +394,7 @@ def test_tensorboard_gets_scalars_and_pictures_each_epoch(finished_run: tuple[Pa
 
 
 def state_of(checkpoint: Path) -> list[bytes]:
-    """Every number in a checkpoint: weights, optimizer, progress. Names differ between the models of one process."""
+    """Every number in a checkpoint: weights, optimizer, progress. Names differ between models of one process."""
     with zipfile.ZipFile(checkpoint) as archive:
         numbers = [archive.read("progress.json")]
         with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
@@ -407,8 +403,8 @@ def state_of(checkpoint: Path) -> list[bytes]:
 
 
 @dataclass(frozen=True)
-class Looked:
-    """A run that looked at the test images after some epochs."""
+class ValidatedRun:
+    """A run that computed the test RMSE after some epochs."""
 
     run_dir: Path
     result: TrainingResult
@@ -420,21 +416,23 @@ class Looked:
 
 
 @pytest.fixture(scope="module")
-def looked(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Looked]:
-    """By how many epochs lie between two looks: four epochs of 20 steps, with checkpoints in their middles too."""
+def validated_runs(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> dict[int, ValidatedRun]:
+    """Runs of four epochs of 20 steps, by validate_every, with checkpoints also within epochs."""
     runs = {}
     for every in (0, 1, 2):
         run_dir, printed = tmp_path_factory.mktemp(f"every_{every}"), io.StringIO()
         options = {"architecture": CMAP1, "epochs": 4, "run_dir": str(run_dir), "checkpoint_every": 8}
         with contextlib.redirect_stdout(printed):
             result = train(digits, TrainingOptions(**options, validate_every=every))
-        runs[every] = Looked(run_dir, result, printed.getvalue())
+        runs[every] = ValidatedRun(run_dir, result, printed.getvalue())
     return runs
 
 
 @pytest.mark.parametrize(("every", "epochs"), [(0, []), (1, [0, 1, 2, 3]), (2, [1, 3])])
-def test_the_test_images_are_looked_at_after_epochs(looked: dict[int, Looked], every: int, epochs: list[int]) -> None:
-    run = looked[every]
+def test_validate_every_sets_epochs_of_test_rmse(
+    validated_runs: dict[int, ValidatedRun], every: int, epochs: list[int]
+) -> None:
+    run = validated_runs[every]
     logged = EventAccumulator(str(run.run_dir / "logs" / "train")).Reload()
     if epochs:
         validated = logged.Tensors("epoch_test_rmse")
@@ -443,41 +441,41 @@ def test_the_test_images_are_looked_at_after_epochs(looked: dict[int, Looked], e
     assert run.printed.count("test RMSE") == len(epochs)
 
 
-def test_looking_at_the_test_images_changes_nothing_else(looked: dict[int, Looked]) -> None:
-    never, always, sometimes = (state_of(looked[every].checkpoints[-1]) for every in (0, 1, 2))
+def test_validation_changes_no_weights(validated_runs: dict[int, ValidatedRun]) -> None:
+    never, always, sometimes = (state_of(validated_runs[every].checkpoints[-1]) for every in (0, 1, 2))
     assert never == always == sometimes
 
 
-def test_checkpoints_by_step_are_few_and_the_newest(looked: dict[int, Looked]) -> None:
-    # 8, 16, 20, 24, 32, 40, ..., 60, 64, 72, 80.
-    assert [file.stem for file in looked[1].checkpoints] == ["step-00000064", "step-00000072", "step-00000080"]
+def test_newest_three_checkpoints_are_kept(validated_runs: dict[int, ValidatedRun]) -> None:
+    # Of the steps 8, 16, 20, 24, 32, 40, ..., 60, 64, 72, 80.
+    assert [file.stem for file in validated_runs[1].checkpoints] == ["step-00000064", "step-00000072", "step-00000080"]
 
 
 @pytest.mark.parametrize("validate_every", [0, 3])
-def test_a_run_can_be_resumed_with_another_validation(tmp_path: Path, validate_every: int) -> None:
+def test_run_can_be_resumed_with_another_validate_every(tmp_path: Path, validate_every: int) -> None:
     for resume, options in ((False, {}), (True, {"validate_every": validate_every})):
         with RunDirectory(tmp_path, record_of(TrainingOptions(CMAP1, epochs=1, **options)), resume):
             pass
 
 
-def test_a_run_says_what_it_reads_before_it_trains(digits: ImageDataset, capsys: pytest.CaptureFixture) -> None:
+def test_run_prints_data_model_and_schedule_first(digits: ImageDataset, capsys: pytest.CaptureFixture) -> None:
     train(digits, TrainingOptions(CMAP1, epochs=0))
     assert [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[:4]] == [
         ["data", "mnist_5k: 640 training and 100 test images of 28x28x1, in memory"],
         ["model", "filters 1; pools 4x4; kernels 5x5: 51 parameters"],
         ["training", "recipe default; 640 pictures: 20 steps an epoch, 0 epochs"],
-        ["stop", "Ctrl-C; nothing is kept of a run without --run_dir"],
+        ["stop", "Ctrl-C; without --run_dir, nothing is kept"],
     ]
 
 
-def test_run_json_says_what_the_run_was_started_with(digits: ImageDataset, tmp_path: Path) -> None:
+def test_run_json_records_the_deciding_options(digits: ImageDataset, tmp_path: Path) -> None:
     train(digits, TrainingOptions(CMAP1, epochs=0, run_dir=str(tmp_path)))
     record = run_record.read("run_dir", tmp_path, "")
     assert (record.dataset, record.training_images, record.image_shape) == ("mnist_5k", 640, (28, 28, 1))
     assert record.options == TrainingOptions(CMAP1, epochs=0, batch_size=32)
 
 
-def test_a_run_of_another_versions_learning_rate_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_run_with_another_versions_learning_rate_is_refused(tmp_path: Path) -> None:
     record = record_of(TrainingOptions(Architecture((4, 2), (2, 2))))
     with RunDirectory(tmp_path, record, resume=False):
         pass
@@ -487,16 +485,16 @@ def test_a_run_of_another_versions_learning_rate_is_not_gone_on_with(tmp_path: P
         RunDirectory(tmp_path, replace(record, peak_learning_rate=0.0212), resume=True)
 
 
-def test_a_run_with_a_learning_rate_of_ones_own_is_every_versions(tmp_path: Path) -> None:
+def test_given_learning_rate_resumes_in_any_version(tmp_path: Path) -> None:
     assert record_of(TrainingOptions(Architecture((8,), (4,)), learning_rate=0.01)).peak_learning_rate is None
 
 
-def test_a_run_that_goes_on_with_other_kernels_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_resumed_run_reports_changed_onednn_setting(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     record = record_of(TrainingOptions(CMAP1, epochs=1))
     for resume, onednn in ((False, "1"), (True, "1"), (True, None), (True, None)):
         with RunDirectory(tmp_path, replace(record, onednn=onednn), resume):
             pass
-    said = "TF_ENABLE_ONEDNN_OPTS was 1 and is not set: numbers round otherwise from here on\n"
+    said = "TF_ENABLE_ONEDNN_OPTS was 1 and is not set: from here on, numbers are rounded differently\n"
     assert capsys.readouterr().out == said
 
 
@@ -522,7 +520,7 @@ RECORDS = [
 
 
 @pytest.mark.parametrize(("field", "value"), RECORDS)
-def test_a_record_that_no_run_writes_is_refused_by_its_field(tmp_path: Path, field: str, value: Any) -> None:
+def test_invalid_run_record_is_refused_by_field(tmp_path: Path, field: str, value: Any) -> None:
     record = record_of(TrainingOptions(CMAP1, epochs=1))
     values = json.loads(records.as_text(record))
     del values["sha256"]
@@ -531,7 +529,7 @@ def test_a_record_that_no_run_writes_is_refused_by_its_field(tmp_path: Path, fie
     for name in path:
         place = place[name]
     place[last] = value
-    # Whoever edits a file can compute its checksum.
+    # Somebody who edits a file can compute its checksum.
     (tmp_path / "run.json").write_text(with_checksum(values).replace("Infinity", "1e999"))
     with pytest.raises(InputError, match=r"^resume: .* is no record of a run \(.*; start anew elsewhere$") as error:
         run_record.check(tmp_path, record, resume=True)

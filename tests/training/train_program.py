@@ -1,4 +1,4 @@
-"""A training run in a process of its own that leaves its weights in a file: for runs on several devices or workers.
+"""A training run in a process of its own, on several devices or workers, that writes its weights to a file.
 
 train_program.py OUTPUT STRATEGY LOGICAL_DEVICES PRESET FIRST_IMAGES BATCH_SIZE
 """
