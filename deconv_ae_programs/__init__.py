@@ -1,5 +1,5 @@
-"""The programs, `deconv-ae train` and its brothers, which pip installs beside the library `deconv_ae`.
+"""The programs: `deconv-ae train` and the others. pip installs them beside the library `deconv_ae`.
 
-They are a package of their own because `import deconv_ae` registers with Keras what saved files name, and so loads
-Keras and a backend, which takes seconds; a program refuses a wrong flag before that.
+They are a package of their own because `import deconv_ae` loads Keras and a backend, to register the classes that saved
+files name. This takes seconds, and a program refuses a wrong flag before it.
 """

@@ -1,4 +1,4 @@
-"""The command `deconv-ae PROGRAM --flags`, and how a program of this package is started."""
+"""The command `deconv-ae PROGRAM --flags`."""
 
 import importlib
 import sys
@@ -7,26 +7,26 @@ from deconv_ae_programs import library, process
 
 PROGRAMS = {
     "train": "trains an autoencoder, evaluates it and exports it as a SavedModel",
-    "evaluate": "prints how good an exported model is, and its bits an image",
-    "visualize": "draws what exported models make of test images",
+    "evaluate": "prints the quality of an exported model, and its bits an image",
+    "visualize": "draws codes and reconstructions of test images",
     "convert": "converts an exported model for ONNX Runtime, LiteRT, OpenVINO",
-    "compress": "makes small files of pictures by an exported model",
-    "decompress": "makes pictures of those files",
-    "playground": "serves a page to draw on and to spoil what the decoder gets",
+    "compress": "compresses pictures to small files, with an exported model",
+    "decompress": "turns these files into pictures",
+    "playground": "serves a page to draw on, and to change a code before decoding",
 }
-"""What may stand behind `deconv-ae`: modules of this package."""
+"""The programs, each a module of this package."""
 HELP = ("--help", "-h", "help")
 
 
 def main() -> None:
-    """What pip installs as `deconv-ae`: its first argument is a program's name, the others are that program's."""
+    """The command `deconv-ae`: its first argument is a program's name, the others are that program's flags."""
     begin()
     _, *arguments = sys.argv
     name = arguments[0] if arguments else None
     if name in HELP:
         print("usage: deconv-ae PROGRAM --flags", "", sep="\n")
-        for each, what in PROGRAMS.items():
-            print(f"  {each:<12}{what}")
+        for each, description in PROGRAMS.items():
+            print(f"  {each:<12}{description}")
         print("", "deconv-ae PROGRAM --help explains a program's flags.", sep="\n")
         sys.exit(process.end(0))
     if name is None or name not in PROGRAMS:
@@ -37,13 +37,13 @@ def main() -> None:
 
 
 def begin() -> None:
-    """What comes before a program's imports, so that their order does not matter."""
+    """Prepares the process before a program's imports, so that their order does not matter."""
     process.begin()
     library.defer()
 
 
 def run(name: str) -> None:
-    """Runs one of PROGRAMS, after `begin`, with the flags in `sys.argv`, and exits with its status."""
+    """Runs one of PROGRAMS with the flags in `sys.argv`, and exits with its status. Call `begin` first."""
     from deconv_ae_programs import command_line
 
     command_line.run(importlib.import_module(f"deconv_ae_programs.{name}").main)

@@ -1,15 +1,15 @@
-"""Compresses pictures by an exported model, each into a small file.
+r"""Compresses pictures with an exported model, each into a small file.
 
-deconv-ae compress --model=saved_models/mine --output_dir=small \\
+deconv-ae compress --model=saved_models/mine --output_dir=small \
     photo.png drawing.jpg
 
-The file NAME.dcae holds the code and the switches of NAME.png: whole numbers,
-from which decompress.py makes the picture again. By which probabilities they
-are coded is learnt once, from the model's training pictures, and stored in the
-model's directory:
+The file NAME.dcae holds the quantised code and the switches of NAME.png, and
+decompress.py turns it into a picture. The entropy coder's probabilities are
+learnt once, from the model's training pictures, and stored in the model's
+directory:
 
 deconv-ae compress --model=saved_models/mine --learn
-deconv-ae compress --model=saved_models/mine --learn \\
+deconv-ae compress --model=saved_models/mine --learn \
     --dataset=folder:photos
 """
 
@@ -30,18 +30,19 @@ flags.adopt_module_key_flags(command_line)
 command_line.take_files()
 GIVE_PICTURES = "give picture files after the flags"
 OF_A_DATASET = ("dataset", "data_dir", "manual_dir", "cache_dir", "image_size", "fit", "color_mode", "split_by")
-"""Flags that say nothing of files one by one: a picture of any size is compressed, in the model's channels."""
+"""Flags for --learn only. Single files need none of them: a picture keeps its size, and gets the model's channels."""
 
 MODEL = flags.DEFINE_string("model", None, "The directory of an exported model.")
-OUTPUT_DIR = flags.DEFINE_string("output_dir", "compressed", "Where the files are written to; made if need be.")
-QUALITY = flags.DEFINE_integer("quality", 3, f"From 1, the smallest files, to {RATES}.")
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files of the same names.")
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "compressed", "The directory for the files, created if missing.")
+QUALITY = flags.DEFINE_integer("quality", 3, f"The quality, from 1 (the smallest files) to {RATES}.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files with the same names.")
 LEARN = flags.DEFINE_bool(
     "learn", False, "Learn the probabilities from the training pictures of --dataset, and store them with the model."
 )
 
 
 def main() -> None:
+    """Checks the flags, and compresses or learns."""
     if MODEL.value is None:
         raise InputError("model: not given; pass the directory of an exported model")
     quality = whole("quality", QUALITY.value, least=1, most=RATES)
@@ -77,10 +78,10 @@ def main() -> None:
 
 
 def _check_use() -> None:
-    """Raises InputError for what would be left unused."""
+    """Raises InputError for flags and files that would have no effect."""
     if LEARN.value:
         if command_line.has_files():
-            raise InputError("learn: pictures are given as well; leave them out, and compress them after it")
+            raise InputError("learn: pictures are given as well; leave them out, and compress them afterwards")
         return
     for name in OF_A_DATASET:
         if flags.FLAGS[name].present:

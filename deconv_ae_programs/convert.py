@@ -1,14 +1,16 @@
-"""Converts an exported model for other runtimes: the whole autoencoder, its
-encoder and its decoder.
+r"""Converts an exported model for other runtimes.
+
+Converted are the whole autoencoder, its encoder and its decoder.
 
 deconv-ae convert --model=saved_models/mine --format=onnx,litert
 
-Picture by picture, ONNX Runtime and LiteRT take a tenth of the SavedModel's
-time, OpenVINO a quarter; of a thousand at once none is ahead for every model.
+For single pictures, ONNX Runtime and LiteRT take a tenth of the SavedModel's
+time, OpenVINO a quarter. For batches of a thousand, no runtime is the fastest
+for every model.
 
-On pictures of your own, brought to the size that the model was trained at:
+To check the files on your own pictures, in the model's size and colours:
 
-deconv-ae convert --model=saved_models/mine \\
+deconv-ae convert --model=saved_models/mine \
     --dataset=folder:photos --output_dir=converted/mine
 """
 
@@ -23,11 +25,14 @@ from deconv_ae_programs import command_line
 flags.adopt_module_key_flags(command_line)
 
 MODEL = flags.DEFINE_string("model", None, "The directory of an exported model.")
-FORMAT = flags.DEFINE_list("format", None, f"Any of {', '.join(FORMATS)}. Default: all of them.")
-OUTPUT_DIR = flags.DEFINE_string("output_dir", "converted", "Where files are written to, a folder for each format.")
+FORMAT = flags.DEFINE_list("format", None, f"The formats: any of {', '.join(FORMATS)}. Default: all of them.")
+OUTPUT_DIR = flags.DEFINE_string(
+    "output_dir", "converted", "The directory for the files, with a folder for each format."
+)
 
 
 def main() -> None:
+    """Checks the flags, and converts."""
     if MODEL.value is None:
         raise InputError("model: not given; pass the directory of an exported model")
     formats = list(FORMATS) if FORMAT.value is None else FORMAT.value

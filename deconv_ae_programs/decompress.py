@@ -1,12 +1,11 @@
-"""Makes pictures again of the files that compress.py wrote.
+r"""Turns the files of compress.py into pictures.
 
-deconv-ae decompress --model=saved_models/mine --output_dir=pictures \\
+deconv-ae decompress --model=saved_models/mine --output_dir=pictures \
     small/*.dcae
 
-NAME.dcae becomes NAME.png: what the model's decoder makes of the code and the
-switches in the file. These are the same on every machine; the decoder computes
-with floats, which another processor may round otherwise in the last bit, so
-that a pixel in many is one shade brighter or darker.
+NAME.dcae becomes NAME.png: the model decodes the code and the switches in the
+file. Every machine reads the same code and switches. But processors may round
+floats differently in the last bit, so that a rare pixel differs by one shade.
 """
 
 from absl import flags
@@ -21,12 +20,13 @@ from deconv_ae_programs import command_line
 command_line.take_files()
 GIVE_FILES = "give files that compress.py wrote, after the flags"
 
-MODEL = flags.DEFINE_string("model", None, "The directory of the model that they were compressed by.")
-OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "Where the pictures are written to; made if need be.")
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files of the same names.")
+MODEL = flags.DEFINE_string("model", None, "The directory of the model that compressed the files.")
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "The directory for the pictures, created if missing.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files with the same names.")
 
 
 def main() -> None:
+    """Checks the flags, and decompresses."""
     if MODEL.value is None:
         raise InputError("model: not given; pass the directory of an exported model")
     output = directory_to_write("output_dir", OUTPUT_DIR.value)

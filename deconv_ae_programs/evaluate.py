@@ -1,19 +1,20 @@
-"""Prints how good an exported model is, and what it makes of an image in bits.
+r"""Prints the quality of an exported model, and the size of its codes in bits.
 
-RMSE is each image's, averaged over images, pixels from 0 to 1; PSNR is
-20 log10(1 / RMSE) of each image, averaged. Beside them stands the test RMSE of
-the mean training image, the best without a model, and of black.
+RMSE, PSNR and SSIM are computed for each image and averaged over images. Pixels
+are from 0 to 1; PSNR is 20 log10(1 / RMSE). For comparison follow the test RMSE
+of the mean training image, the best without a model, and of black.
 
 deconv-ae evaluate --model=saved_models/mine
 deconv-ae evaluate --model=saved_models/mine --dataset=folder:photos
 
-How large the files of compress.py are and how good the pictures in them, of
-several models beside JPEG, WebP, PNG and thumbnails, as a table and a figure:
+The sizes of compress.py's files and the quality of their pictures, for several
+models beside JPEG, WebP, PNG and thumbnails, as a table and a figure:
 
-deconv-ae evaluate --rate --model=saved_models/mine \\
+deconv-ae evaluate --rate --model=saved_models/mine \
     --model=saved_models/other --output_dir=pictures/rate
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,13 +30,14 @@ from deconv_ae_programs import command_line
 flags.adopt_module_key_flags(command_line)
 
 MODEL = flags.DEFINE_multi_string(
-    "model", None, "The directory of an exported model; with --rate, repeat it to compare models."
+    "model", None, "The directory of an exported model; with --rate, repeat the flag to compare models"
 )
-RATE = flags.DEFINE_bool("rate", False, "Measure the files that the models compress pictures to, and draw a figure.")
-OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "Where --rate draws to; made if need be.")
+RATE = flags.DEFINE_bool("rate", False, "Measure the models' compressed files, and draw a figure.")
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "The directory for --rate's figure, created if missing.")
 
 
 def main() -> None:
+    """Checks the flags, and evaluates."""
     if MODEL.value is None:
         raise InputError("model: not given; pass the directory of an exported model")
     if RATE.value or OUTPUT_DIR.present:
@@ -56,14 +58,19 @@ def main() -> None:
 def _evaluate(model_dir: str, source: Source) -> None:
     with command_line.loading():
         from deconv_ae.data import load_dataset
+        from deconv_ae.saved_model.domain import other_domain
         from deconv_ae.saved_model.evaluation import compared, evaluate
         from deconv_ae.saved_model.serving import ServedAutoencoder
     model = ServedAutoencoder(model_dir)
     dataset = load_dataset(source)
     print(dataset)
-    print(evaluate(model, dataset.train, dataset.test).table())
+    evaluation = evaluate(model, dataset.train, dataset.test)
+    print(evaluation.table())
     print(compared(model.card, dataset))
     print(model.size_table())
+    warning = other_domain(model.card, evaluation.rmse["test"])
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _rate(model_dirs: Sequence[str], source: Source, output: Path) -> None:
@@ -76,7 +83,7 @@ def _rate(model_dirs: Sequence[str], source: Source, output: Path) -> None:
     models = [ServedAutoencoder(model_dir) for model_dir in model_dirs]
     by_name = {model.name: model for model in models}
     if len(by_name) < len(models):
-        raise InputError("model: two are of one name; give directories of other names")
+        raise InputError("model: two have the same name; give directories with different names")
     compressors = [(name, Compressor(model)) for name, model in by_name.items()]
     curves = rate_distortion(compressors, load_split(source, "test"))
     print(table(curves))

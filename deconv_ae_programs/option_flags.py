@@ -1,4 +1,4 @@
-"""Flags of the options that a dataclass holds: name, type, default and help are the field's, and so is the check."""
+"""Defines a flag for each option of a dataclass, with the field's name, type, default, help and check."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ from absl import flags
 
 from deconv_ae.options import options_of
 
-# A flag belongs to the program that asks for it, in its --help, and not to this file.
+# absl then counts the flags to the program, and not to this file.
 flags.disclaim_key_flags()
 
 _DEFINE: dict[Any, Callable[..., flags.FlagHolder]] = {
@@ -22,7 +22,7 @@ _DEFINE: dict[Any, Callable[..., flags.FlagHolder]] = {
 
 
 def define(kind: type) -> Callable[[], dict[str, Any]]:
-    """A flag for each option of a dataclass; gives their values, as its arguments, once they have been parsed."""
+    """Defines a flag for each option of a dataclass; returns a function that reads the parsed values by name."""
     holders = {
         name: _DEFINE[field.type](name, field.default, each.help) for name, (field, each) in options_of(kind).items()
     }

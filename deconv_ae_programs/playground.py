@@ -1,5 +1,7 @@
-"""Serves a page on which one draws a digit, sees what models keep of it, and
-spoils it on the way to the decoder.
+"""Serves a page to draw a digit on.
+
+The page shows the digit's codes and reconstructions by several models, and lets
+you change a code and its switches before they are decoded.
 
 deconv-ae playground
 deconv-ae playground --model=saved_models/mine --dataset=mnist_5k
@@ -25,16 +27,18 @@ flags.adopt_module_key_flags(command_line)
 MODELS = flags.DEFINE_multi_string(
     "model",
     None,
-    "The directory of an exported model; repeat it. Default: a checkout's, in saved_models/reference.",
+    "The directory of an exported model; repeat the flag for more models. Default: the reference models of a checkout, "
+    "in saved_models/reference",
 )
 HOST = flags.DEFINE_string(
-    "host", "127.0.0.1", "The address to listen at; 0.0.0.0 or :: lets other machines in, without a password."
+    "host", "127.0.0.1", "The address to listen on; 0.0.0.0 or :: lets other machines in, without a password."
 )
-PORT = flags.DEFINE_integer("port", 7860, "The port to listen at.")
-OPEN_BROWSER = flags.DEFINE_bool("open_browser", False, "Show the page in this machine's browser.")
+PORT = flags.DEFINE_integer("port", 7860, "The port to listen on.")
+OPEN_BROWSER = flags.DEFINE_bool("open_browser", False, "Open the page in this machine's browser.")
 
 
 def main() -> None:
+    """Checks the flags, and serves the page."""
     for package in ("starlette", "uvicorn"):
         if importlib.util.find_spec(package) is None:
             raise InputError(
@@ -56,12 +60,12 @@ def main() -> None:
     test_images = load_split(source, "test")
     command = f"{command_line.started_as('playground')} {shlex.join(sys.argv[1:])}".rstrip()
     playground = Playground(models, test_images, command)
-    process.wait_until_interrupted()  # Before the server, which puts back at its end what it found.
-    playground.serve(listening, HOST.value, _say_where, OPEN_BROWSER.value)
-    os._exit(process.end(0))  # TensorFlow would take seconds to take itself down, and there is nothing left to do.
+    process.wait_until_interrupted()  # Before the server starts, as the server restores this handler at its end.
+    playground.serve(listening, HOST.value, _print_address, OPEN_BROWSER.value)
+    os._exit(process.end(0))  # All work is done, and TensorFlow would take seconds to shut down.
 
 
-def _say_where(address: str) -> None:
+def _print_address(address: str) -> None:
     others = open_to_others(HOST.value, PORT.value)
     if others:
         print(f"other machines can use it, without a password, at {' and '.join(others)}")

@@ -1,7 +1,7 @@
-"""What a program is given by whoever starts it: standard streams, signals and a limit of memory.
+"""A program's surroundings: standard streams, signals and the limit of memory.
 
-`begin` comes before every other import: libraries take seconds to load, and what they do when they are interrupted
-or cannot write is dozens of lines long.
+`begin` comes before every other import: libraries take seconds to load, and print tracebacks of dozens of lines if they
+are interrupted or cannot write.
 """
 
 import contextlib
@@ -14,47 +14,47 @@ from types import FrameType
 from typing import Any, TextIO
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, a system's or scheduler's end, and a terminal or its connection that is closed."""
+"""Ctrl-C, the end of a system or a scheduler's job, and a closed terminal or connection."""
 SMALLEST_ADDRESS_SPACE = 4 * 2**30
-"""A training of small images took 2.9 GiB of addresses on two processors; where they run out, TensorFlow aborts."""
+"""A training of small images took 2.9 GiB of addresses on two processors. Without addresses, TensorFlow aborts."""
 
 _errors = 2
 
 
 def begin() -> None:
-    """Makes streams that can be written whatever they are, and an interruption one line."""
+    """Makes closed or failing streams writable, and an interruption one line."""
     global _errors
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            # A closed one: the next file that is opened would get its number, and what is printed.
+            # It is closed: the next opened file would get its number, and with it the printed text.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if not isinstance(sys.stdout, Output):
         sys.stdout = Output(sys.stdout or open(1, "w", closefd=False))  # type: ignore[assignment]  # noqa: SIM115
         sys.stderr = Output(sys.stderr or open(2, "w", closefd=False))  # type: ignore[assignment]  # noqa: SIM115
     _errors = os.dup(2)
     for number in SIGNALS:
-        # A shell's background job ignores SIGINT, nohup's SIGHUP, and goes on to.
+        # A shell's background job ignores SIGINT, and under nohup SIGHUP; that stays so.
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _end_at_once)
     _check_address_space()
 
 
 def wait_until_interrupted() -> None:
-    """From here on Ctrl-C is an exception: for a program whose main thread does nothing any more but wait."""
+    """Makes Ctrl-C a KeyboardInterrupt, for a program whose main thread only waits from now on."""
     if signal.getsignal(signal.SIGINT) is _end_at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def end(status: int) -> int:
-    """Writes what is still to be written; the status to end with."""
-    for number in SIGNALS:  # The work is done or given up: nothing is left to clear away.
+    """Flushes standard output, and returns the exit status: 1 in place of 0 if output was lost."""
+    for number in SIGNALS:  # The work is over, so there is nothing to clean up.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     with contextlib.suppress(ValueError):
         sys.stdout.flush()
-    # A reader that has seen enough and left is no failure; everything else is lost output.
+    # A reader that closes the pipe early is no failure. Every other error is lost output.
     error = getattr(sys.stdout, "error", None)
     if error is not None and error.errno != errno.EPIPE:
         status = status or say(f"standard output cannot be written: {error.strerror}; give it another place", 1)
@@ -70,16 +70,16 @@ def say(error: object, status: int) -> int:
 
 
 class Output:
-    """A text stream that never raises: what cannot be written is dropped, and the first reason kept.
+    """A text stream that never raises: it drops text that cannot be written, and keeps the first error.
 
-    A training is worth more than its progress bar; whoever reads that may leave, and a disk may fill up.
+    A training must outlive its progress bar, whose reader may leave, or whose disk may be full.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.error: OSError | None = None
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # A name may have characters that a terminal has not.
+            stream.reconfigure(errors="backslashreplace")  # A name may have characters that the terminal lacks.
 
     def write(self, text: str) -> int:
         try:
@@ -100,7 +100,7 @@ class Output:
 
     def _lost(self, error: OSError) -> None:
         self.error = self.error or error
-        # What is in the buffer goes nowhere: it would be tried again at every write, and when Python ends.
+        # Discards the buffer. Otherwise Python would try to write it again at every write, and at its end.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
@@ -112,7 +112,7 @@ class Output:
 def _end_at_once(number: int, frame: FrameType | None) -> None:
     for again in SIGNALS:
         signal.signal(again, signal.SIG_DFL)
-    cleanup = sys.modules.get("deconv_ae.cleanup")  # Whoever has begun something has loaded it.
+    cleanup = sys.modules.get("deconv_ae.cleanup")  # Loaded by all code that has to clean up.
     end_now = functools.partial(_end, number)
     if cleanup is None:
         end_now()

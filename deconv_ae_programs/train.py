@@ -1,12 +1,12 @@
-"""Trains an autoencoder, evaluates it and exports it as a SavedModel.
+r"""Trains an autoencoder, evaluates it and exports it as a SavedModel.
 
 deconv-ae train --dataset=mnist_5k
 deconv-ae train --dataset=mnist --preset=two_layer --recipe=cntk
 
-With pictures of your own, all in one folder or in its folders train and test:
+With your own pictures, in one folder or in its subfolders train and test:
 
-deconv-ae train --dataset=folder:photos --image_size=64 \\
-    --filters=16,8 --pool_sizes=2,2 \\
+deconv-ae train --dataset=folder:photos --image_size=64 \
+    --filters=16,8 --pool_sizes=2,2 \
     --run_dir=runs/mine --export_dir=saved_models/mine
 """
 
@@ -36,38 +36,45 @@ flags.adopt_module_key_flags(command_line)
 DEFAULT_PRESET = "cmap1_pool4"
 ADVICE = "try more --epochs, another --learning_rate or --seed"
 ADVICE_TO_PRESETS = f"{ADVICE}, or --preset={PHOTOGRAPHS}, since the others are made for digits"
-
+FLAG_GROUPS = {
+    "training": (),
+    "architecture": ("preset", "filters", "pool_sizes", "kernel_size", "averages"),
+    "devices": ("strategy", "worker_timeout", "mixed_precision", "jit_compile"),
+    "output": ("export_dir", "overwrite", "export_anyway", "training_curve", "run_dir", "checkpoint_every"),
+}
+"""Headings of --help; the first one takes the remaining flags."""
 
 PRESET = flags.DEFINE_string(
     "preset",
     None,
-    f"A whole architecture. {'; '.join(f'{name}: {preset.title}' for name, preset in ALL_PRESETS.items())}. "
+    f"A complete architecture. {'; '.join(f'{name}: {preset.title}' for name, preset in ALL_PRESETS.items())}. "
     f"Default: {DEFAULT_PRESET}.",
 )
-FILTERS = flags.DEFINE_list("filters", None, "Filters of each stage's convolution, outermost first, such as 16,8.")
-POOL_SIZES = flags.DEFINE_list("pool_sizes", None, "Each stage's pooling window, such as 2,2 or 4x2,2.")
-KERNEL_SIZE = flags.DEFINE_string("kernel_size", None, "Of every convolution, such as 5 or 5x3. Default: 5.")
+FILTERS = flags.DEFINE_list("filters", None, "The filters of each stage's convolution, outermost first: 16,8.")
+POOL_SIZES = flags.DEFINE_list("pool_sizes", None, "The pooling window of each stage: 2,2 or 4x2,2.")
+KERNEL_SIZE = flags.DEFINE_string("kernel_size", None, "The kernel size of every convolution: 5 or 5x3. Default: 5.")
 AVERAGES = flags.DEFINE_integer(
     "averages",
     None,
-    "Weighted averages of each block of pixels in the code, beside the last stage's maxima: the smooth part of a "
-    "photograph, of which the stages see the rest. Default: 0.",
+    "The number of weighted averages of each block of pixels that the code holds beside the last stage's maxima. They "
+    "carry the smooth part of a photograph, and the stages see the rest. Default: 0.",
 )
 EXPORT_DIR = flags.DEFINE_string("export_dir", None, "The SavedModel's directory. Default: saved_models/PRESET.")
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a model that is in export_dir, once the new one is whole.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a model in --export_dir, after the new one is complete.")
 EXPORT_ANYWAY = flags.DEFINE_bool(
     "export_anyway",
     False,
-    "Export a model that is no better on the test images than their mean training image, or whose loss rose over the "
-    "run, with a warning. Without it such a run fails.",
+    "Export the model, with a warning, even if its test RMSE is no better than that of the mean training image, or its "
+    "loss rose over the run. Without this flag such a run fails.",
 )
 TRAINING_CURVE = flags.DEFINE_bool(
-    "training_curve", False, "Draw the RMSE by epoch beside the export too, as EXPORT_DIR-training_curve.png."
+    "training_curve", False, "Draw the RMSE by epoch beside the export, as EXPORT_DIR-training_curve.png."
 )
 OPTIONS = option_flags.define(TrainingOptions)
 
 
 def main() -> None:
+    """Checks the flags, trains, and exports."""
     preset, architecture = _architecture()
     options = TrainingOptions(architecture, **OPTIONS())
     export_dir = EXPORT_DIR.value or f"saved_models/{preset or 'custom'}"
@@ -85,7 +92,7 @@ def main() -> None:
         architecture.check_trainable((*source.image_size, 1), images_per_step=1)  # At least.
     if options.run_dir is not None:
         run_record.check_place(options.run_dir, options, source.name)
-        if options.strategy != "multi_worker":  # Whose processes share it.
+        if options.strategy != "multi_worker":  # Its processes share the directory.
             run_record.check_not_in_use(options.run_dir)
     check_environment(options.strategy)
     with command_line.loading():
@@ -95,7 +102,7 @@ def main() -> None:
         from deconv_ae.training.distribution import is_chief, make_strategy
         from deconv_ae.training.reporting import labelled
         from deconv_ae.training.run import check_mixed_precision
-    # Before the images: a cluster can only be joined before TensorFlow has run anything.
+    # Before the images are loaded: a process can only join a cluster before TensorFlow has run an operation.
     strategy = make_strategy(options.strategy, options.worker_timeout)
     check_mixed_precision(options.mixed_precision)
     if not is_chief(strategy):
@@ -103,7 +110,7 @@ def main() -> None:
         return
     with place:
         dataset = load_dataset(source)
-        print(labelled("export", f"{export_dir}, once it is trained"))
+        print(labelled("export", f"{export_dir}, after training"))
         result = training.train(dataset, options, strategy)
         print(labelled("result", *str(result).split("; ")))
         for file in _draw_training_curve(result, options.run_dir, place.path):
@@ -124,19 +131,21 @@ def _draw_training_curve(result: "TrainingResult", run_dir: str | None, export_d
         files.append(export_dir.with_name(f"{export_dir.name}-training_curve.png"))
     if not files:
         return []
-    # Matplotlib takes half a second to load, which runs that draw nothing do without.
+    # Imported here: Matplotlib takes half a second to load, which runs without drawings save.
     from deconv_ae.pictures.training_curve import draw_training_curve
 
     return draw_training_curve(result.history, result.baselines.mean_image_rmse, files)
 
 
 def _next_steps(export_dir: str, run_dir: str | None) -> str:
-    """What there is to do with the model, as commands to copy."""
-    model, beside = f"--model={export_dir}", f"--output_dir={export_dir.rstrip('/')}-pictures"
+    """Commands to copy, for further work with the model."""
+    model, pictures = f"--model={export_dir}", f"--output_dir={export_dir.rstrip('/')}-pictures"
     run = [f"--run_dir={run_dir}"] if run_dir else []
     last = ("playground", []) if importlib.util.find_spec("starlette") else ("convert", ["--format=onnx,litert"])
-    steps = [("evaluate", []), ("visualize", [beside, *run]), last]
-    commands = (command_line.shell_command(program, [model, *flags]) for program, flags in steps)
+    steps = [("evaluate", []), ("visualize", [pictures, *run]), last]
+    commands = [command_line.shell_command(program, [model, *flags]) for program, flags in steps]
+    if run_dir:
+        commands.append(command_line.shell_lines("tensorboard", [f"--logdir={run_dir.rstrip('/')}/logs"]))
     return "\n".join(["next:", *commands])
 
 
@@ -147,13 +156,13 @@ def _architecture() -> tuple[str | None, Architecture]:
         "kernel_size": KERNEL_SIZE.value,
         "averages": AVERAGES.value,
     }
-    given = [name for name, value in own.items() if value is not None]
-    if not given:
+    present = [name for name, value in own.items() if value is not None]
+    if not present:
         preset = PRESET.value or DEFAULT_PRESET
         return preset, choose("preset", preset, ALL_PRESETS).architecture
     if PRESET.value is not None:
         raise InputError(
-            f"preset: given together with --{given[0]}; a preset is a whole architecture, give one of them"
+            f"preset: given together with --{present[0]}; a preset is a complete architecture, give one of them"
         )
     averages = whole("averages", AVERAGES.value or 0)
     if FILTERS.value is None or POOL_SIZES.value is None:

@@ -1,15 +1,16 @@
-"""Draws what exported models make of the first few test images.
+r"""Draws the codes and reconstructions of the first few test images.
 
 deconv-ae visualize --model=saved_models/mine
 deconv-ae visualize --model=saved_models/mine --list_layers
 
-Several models side by side, and pictures of your own:
+Several models side by side, and your own pictures:
 
 deconv-ae visualize --model=saved_models/mine --model=saved_models/other
-deconv-ae visualize --model=saved_models/mine \\
+deconv-ae visualize --model=saved_models/mine \
     --dataset=folder:photos --output_dir=pictures/mine
 """
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,25 +28,30 @@ from deconv_ae_programs import command_line
 
 flags.adopt_module_key_flags(command_line)
 OF_THE_KERAS_FILE = ("switches", "kernels")
-GIVE_RUN = "give the directory that the model was trained with"
+WITHOUT_IMAGES = {"kernels", "training_curve"}
+"""Drawings of a model and its run alone. They need no data set."""
+GIVE_RUN = "give the run directory of the model's training"
 
 MODELS = flags.DEFINE_multi_string(
     "model",
     None,
-    "An exported model's directory; repeat it to compare models. Default: a checkout's, in saved_models/reference.",
+    "The directory of an exported model; repeat the flag to compare models. Default: the reference models of a "
+    "checkout, in saved_models/reference",
 )
-OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "Where everything is drawn to; made if need be.")
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "The directory for the drawings, created if missing.")
 DRAW = flags.DEFINE_list(
     "draw",
     None,
-    f"What to draw, of these. {listed(DRAWINGS)}. Default: all of them.",
+    f"The drawings to make. {listed(DRAWINGS)}. Default: all of them. {' and '.join(sorted(WITHOUT_IMAGES))} need no "
+    "data set.",
 )
-NUM_IMAGES = flags.DEFINE_integer("num_images", 5, "How many test images to draw.")
-RUN_DIR = flags.DEFINE_string("run_dir", None, "The model's own run, whose training curve is drawn.")
-LIST_LAYERS = flags.DEFINE_bool("list_layers", False, "Print every layer's name and shape, and draw nothing.")
+NUM_IMAGES = flags.DEFINE_integer("num_images", 5, "The number of test images to draw.")
+RUN_DIR = flags.DEFINE_string("run_dir", None, "The run directory of the model's training, for the training curve.")
+LIST_LAYERS = flags.DEFINE_bool("list_layers", False, "Print each layer's name and shape, and draw nothing.")
 
 
 def main() -> None:
+    """Checks the flags, and draws."""
     count = whole("num_images", NUM_IMAGES.value, least=1, most=MOST_IMAGES)
     for name in DRAW.value or ():
         choose("draw", name, DRAWINGS)
@@ -61,30 +67,37 @@ def main() -> None:
         return
     drawings = _drawings(paths)
     epochs = _epochs(run, recorded, cards) if run and recorded and "training_curve" in drawings else []
-    source = command_line.source_of(cards)
-    check_apart({"output_dir": OUTPUT_DIR.value, "dataset": directory(source)})
+    command_line.check_one_shape(cards)
+    source = None if WITHOUT_IMAGES.issuperset(drawings) else command_line.source_of(cards)
+    if source is not None:
+        check_apart({"output_dir": OUTPUT_DIR.value, "dataset": directory(source)})
     with command_line.loading():
-        from deconv_ae.data import load_dataset, load_split
+        import numpy as np
+
+        from deconv_ae.data import load_split
         from deconv_ae.pictures.drawing import visualize
         from deconv_ae.pictures.training_curve import draw_training_curve
+        from deconv_ae.saved_model.domain import other_domain
         from deconv_ae.saved_model.serving import ServedAutoencoder
-        from deconv_ae.training.evaluation import baselines
     models = [ServedAutoencoder(path) for path in paths]
-    # For the curve both splits are looked at: the training images' mean is a line in it.
-    dataset = load_dataset(source) if epochs else None
-    images = dataset.test if dataset else load_split(source, "test")
-    written = visualize(models, images[:count], OUTPUT_DIR.value, drawings)
-    if dataset:
+    # A drawing without images does not show this one.
+    no_image = np.zeros((1, *cards[0].image_shape), np.uint8)
+    images = no_image if source is None else load_split(source, "test")[:count]
+    written = visualize(models, images, OUTPUT_DIR.value, drawings)
+    if cards[0].baselines is not None:
         curve = given("output_dir", OUTPUT_DIR.value) / "training_curve.png"
-        written += draw_training_curve(epochs, baselines(dataset.train, dataset.test).mean_image_rmse, [curve])
+        written += draw_training_curve(epochs, cards[0].baselines.mean_image_rmse, [curve])
     print(*_by_file(written), sep="\n")
+    warnings = [] if source is None else [other_domain(model.card, model.rmse(images)) for model in models]
+    if any(warnings):
+        print(f"warning: {'; '.join(filter(None, warnings))}", file=sys.stderr)
 
 
 def _drawings(models: Iterable[str | Path]) -> list[str]:
-    """What is asked for, or else all that these models have."""
+    """The drawings of --draw, or else all that these models allow."""
     if DRAW.value is not None:
         if "training_curve" in DRAW.value and RUN_DIR.value is None:
-            raise InputError("run_dir: not given; the training curve is drawn of a run, give its directory")
+            raise InputError("run_dir: not given; the training curve shows a run, give the run's directory")
         return DRAW.value
     without = [] if all((Path(model) / KERAS_FILE).exists() for model in models) else [*OF_THE_KERAS_FILE]
     return [name for name in DRAWINGS if name not in without and (name != "training_curve" or RUN_DIR.value)]
@@ -94,7 +107,9 @@ def _epochs(run_dir: Path, recorded: run_record.RunRecord, cards: list[ModelCard
     card, options = cards[0], recorded.options
     of_the_run = (options.architecture, options.seed, recorded.dataset)
     if len(cards) > 1 or of_the_run != (card.architecture, card.seed, card.dataset.name):
-        raise InputError(f"run_dir: {run_dir} holds the run of one model, and not of {cards[-1].title}; {GIVE_RUN}")
+        raise InputError(f"run_dir: {run_dir} holds the run of another model than {cards[-1].title}; {GIVE_RUN}")
+    if card.baselines is None:
+        raise InputError(f"model: {card.title}'s card lacks the RMSE of the mean image; export the model again")
     try:
         return history.read(run_dir)
     except (OSError, ValueError) as error:
@@ -103,7 +118,7 @@ def _epochs(run_dir: Path, recorded: run_record.RunRecord, cards: list[ModelCard
 
 
 def _by_file(written: Iterable[Path]) -> list[str]:
-    """A line a file; one for the pictures of all images."""
+    """A line for each file; one line for the pictures of all images."""
     pictures: dict[Path, int] = {}
     for file in written:
         shown = file.with_name("imageAutoEncoder_*.png") if file.name.startswith("imageAutoEncoder_") else file

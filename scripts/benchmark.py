@@ -2,7 +2,7 @@
 
 python scripts/benchmark.py --suite=training --output_dir=runs/benchmark
 
-PyTorch is one of the peers where it is installed:
+PyTorch is one of the peers if it is installed:
 pip install '.[benchmark,convert,sample]'
 """
 
@@ -22,32 +22,33 @@ from deconv_ae.numbers import whole
 from deconv_ae.paths import directory_to_write, given
 from deconv_ae_programs import command_line
 
-SUITE = flags.DEFINE_enum("suite", "layers", list(SUITES), "What to measure.")
+SUITE = flags.DEFINE_enum("suite", "layers", list(SUITES), "The suite to measure.")
 ISA = flags.DEFINE_enum(
     "isa",
     instruction_sets.NATIVE,
     list(instruction_sets.ISAS),
-    "The instructions that contestants may use at most; native: all that the CPU has. A table of others is SUITE-ISA.",
+    "The newest instructions that contestants may use; native: all of the CPU's. Other tables are named SUITE-ISA.",
 )
-ROUNDS = flags.DEFINE_integer("rounds", 15, "How often every contestant is timed; the median counts.")
+ROUNDS = flags.DEFINE_integer("rounds", 15, "The number of times that each contestant is timed; the median counts.")
 MEMORY = flags.DEFINE_bool("memory", True, "Measure peak memory too.")
 OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "Where to write SUITE.md, SUITE.json, SUITE.png; nowhere if left out."
+    "output_dir", None, "The directory for SUITE.md, SUITE.json and SUITE.png; without it none is written."
 )
 README = flags.DEFINE_string(
     "readme",
     None,
-    "A text file in which the table replaces what is between <!-- SUITE:begin --> and <!-- SUITE:end -->.",
+    "A text file in which the table replaces the text between <!-- SUITE:begin --> and <!-- SUITE:end -->.",
 )
 
 
 def main() -> None:
+    """Checks the flags, measures, and writes the table."""
     whole("rounds", ROUNDS.value, least=1)
     name = SUITE.value if ISA.value == instruction_sets.NATIVE else f"{SUITE.value}-{ISA.value}"
     if OUTPUT_DIR.value is not None:
         directory_to_write("output_dir", OUTPUT_DIR.value)
     if README.value is not None:
-        # Measuring takes minutes: a file without the section is refused before it, not after.
+        # Measuring takes minutes, so a file without the section is refused first.
         read_section(given("readme", README.value), name)
     instruction_sets.limit(ISA.value)
     logging.set_verbosity(logging.INFO)

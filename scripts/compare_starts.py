@@ -1,11 +1,11 @@
-"""Trains a table of architectures with the default recipe over several seeds,
-and beside it with four plain starts: is it the best for each of them?
+"""Compares the default recipe with four plain starts, for several architectures.
 
 python scripts/compare_starts.py --dataset=mnist_5k
 python scripts/compare_starts.py --dataset=folder:pictures --image_size=32
 
-Plain is He's or Glorot's noise and Adam with a peak of 0.003 or 0.01, seed 0,
-over the same batches and epochs. A run that finished is not trained again.
+The default recipe runs with several seeds. A plain start is He's or Glorot's
+noise, and Adam with a peak of 0.003 or 0.01, with seed 0 and the same batches
+and epochs. A finished run is not trained again.
 """
 
 import installed
@@ -22,18 +22,21 @@ from deconv_ae_programs import command_line
 
 flags.adopt_module_key_flags(command_line)
 
-SEEDS = flags.DEFINE_integer("seeds", 5, "Runs of the default recipe for each architecture.")
-EPOCHS = flags.DEFINE_integer("epochs", None, "Of every run. Default: the default recipe's for so many pictures.")
+SEEDS = flags.DEFINE_integer("seeds", 5, "The number of runs of the default recipe for each architecture.")
+EPOCHS = flags.DEFINE_integer(
+    "epochs", None, "The epochs of every run. Default: by the default recipe, for this number of pictures."
+)
 README = flags.DEFINE_string(
     "readme",
     None,
-    "A text file in which the table replaces what is between <!-- starts-NAME:begin --> and <!-- starts-NAME:end -->, "
-    "NAME being the data set's, or its folder's without the path.",
+    "A text file in which the table replaces the text between <!-- starts-NAME:begin --> and <!-- starts-NAME:end -->. "
+    "NAME is the name of the data set, or of its folder without the path.",
 )
-OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/starts", "Where the runs and the table go.")
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/starts", "The directory for the runs and the table.")
 
 
 def main() -> None:
+    """Checks the flags, trains, and writes the table."""
     whole("seeds", SEEDS.value, least=1)
     if EPOCHS.value is not None:
         whole("epochs", EPOCHS.value, least=1)
@@ -41,7 +44,7 @@ def main() -> None:
     source = command_line.source()
     section = f"starts-{short_name(source.name)}"
     if README.value is not None:
-        # Training takes hours: a file without the section is refused before it, not after.
+        # Training takes hours, so a file without the section is refused first.
         read_section(given("readme", README.value), section)
     with command_line.loading():
         from experiments import starts

@@ -1,4 +1,4 @@
-"""What `deconv-ae compress` does, in this folder: see deconv_ae_programs/compress.py."""
+"""Runs deconv_ae_programs/compress.py, as `deconv-ae compress` does."""
 
 import installed
 

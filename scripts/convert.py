@@ -1,4 +1,4 @@
-"""What `deconv-ae convert` does, in this folder: see deconv_ae_programs/convert.py."""
+"""Runs deconv_ae_programs/convert.py, as `deconv-ae convert` does."""
 
 import installed
 

@@ -1,4 +1,4 @@
-"""What `deconv-ae decompress` does, in this folder: see deconv_ae_programs/decompress.py."""
+"""Runs deconv_ae_programs/decompress.py, as `deconv-ae decompress` does."""
 
 import installed
 

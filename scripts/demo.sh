@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh clone to pictures: installs into .venv, trains on 5,000 real digits, exports, draws.
-# DECONV_AE_PYTHON names the Python to make the environment with; python3 by default.
+# DECONV_AE_PYTHON names the Python for the environment; python3 by default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh sample

@@ -1,10 +1,10 @@
-# Sourced by demo.sh and test.sh: makes or reuses .venv, installs the project with the extras
-# named in $1, and activates it. Installing again over what is there costs seconds.
+# demo.sh, learn.sh and test.sh source this file. It creates or reuses .venv, installs the project with the extras in
+# $1, and activates .venv. Installing again takes seconds.
 extras=$1
 [ -x .venv/bin/python ] || "${DECONV_AE_PYTHON:-python3}" -m venv .venv
 source .venv/bin/activate
 python -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
   { echo "error: Python 3.11 or later is needed; set DECONV_AE_PYTHON to one and delete .venv" >&2; exit 2; }
 python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
-# TensorFlow leaves oneDNN off on CPUs without AVX512_VNNI, where convolutions then take up to five times as long.
+# On CPUs without AVX512_VNNI TensorFlow disables oneDNN, and convolutions take up to five times as long.
 export TF_ENABLE_ONEDNN_OPTS="${TF_ENABLE_ONEDNN_OPTS:-1}"

@@ -1,4 +1,4 @@
-"""What `deconv-ae evaluate` does, in this folder: see deconv_ae_programs/evaluate.py."""
+"""Runs deconv_ae_programs/evaluate.py, as `deconv-ae evaluate` does."""
 
 import installed
 

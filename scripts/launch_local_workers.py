@@ -1,13 +1,13 @@
-"""Starts several workers of one training run on this machine, as a cluster of
-processes on loopback.
+r"""Starts several workers of one training run on this machine.
 
-python scripts/launch_local_workers.py 2 -- --dataset=mnist_5k \\
+python scripts/launch_local_workers.py 2 -- --dataset=mnist_5k \
     --run_dir=run --export_dir=model
 
-Everything after -- goes to scripts/train.py, with --strategy=multi_worker and a
-TF_CONFIG for each worker. What worker 0, the chief, prints is printed as it is;
-the others' errors carry their number. SIGINT, SIGTERM and SIGHUP are passed on.
-The exit status is 0 if every worker's is, or else the first one's that failed.
+The workers are processes of a cluster on loopback. Everything after -- goes to
+scripts/train.py, with --strategy=multi_worker and a TF_CONFIG for each worker.
+The output of worker 0, the chief, is printed unchanged; the other workers'
+errors begin with the worker's number. SIGINT, SIGTERM and SIGHUP are passed on.
+The exit status is 0 if all workers succeed, else that of the first failure.
 """
 
 import installed
@@ -34,6 +34,7 @@ USAGE = "usage: launch_local_workers.py NUMBER -- FLAGS OF train.py; NUMBER is 1
 
 
 def main(arguments: Sequence[str]) -> int:
+    """Starts the workers, waits for them, and returns the exit status."""
     if list(arguments[:1]) in (["--help"], ["-h"]):
         print(__doc__)
         return 0
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
             signal.signal(number, pass_on)
     for worker in launch(int(arguments[0]), arguments[2:]):
         workers.append(worker)
-        for signal_number in received:  # Before this one could be told.
+        for signal_number in received:  # It came before this worker was in the list.
             worker.send_signal(signal_number)
     printers = [
         threading.Thread(target=print_errors, args=(index, worker.stderr)) for index, worker in enumerate(workers)
@@ -72,14 +73,14 @@ def main(arguments: Sequence[str]) -> int:
     for printer in printers:
         printer.join()
     failed = next((status for status in statuses if status), 0)
-    # A process that a signal killed has the signal's negative for a status; shells add 128.
+    # The status of a killed process is the negative signal number; shells add 128 to the number.
     return 128 - failed if failed < 0 else failed
 
 
 def launch(number: int, flags: Sequence[str]) -> Iterator[subprocess.Popen]:
     """Starts the workers; worker 0 writes to this program's own standard output.
 
-    Each has a process group of its own: Ctrl-C reaches them through this program alone, once.
+    Each worker has its own process group, so that Ctrl-C reaches it once, through this program.
     """
     addresses = [f"127.0.0.1:{port}" for port in free_ports(number)]
     for index in range(number):
@@ -94,12 +95,12 @@ def launch(number: int, flags: Sequence[str]) -> Iterator[subprocess.Popen]:
 
 
 def tf_config(addresses: Sequence[str], index: int) -> str:
-    """What TensorFlow reads from a worker's environment: all addresses, and which one is its own."""
+    """The variable that TensorFlow reads: all workers' addresses, and this worker's index."""
     return json.dumps({"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": index}})
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports of the loopback interface that nothing listens on, all different."""
+    """Different free ports of the loopback interface."""
     sockets = [socket.socket() for _ in range(number)]
     try:
         for each in sockets:
@@ -111,6 +112,7 @@ def free_ports(number: int) -> list[int]:
 
 
 def print_errors(index: int, lines: IO[str]) -> None:
+    """Prints a worker's errors, with its number unless it is 0."""
     for line in lines:
         print(f"worker {index}: {line}" if index else line, end="", file=sys.stderr, flush=True)
 

@@ -1,5 +1,7 @@
-"""What programs write for people: tables in Markdown, and sections of a page, which stand between `<!-- NAME:begin -->`
-and `<!-- NAME:end -->`."""
+"""Writes tables in Markdown, and sections of a page.
+
+A section stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -10,7 +12,7 @@ from deconv_ae.files import write_beside
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are text already, without a line break at its end.
+    """Formats a table from cells of text, without a final line break.
 
     >>> print(markdown_table(("model", "RMSE"), [("cmap1_pool4", "0.1694")]))
     | model | RMSE |
@@ -21,20 +23,20 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def replace_section(file: Path, name: str, text: str) -> None:
-    """Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a text file.
+    """Replaces a section of a text file.
 
     Raises:
-        InputError: if the file cannot be read or has no such pair.
+        InputError: if the file cannot be read or lacks the section.
     """
     before, _, after = read_section(file, name)
     write_beside(file, f"{before}\n{text.strip()}\n{after}")
 
 
 def read_section(file: Path, name: str) -> tuple[str, str, str]:
-    """A text file up to and with `<!-- NAME:begin -->`, what follows, and the rest from `<!-- NAME:end -->` on.
+    """Splits a text file: the text through `<!-- NAME:begin -->`, the section, and the text from `<!-- NAME:end -->`.
 
     Raises:
-        InputError: if the file cannot be read or has no such pair.
+        InputError: if the file cannot be read or lacks the section.
     """
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     try:
@@ -43,5 +45,5 @@ def read_section(file: Path, name: str) -> tuple[str, str, str]:
         raise InputError(f"readme: {file} cannot be read as text; give a text file that exists") from error
     match = re.search(f"({re.escape(begin)})(.*?)({re.escape(end)})", content, re.DOTALL)
     if not match:
-        raise InputError(f"readme: {file} has no section {begin} ... {end}; add the two lines where it belongs")
+        raise InputError(f"readme: {file} has no section {begin} ... {end}; add these two lines")
     return content[: match.end(1)], match[2], content[match.start(3) :]

@@ -1,7 +1,6 @@
-"""Prints what 8 to 256 workers would do, computed from what was measured with
-one and two: a model.
+r"""Predicts the speed of 8 to 256 workers from measurements of one and two.
 
-python scripts/model_cluster.py --compute_ms=7 --overhead_ms=12 \\
+python scripts/model_cluster.py --compute_ms=7 --overhead_ms=12 \
     --sent_bytes=7700 --images_a_worker=128
 """
 
@@ -15,14 +14,23 @@ from benchmarks.cluster_model import table
 from deconv_ae.numbers import real, whole
 from deconv_ae_programs import command_line
 
-COMPUTE_MS = flags.DEFINE_float("compute_ms", None, "A step of one process alone, milliseconds.", required=True)
-OVERHEAD_MS = flags.DEFINE_float("overhead_ms", None, "What a step takes longer with workers.", required=True)
-SENT_BYTES = flags.DEFINE_float("sent_bytes", None, "What two workers together send in a step.", required=True)
-LATENCY_US = flags.DEFINE_float("latency_us", 50.0, "Of one message between machines, microseconds: assumed.")
+COMPUTE_MS = flags.DEFINE_float(
+    "compute_ms", None, "The time of a step of a single process, in milliseconds.", required=True
+)
+OVERHEAD_MS = flags.DEFINE_float(
+    "overhead_ms", None, "The additional time of a step with workers, in milliseconds.", required=True
+)
+SENT_BYTES = flags.DEFINE_float(
+    "sent_bytes", None, "The bytes that two workers together send in a step.", required=True
+)
+LATENCY_US = flags.DEFINE_float(
+    "latency_us", 50.0, "The assumed latency of a message between machines, in microseconds."
+)
 IMAGES_A_WORKER = flags.DEFINE_integer("images_a_worker", 128, "Each worker's share of a batch.")
 
 
 def main() -> None:
+    """Checks the flags, and prints the table."""
     real("compute_ms", COMPUTE_MS.value, above=0)
     for flag in (OVERHEAD_MS, SENT_BYTES, LATENCY_US):
         real(flag.name, flag.value, least=0)

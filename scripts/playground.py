@@ -1,4 +1,4 @@
-"""What `deconv-ae playground` does, in this folder: see deconv_ae_programs/playground.py."""
+"""Runs deconv_ae_programs/playground.py, as `deconv-ae playground` does."""
 
 import installed
 

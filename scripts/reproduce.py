@@ -1,12 +1,11 @@
-"""Trains every preset with several recipes and seeds, and writes the published
-table beside ours, with figures.
+"""Trains every preset with several recipes and seeds, and compares the results with the published table.
 
 python scripts/reproduce.py --dataset=mnist
 python scripts/reproduce.py --quick
 
-A run that finished is not trained again: stop at any time and start again to
-go on. Tables and figures show every finished run in the output directory, so
-that one recipe may have more seeds than another.
+A finished run is not trained again: stop at any time, and start again to
+continue. Tables and figures show every finished run in the output directory, so
+one recipe may have more seeds than another.
 """
 
 import installed
@@ -26,20 +25,23 @@ from deconv_ae.paths import directory_to_write, given
 from deconv_ae_programs import command_line
 
 flags.adopt_module_key_flags(command_line)
-DESCRIBED = listed({name: recipe.description for name, recipe in RECIPES.items()})
+RECIPES_HELP = listed({name: recipe.description for name, recipe in RECIPES.items()})
 
-SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each preset and recipe, with the seeds 0, 1, 2 and so on.")
-PRESET_NAMES = flags.DEFINE_list("presets", list(PRESETS), "Presets to train.")
-RECIPE_NAMES = flags.DEFINE_list("recipes", ["cntk", "default"], f"Recipes to train with. {DESCRIBED}.")
-OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/reproduction", "Where runs, tables and figures go.")
-QUICK = flags.DEFINE_bool("quick", False, f"One seed on {SAMPLE_NAME}: shows that it works, in minutes.")
+SEEDS = flags.DEFINE_integer("seeds", 3, "The number of runs of each preset and recipe, with seeds 0, 1, 2, ...")
+PRESET_NAMES = flags.DEFINE_list("presets", list(PRESETS), "The presets to train.")
+RECIPE_NAMES = flags.DEFINE_list("recipes", ["cntk", "default"], f"The recipes to train with. {RECIPES_HELP}.")
+OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/reproduction", "The directory for runs, tables and figures.")
+QUICK = flags.DEFINE_bool("quick", False, f"Train one seed on {SAMPLE_NAME}: a check that takes minutes.")
 REFERENCE_DIR = flags.DEFINE_string(
-    "reference_dir", None, "Also make default's models the reference models there: saved_models/reference."
+    "reference_dir",
+    None,
+    "A directory that gets the default recipe's models as reference models, such as saved_models/reference.",
 )
-README = flags.DEFINE_string("readme", None, "With reference_dir: a README whose sections of results to write anew.")
+README = flags.DEFINE_string("readme", None, "With --reference_dir: a README whose sections of results are rewritten.")
 
 
 def main() -> None:
+    """Checks the flags, trains, and writes tables and figures."""
     whole("seeds", SEEDS.value, least=1)
     for flag, names, choices in (("presets", PRESET_NAMES.value, PRESETS), ("recipes", RECIPE_NAMES.value, RECIPES)):
         for name in names:
@@ -48,7 +50,7 @@ def main() -> None:
     if REFERENCE_DIR.value is not None:
         directory_to_write("reference_dir", REFERENCE_DIR.value)
     if README.value is not None:
-        # Training takes an hour: a file without the section is refused before it, not after.
+        # Training takes an hour, so a file without the section is refused first.
         read_section(given("readme", README.value), "results")
     seeds = 1 if QUICK.value else SEEDS.value
     source = command_line.source(default=SAMPLE_NAME if QUICK.value else "mnist")

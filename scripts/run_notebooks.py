@@ -2,7 +2,7 @@
 
 python scripts/run_notebooks.py
 
-A notebook in which a cell fails stays as it is.
+If a cell fails, its notebook stays unchanged.
 """
 
 import installed
@@ -15,6 +15,7 @@ from deconv_ae_programs import command_line
 
 
 def main() -> None:
+    """Runs all notebooks."""
     with command_line.loading():
         import nbformat
         from examples.notebooks import NOTEBOOKS, executed

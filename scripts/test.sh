@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs into .venv and runs every check: formatting, lint, types, doctests and tests. Arguments are pytest's; --legs
-# runs, instead, what is numerical again, computed in other ways.
+# Installs into .venv and runs every check: formatting, lint, types, doctests and tests. Arguments go to pytest. With
+# --legs it runs only the numerical tests, with other instructions and threads.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh sample,convert,compress,playground,notebooks,test
 
-# Starting processes and waiting for them leaves two workers on two cores half idle: three files at a time.
+# Three files at a time on two cores, as tests that start processes mostly wait.
 tests() { python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder "$@"; }
 
 # No test may depend on which of two nearly equal values is the larger, as these decide: the CPU's instructions,

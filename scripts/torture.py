@@ -1,15 +1,15 @@
-"""Injects faults into real training runs and exports, and prints what survived.
+r"""Injects faults into real training runs and exports, and counts the survivors.
 
 python scripts/torture.py --kills=50 --export_kills=50
-python scripts/torture.py --kills=4 --export_kills=4 --preparing_kills=4 \\
+python scripts/torture.py --kills=4 --export_kills=4 --preparing_kills=4 \
     --other_faults=1 --minutes=2
 
-Trains a small autoencoder on a few drawn pictures over and over, and kills it
-at random moments, in the middle of writing a checkpoint or a model, damages its
-checkpoints, fills its disk, removes its directory. A run survives if, resumed,
-it ends to the last bit as an undisturbed one: weights, optimizer, metrics,
-TensorBoard, exported model. An export survives if one whole model, the old or
-the new, is there after it. Exit status 1 if anything was lost.
+The program trains a small autoencoder on a few drawn pictures again and again.
+It kills the training at random moments and while it writes a checkpoint or a
+model, damages checkpoints, fills the disk and removes the directory. A run
+survives if, resumed, it ends bit for bit as an undisturbed one: weights,
+optimizer, metrics, TensorBoard, exported model. An export survives if the old
+or the new model is there, complete. The exit status is 1 if anything was lost.
 """
 
 import installed
@@ -27,17 +27,20 @@ from deconv_ae.errors import RunError
 from deconv_ae.numbers import real, whole
 from deconv_ae_programs import command_line
 
-KILLS = flags.DEFINE_integer("kills", 50, "Runs to kill while they train or write checkpoints.")
-EXPORT_KILLS = flags.DEFINE_integer("export_kills", 50, "Exports to kill.")
-PREPARING_KILLS = flags.DEFINE_integer("preparing_kills", 20, "Programs to kill while they decode a data set.")
-OTHER_FAULTS = flags.DEFINE_integer(
-    "other_faults", 3, "Of each other kind of fault; from 3 on, 20 where chance plays a part."
+KILLS = flags.DEFINE_integer("kills", 50, "The number of runs to kill while they train or write checkpoints.")
+EXPORT_KILLS = flags.DEFINE_integer("export_kills", 50, "The number of exports to kill.")
+PREPARING_KILLS = flags.DEFINE_integer(
+    "preparing_kills", 20, "The number of programs to kill while they decode a data set."
 )
-MINUTES = flags.DEFINE_float("minutes", 30.0, "Starts no further fault after that long.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the moments at which faults come.")
+OTHER_FAULTS = flags.DEFINE_integer(
+    "other_faults", 3, "The number of faults of each other kind; from 3 on, 20 of each random kind."
+)
+MINUTES = flags.DEFINE_float("minutes", 30.0, "Start no further fault after this time.")
+SEED = flags.DEFINE_integer("seed", 0, "The seed of the faults' moments.")
 
 
 def main() -> None:
+    """Checks the flags, injects faults, and prints the counts."""
     for flag in (KILLS, EXPORT_KILLS, PREPARING_KILLS, OTHER_FAULTS, SEED):
         whole(flag.name, flag.value)
     real("minutes", MINUTES.value, least=0)
@@ -52,7 +55,7 @@ def main() -> None:
         kill_exports(torture, EXPORT_KILLS.value, table)
         kill_preparing(torture, PREPARING_KILLS.value, table)
         for kind, inject in FAULTS.items():
-            # A trial run of one each is one each.
+            # Below 3 it is a trial run, so random kinds have no minimum.
             times = OTHER_FAULTS.value if OTHER_FAULTS.value < 3 else max(OTHER_FAULTS.value, TIMES.get(kind, 0))
             for _ in range(times):
                 if not table.out_of_time:

@@ -1,4 +1,4 @@
-"""What `deconv-ae train` does, in this folder: see deconv_ae_programs/train.py."""
+"""Runs deconv_ae_programs/train.py, as `deconv-ae train` does."""
 
 import installed
 

@@ -1,4 +1,4 @@
-"""What `deconv-ae visualize` does, in this folder: see deconv_ae_programs/visualize.py."""
+"""Runs deconv_ae_programs/visualize.py, as `deconv-ae visualize` does."""
 
 import installed
 

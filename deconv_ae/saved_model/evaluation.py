@@ -10,6 +10,7 @@ from deconv_ae.saved_model.image_codecs import FileOfSize, files_of_size
 from deconv_ae.saved_model.model_card import ModelCard
 from deconv_ae.saved_model.serving import SignatureAutoencoder
 from deconv_ae.saved_model.signatures import CODE
+from deconv_ae.saved_model.similarity import ssim
 from deconv_ae.training.evaluation import baselines, silent_channels, thumbnail_rmse
 
 THESE = "these"
@@ -22,6 +23,7 @@ class Evaluation:
 
     Attributes:
         rmse, psnr: of each split, by its name.
+        ssim: structural similarity, averaged over the test images, or over images without splits.
         counts: images of each split, by its name.
         baselines: the test RMSE of what needs no model; None where there are no training images.
         thumbnails: what a thumbnail of as many numbers, and one of as many bits, is, and its test RMSE.
@@ -32,6 +34,7 @@ class Evaluation:
 
     rmse: dict[str, float]
     psnr: dict[str, float]
+    ssim: float
     counts: dict[str, int]
     baselines: Baselines | None
     thumbnails: tuple[tuple[str, float], ...]
@@ -45,6 +48,7 @@ class Evaluation:
             (f"{split} RMSE", f"{self.rmse[split]:.6f}, PSNR {self.psnr[split]:.2f} dB, over {count:,} images")
             for split, count in self.counts.items()
         ]
+        rows.append(("SSIM", f"{self.ssim:.4f}, of the {list(self.counts)[-1]} images; 1 for equal ones"))
         if self.baselines is not None:
             rows += [
                 ("mean training image", f"{self.baselines.mean_image_rmse:.6f}, in the place of every test image"),
@@ -84,6 +88,7 @@ def _evaluation(
     return Evaluation(
         rmse={split: float(values.mean(dtype=np.float64)) for split, values in errors.items()},
         psnr={split: psnr(values) for split, values in errors.items()},
+        ssim=_mean_ssim(model, test),
         counts={split: len(values) for split, values in errors.items()},
         baselines=found,
         thumbnails=(
@@ -94,6 +99,11 @@ def _evaluation(
         silent_channels=silent_channels(lambda batch: model.encode_scaled(batch)[CODE], test),
         channels=model.card.architecture.code_channels,
     )
+
+
+def _mean_ssim(model: SignatureAutoencoder, images: np.ndarray) -> float:
+    found = [ssim(batch, reconstruction, 1.0) for batch, reconstruction in model.reconstructed(images)]
+    return float(np.concatenate(found).mean(dtype=np.float64))
 
 
 def _thumbnail(images: np.ndarray, numbers: float, of_as_many: str) -> str:

@@ -16,6 +16,8 @@ from deconv_ae.training.schedule import STEPS_FOR_A_RECIPES_EPOCH, Schedule
 
 BAR_LETTERS = 20
 REDRAWN_SECONDS = 0.1
+LINE_SECONDS = 10.0
+"""In a file, an epoch that lasts longer gets a line within it every so many seconds."""
 
 
 def labelled(label: str, *texts: str) -> str:
@@ -120,11 +122,16 @@ class ShowProgress(keras.callbacks.Callback):
         # The first execution does not count: tracing and compiling take as long as hundreds of others.
         self._measured_from: tuple[int, float] | None = None
 
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._drawn_at = 0.0 if self._redraws else time.monotonic()
+
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         logs, now = logs or {}, time.monotonic()
         if self._measured_from is None:
             self._measured_from = (self._progress.step, now)
-        if not self._redraws or now - self._drawn_at < REDRAWN_SECONDS:
+        if now - self._drawn_at < (REDRAWN_SECONDS if self._redraws else LINE_SECONDS):
+            return
+        if self._progress.epoch_is_complete and not self._redraws:
             return
         self._drawn_at = now
         epoch, step = divmod(self._progress.step - 1, self._schedule.steps_per_epoch)
@@ -148,6 +155,9 @@ class ShowProgress(keras.callbacks.Callback):
         self._drawn = 0
 
     def _draw(self, line: str) -> None:
+        if not self._redraws:
+            print(line, flush=True)
+            return
         line = line[: shutil.get_terminal_size().columns - 1]
         print(f"\r{line:<{self._drawn}}", end="", flush=True)
         self._drawn = len(line)

@@ -139,7 +139,7 @@ def test_an_array_of_bands_that_programs_do_not_read_converts_from_python(tmp_pa
         refused = run_program(program, ["--model=model"], tmp_path)
         (line,) = refused.error_lines
         assert refused.status == 2
-        assert "was trained on an array in Python, which is in no file; what programs read has 1 or 3" in line
+        assert "was trained on an array in Python, which is in no file; programs read images of 1 or 3" in line
 
 
 def test_openvino_has_one_name_for_each_output(tmp_path: Path) -> None:

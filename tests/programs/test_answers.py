@@ -52,9 +52,9 @@ REFUSALS = {
     f"evaluate.py {MODEL}": "model: model has no model_card.json",
     f"visualize.py {MODEL} --num_images=0": "num_images: 0 is below 1",
     f"visualize.py {MODEL} --draw=errors,sketch": "draw: unknown 'sketch'; choose one of autoencoder, comparison",
-    "visualize.py --draw=training_curve": "run_dir: not given; the training curve is drawn of a run",
+    "visualize.py --draw=training_curve": "run_dir: not given; the training curve shows a run",
     "visualize.py --run_dir=nowhere": "run_dir: nowhere holds no run",
-    "visualize.py --run_dir=run": "run_dir: run holds the run of one model",
+    "visualize.py --run_dir=run": "run_dir: run holds the run of another model",
     f"visualize.py {MODEL}": "model: model has no model_card.json",
     f"visualize.py --model={REFERENCE}/two_layer --model={REFERENCE}/photos_16_8": "takes images of 64x64x3; give",
     f"evaluate.py --model={REFERENCE}/two_layer --image_size=14": "image_size: two_layer was made for 28x28",
@@ -79,7 +79,7 @@ REFUSALS = {
     "launch_local_workers.py": "usage: launch_local_workers.py NUMBER",
     "train.py --dataset=mnist_5k --run_dir=used": "run_dir: used is in use by another run",
 }
-HELPED = ["deconv-ae --help", *(f"{program} --help" for program in PROGRAMS)]
+HELPED = ["deconv-ae --help", *(f"{program} {flag}" for program in PROGRAMS for flag in ("--help", "-h"))]
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +147,21 @@ def test_help_names_all_that_there_is_to_choose_and_the_defaults_that_hold(answe
     assert f"{RECIPES['default'].batch_size} by the default recipe" in words
     assert "--dataset=folder:" in words
     assert all(name in answers["convert.py --help"]["stdout"] for name in FORMATS)
+
+
+def test_help_has_groups_and_names_flagfile(answers: dict[str, Any]) -> None:
+    shown = answers["train.py --help"]["stdout"]
+    headings = re.findall(r"^(\w+):$", shown, re.MULTILINE)
+    assert headings == ["training", "architecture", "devices", "output", "data"]
+    for program in WITH_FLAGS:
+        shown = answers[f"{program} --help"]["stdout"]
+        assert "--flagfile=FILE" in shown
+        assert len(re.findall(r"^(\w+):$", shown, re.MULTILINE)) == len(
+            set(re.findall(r"^(\w+):$", shown, re.MULTILINE))
+        )
+        names = re.findall(r"^  --(?:\[no\])?(\w+):", shown, re.MULTILINE)
+        assert len(names) == len(set(names))
+        assert answers[f"{program} -h"]["stdout"] == shown
 
 
 def test_the_command_and_the_script_are_one_program(answers: dict[str, Any]) -> None:

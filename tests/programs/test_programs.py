@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from faults.programs import SCRIPTS, Finished, run_program
 from PIL import Image
+
+import deconv_ae
 
 QUICK = ("--dataset=mnist_5k", "--epochs=1", "--batch_size=100")
 
@@ -85,7 +88,7 @@ def test_an_architecture_of_ones_own_trains_on_a_folder_in_colour_and_the_comman
     flags = ["--dataset=folder:pictures", "--image_size=12x10", "--filters=4,2", "--pool_sizes=2,3x2", "--epochs=20"]
     trained = run_program("train.py", [*flags, "--export_dir=a model", "--run_dir=a run"], tmp_path)
     assert trained.status == 0, trained.stderr
-    evaluate, visualize, last = commands_to_copy(trained)
+    evaluate, visualize, last, tensorboard = commands_to_copy(trained)
     for command in (evaluate, visualize):
         followed = run_program(Path(command[1]).name, command[2:], tmp_path)
         assert followed.status == 0, followed.stderr
@@ -95,12 +98,38 @@ def test_an_architecture_of_ones_own_trains_on_a_folder_in_colour_and_the_comman
     assert "training_curve.png" in said
     assert Path(last[1]).exists()
     assert "--model=a model" in last
+    assert tensorboard == ["tensorboard", "--logdir=a run/logs"]
     # Another data set is brought to the model's shape, unless another one is asked for.
     of_digits = ["--model=a model", "--dataset=mnist_5k"]
     shown = run_program("visualize.py", [*of_digits, "--output_dir=drawn"], tmp_path)
     assert shown.status == 0, shown.stderr
     assert_refused(run_program("evaluate.py", [*of_digits, "--color_mode=grayscale"], tmp_path), "made for 12x10x3")
     assert_refused(run_program("evaluate.py", [*of_digits, "--image_size=28"], tmp_path), "made for 12x10;")
+
+
+def test_pictures_of_another_domain_are_reported(exported: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (10, 28, 28), np.uint8)
+    (tmp_path / "noise").mkdir()
+    for number, picture in enumerate(noise):
+        Image.fromarray(picture).save(tmp_path / "noise" / f"{number}.png")
+    for program in ("evaluate.py", "visualize.py"):
+        arguments = [f"--model={exported}", "--output_dir=drawn"]
+        shown = run_program(program, [*arguments, "--dataset=folder:noise"], tmp_path)
+        assert shown.status == 0
+        (line,) = shown.error_lines
+        assert line.startswith("warning: these images look unlike the training images of cmap1_pool4 (mnist_5k)")
+        assert run_program(program, arguments, tmp_path).stderr == ""
+
+
+def test_drawings_without_images_need_no_data_set(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 3), np.uint8)
+    trained = deconv_ae.train(images, 4, 2, epochs=1, run_dir=str(tmp_path / "run"), verbose=False)
+    trained.export(tmp_path / "model", anyway=True)
+    arguments = ["--model=model", "--run_dir=run", "--draw=kernels,training_curve", "--output_dir=drawn"]
+    assert run_program("visualize.py", arguments, tmp_path).status == 0
+    assert {file.name for file in (tmp_path / "drawn").iterdir()} == {"kernels.png", "training_curve.png"}
+    refused = run_program("visualize.py", ["--model=model", "--draw=errors"], tmp_path)
+    assert_refused(refused, "was trained on an array in Python, which is in no file; pass --dataset")
 
 
 UNTRAINED = ("--dataset=mnist_5k", "--recipe=cntk", "--epochs=0", "--export_dir=model")

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from deconv_ae import conversion
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ROOMS = ("deconv_ae", "deconv_ae_programs", "saved_models/reference", "scripts")
@@ -23,6 +25,20 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 def test_python_runs(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     exec(compile(program, "README.md", "exec"), {})
+
+
+def test_onnx_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    pytest.importorskip("onnxruntime")
+    (program,) = re.findall(r"```python\n(.*?)```", PROGRAMS_PAGE, re.DOTALL)
+    images = np.random.default_rng(0).integers(0, 256, (8, 28, 28, 1), np.uint8)
+    conversion.convert(
+        ROOT / "saved_models" / "reference" / "cmap1_pool2", ["onnx"], tmp_path / "converted", images, images
+    )
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(program, "README.md", "exec"), names)
+    assert names["reconstruction"].dtype == np.float32
+    assert f"print(reconstruction.shape)  # {capsys.readouterr().out.strip()}, float32" in program
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -62,6 +62,14 @@ def test_terminal_redraws_one_progress_line_per_epoch(
     assert len(re.findall(r"\r +\repoch +\d+/12 training RMSE", terminal.getvalue())) == 12
 
 
+def test_file_gets_lines_within_a_long_epoch(colour_images: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deconv_ae.training.reporting.LINE_SECONDS", 0)
+    lines = said(io.StringIO(), colour_images, batch_size=2, validate_every=0)
+    within = [line for line in lines if "[" in line]
+    assert len(within) >= 12
+    assert all(re.fullmatch(r"epoch +\d+/12 \[=* *\] RMSE 0\.\d{4}(, \d+ (s|min) left)?", line) for line in within)
+
+
 def test_failed_run_clears_its_progress_line(colour_images: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deconv_ae.training.reporting.REDRAWN_SECONDS", 0)
     terminal = Terminal()
