@@ -89,10 +89,10 @@ def unpack(file: bytes) -> Compressed:
 
     >>> unpack(b"no picture")
     Traceback (most recent call last):
-    deconv_ae.compression.container.FileError: file: is not a compressed picture; give a file that compress.py wrote
+    deconv_ae.compression.container.FileError: file: is not a compressed picture; give a file that compress made
     """
     if file[: len(MAGIC)] != MAGIC:
-        raise FileError("is not a compressed picture; give a file that compress.py wrote")
+        raise FileError("is not a compressed picture; give a file that compress made")
     header = _START.size + _CHECKSUM.size
     if len(file) < header:
         raise FileError("is truncated; compress the picture again")

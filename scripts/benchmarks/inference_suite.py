@@ -177,7 +177,14 @@ def _run(
     whole = [number for number in numbers if number["work"] == SERVING_DEFAULT]
     return Report(
         title=options.title("Inference: milliseconds a call, median / 99th percentile"),
-        columns=["preset", "signature", "batch", *contestants, f"{OURS} to the best PyTorch", "the best file to it"],
+        columns=[
+            "preset",
+            "signature",
+            "batch",
+            *contestants,
+            f"{OURS} to the best PyTorch",
+            "the best file to the best PyTorch",
+        ],
         rows=rows,
         notes=[
             f"{options.rounds} rounds of {calls_a_round(BATCH_SIZES[-1])} to {calls_a_round(BATCH_SIZES[0])} calls, in "

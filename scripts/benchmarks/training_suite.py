@@ -209,7 +209,14 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
     presets = [number for number in numbers if number["model"] in PRESETS]
     return Report(
         title=options.title("Training: images a second (quartiles)"),
-        columns=["model", "batch", *CONTESTANTS, f"{OURS} to {PLAIN}", "to the best PyTorch", "time over its floor"],
+        columns=[
+            "model",
+            "batch",
+            *CONTESTANTS,
+            f"{OURS} to {PLAIN}",
+            f"{OURS} to the best PyTorch",
+            "time over its floor",
+        ],
         rows=rows,
         notes=[
             f"Median of {options.rounds} rounds of {min(steps)} to {max(steps)} steps, in which all contestants take "
