@@ -28,7 +28,7 @@ MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 
 
 @pytest.fixture(scope="module")
-def of_digits(exported: Path, made_once: MadeOnce, digits: ImageDataset) -> Path:
+def digit_model_dir(exported: Path, made_once: MadeOnce, digits: ImageDataset) -> Path:
     """A model of digits with probabilities, which tests do not change."""
 
     def make(directory: Path) -> None:
@@ -39,7 +39,7 @@ def of_digits(exported: Path, made_once: MadeOnce, digits: ImageDataset) -> Path
 
 
 @pytest.fixture(scope="module")
-def in_colour(exported_in_colour: Path, made_once: MadeOnce, colour_images: ImageDataset) -> Path:
+def colour_model_dir(exported_in_colour: Path, made_once: MadeOnce, colour_images: ImageDataset) -> Path:
     """A colour model of two stages, whose windows do not divide the images."""
 
     def make(directory: Path) -> None:
@@ -50,21 +50,23 @@ def in_colour(exported_in_colour: Path, made_once: MadeOnce, colour_images: Imag
 
 
 @pytest.fixture(scope="module")
-def digit_compressor(of_digits: Path) -> Compressor:
-    return Compressor(ServedAutoencoder(of_digits))
+def digit_compressor(digit_model_dir: Path) -> Compressor:
+    return Compressor(ServedAutoencoder(digit_model_dir))
 
 
 @pytest.fixture(scope="module")
-def colour_compressor(in_colour: Path) -> Compressor:
-    return Compressor(ServedAutoencoder(in_colour))
+def colour_compressor(colour_model_dir: Path) -> Compressor:
+    return Compressor(ServedAutoencoder(colour_model_dir))
 
 
 @pytest.mark.parametrize("quality", Compressor.qualities)
 def test_file_holds_the_quantised_code_and_switches(
-    in_colour: Path, colour_compressor: Compressor, colour_images: ImageDataset, quality: int
+    colour_model_dir: Path, colour_compressor: Compressor, colour_images: ImageDataset, quality: int
 ) -> None:
-    model = ServedAutoencoder(in_colour)
-    steps = np.array(json.loads((in_colour / COMPRESSION_FILE).read_text())["steps"]["code"], np.float32)[quality - 1]
+    model = ServedAutoencoder(colour_model_dir)
+    steps = np.array(json.loads((colour_model_dir / COMPRESSION_FILE).read_text())["steps"]["code"], np.float32)[
+        quality - 1
+    ]
     for image in colour_images.test:
         encoded = model.encode(image[np.newaxis])
         quantised = np.floor(encoded.code / steps + np.float32(0.5)) * steps
@@ -143,12 +145,12 @@ def test_picture_larger_than_a_batch_comes_back(
     np.testing.assert_array_equal(found, whole)
 
 
-def test_pictures_unlike_the_training_pictures_come_back(digit_compressor: Compressor, of_digits: Path) -> None:
+def test_pictures_unlike_the_training_pictures_come_back(digit_compressor: Compressor, digit_model_dir: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 2, (6, 28, 28, 1)).astype(np.uint8) * 255
     for image in (*noise, 255 - noise[0], np.full((28, 28, 1), 255, np.uint8)):
         found = digit_compressor.tensors(digit_compressor.compress(image, 5))
-        steps = np.array(json.loads((of_digits / COMPRESSION_FILE).read_text())["steps"]["code"], np.float32)[4]
-        encoded = ServedAutoencoder(of_digits).encode(image[np.newaxis])
+        steps = np.array(json.loads((digit_model_dir / COMPRESSION_FILE).read_text())["steps"]["code"], np.float32)[4]
+        encoded = ServedAutoencoder(digit_model_dir).encode(image[np.newaxis])
         np.testing.assert_array_equal(found["code"], np.floor(encoded.code / steps + np.float32(0.5)) * steps)
         np.testing.assert_array_equal(found["switches_1"], np.where(found["code"], encoded.switches[0], 0))
 
@@ -228,11 +230,11 @@ def _damaged(text: str) -> str:
     ],
 )
 def test_missing_or_wrong_probabilities_are_refused(
-    exported: Path, of_digits: Path, tmp_path: Path, make: Callable[[str], str] | None, reason: str
+    exported: Path, digit_model_dir: Path, tmp_path: Path, make: Callable[[str], str] | None, reason: str
 ) -> None:
     shutil.copytree(exported, tmp_path / "model")
     if make is not None:
-        (tmp_path / "model" / COMPRESSION_FILE).write_text(make((of_digits / COMPRESSION_FILE).read_text()))
+        (tmp_path / "model" / COMPRESSION_FILE).write_text(make((digit_model_dir / COMPRESSION_FILE).read_text()))
     with pytest.raises(InputError, match=reason):
         Compressor(ServedAutoencoder(tmp_path / "model"))
 
@@ -257,9 +259,9 @@ def test_missing_or_wrong_probabilities_are_refused(
     ],
 )
 def test_impossible_fields_of_probabilities_are_refused(
-    of_digits: Path, tmp_path: Path, change: Callable[[dict], object], reason: str
+    digit_model_dir: Path, tmp_path: Path, change: Callable[[dict], object], reason: str
 ) -> None:
-    shutil.copytree(of_digits, tmp_path / "model")
+    shutil.copytree(digit_model_dir, tmp_path / "model")
     file = tmp_path / "model" / COMPRESSION_FILE
     fields = read_with_checksum(file)
     change(fields)
@@ -310,16 +312,18 @@ def test_rates_are_measured_beside_other_codecs(digit_compressor: Compressor, di
 
 
 def test_programs_compress_and_decompress_on_other_threads(
-    of_digits: Path, digit_compressor: Compressor, digits: ImageDataset, tmp_path: Path
+    digit_model_dir: Path, digit_compressor: Compressor, digits: ImageDataset, tmp_path: Path
 ) -> None:
     for number, image in enumerate(digits.test[:3]):
         Image.fromarray(image[..., 0]).save(tmp_path / f"{number}.png")
     names = [f"{number}.png" for number in range(3)]
-    made = run_program("compress.py", [f"--model={of_digits}", "--output_dir=small", "--quality=4", *names], tmp_path)
+    made = run_program(
+        "compress.py", [f"--model={digit_model_dir}", "--output_dir=small", "--quality=4", *names], tmp_path
+    )
     assert (made.status, made.stderr) == (0, "")
     files = [tmp_path / "small" / f"{number}.dcae" for number in range(3)]
     assert [file.read_bytes() for file in files] == digit_compressor.compress_all(list(digits.test[:3]), 4)
-    back = [f"--model={of_digits}", "--output_dir=back", *map(str, files)]
+    back = [f"--model={digit_model_dir}", "--output_dir=back", *map(str, files)]
     other = {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
     again = run_program("decompress.py", back, tmp_path, other)
     assert (again.status, again.stderr) == (0, "")
