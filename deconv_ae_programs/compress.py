@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from absl import flags
 
 from deconv_ae.compression.container import RATES
-from deconv_ae.compression.files import ENDING, check_new, named, write_together
+from deconv_ae.compression.files import ENDING, check_new, output_paths, write_together
 from deconv_ae.compression.installed import check_installed
 from deconv_ae.data.source import Source
 from deconv_ae.errors import InputError
@@ -57,7 +57,7 @@ def main() -> None:
         _learn(MODEL.value, command_line.source_of([card]))
         return
     pictures = command_line.files("pictures", GIVE_PICTURES)
-    targets = named(pictures, output, ENDING)
+    targets = output_paths(pictures, output, ENDING)
     check_new(targets, OVERWRITE.value)
     with command_line.loading():
         from deconv_ae.compression import Compressor

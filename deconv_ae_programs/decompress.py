@@ -11,7 +11,7 @@ floats differently in the last bit, so that a rare pixel differs by one shade.
 from absl import flags
 
 from deconv_ae.compression.container import FileError, unpack
-from deconv_ae.compression.files import check_new, named, read, write_together
+from deconv_ae.compression.files import check_new, output_paths, read, write_together
 from deconv_ae.compression.installed import check_installed
 from deconv_ae.errors import InputError
 from deconv_ae.paths import directory_to_write
@@ -33,7 +33,7 @@ def main() -> None:
     command_line.cards([MODEL.value])
     check_installed()
     files = command_line.files("files", GIVE_FILES)
-    targets = named(files, output, ".png")
+    targets = output_paths(files, output, ".png")
     check_new(targets, OVERWRITE.value)
     contents = [read(file) for file in files]
     for file, content in zip(files, contents):

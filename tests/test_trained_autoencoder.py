@@ -170,7 +170,7 @@ def test_methods_use_weights_of_fitted_keras_model(mine: Path) -> None:
     ("images", "said"),
     [
         (PICTURES / 256, "pixels are float64, not uint8"),
-        (PICTURES[0], r"one image is no batch of images; image\[np.newaxis\]"),
+        (PICTURES[0], r"one image is not a batch; pass image\[np.newaxis\]"),
         (PICTURES[:, :8], "8x9x3 each, and mine was made for 12x9x3"),
         (PICTURES[:0], "the array holds no image; give at least one"),
     ],

@@ -1,4 +1,4 @@
-"""Pictures as small files, and back: an exported model's code and switches, quantised and entropy coded."""
+"""Compresses pictures to small files and back: an exported model's code and switches, quantised and entropy coded."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ __all__ = ["Compressor", "learn_probabilities"]
 
 
 def __getattr__(name: str) -> Any:
-    # Not before they are asked for: both need what only the extra `compress` installs, and every program loads this.
+    # Imported on first use: both need packages of the extra `compress`, and every program imports this module.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from deconv_ae.compression import compressor, learning

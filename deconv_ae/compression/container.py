@@ -1,13 +1,13 @@
-"""A compressed picture's file: a header of 12 or 16 bytes, then what the entropy coder wrote.
+"""The file of a compressed picture: a header of 12 or 16 bytes, then the entropy coder's bytes.
 
-| bytes | what |
+| bytes | content |
 | --- | --- |
 | 2 | `DE C0` |
 | 1 | the format's version; its highest bit says that a size follows |
 | 1 | the rate |
-| 4 | the model's checksum: the first bytes of the SHA-256 of its probabilities, which name the model's files |
-| 4 | CRC-32 of everything else in the file |
-| 0 or 4 | height and width; left out where the picture has the model's own size |
+| 4 | the model's checksum: the first bytes of the SHA-256 of its probabilities, which contain the model's checksum |
+| 4 | CRC-32 of all other bytes |
+| 0 or 4 | height and width; left out if the picture has the model's own size |
 """
 
 import struct
@@ -23,17 +23,21 @@ HAS_SIZE = 0x80
 LONGEST_SIDE = 2**16 - 1
 MODEL_BYTES = 4
 RATES = 5
-"""Each has steps half as large as the one before."""
+"""The number of rates; each has half the steps of the one before."""
 
 _START, _CHECKSUM, _SIZE = struct.Struct(f"<2sBB{MODEL_BYTES}s"), struct.Struct("<I"), struct.Struct("<HH")
 
 
 class FileError(InputError):
-    """Bytes are no compressed picture that can be read here.
+    """A file is not a compressed picture that can be read here.
 
     Attributes:
-        reason: what is wrong and what to do, to be read after the file's name.
-        number: of the file among those that were to be read.
+        reason: what is wrong and what to do, to follow the file's name.
+        number: the file's index among the files to read.
+
+    Args:
+        reason: as the attribute.
+        number: as the attribute.
     """
 
     def __init__(self, reason: str, number: int = 0) -> None:
@@ -43,13 +47,13 @@ class FileError(InputError):
 
 @dataclass(frozen=True)
 class Compressed:
-    """What a file says: how it was made, and the entropy coder's bytes.
+    """The content of a compressed picture's file.
 
     Attributes:
-        rate: 1 is the smallest.
+        rate: the rate; 1 makes the smallest files.
         model: the model's checksum.
-        size: (height, width); None is the model's own.
-        payload: of the entropy coder.
+        size: (height, width); None for the model's own size.
+        payload: the entropy coder's bytes.
     """
 
     rate: int
@@ -59,7 +63,7 @@ class Compressed:
 
 
 def pack(picture: Compressed) -> bytes:
-    """The file.
+    """Makes the file's bytes.
 
     >>> file = pack(Compressed(3, b"abcd", None, b"..."))
     >>> len(file), unpack(file) == Compressed(3, b"abcd", None, b"...")
@@ -72,28 +76,36 @@ def pack(picture: Compressed) -> bytes:
 
 
 def unpack(file: bytes) -> Compressed:
-    """What `pack` was given.
+    """Inverts `pack`.
+
+    Args:
+        file: the file's bytes.
+
+    Returns:
+        The file's content.
 
     Raises:
-        FileError: if the file is cut, altered, of another version or no compressed picture.
+        FileError: if the file is truncated, altered, of another version or not a compressed picture.
 
     >>> unpack(b"no picture")
     Traceback (most recent call last):
-    deconv_ae.compression.container.FileError: file: is no compressed picture; give a file that compress.py wrote
+    deconv_ae.compression.container.FileError: file: is not a compressed picture; give a file that compress made
     """
     if file[: len(MAGIC)] != MAGIC:
-        raise FileError("is no compressed picture; give a file that compress.py wrote")
+        raise FileError("is not a compressed picture; give a file that compress made")
     header = _START.size + _CHECKSUM.size
     if len(file) < header:
-        raise FileError("is cut short; compress the picture anew")
+        raise FileError("is truncated; compress the picture again")
     start, rest = file[: _START.size], file[header:]
     if zlib.crc32(start + rest) != _CHECKSUM.unpack_from(file, _START.size)[0]:
-        raise FileError("is damaged, its checksum differs; compress the picture anew")
+        raise FileError("is damaged, its checksum differs; compress the picture again")
     _, version, rate, model = _START.unpack(start)
     if version & ~HAS_SIZE != VERSION:
-        raise FileError(f"has format version {version & ~HAS_SIZE}, this program reads {VERSION}; use that version's")
+        raise FileError(
+            f"has format version {version & ~HAS_SIZE}, this program reads {VERSION}; use the version that wrote it"
+        )
     if not version & HAS_SIZE:
         return Compressed(rate, model, None, rest)
     if len(rest) < _SIZE.size:
-        raise FileError("is cut short; compress the picture anew")
+        raise FileError("is truncated; compress the picture again")
     return Compressed(rate, model, _SIZE.unpack_from(rest), rest[_SIZE.size :])

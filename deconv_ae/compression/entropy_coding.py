@@ -1,7 +1,7 @@
-"""Whole numbers to bytes and back, by constriction's range coder.
+"""Codes whole numbers as bytes and back, by constriction's range coder.
 
-The coder's probabilities are whole numbers of 24 bits. It makes them from `Plane.frequencies`, which float32 holds
-exactly, by one division and one multiplication, whose rounding IEEE 754 fixes: they are the same on every machine.
+The coder's probabilities are whole numbers of 24 bits. It computes them from `Plane.frequencies`, which are exact in
+float32, by one division and one multiplication. IEEE 754 defines the rounding of both, so all machines agree.
 """
 
 import itertools
@@ -16,31 +16,31 @@ from deconv_ae.compression.probabilities import Plane
 from deconv_ae.compression.traversal import Tensor, Visit, traverse
 
 Values = dict[str, np.ndarray]
-"""By a tensor's name, `(channels, pictures, places)` int32."""
+"""Arrays by a tensor's name, `(channels, pictures, places)` int32."""
 
 WORD = 4
 UNREADABLE = (AssertionError, ValueError)
-"""What constriction raises of bytes that it cannot have written: it asserts that they can."""
+"""The exceptions of constriction for bytes that no encoder writes; it checks them by assertions."""
 
 
 class UndecodableError(ValueError):
-    """Bytes that no encoder writes; `number`: of the share that they are in."""
+    """Bytes that no encoder writes; `number` is the index of their file."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"share {number}")
+        super().__init__(f"file {number}")
         self.number = number
 
 
 @dataclass(frozen=True, eq=False)
-class _Coded:
-    """What there is to code at a visit.
+class _CodedVisit:
+    """The symbols and frequencies of a visit.
 
     Attributes:
-        visit, plane: where.
+        visit, plane: the visit and its plane.
         symbols: `(pictures, n)`.
-        frequencies: `(values, symbols)` of the values that are present, picture by picture; of a plane without a
-            context `(symbols,)`, of all values.
-        escaped: `(pictures, n)`, which values are said after all symbols; None for none of them.
+        frequencies: `(values, symbols)` for the present values, picture by picture; for a plane without a context
+            `(symbols,)`, the same for all values.
+        escaped: `(pictures, n)`, whether each value is coded after all symbols; None if no value is.
     """
 
     visit: Visit
@@ -55,7 +55,7 @@ class _Coded:
 
     @property
     def present(self) -> np.ndarray:
-        """`(pictures, n)`, whose symbols are coded."""
+        """`(pictures, n)`, whether each symbol is coded."""
         present = self.visit.present if self.has_context else None
         return np.ones(self.symbols.shape, bool) if present is None else present
 
@@ -67,11 +67,13 @@ def _frequencies(visit: Visit, plane: Plane) -> np.ndarray:
 
 
 class EntropyCoder:
-    """Codes what one model makes of pictures at one rate.
+    """Codes the code and switches of one model at one rate.
+
+    A "share" below is a range coder with the slice of the pictures that go into its file, or come from it.
 
     Args:
         tensors: the encoder's outputs.
-        planes: of each of them, its channels' probabilities.
+        planes: the planes of each tensor's channels.
         halvings: as for `traverse`.
     """
 
@@ -81,32 +83,32 @@ class EntropyCoder:
         self._categorical, self._half_word = stream.model.Categorical(perfect=False), stream.model.Uniform(2**16)
 
     def encode(self, values: Values, shares: Sequence[tuple[Any, slice]]) -> None:
-        """Appends pictures to what is being written.
+        """Appends pictures to files.
 
         Args:
-            values: of all pictures.
-            shares: an `encoder`, and which of the pictures go into it.
+            values: the values of all pictures.
+            shares: for each file, its `new_encoder` and the slice of the pictures that go into it.
         """
-        coded = self._coded(values)
+        coded = self._coded_visits(values)
         of_picture = np.concatenate([np.full(own.stop - own.start, number) for number, (_, own) in enumerate(shares)])
         for (has_context, _), alike in itertools.groupby(coded, lambda each: (each.has_context, each.plane.symbols)):
             if has_context:
                 self._encode(list(alike), of_picture, [encoder for encoder, _ in shares])
                 continue
             for each in alike:
-                one = self._one(each.plane)
+                model = _model_without_context(each.plane)
                 for encoder, own in shares:
-                    encoder.encode(each.symbols[own].ravel(), one)
+                    encoder.encode(each.symbols[own].ravel(), model)
         for each in coded:
             for encoder, own in shares:
                 if each.escaped is not None and each.escaped[own].any():
                     of_pass = values[each.visit.tensor.name][each.visit.channel][own, each.visit.part.places]
-                    encoder.encode(_halves(of_pass[each.escaped[own]]), self._half_word)
+                    encoder.encode(_split_words(of_pass[each.escaped[own]]), self._half_word)
 
     def bits(self, values: Values) -> dict[str, float]:
-        """What each tensor takes in a file, by its probabilities, summed over the pictures."""
+        """The bits of each tensor, summed over the pictures, as its probabilities predict."""
         totals = dict.fromkeys(values, 0.0)
-        for each in self._coded(values):
+        for each in self._coded_visits(values):
             symbols = each.symbols[each.present]
             frequencies = np.broadcast_to(each.frequencies, (len(symbols), each.plane.symbols))
             of_symbol = np.take_along_axis(frequencies, symbols[:, np.newaxis], axis=1)[:, 0]
@@ -117,19 +119,25 @@ class EntropyCoder:
         return totals
 
     def decode(self, shares: Sequence[tuple[Any, slice]]) -> Values:
-        """What `encode` was given, in the order in which it was; a `decoder` each, and which of the pictures are in it.
+        """Decodes pictures, in the order in which they were encoded.
 
-        Bytes that `encode` did not write are mostly pictures as well, of whatever they say.
+        Most bytes that `encode` did not write decode, too, to random pictures.
+
+        Args:
+            shares: for each file, its `new_decoder` and the slice of the pictures that come from it.
+
+        Returns:
+            The values of all pictures.
 
         Raises:
-            UndecodableError: if they are none.
+            UndecodableError: if a file's bytes do not decode.
         """
-        coded: list[_Coded] = []
+        coded: list[_CodedVisit] = []
         pictures = shares[-1][1].stop
 
         def read(visit: Visit, plane: Plane) -> np.ndarray:
             symbols = np.zeros((pictures, len(visit.part.places)), np.int32)
-            coded.append(_Coded(visit, plane, symbols, _frequencies(visit, plane)))
+            coded.append(_CodedVisit(visit, plane, symbols, _frequencies(visit, plane)))
             self._read(coded[-1], shares)
             return symbols
 
@@ -142,9 +150,9 @@ class EntropyCoder:
                 self._read_escaped(each, escaped, shares, found[each.visit.tensor.name][each.visit.channel])
         return found
 
-    def _coded(self, values: Values) -> list[_Coded]:
-        """The way through all pictures, as the decoder will go it."""
-        coded: list[_Coded] = []
+    def _coded_visits(self, values: Values) -> list[_CodedVisit]:
+        """All visits, in the order in which the decoder will make them."""
+        coded: list[_CodedVisit] = []
 
         def record(visit: Visit, plane: Plane) -> np.ndarray:
             symbols = values[visit.tensor.name][visit.channel][:, visit.part.places] - np.int32(plane.lowest)
@@ -154,18 +162,20 @@ class EntropyCoder:
                 outside &= visit.present
                 symbols = np.where(visit.present, symbols, np.int32(0))
             escaped = outside if outside.any() else None
-            coded.append(_Coded(visit, plane, symbols, _frequencies(visit, plane), escaped))
+            coded.append(_CodedVisit(visit, plane, symbols, _frequencies(visit, plane), escaped))
             return symbols
 
         pictures = next(iter(values.values())).shape[1]
         traverse(self._tensors, self._planes, pictures, self._halvings, record)
         return coded
 
-    def _encode(self, coded: Sequence[_Coded], of_picture: np.ndarray, encoders: Sequence[Any]) -> None:
-        """Visits after one another, of as many symbols each: a call for each share, as one takes microseconds.
+    def _encode(self, coded: Sequence[_CodedVisit], of_picture: np.ndarray, encoders: Sequence[Any]) -> None:
+        """Encodes consecutive visits with equal numbers of symbols by one call per file; a call takes microseconds.
 
         Args:
-            of_picture: the number of the share that each picture goes into.
+            coded: the visits.
+            of_picture: the index of each picture's file.
+            encoders: the files' encoders.
         """
         owner = np.concatenate([np.repeat(of_picture, each.present.sum(axis=1)) for each in coded])
         order = np.argsort(owner, kind="stable")
@@ -176,60 +186,61 @@ class EntropyCoder:
             if first < end:
                 encoder.encode(symbols[first:end], self._categorical, frequencies[first:end])
 
-    def _read(self, each: _Coded, shares: Sequence[tuple[Any, slice]]) -> None:
-        """Sets the symbols of a visit."""
+    def _read(self, each: _CodedVisit, shares: Sequence[tuple[Any, slice]]) -> None:
+        """Decodes the symbols of a visit, in place."""
         present = each.present
         counts = np.cumsum([0, *present.sum(axis=1)]).tolist()
         symbols = np.zeros(counts[-1], np.int32)
-        one = None if each.has_context else self._one(each.plane)
+        model = None if each.has_context else _model_without_context(each.plane)
         for number, (coder, own) in enumerate(shares):
             first, end = counts[own.start], counts[own.stop]
             if first < end:
                 try:
                     symbols[first:end] = (
                         coder.decode(self._categorical, each.frequencies[first:end])
-                        if one is None
-                        else coder.decode(one, end - first)
+                        if model is None
+                        else coder.decode(model, end - first)
                     )
                 except UNREADABLE as error:
                     raise UndecodableError(number) from error
         each.symbols[present] = symbols
 
     def _read_escaped(
-        self, each: _Coded, escaped: np.ndarray, shares: Sequence[tuple[Any, slice]], of_channel: np.ndarray
+        self, each: _CodedVisit, escaped: np.ndarray, shares: Sequence[tuple[Any, slice]], of_channel: np.ndarray
     ) -> None:
-        """Sets values, `(pictures, places)`, that are no symbols."""
+        """Decodes the escaped values of a visit into its channel, `(pictures, places)`."""
         for number, (coder, own) in enumerate(shares):
             count = int(escaped[own].sum())
             if count:
                 of_pass = of_channel[own, each.visit.part.places]
                 try:
-                    of_pass[escaped[own]] = _from_halves(coder.decode(self._half_word, 2 * count))
+                    of_pass[escaped[own]] = _join_words(coder.decode(self._half_word, 2 * count))
                 except UNREADABLE as error:
                     raise UndecodableError(number) from error
                 of_channel[own, each.visit.part.places] = of_pass
 
-    def _one(self, plane: Plane) -> Any:
-        """The model of a plane without context."""
-        return constriction.stream.model.Categorical(plane.frequencies([]), perfect=False)
+
+def _model_without_context(plane: Plane) -> Any:
+    """The coder's model of a plane that is coded without a context."""
+    return constriction.stream.model.Categorical(plane.frequencies([]), perfect=False)
 
 
-def encoder() -> Any:
-    """One that has written nothing yet."""
+def new_encoder() -> Any:
+    """An empty range encoder."""
     return constriction.stream.queue.RangeEncoder()
 
 
-def written(encoder: Any) -> bytes:
-    """The fewest bytes of which the decoder, who reads zeros after them, reads what was coded.
+def encoded_bytes(encoder: Any) -> bytes:
+    """The fewest bytes that decode to what was encoded; the decoder reads zeros after them.
 
-    A range coder's file is a binary fraction in an interval. constriction writes whole words of 32 bits; any fraction
-    in the interval will do, and of those the shortest is taken.
+    A range coder's file is a binary fraction in an interval. constriction writes whole words of 32 bits. Any fraction
+    in the interval decodes to the same symbols, so the shortest one is written.
     """
     words, (lower, length) = encoder.pos()
     sealed = encoder.get_compressed().astype(">u4").tobytes()
     tail = int.from_bytes(sealed[WORD * words :].ljust(2 * WORD, b"\0"), "big")
     limit = 1 << (16 * WORD)
-    # Where the interval goes past the words' end, what was sealed has carried one over into those before, or has not.
+    # If the interval extends past the last word's range, sealing may or may not have carried 1 into the words before.
     first, end = (lower, min(lower + length, limit)) if tail >= lower else (0, lower + length - limit)
     for bits in range(0, 16 * WORD + 1, 8):
         unit = limit >> bits
@@ -239,18 +250,19 @@ def written(encoder: Any) -> bytes:
     return (sealed[: WORD * words] + shortest.to_bytes(2 * WORD, "big")).rstrip(b"\0")
 
 
-def decoder(payload: bytes) -> Any:
-    """One that reads what `written` gave."""
+def new_decoder(payload: bytes) -> Any:
+    """A range decoder of `encoded_bytes`."""
     padded = payload + bytes(-len(payload) % WORD + 2 * WORD)
     return constriction.stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
 
 
-def _halves(values: np.ndarray) -> np.ndarray:
-    """Both halves of 32 bits each, one after the other."""
+def _split_words(values: np.ndarray) -> np.ndarray:
+    """Splits each 32-bit value into its upper and lower 16 bits."""
     bits = values.astype(np.int32).view(np.uint32)
     return np.stack([bits >> 16, bits & 0xFFFF], axis=-1).ravel().astype(np.int32)
 
 
-def _from_halves(halves: np.ndarray) -> np.ndarray:
+def _join_words(halves: np.ndarray) -> np.ndarray:
+    """Inverts `_split_words`."""
     pairs = halves.reshape(-1, 2).astype(np.uint32)
     return (pairs[:, 0] << 16 | pairs[:, 1]).view(np.int32)

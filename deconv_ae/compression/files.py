@@ -1,4 +1,4 @@
-"""Files in and out: their names, and all of them or none."""
+"""Reads input files, names output files, and writes all of them or none."""
 
 import contextlib
 import itertools
@@ -12,14 +12,22 @@ from deconv_ae.files import flush_to_disk, flush_tree_to_disk, move_together, op
 
 ENDING = ".dcae"
 LARGEST = 2**28
-"""Of a compressed picture, in bytes."""
+"""The largest size of a compressed picture's file, in bytes."""
 
 
-def named(files: Sequence[Path], folder: Path, ending: str) -> list[Path]:
-    """A name in the folder for what is made of each file: its own, with another ending.
+def output_paths(files: Sequence[Path], folder: Path, ending: str) -> list[Path]:
+    """Names the output file of each input file: the same name with another ending.
+
+    Args:
+        files: the input files.
+        folder: the folder of the output files.
+        ending: the ending of their names.
+
+    Returns:
+        The output files' paths, in the order of the input files.
 
     Raises:
-        InputError: if two would get one name.
+        InputError: if two output files would have the same name.
     """
     by_name: dict[str, Path] = {}
     for file in files:
@@ -31,7 +39,7 @@ def named(files: Sequence[Path], folder: Path, ending: str) -> list[Path]:
 
 
 def check_new(targets: Iterable[Path], overwrite: bool) -> None:
-    """Raises InputError if a file is there already and is not to be replaced, or a directory is."""
+    """Raises InputError if a target is a directory, or if it exists and `overwrite` is false."""
     for target in targets:
         if paths.is_directory("output_dir", target):
             raise InputError(f"output_dir: {target} is a directory; give another")
@@ -40,26 +48,33 @@ def check_new(targets: Iterable[Path], overwrite: bool) -> None:
 
 
 def read(file: Path) -> bytes:
-    """A file's bytes; raises InputError if it cannot be read, or is larger than any that there is to read."""
+    """Reads a compressed picture's file; raises InputError if it cannot be read or is too large."""
     try:
         with open_to_read(file) as opened:
             content = opened.read(LARGEST + 1)
     except OSError as error:
         raise InputError(f"files: {file} cannot be read: {first_line(error)}; give another") from error
     if len(content) > LARGEST:
-        raise InputError(f"files: {file} is no compressed picture, it is too large; give one")
+        raise InputError(f"files: {file} is too large for a compressed picture; give one that compress made")
     return content
 
 
 def write_together(folder: Path, contents: Iterable[tuple[str, bytes]]) -> int:
-    """Writes files into a folder, by their names, all of them or none; how many bytes they are.
+    """Writes all files to a folder, or none.
+
+    Args:
+        folder: the folder, which is made if need be.
+        contents: the files' names and bytes.
+
+    Returns:
+        The number of bytes in all files.
 
     Raises:
-        RunError: if that fails.
+        RunError: if writing fails.
     """
     size = 0
     try:
-        with _made(folder), partial_directory(folder / "files") as partial:
+        with _existing(folder), partial_directory(folder / "files") as partial:
             moves = []
             for name, content in contents:
                 moves.append((partial / name, folder / name))
@@ -74,8 +89,8 @@ def write_together(folder: Path, contents: Iterable[tuple[str, bytes]]) -> int:
 
 
 @contextlib.contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """A folder, made where there is none, and gone again where nothing has come into it."""
+def _existing(folder: Path) -> Iterator[None]:
+    """A context in which a folder exists. A folder that it had to make is removed at the end if it is empty."""
     missing = list(itertools.takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
 
     def clear() -> None:

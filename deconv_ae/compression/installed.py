@@ -1,15 +1,15 @@
-"""Whether what compresses is installed, said before TensorFlow is loaded."""
+"""Checks that the packages for compression are installed, before TensorFlow is loaded."""
 
 import importlib.util
 
 from deconv_ae.errors import InputError
 
 PACKAGES = ("constriction", "scipy")
-"""That code whole numbers, and that fit their probabilities."""
+"""constriction codes whole numbers; SciPy fits their probabilities."""
 
 
 def check_installed() -> None:
-    """Raises InputError if a package is not installed that only this folder needs."""
+    """Raises InputError if a package is missing that only compression needs."""
     for package in PACKAGES:
         if importlib.util.find_spec(package) is None:
             raise InputError(f"compress: {package} is not installed; run pip install 'deconv_ae[compress]'")

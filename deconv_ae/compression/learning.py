@@ -1,4 +1,4 @@
-"""Steps and probabilities from training pictures: what a model makes of them, fitted in its contexts."""
+"""Learns the quantisation steps and the probabilities from training pictures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,40 +9,43 @@ from scipy import optimize, sparse
 from deconv_ae.compression.container import RATES
 from deconv_ae.compression.model_tensors import ModelTensors, Tensors
 from deconv_ae.compression.probabilities import LARGEST_WEIGHT, SCORES_PER_BIT, Plane
-from deconv_ae.compression.quantization import choose_steps, dequantize, quantize, whole_numbers
-from deconv_ae.compression.stored import Probabilities, features_of, model_checksum
+from deconv_ae.compression.probability_file import Probabilities, feature_sizes_of, model_checksum
+from deconv_ae.compression.quantization import choose_steps, dequantize, quantize, quantized_planes
 from deconv_ae.compression.traversal import Tensor, Visit, traverse
 from deconv_ae.data.dataset import check_images
 from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.saved_model.signatures import CODE
 
 MOST_PICTURES, MOST_VALUES = 4000, 2_000_000
-"""Pictures that are looked at, and values in all of them."""
+"""The most pictures to learn from, and the most values in all of them."""
 
 MOST_FITTED = 30_000
-"""Values of one channel that its probabilities are fitted to."""
+"""The most values to fit one channel's probabilities to."""
 
 MEASURED_PICTURES = 200
-"""Pictures that the channels' gains are measured on."""
+"""The number of pictures on which the channels' gains are measured."""
 
 MOST_LEVELS = 48
-"""Of a channel of the code; rarer values are said apart."""
+"""The most symbols of a code's channel, without the escape; other values are escaped."""
 
 CONSTANT = 0.9995
-"""A channel of which so large a part is one value is not worth a look at its context."""
+"""A channel with this share of one value is coded without a context."""
 
 PRIOR = 0.5
-"""What a weight's square costs, in nats: as if weights had a spread of 1.4 beforehand."""
+"""Twice the cost of a weight's square in nats: a normal prior with a standard deviation of 1.4."""
 
 FIT_STEPS = 40
 
 
 def learn_probabilities(model: ServedAutoencoder, images: np.ndarray) -> Path:
-    """Learns what `Compressor` needs, and writes it beside the model; the file, tens of kB.
+    """Learns the probabilities that `Compressor` needs, and writes them beside the model.
 
     Args:
-        model: an exported one.
-        images: its training pictures, `(N, height, width, channels)` uint8; some thousands of them are looked at.
+        model: an exported model.
+        images: its training pictures, `(N, height, width, channels)` uint8, of which at most 4,000 are used.
+
+    Returns:
+        The written file's path; the file has tens of kB.
 
     Raises:
         InputError: if images do not fit the model.
@@ -50,11 +53,11 @@ def learn_probabilities(model: ServedAutoencoder, images: np.ndarray) -> Path:
     """
     check_images("images", images)
     model.check(images)
-    return _learnt(ModelTensors(model), images).write(model.path)
+    return _learn(ModelTensors(model), images).write(model.path)
 
 
-def _learnt(model: ModelTensors, images: np.ndarray) -> Probabilities:
-    count = min(len(images), MOST_PICTURES, max(1, MOST_VALUES // model.values_a_picture))
+def _learn(model: ModelTensors, images: np.ndarray) -> Probabilities:
+    count = min(len(images), MOST_PICTURES, max(1, MOST_VALUES // model.values_per_picture))
     chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:count])
     encoded = model.encode(images[chosen])
     few = {name: values[:MEASURED_PICTURES] for name, values in encoded.items()}
@@ -62,21 +65,21 @@ def _learnt(model: ModelTensors, images: np.ndarray) -> Probabilities:
         {tensor.name: few[tensor.name] for tensor in model.tensors if tensor.is_code},
         lambda code: model.decode({**few, **code}),
     )
-    tensors = _with_values(model, few, steps)
+    tensors = _find_values_in(model, few, steps)
     planes: dict[str, tuple[tuple[Plane, ...], ...]] = {}
-    by_rate = [_fitted(tensors, encoded, steps, rate) for rate in range(RATES)]
+    by_rate = [_fit_planes(tensors, encoded, steps, rate) for rate in range(RATES)]
     for tensor in tensors:
         of_tensor = tuple(of_rate[tensor.name] for of_rate in by_rate if tensor.name in of_rate)
         planes[tensor.name] = of_tensor
     return Probabilities(model_checksum(model.path), tensors, steps, planes, count)
 
 
-def _with_values(model: ModelTensors, encoded: Tensors, steps: Mapping[str, np.ndarray]) -> tuple[Tensor, ...]:
-    """The tensors, with the code whose values switches place: found by trying whether the others can be left out."""
+def _find_values_in(model: ModelTensors, encoded: Tensors, steps: Mapping[str, np.ndarray]) -> tuple[Tensor, ...]:
+    """Sets `values_in` of the tensors: switches place a code's values if, where those are 0, they change nothing."""
     quantised = dict(encoded)
     for name in steps:
         quantised[name] = dequantize(quantize(encoded[name], steps[name][0]), steps[name][0])
-    drawn = model.decode(quantised)
+    decoded = model.decode(quantised)
     found = []
     for tensor in model.tensors:
         code = quantised.get(CODE)
@@ -84,22 +87,22 @@ def _with_values(model: ModelTensors, encoded: Tensors, steps: Mapping[str, np.n
         if values is not None and values.shape == encoded[tensor.name].shape:
             without = np.where(values != 0, encoded[tensor.name], 0).astype(encoded[tensor.name].dtype)
             changed = np.any(without != encoded[tensor.name])
-            if changed and np.array_equal(model.decode({**quantised, tensor.name: without}), drawn):
+            if changed and np.array_equal(model.decode({**quantised, tensor.name: without}), decoded):
                 tensor = Tensor(tensor.name, tensor.shape, False, CODE)
         found.append(tensor)
     return tuple(found)
 
 
-def _fitted(
+def _fit_planes(
     tensors: Sequence[Tensor], encoded: Tensors, steps: Mapping[str, np.ndarray], rate: int
 ) -> dict[str, tuple[Plane, ...]]:
-    """Each tensor's planes; switches are as they are at every rate, and are fitted at the middle one."""
-    numbers = whole_numbers(tensors, encoded, steps, rate)
+    """Fits each tensor's planes at a rate; switches have the same planes at all rates, fitted at the middle one."""
+    numbers = quantized_planes(tensors, encoded, steps, rate)
     wanted = [tensor for tensor in tensors if tensor.is_code or rate == RATES // 2]
     empty = {tensor.name: _empty_planes(tensor, numbers[tensor.name]) for tensor in tensors}
     seen: dict[tuple[str, int], list[tuple[np.ndarray, np.ndarray]]] = {}
 
-    def look(visit: Visit, plane: Plane) -> np.ndarray:
+    def collect(visit: Visit, plane: Plane) -> np.ndarray:
         values = numbers[visit.tensor.name][visit.channel][:, visit.part.places] - plane.lowest
         symbols = np.where((values < 0) | (values > plane.escape), plane.escape, values)
         present = np.ones(symbols.shape, bool) if visit.present is None else visit.present
@@ -110,16 +113,17 @@ def _fitted(
         return symbols
 
     pictures = next(iter(numbers.values())).shape[1]
-    traverse(tensors, empty, pictures, rate, look)
+    traverse(tensors, empty, pictures, rate, collect)
     fitted = {}
     for tensor in wanted:
         planes = []
         for channel, plane in enumerate(empty[tensor.name]):
             features, symbols = (np.concatenate(each, axis=-1) for each in zip(*seen[tensor.name, channel]))
             if symbols.size > MOST_FITTED:
-                some = np.random.default_rng(0).choice(symbols.size, MOST_FITTED, replace=False)
-                features, symbols = features[:, some], symbols[some]
-            planes.append(Plane(plane.lowest, plane.features, _in_scores(_fit(plane, features, symbols))))
+                sample = np.random.default_rng(0).choice(symbols.size, MOST_FITTED, replace=False)
+                features, symbols = features[:, sample], symbols[sample]
+            weights = _in_scores(_fit_weights(plane, features, symbols))
+            planes.append(Plane(plane.lowest, plane.feature_sizes, weights))
         fitted[tensor.name] = tuple(planes)
     return fitted
 
@@ -133,33 +137,37 @@ def _empty_planes(tensor: Tensor, numbers: np.ndarray) -> list[Plane]:
             lowest = max(min(0, int(of_channel.min())), -MOST_LEVELS // 2)
             highest = min(max(0, int(of_channel.max())), lowest + MOST_LEVELS - 1)
         _, counts = np.unique(of_channel, return_counts=True)
-        features = features_of(tensor, count) if counts.max() < CONSTANT * of_channel.size else ()
-        planes.append(Plane(lowest, features, np.zeros((1 + sum(features), highest - lowest + 2), np.int16)))
+        sizes = feature_sizes_of(tensor, count) if counts.max() < CONSTANT * of_channel.size else ()
+        planes.append(Plane(lowest, sizes, np.zeros((1 + sum(sizes), highest - lowest + 2), np.int16)))
     return planes
 
 
-def _fit(plane: Plane, features: np.ndarray, symbols: np.ndarray) -> np.ndarray:
-    """The weights, in nats, by which what was seen is most probable: a logistic regression.
+def _fit_weights(plane: Plane, features: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+    """Fits a plane's weights by logistic regression.
 
     Args:
+        plane: the plane, whose own weights are ignored.
         features: `(features, n)`.
         symbols: `(n,)`.
+
+    Returns:
+        The weights in nats.
     """
     start = np.zeros(plane.weights.shape)
-    often = np.bincount(symbols, minlength=plane.symbols) + 0.1
-    start[0] = np.log(often / often.sum())
-    if not plane.features or not len(symbols):
+    counts = np.bincount(symbols, minlength=plane.symbols) + 0.1
+    start[0] = np.log(counts / counts.sum())
+    if not plane.feature_sizes or not len(symbols):
         return start
-    offsets = 1 + np.cumsum([0, *plane.features[:-1]])
+    offsets = 1 + np.cumsum([0, *plane.feature_sizes[:-1]])
     rows = np.vstack([np.zeros(features.shape[1], np.int64), features + offsets[:, np.newaxis], symbols])
-    rows, counts = np.unique(rows, axis=1, return_counts=True)
+    rows, repeats = np.unique(rows, axis=1, return_counts=True)
     rows, symbols = rows[:-1].T, rows[-1]
     number, width = rows.shape
     chosen = sparse.csr_array(
         (np.ones(rows.size, np.float32), rows.ravel(), np.arange(number + 1) * width), shape=(number, len(start))
     )
     transposed = chosen.T.tocsr()
-    weighted, total, places = counts.astype(np.float32), counts.sum(), np.arange(number)
+    weighted, total, places = repeats.astype(np.float32), repeats.sum(), np.arange(number)
 
     def cost(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(start.shape)
@@ -179,6 +187,6 @@ def _fit(plane: Plane, features: np.ndarray, symbols: np.ndarray) -> np.ndarray:
 
 
 def _in_scores(nats: np.ndarray) -> np.ndarray:
-    """Weights as whole numbers; what is added to all of a row's symbols changes nothing."""
+    """Rounds weights to whole numbers, with 0 for the largest of a row; an offset of a whole row has no effect."""
     scores = np.round((nats - nats.max(axis=1, keepdims=True)) / np.log(2) * SCORES_PER_BIT)
     return np.clip(scores, -LARGEST_WEIGHT, LARGEST_WEIGHT).astype(np.int16)

@@ -1,8 +1,8 @@
-"""The order in which a plane's values are coded: coarse to fine, so that all but the first have neighbours all around.
+"""The order in which a plane's values are coded: coarse to fine, so that most values have known neighbours all around.
 
-A plane is one channel of a tensor. First comes its corner; then the grid is halved again and again: the middles of its
-squares, whose neighbours are the four corners, then the middles of the edges, whose neighbours are two corners and two
-middles. Each of these passes is one operation on arrays, which a raster scan, value by value, would not be.
+A plane is one channel of a tensor. The corner comes first. Then the grid is halved repeatedly: first the centres of its
+squares, whose neighbours are the four corners, then the midpoints of the edges, whose neighbours are two corners and
+two centres. Each of these passes is one operation on arrays; a raster scan would go value by value.
 """
 
 import functools
@@ -20,9 +20,10 @@ class Pass:
     """Values that are coded together.
 
     Attributes:
-        places: their numbers in the flattened plane, `(n,)`.
-        neighbours: those of the four values around each that came before, `(n, 4)`; past the plane's end for none.
-        kind: DIRECT neighbours touch by an edge, DIAGONAL by a corner, FAR lie further away.
+        places: the values' indices in the flattened plane, `(n,)`.
+        neighbours: the indices of each value's four neighbours, which were coded before, `(n, 4)`. The plane's length
+            stands for a missing neighbour.
+        kind: DIRECT neighbours share an edge, DIAGONAL ones a corner, and FAR ones are further away.
     """
 
     places: np.ndarray
@@ -32,7 +33,7 @@ class Pass:
 
 @functools.lru_cache(maxsize=64)
 def passes(height: int, width: int) -> tuple[Pass, ...]:
-    """Every place of a plane once.
+    """The passes over a plane, which visit every place once.
 
     >>> [each.places.tolist() for each in passes(2, 3)]
     [[0], [2], [4], [1, 3, 5]]
@@ -50,8 +51,8 @@ def passes(height: int, width: int) -> tuple[Pass, ...]:
 
 
 @functools.lru_cache(maxsize=64)
-def whole(places: int) -> Pass:
-    """All places of a plane at once, without a look at neighbours."""
+def single_pass(places: int) -> Pass:
+    """One pass over a whole plane, without neighbours."""
     return Pass(np.arange(places), np.full((places, NEIGHBOURS), places), FAR)
 
 
@@ -60,12 +61,12 @@ def _pass(
 ) -> Pass:
     grids = [np.mgrid[top:height:apart, left:width:apart].reshape(2, -1) for top, left in starts]
     rows, columns = np.concatenate(grids, axis=1)
-    ways = [(-1, -1), (-1, 1), (1, -1), (1, 1)] if diagonal else [(-1, 0), (1, 0), (0, -1), (0, 1)]
+    directions = [(-1, -1), (-1, 1), (1, -1), (1, 1)] if diagonal else [(-1, 0), (1, 0), (0, -1), (0, 1)]
     around = []
-    for down, right in ways:
+    for down, right in directions:
         row, column = rows + down * reach, columns + right * reach
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        # A pass over the corner alone has nothing before it.
+        # The first pass, over the corner alone, has no neighbours.
         inside &= apart > reach
         around.append(np.where(inside, row * width + column, height * width))
     return Pass(rows * width + columns, np.stack(around, axis=-1), kind)

@@ -1,4 +1,4 @@
-"""Picture files as pixels, and pixels as PNG."""
+"""Reads picture files as pixels, and writes pixels as PNG."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -15,17 +15,16 @@ VALUES_AT_ONCE = 2**24
 
 
 def png(picture: np.ndarray) -> bytes:
-    """`(height, width, 1 or 3)` uint8 as a PNG."""
+    """A PNG file of `(height, width, 1 or 3)` uint8 pixels."""
     content = io.BytesIO()
     Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(content, "PNG")
     return content.getvalue()
 
 
 def in_groups(files: Sequence[Path], channels: int, reading: Source) -> Iterator[list[np.ndarray]]:
-    """The pictures of files, in order, as many at a time as memory holds well; `reading` says how a file is read.
+    """Reads picture files in order, in groups that fit into memory, as the options of `reading` say.
 
-    Raises:
-        InputError: if one is no whole picture.
+    It raises InputError if a picture is damaged.
     """
     group: list[np.ndarray] = []
     background = parse_colour(reading.background)

@@ -1,8 +1,9 @@
-"""How probable each value is, given its neighbours: in integers only, so that every machine finds the same.
+"""The probability of each value, given its neighbours; in integers only, so that all machines agree.
 
-A plane's values are symbols 0 to n - 2; n - 1 says that a value was never seen in training, and follows apart. What is
-known of a symbol beforehand, its context, is a few features, each a small whole number. The score of a symbol is the
-sum of one weight for each feature, as in logistic regression; a frequency is a power of two of it, from a table.
+A plane's values are symbols 0 to n - 2. Symbol n - 1, the escape, stands for values that training pictures did not
+have; such a value follows separately. A symbol's context is a few features, each a small whole number. The score of a
+symbol is the sum of one weight per feature, as in logistic regression. Its frequency is a power of two of the score,
+from a table.
 """
 
 import functools
@@ -14,16 +15,16 @@ import numpy as np
 
 SCORES_PER_BIT = 64
 LARGEST_FREQUENCY = 2**15
-"""Frequencies of 512 symbols have a sum below 2^24: exact in float32, which is what the entropy coder reads."""
+"""The frequencies of 512 symbols then have a sum below 2^24: exact in float32, which the entropy coder reads."""
 
 LARGEST_WEIGHT = 2**15 - 1
 MOST_SYMBOLS = 300
 LARGEST_TABLE = 2**15
-"""Numbers that stay in a processor's nearest memories."""
+"""The number of weights that fit into a processor's fastest caches."""
 
 
 def _frequencies() -> np.ndarray:
-    """2^(15 - i/64), rounded, at least 1: by integer square roots, as exp2 may differ by a bit between machines."""
+    """2^(15 - i/64), rounded, at least 1. Integer square roots, because exp2 may differ by a bit between machines."""
     digits = 128
     ratio = 2 << digits
     for _ in range(SCORES_PER_BIT.bit_length() - 1):
@@ -43,12 +44,13 @@ class Plane:
 
     Attributes:
         lowest: the value of symbol 0.
-        features: how many values each feature has; none of a plane that is not worth looking at its context.
-        weights: `(1 + sum(features), symbols)` int16, in 1/64 bit: of no feature, then of each feature's values.
+        feature_sizes: the number of values of each feature; empty for a plane that is coded without a context.
+        weights: `(1 + sum(feature_sizes), symbols)` int16, in 1/64 bit: first the weights without any feature, then
+            those of each feature's values.
     """
 
     lowest: int
-    features: tuple[int, ...]
+    feature_sizes: tuple[int, ...]
     weights: np.ndarray
 
     @property
@@ -57,7 +59,7 @@ class Plane:
 
     @property
     def escape(self) -> int:
-        """The symbol of all values that training pictures do not have."""
+        """The symbol of all values that training pictures did not have."""
         return self.symbols - 1
 
     @property
@@ -65,18 +67,21 @@ class Plane:
         return self.lowest + self.symbols - 2
 
     def frequencies(self, context: Sequence[np.ndarray]) -> np.ndarray:
-        """`(n, symbols)` float32 whole numbers of 1 and more; of a plane without features `(symbols,)`.
+        """Computes the frequencies of all symbols in each context.
 
         Args:
-            context: `(n,)` for each feature.
+            context: an `(n,)` array for each feature.
+
+        Returns:
+            `(n, symbols)` float32 whole numbers of at least 1; for a plane without features `(symbols,)`.
         """
-        if not self.features:
+        if not self.feature_sizes:
             return _powers(self.weights[:1].astype(np.int32))[0]
         scores: np.ndarray | None = None
         for first, end, table in self._tables:
             row = context[first]
             for number in range(first + 1, end):
-                row = row * self.features[number] + context[number]
+                row = row * self.feature_sizes[number] + context[number]
             of_table = table.take(row, axis=0)
             scores = of_table if scores is None else np.add(scores, of_table, out=scores)
         assert scores is not None
@@ -84,10 +89,10 @@ class Plane:
 
     @functools.cached_property
     def _tables(self) -> list[tuple[int, int, np.ndarray]]:
-        """The weights as few tables: each of some features that follow one another, by all their values together."""
+        """The weights as a few tables, each of consecutive features and indexed by the values of all of them."""
         found: list[tuple[int, int, np.ndarray]] = []
-        beginnings = 1 + np.cumsum([0, *self.features])
-        for number, (begin, count) in enumerate(zip(beginnings, self.features)):
+        beginnings = 1 + np.cumsum([0, *self.feature_sizes])
+        for number, (begin, count) in enumerate(zip(beginnings, self.feature_sizes)):
             weights = self.weights[begin : begin + count].astype(np.int32)
             if found and found[-1][2].size * count <= LARGEST_TABLE:
                 first, _, table = found.pop()
@@ -100,8 +105,8 @@ class Plane:
 
 
 def _powers(scores: np.ndarray) -> np.ndarray:
-    """Frequencies of `(n, symbols)` scores, whose array is used up."""
-    # Column by column: along rows as short as these, NumPy's own maximum takes as long as all else here.
+    """Converts `(n, symbols)` scores to frequencies, in place."""
+    # Column by column: NumPy's maximum along such short rows would take as long as the rest of this module.
     highest = functools.reduce(np.maximum, scores.T)
     np.subtract(highest[:, np.newaxis], scores, out=scores)
     return FREQUENCIES.take(scores, mode="clip")

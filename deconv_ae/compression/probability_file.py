@@ -1,4 +1,4 @@
-"""`compression.json` beside an exported model: steps and probabilities, all in whole numbers but the steps."""
+"""`compression.json` beside an exported model: the quantisation steps, and probabilities as whole numbers."""
 
 import base64
 import functools
@@ -22,12 +22,12 @@ from deconv_ae.saved_model.export_directory import MODEL_FILE, VARIABLES
 from deconv_ae.saved_model.model_card import COMPRESSION_FILE
 
 FORMAT_VERSION = 1
-LEARN = "learn them with deconv-ae compress --model=... --learn"
+LEARN = "learn them with compress.py --learn, or with learn_probabilities in Python"
 
 
 @dataclass(frozen=True)
 class _PlaneRecord:
-    """What there is to say of a `Plane` but its weights."""
+    """A `Plane` without its weights; `context` says whether it has features."""
 
     lowest: int
     symbols: Count
@@ -35,7 +35,7 @@ class _PlaneRecord:
 
     def __post_init__(self) -> None:
         if not (2 <= self.symbols <= MOST_SYMBOLS and self.lowest <= 0 <= self.highest):
-            raise ValueError(f"{self.symbols} symbols from {self.lowest} on are none that are learnt")
+            raise ValueError(f"{self.symbols} symbols from {self.lowest} on are impossible")
 
     @property
     def highest(self) -> int:
@@ -44,7 +44,7 @@ class _PlaneRecord:
 
 @dataclass(frozen=True)
 class _Record:
-    """The file. `weights`: of all planes, one after the other, as int16, packed."""
+    """The file's fields; `weights` are those of all planes in order, as int16, compressed by zlib and in base64."""
 
     format_version: Count
     model: Name
@@ -60,7 +60,7 @@ class _Record:
         names = {tensor.name for tensor in self.tensors}
         codes = {tensor.name for tensor in self.tensors if tensor.is_code}
         if len(names) < len(self.tensors) or names != self.planes.keys() or codes != self.steps.keys():
-            raise ValueError("planes and steps are not of the tensors")
+            raise ValueError("planes and steps do not match the tensors")
         for tensor in self.tensors:
             self._check(tensor, codes)
 
@@ -75,19 +75,19 @@ class _Record:
             if not all(np.float32(step) > 0 for of_rate in steps for step in of_rate):
                 raise ValueError(f"steps.{tensor.name} are not all above 0")
         if tensor.values_in is not None and (tensor.is_code or tensor.values_in not in codes):
-            raise ValueError(f"tensors: {tensor.name} places values of {tensor.values_in}, which is no code")
+            raise ValueError(f"tensors: {tensor.name} places values of {tensor.values_in}, which is not a code")
 
 
 @dataclass(frozen=True, eq=False)
 class Probabilities:
-    """All that a model's pictures are coded by.
+    """The steps and probabilities of one model.
 
     Attributes:
-        model: checksum of the model's files.
-        tensors: what its encoder gives.
-        steps: of each part of the code, `(RATES, channels)` float32.
-        planes: of each tensor, its channels' probabilities: of a code at each rate, of switches at any.
-        pictures: how many training pictures they were learnt from.
+        model: the checksum of the model's files.
+        tensors: the encoder's outputs.
+        steps: `(RATES, channels)` float32 for each part of the code.
+        planes: for each tensor, its channels' planes: a code has planes for each rate, switches for all rates at once.
+        pictures: the number of training pictures that they were learnt from.
     """
 
     model: str
@@ -97,21 +97,27 @@ class Probabilities:
     pictures: int
 
     def at(self, rate: int) -> dict[str, tuple[Plane, ...]]:
-        """Each tensor's planes at a rate of 0 to RATES - 1."""
+        """The planes of each tensor at a rate, 0 to RATES - 1."""
         return {name: of_rates[min(rate, len(of_rates) - 1)] for name, of_rates in self.planes.items()}
 
     @functools.cached_property
     def checksum(self) -> bytes:
-        """What a compressed picture's header says of the model that it was made by."""
-        # Not of the weights as they are packed: another zlib packs them otherwise.
+        """The model's checksum in the header of a compressed picture."""
+        # Of the uncompressed weights, because another zlib may compress them differently.
         fields = asdict(self._record()) | {"weights": sha256(self._flat())}
         return bytes.fromhex(sha256(json.dumps(fields, sort_keys=True).encode()))[:MODEL_BYTES]
 
     def write(self, model_dir: Path) -> Path:
-        """Puts it beside the model; the file.
+        """Writes the file beside the model.
+
+        Args:
+            model_dir: the model's directory.
+
+        Returns:
+            The file's path.
 
         Raises:
-            RunError: if it cannot be written.
+            RunError: if the file cannot be written.
         """
         file = model_dir / COMPRESSION_FILE
         try:
@@ -123,7 +129,7 @@ class Probabilities:
     def _record(self) -> _Record:
         planes = {
             name: tuple(
-                tuple(_PlaneRecord(plane.lowest, plane.symbols, bool(plane.features)) for plane in of_rate)
+                tuple(_PlaneRecord(plane.lowest, plane.symbols, bool(plane.feature_sizes)) for plane in of_rate)
                 for of_rate in rates
             )
             for name, rates in self.planes.items()
@@ -136,47 +142,53 @@ class Probabilities:
         return _Record(FORMAT_VERSION, self.model, self.pictures, self.tensors, steps, planes, weights)
 
     def _flat(self) -> bytes:
-        """All weights, one after the other."""
+        """The bytes of all weights, in order."""
         weights = [plane.weights.ravel() for rates in self.planes.values() for of_rate in rates for plane in of_rate]
         return np.concatenate(weights).astype("<i2").tobytes()
 
 
 def read(model_dir: Path) -> Probabilities:
-    """What is stored beside an exported model.
+    """Reads the file beside an exported model.
+
+    Args:
+        model_dir: the model's directory.
+
+    Returns:
+        The model's steps and probabilities.
 
     Raises:
-        InputError: if there is nothing, or something else or damaged, or it is another model's.
+        InputError: if the file is missing, damaged or another model's.
     """
     file = model_dir / COMPRESSION_FILE
     try:
         found = _probabilities(records.read_file(_Record, file))
         of_model = model_checksum(model_dir)
     except FileNotFoundError as error:
-        raise InputError(f"model: {model_dir} has no probabilities to compress by; {LEARN}") from error
+        raise InputError(f"model: {model_dir} has no probabilities for compression; {LEARN}") from error
     except OSError as error:
         raise InputError(f"model: {error.filename or file} cannot be read: {first_line(error)}; {LEARN}") from error
     except ValueError as error:
-        raise InputError(f"model: {file} holds no probabilities that can be used ({error}); {LEARN}") from error
+        raise InputError(f"model: {file} holds no valid probabilities ({error}); {LEARN}") from error
     if found.model != of_model:
-        raise InputError(f"model: {file} was learnt for another model than that beside it; {LEARN}")
+        raise InputError(f"model: {file} was learnt for another model than the one beside it; {LEARN}")
     return found
 
 
 def model_checksum(model_dir: Path) -> str:
-    """Of the files that decide what a model computes."""
+    """The checksum of the files that determine a model's results."""
     files = [model_dir / MODEL_FILE, *sorted((model_dir / VARIABLES).iterdir())]
     return sha256("".join(f"{file.name} {sha256(read_bytes(file))}\n" for file in files).encode())
 
 
-def features_of(tensor: Tensor, switches: int) -> tuple[int, ...]:
-    """The sizes of the features that the values of a tensor are looked at by; `switches`: of a window's places."""
-    return CodeContext.features if tensor.is_code else SwitchContext.features(switches)
+def feature_sizes_of(tensor: Tensor, positions: int) -> tuple[int, ...]:
+    """The number of values of each feature of a tensor's contexts; `positions` is the number in a window."""
+    return CodeContext.feature_sizes if tensor.is_code else SwitchContext.feature_sizes(positions)
 
 
 def _probabilities(record: _Record) -> Probabilities:
-    """Raises ValueError if there are not as many weights as the planes take."""
-    features = {
-        tensor.name: [features_of(tensor, max(plane.highest for plane in of_rate) + 1) for of_rate in rates]
+    """Restores the planes; raises ValueError if the number of weights is not theirs."""
+    feature_sizes = {
+        tensor.name: [feature_sizes_of(tensor, max(plane.highest for plane in of_rate) + 1) for of_rate in rates]
         for tensor, rates in ((tensor, record.planes[tensor.name]) for tensor in record.tensors)
     }
     shapes = {
@@ -184,7 +196,7 @@ def _probabilities(record: _Record) -> Probabilities:
             [(plane, of_planes if plane.context else ()) for plane in of_rate]
             for of_rate, of_planes in zip(record.planes[name], of_rates)
         ]
-        for name, of_rates in features.items()
+        for name, of_rates in feature_sizes.items()
     }
     sizes = [
         (1 + sum(of_plane)) * plane.symbols
@@ -207,11 +219,11 @@ def _probabilities(record: _Record) -> Probabilities:
 
 
 def _weights(packed: str, count: int) -> np.ndarray:
-    """So many int16; no more of what is packed is unpacked than that."""
+    """Decompresses `count` int16, and stops at the first byte too many."""
     try:
         unpacked = zlib.decompressobj().decompress(base64.b64decode(packed, validate=True), 2 * count + 1)
     except zlib.error as error:
-        raise ValueError(f"weights cannot be unpacked: {error}") from error
+        raise ValueError(f"weights cannot be decompressed: {error}") from error
     if len(unpacked) != 2 * count:
         raise ValueError(f"weights are not {count:,}")
     return np.frombuffer(unpacked, "<i2").astype(np.int16)

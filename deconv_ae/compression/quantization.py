@@ -1,4 +1,4 @@
-"""The code in whole numbers: steps by channel, finer the more the channel matters in the picture."""
+"""Quantises the code with a step for each channel; channels that matter more in the picture have finer steps."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -6,16 +6,16 @@ import numpy as np
 
 from deconv_ae.compression.container import RATES
 from deconv_ae.compression.model_tensors import Tensors, planes_first
-from deconv_ae.compression.traversal import Symbols, Tensor, placed
+from deconv_ae.compression.traversal import Symbols, Tensor, values_of_switches
 
 COARSEST_LEVELS = 1.5
-"""Steps of the coarsest rate in the largest values, but for one in a thousand."""
+"""The number of the coarsest steps in a channel's 0.999 quantile, for the channel where that is largest."""
 
 LARGEST = 2**30
 
 
 def quantize(code: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """The nearest multiple of each channel's step, as int32.
+    """Rounds to int32 multiples of each channel's step.
 
     >>> quantize(np.array([[0.2, 0.2]], np.float32), np.array([0.5, 0.25], np.float32)).tolist()
     [[0, 1]]
@@ -26,21 +26,24 @@ def quantize(code: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 
 def dequantize(levels: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """The values that a decoder is given: one multiplication of float32, the same on every machine."""
+    """The decoder's inputs: one float32 multiplication, which is the same on every machine."""
     return levels.astype(np.float32) * steps
 
 
 def choose_steps(
     code: Mapping[str, np.ndarray], decode: Callable[[Mapping[str, np.ndarray]], np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """`(RATES, channels)` float32 for each of a code's parts.
+    """Chooses steps such that the errors of all channels are equally large in the picture.
 
-    An error in a channel is as large in the picture as the channel's gain says, which is measured: the code is
-    disturbed there a little, and decoded. Steps in inverse proportion to it make all channels' errors alike.
+    A channel's gain is the ratio of an error in the picture to the error in the channel. It is measured by decoding a
+    slightly disturbed code. Steps are inversely proportional to the gains.
 
     Args:
-        code: what the encoder makes of training pictures, `(N, h, w, channels)` float32 each.
-        decode: makes pictures of a code that takes the place of this one.
+        code: the encoder's code of training pictures, `(N, h, w, channels)` float32 for each of its parts.
+        decode: decodes the same pictures with another code.
+
+    Returns:
+        `(RATES, channels)` float32 steps for each part of the code.
     """
     random = np.random.default_rng(0)
     undisturbed = decode(code).astype(np.float64)
@@ -65,9 +68,11 @@ def choose_steps(
     return {name: (halved / np.where(gain > 0, gain, 1.0)).astype(np.float32) for name, gain in gains.items()}
 
 
-def whole_numbers(tensors: Sequence[Tensor], encoded: Tensors, steps: Mapping[str, np.ndarray], rate: int) -> Symbols:
-    """Code and switches as they are coded at a rate: quantised, and no switch where there is no value."""
-    numbers = {
+def quantized_planes(
+    tensors: Sequence[Tensor], encoded: Tensors, steps: Mapping[str, np.ndarray], rate: int
+) -> Symbols:
+    """The integers that are coded at a rate: the quantised code, and switches, which are 0 where they place a 0."""
+    planes = {
         tensor.name: planes_first(
             quantize(encoded[tensor.name], steps[tensor.name][rate])
             if tensor.is_code
@@ -77,5 +82,5 @@ def whole_numbers(tensors: Sequence[Tensor], encoded: Tensors, steps: Mapping[st
     }
     for tensor in tensors:
         if tensor.values_in is not None:
-            numbers[tensor.name] = np.where(placed(tensor, numbers) != 0, numbers[tensor.name], 0)
-    return numbers
+            planes[tensor.name] = np.where(values_of_switches(tensor, planes) != 0, planes[tensor.name], 0)
+    return planes

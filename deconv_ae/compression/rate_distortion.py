@@ -1,4 +1,4 @@
-"""How large files are, and how good the pictures in them: models beside JPEG, WebP, PNG and thumbnails."""
+"""Sizes of files and quality of their pictures: models beside JPEG, WebP, PNG and thumbnails."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from deconv_ae.saved_model.signatures import CODE
 
 MOST_PICTURES, MOST_PIXELS = 1000, 200 * 64 * 64
 SMALLEST_SIDE = 11
-"""What the window of the structural similarity spans."""
+"""The width of the structural similarity's window."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Files of one kind at one rate.
+    """The files of one codec at one rate.
 
     Attributes:
-        bytes: a file's, on average.
-        bits_per_pixel: of whole files, headers included; a pixel in colour is one pixel.
-        psnr: peak signal-to-noise ratio in dB, of each picture, averaged; infinite where nothing is lost.
-        ssim: structural similarity, 1 at most, averaged.
-        switches: how much of a model's files is switches, 0 to 1; None of others.
+        bytes: the average size of a file.
+        bits_per_pixel: the average size in bits, headers included, over the number of pixels; a colour pixel is one.
+        psnr: the pictures' average peak signal-to-noise ratio in dB; infinite for lossless files.
+        ssim: the pictures' average structural similarity, at most 1.
+        switches: the switches' share of a model's files, 0 to 1; None for other codecs.
     """
 
     bytes: float
@@ -40,21 +40,24 @@ Curves = dict[str, list[Measured]]
 
 
 def rate_distortion(models: Sequence[tuple[str, Compressor]], images: np.ndarray) -> Curves:
-    """Every model's files at its five rates, and others' at five of theirs, of the first pictures.
+    """Compresses the first pictures with every model at five rates, and with other codecs.
 
     Args:
-        models: by their names.
-        images: `(N, height, width, 1 or 3)` uint8; a thousand digits or 200 pictures of 64x64 are looked at.
+        models: compressors with their models' names.
+        images: `(N, height, width, 1 or 3)` uint8, of which the first 1,000 digits or 200 pictures of 64x64 are used.
+
+    Returns:
+        The measurements of each codec, by its name, from the smallest files on.
 
     Raises:
-        InputError: if images are no pictures that there is a file format for, or smaller than 11x11.
+        InputError: if images have other channels, or sides below 11 pixels.
     """
     check_images("images", images)
     _, height, width, channels = images.shape
     if channels not in (1, 3) or min(height, width) < SMALLEST_SIDE:
         raise InputError(
-            f"dataset: images are {height}x{width}x{channels}; rates are of pictures in grey or in colour, of "
-            f"{SMALLEST_SIDE}x{SMALLEST_SIDE} and more"
+            f"dataset: images are {height}x{width}x{channels}; rates need 1 or 3 channels and sides of at least "
+            f"{SMALLEST_SIDE} pixels; give other images"
         )
     images = np.array(images[: max(1, min(MOST_PICTURES, MOST_PIXELS // (height * width)))])
     curves: Curves = {}
@@ -75,7 +78,7 @@ def rate_distortion(models: Sequence[tuple[str, Compressor]], images: np.ndarray
 
 
 def table(curves: Curves) -> str:
-    """A line for each kind and rate."""
+    """Text with a line for each codec and rate."""
     lines = [f"{'file':<32}{'bytes':>10}{'bits a pixel':>14}{'PSNR':>8}{'SSIM':>8}{'switches':>10}"]
     for name, rates in curves.items():
         for each in rates:
@@ -83,7 +86,7 @@ def table(curves: Curves) -> str:
             lines.append(
                 f"{name:<32}{each.bytes:>10,.1f}{each.bits_per_pixel:>14.3f}{each.psnr:>8.2f}{each.ssim:>8.4f}{share:>10}"
             )
-    lines.append("switches: how much of the files they are; a thumbnail is a PNG, enlarged")
+    lines.append("switches: their share of the files; a thumbnail is a small PNG, enlarged")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of any size as tiles of the size that a model takes."""
+"""Cuts pictures of any size into tiles of a model's size, and joins them again."""
 
 import math
 
@@ -8,7 +8,7 @@ from deconv_ae.numbers import Pair
 
 
 def grid(size: Pair, tile: Pair) -> Pair:
-    """How many tiles cover a picture, down and right.
+    """The number of tiles that cover a picture, down and right.
 
     >>> grid((100, 64), (64, 64))
     (2, 1)
@@ -17,9 +17,9 @@ def grid(size: Pair, tile: Pair) -> Pair:
 
 
 def cut(picture: np.ndarray, tile: Pair) -> np.ndarray:
-    """`(height, width, channels)` as `(tiles, tile height, tile width, channels)`, row by row.
+    """Cuts `(height, width, channels)` into `(tiles, tile height, tile width, channels)`, row by row.
 
-    Beyond its lower and right edge, the picture's last row and column go on.
+    Beyond the lower and right edges, the last row and column are repeated.
     """
     height, width, channels = picture.shape
     if (height, width) == tile:
@@ -30,7 +30,7 @@ def cut(picture: np.ndarray, tile: Pair) -> np.ndarray:
 
 
 def join(tiles: np.ndarray, size: Pair) -> np.ndarray:
-    """The way back from `cut`.
+    """Inverts `cut` for a picture of this size.
 
     >>> picture = np.arange(30).reshape(5, 6, 1)
     >>> np.array_equal(join(cut(picture, (2, 4)), (5, 6)), picture)

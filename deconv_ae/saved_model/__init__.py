@@ -1,1 +1,1 @@
-"""SavedModels: exporting a trained autoencoder with its model card, and serving it from nothing but these files."""
+"""SavedModels: export a trained autoencoder with its model card, and serve it from those files alone."""

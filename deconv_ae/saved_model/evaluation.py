@@ -1,4 +1,4 @@
-"""How good an exported model is on a data set, beside what needs no model."""
+"""The quality of an exported model on a data set, beside baselines that need no model."""
 
 from dataclasses import dataclass
 
@@ -14,22 +14,23 @@ from deconv_ae.saved_model.similarity import ssim
 from deconv_ae.training.evaluation import baselines, silent_channels, thumbnail_rmse
 
 THESE = "these"
-"""What images without splits are called in an `Evaluation`."""
+"""The split's name in an `Evaluation` of images without splits."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found.
+    """The result of `evaluate`.
 
     Attributes:
         rmse, psnr: of each split, by its name.
         ssim: structural similarity, averaged over the test images, or over images without splits.
-        counts: images of each split, by its name.
-        baselines: the test RMSE of what needs no model; None where there are no training images.
-        thumbnails: what a thumbnail of as many numbers, and one of as many bits, is, and its test RMSE.
-        files: JPEG and WebP of about as many bits as code and switches.
-        silent_channels: of how many of the code's `channels` every test image has nothing but 0.
-        channels: of the code.
+        counts: the number of images of each split, by its name.
+        baselines: the test RMSE of baselines; None without training images.
+        thumbnails: a description and the test RMSE of two thumbnails: one with as many numbers as the code, one with as
+            many bits as code and switches.
+        files: JPEG and WebP with at most as many bits as code and switches.
+        silent_channels: the number of the code's channels that are 0 in every test image.
+        channels: the number of the code's channels.
     """
 
     rmse: dict[str, float]
@@ -43,7 +44,7 @@ class Evaluation:
     channels: int
 
     def table(self) -> str:
-        """A line for each number."""
+        """Text with one line for each number."""
         rows = [
             (f"{split} RMSE", f"{self.rmse[split]:.6f}, PSNR {self.psnr[split]:.2f} dB, over {count:,} images")
             for split, count in self.counts.items()
@@ -54,7 +55,7 @@ class Evaluation:
                 ("mean training image", f"{self.baselines.mean_image_rmse:.6f}, in the place of every test image"),
                 ("black", f"{self.baselines.black_rmse:.6f}"),
             ]
-        rows += [("thumbnail", f"{rmse:.6f}, {what}") for what, rmse in self.thumbnails]
+        rows += [("thumbnail", f"{rmse:.6f}, {description}") for description, rmse in self.thumbnails]
         rows += [(file.name, str(file)) for file in self.files]
         if self.silent_channels:
             rows.append(("silent channels", f"{self.silent_channels} of {self.channels}, 0 in every test image"))
@@ -62,18 +63,36 @@ class Evaluation:
 
 
 def evaluate(model: SignatureAutoencoder, train: np.ndarray, test: np.ndarray) -> Evaluation:
-    """Reads `(N, height, width, channels)` uint8 splits a batch at a time.
+    """Evaluates a model on a data set, one batch at a time.
+
+    Args:
+        model: the model.
+        train: the training split, `(N, height, width, channels)` uint8.
+        test: the test split.
+
+    Returns:
+        The errors of both splits, and the baselines of the test split.
 
     Raises:
-        InputError: if images do not have the shape that the model was made for.
+        InputError: if the images' shape is not the model's.
     """
     errors = {split: model.errors(images) for split, images in (("train", train), ("test", test))}
     return _evaluation(model, errors, test, baselines(train, test, model.card.size_per_image.code_values))
 
 
 def evaluate_images(model: SignatureAutoencoder, images: np.ndarray) -> Evaluation:
-    """The same of `(N, height, width, channels)` uint8 images without splits: as one that is called `these`. Raises as
-    `evaluate`."""
+    """Evaluates a model on images without splits.
+
+    Args:
+        model: the model.
+        images: `(N, height, width, channels)` uint8.
+
+    Returns:
+        The errors of one split, `these`, and its baselines.
+
+    Raises:
+        InputError: if the images' shape is not the model's.
+    """
     return _evaluation(model, {THESE: model.errors(images)}, images, None)
 
 
@@ -82,9 +101,9 @@ def _evaluation(
 ) -> Evaluation:
     size = model.card.size_per_image
     bits = size.code_bits + size.switches_bits
-    of_as_many_numbers = None if found is None else found.thumbnail_rmse
-    if of_as_many_numbers is None:
-        of_as_many_numbers = thumbnail_rmse(test, size.code_values)
+    rmse_of_as_many_numbers = None if found is None else found.thumbnail_rmse
+    if rmse_of_as_many_numbers is None:
+        rmse_of_as_many_numbers = thumbnail_rmse(test, size.code_values)
     return Evaluation(
         rmse={split: float(values.mean(dtype=np.float64)) for split, values in errors.items()},
         psnr={split: psnr(values) for split, values in errors.items()},
@@ -92,7 +111,7 @@ def _evaluation(
         counts={split: len(values) for split, values in errors.items()},
         baselines=found,
         thumbnails=(
-            (_thumbnail(test, size.code_values, "numbers as the code"), of_as_many_numbers),
+            (_thumbnail(test, size.code_values, "numbers as the code"), rmse_of_as_many_numbers),
             (_thumbnail(test, bits / 8, "bits as code and switches"), thumbnail_rmse(test, bits / 8, shades=True)),
         ),
         files=files_of_size(test, bits),
@@ -112,7 +131,7 @@ def _thumbnail(images: np.ndarray, numbers: float, of_as_many: str) -> str:
 
 
 def compared(card: ModelCard, dataset: ImageDataset) -> str:
-    """Whether the images are those of the model's training, in a line: those that it was not trained with are new."""
+    """Says in one line whether these images are the model's own, and how many test images are new to it."""
     known = card.dataset
     if not known.fingerprint:
         said = "the card does not say which images the model was trained on"
@@ -130,8 +149,8 @@ def compared(card: ModelCard, dataset: ImageDataset) -> str:
 def psnr(rmses: np.ndarray) -> float:
     """Peak signal-to-noise ratio in dB: 20 log10(1 / RMSE) of each image, averaged over images.
 
-    The peak is 1, in the scale of pixels / 256. Higher is better; an image that is reproduced exactly makes it
-    infinite. Of the mean RMSE it would be lower wherever images differ in how well they are reproduced.
+    The peak is 1 on the scale of pixels / 256. Higher is better; an exact image makes the average infinite. The PSNR of
+    the mean RMSE would be lower, unless all images had the same RMSE.
 
     >>> psnr(np.array([0.1, 0.01]))
     30.0

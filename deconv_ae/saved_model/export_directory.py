@@ -1,4 +1,4 @@
-"""The directory that a model is exported to: found to be usable before the training, replaced whole after it."""
+"""The directory of an exported model: checked before training, and replaced as a whole after it."""
 
 import contextlib
 import ctypes
@@ -18,23 +18,23 @@ from deconv_ae.saved_model.model_card import COMPRESSION_FILE, FILE_NAME, KERAS_
 
 MODEL_FILE = "saved_model.pb"
 VARIABLES, ASSETS = "variables", "assets"
-# Of TensorFlow 2.16 and later; a model has no assets, and TensorFlow makes their directory all the same.
-OF_AN_EXPORT = {MODEL_FILE, FILE_NAME, KERAS_FILE, COMPRESSION_FILE, "fingerprint.pb", VARIABLES, ASSETS}
+# TensorFlow 2.16 and later write the fingerprint. TensorFlow makes the directory of assets, though a model has none.
+EXPORTED_NAMES = {MODEL_FILE, FILE_NAME, KERAS_FILE, COMPRESSION_FILE, "fingerprint.pb", VARIABLES, ASSETS}
 
 
 class ExportDirectory:
-    """A place for one model, which belongs to one process from before the training until the model is in it.
+    """A lock on the directory of one model, from before training until the model is written.
 
-    Everything is written to a hidden directory beside, which is then renamed: whoever looks finds the old model or
-    the new one, whole. Use it as a context manager around the training: another process that wants the same place
-    is refused as long as it is held. A link is followed, and stays.
+    Use it as a context manager around training: while it is held, other processes that want the same directory are
+    refused. A model is written to a hidden directory beside the target and then renamed, so a reader sees the old model
+    or the new one, never a part. A symbolic link is followed and kept.
 
     Args:
         export_dir: the SavedModel's directory.
-        overwrite: whether to replace a model that is there.
+        overwrite: whether to replace an existing model.
 
     Raises:
-        InputError: as `check`; on entering also if another process is about to export there.
+        InputError: as `check`; on entering also if another process holds the directory.
     """
 
     def __init__(self, export_dir: str | os.PathLike[str], overwrite: bool = False) -> None:
@@ -55,11 +55,11 @@ class ExportDirectory:
                 raise InputError(
                     f"export_dir: {self.path} cannot be written: {error.strerror}; give another"
                 ) from error
-            for left in partials(self.path):  # By one that was killed.
+            for left in partials(self.path):  # Left by processes that were killed.
                 shutil.rmtree(left, ignore_errors=True)
             check(self.path, self._overwrite)
             self._held = held.pop_all()
-        # Left before what it would clear.
+        # Entered last, so that it is left before the lock is released.
         self._held.enter_context(cleanup_on_exit(self._held.close))
         return self
 
@@ -69,11 +69,14 @@ class ExportDirectory:
         self._held.close()
 
     def replace(self, write: Callable[[Path], object]) -> None:
-        """Puts in its place what `write` writes into an empty directory.
+        """Writes a model and moves it into place.
+
+        Args:
+            write: writes the model to the empty directory that it is called with.
 
         Raises:
-            RunError: if that fails; a model that was there stays. If only the place has become unusable, the new
-                model stays beside it, and the message says where.
+            RunError: if that fails; an existing model stays. If the new model is complete but its place has become
+                unusable, it stays beside that place, and the message names it.
         """
         partial = partial_beside(self.path)
         try:
@@ -89,14 +92,14 @@ class ExportDirectory:
             shutil.rmtree(partial, ignore_errors=True)
 
     def _put_in_place(self, partial: Path) -> None:
-        """Renames partial; a model that was there is exchanged for it in one step, then deleted."""
+        """Renames `partial`; an existing model is exchanged for it atomically, then deleted."""
         try:
             check(self.path, self._overwrite)
             if not self.path.exists():
                 partial.rename(self.path)
             elif not _exchange(partial, self.path):
-                # Two steps where the system has no exchange: a kill between them leaves the old model
-                # under this other name.
+                # Two renames where the system has no exchange. A kill between them leaves the old model under the
+                # hidden name.
                 old = self.path.with_name(f".{self.path.name}.old-{os.urandom(4).hex()}")
                 self.path.rename(old)
                 partial.rename(self.path)
@@ -112,11 +115,18 @@ class ExportDirectory:
 
 
 def check(export_dir: str | os.PathLike[str], overwrite: bool) -> Path:
-    """Whether a model can be written there, before time is spent on training it; the whole path, links followed.
+    """Checks that a model can be written to a directory, before time is spent on training.
+
+    Args:
+        export_dir: the SavedModel's directory.
+        overwrite: whether to replace an existing model.
+
+    Returns:
+        The absolute path, with symbolic links followed.
 
     Raises:
-        InputError: if something is there and overwrite is false or it is not what an export wrote, or if the
-            directory cannot be written, or not be read by TensorFlow.
+        InputError: if the path exists and `overwrite` is false or it holds anything but an exported model; or if the
+            directory cannot be written; or if TensorFlow cannot read a model there.
     """
     target = paths.resolved("export_dir", export_dir)
     paths.check_no_pattern("export_dir", target)
@@ -128,16 +138,19 @@ def check(export_dir: str | os.PathLike[str], overwrite: bool) -> Path:
 
 def _check_replaceable(target: Path, overwrite: bool) -> None:
     if not overwrite:
-        raise InputError(f"export_dir: {target} exists; pass --overwrite to replace it, or another directory")
+        raise InputError(
+            f"export_dir: {target} exists; pass --overwrite (overwrite=True in Python) to replace it, or give another "
+            "directory"
+        )
     if not paths.is_directory("export_dir", target):
-        raise InputError(f"export_dir: {target} holds something other than a model: a file; give another directory")
+        raise InputError(f"export_dir: {target} is a file; give a directory")
     if target.is_mount():
         raise InputError(f"export_dir: {target} is a mount point, which cannot be replaced; give a directory in it")
     found = {path.name for path in target.iterdir()}
     if found and not {MODEL_FILE, FILE_NAME} <= found:
         raise InputError(f"export_dir: {target} holds something other than a model; give another directory")
     variables = target / VARIABLES
-    foreign = sorted(found - OF_AN_EXPORT)
+    foreign = sorted(found - EXPORTED_NAMES)
     foreign += [f"{ASSETS}/{path.name}" for path in _listed(target / ASSETS)]
     foreign += [f"{VARIABLES}/{path.name}" for path in _listed(variables) if not path.name.startswith("variables.")]
     if foreign:
@@ -156,7 +169,7 @@ def _remove_if_empty(directory: Path) -> None:
 
 
 def _exchange(first: Path, second: Path) -> bool:
-    """Swaps two directories' names atomically; False where the system or file system cannot."""
+    """Swaps two directories' names atomically; returns False where the system or the file system cannot."""
     if not sys.platform.startswith("linux"):
         return False
     current_directory, rename_exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)

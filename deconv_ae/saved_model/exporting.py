@@ -1,4 +1,4 @@
-"""A trained autoencoder to a SavedModel that serves programs without this package."""
+"""Exports a trained autoencoder to a SavedModel, which programs can serve without this package."""
 
 import os
 from dataclasses import replace
@@ -25,7 +25,7 @@ from deconv_ae.saved_model.model_card import (
     versions,
 )
 from deconv_ae.saved_model.serving import ServedAutoencoder
-from deconv_ae.saved_model.signatures import DECODE, ENCODE, SERVING_DEFAULT, SIGNATURES, functions, traced
+from deconv_ae.saved_model.signatures import SIGNATURES, functions, traced
 from deconv_ae.training import TrainingResult
 
 
@@ -38,19 +38,22 @@ def export(
 ) -> ModelCard:
     """Writes a SavedModel with its model card.
 
-    Everything is written to a hidden directory beside export_dir, which is then renamed: whoever
-    looks finds the old model or the new one, whole.
+    The files are written to a hidden directory beside `export_dir`, which is then renamed. So a reader sees the old
+    model or the new one, never a part.
 
     Args:
-        result: what `training.train` returned.
-        dataset: what it was trained on.
-        export_dir: the SavedModel's directory, or one that has been held since before the training.
-        preset: the preset's name for the card, None for an architecture of one's own.
-        overwrite: whether to replace a model that is there; of an `ExportDirectory` its own counts.
+        result: the result of `training.train`.
+        dataset: the data set that the model was trained on.
+        export_dir: the SavedModel's directory, or an `ExportDirectory` that was entered before training.
+        preset: the preset's name for the card; None for an architecture of the user's own.
+        overwrite: whether to replace an existing model; ignored for an `ExportDirectory`, which has its own.
+
+    Returns:
+        The model card that was written.
 
     Raises:
         InputError: as `ExportDirectory`.
-        RunError: if writing fails; a model that was there stays.
+        RunError: if writing fails; an existing model stays.
     """
     if not isinstance(export_dir, ExportDirectory):
         with ExportDirectory(export_dir, overwrite) as place:
@@ -73,7 +76,7 @@ def export(
 
 
 def _read_back(directory: Path) -> None:
-    """What was written, before it gets its name; raises RunError if it is no model that a program can serve."""
+    """Raises RunError if the written files cannot be served; called before they are renamed."""
     try:
         ServedAutoencoder(directory).card.check_file(directory, KERAS_FILE)
     except InputError as error:
@@ -81,7 +84,7 @@ def _read_back(directory: Path) -> None:
 
 
 def _checksums(directory: Path) -> dict[str, str]:
-    """Of every file in it, by its name with /."""
+    """The SHA-256 of every file in a directory, by the file's relative path with `/`."""
     return {
         file.relative_to(directory).as_posix(): sha256(file.read_bytes())
         for file in sorted(directory.rglob("*"))
@@ -90,7 +93,7 @@ def _checksums(directory: Path) -> dict[str, str]:
 
 
 def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None = None) -> ModelCard:
-    """What a model card says of a training result."""
+    """The model card of a training result, without the files' checksums."""
     model, options = result.model, result.options
     schedule = options.schedule(len(dataset.train))
     return ModelCard(
@@ -103,7 +106,7 @@ def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None 
             batch_size=schedule.batch_size,
             learning_rate=options.learning_rate,
             mixed_precision=options.mixed_precision,
-            # Where that decides the weights.
+            # Other recipes' weights do not depend on it.
             extended_after_epochs=result.extended_after_epochs if RECIPES[options.recipe].plans_ahead else (),
         ),
         dataset=_used(dataset),
@@ -112,7 +115,7 @@ def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None 
         seed=options.seed,
         layers=tuple(LayerUsed(layer.name, _shape(layer), layer.count_params()) for layer in model.layers),
         versions=versions(),
-        signatures=SIGNATURES,
+        signatures=tuple(SIGNATURES),
         baselines=result.baselines,
     )
 
@@ -134,18 +137,16 @@ def _used(dataset: ImageDataset) -> DatasetUsed:
 
 
 def save_signatures(model: Autoencoder, directory: Path) -> None:
-    """Writes a SavedModel with the signatures of `saved_model.signatures`. The weights are constants."""
-    module = tf.Module()
+    """Writes a SavedModel with all `SIGNATURES`; the weights are constants in its graphs."""
     weights = model.get_weights()
 
     def constant_weights() -> keras.StatelessScope:
-        # What is computed from weights alone, such as the kernels of blocks, TensorFlow then computes once.
+        # With constant weights, TensorFlow folds what depends on weights alone, such as block kernels, on loading.
         return keras.StatelessScope([(variable, tf.constant(w)) for variable, w in zip(model.weights, weights)])
 
     with without_gradients():
         signatures = traced(functions(model, constant_weights), model)
-        module.serve, module.encode, module.decode = (signatures[name] for name in (SERVING_DEFAULT, ENCODE, DECODE))
-        tf.saved_model.save(module, str(directory), signatures=signatures)
+        tf.saved_model.save(tf.Module(), str(directory), signatures=signatures)
 
 
 def _without_optimizer(model: Autoencoder) -> Autoencoder:
@@ -155,6 +156,6 @@ def _without_optimizer(model: Autoencoder) -> Autoencoder:
 
 
 def _shape(layer: keras.layers.Layer) -> tuple[int | None, ...]:
-    """A layer's output shape; the pooled values' where it also gives the argmax."""
+    """A layer's output shape; of a layer with several outputs, that of the first, the pooled values."""
     output = layer.output
     return tuple((output[0] if isinstance(output, (tuple, list)) else output).shape)

@@ -1,4 +1,4 @@
-"""What else makes small files of pictures: JPEG, WebP, PNG, and a thumbnail enlarged again."""
+"""Other ways to store pictures in few bytes: JPEG, WebP, PNG, and thumbnails that are enlarged again."""
 
 import functools
 import io
@@ -15,33 +15,36 @@ from deconv_ae.model.objective import per_image_rmse
 JPEG, WEBP, PNG, THUMBNAIL = "JPEG", "WebP", "PNG", "thumbnail"
 QUALITIES = (5, 20, 50, 80, 95)
 DIVISORS = (8, 6, 4, 3, 2)
-"""Of a picture's sides, which a thumbnail has."""
+"""A thumbnail's sides are the picture's, divided by these."""
+
 SETTINGS: dict[str, dict[str, int]] = {JPEG: {"optimize": True}, WEBP: {"method": 6}}
-"""Pillow's, for the smallest files of a quality."""
+"""Pillow's settings for the smallest files of a quality."""
 
 MOST_PICTURES = 100
-"""On which the quality is looked for that makes files of a size."""
+"""The number of pictures on which `files_of_size` searches the quality."""
 
-HIGHEST_QUALITY = 95
-"""Above that JPEG's files grow, and hardly their quality: so Pillow says."""
+LOWEST_QUALITY, HIGHEST_QUALITY = 1, 100
+"""Pillow advises against JPEG above 95, because files grow and hardly improve. Here the size is given: a model's code
+and switches often take more bits than JPEG at 95, and its best picture of that size is the fair comparison."""
 
 WEBP_HEADER = 30
-"""Bytes before a lossy file's pixels: RIFF's, the chunk's and the frame's."""
+"""Bytes before the pixels of a lossy WebP file: the headers of RIFF, chunk and frame."""
 
 Codec = Callable[[np.ndarray], tuple[bytes, np.ndarray]]
-"""A picture to its file and what is seen of that."""
+"""Maps a picture to its file and to the picture that a viewer shows."""
 
 
 @dataclass(frozen=True)
 class FileOfSize:
-    """Files that take about as much as something else.
+    """Files of one format, as large as a given size allows.
 
     Attributes:
-        name: of the format.
-        quality: the highest whose files are not larger; the lowest where all are.
-        bits, payload_bits: of a file on average, and without its header.
-        rmse: of the pictures in them, as a viewer shows them.
-        pictures: how many were made.
+        name: the format's name.
+        quality: the highest quality whose files are not larger than the given size; the lowest if all are larger.
+        bits, payload_bits: a file's size on average, with its header and without.
+        rmse: the mean RMSE of the files' pictures.
+        pictures: the number of pictures that were stored.
+        is_larger: whether even the lowest quality's files are larger than the given size.
     """
 
     name: str
@@ -50,50 +53,61 @@ class FileOfSize:
     payload_bits: float
     rmse: float
     pictures: int
+    is_larger: bool = False
 
     def __str__(self) -> str:
+        limit = ""
+        if self.is_larger:
+            limit = ", the lowest, yet larger than code and switches"
+        elif self.quality == HIGHEST_QUALITY:
+            limit = ", the highest, in fewer bits than code and switches"
         return (
-            f"{self.rmse:.6f}, quality {self.quality}: {self.bits:,.0f} bits, {self.payload_bits:,.0f} without header, "
-            f"over {self.pictures:,} test images"
+            f"{self.rmse:.6f}, quality {self.quality}{limit}: {self.bits:,.0f} bits, {self.payload_bits:,.0f} without "
+            f"header, over {self.pictures:,} test images"
         )
 
 
 def files_of_size(images: np.ndarray, bits: float) -> tuple[FileOfSize, ...]:
-    """JPEG and WebP files of at most so many bits on average, where they can be that small.
+    """Finds the best JPEG and WebP files of at most a given size on average.
 
     Args:
-        images: `(N, height, width, channels)` uint8; 100 from all over are looked at, none of other than 1 or 3
-            channels.
+        images: `(N, height, width, channels)` uint8, of which 100 are used, evenly spaced.
+        bits: the size of one file in bits.
+
+    Returns:
+        One result for each format; nothing unless the images have 1 or 3 channels.
     """
     if images.shape[-1] not in (1, 3):
         return ()
-    looked_at = evenly_spaced(images, MOST_PICTURES)
+    sample = evenly_spaced(images, MOST_PICTURES)
     found = []
     for name in SETTINGS:
-        made = functools.cache(functools.partial(_made, looked_at, name))
-        low, high = 1, HIGHEST_QUALITY
+        made = functools.cache(functools.partial(_made, sample, name, bits))
+        low, high = LOWEST_QUALITY, HIGHEST_QUALITY
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (low, middle - 1) if made(middle).bits > bits else (middle, high)
+            low, high = (low, middle - 1) if made(middle).is_larger else (middle, high)
         found.append(made(low))
     return tuple(found)
 
 
-def _made(images: np.ndarray, name: str, quality: int) -> FileOfSize:
+def _made(images: np.ndarray, name: str, most_bits: float, quality: int) -> FileOfSize:
     files, seen = zip(*map(_by_pillow(name, quality=quality, **SETTINGS[name]), images))
     rmses = per_image_rmse(scale(images), scale(np.stack(seen)))
     bits, headers = (8 * sum(lengths) / len(images) for lengths in (map(len, files), map(_header, files)))
-    return FileOfSize(name, quality, bits, bits - headers, float(np.mean(rmses)), len(images))
+    return FileOfSize(
+        name, quality, bits, bits - headers, float(np.mean(rmses)), len(images), is_larger=bits > most_bits
+    )
 
 
 def _header(file: bytes) -> int:
-    """Bytes before the pixels: of JPEG up to the end of its start of scan, whose length stands after its marker."""
+    """The number of bytes before the pixels; JPEG's end with the start of scan, whose length follows its marker."""
     scan = file.find(b"\xff\xda") + 2
     return scan + int.from_bytes(file[scan : scan + 2]) if file.startswith(b"\xff\xd8") else WEBP_HEADER
 
 
 def codecs() -> dict[str, Sequence[Codec]]:
-    """Each by its name, at its rates; PNG loses nothing, and has one."""
+    """Codecs by name, one for each rate; PNG is lossless and has a single rate."""
     return {
         **{
             name: [_by_pillow(name, quality=quality, **settings) for quality in QUALITIES]
@@ -114,7 +128,7 @@ def _by_pillow(name: str, **settings: int) -> Codec:
 
 
 def _thumbnail(divisor: int) -> Codec:
-    """Made smaller, kept as a PNG, enlarged by splines."""
+    """A codec that shrinks a picture, stores it as PNG and enlarges it bicubically."""
 
     def compress(picture: np.ndarray) -> tuple[bytes, np.ndarray]:
         height, width, _ = picture.shape

@@ -1,4 +1,4 @@
-"""`model_card.json`, which lies in every exported model and says what it is and how good."""
+"""`model_card.json` in every exported model: its architecture, training, data set and quality."""
 
 import platform
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ KERAS_FILE = "autoencoder.keras"
 """The Keras model beside the SavedModel, for conversion and further training."""
 
 COMPRESSION_FILE = "compression.json"
-"""What pictures are compressed by, where it has been learnt; it is written later, and has a checksum of its own."""
+"""The probabilities that compression needs. They are learnt after the export; the file has its own checksum."""
 
 FORMAT_VERSION = 2
-ADVICE = "export the model anew with deconv-ae train"
+ADVICE = "export the model again"
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class RecipeUsed:
     """How a model was trained.
 
     Attributes:
-        name: a recipe's.
-        epochs, batch_size: of the run.
-        learning_rate: None where it was the recipe's own.
-        mixed_precision: as `TrainingOptions`.
-        extended_after_epochs: numbers of epochs that the run's learning rate had been planned for before it was given
-            more.
+        name: the recipe's name.
+        epochs, batch_size: the run's.
+        learning_rate: None for the recipe's own.
+        mixed_precision: as in `TrainingOptions`.
+        extended_after_epochs: the numbers of epochs for which the learning rate was planned before the run was
+            extended.
     """
 
     name: Name
@@ -49,16 +49,16 @@ class RecipeUsed:
 
 @dataclass(frozen=True)
 class DatasetUsed:
-    """What a model was trained on.
+    """The data set that a model was trained on.
 
     Attributes:
-        name: the data set's.
-        training_images, test_images: how many.
-        fit: how images were brought to one size; None where they were taken as they are.
-        color_mode, background, split_by: how they were read besides, as `Source`.
-        is_array: whether they came from Python, where no program finds them.
-        fingerprint: `ImageDataset.fingerprint`; empty where none was taken.
-        test_pictures: `pixels.digests` of the test images, to tell those that are new.
+        name: the data set's name.
+        training_images, test_images: the number of images in each split.
+        fit: the way of resizing; None if the images were not resized.
+        color_mode, background, split_by: the other ways of reading, as in `Source`.
+        is_array: whether the images were an array in Python, which no program can load.
+        fingerprint: `ImageDataset.fingerprint`; empty if unknown.
+        test_pictures: `pixels.digests` of the test images, by which new images are recognised.
     """
 
     name: Name
@@ -75,7 +75,7 @@ class DatasetUsed:
 
 @dataclass(frozen=True)
 class LayerUsed:
-    """A layer's name, output shape (None for any number) and how many numbers it has learnt."""
+    """A layer's name, output shape (None for a free dimension) and number of learnt parameters."""
 
     name: Name
     shape: tuple[Length | None, ...]
@@ -84,21 +84,21 @@ class LayerUsed:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of an exported autoencoder.
+    """The description of an exported autoencoder.
 
     Attributes:
-        preset: the preset's name, None for an architecture of the user's own.
-        architecture: the model's.
+        preset: the preset's name; None for an architecture of the user's own.
+        architecture: the model's architecture.
         image_shape: (height, width, channels).
-        recipe, dataset: how and on what it was trained.
-        training_rmse, test_rmse: mean per-image RMSE over the whole split, in the pixels' scale.
-        seed: of the initial weights and the order of the images.
-        layers: in the order in which data passes them.
-        versions: of python, tensorflow and keras.
-        signatures: the SavedModel's, by which one knows what an export of another version can do.
-        checksums: SHA-256 of the files that were exported with the card.
-        baselines: the test RMSE of what needs no model; None of exports that did not say.
-        format_version: of this file.
+        recipe, dataset: how the model was trained, and on which images.
+        training_rmse, test_rmse: the mean per-image RMSE over the split, on the scale of pixels / 256.
+        seed: the seed of the initial weights and of the images' order.
+        layers: the layers, in the order in which data passes them.
+        versions: the versions of python, tensorflow and keras.
+        signatures: the SavedModel's signatures, which may be another version's.
+        checksums: the SHA-256 of the files that were exported with the card.
+        baselines: the test RMSE of baselines that need no model; None in older cards.
+        format_version: the version of this file's format.
     """
 
     preset: Name | None
@@ -126,21 +126,21 @@ class ModelCard:
 
     @property
     def title(self) -> str:
-        """The model in a few words: its preset, or its stages."""
+        """A short name: the preset, or the stages."""
         return self.preset or self.architecture.title
 
     @property
     def parameters(self) -> int:
-        """Trainable numbers."""
+        """The number of trainable parameters."""
         return sum(layer.parameters for layer in self.layers)
 
     @property
     def size_per_image(self) -> SizePerImage:
-        """What an image takes as pixels, as a code and as switches."""
+        """The size of one image as pixels, as a code and as switches."""
         return self.architecture.size_per_image(self.image_shape)
 
     def source(self, name: str) -> Source:
-        """A data set of this name, read as what the model was trained on was: another one is brought to its shape."""
+        """The source of a data set, read as the model's own was; another data set is resized to the model's images."""
         height, width, channels = self.image_shape
         used, is_another = self.dataset, name != self.dataset.name
         return Source(
@@ -153,7 +153,7 @@ class ModelCard:
         )
 
     def layer_table(self) -> str:
-        """Every layer's name, output shape and number of parameters, a line each."""
+        """Text with a line for each layer: its name, output shape and number of parameters."""
         lines = [f"{self.title}: {self.parameters} parameters"]
         for layer in self.layers:
             shape = "x".join("N" if length is None else str(length) for length in layer.shape)
@@ -165,11 +165,17 @@ class ModelCard:
 
     @classmethod
     def read(cls, model_dir: Path) -> "ModelCard":
-        """The card in an exported model's directory, every field of it checked.
+        """Reads and checks a card.
+
+        Args:
+            model_dir: the exported model's directory.
+
+        Returns:
+            The card, of the current format version.
 
         Raises:
-            InputError: if it is missing, no JSON, of another format version, incomplete, holds what no export
-                writes, or is not what was written.
+            InputError: if the card is missing, no JSON, incomplete, of another format version, holds impossible values,
+                or does not match its checksum.
         """
         file = model_dir / FILE_NAME
         try:
@@ -183,16 +189,18 @@ class ModelCard:
                 )
             return records.read(cls, values)
         except FileNotFoundError as error:
-            raise InputError(f"model: {model_dir} has no {FILE_NAME}; give one that deconv-ae train wrote") from error
+            raise InputError(
+                f"model: {model_dir} has no {FILE_NAME}; give the directory of an exported model"
+            ) from error
         except OSError as error:
             raise InputError(f"model: {file} cannot be read: {error.strerror}; {ADVICE}") from error
         except InputError:
             raise
         except ValueError as error:
-            raise InputError(f"model: {file} is no model card ({error}); {ADVICE}") from error
+            raise InputError(f"model: {file} is not a model card ({error}); {ADVICE}") from error
 
     def check_file(self, model_dir: Path, name: str) -> None:
-        """Raises InputError if a file beside the card is missing, or not the one that was exported with it."""
+        """Raises InputError if a file beside the card is missing, or is not the exported one."""
         file = model_dir / name
         expected = self.checksums.get(name)
         try:
@@ -203,25 +211,24 @@ class ModelCard:
 
 
 def model_directory(model_dir: str | Path) -> Path:
-    """The directory of an exported model; raises InputError if it is none, as far as its name and contents say."""
-    advice = "give a directory that deconv-ae train exported to"
+    """The path of an exported model's directory; raises InputError if it cannot be one."""
     path = paths.given("model", model_dir)
     paths.check_no_pattern("model", path)
     if path.suffix == ".keras" and paths.is_file("model", path):
-        raise InputError(f"model: {path} is a Keras model alone; give the directory of the exported model around it")
-    return paths.directory_to_read("model", path, advice)
+        raise InputError(f"model: {path} is a Keras file; give the directory of the exported model, in which it lies")
+    return paths.directory_to_read("model", path, "give the directory of an exported model")
 
 
 def _of_format_1(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a card as saved_models/reference has them, which told of sums and bits, and not of signatures."""
-    told = ("parameters", "size_per_image")
-    kept = {name: value for name, value in values.items() if name not in told}
+    """Converts format 1, in which some of saved_models/reference is written; it had derived sizes and no signatures."""
+    derived = ("parameters", "size_per_image")
+    kept = {name: value for name, value in values.items() if name not in derived}
     return kept | {"signatures": ["serving_default", "encode", "decode"], "format_version": FORMAT_VERSION}
 
 
 def versions() -> dict[str, str]:
-    """The versions that a result depends on."""
-    # Here only: a card can be read, and refused, without waiting seconds for them to load.
+    """The versions of the software that a result depends on."""
+    # Imported here: programs read and refuse cards without waiting seconds for TensorFlow.
     import keras
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""An autoencoder used through nothing but its signatures: those of an exported one's SavedModel, or a Keras model's."""
+"""An autoencoder that is used through its signatures alone, of a SavedModel or of a Keras model."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,40 +13,40 @@ from deconv_ae.data.pixels import check_images
 from deconv_ae.errors import InputError, first_line
 from deconv_ae.model.architecture import switches_names
 from deconv_ae.model.objective import per_image_rmse
-from deconv_ae.saved_model.model_card import KERAS_FILE, ModelCard, model_directory
+from deconv_ae.saved_model.model_card import ADVICE, KERAS_FILE, ModelCard, model_directory
 from deconv_ae.saved_model.signatures import (
     CODE,
     DECODE,
     ENCODE,
     IMAGES,
-    OF_EVERY_EXPORT,
     RECONSTRUCTION,
+    REQUIRED,
     SERVING_DEFAULT,
+    SIGNATURES,
     Function,
-    encoded_specs,
-    images_spec,
+    Specs,
 )
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the encoder makes of images: `(N, h, w, c)` float32, and a uint8 array for each pooling."""
+    """The encoder's outputs: the code, `(N, h, w, c)` float32, and a uint8 array of switches for each pooling."""
 
     code: np.ndarray
     switches: tuple[np.ndarray, ...]
 
     def named(self) -> dict[str, np.ndarray]:
-        """The arrays by the names that signatures have for them, the code first."""
-        return {CODE: self.code, **dict(zip(switches_names(len(self.switches)), self.switches))}
+        """The arrays by their names in the signatures; the code comes first."""
+        return {CODE: self.code, **dict(zip(switches_names(len(self.switches)), self.switches, strict=True))}
 
 
 class SignatureAutoencoder:
-    """An autoencoder as what its three signatures compute.
+    """An autoencoder that calls the signatures `serving_default`, `encode` and `decode`.
 
     Args:
-        name: what people call it.
-        card: what is known of it.
-        signatures: by their names; each takes and gives tensors by theirs, see `saved_model.signatures`.
+        name: the model's name in messages.
+        card: the model's card.
+        signatures: functions by the signatures' names, with the inputs and outputs of `saved_model.signatures`.
     """
 
     def __init__(self, name: str, card: ModelCard, signatures: Mapping[str, Function]) -> None:
@@ -55,22 +55,22 @@ class SignatureAutoencoder:
         self._signatures = signatures
 
     def encode(self, images: np.ndarray) -> Encoded:
-        """Code and switches of `(N, height, width, channels)` uint8 images."""
+        """Encodes `(N, height, width, channels)` uint8 images."""
         self.check(images)
         batches = [self.encode_scaled(batch) for batch in EvaluationBatches(images)]
         outputs = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
         return Encoded(outputs[CODE], tuple(outputs[name] for name in switches_names(len(outputs) - 1)))
 
     def encode_scaled(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What the signature `encode` gives, of a batch that is scaled already."""
+        """Calls the signature `encode` on a batch of scaled images."""
         return self._signatures[ENCODE](**{IMAGES: images})
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The reconstruction, float32 in the scale of the pixels, not clipped."""
+        """Decodes to float32 images on the scale of pixels / 256, not clipped."""
         return self.decode_named(encoded.named())
 
     def decode_named(self, encoded: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The same of arrays by the names that the signature `decode` has for them."""
+        """Decodes arrays that are given by their names in the signature `decode`."""
         inputs = {name: tf.constant(values) for name, values in encoded.items()}
         return self._signatures[DECODE](**inputs)[RECONSTRUCTION].numpy()
 
@@ -83,14 +83,14 @@ class SignatureAutoencoder:
         return np.concatenate([per_image_rmse(*pair) for pair in self.reconstructed(images)])
 
     def reconstructed(self, images: np.ndarray) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        """Scaled images and their reconstructions, a batch at a time, of `(N, height, width, channels)` uint8 ones."""
+        """Yields batches of scaled images and their reconstructions, of `(N, height, width, channels)` uint8 images."""
         self.check(images)
         serve = self._signatures[SERVING_DEFAULT]
         for batch in EvaluationBatches(images):
             yield batch, serve(**{IMAGES: batch})[RECONSTRUCTION]
 
     def size_table(self) -> str:
-        """What an image takes as code and switches, a line each, with the factors against 8 bits a pixel."""
+        """Text with the size of one image as code and switches, and the factors against 8 bits a pixel."""
         size = self.card.size_per_image
         rows = (
             ("original", f"{size.original_bits:,} bits at 8 bits a pixel"),
@@ -103,15 +103,15 @@ class SignatureAutoencoder:
         return "\n".join(f"{label:<24}{value}" for label, value in rows)
 
     def check(self, images: np.ndarray) -> None:
-        """Raises InputError if images are not uint8, or not of the shape that the model was made for."""
+        """Raises InputError if images are not uint8, or not of the model's image shape."""
         expected = tuple(self.card.image_shape)
         if isinstance(images, np.ndarray) and images.shape == expected:
-            raise InputError("images: one image is no batch of images; image[np.newaxis] is one")
+            raise InputError("images: one image is not a batch; pass image[np.newaxis]")
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != expected:
             check_images("images", images)
             raise InputError(
                 f"images: {_times(images.shape[1:])} each, and {self.name} was made for {_times(expected)}; resize "
-                "them and convert their colours, as programs do of --dataset=folder:PATH"
+                "them and convert their colours, as programs do with --dataset=folder:PATH"
             )
         if len(images) == 0:
             raise InputError("images: the array holds no image; give at least one")
@@ -121,58 +121,48 @@ class ServedAutoencoder(SignatureAutoencoder):
     """A SavedModel that `exporting.export` wrote.
 
     Args:
-        model_dir: its directory.
+        model_dir: the SavedModel's directory.
 
     Raises:
-        InputError: if it is missing, empty, damaged or some other model.
+        InputError: if the directory is missing, empty or damaged, or holds another kind of model.
     """
 
     def __init__(self, model_dir: str | Path) -> None:
         self.path = model_directory(model_dir)
         card = ModelCard.read(self.path)
         for file in card.checksums:
-            if file != KERAS_FILE:  # conversion reads it, and checks it then.
+            if file != KERAS_FILE:  # Checked by whoever reads it, such as conversion.
                 card.check_file(self.path, file)
         try:
             self._loaded = tf.saved_model.load(str(self.path))
             signatures = {name: self._loaded.signatures[name] for name in card.signatures}
-        except Exception as error:  # What TensorFlow raises on a damaged file is of any kind.
+        except Exception as error:  # TensorFlow raises exceptions of any type for a damaged file.
             raise InputError(
-                f"model: {self.path} is no autoencoder's SavedModel ({first_line(error)}); export it anew"
+                f"model: {self.path} is not the SavedModel of an autoencoder ({first_line(error)}); {ADVICE}"
             ) from error
         super().__init__(self.path.resolve().name, card, signatures)
         self._check_signatures(signatures)
 
     def _check_signatures(self, signatures: Mapping[str, Any]) -> None:
-        """Raises InputError if the SavedModel takes or returns something else than its card says."""
-        shape = self.card.image_shape
-        images, encoded = images_spec(shape), encoded_specs(self.card.architecture, shape)
-        reconstruction = {RECONSTRUCTION: tf.TensorSpec((None, *shape), tf.float32)}
-        expected = {
-            SERVING_DEFAULT: (images, {CODE: encoded[CODE], **reconstruction}),
-            ENCODE: (images, encoded),
-            DECODE: (encoded, reconstruction),
-        }
-        for name in OF_EVERY_EXPORT:
+        """Raises InputError if the SavedModel's inputs or outputs contradict its card."""
+        for name in REQUIRED:
             if name not in signatures:
-                raise InputError(f"model: {self.path}'s SavedModel has no signature {name}; export the model anew")
-        for name, signature in signatures.items():
-            if name not in expected:  # Of another version.
+                raise InputError(f"model: {self.path}'s SavedModel has no signature {name}; {ADVICE}")
+        for name, loaded in signatures.items():
+            if name not in SIGNATURES:  # Another version's.
                 continue
-            taken, returned = expected[name]
-            for specs, found in (
-                (taken, signature.structured_input_signature[1]),
-                (returned, signature.structured_outputs),
-            ):
-                if _plain(specs) != _plain(found):
-                    raise InputError(
-                        f"model: {self.path}'s model card is of another model: the SavedModel's signature {name} does "
-                        "not fit it; export the model anew"
-                    )
+            found = loaded.structured_input_signature[1], loaded.structured_outputs
+            specs = SIGNATURES[name].inputs, SIGNATURES[name].outputs
+            expected = (specs_of(self.card.architecture, self.card.image_shape) for specs_of in specs)
+            if list(map(_shapes_and_types, expected)) != list(map(_shapes_and_types, found)):
+                raise InputError(
+                    f"model: {self.path}'s model card is another model's: the SavedModel's signature {name} does "
+                    f"not fit it; {ADVICE}"
+                )
 
 
-def _plain(specs: Mapping[str, tf.TensorSpec]) -> dict[str, tuple[tuple[int | None, ...] | None, str]]:
-    """Shapes and types without TensorFlow's names for the tensors."""
+def _shapes_and_types(specs: Specs) -> dict[str, tuple[tuple[int | None, ...] | None, str]]:
+    """Each tensor's shape and type, by name, without TensorFlow's name of the tensor."""
     return {
         name: (None if spec.shape.rank is None else tuple(spec.shape), spec.dtype.name) for name, spec in specs.items()
     }

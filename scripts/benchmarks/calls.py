@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 
-def calls_a_round(batch_size: int) -> int:
+def calls_per_round(batch_size: int) -> int:
     return max(4, min(100, 2048 // batch_size))
 
 
@@ -16,7 +16,7 @@ class Calls:
 
     def __init__(self, call: Callable[[], np.ndarray], batch_size: int) -> None:
         self._call = call
-        self._calls = calls_a_round(batch_size)
+        self._calls = calls_per_round(batch_size)
 
     def check(self) -> Sequence[np.ndarray]:
         return [self._call()]

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from benchmarks.calls import Calls, calls_a_round
+from benchmarks.calls import Calls, calls_per_round
 from benchmarks.keras_models import IMAGE_SHAPE, digits, initial_weights
 from benchmarks.measurement import Comparison, Contestant, ContestantProcesses, Failed, Timing
 from benchmarks.report import Options, Report, cells, failures, images_per_second, notes, speedup, throughput_figure
@@ -177,11 +177,18 @@ def _run(
     whole = [number for number in numbers if number["work"] == SERVING_DEFAULT]
     return Report(
         title=options.title("Inference: milliseconds a call, median / 99th percentile"),
-        columns=["preset", "signature", "batch", *contestants, f"{OURS} to the best PyTorch", "the best file to it"],
+        columns=[
+            "preset",
+            "signature",
+            "batch",
+            *contestants,
+            f"{OURS} to the best PyTorch",
+            "the best file to the best PyTorch",
+        ],
         rows=rows,
         notes=[
-            f"{options.rounds} rounds of {calls_a_round(BATCH_SIZES[-1])} to {calls_a_round(BATCH_SIZES[0])} calls, in "
-            "which all contestants take turns, each in its own process. Results were checked to agree to "
+            f"{options.rounds} rounds of {calls_per_round(max(BATCH_SIZES))} to {calls_per_round(min(BATCH_SIZES))} "
+            "calls, in which all contestants take turns, each in its own process. Results were checked to agree to "
             f"{TOLERANCE}, except where maxima tie to seven digits.",
             "All compute in float32 with one thread per processor; OpenVINO has hints for precision and latency.",
             *notes(comparisons),

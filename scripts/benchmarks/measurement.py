@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 # A contestant that has not answered after this time, compiling included, counts as hung.
-PATIENCE_SECONDS = 600
+TIMEOUT_SECONDS = 600
 
 
 class Contestant(Protocol):
@@ -262,10 +262,10 @@ class _Process:
 
     def answer(self) -> Any:
         """Receives an answer. Errors are returned, not raised: Unavailable, Died or Failed."""
-        if not self._connection.poll(PATIENCE_SECONDS):
+        if not self._connection.poll(TIMEOUT_SECONDS):
             self._process.kill()
             self._process.wait()
-            return Failed(f"it did not answer for {PATIENCE_SECONDS} s")
+            return Failed(f"it did not answer for {TIMEOUT_SECONDS} s")
         try:
             answer = self._connection.recv()
         except (EOFError, ConnectionResetError):

@@ -81,7 +81,7 @@ def run(options: Options) -> Report:
         if name not in failures
     }
     return Report(
-        title="Start-up: milliseconds from the process's start (quartiles); MiB at the peak, libraries among them",
+        title="Start-up: milliseconds from the process's start (quartiles); MiB at the peak, libraries included",
         columns=["until", "time; memory"],
         rows=[[name, cell(measured.get(name))] for name in PROGRAMS],
         notes=[f"Median of {rounds} rounds of fresh processes with {PRESET}, after a first round that does not count."],

@@ -42,7 +42,7 @@ class Case:
     batch_size: int
 
     @property
-    def of_digits(self) -> bool:
+    def is_digits(self) -> bool:
         return self.image_shape == IMAGE_SHAPE
 
     @property
@@ -51,12 +51,12 @@ class Case:
 
         A step on larger pictures takes so long that the return to Python does not count.
         """
-        return steps_per_execution(steps_per_epoch(MNIST_IMAGES, self.batch_size)) if self.of_digits else 1
+        return steps_per_execution(steps_per_epoch(MNIST_IMAGES, self.batch_size)) if self.is_digits else 1
 
     @property
-    def steps_a_round(self) -> int:
+    def steps_per_round(self) -> int:
         """A whole number of executions, such that rounds of digits take about as long for every batch size."""
-        if not self.of_digits:
+        if not self.is_digits:
             return PICTURE_STEPS
         enough, together = max(8, min(80, 8192 // self.batch_size)), self.steps_together
         return max(2, enough // together) * together
@@ -65,7 +65,7 @@ class Case:
         return initial_weights(self.architecture, self.image_shape)
 
     def images(self) -> np.ndarray:
-        return pictures(self.batch_size * self.steps_a_round, self.image_shape)
+        return pictures(self.batch_size * self.steps_per_round, self.image_shape)
 
 
 def preset_cases(presets: Sequence[str] = tuple(PRESETS), batch_sizes: Sequence[int] = BATCH_SIZES) -> list[Case]:
@@ -129,7 +129,7 @@ def our_training(case: Case) -> KerasTraining:
 
     training = KerasTraining(model, case, fit)
     # As in training on MNIST. It must be set before the first step.
-    model.jit_compile = case.of_digits and compiles_steps(model, MNIST_IMAGES)
+    model.jit_compile = case.is_digits and compiles_steps(model, MNIST_IMAGES)
     return training
 
 
@@ -154,7 +154,7 @@ class Convolutions:
 
     def __init__(self, plain: bool, case: Case) -> None:
         self._step = keras_models.convolutions_alone(case.architecture, case.image_shape, case.batch_size, plain)
-        self._steps = case.steps_a_round
+        self._steps = case.steps_per_round
 
     def check(self) -> Sequence[np.ndarray]:
         self._step()
@@ -205,11 +205,18 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
         throughputs = cells(comparisons[-1], CONTESTANTS, partial(_throughput, case.batch_size))
         ratios = [speedup(measured, [OURS], [PLAIN]), speedup(measured, [OURS], VARIANTS)]
         rows.append([case.name, str(case.batch_size), *throughputs, *ratios, _over_floor(measured)])
-    steps = [case.steps_a_round for case in cases]
+    steps = [case.steps_per_round for case in cases]
     presets = [number for number in numbers if number["model"] in PRESETS]
     return Report(
         title=options.title("Training: images a second (quartiles)"),
-        columns=["model", "batch", *CONTESTANTS, f"{OURS} to {PLAIN}", "to the best PyTorch", "time over its floor"],
+        columns=[
+            "model",
+            "batch",
+            *CONTESTANTS,
+            f"{OURS} to {PLAIN}",
+            f"{OURS} to the best PyTorch",
+            "time over its floor",
+        ],
         rows=rows,
         notes=[
             f"Median of {options.rounds} rounds of {min(steps)} to {max(steps)} steps, in which all contestants take "

@@ -1,4 +1,4 @@
-"""Pictures as files and back, held to what the model's own signatures give, and all that can be wrong with a file."""
+"""Compressing and decompressing, compared with the model's signatures, and refusals of damaged files."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ import pytest
 from faults.programs import run_program
 from PIL import Image
 
-from deconv_ae.compression import Compressor, learn_probabilities, stored
+from deconv_ae.compression import Compressor, learn_probabilities, probability_file
 from deconv_ae.compression.container import Compressed, FileError, pack, unpack
 from deconv_ae.compression.rate_distortion import rate_distortion, table
 from deconv_ae.data import ImageDataset
@@ -28,8 +28,8 @@ MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 
 
 @pytest.fixture(scope="module")
-def of_digits(exported: Path, made_once: MadeOnce, digits: ImageDataset) -> Path:
-    """A model of digits with probabilities; tests read it only."""
+def digit_model_dir(exported: Path, made_once: MadeOnce, digits: ImageDataset) -> Path:
+    """A model of digits with probabilities, which tests do not change."""
 
     def make(directory: Path) -> None:
         shutil.copytree(exported, directory)
@@ -39,8 +39,8 @@ def of_digits(exported: Path, made_once: MadeOnce, digits: ImageDataset) -> Path
 
 
 @pytest.fixture(scope="module")
-def in_colour(exported_in_colour: Path, made_once: MadeOnce, colour_images: ImageDataset) -> Path:
-    """A model of two stages in colour, which its windows do not divide."""
+def colour_model_dir(exported_in_colour: Path, made_once: MadeOnce, colour_images: ImageDataset) -> Path:
+    """A colour model of two stages, whose windows do not divide the images."""
 
     def make(directory: Path) -> None:
         shutil.copytree(exported_in_colour, directory)
@@ -50,21 +50,23 @@ def in_colour(exported_in_colour: Path, made_once: MadeOnce, colour_images: Imag
 
 
 @pytest.fixture(scope="module")
-def digit_compressor(of_digits: Path) -> Compressor:
-    return Compressor(ServedAutoencoder(of_digits))
+def digit_compressor(digit_model_dir: Path) -> Compressor:
+    return Compressor(ServedAutoencoder(digit_model_dir))
 
 
 @pytest.fixture(scope="module")
-def colour_compressor(in_colour: Path) -> Compressor:
-    return Compressor(ServedAutoencoder(in_colour))
+def colour_compressor(colour_model_dir: Path) -> Compressor:
+    return Compressor(ServedAutoencoder(colour_model_dir))
 
 
 @pytest.mark.parametrize("quality", Compressor.qualities)
-def test_a_file_holds_the_quantised_code_and_its_switches(
-    in_colour: Path, colour_compressor: Compressor, colour_images: ImageDataset, quality: int
+def test_file_holds_the_quantised_code_and_switches(
+    colour_model_dir: Path, colour_compressor: Compressor, colour_images: ImageDataset, quality: int
 ) -> None:
-    model = ServedAutoencoder(in_colour)
-    steps = np.array(json.loads((in_colour / COMPRESSION_FILE).read_text())["steps"]["code"], np.float32)[quality - 1]
+    model = ServedAutoencoder(colour_model_dir)
+    steps = np.array(json.loads((colour_model_dir / COMPRESSION_FILE).read_text())["steps"]["code"], np.float32)[
+        quality - 1
+    ]
     for image in colour_images.test:
         encoded = model.encode(image[np.newaxis])
         quantised = np.floor(encoded.code / steps + np.float32(0.5)) * steps
@@ -74,13 +76,13 @@ def test_a_file_holds_the_quantised_code_and_its_switches(
         np.testing.assert_array_equal(found["code"], quantised)
         np.testing.assert_array_equal(found["switches_1"], encoded.switches[0])
         np.testing.assert_array_equal(found["switches_2"], last)
-        # A switch of a 0 is not in the file, and nothing changes by that.
+        # The file has no switches of zeros, which have no effect.
         decoded = model.decode(Encoded(quantised, encoded.switches))
         pixels = np.clip(np.round(decoded * 256), 0, 255).astype(np.uint8)
         np.testing.assert_array_equal(colour_compressor.decompress(file), pixels[0])
 
 
-def test_many_at_once_are_the_same_files_and_pictures(digit_compressor: Compressor, digits: ImageDataset) -> None:
+def test_batch_makes_the_same_files_and_pictures(digit_compressor: Compressor, digits: ImageDataset) -> None:
     images = list(digits.test[:20])
     files = digit_compressor.compress_all(images, 2)
     assert files == [digit_compressor.compress(image, 2) for image in images]
@@ -89,7 +91,9 @@ def test_many_at_once_are_the_same_files_and_pictures(digit_compressor: Compress
         np.testing.assert_array_equal(picture, digit_compressor.decompress(file))
 
 
-def test_finer_steps_make_better_pictures_of_larger_files(digit_compressor: Compressor, digits: ImageDataset) -> None:
+def test_higher_quality_makes_larger_files_and_better_pictures(
+    digit_compressor: Compressor, digits: ImageDataset
+) -> None:
     sizes, errors = [], []
     for quality in digit_compressor.qualities:
         files = digit_compressor.compress_all(list(digits.test), quality)
@@ -99,7 +103,7 @@ def test_finer_steps_make_better_pictures_of_larger_files(digit_compressor: Comp
     assert sizes == sorted(sizes)
     assert errors[0] > errors[2] > errors[4] * 0.999
     bits = digit_compressor.bits(list(digits.test), 5)
-    # What probabilities promise is what the files take, but for headers and a part of a byte each.
+    # Files are as large as predicted, apart from headers and rounding to bytes.
     assert (
         sum(bits.values()) / 8 <= sizes[-1] - 12 * len(digits.test) <= sum(bits.values()) / 8 + 1.5 * len(digits.test)
     )
@@ -112,7 +116,9 @@ def test_switches_of_zeros_take_no_bits(digit_compressor: Compressor) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (28, 27), (29, 28), (5, 90), (70, 57)])
-def test_any_size_is_cut_into_tiles(digit_compressor: Compressor, digits: ImageDataset, size: tuple[int, int]) -> None:
+def test_picture_of_any_size_is_cut_into_tiles(
+    digit_compressor: Compressor, digits: ImageDataset, size: tuple[int, int]
+) -> None:
     height, width = size
     wide = np.concatenate(list(digits.test[:4]), axis=1)
     picture = np.concatenate([wide, wide[::-1], wide])[:height, :width]
@@ -128,28 +134,28 @@ def test_any_size_is_cut_into_tiles(digit_compressor: Compressor, digits: ImageD
         np.testing.assert_array_equal(own, alone[: own.shape[0], : own.shape[1]])
 
 
-def test_a_picture_of_more_tiles_than_go_at_once_comes_back(
+def test_picture_larger_than_a_batch_comes_back(
     digit_compressor: Compressor, digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = np.concatenate(list(digits.test[:5]), axis=1)
     whole = digit_compressor.decompress(digit_compressor.compress(picture))
-    monkeypatch.setattr(digit_compressor._model, "at_once", 2)
+    monkeypatch.setattr(digit_compressor._model, "batch_size", 2)
     files = digit_compressor.compress_all([digits.test[7], picture, digits.test[8]])
     _, found, _ = digit_compressor.decompress_all(files)
     np.testing.assert_array_equal(found, whole)
 
 
-def test_pictures_unlike_any_in_training_come_back(digit_compressor: Compressor, of_digits: Path) -> None:
+def test_pictures_unlike_the_training_pictures_come_back(digit_compressor: Compressor, digit_model_dir: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 2, (6, 28, 28, 1)).astype(np.uint8) * 255
     for image in (*noise, 255 - noise[0], np.full((28, 28, 1), 255, np.uint8)):
         found = digit_compressor.tensors(digit_compressor.compress(image, 5))
-        steps = np.array(json.loads((of_digits / COMPRESSION_FILE).read_text())["steps"]["code"], np.float32)[4]
-        encoded = ServedAutoencoder(of_digits).encode(image[np.newaxis])
+        steps = np.array(json.loads((digit_model_dir / COMPRESSION_FILE).read_text())["steps"]["code"], np.float32)[4]
+        encoded = ServedAutoencoder(digit_model_dir).encode(image[np.newaxis])
         np.testing.assert_array_equal(found["code"], np.floor(encoded.code / steps + np.float32(0.5)) * steps)
         np.testing.assert_array_equal(found["switches_1"], np.where(found["code"], encoded.switches[0], 0))
 
 
-def test_a_file_altered_in_any_byte_is_refused(digit_compressor: Compressor, digits: ImageDataset) -> None:
+def test_file_with_any_byte_altered_is_refused(digit_compressor: Compressor, digits: ImageDataset) -> None:
     for file in (digit_compressor.compress(digits.test[0]), digit_compressor.compress(digits.test[0][:20])):
         assert len(file) < 80
         for place, change in itertools.product(range(len(file)), (*(1 << bit for bit in range(8)), 0xFF)):
@@ -164,7 +170,7 @@ def test_a_file_altered_in_any_byte_is_refused(digit_compressor: Compressor, dig
             digit_compressor.decompress(file + b"\0")
 
 
-# Whole files, with a checksum that is right, that no program here wrote.
+# Complete files with a valid checksum and an impossible header.
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -175,14 +181,14 @@ def test_a_file_altered_in_any_byte_is_refused(digit_compressor: Compressor, dig
         ({"size": (65535, 65535)}, "65535x65535 pixels"),
     ],
 )
-def test_a_header_that_does_not_fit_is_refused(digit_compressor: Compressor, change: dict, reason: str) -> None:
+def test_impossible_header_is_refused(digit_compressor: Compressor, change: dict, reason: str) -> None:
     found = vars(unpack(digit_compressor.compress(np.zeros((28, 28, 1), np.uint8))))
     with pytest.raises(FileError, match=reason):
         digit_compressor.decompress(pack(Compressed(**{**found, **change})))
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xff" * 40, bytes(range(1, 200)), b"\0" * 7])
-def test_a_payload_that_nobody_wrote_never_crashes(digit_compressor: Compressor, payload: bytes) -> None:
+def test_random_payload_never_crashes(digit_compressor: Compressor, payload: bytes) -> None:
     header = unpack(digit_compressor.compress(np.zeros((28, 28, 1), np.uint8)))
     good = digit_compressor.compress(np.zeros((28, 28, 1), np.uint8))
     try:
@@ -195,14 +201,14 @@ def test_a_payload_that_nobody_wrote_never_crashes(digit_compressor: Compressor,
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
-        (np.zeros((28, 28), np.uint8), "no .height, width, channels. array"),
+        (np.zeros((28, 28), np.uint8), "not a .height, width, channels. array"),
         (np.zeros((28, 28, 1), np.float32), "uint8"),
         (np.zeros((28, 28, 3), np.uint8), "3 channels"),
         (np.zeros((0, 28, 1), np.uint8), "0x28"),
         ("x", "uint8"),
     ],
 )
-def test_what_is_no_picture_is_refused(digit_compressor: Compressor, image: object, reason: str) -> None:
+def test_other_arrays_are_refused(digit_compressor: Compressor, image: object, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         digit_compressor.compress(image)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="quality"):
@@ -217,51 +223,51 @@ def _damaged(text: str) -> str:
     ("make", "reason"),
     [
         (None, "has no probabilities"),
-        (lambda text: "", "holds no probabilities"),
+        (lambda text: "", "holds no valid probabilities"),
         (_damaged, "its checksum differs"),
-        (lambda text: text[: len(text) // 2], "holds no probabilities"),
+        (lambda text: text[: len(text) // 2], "holds no valid probabilities"),
         (lambda text: (REFERENCE / "two_layer" / COMPRESSION_FILE).read_text(), "for another model"),
     ],
 )
-def test_probabilities_that_are_not_the_models_are_refused(
-    exported: Path, of_digits: Path, tmp_path: Path, make: Callable[[str], str] | None, reason: str
+def test_missing_or_wrong_probabilities_are_refused(
+    exported: Path, digit_model_dir: Path, tmp_path: Path, make: Callable[[str], str] | None, reason: str
 ) -> None:
     shutil.copytree(exported, tmp_path / "model")
     if make is not None:
-        (tmp_path / "model" / COMPRESSION_FILE).write_text(make((of_digits / COMPRESSION_FILE).read_text()))
+        (tmp_path / "model" / COMPRESSION_FILE).write_text(make((digit_model_dir / COMPRESSION_FILE).read_text()))
     with pytest.raises(InputError, match=reason):
         Compressor(ServedAutoencoder(tmp_path / "model"))
 
 
-# Fields that no program here wrote, under a checksum that is right.
+# Impossible fields with a valid checksum.
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         (lambda fields: fields.update(format_version=2), "format_version is 2, not 1"),
         (lambda fields: fields.pop("pictures"), "pictures is missing"),
-        (lambda fields: fields.update(weights="AAAA"), "weights cannot be unpacked"),
+        (lambda fields: fields.update(weights="AAAA"), "weights cannot be decompressed"),
         (lambda fields: fields.update(weights=b64encode(zlib.compress(b"1234")).decode()), "weights are not"),
         (lambda fields: fields.update(weights=b64encode(zlib.compress(bytes(10**7))).decode()), "weights are not"),
         (lambda fields: fields["steps"]["code"].pop(), "steps.code are not"),
         (lambda fields: fields["steps"]["code"][0].__setitem__(0, 0), "steps.code are not all above 0"),
         (lambda fields: fields["steps"]["code"][0].__setitem__(0, True), "steps.code.0..0. is True"),
-        (lambda fields: fields["planes"].pop("code"), "planes and steps are not of the tensors"),
+        (lambda fields: fields["planes"].pop("code"), "planes and steps do not match the tensors"),
         (lambda fields: fields["planes"]["code"].pop(), "planes.code are not"),
         (lambda fields: fields["planes"]["code"][0][0].update(symbols=10**6), "1000000 symbols"),
-        (lambda fields: fields["tensors"][1].update(values_in="x"), "places values of x, which is no code"),
+        (lambda fields: fields["tensors"][1].update(values_in="x"), "places values of x, which is not a code"),
         (lambda fields: fields["tensors"][0].update(shape=[7, 7]), "tensors.0..shape is"),
     ],
 )
-def test_probabilities_of_other_fields_are_refused(
-    of_digits: Path, tmp_path: Path, change: Callable[[dict], object], reason: str
+def test_impossible_fields_of_probabilities_are_refused(
+    digit_model_dir: Path, tmp_path: Path, change: Callable[[dict], object], reason: str
 ) -> None:
-    shutil.copytree(of_digits, tmp_path / "model")
+    shutil.copytree(digit_model_dir, tmp_path / "model")
     file = tmp_path / "model" / COMPRESSION_FILE
     fields = read_with_checksum(file)
     change(fields)
     file.write_text(with_checksum(fields))
     with pytest.raises(InputError, match=reason):
-        stored.read(tmp_path / "model")
+        probability_file.read(tmp_path / "model")
 
 
 @pytest.mark.parametrize(
@@ -283,9 +289,7 @@ def test_reference_models_compress(name: str) -> None:
         np.testing.assert_array_equal(found[switches], encoded[switches])
 
 
-def test_rates_are_measured_in_files_beside_what_else_there_is(
-    digit_compressor: Compressor, digits: ImageDataset
-) -> None:
+def test_rates_are_measured_beside_other_codecs(digit_compressor: Compressor, digits: ImageDataset) -> None:
     images = digits.test[:12]
     curves = rate_distortion([("ours", digit_compressor)], images)
     assert {name: len(rates) for name, rates in curves.items()} == {
@@ -307,27 +311,29 @@ def test_rates_are_measured_in_files_beside_what_else_there_is(
     assert len(rate_distortion_figure(curves, "digits").axes) == 2
 
 
-def test_the_programs_go_there_and_back_on_other_threads(
-    of_digits: Path, digit_compressor: Compressor, digits: ImageDataset, tmp_path: Path
+def test_programs_compress_and_decompress_on_other_threads(
+    digit_model_dir: Path, digit_compressor: Compressor, digits: ImageDataset, tmp_path: Path
 ) -> None:
     for number, image in enumerate(digits.test[:3]):
         Image.fromarray(image[..., 0]).save(tmp_path / f"{number}.png")
     names = [f"{number}.png" for number in range(3)]
-    made = run_program("compress.py", [f"--model={of_digits}", "--output_dir=small", "--quality=4", *names], tmp_path)
+    made = run_program(
+        "compress.py", [f"--model={digit_model_dir}", "--output_dir=small", "--quality=4", *names], tmp_path
+    )
     assert (made.status, made.stderr) == (0, "")
     files = [tmp_path / "small" / f"{number}.dcae" for number in range(3)]
     assert [file.read_bytes() for file in files] == digit_compressor.compress_all(list(digits.test[:3]), 4)
-    back = [f"--model={of_digits}", "--output_dir=back", *map(str, files)]
+    back = [f"--model={digit_model_dir}", "--output_dir=back", *map(str, files)]
     other = {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
     again = run_program("decompress.py", back, tmp_path, other)
     assert (again.status, again.stderr) == (0, "")
     for number, file in enumerate(files):
         found = np.asarray(Image.open(tmp_path / "back" / f"{number}.png"))[..., np.newaxis]
         np.testing.assert_array_equal(found, digit_compressor.decompress(file.read_bytes()))
-    # Nothing that is there is written over, and nothing is written of files of which one is damaged.
+    # Existing files are kept, and one damaged file keeps all from being written.
     assert run_program("decompress.py", back, tmp_path).status == 2
     files[2].write_bytes(files[2].read_bytes()[:-1] + b"x")
     refused = run_program("decompress.py", [*back, "--output_dir=never"], tmp_path)
     assert refused.status == 2
-    assert refused.stderr == f"error: files: {files[2]} is damaged, its checksum differs; compress the picture anew\n"
+    assert refused.stderr == f"error: files: {files[2]} is damaged, its checksum differs; compress the picture again\n"
     assert not (tmp_path / "never").exists()

@@ -1,10 +1,10 @@
-"""The way to bytes and back without a model: order, probabilities and the coder, held to plain definitions."""
+"""Order, probabilities and entropy coder, without a model, compared with plain definitions."""
 
 import numpy as np
 import pytest
 
 from deconv_ae.compression.contexts import CodeContext, SwitchContext
-from deconv_ae.compression.entropy_coding import EntropyCoder, decoder, encoder, written
+from deconv_ae.compression.entropy_coding import EntropyCoder, encoded_bytes, new_decoder, new_encoder
 from deconv_ae.compression.order import passes
 from deconv_ae.compression.probabilities import FREQUENCIES, LARGEST_FREQUENCY, SCORES_PER_BIT, Plane
 from deconv_ae.compression.traversal import Tensor
@@ -17,7 +17,7 @@ TENSORS = (
 
 
 def random_planes(seed: int) -> dict[str, tuple[Plane, ...]]:
-    """Of many kinds: few and many symbols, negative values, with and without a context."""
+    """Planes of many kinds: few and many symbols, negative values, with and without a context."""
     random = np.random.default_rng(seed)
 
     def plane(lowest: int, symbols: int, features: tuple[int, ...]) -> Plane:
@@ -25,9 +25,9 @@ def random_planes(seed: int) -> dict[str, tuple[Plane, ...]]:
         return Plane(lowest, features, weights)
 
     return {
-        "code": (plane(-3, 9, CodeContext.features), plane(0, 5, ())),
-        "switches_1": tuple(plane(0, 5, SwitchContext.features(4)) for _ in range(3)),
-        "switches_2": (plane(0, 21, SwitchContext.features(20)), plane(0, 21, ())),
+        "code": (plane(-3, 9, CodeContext.feature_sizes), plane(0, 5, ())),
+        "switches_1": tuple(plane(0, 5, SwitchContext.feature_sizes(4)) for _ in range(3)),
+        "switches_2": (plane(0, 21, SwitchContext.feature_sizes(20)), plane(0, 21, ())),
     }
 
 
@@ -38,7 +38,7 @@ def random_values(seed: int, pictures: int) -> dict[str, np.ndarray]:
         "switches_1": random.integers(0, 4, (3, pictures, 140)).astype(np.int32),
         "switches_2": random.integers(0, 20, (2, pictures, 35)).astype(np.int32),
     }
-    # Values that no training picture has are rare, and as large as they come.
+    # Rare and large values, which are escaped.
     values["code"][0, 0, :3] = [-(2**30), 2**30, 77]
     values["switches_1"][1, -1, 5] = 255
     values["switches_2"][values["code"] == 0] = 0
@@ -57,7 +57,7 @@ def test_every_place_is_coded_once_after_its_neighbours(size: tuple[int, int]) -
     assert before == set(range(height * width))
 
 
-def test_frequencies_are_the_powers_of_two_that_weights_say() -> None:
+def test_frequencies_are_powers_of_two_of_the_scores() -> None:
     assert np.array_equal(
         FREQUENCIES, np.maximum(1, np.round(LARGEST_FREQUENCY * 2.0 ** (-np.arange(len(FREQUENCIES)) / SCORES_PER_BIT)))
     )
@@ -70,37 +70,37 @@ def test_frequencies_are_the_powers_of_two_that_weights_say() -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_what_is_coded_is_decoded_in_as_many_bits_as_said(seed: int) -> None:
+def test_decoding_inverts_encoding_in_the_predicted_bits(seed: int) -> None:
     coder = EntropyCoder(TENSORS, random_planes(seed), halvings=seed % 5)
     values = random_values(seed, pictures=6)
     shares = [slice(0, 1), slice(1, 4), slice(4, 6)]
-    encoders = [encoder() for _ in shares]
+    encoders = [new_encoder() for _ in shares]
     coder.encode(values, list(zip(encoders, shares)))
-    files = [written(each) for each in encoders]
-    found = coder.decode([(decoder(file), own) for file, own in zip(files, shares)])
+    files = [encoded_bytes(each) for each in encoders]
+    found = coder.decode([(new_decoder(file), own) for file, own in zip(files, shares)])
     for name, expected in values.items():
         np.testing.assert_array_equal(found[name], expected)
     bits = sum(coder.bits(values).values())
     assert bits / 8 - 3 <= sum(map(len, files)) <= bits / 8 + 3 * 1.1 + 1e-3 * bits
 
 
-def test_files_end_where_any_shorter_one_would_be_another() -> None:
+def test_no_byte_of_a_file_is_superfluous() -> None:
     coder = EntropyCoder(TENSORS, random_planes(0), halvings=0)
     for seed in range(20):
         values = random_values(seed, pictures=1)
-        one = encoder()
+        one = new_encoder()
         coder.encode(values, [(one, slice(0, 1))])
-        file = written(one)
-        shorter = coder.decode([(decoder(file[:-1]), slice(0, 1))])
+        file = encoded_bytes(one)
+        shorter = coder.decode([(new_decoder(file[:-1]), slice(0, 1))])
         assert any(not np.array_equal(shorter[name], values[name]) for name in values)
 
 
-def test_the_format_stays_as_it_is() -> None:
-    """The bytes of version 1: another library, processor or version that makes others cannot read its files."""
+def test_format_of_version_1_is_unchanged() -> None:
+    """A library, processor or version that writes other bytes cannot read the files of version 1."""
     coder = EntropyCoder(TENSORS[:1], {"code": random_planes(0)["code"]}, halvings=0)
-    one = encoder()
+    one = new_encoder()
     coder.encode({"code": (np.arange(70).reshape(2, 1, 35) % 4).astype(np.int32)}, [(one, slice(0, 1))])
-    assert written(one).hex() == GOLDEN
+    assert encoded_bytes(one).hex() == GOLDEN
 
 
 GOLDEN = (

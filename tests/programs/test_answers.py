@@ -65,7 +65,7 @@ REFUSALS = {
     f"compress.py --model={REFERENCE}/two_layer --fit=pad nowhere.png": "fit: is for --learn",
     f"compress.py --model={REFERENCE}/two_layer --learn nowhere.png": "learn: pictures are given as well",
     f"decompress.py --model={REFERENCE}/two_layer": "files: none given",
-    f"decompress.py --model={REFERENCE}/two_layer run/run.json": "files: run/run.json is no compressed picture",
+    f"decompress.py --model={REFERENCE}/two_layer run/run.json": "files: run/run.json is not a compressed picture",
     f"decompress.py --model={REFERENCE}/two_layer run/run.json half/run.json": "files: half/run.json is no file",
     f"convert.py {MODEL} --format=gif": "format: unknown 'gif'",
     f"convert.py {MODEL}": "model: model has no model_card.json",

@@ -1,4 +1,4 @@
-"""How good an exported model is: the numbers of evaluate.py beside NumPy's."""
+"""The numbers of an evaluation, compared with NumPy's."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.training.evaluation import baselines
 
 
-def test_it_is_what_numpy_finds_in_the_reconstructions(exported: Path, digits: ImageDataset) -> None:
+def test_errors_and_baselines_equal_numpys(exported: Path, digits: ImageDataset) -> None:
     model = ServedAutoencoder(exported)
     found = evaluate(model, digits.train, digits.test)
     for split, images in (("train", digits.train), ("test", digits.test)):
@@ -32,11 +32,11 @@ def test_it_is_what_numpy_finds_in_the_reconstructions(exported: Path, digits: I
 @pytest.mark.parametrize(
     ("rmses", "decibels"), [([1.0], 0.0), ([0.1], 20.0), ([0.1, 0.001], 40.0), ([0.1, 0.0], np.inf)]
 )
-def test_psnr_is_the_mean_over_images(rmses: list[float], decibels: float) -> None:
+def test_psnr_is_averaged_over_images(rmses: list[float], decibels: float) -> None:
     assert psnr(np.array(rmses)) == pytest.approx(decibels)
 
 
-def test_silent_channels_have_a_line_where_there_are_any() -> None:
+def test_table_has_a_line_for_each_number() -> None:
     both = {"train": 0.1, "test": 0.2}
     found = Evaluation(
         both,
@@ -59,15 +59,19 @@ def test_silent_channels_have_a_line_where_there_are_any() -> None:
     ]
 
 
-def test_files_are_of_the_highest_quality_that_is_small_enough(colour_images: ImageDataset) -> None:
+def test_files_have_the_highest_quality_of_the_size(colour_images: ImageDataset) -> None:
     images = colour_images.train
     finest = files_of_size(images, bits=1e9)
-    assert [(file.name, file.quality) for file in finest] == [("JPEG", 95), ("WebP", 95)]
+    assert [(file.name, file.quality) for file in finest] == [("JPEG", 100), ("WebP", 100)]
+    assert all(", quality 100, the highest, in fewer bits than code and switches: " in str(file) for file in finest)
     for wanted in (file.bits * 0.9 for file in finest):
         for file in files_of_size(images, wanted):
-            assert file.bits <= wanted or file.quality == 1
+            assert file.is_larger == (file.bits > wanted)
+            assert not file.is_larger or file.quality == 1
             assert 0 < file.payload_bits < file.bits
-    assert all(file.quality == 1 and file.rmse > finer.rmse for file, finer in zip(files_of_size(images, 0), finest))
+    coarsest = files_of_size(images, 0)
+    assert all(", quality 1, the lowest, yet larger than code and switches: " in str(file) for file in coarsest)
+    assert all(file.rmse > finer.rmse for file, finer in zip(coarsest, finest, strict=True))
     assert files_of_size(np.zeros((2, 12, 12, 2), np.uint8), 1e9) == ()
 
 

@@ -1,18 +1,20 @@
-"""SavedModels: their signatures, their cards, and how they are written."""
+"""SavedModels: signatures, model cards, writing and reading."""
 
 import dataclasses
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from faults.programs import run_program
 
-from deconv_ae import Architecture
+from deconv_ae import Architecture, conversion
 from deconv_ae.data import ImageDataset, pixels
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import read_with_checksum, with_checksum
@@ -20,6 +22,7 @@ from deconv_ae.saved_model import export_directory, exporting
 from deconv_ae.saved_model.export_directory import ExportDirectory
 from deconv_ae.saved_model.model_card import DatasetUsed, ModelCard
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
+from deconv_ae.saved_model.signatures import SIGNATURES, Signature, Specs
 from deconv_ae.training import TrainingOptions, TrainingResult, train
 
 
@@ -33,7 +36,7 @@ def saved_model_cli(directory: Path, *arguments: str) -> None:
     assert finished.status == 0, finished.stderr
 
 
-def test_encode_then_decode_on_the_command_line_gives_the_default_signatures_reconstruction(
+def test_encode_and_decode_equal_serving_default_in_saved_model_cli(
     exported: Path, digits: ImageDataset, tmp_path: Path
 ) -> None:
     images = digits.test[:4].astype(np.float32) / 256
@@ -51,13 +54,15 @@ def test_encode_then_decode_on_the_command_line_gives_the_default_signatures_rec
     decoded = run("decode", f"code={encoded / 'code.npy'};switches_1={encoded / 'switches_1.npy'}")
     expected = np.load(served / "reconstruction.npy")
     np.testing.assert_allclose(np.load(decoded / "reconstruction.npy"), expected, atol=1e-6)
-    # One image of the batch, encoded alone and decoded alone.
+    # One image of the batch, encoded and decoded alone.
     alone = run("encode", f"images={tmp_path / 'one.npy'}")
     decoded_alone = run("decode", f"code={alone / 'code.npy'};switches_1={alone / 'switches_1.npy'}")
     np.testing.assert_allclose(np.load(decoded_alone / "reconstruction.npy"), expected[2:3], atol=1e-6)
 
 
-def test_several_stages_in_colour_are_served(exported_in_colour: Path, colour_images: ImageDataset) -> None:
+def test_colour_model_of_two_stages_serves_the_keras_models_results(
+    exported_in_colour: Path, colour_images: ImageDataset
+) -> None:
     served = ServedAutoencoder(exported_in_colour)
     encoded = served.encode(colour_images.test)
     assert [switches.shape[1:] for switches in encoded.switches] == [(8, 6, 4), (2, 3, 2)]
@@ -68,7 +73,7 @@ def test_several_stages_in_colour_are_served(exported_in_colour: Path, colour_im
 
 
 @pytest.mark.usefixtures("bfloat16")
-def test_a_mixed_precision_model_is_exported_in_float32(digits: ImageDataset, tmp_path: Path) -> None:
+def test_mixed_precision_model_is_exported_in_float32(digits: ImageDataset, tmp_path: Path) -> None:
     options = TrainingOptions(Architecture((1,), (4,)), epochs=1, mixed_precision="mixed_bfloat16")
     result = train(digits, options)
     exporting.export(result, digits, str(tmp_path / "model"))
@@ -77,7 +82,7 @@ def test_a_mixed_precision_model_is_exported_in_float32(digits: ImageDataset, tm
     assert served.rmse(digits.test) == pytest.approx(served.card.test_rmse, abs=1e-4)
 
 
-def test_the_card_says_what_the_model_is(exported: Path, trained: TrainingResult, digits: ImageDataset) -> None:
+def test_card_describes_the_model(exported: Path, trained: TrainingResult, digits: ImageDataset) -> None:
     card = ModelCard.read(exported)
     assert card.preset == card.title == "cmap1_pool4"
     assert card.architecture.filters == (1,)
@@ -92,7 +97,7 @@ def test_the_card_says_what_the_model_is(exported: Path, trained: TrainingResult
     assert served.rmse(digits.train) == pytest.approx(card.training_rmse, abs=1e-6)
 
 
-def test_the_keras_model_beside_it_is_the_same_model(exported: Path, digits: ImageDataset) -> None:
+def test_keras_file_holds_the_same_model(exported: Path, digits: ImageDataset) -> None:
     model = keras.models.load_model(exported / exporting.KERAS_FILE)
     served = ServedAutoencoder(exported)
     images = digits.test[:3].astype(np.float32) / 256
@@ -100,9 +105,7 @@ def test_the_keras_model_beside_it_is_the_same_model(exported: Path, digits: Ima
 
 
 @pytest.mark.parametrize("name", ["a[b]c", "a\\b", "a*b", "a?b", "[x]/model"])
-def test_a_path_that_tensorflow_takes_for_a_pattern_is_refused_before_anything_is_done(
-    exported: Path, tmp_path: Path, name: str
-) -> None:
+def test_path_with_pattern_characters_is_refused(exported: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(exported, tmp_path / name)
     said = r"has a [*?\[\\], which TensorFlow takes for a wildcard; rename it$"
     with pytest.raises(InputError, match=f"^model: .*{said}"):
@@ -113,15 +116,28 @@ def test_a_path_that_tensorflow_takes_for_a_pattern_is_refused_before_anything_i
     assert ServedAutoencoder(tmp_path / "link").card == ModelCard.read(exported)
 
 
-# ------------------------------------------------------------------------------- Writing
+def test_model_with_averages_converts_exactly_where_blocks_leave_a_rest(
+    colour_images: ImageDataset, tmp_path: Path
+) -> None:
+    options = TrainingOptions(Architecture((3,), (4,), averages=5), epochs=1, batch_size=8)
+    exporting.export(train(colour_images, options), colour_images, tmp_path / "model")
+    formats = list(conversion.FORMATS)
+    written = conversion.convert(
+        tmp_path / "model", formats, tmp_path / "files", colour_images.test, colour_images.test
+    )
+    exact = [entry.agreement.is_exact for entry in written if entry.variant == "float32"]
+    assert exact == [True] * 3 * len(formats)
 
 
-def test_a_model_that_is_there_is_kept_or_replaced_whole(
+# Writing
+
+
+def test_existing_model_is_kept_or_replaced_as_a_whole(
     exported: Path, trained: TrainingResult, digits: ImageDataset, tmp_path: Path
 ) -> None:
     target = shutil.copytree(exported, tmp_path / "model")
     before = files(target)
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match=r"exists; pass --overwrite \(overwrite=True in Python\)"):
         exporting.export(trained, digits, str(target), preset="second")
     assert files(target) == before
     exporting.export(trained, digits, str(target), preset="second", overwrite=True)
@@ -129,7 +145,7 @@ def test_a_model_that_is_there_is_kept_or_replaced_whole(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_failed_export_leaves_the_old_model_and_nothing_else(
+def test_failed_export_leaves_only_the_old_model(
     exported: Path, trained: TrainingResult, digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = shutil.copytree(exported, tmp_path / "model")
@@ -145,7 +161,7 @@ def test_a_failed_export_leaves_the_old_model_and_nothing_else(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_where_directories_cannot_be_exchanged_the_new_model_still_replaces_the_old(
+def test_new_model_replaces_the_old_without_renameat2(
     exported: Path, trained: TrainingResult, digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
@@ -155,7 +171,7 @@ def test_where_directories_cannot_be_exchanged_the_new_model_still_replaces_the_
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_directory_of_something_else_is_never_replaced(
+def test_directory_of_other_files_is_never_replaced(
     trained: TrainingResult, digits: ImageDataset, tmp_path: Path
 ) -> None:
     (tmp_path / "thesis").mkdir()
@@ -165,45 +181,45 @@ def test_a_directory_of_something_else_is_never_replaced(
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
 
 
-def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path: Path) -> None:
+def test_unwritable_directory_is_refused_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         ExportDirectory(tmp_path / "file" / "model")
 
 
-# ------------------------------------------------------------------------------- Reading
+# Reading
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (lambda path: (path / "model_card.json").unlink(), "has no model_card.json"),
-        (lambda path: (path / "model_card.json").write_text("{"), "is no model card"),
-        (lambda path: (path / "model_card.json").write_text("[1]"), "is no model card"),
-        (lambda path: (path / "model_card.json").write_text('{"format_version": 1}'), "is no model card"),
+        (lambda path: (path / "model_card.json").write_text("{"), "is not a model card"),
+        (lambda path: (path / "model_card.json").write_text("[1]"), "is not a model card"),
+        (lambda path: (path / "model_card.json").write_text('{"format_version": 1}'), "is not a model card"),
         (lambda path: (path / "model_card.json").write_text('{"format_version": 99}'), "has format version 99"),
         (lambda path: (path / "saved_model.pb").write_bytes(b"\x00garbage"), "is not the file that was exported"),
         (lambda path: (path / "saved_model.pb").unlink(), "cannot be read: No such file"),
         (lambda path: (path / "variables" / "variables.index").unlink(), "cannot be read: No such file"),
     ],
 )
-def test_a_spoilt_model_is_said_in_one_line(exported: Path, tmp_path: Path, spoil, message: str) -> None:
+def test_damaged_model_is_refused_in_one_line(exported: Path, tmp_path: Path, damage, message: str) -> None:
     for name, content in files(exported).items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    spoil(tmp_path)
+    damage(tmp_path)
     with pytest.raises(InputError) as raised:
         ServedAutoencoder(tmp_path)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_images_of_another_size_are_refused(exported: Path) -> None:
+def test_images_of_another_shape_are_refused(exported: Path) -> None:
     with pytest.raises(InputError, match=r"^images: 32x32x3 each, and .* was made for 28x28x1"):
         ServedAutoencoder(exported).encode(np.zeros((1, 32, 32, 3), np.uint8))
 
 
-def test_switches_of_one_image_decode_in_any_batch(exported: Path, digits: ImageDataset) -> None:
+def test_switches_decode_in_any_batch(exported: Path, digits: ImageDataset) -> None:
     served = ServedAutoencoder(exported)
     encoded = served.encode(digits.test[:6])
     order = [5, 0, 3]
@@ -211,7 +227,7 @@ def test_switches_of_one_image_decode_in_any_batch(exported: Path, digits: Image
     np.testing.assert_allclose(served.decode(picked), served.decode(encoded)[order], atol=1e-6)
 
 
-def test_a_card_round_trips_through_json(exported: Path, tmp_path: Path) -> None:
+def test_card_survives_a_round_trip_through_json(exported: Path, tmp_path: Path) -> None:
     card = ModelCard.read(exported)
     (tmp_path / "model_card.json").write_text(card.to_json())
     assert ModelCard.read(tmp_path) == card
@@ -243,25 +259,21 @@ CARDS = [
 
 
 @pytest.mark.parametrize(("field", "value"), CARDS)
-def test_a_card_that_no_export_writes_is_refused_by_its_field(
-    exported: Path, tmp_path: Path, field: str, value: Any
-) -> None:
+def test_card_with_an_impossible_field_is_refused(exported: Path, tmp_path: Path, field: str, value: Any) -> None:
     values = read_with_checksum(exported / "model_card.json")
     *path, last = field.split(".")
     place = values
     for name in path:
         place = place[name]
     place[last] = value
-    # Whoever edits a card can compute its checksum.
+    # The checksum is right, as if somebody had edited the card and computed it.
     (tmp_path / "model_card.json").write_text(with_checksum(values).replace("Infinity", "1e999"))
-    with pytest.raises(InputError, match=r"is no model card \(.*; export the model anew") as error:
+    with pytest.raises(InputError, match=r"is not a model card \(.*; export the model again") as error:
         ModelCard.read(tmp_path)
     assert str(error.value).isprintable()
 
 
-def test_an_export_with_other_signatures_than_this_versions_is_read(
-    exported: Path, tmp_path: Path, digits: ImageDataset
-) -> None:
+def test_export_needs_only_the_required_signatures(exported: Path, tmp_path: Path, digits: ImageDataset) -> None:
     model = shutil.copytree(exported, tmp_path / "model")
 
     def read(signatures: list[str]) -> ServedAutoencoder:
@@ -270,14 +282,32 @@ def test_an_export_with_other_signatures_than_this_versions_is_read(
         return ServedAutoencoder(model)
 
     assert read(["decode", "encode", "serving_default"]).rmse(digits.test) > 0
-    with pytest.raises(InputError, match="has no signature decode; export the model anew"):
+    with pytest.raises(InputError, match="has no signature decode; export the model again"):
         read(["encode", "serving_default"])
 
 
-def test_what_cannot_be_read_back_does_not_get_its_name(
-    trained: TrainingResult, digits: ImageDataset, tmp_path: Path
+def test_added_signature_needs_one_entry_and_old_exports_stay_readable(
+    exported: Path, trained: TrainingResult, digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As if its RMSE were none.
+    def inverted_spec(_: Architecture, image_shape: Sequence[int]) -> Specs:
+        return {"inverted": tf.TensorSpec((None, *image_shape), tf.float32)}
+
+    inverted = Signature(SIGNATURES["encode"].inputs, inverted_spec, lambda _: lambda images: {"inverted": 1 - images})
+    with monkeypatch.context() as added:
+        added.setitem(SIGNATURES, "invert", inverted)
+        exporting.export(trained, digits, tmp_path / "model")
+        assert ServedAutoencoder(exported).rmse(digits.test) > 0
+        served = ServedAutoencoder(tmp_path / "model")
+    assert served.card.signatures == ("serving_default", "encode", "decode", "invert")
+    images = tf.constant(digits.test[:2] / np.float32(256))
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    np.testing.assert_array_equal(loaded.signatures["invert"](images=images)["inverted"], 1 - images)
+    # A version without the signature reads the export, too.
+    assert ServedAutoencoder(tmp_path / "model").rmse(digits.test) == served.rmse(digits.test)
+
+
+def test_unreadable_export_leaves_no_directory(trained: TrainingResult, digits: ImageDataset, tmp_path: Path) -> None:
+    # A negative RMSE makes the card unreadable.
     with pytest.raises(RunError, match=r"export_dir: what was written cannot be read back .*test_rmse is -1"):
         exporting.export(dataclasses.replace(trained, test_rmse=-1.0), digits, tmp_path / "model")
     assert not list(tmp_path.iterdir())

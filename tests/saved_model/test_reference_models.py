@@ -1,4 +1,4 @@
-"""The models of saved_models/reference: whole, small, and as good as their cards say."""
+"""The models of saved_models/reference: complete, small, and as good as their cards say."""
 
 import functools
 from pathlib import Path
@@ -22,17 +22,17 @@ PHOTOGRAPHS = "photos_16_8"
 WITH_AVERAGES = "photos_128"
 MOST_BYTES = 3_000_000
 
-# TFDS looks in the same place, and in TFDS_DATA_DIR.
+# TFDS looks in the same directories as the programs, and in TFDS_DATA_DIR.
 MNIST_IS_PREPARED = tfds.builder("mnist").is_prepared()
 
 
 @functools.cache
 def reference(name: str) -> ServedAutoencoder:
-    """Loading one takes longer than what is asked of it."""
+    """Cached, because loading a model takes longer than the tests."""
     return ServedAutoencoder(REFERENCE / name)
 
 
-def test_there_is_one_for_every_preset_and_two_of_photographs() -> None:
+def test_every_preset_has_a_model_and_photographs_have_two() -> None:
     assert {card.parent.name for card in REFERENCE.glob("*/model_card.json")} == {
         *PRESETS,
         PHOTOGRAPHS,
@@ -40,14 +40,14 @@ def test_there_is_one_for_every_preset_and_two_of_photographs() -> None:
     }
 
 
-def test_programs_that_are_given_no_model_take_the_presets(tmp_path: Path) -> None:
+def test_programs_use_the_presets_models_by_default(tmp_path: Path) -> None:
     listed = run_program("visualize.py", ["--list_layers"], tmp_path)
     titles = [line.split(":")[0] for line in listed.stdout.splitlines() if not line.startswith(" ")]
     assert titles == sorted(PRESETS)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_each_has_the_three_signatures_and_halves_that_agree(preset: str) -> None:
+def test_encode_and_decode_agree_with_serving_default(preset: str) -> None:
     model = reference(preset)
     assert set(SIGNATURES) == {"serving_default", "encode", "decode"}
     assert model.card.preset == preset
@@ -60,7 +60,7 @@ def test_each_has_the_three_signatures_and_halves_that_agree(preset: str) -> Non
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_each_was_trained_on_full_mnist_with_the_default_recipe(preset: str) -> None:
+def test_presets_were_trained_on_mnist_with_the_default_recipe(preset: str) -> None:
     card = reference(preset).card
     assert card.recipe.name == "default"
     assert card.dataset == DatasetUsed("mnist", 60_000, 10_000)
@@ -68,16 +68,16 @@ def test_each_was_trained_on_full_mnist_with_the_default_recipe(preset: str) -> 
 
 @pytest.mark.skipif(not MNIST_IS_PREPARED, reason="full MNIST is not prepared here; set TFDS_DATA_DIR to where it is")
 @pytest.mark.parametrize("preset", PRESETS)
-def test_each_cards_rmse_is_what_evaluation_finds(preset: str) -> None:
+def test_cards_rmse_is_what_evaluation_finds(preset: str) -> None:
     model = reference(preset)
     assert model.rmse(load_split(Source("mnist"), "test")) == pytest.approx(model.card.test_rmse, abs=1e-4)
 
 
-def test_the_one_of_photographs_reconstructs_colours_that_it_was_never_trained_on() -> None:
+def test_photographs_model_reconstructs_unknown_colours() -> None:
     model = reference(PHOTOGRAPHS)
     assert model.card.architecture.filters == (16, 8)
     assert model.card.dataset == DatasetUsed("folder:photos", 6_000, 1_000)
-    # Soft edges in random colours; the photographs themselves are not here.
+    # Soft edges in random colours; the repository does not hold the photographs.
     rows, columns = np.mgrid[0:64, 0:64] / 64
     slopes = np.random.default_rng(0).normal(size=(20, 3, 3))
     waves = np.tanh(4 * np.sin(4 * (slopes[..., 0, None, None] * rows + slopes[..., 1, None, None] * columns)))
@@ -89,7 +89,7 @@ def test_the_one_of_photographs_reconstructs_colours_that_it_was_never_trained_o
     assert error < 0.3 * np.sqrt(np.mean((images / 256 - (images / 256).mean(axis=0)) ** 2, axis=(1, 2, 3))).mean()
 
 
-def test_the_one_with_averages_beats_the_thumbnail_of_as_many_numbers() -> None:
+def test_model_with_averages_beats_its_thumbnail() -> None:
     card = reference(WITH_AVERAGES).card
     assert card.preset == "photos"
     assert card.architecture == ALL_PRESETS["photos"].architecture
@@ -97,7 +97,7 @@ def test_the_one_with_averages_beats_the_thumbnail_of_as_many_numbers() -> None:
     assert card.test_rmse < 0.9 * card.baselines.thumbnail_rmse
 
 
-def test_it_reconstructs_the_photograph_that_matplotlib_ships() -> None:
+def test_model_with_averages_beats_a_thumbnail_of_matplotlibs_photograph() -> None:
     with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
         picture = np.asarray(Image.open(file).convert("RGB").resize((128, 128), Image.Resampling.BOX))[None]
     model = reference(WITH_AVERAGES)
@@ -105,6 +105,6 @@ def test_it_reconstructs_the_photograph_that_matplotlib_ships() -> None:
 
 
 @pytest.mark.parametrize(("names", "most_bytes"), [({*PRESETS, PHOTOGRAPHS}, MOST_BYTES), ({WITH_AVERAGES}, 600_000)])
-def test_together_they_are_small(names: set[str], most_bytes: int) -> None:
+def test_models_are_small(names: set[str], most_bytes: int) -> None:
     models = [REFERENCE / name for name in names]
     assert sum(file.stat().st_size for model in models for file in model.rglob("*") if file.is_file()) < most_bytes

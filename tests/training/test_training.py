@@ -535,3 +535,13 @@ def test_invalid_run_record_is_refused_by_field(tmp_path: Path, field: str, valu
         run_record.check(tmp_path, record, resume=True)
     assert str(error.value).isprintable()
     assert last in str(error.value)
+
+
+def test_model_with_averages_resumes_bit_for_bit(colour_images: ImageDataset, tmp_path: Path) -> None:
+    options = TrainingOptions(Architecture((4,), (4,), averages=4), recipe="cntk", batch_size=8, epochs=2)
+    parts = replace(options, run_dir=str(tmp_path / "run"))
+    train(colour_images, replace(parts, epochs=1))
+    resumed, whole = train(colour_images, replace(parts, resume=True)), train(colour_images, options)
+    for one, two in zip(weights(whole), weights(resumed), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert resumed.history == whole.history
