@@ -10,9 +10,8 @@ from shutil import copy, copytree, ignore_patterns
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DATA_FILES = {"deconv_ae/py.typed"} | {
-    f"deconv_ae/playground/{name}" for name in ("page.html", "page.css", "page.js", "canvas.js", "code.js")
-}
+PAGE_FILES = ("page.html", "page.css", "page.js", "canvas.js", "code.js", "unpooling.js")
+DATA_FILES = {"deconv_ae/py.typed"} | {f"deconv_ae/playground/{name}" for name in PAGE_FILES}
 
 
 @pytest.fixture(scope="module")

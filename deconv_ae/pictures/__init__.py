@@ -1,1 +1,1 @@
-"""Pictures, figures and tables for people, from exported models."""
+"""Pictures, figures and text drawn from exported models."""

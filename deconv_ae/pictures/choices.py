@@ -1,16 +1,16 @@
-"""What there is to draw of a model, as data."""
+"""The drawings that exist, by their names."""
 
 DRAWINGS = {
     "pictures": "imageAutoEncoder_<i>__input.png, __encoding.png and __output.png of every image",
-    "text": "codes, switches and reconstructions as numbers, an image a line",
+    "text": "codes, switches and reconstructions as numbers, one line an image",
     "autoencoder": "the images, their codes and their reconstructions",
-    "errors": "where the reconstructions are off",
-    "switches": "where every stage's maxima lay, and what is drawn when that is lost",
-    "kernels": "what the convolutions have learnt",
+    "errors": "the error of each reconstruction, by pixel",
+    "switches": "the place of every stage's maxima, and the reconstruction without these places",
+    "kernels": "the weights of the convolutions",
     "training_curve": "the RMSE by epoch, of the run in --run_dir",
-    "comparison": "reconstructions beside each other, of several models",
+    "comparison": "the reconstructions of several models, side by side",
 }
 MOST_EXPLAINED = 10
-"""Images in the figures of errors and switches: their rows are many, and more columns took minutes to lay out."""
+"""Images in the figures of errors and switches. These have many rows, and laying out more columns took minutes."""
 MOST_IMAGES = 250
-"""Of a figure: of more, matplotlib could draw none as large as one sees anything in."""
+"""Images in a figure. matplotlib cannot draw more of them at a size that one can see."""

@@ -1,4 +1,4 @@
-"""All that there is to draw of exported models, into a folder."""
+"""Draws exported models into a folder."""
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ FIGURES: dict[str, Callable[[ServedAutoencoder, View], Figure]] = {
     "switches": lambda model, shown: switches_figure(load_keras_model(model), shown.first(MOST_EXPLAINED)),
     "kernels": lambda model, shown: kernels_figure({shown.title: load_keras_model(model)}),
 }
-"""Of one model, by what `choices.DRAWINGS` calls them; each is the file NAME.png."""
+"""The figures of one model, by their names in `choices.DRAWINGS`. Each is the file NAME.png."""
 FILES: dict[str, Callable[[View, Path], list[Path]]] = {"pictures": write_pictures, "text": write_text}
 
 
@@ -40,22 +40,22 @@ def visualize(
     output_dir: str | Path,
     drawings: Collection[str] = tuple(DRAWINGS),
 ) -> list[Path]:
-    """Everything that the original's visualizer wrote, the figures of its page, and what explains a model.
+    """Draws the original visualizer's pictures, the figures of its page, and figures that explain a model.
 
-    For one model into output_dir itself, for several into a folder each, with `comparison_figure` as comparison.png
-    beside the folders. All of it or, where that fails, nothing.
+    One model is drawn into output_dir itself. Several are drawn into a folder each, beside comparison.png. If anything
+    fails, no file is written.
 
     Args:
-        models: of the same image shape.
+        models: models of the same image shape.
         images: `(N, height, width, channels)` uint8.
-        output_dir: made if need be; files of the same names are replaced.
-        drawings: names of `choices.DRAWINGS`, but for training_curve, of which a model knows nothing.
+        output_dir: the folder, created if it does not exist; files of the same names are replaced.
+        drawings: names of `choices.DRAWINGS`. `training_curve` is ignored, since an exported model has no history.
 
     Returns:
         The files, in the order in which they were drawn.
 
     Raises:
-        InputError: if images do not fit a model, or a model lacks what is drawn from its Keras file.
+        InputError: if images do not fit a model, or if a model has no Keras file and a drawing needs it.
         RunError: if output_dir cannot be written.
     """
     views = [view(model, images) for model in models]

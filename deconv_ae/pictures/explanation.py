@@ -1,34 +1,59 @@
-"""Why it works: the learned kernels and what the switches carry, drawn from trained models."""
+"""Figures that explain a trained model: what its switches carry, and what its kernels look like."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from deconv_ae.model.autoencoder import Autoencoder
-from deconv_ae.pictures.pixels import tile_columns
-from deconv_ae.pictures.visualization import COLUMN_INCHES, LETTERS_AN_INCH, View, new_grid, show_picture, wrapped
+from deconv_ae.pictures.colours import POINTS, SIGNED
+from deconv_ae.pictures.visualization import (
+    COLUMN_INCHES,
+    LINE_INCHES,
+    MARGIN_INCHES,
+    PIXELS_AN_INCH,
+    SMALL_LETTERS_AN_INCH,
+    TITLE_LINE_INCHES,
+    WIDEST_INCHES,
+    ShownFigure,
+    View,
+    left_inches,
+    new_grid,
+    show_picture,
+    wrapped,
+)
 from deconv_ae.saved_model.serving import Encoded
 
 SHUFFLING_SEED = 0
+PIXEL_INCHES = 4 / PIXELS_AN_INCH
+"""The width of an image's pixel in `switches_figure`, at least: one sees in which place of a window a point lies."""
+POINT_OF_A_PLACE, POINT_OF_A_WINDOW = 0.6, 0.2
+"""The width of a point, the larger of both: neighbours in small windows do not touch, and large windows show theirs."""
+POINTS_AN_INCH = 72
+LABEL_LINES = 2
+
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose)
 MOST_KERNELS = 32
-"""Of a layer's rows, and of its columns: more would be too small to see."""
-KERNELS_INCHES, LARGEST_WEIGHT_INCHES, LABELS_INCHES = 12.0, 0.15, 1.2
-WINDOW_INCHES = 0.036
-"""Of a pixel, so that one sees where in a window of four a point lies."""
-POINTS_AN_INCH = 72
-GROUND = 0.85
-"""Between kernels: of a white that is also a weight of zero, one does not see where they end."""
+"""The most rows of a layer's kernels, and the most columns: about as many as fit into `WIDEST_INCHES`."""
+KERNEL_PIXELS = 40
+"""The longer side of a kernel in the figure, at least."""
+GAP_PIXELS = 4
+GROUND = 0.75
+"""The grey between kernels. White would look like weights of 0."""
+COLOURS = ("red", "green", "blue")
+NARROWEST_INCHES, COLOUR_LABELS_INCHES, BAR_INCHES = 5.0, 0.5, 0.75
 
 
 def shuffled(encoded: Encoded, seed: int = SHUFFLING_SEED) -> Encoded:
-    """The same code; each image's switches in a random order, each pooling by itself, the same for the same seed."""
+    """The same code, with each image's switches in a random order, every pooling by itself.
+
+    The same seed gives the same order.
+    """
     random = np.random.default_rng(seed)
     return Encoded(
         encoded.code,
@@ -40,7 +65,7 @@ def shuffled(encoded: Encoded, seed: int = SHUFFLING_SEED) -> Encoded:
 
 
 def centred(encoded: Encoded, pool_sizes: Sequence[Sequence[int]]) -> Encoded:
-    """The same code; every switch at the middle of its window, above and left of it where there is none."""
+    """The same code, with every switch at the middle of its window; `centre_name` says where that is."""
     return Encoded(
         encoded.code,
         tuple(
@@ -50,116 +75,205 @@ def centred(encoded: Encoded, pool_sizes: Sequence[Sequence[int]]) -> Encoded:
     )
 
 
-def switches_figure(model: Autoencoder, shown: View) -> Figure:
-    """Rows: image; each stage's maxima and switches; reconstruction with the switches, shuffled, and centred.
+def centre_name(pool_sizes: Sequence[Sequence[int]]) -> str:
+    """Where `centred` puts switches. A window of even sides has no place in its middle.
 
-    A stage is drawn as windows, as bright as their maximum, with a point where it lay; of several channels, the one
-    that is brightest in these images.
+    >>> [centre_name([size]) for size in ((3, 3), (2, 2), (4, 4), (4, 3))]
+    ['in the middle', 'at the upper left', 'up and left of the middle', 'up or left of the middle']
     """
+    sides = [length for size in pool_sizes for length in size]
+    if all(length % 2 for length in sides):
+        return "in the middle"
+    if all(length == 2 for length in sides):
+        return "at the upper left"
+    return f"up {'or' if any(length % 2 for length in sides) else 'and'} left of the middle"
+
+
+def switches_figure(model: Autoencoder, shown: View) -> Figure:
+    """What the switches carry: the places of all maxima, and reconstructions with other places.
+
+    The rows are the originals, each stage's maxima and switches, and the reconstructions with the switches as they are,
+    shuffled and centred. A stage is drawn as its windows, each as bright as its maximum, with a point where the maximum
+    lay. With several channels, it is the channel that is brightest in these images. Images that do not fit into
+    `WIDEST_INCHES` are left out, and the title says so.
+    """
+    inches, count = _columns(shown)
+    title = f"{shown.title}: what the switches carry"
+    if count < len(shown.images):
+        title += f" (images 1 to {count} of {len(shown.images)})" if count > 1 else " (the first image)"
+    shown = shown.first(count)
     pool_sizes = model.architecture.pool_sizes
     rows: dict[str, Sequence[np.ndarray]] = {"original": list(shown.originals)}
     points: dict[str, np.ndarray] = {}
-    values = keras.ops.convert_to_tensor(shown.originals)
-    values = values - model.smooth(values)
-    for number, window in enumerate(pool_sizes, start=1):
-        size = tuple(values.shape[1:3])
-        values, argmax = model.get_layer(f"pool{number}")(model.get_layer(f"conv{number}")(values))
-        in_place = np.asarray(model.get_layer(f"unpool{number}")(values, argmax, output_size=size))
-        channel, channels = int(in_place.sum(axis=(0, 1, 2)).argmax()), in_place.shape[-1]
-        label = "code and switches" if number == len(pool_sizes) else f"stage {number}: switches"
-        label += f"\nchannel {channel + 1} of {channels}" if channels > 1 else ""
-        maxima = np.asarray(values)[..., channel] / max(float(in_place[..., channel].max()), 1e-6)
-        rows[label] = [np.kron(each, np.ones(window))[..., None] for each in maxima]
-        points[label] = in_place[..., channel] > 0
+    widths: dict[str, float] = {}
+    for window, (label, maxima, places) in zip(pool_sizes, _stages(model, shown.originals)):
+        rows[label], points[label] = maxima, places
+        of_places = max(POINT_OF_A_PLACE, POINT_OF_A_WINDOW * min(window))
+        widths[label] = POINTS_AN_INCH * inches / max(places.shape[1:]) * of_places
     rows["reconstruction"] = list(shown.reconstruction)
-    for label, spoilt in (
+    for label, changed in (
         ("switches shuffled", shuffled(shown.encoded)),
-        ("switches centred", centred(shown.encoded, pool_sizes)),
+        (f"all switches\n{centre_name(pool_sizes)}", centred(shown.encoded, pool_sizes)),
     ):
-        decoded = model.decoder([keras.ops.convert_to_tensor(each) for each in spoilt.named().values()])
+        decoded = model.decoder([keras.ops.convert_to_tensor(each) for each in changed.named().values()])
         rows[label] = list(np.asarray(decoded))
-    inches = max(COLUMN_INCHES, WINDOW_INCHES * max(shown.images.shape[1:3]))
-    title = f"{shown.title}: what the switches carry"
-    figure, axes = new_grid(len(rows), len(shown.images), inches, title=title, label_lines=2)
+    figure, axes = new_grid(len(rows), count, inches, title=title, label_lines=LABEL_LINES)
     for row, (label, pictures) in zip(axes, rows.items()):
         row[0].set_ylabel(label, fontsize="small")
         for index, (axis, picture) in enumerate(zip(row, pictures)):
             show_picture(axis, picture)
             if label in points:
-                _show_points(axis, points[label][index], inches)
+                _show_points(axis, points[label][index], widths[label])
     return figure
 
 
-def _show_points(axis: Axes, places: np.ndarray, inches: float) -> None:
-    """A point on every place that is true, half as wide as a place."""
+def _columns(shown: View) -> tuple[float, int]:
+    """The inches of a column, and the number of columns that fit."""
+    most = WIDEST_INCHES - left_inches(LABEL_LINES) - MARGIN_INCHES
+    inches = min(max(COLUMN_INCHES, PIXEL_INCHES * max(shown.images.shape[1:3])), most)
+    return inches, min(len(shown.images), int((most + MARGIN_INCHES) / (inches + MARGIN_INCHES)))
+
+
+def _stages(model: Autoencoder, originals: np.ndarray) -> list[tuple[str, list[np.ndarray], np.ndarray]]:
+    """Of each stage a label, the maxima as pictures of the images' windows, and whether each place has a maximum."""
+    stages = []
+    pool_sizes = model.architecture.pool_sizes
+    values = keras.ops.convert_to_tensor(originals)
+    values = values - model.smooth(values)
+    for number, window in enumerate(pool_sizes, start=1):
+        size = tuple(values.shape[1:3])
+        values, argmax = model.get_layer(f"pool{number}")(model.get_layer(f"conv{number}")(values))
+        unpooled = np.asarray(model.get_layer(f"unpool{number}")(values, argmax, output_size=size))
+        channel, channels = int(unpooled.sum(axis=(0, 1, 2)).argmax()), unpooled.shape[-1]
+        label = "code and switches" if number == len(pool_sizes) else f"stage {number}: switches"
+        label += f"\nfilter {channel + 1} of {channels}" if channels > 1 else ""
+        maxima = np.asarray(values)[..., channel] / max(float(unpooled[..., channel].max()), 1e-6)
+        stages.append(
+            (label, [np.kron(each, np.ones(window))[..., None] for each in maxima], unpooled[..., channel] > 0)
+        )
+    return stages
+
+
+def _show_points(axis: Axes, places: np.ndarray, width: float) -> None:
+    """Draws a point on every place that is true."""
     rows, columns = np.nonzero(places)
-    axis.scatter(columns, rows, s=(POINTS_AN_INCH * inches / max(places.shape) / 2) ** 2, color="red", linewidths=0)
-
-
-def kernels_figure(models: dict[str, Autoencoder]) -> Figure:
-    """A band for each model: the kernels of each of its layers with weights.
-
-    Blue is negative, red positive, white zero; kernels that read or draw colours are in these, and zero is grey. Each
-    layer has a scale of its own, its largest absolute weight, which stands beneath it. Rows are the channels towards
-    the image, columns the filters; where there is one of either, kernels are tiles. Of over 32 the first are shown.
-    """
-    bands = {
-        name: [_kernels(layer, model.image_shape[-1]) for layer in model.layers if isinstance(layer, CONVOLUTIONS)]
-        for name, model in models.items()
-    }
-    widths = [sum(layer.picture.shape[1] for layer in band) for band in bands.values()]
-    inches = min(LARGEST_WEIGHT_INCHES, KERNELS_INCHES / max(widths))
-    heights = [max(layer.picture.shape[0] for layer in band) * inches + LABELS_INCHES for band in bands.values()]
-    layers = max(map(len, bands.values()))
-    figure = Figure(figsize=(max(widths) * inches + 0.3 * layers, sum(heights)), layout="constrained")
-    parts = figure.subfigures(len(bands), 1, height_ratios=heights, squeeze=False)[:, 0]
-    for part, (name, band) in zip(parts, bands.items()):
-        part.suptitle(wrapped(name, figure.get_figwidth(), LETTERS_AN_INCH), fontsize="medium")
-        # As wide as in the widest band, so that a weight is as large in each.
-        blank = max(widths) - sum(layer.picture.shape[1] for layer in band)
-        ratios = [layer.picture.shape[1] for layer in band] + [blank] * (blank > 0)
-        axes = part.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0]
-        for axis in axes[len(band) :]:
-            axis.axis("off")
-        for axis, layer in zip(axes, band):
-            axis.set(xticks=[], yticks=[], frame_on=False)
-            axis.imshow(layer.picture, interpolation="nearest")
-            axis.set_title(layer.name, fontsize="x-small")
-            axis.set_xlabel(f"largest {layer.largest:.2f}", fontsize="x-small")
-    return figure
+    axis.scatter(columns, rows, s=width**2, color=POINTS, linewidths=0)
 
 
 @dataclass(frozen=True)
-class _Kernels:
-    """A layer's kernels as one picture, `(height, width, 3)`, and its largest weight."""
+class _Layer:
+    """A layer's kernels.
 
-    name: str
-    picture: np.ndarray
-    largest: float
+    Attributes:
+        caption: its name and its scale.
+        shares: `(rows, columns, height, width)`, weights as shares of the largest absolute one, -1 to 1.
+        row_labels: the colours of the image, where rows are colours.
+    """
+
+    caption: str
+    shares: np.ndarray
+    row_labels: tuple[str, ...]
+
+    @property
+    def weight_pixels(self) -> int:
+        """The side of a weight."""
+        return _weight_pixels(self.shares.shape[2:])
+
+    @property
+    def inches(self) -> tuple[float, float]:
+        """(height, width) of all kernels, without the text around them."""
+        rows, columns, height, width = self.shares.shape
+        return (
+            rows * (height * self.weight_pixels + GAP_PIXELS) / PIXELS_AN_INCH,
+            columns * (width * self.weight_pixels + GAP_PIXELS) / PIXELS_AN_INCH,
+        )
+
+    def picture(self) -> np.ndarray:
+        """The kernels in colours, `(height, width, 3)`, a pixel for each of the figure's."""
+        rows, columns, height, width = self.shares.shape
+        side = self.weight_pixels
+        gap = GAP_PIXELS // 2
+        cells = np.full((rows, columns, height * side + 2 * gap, width * side + 2 * gap, 3), GROUND)
+        enlarged = self.shares.repeat(side, axis=2).repeat(side, axis=3)
+        cells[:, :, gap:-gap, gap:-gap] = SIGNED((enlarged + 1) / 2)[..., :3]
+        return cells.transpose(0, 2, 1, 3, 4).reshape(rows * cells.shape[2], columns * cells.shape[3], 3)
 
 
-def _kernels(layer: keras.layers.Layer, image_channels: int) -> _Kernels:
-    # (height, width, channels towards the image, filters), of convolutions as of transposed ones.
-    kernels = np.asarray(layer.kernel)[:, :, :MOST_KERNELS, :MOST_KERNELS]
+def kernels_figure(models: dict[str, Autoencoder]) -> Figure:
+    """The kernels of every convolution of some models, by the models' names.
+
+    Rows are the channels towards the image, columns the filters. With one channel or one filter, all kernels stand in
+    one row, unless rows are colours. Blue is negative, white is 0, vermilion is positive. Each layer has its own scale:
+    its caption names its largest absolute weight. Of more than 32 rows, or of more columns
+    than fit, the first are drawn, and the caption says so.
+    """
+    layers = [
+        _layer(name, layer, model.image_shape[-1])
+        for name, model in models.items()
+        for layer in model.layers
+        if isinstance(layer, CONVOLUTIONS)
+    ]
+    left = MARGIN_INCHES + (COLOUR_LABELS_INCHES if any(layer.row_labels for layer in layers) else 0)
+    width = max(NARROWEST_INCHES, left + max(layer.inches[1] for layer in layers) + MARGIN_INCHES)
+    captions = [wrapped(layer.caption, width - left, SMALL_LETTERS_AN_INCH) for layer in layers]
+    title = wrapped(f"{', '.join(models)}: kernels", width, SMALL_LETTERS_AN_INCH)
+    top = MARGIN_INCHES + TITLE_LINE_INCHES * len(title.splitlines())
+    height = top + BAR_INCHES
+    height += sum(_caption_inches(each) + layer.inches[0] + MARGIN_INCHES for each, layer in zip(captions, layers))
+    figure = ShownFigure(figsize=(width, height))
+    figure.text(0.5, 1 - MARGIN_INCHES / height, title, ha="center", va="top", fontsize="medium")
+    for layer, caption in zip(layers, captions):
+        figure.text(left / width, 1 - top / height, caption, va="top", fontsize="small")
+        top += _caption_inches(caption)
+        tall, wide = layer.inches
+        axis = figure.add_axes((left / width, 1 - (top + tall) / height, wide / width, tall / height))
+        _show_kernels(axis, layer)
+        top += tall + MARGIN_INCHES
+    _add_bar(figure, width, height)
+    return figure
+
+
+def _layer(model_name: str, layer: keras.layers.Layer, image_channels: int) -> _Layer:
+    # (height, width, channels towards the image, filters), of convolutions and of transposed convolutions.
+    kernels = np.asarray(layer.kernel).transpose(2, 3, 0, 1)
+    reads_or_draws_the_image = layer.name in ("averages", "enlarge", "conv1", "deconv1")
+    row_labels = COLOURS if reads_or_draws_the_image and image_channels == len(COLOURS) else ()
+    if 1 in kernels.shape[:2] and not row_labels:
+        kernels = kernels.reshape(1, -1, *kernels.shape[2:])
+    rows, columns, *size = kernels.shape
+    pixels = (WIDEST_INCHES - COLOUR_LABELS_INCHES - 2 * MARGIN_INCHES) * PIXELS_AN_INCH
+    most_columns = min(MOST_KERNELS, max(1, int(pixels / (size[1] * _weight_pixels(size) + GAP_PIXELS))))
+    kernels = kernels[:MOST_KERNELS, :most_columns]
     largest = float(np.abs(kernels).max()) or 1.0
-    if layer.name in ("averages", "enlarge", "conv1", "deconv1") and image_channels == 3:
-        tiles = [0.5 + kernels[..., number] / (2 * largest) for number in range(kernels.shape[3])]
-        columns = tile_columns(len(tiles))
-    else:
-        scaled = Normalize(-largest, largest)
-        each = kernels.transpose(2, 3, 0, 1).reshape(-1, *kernels.shape[:2])
-        tiles = [colormaps["bwr"](scaled(kernel))[..., :3] for kernel in each]
-        columns = tile_columns(len(tiles)) if 1 in kernels.shape[2:] else kernels.shape[3]
-    return _Kernels(layer.name, _tiled(tiles, columns), largest)
+    caption = f"{model_name}, {layer.name}: largest weight {largest:.2f}"
+    if columns > most_columns:
+        caption += f"; {most_columns} of {columns} columns"
+    if rows > MOST_KERNELS:
+        caption += f"; {MOST_KERNELS} of {rows} rows"
+    return _Layer(caption, kernels / largest, row_labels)
 
 
-def _tiled(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Pictures in rows, a pixel apart, on a light ground."""
-    height, width, channels = tiles[0].shape
-    rows = -(-len(tiles) // columns)
-    picture = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, channels), GROUND)
-    for number, tile in enumerate(tiles):
-        row, column = divmod(number, columns)
-        top, left = row * (height + 1) + 1, column * (width + 1) + 1
-        picture[top : top + height, left : left + width] = tile
-    return picture
+def _weight_pixels(kernel_size: Sequence[int]) -> int:
+    return -(-KERNEL_PIXELS // max(kernel_size))
+
+
+def _caption_inches(caption: str) -> float:
+    return LINE_INCHES * len(caption.splitlines())
+
+
+def _show_kernels(axis: Axes, layer: _Layer) -> None:
+    axis.imshow(layer.picture(), interpolation="nearest", aspect="auto")
+    axis.set(xticks=[], yticks=[], frame_on=False)
+    if layer.row_labels:
+        rows, _, height, _ = layer.shares.shape
+        pitch = height * layer.weight_pixels + GAP_PIXELS
+        axis.set_yticks([(row + 0.5) * pitch for row in range(rows)], layer.row_labels[:rows], fontsize="small")
+        axis.tick_params(length=0)
+
+
+def _add_bar(figure: Figure, width: float, height: float) -> None:
+    """The colour bar of all layers, at the bottom."""
+    axis = figure.add_axes((0.5 - 2 / width, 0.45 / height, 4 / width, 0.1 / height))
+    bar = figure.colorbar(ScalarMappable(Normalize(-1, 1), SIGNED), cax=axis, orientation="horizontal")
+    bar.set_ticks([-1, 0, 1], labels=["negative", "0", "positive"], fontsize="small")
+    bar.set_label("share of the layer's largest weight, -1 to 1", fontsize="small")

@@ -1,4 +1,4 @@
-"""Floats as pixels: a code of many channels as one picture of tiles, and brightness as bytes."""
+"""Floats as pixels: a code's channels as tiles of one picture, and brightness as bytes."""
 
 import math
 
@@ -8,12 +8,12 @@ GAP_BRIGHTNESS = 0.5
 
 
 def tile_columns(channels: int) -> int:
-    """How many tiles stand beside each other in the picture of a code."""
+    """The number of tiles in a row of a code's picture."""
     return math.ceil(math.sqrt(channels))
 
 
 def tile_corner(channel: int, code_shape: tuple[int, ...]) -> tuple[int, int]:
-    """Row and column at which a channel's tile begins in the code's picture: tiles are a pixel apart.
+    """The upper left pixel of a channel's tile in the code's picture: (row, column). Tiles are a pixel apart.
 
     >>> tile_corner(2, (7, 7, 3))
     (8, 0)
@@ -24,9 +24,14 @@ def tile_corner(channel: int, code_shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def code_picture(code: np.ndarray, gap: float | None = None) -> np.ndarray:
-    """`(h, w, c)` as one `(height, width, 1)` picture; several channels as tiles of a grid, a pixel apart.
+    """One picture of a code. Several channels become tiles of a grid, a pixel apart.
 
-    Between tiles and where one is missing stands `gap`, by default half of the brightest value.
+    Args:
+        code: one image's, `(h, w, c)`.
+        gap: the value between tiles and in place of missing tiles; None is half of the largest value.
+
+    Returns:
+        `(height, width, 1)`.
 
     >>> code_picture(np.zeros((7, 7, 3))).shape
     (15, 15, 1)
@@ -45,20 +50,30 @@ def code_picture(code: np.ndarray, gap: float | None = None) -> np.ndarray:
     return picture
 
 
-def code_brightness(code: np.ndarray) -> np.ndarray:
-    """`(N, h, w, c)` codes, each channel as bright as can be over all images: channels have no scale of their own, and
-    a faint one may carry much. Of one that has values below 0, grey is 0.
+def code_brightness(code: np.ndarray, averages: int) -> np.ndarray:
+    """Scales each channel of codes by its largest absolute value over all images.
 
-    >>> code_brightness(np.float32([[[[0.5, -2.0]], [[0.25, 1.0]]]])).tolist()
+    Channels have no common scale, and a faint channel may carry much. In a channel of maxima, 0 is black. In a channel
+    of averages, which may be negative, 0 is grey.
+
+    Args:
+        code: `(N, h, w, c)`.
+        averages: how many of the channels, the last ones, hold averages.
+
+    Returns:
+        Brightness from 0 to 1, of the codes' shape.
+
+    >>> code_brightness(np.float32([[[[0.5, -2.0]], [[0.25, 1.0]]]]), averages=1).tolist()
     [[[[1.0, 0.0]], [[0.5, 0.75]]]]
     """
     largest = np.abs(code).max(axis=(0, 1, 2))
-    scaled = code / np.where(largest > 0, largest, 1)  # A silent channel is all zeros.
-    return np.where(code.min(axis=(0, 1, 2)) < 0, (1 + scaled) / 2, scaled)
+    scaled = code / np.where(largest > 0, largest, 1)  # A silent channel is 0 everywhere.
+    is_average = np.arange(code.shape[-1]) >= code.shape[-1] - averages
+    return np.where(is_average, (1 + scaled) / 2, scaled)
 
 
 def brightest_to_255(picture: np.ndarray) -> np.ndarray:
-    """Clipped at 0 and scaled so that the maximum is 255; `(height, width)` where there is one channel."""
+    """A picture as uint8: negative values are 0, the largest is 255. One channel gives a `(height, width)` array."""
     clipped = np.maximum(picture, 0)
     brightest = clipped.max()
     if brightest > 0:
@@ -67,7 +82,7 @@ def brightest_to_255(picture: np.ndarray) -> np.ndarray:
 
 
 def black_to_white(picture: np.ndarray) -> np.ndarray:
-    """0 as black and 1 as white, uint8; of a picture that is neither grey nor in colour the first channel."""
+    """A picture as uint8, 0 as black and 1 as white. Of 2 channels, or more than 3, the first is taken."""
     if picture.shape[-1] not in (1, 3):
         picture = picture[..., :1]
     return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)

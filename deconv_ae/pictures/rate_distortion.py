@@ -1,4 +1,4 @@
-"""Rate against distortion: how good pictures are that files of so many bits hold."""
+"""Rate against distortion: the quality of pictures at each size of their files."""
 
 import math
 from pathlib import Path
@@ -8,29 +8,36 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from deconv_ae.compression.rate_distortion import Curves
 from deconv_ae.errors import RunError, first_line
+from deconv_ae.pictures.colours import CURVES
 from deconv_ae.pictures.visualization import save_figure
 
 INCHES = (9.0, 3.9)
 FILE_NAME = "rate_distortion.png"
+MODEL_MARKERS, OTHER_MARKERS = "osDv", "x+12"
+"""The next marker is taken when all colours have been used."""
 
 
 def rate_distortion_figure(curves: Curves, title: str) -> Figure:
-    """PSNR and SSIM against bits a pixel; a model's line is whole, others' are dashed, and what loses nothing is a
-    line upright at its rate."""
+    """PSNR and SSIM against bits a pixel.
+
+    Curves of models are solid, others dashed. A vertical line marks the rate of a lossless format.
+    """
     figure = Figure(figsize=INCHES, layout="constrained")
     axes = figure.subplots(1, 2)
     for axis, quantity in zip(axes, ("psnr", "ssim")):
         for number, (name, rates) in enumerate(curves.items()):
-            of_model = rates[0].switches is not None
+            is_model = rates[0].switches is not None
             if any(math.isinf(each.psnr) for each in rates):
-                axis.axvline(rates[-1].bits_per_pixel, color="black", linestyle=":", label=f"{name}, nothing lost")
+                axis.axvline(rates[-1].bits_per_pixel, color="black", linestyle=":", label=f"{name}, lossless")
                 continue
+            round_of_colours, colour = divmod(number, len(CURVES))
+            markers = MODEL_MARKERS if is_model else OTHER_MARKERS
             axis.plot(
                 [each.bits_per_pixel for each in rates],
                 [getattr(each, quantity) for each in rates],
-                marker="o" if of_model else "x",
-                linestyle="-" if of_model else "--",
-                color=f"C{number}",
+                marker=markers[round_of_colours % len(markers)],
+                linestyle="-" if is_model else "--",
+                color=CURVES[colour],
                 label=name,
             )
         axis.set_xscale("log")
@@ -46,7 +53,19 @@ def rate_distortion_figure(curves: Curves, title: str) -> Figure:
 
 
 def draw_rate_distortion(curves: Curves, title: str, output_dir: Path) -> Path:
-    """Writes it; the file. Raises RunError if it cannot be written."""
+    """Writes `rate_distortion_figure` into a folder.
+
+    Args:
+        curves: the curves.
+        title: the figure's title.
+        output_dir: the folder, created if it does not exist.
+
+    Returns:
+        The file.
+
+    Raises:
+        RunError: if it cannot be written.
+    """
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         return save_figure(rate_distortion_figure(curves, title), output_dir / FILE_NAME)

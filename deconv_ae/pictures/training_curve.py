@@ -1,4 +1,4 @@
-"""How the RMSE fell while a model was trained, beside that of the mean image."""
+"""The training curve: the RMSE by epoch, beside that of the mean training image."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from deconv_ae.errors import RunError
+from deconv_ae.pictures.colours import CURVES
 from deconv_ae.pictures.visualization import save_figure
 from deconv_ae.training.history import Epoch
 
@@ -14,12 +15,14 @@ INCHES = (6.0, 3.6)
 
 
 def training_curve(history: Sequence[Epoch], mean_image_rmse: float) -> Figure:
-    """RMSE against the epoch: of the training images, of the test images where they were looked at, and as a line that
-    of the mean training image on the test images, the best without a model.
+    """The RMSE against the epoch, of the training images and, in epochs that were tested, of the test images.
 
     Args:
-        history: a `TrainingResult`'s.
-        mean_image_rmse: its baselines'.
+        history: the epochs, see `TrainingResult.history`.
+        mean_image_rmse: the test RMSE of the mean training image, the best guess without a model.
+
+    Returns:
+        The figure, with the mean training image as a horizontal line.
 
     >>> axes, = training_curve([Epoch(0, 0.5), Epoch(1, 0.2, 0.25)], 0.3).axes
     >>> [line.get_label() for line in axes.lines]
@@ -28,12 +31,10 @@ def training_curve(history: Sequence[Epoch], mean_image_rmse: float) -> Figure:
     figure = Figure(figsize=INCHES, layout="constrained")
     axis = figure.subplots()
     tested = [(epoch.number, epoch.test_rmse) for epoch in history if epoch.test_rmse is not None]
-    for label, points in (
-        ("training images", [(epoch.number, epoch.training_rmse) for epoch in history]),
-        ("test images", tested),
-    ):
+    trained = [(epoch.number, epoch.training_rmse) for epoch in history]
+    for label, points, colour in (("training images", trained, CURVES[0]), ("test images", tested, CURVES[1])):
         if points:
-            axis.plot(*zip(*points), marker=".", label=label)
+            axis.plot(*zip(*points), marker=".", color=colour, label=label)
     axis.axhline(mean_image_rmse, color="black", linestyle=":", linewidth=1, label="mean training image")
     axis.set(xlabel="epoch", ylabel="RMSE", ylim=(0, None))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -42,10 +43,18 @@ def training_curve(history: Sequence[Epoch], mean_image_rmse: float) -> Figure:
 
 
 def draw_training_curve(history: Sequence[Epoch], mean_image_rmse: float, files: Iterable[Path]) -> list[Path]:
-    """Writes `training_curve` to PNGs, which are returned; none of a run whose history is not known.
+    """Writes `training_curve` to PNG files.
+
+    Args:
+        history: as of `training_curve`.
+        mean_image_rmse: as of `training_curve`.
+        files: the PNG files.
+
+    Returns:
+        The files; none if the history is empty.
 
     Raises:
-        RunError: if one cannot be written.
+        RunError: if a file cannot be written.
     """
     written = []
     for file in files if history else ():

@@ -1,4 +1,4 @@
-"""Pictures, text and figures of what models make of images."""
+"""Pictures, text and figures of images, their codes and their reconstructions."""
 
 import io
 import textwrap
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -17,6 +18,7 @@ from deconv_ae.data import scale
 from deconv_ae.files import partial_beside
 from deconv_ae.model.architecture import switches_names
 from deconv_ae.model.objective import per_image_rmse
+from deconv_ae.pictures.colours import NO_VALUE, SIGNED
 from deconv_ae.pictures.pixels import brightest_to_255, code_brightness, code_picture, tile_columns
 from deconv_ae.saved_model.serving import Encoded, SignatureAutoencoder
 
@@ -25,26 +27,29 @@ PICTURE_LENGTH = 224
 
 PIXELS_AN_INCH = 150
 MOST_PIXELS = 65_000
-"""Of a figure's side: matplotlib draws less than 65,536."""
+"""Pixels of a figure's longer side. matplotlib refuses 65,536 and more."""
+WIDEST_INCHES = 1600 / PIXELS_AN_INCH
+"""The most for figures that explain a model: a screen shows 1,600 pixels without scrolling."""
 COLUMN_INCHES = 1.25
 TILE_INCHES = 0.45
-"""Of one channel of a code: below that, one does not see what it shows."""
-GREY = matplotlib.colormaps["gray"].with_extremes(bad="steelblue")
-# Of matplotlib's own sizes, its font at 12 and at 8 points.
+"""The smallest size at which one sees what a code's channel shows."""
+GREY = matplotlib.colormaps["gray"].with_extremes(bad=NO_VALUE)
 LETTERS_AN_INCH, SMALL_LETTERS_AN_INCH = 9, 13
+"""Letters of matplotlib's font at 12 and at 8 points."""
 LINE_INCHES, TITLE_LINE_INCHES, MARGIN_INCHES = 0.2, 0.23, 0.1
 
 
 @dataclass(frozen=True)
 class View:
-    """A few images as one model sees them.
+    """A few images, their codes and their reconstructions by one model.
 
     Attributes:
         title: the model's name.
         images: `(N, height, width, channels)` uint8.
         encoded: the code and the switches.
-        reconstruction: the shape of images, float32.
+        reconstruction: float32, of the images' shape.
         test_rmse: over the whole test split, from the model card.
+        averages: how many of the code's channels hold averages.
     """
 
     title: str
@@ -52,14 +57,16 @@ class View:
     encoded: Encoded
     reconstruction: np.ndarray
     test_rmse: float
+    averages: int = 0
 
     def first(self, count: int) -> "View":
-        """The same of the first images only."""
+        """The same view with the first images only."""
         encoded = Encoded(self.encoded.code[:count], tuple(each[:count] for each in self.encoded.switches))
         return replace(self, images=self.images[:count], encoded=encoded, reconstruction=self.reconstruction[:count])
 
     @property
     def originals(self) -> np.ndarray:
+        """The images as float32, scaled to [0, 1)."""
         return scale(self.images)
 
     @property
@@ -69,20 +76,20 @@ class View:
 
 
 def view(model: SignatureAutoencoder, images: np.ndarray) -> View:
-    """Encodes and decodes images, through the signatures `encode` and `decode`."""
+    """Encodes and decodes images by the model's signatures `encode` and `decode`."""
     encoded = model.encode(images)
-    return View(model.card.title, images, encoded, model.decode(encoded), model.card.test_rmse)
+    averages = model.card.architecture.averages
+    return View(model.name, images, encoded, model.decode(encoded), model.card.test_rmse, averages)
 
 
 def write_pictures(shown: View, folder: Path) -> list[Path]:
-    """`imageAutoEncoder_<i>__input.png`, `__encoding.png` and `__output.png` for every image.
+    """Writes `imageAutoEncoder_<i>__input.png`, `__encoding.png` and `__output.png` for every image.
 
-    As in the original each is clipped at 0 and scaled so that its maximum is 255; the longer side
-    becomes 224 pixels, by nearest neighbour, so that a code shows its pixels. Of a code with averages, which may be
-    below 0, each channel is as bright as can be, and grey is 0.
+    As in the original, negative values become 0, the largest value becomes 255, and the longer side becomes 224 pixels
+    by nearest neighbour, so that the pixels of a code can be seen. A code with averages is drawn by `code_brightness`.
     """
     files = []
-    code = shown.encoded.code if shown.encoded.code.min() >= 0 else code_brightness(shown.encoded.code)
+    code = code_brightness(shown.encoded.code, shown.averages) if shown.averages else shown.encoded.code
     for index in range(len(shown.images)):
         for kind, picture in (
             ("input", shown.originals[index]),
@@ -96,7 +103,7 @@ def write_pictures(shown: View, folder: Path) -> list[Path]:
 
 
 def write_text(shown: View, folder: Path) -> list[Path]:
-    """encoder_output.txt, decoder_output.txt and switches_<k>.txt: an image a line, values by spaces."""
+    """Writes encoder_output.txt, decoder_output.txt and switches_<k>.txt: one line an image, values apart by spaces."""
     switches = dict(zip(switches_names(len(shown.encoded.switches)), shown.encoded.switches))
     texts = {"encoder_output": shown.encoded.code, "decoder_output": shown.reconstruction} | switches
     for name, values in texts.items():
@@ -106,12 +113,11 @@ def write_text(shown: View, folder: Path) -> list[Path]:
 
 
 def model_figure(shown: View) -> Figure:
-    """Rows original, code and reconstruction, a column for each image, its RMSE beneath.
+    """Rows for the originals, the codes and the reconstructions; a column for each image, its RMSE beneath.
 
-    Of a code, each channel is as bright as can be, see `code_brightness`.
-    The more channels, the larger the pictures, so that each can be read.
+    Codes are drawn by `code_brightness`. Pictures grow with the number of channels, so that each channel can be seen.
     """
-    code = code_brightness(shown.encoded.code)
+    code = code_brightness(shown.encoded.code, shown.averages)
     channels = code.shape[-1]
     rows: dict[str, Sequence[np.ndarray]] = {
         "original": list(shown.originals),
@@ -131,7 +137,7 @@ def model_figure(shown: View) -> Figure:
 
 
 def comparison_figure(views: Sequence[View]) -> Figure:
-    """A row for each image: the original, then each model's reconstruction, titled with its test RMSE."""
+    """A row for each image; a column for the originals and one for each model, headed by its test RMSE."""
     headings = [
         "original\ntest RMSE",
         *(f"{wrapped(shown.title, COLUMN_INCHES)}\n{shown.test_rmse:.3f}" for shown in views),
@@ -150,22 +156,23 @@ def comparison_figure(views: Sequence[View]) -> Figure:
 
 
 def errors_figure(shown: View) -> Figure:
-    """Rows original, reconstruction and error, a column for each image, all errors on one scale.
+    """Rows for the originals, the reconstructions and the errors; a column for each image; one scale for all errors.
 
-    Of one channel red is too bright and blue too dark; of several it is the root mean square over the channels.
+    With one channel, an error is vermilion where the reconstruction is too bright, and blue where it is too dark. With
+    several, it is the root mean square over the channels.
     """
     errors = shown.reconstruction - shown.originals
     signed = errors.shape[-1] == 1
     errors = errors[..., 0] if signed else np.sqrt(np.mean(np.square(errors), axis=-1))
     largest = float(np.abs(errors).max()) or 1.0
-    meaning = "reconstruction less original" if signed else "root mean square over the channels"
+    meaning = "reconstruction minus original" if signed else "root mean square over the channels"
     meaning = wrapped(meaning, COLUMN_INCHES * len(errors))
     bar_above = 0.23 + LINE_INCHES * len(meaning.splitlines())
-    title = f"{shown.title}: where it is off"
+    title = f"{shown.title}: errors by pixel"
     figure, axes = new_grid(3, len(errors), title=title, beneath=bar_above + 0.17)
     for row, label in zip(axes, ("original", "reconstruction", "error")):
         row[0].set_ylabel(label)
-    scaled = {"cmap": "bwr", "vmin": -largest} if signed else {"cmap": "inferno", "vmin": 0}
+    scaled = {"cmap": SIGNED, "vmin": -largest} if signed else {"cmap": "inferno", "vmin": 0}
     for column, error in enumerate(errors):
         show_picture(axes[0][column], shown.originals[column])
         show_picture(axes[1][column], shown.reconstruction[column])
@@ -185,7 +192,7 @@ def _enlarged(picture: Image.Image) -> Image.Image:
 
 
 class ShownFigure(Figure):
-    """A figure that a notebook shows by itself, also where pyplot has not been imported."""
+    """A figure that a notebook shows by itself, without pyplot."""
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
@@ -202,25 +209,29 @@ def new_grid(
     heading_lines: int = 0,
     beneath: float = 0.0,
 ) -> tuple[Figure, np.ndarray]:
-    """A figure and its `(rows, columns)` axes, without ticks, with room for the text around them.
+    """Makes a figure with a grid of axes without ticks, and room for the text around them.
 
-    Laid out by these lengths: matplotlib's constrained layout looks several times how large everything would be drawn,
-    which takes as long as drawing it.
+    These lengths lay it out. matplotlib's constrained layout measures everything several times, which takes as long as
+    drawing it.
 
     Args:
-        rows, columns: how many axes there are.
-        inches: the width and height of one. Beneath each is room for a line.
-        title: of the figure, in as many lines as it takes.
-        label_lines: of the rows' labels.
-        heading_lines: of the columns' headings, in small letters.
-        beneath: inches below all of that.
+        rows: the rows of axes.
+        columns: the columns of axes.
+        inches: the width and the height of one. Beneath each is room for a line.
+        title: the figure's title, wrapped to its width.
+        label_lines: lines in the labels of rows.
+        heading_lines: lines in the headings of columns, in small letters.
+        beneath: inches left free at the bottom.
+
+    Returns:
+        The figure, and its axes as a `(rows, columns)` array.
     """
-    left = LINE_INCHES * label_lines + MARGIN_INCHES
+    left = left_inches(label_lines)
     width = left + columns * (inches + MARGIN_INCHES)
     title = wrapped(title, width, LETTERS_AN_INCH)
     above = TITLE_LINE_INCHES * len(title.splitlines()) + LINE_INCHES * heading_lines + MARGIN_INCHES
     height = above + rows * (inches + LINE_INCHES) + MARGIN_INCHES + beneath
-    # Figure itself, not pyplot: nothing global, and no window on a machine with a screen.
+    # Figure itself, not pyplot: pyplot keeps figures in a global list, and opens windows on a machine with a screen.
     figure = ShownFigure(figsize=(width, height))
     figure.suptitle(title, y=1 - MARGIN_INCHES / 2 / height, verticalalignment="top")
     places = {
@@ -237,15 +248,20 @@ def new_grid(
     return figure, axes
 
 
-def show_picture(axis: "matplotlib.axes.Axes", picture: np.ndarray) -> None:
-    """Black at 0 and white at 1; NaN, which is no value, in a colour."""
+def left_inches(label_lines: int) -> float:
+    """The inches that `new_grid` leaves for the labels of rows."""
+    return LINE_INCHES * label_lines + MARGIN_INCHES
+
+
+def show_picture(axis: Axes, picture: np.ndarray) -> None:
+    """Draws 0 as black, 1 as white, and NaN in a colour."""
     if picture.shape[-1] not in (1, 3):
         picture = code_picture(picture)
     axis.imshow(np.clip(picture, 0, 1), cmap=GREY, vmin=0, vmax=1, interpolation="nearest")
 
 
 def wrapped(text: str, inches: float, letters_an_inch: float = SMALL_LETTERS_AN_INCH) -> str:
-    """A title in lines that fit above a picture so wide.
+    """Text in lines that are no wider than a picture of this width.
 
     >>> print(wrapped("filters 16, 8; pools 2x2, 2x2", 1.25))
     filters 16, 8;
@@ -255,13 +271,13 @@ def wrapped(text: str, inches: float, letters_an_inch: float = SMALL_LETTERS_AN_
 
 
 def save_figure(figure: Figure, file: Path) -> Path:
-    """Writes a PNG beside and renames it; returns its file. All text in it is drawn as it is."""
+    """Writes a PNG under a partial name, renames it to `file` and returns that. No text is read as mathematics."""
     partial = partial_beside(file)
     dpi = min(PIXELS_AN_INCH, MOST_PIXELS / max(figure.get_size_inches()))
     _take_literally(figure)
     try:
         with warnings.catch_warnings():
-            # Of a name in letters that the font has not: a box stands for each.
+            # For each letter that the font lacks, matplotlib draws a box and warns.
             warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
             figure.savefig(partial, dpi=dpi, format="png")
         partial.replace(file)
@@ -271,8 +287,11 @@ def save_figure(figure: Figure, file: Path) -> Path:
 
 
 def _take_literally(figure: Figure) -> None:
-    """A "$" in a model's or a data set's name begins no mathematics, whose mistakes are errors of matplotlib; numbers
-    at an axis are matplotlib's own, which writes powers that way."""
+    """Turns mathematics off in all text but the numbers at the axes.
+
+    A "$" in the name of a model or a data set would begin a formula, and matplotlib raises an error for a wrong one.
+    matplotlib itself writes the powers at an axis as formulas.
+    """
     numbers = {
         label
         for axes in figure.axes

@@ -1,1 +1,1 @@
-"""A page on which one sees what an autoencoder keeps of a picture, and spoils it on the way to the decoder."""
+"""A page that shows what an autoencoder keeps of a picture, and changes the code on its way to the decoder."""

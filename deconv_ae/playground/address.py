@@ -1,4 +1,4 @@
-"""Where the page listens, and what browsers have to call it to be answered."""
+"""The address at which the page listens, and the names of it that are answered."""
 
 import errno
 import ipaddress
@@ -12,21 +12,30 @@ MOST_PORTS = 65535
 EVERYWHERE = ("0.0.0.0", "::")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
-"""Addresses of nobody (RFC 5737 and 3849): the way to them says which address this machine has for others."""
+"""Addresses that nobody has (RFC 5737 and 3849). The route to one shows this machine's own address in its network."""
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket that has the address, before seconds are spent on models, and does not listen yet.
+    """Binds a socket to an address. It does not listen yet, so that models can be loaded after it is bound.
+
+    Args:
+        host: a name or an address of this machine.
+        port: 1 to 65,535.
+
+    Returns:
+        The socket.
 
     Raises:
-        InputError: if the host is no address of this machine, or the port no number of one.
-        RunError: if the port is taken or not allowed.
+        InputError: if the host is not an address of this machine, or if the port is out of range.
+        RunError: if the port is in use or not permitted.
     """
     numbers.whole("port", port, least=1, most=MOST_PORTS)
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
-        raise InputError(f"host: {host} is no address; give 127.0.0.1, or one of this machine's own") from error
+        raise InputError(
+            f"host: {host} is not an address; give 127.0.0.1, or another address of this machine"
+        ) from error
     bound_to = None
     try:
         bound_to = socket.socket(family, kind, protocol)
@@ -36,13 +45,15 @@ def bound(host: str, port: int) -> socket.socket:
         if bound_to is not None:
             bound_to.close()
         if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-            raise InputError(f"host: {host} is no address of this machine; give 127.0.0.1, or one that is") from error
-        raise RunError(f"port: {host}:{port} cannot be listened at: {error.strerror}; give another --port") from error
+            raise InputError(
+                f"host: {host} is not an address of this machine; give 127.0.0.1, or one that is"
+            ) from error
+        raise RunError(f"port: {host}:{port} cannot be used: {error.strerror}; give another --port") from error
     return bound_to
 
 
 def url(host: str, port: int) -> str:
-    """What one opens in a browser on this machine.
+    """The URL for a browser on this machine.
 
     >>> url("127.0.0.1", 7860), url("::", 80)
     ('http://127.0.0.1:7860', 'http://[::1]')
@@ -53,17 +64,17 @@ def url(host: str, port: int) -> str:
 
 
 def open_to_others(host: str, port: int) -> list[str]:
-    """What one opens on other machines; empty if only this one is let in."""
+    """The URLs for browsers on other machines; none if the host is reachable from this machine only."""
     if host in LOOPBACK or (_ip_address(host) or ipaddress.ip_address("192.0.2.1")).is_loopback:
         return []
     return [url(address, port) for address in (_own_addresses(host) if host in EVERYWHERE else [host])]
 
 
 def is_own_address(named: str, host: str, port: int) -> bool:
-    """Whether a request's Host header names the address that the page listens at.
+    """Whether a request's Host header names the address at which the page listens.
 
-    Any page in a browser can make a name of its own lead to 127.0.0.1 and read what is served there (DNS rebinding);
-    only an address cannot be made to lead elsewhere.
+    An attacker can let a name of their own resolve to 127.0.0.1, and read what is served there (DNS rebinding). They
+    cannot do so with an address.
 
     >>> is_own_address("127.0.0.1:7860", "127.0.0.1", 7860), is_own_address("evil.example:7860", "127.0.0.1", 7860)
     (True, False)
@@ -93,7 +104,7 @@ def _own_addresses(host: str) -> Iterator[str]:
     for family in families:
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as asked:
-                asked.connect((ELSEWHERE[family], 9))  # Nothing is sent: it only chooses the way.
+                asked.connect((ELSEWHERE[family], 9))  # Sends nothing, and chooses the route.
                 yield asked.getsockname()[0]
-        except OSError:  # This machine has no way out of this kind.
+        except OSError:  # This machine has no route of this family.
             continue

@@ -1,5 +1,5 @@
-// The picture, to draw on with a pointer or by keys: one canvas pixel for each of the image's. `drawn` is told the
-// pixels in base64, row by row, without alpha, while one draws ten times a second.
+// The picture, to draw on with a pointer or by keys. The canvas has one pixel for each of the image's. While one draws,
+// `drawn` is called ten times a second with the pixels in base64, row by row, without alpha.
 const STEPS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
 const BETWEEN = 100; // milliseconds
 
@@ -7,12 +7,12 @@ export function canvas(element, channels, drawn) {
   const surface = element.querySelector("canvas");
   const { width, height } = surface;
   const context = surface.getContext("2d", { willReadFrequently: true });
-  let last = null; // where the stroke is; null when none is being drawn
-  let pen = null; // where the keys' pen is, and whether it is down
+  let last = null; // the end of the stroke; null while nobody draws
+  let pen = null; // the place of the keys' pen, and whether it is down
   let timer = null;
 
   function show(text) {
-    if (last || timer) return; // What is being drawn is newer.
+    if (last || timer) return; // The drawing on the canvas is newer.
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const image = context.createImageData(width, height);
     for (let pixel = 0; pixel < width * height; pixel++) {
@@ -47,7 +47,7 @@ export function canvas(element, channels, drawn) {
   }
 
   function stamp(x, y) {
-    // A round brush with a soft rim, about as wide as the pen of a digit of 28 pixels.
+    // A round brush with a soft rim, about as wide as the strokes of an MNIST digit.
     const radius = Math.max(width, height) / 22;
     const ink = colour();
     const image = context.getImageData(0, 0, width, height);
@@ -59,7 +59,7 @@ export function canvas(element, channels, drawn) {
         for (let shade = 0; shade < 3; shade++) {
           const index = 4 * (row * width + column) + shade;
           const before = image.data[index];
-          // White never darkens what a stroke's rim has left; a colour covers.
+          // White never darkens a pixel, so that the soft rims of strokes stay. Other colours cover.
           const mixed = Math.round(before + (ink[shade] - before) * cover);
           image.data[index] = ink[shade] === 255 ? Math.max(before, Math.round(255 * cover)) : mixed;
         }
@@ -93,7 +93,7 @@ export function canvas(element, channels, drawn) {
   surface.addEventListener("pointerdown", (event) => {
     surface.setPointerCapture(event.pointerId);
     stroke(...place(event));
-    event.preventDefault(); // of the page's scrolling; the focus comes all the same
+    event.preventDefault(); // The page does not scroll; the next line sets the focus.
     surface.focus({ preventScroll: true, focusVisible: false });
   });
   surface.addEventListener("pointermove", (event) => {
@@ -108,7 +108,7 @@ export function canvas(element, channels, drawn) {
   }
   surface.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const step = Math.max(1, Math.round(Math.max(width, height) / 28)); // as far as on a digit
+    const step = Math.max(1, Math.round(Math.max(width, height) / 28)); // the 28th part, as on a digit
     if (event.key in STEPS) {
       const [right, down] = STEPS[event.key];
       pen.x = Math.min(width - 1, Math.max(0, pen.x + right * step));

@@ -1,75 +1,35 @@
-"""What the page shows of each model, as HTML: code, switches and reconstruction, the RMSE and the bits."""
+"""The page's card of each model, as HTML: switches, code and reconstruction, the RMSE and the bits."""
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
-
-from deconv_ae.data import scale
-from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.model.presets import ALL_PRESETS
 from deconv_ae.pictures.pixels import code_brightness, tile_corner
 from deconv_ae.playground import drawings
 from deconv_ae.playground.drawings import drawing
+from deconv_ae.playground.passage import Passage, maxima, most_telling, pool_sizes, window_size
 from deconv_ae.playground.tampering import Pixel, Tampering, is_inside
-from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
+from deconv_ae.saved_model.serving import ServedAutoencoder
 
 CODE_KEYS = "code-keys"
-"""The id of what says by which keys a code's pixels are reached."""
+"""The id of the text that names the keys for a code's pixels."""
+
+SOFT_HYPHEN = "&#173;"
+"""Where a narrow screen may divide a word."""
 
 MOST_OBLONG = 3
-"""Pictures that are longer still get a place of this aspect ratio."""
-
-
-@dataclass(frozen=True, eq=False)
-class Passage:
-    """One picture through one model.
-
-    Attributes:
-        picture: `(height, width, channels)` uint8.
-        sent: what the encoder made of it.
-        received: what reached the decoder.
-        reconstruction: what it made of that, `(height, width, channels)` float32.
-        rmse, untouched_rmse: of the reconstruction, and of the one from what the encoder sent.
-    """
-
-    picture: np.ndarray
-    sent: Encoded
-    received: Encoded
-    reconstruction: np.ndarray
-    rmse: float
-    untouched_rmse: float
-
-    @property
-    def error(self) -> str:
-        """The RMSE as one reads it; an empty picture has nothing to be wrong about."""
-        return f"{self.rmse:.3f}" if self.picture.any() else "-"
-
-
-def pass_through(model: ServedAutoencoder, number: int, picture: np.ndarray, tampering: Tampering) -> Passage:
-    """Encodes a picture, tampers with what comes out, and decodes that."""
-    images = picture[None]
-    sent = model.encode(images)
-    received = tampering.apply(sent, number, pool_sizes(model))
-    both = Encoded(
-        np.concatenate([received.code, sent.code]),
-        tuple(np.concatenate(pair) for pair in zip(received.switches, sent.switches)),
-    )
-    reconstructions = model.decode(both)
-    rmse, untouched = per_image_rmse(scale(images), reconstructions).numpy()
-    return Passage(picture, sent, received, reconstructions[0], float(rmse), float(untouched))
+"""The most extreme aspect ratio of the place for a picture."""
 
 
 def cards(
-    models: Sequence[ServedAutoencoder], passages: Sequence[Passage], tampering: Tampering, looked_at: Pixel
+    models: Sequence[ServedAutoencoder], passages: Sequence[Passage], tampering: Tampering, followed: Pixel
 ) -> str:
-    """A card for each model; before them, where the screen shows one at a time, the list of all."""
+    """A card for each model. Before them is the list of models, for screens that show one card at a time."""
     made = [
-        card(model, number, passage, tampering, looked_at)
+        card(model, number, passage, tampering, followed)
         for number, (model, passage) in enumerate(zip(models, passages))
     ]
-    most_tiles = max(len(pool_sizes(model)) for model in models) + 2
+    most_tiles = max(len(pool_sizes(model)) for model in models) + 3
     height, width, _ = models[0].card.image_shape
     aspect = min(max(width / height, 1 / MOST_OBLONG), MOST_OBLONG)
     style = f"--tiles:{most_tiles};--aspect:{aspect:.3f}"
@@ -78,88 +38,61 @@ def cards(
 
 
 def legend(models: Sequence[ServedAutoencoder]) -> str:
-    """What the dots and colours of the switches mean, as far as these models have them."""
-    last = [(model.card.architecture.filters[-1], pool_sizes(model)[-1]) for model in models]
-    most = max((filters for filters, _ in last if filters <= drawings.MOST_CHANNELS_AS_POINTS), default=0)
-    said = []
-    if most:
-        said.append(f"{drawings.dot(0)} where a window's value is put; drag it.")
-        said.append(f"{drawings.dot(0, 'empty')} nothing is put there: the value is 0.")
-    if most > 1:
-        said.append(f"{''.join(drawings.dot(channel) for channel in range(most))} the channels.")
-    if any(
-        filters > drawings.MOST_CHANNELS_AS_POINTS for model in models for filters in model.card.architecture.filters
-    ):
-        said.append("Of many channels each switch is a square, in the colour of its place; dark: the value is 0.")
-    return " ".join(said)
+    """The meaning of dots, colours and greys, of those that these models have."""
+    architectures = [model.card.architecture for model in models]
+    few = [each.filters[-1] for each in architectures if each.filters[-1] <= drawings.MOST_CHANNELS_AS_POINTS]
+    sentences = []
+    if few:
+        sentences.append(f"{drawings.dot(0)} A window's value goes here; drag the dot.")
+        sentences.append(f"{drawings.dot(0, 'empty')} The value is 0, so nothing goes here.")
+    if few and max(few) > 1:
+        sentences.append(f"{''.join(drawings.dot(channel) for channel in range(max(few)))} The channels.")
+    if any(filters > drawings.MOST_CHANNELS_AS_POINTS for each in architectures for filters in each.filters):
+        sentences.append("A square is a switch, in the colour of its place; a dark square has a value of 0.")
+    if any(each.averages for each in architectures):
+        sentences.append("The code's last channels are averages: grey is 0, darker is negative.")
+    sentences.append("The thumbnail has as many numbers as the code, and needs no model.")
+    return " ".join(sentences)
 
 
 def _overview(models: Sequence[ServedAutoencoder], passages: Sequence[Passage]) -> str:
     if len(models) == 1:
         return ""
     links = "".join(
-        f'<li><a href="#model-{number}">{html.escape(model.name)} <b>{passage.error}</b></a></li>'
+        f'<li><a href="#model-{number}">{html.escape(model.name)} <b>{passage.error(passage.rmse)}</b></a></li>'
         for number, (model, passage) in enumerate(zip(models, passages))
     )
-    said = f"{len(models)} models and their RMSE; swipe"
-    return f'<nav class="overview" aria-label="Models"><p>{said}</p><ul>{links}</ul></nav>'
+    return (
+        f'<nav class="overview" aria-label="Models"><p>{len(models)} models and their RMSE; swipe</p>'
+        f"<ul>{links}</ul></nav>"
+    )
 
 
-def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tampering, looked_at: Pixel | None) -> str:
-    """The switches, the code, the reconstruction, the RMSE and the bits; a frame around the window looked at."""
+def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tampering, followed: Pixel) -> str:
+    """A model's card, with a frame around the followed window if it is this model's."""
     preset = ALL_PRESETS.get(model.card.preset or "")
     subtitle = html.escape(preset.title if preset else model.card.title)
-    is_touched = passage.picture.any() and passage.rmse != passage.untouched_rmse
-    untouched = f"untouched {passage.untouched_rmse:.3f}" if is_touched else ""
-    place = looked_at[1:] if looked_at is not None and looked_at[0] == number else None
-    # The tiles of all models end below each other: the code is the last but one.
+    is_changed = passage.picture.any() and passage.rmse != passage.untouched_rmse
+    untouched = f"untouched {passage.untouched_rmse:.3f}" if is_changed else ""
+    place = followed[1:] if followed[0] == number else None
+    # Tiles of different models stand below each other, aligned at the right: models differ in their switches only.
     tiles = [
         *_switches(model, passage, place),
         _code(model, number, passage, tampering, place),
         _reconstruction(model, passage, place),
+        _thumbnail(model, passage),
     ]
     return (
         f'<section class="card" id="model-{number}" data-model="{number}" aria-labelledby="name-{number}">'
         f'<header><div><h2 id="name-{number}">{html.escape(model.name)}</h2><p>{subtitle}</p></div>'
-        f'<p class="rmse"><span>RMSE</span> <b>{passage.error}</b> <small>{untouched}</small></p>'
+        f'<p class="rmse"><span>RMSE</span> <b>{passage.error(passage.rmse)}</b> <small>{untouched}</small></p>'
         f'{_bits(model, tampering)}</header><div class="tiles">{"".join(tiles)}</div></section>'
     )
 
 
-def pool_sizes(model: ServedAutoencoder) -> list[tuple[int, int]]:
-    """(height, width) of the windows of each pooling."""
-    return [(height, width) for height, width in model.card.architecture.pool_sizes]
-
-
-def telling(model: ServedAutoencoder, passage: Passage) -> tuple[int, int, int]:
-    """Row, column and channel of the code's largest maximum, times the spread of the pixels in its window."""
-    code = maxima(model, passage.sent)
-    rows, columns, _ = code.shape
-    height, width = window_size(model)
-    pixels = passage.picture[: rows * height, : columns * width].reshape(rows, height, columns, width, -1)
-    row, column, channel = np.unravel_index(np.argmax(code * pixels.std(axis=(1, 3)).mean(-1)[..., None]), code.shape)
-    return int(row), int(column), int(channel)
-
-
-def strongest(model: ServedAutoencoder, passage: Passage, row: int, column: int) -> int:
-    """The channel that has the largest maximum in a window."""
-    return int(maxima(model, passage.sent)[row, column].argmax())
-
-
-def maxima(model: ServedAutoencoder, encoded: Encoded) -> np.ndarray:
-    """What a code has of the last pooling, `(h, w, filters)`: all but averages."""
-    return encoded.code[0, ..., : model.card.architecture.filters[-1]]
-
-
-def window_size(model: ServedAutoencoder) -> tuple[int, int]:
-    """Height and width, in the picture, of the window that a value of the code stands for."""
-    height, width = np.prod(pool_sizes(model), axis=0)
-    return int(height), int(width)
-
-
-def name(model: ServedAutoencoder, passage: Passage, what: str) -> str:
-    """What a screen reader says of a picture: the model, what it shows, and how good all of it is."""
-    return f"{model.name}: {what}, RMSE {passage.error}"
+def drawing_name(model: ServedAutoencoder, passage: Passage, subject: str) -> str:
+    """A drawing's name for screen readers: the model, the subject and the RMSE."""
+    return f"{model.name}: {subject}, RMSE {passage.error(passage.rmse)}"
 
 
 def _code(
@@ -167,36 +100,35 @@ def _code(
     number: int,
     passage: Passage,
     tampering: Tampering,
-    looked_at: tuple[int, int, int] | None,
+    followed: tuple[int, int, int] | None,
 ) -> str:
-    """The code; where the keys begin is the pixel that is looked at, or the strongest."""
+    """The code. Keys start at the followed pixel, or else at the most telling one."""
     code = passage.received.code[0]
     height, width, channels = code.shape
     erased = [pixel[1:] for pixel in sorted(tampering.erased) if pixel[0] == number]
     marks = drawings.crosses(_tile_place(place, code.shape) for place in erased if is_inside(place, code.shape))
-    row, column = _tile_place(looked_at or telling(model, passage), code.shape)
-    marks += drawings.frame(row, column) if looked_at else ""
-    # Averages may be below 0, and a hundred times as large as maxima.
-    shown = code_brightness(code[None])[0] if model.card.architecture.averages else code / (float(code.max()) or 1.0)
-    drawn = drawings.tiles(shown) + marks + drawings.frame(-9, -9, kind="pointed-at")
-    named = name(model, passage, f"code, {height} by {width} values in {_channels(channels)}")
+    row, column = _tile_place(followed or most_telling(model, passage), code.shape)
+    marks += drawings.frame(row, column) if followed else ""
+    shown = code_brightness(code[None], model.card.architecture.averages)[0]
+    content = drawings.tiles(shown) + marks + drawings.frame(-9, -9, kind="pointed-at")
+    name = drawing_name(model, passage, f"code, {height} by {width} values in {_channels(channels)}")
     attributes = (
         f'role="application" tabindex="0" aria-describedby="{CODE_KEYS}" data-action="code" data-row="{row}" '
-        f'data-column="{column}"{_tiled(code.shape)}'
+        f'data-column="{column}"{_tile_attributes(code.shape)}'
     )
-    return _tile("code", drawing(drawings.tiles_size(code.shape), drawn, named, attributes), "code")
+    return _tile("code", drawing(drawings.tiles_size(code.shape), content, name, attributes), "code")
 
 
 def _tile_place(place: tuple[int, int, int], shape: tuple[int, ...]) -> tuple[int, int]:
-    """Row and column in the picture of a code at which its value of a row, column and channel is."""
+    """Row and column, in a code's picture, of the value at a row, column and channel."""
     row, column, channel = place
     top, left = tile_corner(channel, shape)
     return top + row, left + column
 
 
-def _switches(model: ServedAutoencoder, passage: Passage, looked_at: tuple[int, int, int] | None) -> list[str]:
-    """A tile for each pooling: a point in each window where its value goes or, of many channels, its place's colour."""
-    drawn = []
+def _switches(model: ServedAutoencoder, passage: Passage, followed: tuple[int, int, int] | None) -> list[str]:
+    """A tile for each pooling. Few channels are points in the windows; many are squares in the colour of the place."""
+    made = []
     height, width = passage.picture.shape[:2]
     sizes = pool_sizes(model)
     for stage, (switches, pool_size) in enumerate(zip(passage.received.switches, sizes), start=1):
@@ -204,46 +136,56 @@ def _switches(model: ServedAutoencoder, passage: Passage, looked_at: tuple[int, 
         code = maxima(model, passage.received) if is_last else None
         rows, columns, channels = switches[0].shape
         label = "switches" if len(sizes) == 1 else f"switches {stage}"
-        named = name(model, passage, f"{label}, places of the maxima of {rows} by {columns} windows")
+        name = drawing_name(model, passage, f"{label}, places of the maxima of {rows} by {columns} windows")
         attributes = 'role="img"'
         if channels <= drawings.MOST_CHANNELS_AS_POINTS:
             size = (height, width)
             content = drawings.picture(passage.picture, "faint") if stage == 1 else ""
             content += drawings.switches_points(switches[0], pool_size, code)
-            if looked_at and is_last:
-                row, column = looked_at[0] * pool_size[0], looked_at[1] * pool_size[1]
+            if followed and is_last:
+                row, column = followed[0] * pool_size[0], followed[1] * pool_size[1]
                 content += drawings.frame(row, column, *pool_size)
             places = " ".join(map(str, switches[0].ravel()))
-            draggable = f' data-action="look" data-unit="{pool_size[0]} {pool_size[1]}" data-columns="{columns}" '
+            draggable = f' data-action="follow" data-unit="{pool_size[0]} {pool_size[1]}" data-columns="{columns}" '
             draggable += f'data-channels="{channels}" data-places="{places}"'
             attributes += draggable if is_last else ""
             caption = label
         else:
             size = drawings.tiles_size(switches[0].shape)
             content = drawings.switches_tiles(switches[0], pool_size, code)
-            if looked_at and is_last and looked_at[2] < channels:
-                content += drawings.frame(*_tile_place(looked_at, switches[0].shape))
-            attributes += f' data-action="look"{_tiled(switches[0].shape)}' if is_last else ""
+            if followed and is_last and followed[2] < channels:
+                content += drawings.frame(*_tile_place(followed, switches[0].shape))
+            attributes += f' data-action="follow"{_tile_attributes(switches[0].shape)}' if is_last else ""
             caption = f"{label}, by place {drawings.places_key(pool_size)}"
-        drawn.append(_tile("switches", drawing(size, content, named, attributes), caption))
+        made.append(_tile("switches", drawing(size, content, name, attributes), caption))
         height, width = height // pool_size[0], width // pool_size[1]
-    return drawn
+    return made
 
 
-def _reconstruction(model: ServedAutoencoder, passage: Passage, looked_at: tuple[int, int, int] | None) -> str:
+def _reconstruction(model: ServedAutoencoder, passage: Passage, followed: tuple[int, int, int] | None) -> str:
     content = drawings.picture(passage.reconstruction) + drawings.picture(passage.picture, "original")
     height, width = window_size(model)
-    if looked_at:
-        content += drawings.frame(looked_at[0] * height, looked_at[1] * width, height, width)
-    named = name(model, passage, "reconstruction")
-    whole = passage.picture.shape
-    content += f'<rect class="divider" width="1" height="{whole[0]}"/>'
-    attributes = f'role="img" data-action="look" data-unit="{height} {width}" style="--columns:{whole[1]}px"'
-    return _tile("reconstruction", drawing(passage.picture.shape, content, named, attributes), "reconstruction")
+    if followed:
+        content += drawings.frame(followed[0] * height, followed[1] * width, height, width)
+    picture_height, picture_width = passage.picture.shape[:2]
+    content += f'<rect class="divider" width="1" height="{picture_height}"/>'
+    attributes = f'role="img" data-action="follow" data-unit="{height} {width}" style="--columns:{picture_width}px"'
+    name = drawing_name(model, passage, "reconstruction")
+    drawn = drawing(passage.picture.shape, content, name, attributes)
+    return _tile("reconstruction", drawn, f"recon{SOFT_HYPHEN}struction")
+
+
+def _thumbnail(model: ServedAutoencoder, passage: Passage) -> str:
+    height, width = passage.thumbnail.size
+    error = passage.error(passage.thumbnail.rmse)
+    name = f"{model.name}: thumbnail of {height} by {width} pixels, enlarged, RMSE {error}"
+    drawn = drawing(passage.picture.shape, drawings.picture(passage.thumbnail.enlarged), name)
+    caption = f"thumb{SOFT_HYPHEN}nail {height}x{width}: <span class='unit'>RMSE</span> <b>{error}</b>"
+    return _tile("thumbnail", drawn, caption)
 
 
 def _bits(model: ServedAutoencoder, tampering: Tampering) -> str:
-    """The code's and the switches' bits as shares of the original's."""
+    """The bits of the code and of the switches, as shares of the original's."""
     size = model.card.size_per_image
     original = size.original_bits
     code = size.code_bits * (tampering.bits / 32 if tampering.bits else 1)
@@ -259,8 +201,8 @@ def _bits(model: ServedAutoencoder, tampering: Tampering) -> str:
     )
 
 
-def _tiled(shape: tuple[int, ...]) -> str:
-    """What code.js finds a pixel by, in a drawing of a code's channels as tiles."""
+def _tile_attributes(shape: tuple[int, ...]) -> str:
+    """The attributes by which code.js finds a pixel in a drawing of channels as tiles."""
     height, width, channels = shape
     return f' data-height="{height}" data-width="{width}" data-channels="{channels}"'
 

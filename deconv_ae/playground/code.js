@@ -1,39 +1,39 @@
-// What one does to the models' drawings, by pointer or keys. Values of a code are erased, and windows followed, by
-// their places, model-row-column-channel; without a channel it is the strongest.
+// Pointer and keys on the models' drawings: they erase values, follow windows and move switches. A place is
+// model-row-column-channel; without a channel, the program takes the strongest.
 const KEYS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 const CODE = "#models figure.code svg";
 
-let told; // what is erased and followed now
-let change; // says what is to be
+let current; // returns the erased values, the moved switches and the followed window
+let change; // changes the page's state
 
-export function touch(now, tell) {
-  [told, change] = [now, tell];
+export function connect(now, tell) {
+  [current, change] = [now, tell];
 }
 
 function modelOf(svg) {
   return Number(svg.closest(".card").dataset.model);
 }
 
-const written = (place) => place.filter((index) => index !== null).join("-");
+const asText = (place) => place.filter((index) => index !== null).join("-");
 
 function follow(place) {
-  change({ window: written(place) });
+  change({ window: asText(place) });
 }
 
-// Erases a value, or puts it back.
+// Erases a value, or puts an erased value back.
 function erase(place) {
-  const { erased } = told();
+  const { erased } = current();
   const others = erased.filter((other) => other !== place);
   change({ erased: (others.length < erased.length ? others : [...erased, place]).join("_") });
 }
 
-// Moves a value's switch to another place of its window.
+// Moves a value's switch to another place in its window.
 function move(place, to) {
-  const others = told().moved.filter((other) => !other.startsWith(`${place}-`));
+  const others = current().moved.filter((other) => !other.startsWith(`${place}-`));
   change({ window: place, moved: [...others, `${place}-${to}`].join("_") });
 }
 
-// Channels are tiles of a code's picture, a pixel apart.
+// The tiles in a drawing of a code: one for each channel, a pixel apart.
 function shape(svg) {
   const [height, width, channels] = ["height", "width", "channels"].map((name) => Number(svg.dataset[name]));
   return { height, width, channels, across: (svg.viewBox.baseVal.width + 1) / (width + 1) };
@@ -44,8 +44,8 @@ function pixelAt(svg, row, column) {
   const [tileRow, tileColumn] = [Math.floor(row / (height + 1)), Math.floor(column / (width + 1))];
   const channel = tileRow * across + tileColumn;
   const [r, c] = [row - tileRow * (height + 1), column - tileColumn * (width + 1)];
-  const isOne = row >= 0 && column >= 0 && tileColumn < across && r < height && c < width && channel < channels;
-  return isOne ? [modelOf(svg), r, c, channel] : null;
+  const exists = row >= 0 && column >= 0 && tileColumn < across && r < height && c < width && channel < channels;
+  return exists ? [modelOf(svg), r, c, channel] : null;
 }
 
 function placeOf(svg, [, row, column, channel]) {
@@ -54,7 +54,7 @@ function placeOf(svg, [, row, column, channel]) {
 }
 
 function cursor(svg) {
-  const { window } = told();
+  const { window } = current();
   const isHere = window && window[0] === modelOf(svg);
   return isHere ? placeOf(svg, window) : [Number(svg.dataset.row), Number(svg.dataset.column)];
 }
@@ -70,7 +70,7 @@ function pointed(svg, event) {
 }
 
 const isErasing = () => document.querySelector("#click input:checked").value === "erase";
-let dragged = null; // a switch's point: its drawing, place, window and channel
+let dragged = null; // the switch that is dragged: its drawing, its window and its place
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest("#models .overview a");
@@ -83,7 +83,7 @@ document.addEventListener("click", (event) => {
   const svg = event.target.closest("#models svg[data-action]");
   const place = svg && pointed(svg, event);
   if (!place || dragged) return;
-  if (svg.dataset.action === "code" && isErasing()) erase(written(place));
+  if (svg.dataset.action === "code" && isErasing()) erase(asText(place));
   else follow(place);
 });
 
@@ -93,22 +93,22 @@ document.addEventListener("keydown", (event) => {
   const at = cursor(svg);
   if (event.key in KEYS) {
     const [down, right] = KEYS[event.key];
-    // A second step leads over the gap between two tiles.
+    // The second step crosses the gap between two tiles.
     const next = [1, 2].map((steps) => pixelAt(svg, at[0] + steps * down, at[1] + steps * right)).find(Boolean);
     if (next) follow(next);
-  } else if (["Enter", " ", "Delete"].includes(event.key)) erase(written(pixelAt(svg, ...at)));
+  } else if (["Enter", " ", "Delete"].includes(event.key)) erase(asText(pixelAt(svg, ...at)));
   else return;
   event.preventDefault();
 });
 
 document.addEventListener("focusin", (event) => {
-  // By a key: a click tells by itself what it was meant for.
+  // Only after a key: a click has its own listener.
   const svg = event.target.closest(CODE);
   if (svg && svg.matches(":focus-visible")) follow(pixelAt(svg, ...cursor(svg)));
 });
 
 document.addEventListener("input", (event) => {
-  if (event.target.matches("[data-move]")) event.target.isTyped = true; // and not to be written over
+  if (event.target.matches("[data-move]")) event.target.isTyped = true; // Answers do not overwrite the box.
 });
 document.addEventListener("change", (event) => {
   const box = event.target;
@@ -118,7 +118,7 @@ document.addEventListener("change", (event) => {
   else move(box.dataset.move, Math.min(Math.max(Math.round(Number(box.value)), 0), Number(box.max)));
 });
 
-// The switch whose point is nearest to the pointer, in the window under it.
+// The switch in the window under the pointer whose point is nearest to it.
 function pointOf(svg, event) {
   const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
   const { unit, columns, channels, places } = svg.dataset;
@@ -131,7 +131,7 @@ function pointOf(svg, event) {
     return Math.hypot(at.x - x, at.y - (row * height + Math.floor(place / width) + 0.5));
   });
   const channel = distances.indexOf(Math.min(...distances));
-  return { svg, row, column, width, height, place: written([modelOf(svg), row, column, channel]), to: null };
+  return { svg, row, column, width, height, place: asText([modelOf(svg), row, column, channel]), to: null };
 }
 
 document.addEventListener("pointerdown", (event) => {
@@ -144,7 +144,7 @@ document.addEventListener("pointerdown", (event) => {
   for (const end of ["pointerup", "pointercancel"]) {
     svg.addEventListener(end, () => svg.removeEventListener("pointermove", drag), { once: true });
   }
-  event.preventDefault(); // of marking text
+  event.preventDefault(); // No text is selected.
 
   function drag(moved) {
     const at = new DOMPoint(moved.clientX, moved.clientY).matrixTransform(svg.getScreenCTM().inverse());

@@ -1,6 +1,6 @@
-"""Pictures as SVG for the page: pixels as PNG inside of it, lines, points and crosses over them.
+"""The page's drawings as SVG: pixels as a PNG inside, with lines, points and crosses over them.
 
-Each has a name, which a screen reader says; none is larger than the place that the page gives it.
+Each has a name for screen readers.
 """
 
 import base64
@@ -11,32 +11,52 @@ import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageColor
 
+from deconv_ae.pictures.colours import ORANGE, SKY_BLUE
 from deconv_ae.pictures.pixels import black_to_white, tile_columns, tile_corner
 
-POINT_COLOURS = ("#e69f00", "#56b4e9", "#f0f0f0")
-"""Orange and sky blue of Okabe and Ito's palette, and white: three also to those who see two of the cones' colours."""
+NEARLY_WHITE, SLATE = "#f0f0f0", "#626e86"
+POINT_COLOURS = (ORANGE, SKY_BLUE, NEARLY_WHITE)
+"""The colours of channels. People with colour-blindness tell them apart."""
 
-FEW_PLACES = ((98, 110, 134), (230, 159, 0), (86, 180, 233), (240, 240, 240))
-"""Of windows of up to four places, of the same palette: grey, orange, sky blue, white."""
+FEW_PLACES = tuple(ImageColor.getrgb(colour) for colour in (SLATE, ORANGE, SKY_BLUE, NEARLY_WHITE))
+"""The colours of places in windows of up to four. People with colour-blindness tell them apart."""
 
 MOST_CHANNELS_AS_POINTS = len(POINT_COLOURS)
 SMALLEST_SATURATION, LARGEST_SATURATION = 0.25, 0.75
 FIRST_PLACE = FEW_PLACES[0]
-"""The colour of a window's first place, where the maximum of nothing but zeros is, too: an empty picture is plain."""
+"""The colour of a window's first place. In a black picture all maxima lie there, and the drawing is plain."""
 
 SILENT_BRIGHTNESS = 0.3
-"""Of a switch whose window's value is 0: nothing goes to its place."""
+"""The brightness of a switch if its window's value is 0."""
 
 
 def drawing(size: Sequence[int], content: str, name: str, attributes: str = 'role="img"') -> str:
-    """An SVG of `size` (rows, columns) units."""
+    """Puts SVG elements into an SVG.
+
+    Args:
+        size: (rows, columns) of its units.
+        content: the SVG elements inside.
+        name: its name for screen readers.
+        attributes: further attributes.
+
+    Returns:
+        The SVG.
+    """
     return f'<svg viewBox="0 0 {size[1]} {size[0]}" {attributes} aria-label="{html.escape(name)}">{content}</svg>'
 
 
 def picture(pixels: np.ndarray, kind: str = "") -> str:
-    """`(height, width, channels)` floats from 0 to 1 or uint8, a unit for each pixel, to be put into a drawing."""
+    """Pixels as a part of a drawing, a unit for each pixel.
+
+    Args:
+        pixels: `(height, width, channels)`, floats from 0 to 1 or uint8.
+        kind: a CSS class.
+
+    Returns:
+        An SVG element.
+    """
     pixels = pixels if pixels.dtype == np.uint8 else black_to_white(pixels)
     squeezed = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     png = io.BytesIO()
@@ -47,7 +67,7 @@ def picture(pixels: np.ndarray, kind: str = "") -> str:
 
 
 def tiles_size(shape: Sequence[int]) -> tuple[int, int]:
-    """Rows and columns of a picture of a `(h, w, c)` code's channels as tiles, which are a pixel apart.
+    """(rows, columns) of a picture of a `(h, w, c)` code, whose channels are tiles a pixel apart.
 
     >>> tiles_size((7, 7, 3))
     (15, 15)
@@ -58,7 +78,7 @@ def tiles_size(shape: Sequence[int]) -> tuple[int, int]:
 
 
 def tiles(values: np.ndarray) -> str:
-    """`(h, w, c)` floats, or `(h, w, c, 3)` colours, a tile for each channel; nothing is drawn between them."""
+    """A tile for each channel of `(h, w, c)` floats or `(h, w, c, 3)` colours, with nothing between tiles."""
     values = values if values.dtype == np.uint8 else black_to_white(values[..., None])
     shape = values.shape[:3]
     pixels = np.zeros((*tiles_size(shape), 4), np.uint8)
@@ -70,9 +90,10 @@ def tiles(values: np.ndarray) -> str:
 
 
 def place_colours(pool_size: Sequence[int]) -> np.ndarray:
-    """A colour for each place in a window, `(places, 3)` uint8: its hue says in which direction from the middle.
+    """A colour for each place in a window, `(places, 3)` uint8.
 
-    The first is grey. Of windows of up to four places the colours are told apart by everybody.
+    The hue is the direction from the window's middle. The first place is grey. Windows of up to four places have
+    colours that people with colour-blindness tell apart.
     """
     height, width = pool_size
     if height * width <= len(FEW_PLACES):
@@ -88,7 +109,7 @@ def place_colours(pool_size: Sequence[int]) -> np.ndarray:
 
 
 def switches_tiles(switches: np.ndarray, pool_size: Sequence[int], code: np.ndarray | None) -> str:
-    """`(h, w, c)` switches as tiles, each in its place's colour; dark where `code` is 0."""
+    """`(h, w, c)` switches as tiles, each square in the colour of its place. A square is dark if its `code` is 0."""
     colours = place_colours(pool_size)[switches]
     if code is not None:
         colours = np.where(code[..., None] > 0, colours, (colours * SILENT_BRIGHTNESS).astype(np.uint8))
@@ -96,19 +117,19 @@ def switches_tiles(switches: np.ndarray, pool_size: Sequence[int], code: np.ndar
 
 
 def places_key(pool_size: Sequence[int]) -> str:
-    """What the colours of `switches_tiles` mean: one window."""
+    """The key to the colours of `switches_tiles`: one window."""
     pixels = place_colours(pool_size).reshape(*pool_size, 3)
     return drawing(pool_size, picture(pixels), "key: a window, each place in its colour", 'role="img" class="key"')
 
 
 def switches_points(switches: np.ndarray, pool_size: Sequence[int], code: np.ndarray | None) -> str:
-    """`(h, w, c)` switches, few channels, as window lines and points; faint where `code` is 0."""
+    """`(h, w, c)` switches of few channels as points between lines of windows. A point is faint if its `code` is 0."""
     (rows, columns, channels), (pool_height, pool_width) = switches.shape, pool_size
     row, column = np.mgrid[0:rows, 0:columns]
     drawn = [window_lines((rows, columns), pool_size)]
     for channel in range(channels):
         switch = switches[..., channel].astype(int)
-        # Channels side by side within a pixel, so that one does not hide another.
+        # Channels stand side by side within a pixel, so that none hides another.
         shift = (channel + 0.5) / channels
         y = row * pool_height + switch // pool_width + 0.5
         x = column * pool_width + switch % pool_width + shift
@@ -123,13 +144,13 @@ def switches_points(switches: np.ndarray, pool_size: Sequence[int], code: np.nda
 
 
 def dot(channel: int, kind: str = "") -> str:
-    """A switch's point, in a line of text."""
+    """A switch's point, for a line of text."""
     path = f'<path class="point {kind}" stroke="{POINT_COLOURS[channel]}" stroke-width=".8" d="M.5 .5h0"/>'
     return f'<svg viewBox="0 0 1 1" class="dot" aria-hidden="true">{path}</svg>'
 
 
 def window_lines(windows: tuple[int, int], pool_size: Sequence[int]) -> str:
-    """The lines around (rows, columns) windows."""
+    """The lines around windows, given as (rows, columns)."""
     (rows, columns), (height, width) = windows, pool_size
     lines = "".join(f"M0 {row * height}h{columns * width}" for row in range(rows + 1))
     lines += "".join(f"M{column * width} 0v{rows * height}" for column in range(columns + 1))
@@ -142,7 +163,7 @@ def crosses(places: Iterable[tuple[int, int]]) -> str:
     return f'<path class="erased" d="{marks}"/>'
 
 
-def frame(row: float, column: float, height: int = 1, width: int = 1, kind: str = "looked-at") -> str:
-    """A frame around some pixels, dark and bright, so that it is seen on any picture."""
+def frame(row: float, column: float, height: int = 1, width: int = 1, kind: str = "followed") -> str:
+    """A frame around some pixels. It is bright on dark, so that it is seen on any picture."""
     box = f'x="{column}" y="{row}" width="{width}" height="{height}"'
     return f'<rect class="{kind} under" {box}/><rect class="{kind}" {box}/>'

@@ -1,27 +1,33 @@
-"""One window's journey through a model: its pixels, the maximum, the switch, the value back in its place."""
+"""One window's journey through a model: its pixels, the maximum, the switch, and the value back in its place."""
 
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.conversion.convert import load_keras_model
 from deconv_ae.data import scale
 from deconv_ae.playground import drawings
-from deconv_ae.playground.cards import CODE_KEYS, Passage, maxima, name, pool_sizes, window_size
+from deconv_ae.playground.cards import CODE_KEYS, drawing_name
+from deconv_ae.playground.passage import Passage, maxima, pool_sizes, window_size
+from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
-HOW_TO_FOLLOW = "Click in a drawing to follow another. In a code, arrow keys follow and Enter erases."
+HOW_TO_FOLLOW = "Click in a drawing to follow another window. In a code, arrow keys follow and Enter erases."
 LETTERS = 12 / 84
-"""Their height as a share of a step's drawing: 12 of its 84 pixels in page.css."""
+"""The height of letters as a share of a step's drawing: 12 of its 84 pixels in page.css."""
 MOST_NUMBERED = 5
+"""The longest side of a window whose places have room for numbers."""
 
 
 class BeforePooling:
-    """What a model's last pooling is given, which its SavedModel keeps to itself.
+    """Computes the input of a model's last pooling, which the SavedModel does not return.
+
+    Args:
+        model: the model.
 
     Raises:
         InputError: if the Keras model beside the SavedModel is missing or damaged.
@@ -31,129 +37,170 @@ class BeforePooling:
         autoencoder = load_keras_model(model)
         last = autoencoder.get_layer(f"pool{len(pool_sizes(model))}")
         self._features = tf.function(keras.Model(autoencoder.inputs, last.input))
-        self(np.zeros(model.card.image_shape, np.uint8))  # Traced now, and not while somebody waits for an answer.
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
-        """`(height, width, channels)` uint8 to the `(h, w, c)` float32 values of which the maxima are taken."""
+        """The `(h, w, c)` float32 input of the pooling, of a `(height, width, channels)` uint8 picture."""
         return self._features(scale(tf.constant(picture[None])))[0].numpy()
 
 
 @dataclass(frozen=True, eq=False)
-class Journey:
-    """What becomes of one window of a model's last pooling, or of one average, which has no switch.
+class Unpooled:
+    """The way of a maximum through pooling and unpooling.
 
     Attributes:
-        place: row and column of the window, and the channel.
-        pixels: the picture's, `(height, width, channels)` uint8.
-        values: of which the maximum is taken, `(pool height, pool width)` float32; None of an average.
-        sent, received: the value and the switch that leave the encoder, and that reach the decoder.
-        restored: `received`'s value in its place, zeros around it; the shape of `values`.
-        reconstruction: the shape of `pixels`, float32.
-        brightest: the largest value of the whole code, sent or received, 0 or more.
+        values: the values in the window, `(pool height, pool width)` float32.
+        sent: the switch that leaves the encoder: the place of the maximum.
+        received: the switch that reaches the decoder.
+        restored: the received value in its place, zeros around it; the shape of `values`.
+        brightest: the largest maximum of the whole code, sent or received, at least 0.
+    """
+
+    values: np.ndarray
+    sent: int
+    received: int
+    restored: np.ndarray
+    brightest: float
+
+
+@dataclass(frozen=True, eq=False)
+class Journey:
+    """The way of one value of the code.
+
+    Attributes:
+        place: the value's row, column and channel.
+        pixels: the window of the picture that the value stands for, `(height, width, channels)` uint8.
+        sent: the value that leaves the encoder.
+        received: the value that reaches the decoder.
+        unpooled: its way through pooling and unpooling; None for an average.
+        reconstruction: the decoder's pixels there, float32 of the shape of `pixels`.
     """
 
     place: tuple[int, int, int]
     pixels: np.ndarray
-    values: np.ndarray | None
-    sent: tuple[float, int | None]
-    received: tuple[float, int | None]
-    restored: np.ndarray | None
+    sent: float
+    received: float
+    unpooled: Unpooled | None
     reconstruction: np.ndarray
-    brightest: float
 
 
 def journey(model: ServedAutoencoder, passage: Passage, features: np.ndarray, place: tuple[int, int, int]) -> Journey:
-    """Follows the window whose maximum is a code's value.
+    """Follows a value of the code.
 
     Args:
-        features: `BeforePooling`'s, of the passage's picture.
-        place: the value's row, column and channel in the code.
+        model: the model.
+        passage: the picture's way through the model.
+        features: the input of the last pooling, from `BeforePooling`.
+        place: the value's row, column and channel.
+
+    Returns:
+        The value's journey.
     """
     row, column, channel = place
-    pool_height, pool_width = pool_sizes(model)[-1]
     height, width = window_size(model)
     rows, columns = slice(row * height, (row + 1) * height), slice(column * width, (column + 1) * width)
-    at = (0, row, column, channel)
-    sent, received = (float(encoded.code[at]) for encoded in (passage.sent, passage.received))
-    pixels, drawn = passage.picture[rows, columns], passage.reconstruction[rows, columns]
+    sent, received = (float(encoded.code[(0, *place)]) for encoded in (passage.sent, passage.received))
+    is_maximum = channel < model.card.architecture.filters[-1]
+    unpooled = _unpooled(model, passage, features, place) if is_maximum else None
+    return Journey(
+        place, passage.picture[rows, columns], sent, received, unpooled, passage.reconstruction[rows, columns]
+    )
+
+
+def _unpooled(
+    model: ServedAutoencoder, passage: Passage, features: np.ndarray, place: tuple[int, int, int]
+) -> Unpooled:
+    row, column, channel = place
+    height, width = pool_sizes(model)[-1]
+    values = features[row * height : (row + 1) * height, column * width : (column + 1) * width, channel]
+    sent, received = (int(encoded.switches[-1][(0, *place)]) for encoded in (passage.sent, passage.received))
+    restored = np.zeros((height, width), np.float32)
+    restored[divmod(received, width)] = passage.received.code[(0, *place)]
     brightest = max(float(maxima(model, encoded).max()) for encoded in (passage.sent, passage.received))
-    if channel >= model.card.architecture.filters[-1]:
-        return Journey(place, pixels, None, (sent, None), (received, None), None, drawn, brightest)
-    switch, arrived = (int(encoded.switches[-1][at]) for encoded in (passage.sent, passage.received))
-    restored = np.zeros((pool_height, pool_width), np.float32)
-    restored[divmod(arrived, pool_width)] = received
-    values = features[
-        row * pool_height : (row + 1) * pool_height, column * pool_width : (column + 1) * pool_width, channel
-    ]
-    return Journey(place, pixels, values, (sent, switch), (received, arrived), restored, drawn, brightest)
+    return Unpooled(values, sent, received, restored, brightest)
+
+
+def unpooling(model: ServedAutoencoder, passage: Passage, channel: int) -> dict[str, Any] | None:
+    """What unpooling.js plays: one channel's values and switches, windows in row-major order; None for an average."""
+    received = maxima(model, passage.received)
+    rows, columns, channels = received.shape
+    if channel >= channels:
+        return None
+    return {
+        "title": model.name if channels == 1 else f"{model.name}, channel {channel + 1}",
+        "windows": [rows, columns],
+        "pool": pool_sizes(model)[-1],
+        "values": [round(float(value), 2) for value in received[..., channel].flat],
+        "places": passage.received.switches[-1][0, ..., channel].ravel().tolist(),
+    }
 
 
 def strip(model: ServedAutoencoder, number: int, passage: Passage, followed: Journey, is_erased: bool) -> str:
-    """The journey as HTML: small pictures, and under each what happens there; the value is erased with a button, and
-    the switch moved with a box."""
+    """The journey as HTML: a small picture and a caption for each step; a button that erases; a box for the switch."""
     size = followed.pixels.shape
     pixel_lines = drawings.window_lines((size[0], size[1]), (1, 1))
+    unpooled = followed.unpooled
     steps = (
         ("pixels", size, drawings.picture(followed.pixels) + pixel_lines, "its pixels"),
-        *(_averaged(model, followed) if followed.values is None else _pooled(model, followed)),
-        ("drawn", size, drawings.picture(followed.reconstruction) + pixel_lines, "what is drawn"),
+        *(_averaged(model, followed) if unpooled is None else _pooled(model, followed, unpooled)),
+        ("drawn", size, drawings.picture(followed.reconstruction) + pixel_lines, "the decoder's pixels"),
     )
     figures = "".join(
-        f"<li><figure>{drawings.drawing(size, content, name(model, passage, f'one window, {what}'))}"
+        f"<li><figure>{drawings.drawing(size, content, drawing_name(model, passage, f'one window, {subject}'))}"
         f"<figcaption>{caption}</figcaption></figure></li>"
-        for what, size, content, caption in steps
+        for subject, size, content, caption in steps
     )
     row, column, channel = followed.place
     where = f"{model.name}, row {row + 1}, column {column + 1}"
     where += f", channel {channel + 1}" if model.card.architecture.code_channels > 1 else ""
     place = "-".join(map(str, (number, *followed.place)))
     acts = f'<button data-erase="{place}">{"Put its value back" if is_erased else "Erase its value"}</button>'
-    if followed.received[1] is not None:
+    if unpooled is not None:
         pool = pool_sizes(model)[-1]
         acts += (
             f'<label>Its switch <input type="number" data-move="{place}" min="0" max="{pool[0] * pool[1] - 1}" '
-            f'step="1" value="{followed.received[1]}"/></label>'
+            f'step="1" value="{unpooled.received}"/></label>'
         )
     return (
         f'<section class="journey" aria-label="One window\'s journey"><h2>One window\'s journey</h2>'
-        f'<div><p role="status">{html.escape(where)}: {followed.sent[0]:.2f}</p><p id="{CODE_KEYS}">{HOW_TO_FOLLOW}</p>'
+        f'<div><p role="status">{html.escape(where)}: {followed.sent:.2f}</p><p id="{CODE_KEYS}">{HOW_TO_FOLLOW}</p>'
         f'<div class="acts">{acts}</div></div>'
         f"<ol>{figures}</ol></section>"
     )
 
 
 _Step = tuple[str, Sequence[int], str, str]
-"""What a screen reader says, the drawing's size and content, and the caption."""
+"""The subject for screen readers, the drawing's size and content, and the caption."""
 
 
-def _pooled(model: ServedAutoencoder, followed: Journey) -> list[_Step]:
-    """A maximum, its switch, and the value back in its place."""
-    (value, switch), (arrived, arrived_switch) = followed.sent, followed.received
+def _pooled(model: ServedAutoencoder, followed: Journey, unpooled: Unpooled) -> list[_Step]:
+    """The steps of a maximum."""
     pool = pool_sizes(model)[-1]
     lines = drawings.window_lines(pool, (1, 1))
     maximum, put_back = (
-        drawings.frame(*divmod(int(place or 0), pool[1]), kind="maximum") for place in (switch, arrived_switch)
+        drawings.frame(*divmod(switch, pool[1]), kind="maximum") for switch in (unpooled.sent, unpooled.received)
     )
-    values, restored = (
-        _grey(np.asarray(values), followed.brightest) for values in (followed.values, followed.restored)
-    )
-    untouched = followed.sent == followed.received
-    where = "back in its place" if untouched else f"arrives, at place <b>{arrived_switch}</b>"
+    values, restored = (_grey(each, unpooled.brightest) for each in (unpooled.values, unpooled.restored))
+    is_unchanged = (followed.sent, unpooled.sent) == (followed.received, unpooled.received)
+    where = "back in its place" if is_unchanged else f"arrives, at place <b>{unpooled.received}</b>"
     return [
-        ("convolved", pool, values + lines + maximum, f"convolved, maximum <b>{value:.2f}</b>"),
-        ("sent", pool, lines + _numbers(pool) + maximum, f"code <b>{value:.2f}</b>, switch <b>{switch}</b>"),
-        ("put back", pool, restored + lines + put_back, f"<b>{arrived:.2f}</b> {where}"),
+        ("convolved", pool, values + lines + maximum, f"convolved, maximum <b>{followed.sent:.2f}</b>"),
+        (
+            "sent",
+            pool,
+            lines + _numbers(pool) + maximum,
+            f"code <b>{followed.sent:.2f}</b>, switch <b>{unpooled.sent}</b>",
+        ),
+        ("put back", pool, restored + lines + put_back, f"<b>{followed.received:.2f}</b> {where}"),
     ]
 
 
 def _averaged(model: ServedAutoencoder, followed: Journey) -> list[_Step]:
-    """A weighted average of the window's pixels."""
-    (value, _), (arrived, _) = followed.sent, followed.received
-    frame = drawings.window_lines((1, 1), window_size(model))
+    """The steps of a weighted average."""
     size = window_size(model)
+    frame = drawings.window_lines((1, 1), size)
     return [
-        ("sent", size, frame, f"a weighted average of them, <b>{value:.2f}</b>"),
-        ("received", size, frame, f"<b>{arrived:.2f}</b> arrives; it has no switch"),
+        ("sent", size, frame, f"their weighted average, <b>{followed.sent:.2f}</b>"),
+        ("received", size, frame, f"<b>{followed.received:.2f}</b> arrives; it has no switch"),
     ]
 
 
@@ -162,7 +209,7 @@ def _grey(values: np.ndarray, brightest: float) -> str:
 
 
 def _numbers(pool: Sequence[int]) -> str:
-    """The numbers of a window's places, as long as there is room for them."""
+    """The numbers of a window's places, if they have room."""
     if max(pool) > MOST_NUMBERED:
         return ""
     return "".join(

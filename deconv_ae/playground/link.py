@@ -1,4 +1,4 @@
-"""The page's state as the query of a link, and back: what the page asks with, and what its address holds."""
+"""Writes the page's state as the query of a link, and reads it. Requests and the page's address hold this query."""
 
 import base64
 import binascii
@@ -26,7 +26,7 @@ from deconv_ae.playground.tampering import (
 )
 
 MOST_ERASED = 4096
-"""Several times the values of a page's codes, and a link of 40,000 characters, which browsers and servers let pass."""
+"""The most values in a link: several times those of a digit's codes. Browsers and servers pass on 40,000 characters."""
 
 NAMES = (
     *("image", "upload", "picture", "pixels"),
@@ -35,23 +35,25 @@ NAMES = (
 )
 
 LONGEST_EXACT_UPLOAD = 1500
-"""Letters of a link: a digit's. A photograph of 64 x 64 pixels takes 15,000, and 2,000 as a WebP."""
+"""Letters of an upload that a link holds exactly, enough for a digit. A photograph of 64x64 pixels would take 15,000,
+and takes 2,000 as a WebP."""
 
 Place = tuple[int, int, int, int | None]
-"""A window: the model's number, row, column and channel; None: the channel whose value is largest there."""
+"""A window: the model's number, row, column and channel. None is the channel with the largest value there."""
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What the page shows: a picture, and what is done to its code.
+    """The state of the page: a picture, and the changes to its code.
 
     Attributes:
         picture: `(height, width, channels)` uint8.
-        image: the number of the test image that it is or was before it was drawn on, None if it began black or was
-            uploaded.
-        window: the one that is followed; None: the strongest of the first model.
-        upload: an uploaded picture in the letters of a link.
-        begun: what was drawn on; None: of a test image the picture itself, else black.
+        image: the number of the test image that the picture is, or was before somebody drew on it; None for an upload
+            and for a drawing on black.
+        tampering: the changes to codes and switches.
+        window: the followed window; None is the most telling window of one model.
+        upload: an uploaded picture, in the letters of a link.
+        ground: the picture on which somebody drew; None is `picture` itself if it is a test image, or else black.
     """
 
     picture: np.ndarray
@@ -59,32 +61,31 @@ class State:
     tampering: Tampering
     window: Place | None = None
     upload: str | None = None
-    begun: np.ndarray | None = None
+    ground: np.ndarray | None = None
 
     @property
-    def drawn(self) -> np.ndarray | None:
-        """What was drawn, as the bits in which the picture is another than it was; None if nothing was."""
-        if self.begun is None:
-            return None if self.image is not None else self.picture
-        is_drawn = (self.image is None and self.upload is None) or not np.array_equal(self.picture, self.begun)
-        return self.picture ^ self.begun if is_drawn else None
+    def is_drawn(self) -> bool:
+        """Whether somebody drew the picture, or drew on it."""
+        if self.image is None and self.upload is None:
+            return True
+        return self.ground is not None and not np.array_equal(self.picture, self.ground)
 
     def query(self) -> str:
-        """What `read` restores; defaults are left out. Of a picture that was drawn on it holds what was drawn alone."""
-        drawn = self.drawn
+        """The state as a query that `read` restores. It leaves out defaults, and holds a drawing without its ground."""
+        ground = np.zeros_like(self.picture) if self.ground is None else self.ground
         values: dict[str, Any] = {
             "image": self.image,
             "upload": self.upload,
-            "picture": None if drawn is None else packed(drawn),
+            "picture": packed_drawing(self.picture, ground) if self.is_drawn else None,
         }
-        values = {name: value for name, value in values.items() if value is not None} | tampered(self.tampering)
+        values = {name: value for name, value in values.items() if value is not None} | tampering_values(self.tampering)
         if self.window is not None:
             values["window"] = _written([self.window])
         return urlencode(values)
 
 
-def tampered(tampering: Tampering) -> dict[str, Any]:
-    """What is done, by name, as a query has it; what is not done is left out."""
+def tampering_values(tampering: Tampering) -> dict[str, Any]:
+    """The changes to codes and switches as a query's values by name, without defaults."""
     default = Tampering()
     values = {name: getattr(tampering, name) for name in ("scale", "noise", "bits", "dropped", "switches", "seed")}
     values = {name: value for name, value in values.items() if value != getattr(default, name)}
@@ -95,9 +96,14 @@ def tampered(tampering: Tampering) -> dict[str, Any]:
 
 
 def read(query: Mapping[str, str], test_images: np.ndarray) -> tuple[State, dict[str, str]]:
-    """The state that a query describes, and what in it could not be used: names, and a sentence about each.
+    """Reads the state from a query. Values that cannot be used are left out, and names not in `NAMES` are ignored.
 
-    What cannot be used is left out; so is, without a word, what a link has beside the names of a state.
+    Args:
+        query: values by their names.
+        test_images: `(N, height, width, channels)` uint8.
+
+    Returns:
+        The state, and a sentence about each value that was left out, by its name.
     """
     refused: dict[str, str] = {}
 
@@ -124,74 +130,87 @@ def read(query: Mapping[str, str], test_images: np.ndarray) -> tuple[State, dict
     window = value("window", _window, None)
     image = value("image", lambda text: whole_up_to(text, last), None)
     uploaded = value("upload", lambda text: uploaded_picture(text, like), None)
-    drawn = value("picture", lambda text: unpacked(text, like), None)
+    black = np.zeros_like(like)
+    drawing = value("picture", lambda text: unpacked_drawing(text, black), None)
     pixels = value("pixels", lambda text: _pixels_of(text, like), None)
     if uploaded is not None:
-        image, begun = None, uploaded
+        image, ground = None, uploaded
     else:
-        # A link that says nothing of a picture, or nothing that can be used, shows the first test image.
-        image = 0 if image is None and drawn is None and pixels is None else image
-        begun = np.zeros_like(like) if image is None else test_images[image]
-    picture = begun if drawn is None else begun ^ drawn
+        # Without a picture that can be used, the page shows the first test image.
+        image = 0 if image is None and drawing is None and pixels is None else image
+        ground = black if image is None else test_images[image]
+    if pixels is not None:
+        picture = pixels
+    else:
+        picture = ground if drawing is None else unpacked_drawing(query["picture"], ground)
     upload = None if uploaded is None else query["upload"]
-    return State(picture if pixels is None else pixels, image, tampering, window, upload, begun), refused
+    return State(picture, image, tampering, window, upload, ground), refused
 
 
 def number_up_to(text: str, largest: float) -> float:
-    """A number from 0; -0 is 0.
+    """Reads a number from 0 to `largest`; -0 is 0.
 
     >>> number_up_to("-0", 3)
     0.0
     """
-    sentence = f"{shown(text)} is no number from 0 to {largest:g}"
     try:
         number = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         number = math.nan
-    if not 0 <= number <= largest:  # NaN is neither.
-        raise ValueError(sentence)
+    if not 0 <= number <= largest:  # NaN fails both comparisons.
+        raise ValueError(f"{shown(text)} is not a number from 0 to {largest:g}")
     return number + 0.0
 
 
 def whole_up_to(text: str, largest: int) -> int:
-    """A whole number from 0."""
+    """Reads a whole number from 0 to `largest`."""
     number = int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else -1
     if not 0 <= number <= largest:
-        raise ValueError(f"{shown(text)} is no whole number from 0 to {largest}")
+        raise ValueError(f"{shown(text)} is not a whole number from 0 to {largest}")
     return number
 
 
 def one_of(text: str, choices: tuple[str, ...]) -> str:
-    """One of some words."""
+    """Reads one of the choices."""
     if text not in choices:
-        raise ValueError(f"{shown(text)} is none of {', '.join(choices)}")
+        raise ValueError(f"{shown(text)} is not one of {', '.join(choices)}")
     return text
 
 
 def shown(text: str) -> str:
-    """What somebody sent, or its beginning, in quotes."""
+    """A text in quotes, shortened if it is long, for a message."""
     return ascii(text if len(text) <= 40 else f"{text[:37]}...")
 
 
-def packed(picture: np.ndarray) -> str:
-    """A picture as letters of a link."""
-    return base64.urlsafe_b64encode(zlib.compress(picture.tobytes(), 9)).decode().rstrip("=")
+def packed_drawing(picture: np.ndarray, ground: np.ndarray) -> str:
+    """A drawing as the letters of a link: a bit for each pixel that differs from the ground, and the pixels' values."""
+    differs = (picture != ground).any(axis=-1)
+    content = np.packbits(differs).tobytes() + picture[differs].T.tobytes()
+    return base64.urlsafe_b64encode(zlib.compress(content, 9)).decode().rstrip("=")
 
 
-def unpacked(text: str, like: np.ndarray) -> np.ndarray:
-    """The picture that `packed` made letters of, of the shape of `like`."""
+def unpacked_drawing(text: str, ground: np.ndarray) -> np.ndarray:
+    """Reads the letters of `packed_drawing`, and draws on a ground of the same shape."""
+    height, width, channels = ground.shape
+    message = f"{shown(text)} is not a drawing on {width} x {height} pixels"
+    bits = -(-height * width // 8)
     try:
-        content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        # A few bytes can unpack to gigabytes: no more than a picture is taken.
-        pixels = zlib.decompressobj().decompress(content, like.size + 1)
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        # A few bytes can unpack to gigabytes, so unpacking ends after the size of a drawing.
+        content = np.frombuffer(zlib.decompressobj().decompress(packed, bits + ground.size + 1), np.uint8)
     except (binascii.Error, ValueError, zlib.error) as error:
-        raise ValueError(f"{shown(text)} is no picture") from error
-    return _of_shape(pixels, like)
+        raise ValueError(message) from error
+    differs = np.unpackbits(content[:bits])[: height * width].astype(bool)
+    if len(content) != bits + channels * np.count_nonzero(differs):
+        raise ValueError(message)
+    picture = ground.copy()
+    picture[differs.reshape(height, width)] = content[bits:].reshape(channels, -1).T
+    return picture
 
 
 def upload_text(picture: np.ndarray) -> dict[str, str]:
-    """An uploaded picture as what a query has it as: exactly where that is short, else as a WebP of a tenth of that."""
-    exact = packed(picture)
+    """An uploaded picture as a query's name and value: exact if that is short, or else as a WebP, a tenth as long."""
+    exact = packed_drawing(picture, np.zeros_like(picture))
     if len(exact) <= LONGEST_EXACT_UPLOAD:
         return {"picture": exact}
     file = io.BytesIO()
@@ -200,7 +219,7 @@ def upload_text(picture: np.ndarray) -> dict[str, str]:
 
 
 def uploaded_picture(text: str, like: np.ndarray) -> np.ndarray:
-    """The picture that `upload_text` made letters of, of the shape of `like`."""
+    """Reads the WebP of `upload_text` as a picture of the shape of `like`."""
     height, width, channels = like.shape
     try:
         content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
@@ -208,22 +227,19 @@ def uploaded_picture(text: str, like: np.ndarray) -> np.ndarray:
             if picture.size != (width, height):
                 raise ValueError("another size")
             pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
-    except Exception as error:  # Pillow's decoders raise whatever they stumble over.
-        raise ValueError(f"{shown(text)} is no picture of {width} x {height} pixels") from error
+    except Exception as error:  # Pillow's decoders raise errors of any type.
+        raise ValueError(f"{shown(text)} is not a picture of {width} x {height} pixels") from error
     return pixels.reshape(like.shape)
 
 
 def _pixels_of(text: str, like: np.ndarray) -> np.ndarray:
-    """A picture as the page tells it while one draws: its bytes in base64."""
+    """Reads a picture as the page sends it while somebody draws: its bytes in base64."""
     try:
-        return _of_shape(base64.b64decode(text, validate=True), like)
+        pixels = base64.b64decode(text, validate=True)
     except binascii.Error as error:
-        raise ValueError(f"{shown(text)} is no picture") from error
-
-
-def _of_shape(pixels: bytes, like: np.ndarray) -> np.ndarray:
+        raise ValueError(f"{shown(text)} is not a picture") from error
     if len(pixels) != like.size:
-        raise ValueError(f"is a picture of {len(pixels)} bytes and not of {like.size}")
+        raise ValueError(f"is a picture of {len(pixels)} bytes, not of {like.size}")
     return np.frombuffer(pixels, np.uint8).reshape(like.shape)
 
 
@@ -234,11 +250,11 @@ def _written(pixels: Iterable[Sequence[int | None]]) -> str:
 def _pixels(text: str) -> list[Pixel]:
     written = text.split("_")
     if len(written) > MOST_ERASED:
-        raise ValueError(f"are {len(written)} values, and at most {MOST_ERASED} can be erased")
+        raise ValueError(f"are {len(written)} values; give at most {MOST_ERASED}")
     pixels = []
     for pixel in written:
         if not re.fullmatch(r"[0-9]{1,4}(-[0-9]{1,4}){3}", pixel):
-            raise ValueError(f"{shown(pixel)} is no model-row-column-channel")
+            raise ValueError(f"{shown(pixel)} is not model-row-column-channel")
         number, row, column, channel = map(int, pixel.split("-"))
         pixels.append((number, row, column, channel))
     return pixels
@@ -248,16 +264,16 @@ def _moves(text: str) -> list[Move]:
     moves = []
     for move in text.split("_")[: MOST_ERASED + 1]:
         if not re.fullmatch(r"[0-9]{1,4}(-[0-9]{1,4}){4}", move):
-            raise ValueError(f"{shown(move)} is no model-row-column-channel-place")
+            raise ValueError(f"{shown(move)} is not model-row-column-channel-place")
         number, row, column, channel, place = map(int, move.split("-"))
         moves.append((number, row, column, channel, place))
     if len(moves) > MOST_ERASED:
-        raise ValueError(f"are more than the {MOST_ERASED} switches that can be moved")
+        raise ValueError(f"are more than {MOST_ERASED} switches; give at most so many")
     return moves
 
 
 def _window(text: str) -> Place:
     if not re.fullmatch(r"[0-9]{1,4}(-[0-9]{1,4}){2,3}", text):
-        raise ValueError(f"{shown(text)} is no model-row-column or model-row-column-channel")
+        raise ValueError(f"{shown(text)} is not model-row-column or model-row-column-channel")
     number, row, column, *channel = map(int, text.split("-"))
     return number, row, column, channel[0] if channel else None

@@ -1,11 +1,12 @@
-// The page's state is a query, the same that its address holds: it is sent whole, and the answer shows it. The program
-// keeps nothing between two requests.
+// The page's state is the query of its address. Each request sends all of it, and the answer shows it. The program keeps
+// nothing between two requests.
 import { canvas } from "./canvas.js";
-import { touch } from "./code.js";
+import { connect } from "./code.js";
+import { showUnpooling } from "./unpooling.js";
 
 const at = (selector) => document.querySelector(selector);
 const { channels, mostUpload } = at("main").dataset;
-// What each way to change the picture replaces: what is drawn is drawn on a test image, an upload, or nothing.
+// The names in the state that each change of the picture removes. One draws on a test image, on an upload, or on black.
 const REPLACED = {
   image: ["upload", "picture", "pixels"],
   upload: ["image", "picture", "pixels"],
@@ -13,14 +14,14 @@ const REPLACED = {
   pixels: ["picture"],
 };
 const CONTROLS = [...document.querySelectorAll(".control")];
-const QUIET = 300; // milliseconds after which what was done is one step in the browser's history
+const QUIET = 300; // milliseconds without a change after which all changes before are one step in the browser's history
 
 let state = new URLSearchParams();
-let answered = null; // the last answer, which is what all controls show
+let answered = null; // the last answer, which all controls show
 let isAsking = false;
 let isChanged = false;
 let quiet = null;
-let changed = ""; // names of what was changed last
+let changed = ""; // the names that were changed last
 
 async function ask(path, body) {
   let response;
@@ -33,7 +34,7 @@ async function ask(path, body) {
   return response.json();
 }
 
-// One request at a time; of what is changed meanwhile, the last.
+// Sends one request at a time. Of the changes meanwhile, it sends the last state only.
 async function send() {
   isChanged = true;
   if (isAsking) return;
@@ -56,7 +57,7 @@ async function send() {
 
 function change(changes) {
   const names = Object.keys(changes).join();
-  if (names !== changed) remember(); // Another thing is another step.
+  if (names !== changed) remember(); // A change of something else is another step.
   changed = names;
   for (const name of Object.keys(changes)) REPLACED[name]?.forEach((other) => state.delete(other));
   for (const [name, value] of Object.entries(changes)) {
@@ -70,7 +71,8 @@ function change(changes) {
 function show(answer) {
   patch(at("#models"), answer.models);
   patch(at("#journey"), answer.journey);
-  at("#done").innerHTML = answer.done;
+  at("#changes").innerHTML = answer.changes;
+  showUnpooling(answer.unpooling);
   at("#source").textContent = answer.source;
 }
 
@@ -86,7 +88,7 @@ function accept(answer, isDrawn = false) {
   at("#undo").disabled = !(steps() || isNew());
 }
 
-// The browser's history is what Undo goes back in; its forward button does it again.
+// Undo goes back in the browser's history; the browser's forward button is Redo.
 const steps = () => history.state?.steps ?? 0;
 const isNew = () => answered !== null && location.search !== `?${answered.query}`;
 
@@ -95,7 +97,7 @@ function remember() {
   if (isNew()) history.pushState({ steps: steps() + 1 }, "", `?${answered.query}`);
 }
 
-let isGoingBack = false; // Two steps at once would lead further than the page's own.
+let isGoingBack = false; // Two steps back at once could leave the page.
 
 at("#undo").addEventListener("click", () => {
   if (isGoingBack) return;
@@ -123,14 +125,14 @@ function say(text) {
   at("#notice").textContent = text;
 }
 
-// Changes what is there into what is to be there: whatever has the focus, or a pointer's, keeps it.
+// Turns an element's content into the HTML in place: an element keeps its focus and its pointer capture.
 function patch(element, html) {
   const fresh = element.cloneNode(false);
   fresh.innerHTML = html;
-  bring(element, fresh);
+  update(element, fresh);
 }
 
-function bring(old, fresh) {
+function update(old, fresh) {
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   const [before, after] = [[...old.childNodes], [...fresh.childNodes]];
@@ -139,22 +141,22 @@ function bring(old, fresh) {
     if (!there) old.append(child);
     else if (there.nodeName !== child.nodeName) there.replaceWith(child);
     else if (child.nodeType === Node.TEXT_NODE) there.data = child.data;
-    else bring(there, child);
+    else update(there, child);
   });
   before.slice(after.length).forEach((child) => child.remove());
   if (old.nodeName === "INPUT" && !old.isTyped) old.value = old.getAttribute("value");
 }
 
-// Controls: what they show is what was computed.
+// Controls show the values that the program computed with.
 function parts(control) {
   return ["range", "number"].map((type) => control.querySelector(`input[type=${type}]`));
 }
 
 function write(control, value) {
   const [range, box] = parts(control);
-  if (value === null) value = box.value || 0; // of a picture that is no test image
+  if (value === null) value = box.value || 0; // The picture is no test image.
   if (range) {
-    // A slider cannot show what lies between two of its steps.
+    // A slider cannot show a value between two of its steps.
     const step = Number(box.step);
     range.step = Math.abs(value / step - Math.round(value / step)) < 1e-9 ? step : "any";
     range.value = value;
@@ -179,7 +181,7 @@ for (const control of CONTROLS) {
     if (Number.isInteger(Number(box.step))) value = Math.round(value);
     if (box.value === "") {
       const old = answered.values[name] ?? range?.value ?? 0;
-      note.textContent = `That is no number: ${old} stays.`;
+      note.textContent = `That is not a number: ${old} stays.`;
       box.value = old;
       return;
     }
@@ -202,7 +204,7 @@ for (const button of document.querySelectorAll("[data-preset]")) {
 // The picture: drawn, cleared, or uploaded.
 const picture = canvas(at("#picture"), Number(channels), (pixels) => change({ pixels }));
 let file = null; // the last upload
-let uploaded = ""; // what of the state it is
+let uploaded = ""; // the state's picture after that upload
 
 at("#clear").addEventListener("click", () => {
   for (const name of ["image", "upload", "picture"]) state.delete(name);
@@ -217,7 +219,7 @@ at("#file").addEventListener("change", async () => {
 at("#fit").addEventListener("change", () => upload(true));
 
 async function upload(isAgain = false) {
-  // Of a picture that is drawn on, or of the test images, there is nothing to be brought to size.
+  // Only an upload is fitted again. A test image has the right size, and a drawing on an upload would be lost.
   const now = (names) => names.map((name) => `${name}=${state.get(name)}`).join();
   if (!file || (isAgain && now(["image", "upload", "picture"]) !== uploaded)) return;
   if (file.size > Number(mostUpload)) {
@@ -238,7 +240,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", async () => {
     const box = at(`#${button.dataset.copy}`);
     box.select();
-    // Browsers have a clipboard for pages of this machine only.
+    // Browsers give the clipboard only to pages from this machine.
     if (navigator.clipboard) await navigator.clipboard.writeText(box.value);
     else document.execCommand("copy");
     button.textContent = "Copied";
@@ -248,7 +250,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 
 at("#wipe input").addEventListener("input", (event) => at("#models").style.setProperty("--wipe", event.target.value));
 
-touch(() => {
+connect(() => {
   const [erased, moved] = ["erased", "moved"].map((name) => state.get(name)?.split("_") ?? []);
   const asked = state.get("window")?.split("-").map(Number) ?? [];
   return { erased, moved, window: asked.length === 4 ? asked : answered?.window };
@@ -258,5 +260,5 @@ addEventListener("popstate", () => {
   open();
 });
 addEventListener("pagehide", remember);
-at("details").open = matchMedia("(min-width: 641px)").matches;
+at("#title details").open = matchMedia("(min-width: 641px)").matches;
 open();

@@ -1,4 +1,4 @@
-"""The page itself: what its program answers. It keeps nothing of anybody: what is shown is in what was asked."""
+"""The page's program: its answers to requests. It stores nothing: each request holds the whole state."""
 
 import asyncio
 import base64
@@ -23,7 +23,7 @@ from starlette.routing import Route
 from deconv_ae.data.decoding import PictureError
 from deconv_ae.playground.address import url
 from deconv_ae.playground.cards import legend
-from deconv_ae.playground.link import NAMES, State, one_of, read, shown, tampered, upload_text
+from deconv_ae.playground.link import NAMES, State, one_of, read, shown, tampering_values, upload_text
 from deconv_ae.playground.request_guard import RequestGuard, body
 from deconv_ae.playground.server import serve
 from deconv_ae.playground.tampering import (
@@ -40,43 +40,45 @@ from deconv_ae.playground.view import View
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 HERE = Path(__file__).parent
-KINDS = {
+MEDIA_TYPES = {
     "page.css": "text/css",
     "page.js": "text/javascript",
     "canvas.js": "text/javascript",
     "code.js": "text/javascript",
+    "unpooling.js": "text/javascript",
 }
 MOST_OF_A_REQUEST = 1_000_000
 MOST_OF_AN_UPLOAD = 10_000_000
 MOST_VALUES = 32
-"""Of a query; a state has half as many."""
+"""Names and values in a query; a state has half as many."""
 UPLOADS_AT_ONCE = 4
-"""Of which the bytes are in memory; one is decoded at a time."""
+"""Uploads whose bytes are in memory at once. Of these, one is decoded at a time."""
 ANSWERS_AT_ONCE = 2
 
 SENTENCES = {
-    404: "There is nothing of this name here: the page is at /.",
-    405: "This is asked for in another way: the page at / does.",
+    404: "There is nothing at this address: the page is at /.",
+    405: "This address does not take this method: use the page at /.",
 }
 
 
 class Playground:
-    """A page for some models and the test images of their data set.
+    """A page that shows models and the test images of their data set.
 
     Args:
-        models: of one image shape, in grey or in colour.
+        models: models of one image shape, grey or colour.
         test_images: `(N, height, width, channels)` uint8.
-        command: what started the page, for people to copy.
+        command: the command that started the page, for people to copy.
 
     Raises:
-        InputError: if a model was made for images of another shape, or of neither 1 nor 3 channels, or is damaged.
+        InputError: if a model takes images of another shape, if images have neither 1 nor 3 channels, or if a model is
+            damaged.
     """
 
     def __init__(self, models: Sequence[ServedAutoencoder], test_images: np.ndarray, command: str) -> None:
         self.view = View(models, test_images)
         self.test_images = test_images
         self._html = _page(models, test_images, command)
-        self._files = {name: (HERE / name).read_bytes() for name in KINDS}
+        self._files = {name: (HERE / name).read_bytes() for name in MEDIA_TYPES}
         self._answers = asyncio.Semaphore(ANSWERS_AT_ONCE)
         self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self._decoder = asyncio.Lock()
@@ -87,9 +89,10 @@ class Playground:
         """Serves the page until it is interrupted.
 
         Args:
-            listening: `address.bound`'s, for the host.
-            when_ready: is called with the page's address.
-            open_browser: whether to show it in the system's browser.
+            listening: a socket from `address.bound`.
+            host: the host that `address.bound` was given.
+            when_ready: called with the page's address as soon as requests are answered.
+            open_browser: whether to open the page in the system's browser.
         """
         port = listening.getsockname()[1]
         address = url(host, port)
@@ -120,31 +123,29 @@ class Playground:
 
     async def _get_file(self, request: Request) -> Response:
         name = request.path_params["name"]
-        if name not in KINDS:
+        if name not in MEDIA_TYPES:
             raise HTTPException(405 if name in ("show", "open", "upload") else 404)
-        return Response(self._files[name], media_type=KINDS[name])
+        return Response(self._files[name], media_type=MEDIA_TYPES[name])
 
     async def _show(self, request: Request) -> Response:
-        """What a state shows, which has to be one in all its parts."""
+        """Shows a state. If anything in it cannot be used, the whole request is refused."""
         query = _values(await body(request, MOST_OF_A_REQUEST))
         unknown = sorted(query.keys() - NAMES)
         if unknown:
-            raise HTTPException(
-                400, f"{shown(unknown[0])} is nothing that the page knows; it knows {', '.join(NAMES)}."
-            )
+            raise HTTPException(400, f"{shown(unknown[0])} is an unknown name; the page knows {', '.join(NAMES)}.")
         state, refused = self._read(query)
         if refused:
             raise HTTPException(400, "; ".join(refused.values()) + ".")
         return await self._answer(state)
 
     async def _open(self, request: Request) -> Response:
-        """What a link shows, as far as it can be read; what cannot is named."""
+        """Shows a link. What cannot be used is left out, and the answer names it."""
         state, refused = self._read(_values(await body(request, MOST_OF_A_REQUEST)))
         names = ", ".join(refused)
-        return await self._answer(state, names and f"The link's {names} could not be used and was left out.")
+        return await self._answer(state, names and f"This page could not use the link's {names}, and shows the rest.")
 
     async def _upload(self, request: Request) -> Response:
-        """The picture in a request's body, as a link has it."""
+        """Turns an uploaded picture into the names and values of a link."""
         try:
             fit = one_of(_values(request.url.query.encode()).get("fit", CROPPED), FITS)
         except ValueError as error:
@@ -160,8 +161,8 @@ class Playground:
 
     def _read(self, query: dict[str, str]) -> tuple[State, dict[str, str]]:
         state, refused = read(query, self.test_images)
-        fitting, missing = self.view.fitting(state)
-        return fitting, refused | missing
+        known, unknown = self.view.without_unknown(state)
+        return known, refused | unknown
 
     async def _answer(self, state: State, notice: str = "") -> Response:
         async with self._answers:
@@ -187,26 +188,27 @@ class Playground:
             "window": shown.window,
             "models": shown.models,
             "journey": shown.journey,
-            "done": shown.done,
+            "unpooling": shown.unpooling,
+            "changes": shown.changes,
             "source": _source(state),
         }
 
 
 def _source(state: State) -> str:
-    """Where the picture comes from."""
+    """The origin of the picture, for the page."""
     if state.image is not None:
-        return f"This is test image {state.image}{'.' if state.drawn is None else ', drawn on.'}"
-    return "Your own picture; the slider brings a test image."
+        return f"Test image {state.image}{'.' if not state.is_drawn else ', drawn on.'}"
+    return "Your own picture. The slider shows test images."
 
 
 def _values(query: bytes) -> dict[str, str]:
-    """What a query says by name; HTTPException 400 if it is none."""
+    """A query's values by their names. Raises HTTPException 400 if it is not a query."""
     try:
         pairs = parse_qsl(
             query.decode(), keep_blank_values=True, strict_parsing=bool(query), max_num_fields=MOST_VALUES
         )
-    except ValueError as error:  # Also of bytes that are no UTF-8.
-        raise HTTPException(400, "This is no query of names and values, such as image=3&bits=2.") from error
+    except ValueError as error:  # UnicodeDecodeError is a ValueError.
+        raise HTTPException(400, "This is not a query of names and values, such as image=3&bits=2.") from error
     return dict(pairs)
 
 
@@ -216,7 +218,7 @@ async def _say(request: Request, error: Exception) -> Response:
 
 
 async def _say_nothing(request: Request, error: Exception) -> Response:
-    """Whoever asked has left before the request was whole."""
+    """Answers a client that left before its request was complete: nobody reads this."""
     return Response(status_code=400)
 
 
@@ -224,10 +226,10 @@ def _page(models: Sequence[ServedAutoencoder], test_images: np.ndarray, command:
     count, height, width, channels = test_images.shape
     default = Tampering()
     controls = (
-        _slider("scale", "Scale", LARGEST_SCALE, 0.05, default.scale),
-        _slider("noise", "Noise", LARGEST_NOISE, 0.02, default.noise),
-        _slider("bits", "Bits (0: all)", MOST_BITS, 1, default.bits),
-        _slider("dropped", "Drop values", 1, 0.05, default.dropped),
+        _slider("scale", "Scale the code", LARGEST_SCALE, 0.05, default.scale),
+        _slider("noise", "Add noise", LARGEST_NOISE, 0.02, default.noise),
+        _slider("bits", "Bits (0: all 32)", MOST_BITS, 1, default.bits),
+        _slider("dropped", "Share set to 0", 1, 0.05, default.dropped),
     )
     template = string.Template((HERE / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
@@ -241,7 +243,7 @@ def _page(models: Sequence[ServedAutoencoder], test_images: np.ndarray, command:
         switches=_choices("switches", SWITCHES, default.switches),
         last_seed=SEEDS - 1,
         presets="".join(
-            f'<button data-preset="{html.escape(urlencode(tampered(made)))}">{name}</button>'
+            f'<button data-preset="{html.escape(urlencode(tampering_values(made)))}">{name}</button>'
             for name, made in PRESETS.items()
         ),
         legend=legend(models),
@@ -251,7 +253,7 @@ def _page(models: Sequence[ServedAutoencoder], test_images: np.ndarray, command:
 
 
 def _slider(name: str, label: str, largest: float, step: float, value: float) -> str:
-    """A slider and a box, for one number."""
+    """A slider and a box for one number."""
     limits = f'min="0" max="{largest:g}" step="{step:g}" value="{value:g}"{"" if largest else " disabled"}'
     return (
         f'<div class="control" id="{name}" data-name="{name}"><label for="{name}-range">{label}</label>'

@@ -1,4 +1,4 @@
-"""Who is let in: requests to this page's own address, from itself, of a size that it has asked for."""
+"""Refuses requests to other addresses, from other pages, and with bodies that are too large."""
 
 import ipaddress
 from typing import Any
@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from deconv_ae.playground.address import is_own_address, url
 
 HEADERS = {
-    # A browser that obeys this asks no other host, and shows the page in no other's frame.
+    # With this, a browser sends requests to no other host, and shows the page in no other page's frame.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr "
     "'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -20,16 +20,16 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
-    # Each connection carries one request, so that the time of one is the time of the other.
+    # Each connection carries one request, so that one time limit serves both.
     "Connection": "close",
 }
-FOREIGN = "Only this page itself may ask for that: open it in a tab of its own.\n"
+FOREIGN = "Only this page itself may send this request: open the page in its own tab.\n"
 MOST_READ = 64_000_000
-"""Of a body that is too large: read and dropped, so that its sender comes to read the refusal."""
+"""Bytes of a too large body that are read and dropped: most clients read an answer only after sending all."""
 
 
 class RequestGuard:
-    """ASGI middleware before every route."""
+    """ASGI middleware that checks each request before its route is called, and adds `HEADERS` to each answer."""
 
     def __init__(self, app: Any, host: str, port: int) -> None:
         self.app = app
@@ -56,9 +56,9 @@ class RequestGuard:
 
 
 def is_from_own_page(method: str, headers: Headers) -> bool:
-    """Whether no other site's page asks: it comes from this one, from a link or the address bar, or from no browser.
+    """Whether a request comes from this page, from a link, from the address bar, or from a program without pages.
 
-    Browsers say where a request comes from in Sec-Fetch-Site, older ones in Origin alone; pages cannot change either.
+    Browsers name the origin of a request in Sec-Fetch-Site, and older ones in Origin alone. Pages cannot change either.
 
     >>> is_from_own_page("POST", Headers({"host": "127.0.0.1:1", "origin": "http://127.0.0.1:2"}))
     False
@@ -73,11 +73,18 @@ def is_from_own_page(method: str, headers: Headers) -> bool:
 
 
 async def body(request: Request, most: int) -> bytes:
-    """A request's body.
+    """Reads a request's body.
+
+    Args:
+        request: the request.
+        most: the most bytes that it may have.
+
+    Returns:
+        The bytes.
 
     Raises:
-        HTTPException: 413 as soon as it has more than `most` bytes; no more of them are kept.
-        ClientDisconnect: if it does not arrive whole.
+        HTTPException: with status 413 if it has more than `most` bytes, which are not kept.
+        ClientDisconnect: if the client leaves before its end.
     """
     parts: list[bytes] = []
     size = 0
@@ -95,8 +102,8 @@ async def body(request: Request, most: int) -> bytes:
 
 
 def _address_of(scope: Any) -> str:
-    """Where this request would be answered: the address of this machine that it has reached."""
+    """The URL at which this request would be answered: the address of this machine that received it."""
     name, port = scope["server"]
     address = ipaddress.ip_address(name)
-    mapped = getattr(address, "ipv4_mapped", None)  # What an IPv6 socket says of IPv4.
+    mapped = getattr(address, "ipv4_mapped", None)  # An IPv6 socket reports IPv4 addresses in this form.
     return url(str(mapped or address), port)

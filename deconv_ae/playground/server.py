@@ -1,4 +1,4 @@
-"""Serves the page to many at once, of whom some say nothing, or too slowly, or never leave."""
+"""Serves the page to many clients at once, and ends connections that are silent, slow or never closed."""
 
 import asyncio
 import contextlib
@@ -12,25 +12,25 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 SECONDS_A_CONNECTION = 30
-"""From its first byte to the last of its answer: each carries one request."""
-SECONDS_TO_SAY_WHAT = 10
-"""Until a request's head has arrived."""
+"""The time of a connection, from its first byte to the last byte of the answer. Each carries one request."""
+SECONDS_TO_HEADERS = 10
+"""The time until a request's headers have arrived."""
 MOST_CONNECTIONS = 128
 BACKLOG = 32
-"""Connections that are accepted at a time, before any of them is counted."""
+"""Connections that are accepted together, before they are counted."""
 OTHER_DESCRIPTORS = 64
-"""Of files that are open beside the connections: libraries, the terminal, models."""
+"""File descriptors beside the connections: libraries, the terminal, models."""
 
 
 def serve(app: Any, listening: socket.socket, when_ready: Callable[[], None]) -> None:
-    """Serves until Ctrl-C, which is how one ends it, and no failure; other signals do what they did before.
+    """Serves until Ctrl-C, and returns normally then. Other signals keep their handlers.
 
     Args:
         app: an ASGI application.
         listening: a bound socket, which is closed at the end.
-        when_ready: is called when the first request would be answered.
+        when_ready: called as soon as requests are answered.
     """
-    # What is said goes to stderr: defects with their traceback, nothing of what requests get wrong.
+    # Only defects are logged, to stderr with a traceback. Bad requests are not.
     config = uvicorn.Config(
         app,
         http=_Connection,
@@ -54,14 +54,14 @@ class _Server(uvicorn.Server):
     when_ready: Callable[[], None]
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # A failing accept is repeated by asyncio as often as others wait: said once, and only while it lasts.
-        asyncio.get_running_loop().set_exception_handler(_SaidOnce())
+        # When accept fails, asyncio tries and logs again for each client that waits. One log line is enough.
+        asyncio.get_running_loop().set_exception_handler(_LoggedOnce())
         await super().startup(sockets=sockets)
         self.when_ready()
 
 
 class _Connection(H11Protocol):
-    """One request and its answer, within a time. Where too many are open, the longest silent one makes room."""
+    """A connection for one request, with a time limit. If too many are open, the longest silent one is closed."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -70,7 +70,7 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.limit = self.loop.time() + SECONDS_TO_SAY_WHAT
+        self.limit = self.loop.time() + SECONDS_TO_HEADERS
         if len(self.connections) > most_connections():
             ours = (connection for connection in self.connections if isinstance(connection, _Connection))
             silent = [connection for connection in ours if connection.cycle is None]
@@ -86,28 +86,28 @@ class _Connection(H11Protocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        self.transport.abort()  # Nobody waits for an answer of a program that is stopped.
+        self.transport.abort()  # Ctrl-C does not wait for answers.
 
     def _end_if_silent(self) -> None:
         if self.cycle is None:
             self.transport.abort()
 
 
-class _SaidOnce:
-    """What asyncio asks when nobody else handles an error: each kind is logged once."""
+class _LoggedOnce:
+    """The event loop's handler for errors that nothing else handles. It logs each kind once."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         message = context["message"]
-        if message not in self._said:
-            self._said.add(message)
+        if message not in self._logged:
+            self._logged.add(message)
             logging.getLogger(__name__).error("%s: %s", message, context.get("exception", ""))
 
 
 def most_connections() -> int:
-    """As many as this process may have descriptors for."""
+    """The most connections for which this process may have file descriptors."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
         return MOST_CONNECTIONS

@@ -1,4 +1,4 @@
-"""What can be done to a code and its switches between the encoder and the decoder."""
+"""Changes to a code and its switches on the way from the encoder to the decoder."""
 
 import math
 from collections.abc import Sequence
@@ -17,25 +17,26 @@ MOST_BITS = 8
 SEEDS = 1000
 
 Pixel = tuple[int, int, int, int]
-"""A code's pixel: the model's number, row, column and channel."""
+"""A value of a code: the model's number, row, column and channel."""
 
 Move = tuple[int, int, int, int, int]
-"""A pixel of a code, and the place in its window that its switch is moved to."""
+"""A value of a code, as `Pixel`, and the place in its window to which its switch is moved."""
 
 
 @dataclass(frozen=True)
 class Tampering:
-    """What happens to a code on its way, in this order, and to its switches.
+    """The changes to a code, in this order, and to its switches.
 
     Attributes:
-        scale: factor, 0 to 3.
-        noise: standard deviation of normal noise, as a share of the code's largest value, 0 to 1.
-        bits: whole levels from 0, or the lowest value below it, to the code's largest, 1 to 8 bits; 0 leaves float32.
-        dropped: the share of the values that are set to 0, 0 to 1; which, the seed says.
-        erased: pixels that are set to 0.
+        scale: a factor, 0 to 3.
+        noise: the standard deviation of normal noise, as a share of the code's largest value, 0 to 1.
+        bits: 1 to 8 bits round the code to equal steps from 0, or a negative lowest value, to the largest; 0 leaves
+            float32.
+        dropped: the share of values that become 0, 0 to 1. The seed chooses the values.
+        erased: single values that become 0.
         switches: "kept"; "shuffled" among the windows of a pooling; or "centred", each at the middle of its window.
-        moved: single switches of the last pooling, to other places of their windows.
-        seed: of the noise, the dropping and the shuffling, below 1,000.
+        moved: single switches of the last pooling that move to other places of their windows.
+        seed: the seed of the noise, the dropping and the shuffling, below 1,000.
     """
 
     scale: float = 1.0
@@ -48,7 +49,15 @@ class Tampering:
     seed: int = 0
 
     def apply(self, encoded: Encoded, model_number: int, pool_sizes: Sequence[Sequence[int]]) -> Encoded:
-        """What reaches the decoder of one image's `(1, h, w, c)` code and `(1, ...)` switches.
+        """Changes a code and its switches.
+
+        Args:
+            encoded: one image's `(1, h, w, c)` code and `(1, ...)` switches; they are not changed in place.
+            model_number: the number by which `erased` and `moved` name the model.
+            pool_sizes: the model's.
+
+        Returns:
+            The code and the switches that reach the decoder.
 
         >>> encoded = Encoded(np.float32([[[[0.2], [1.0]]]]), (np.uint8([[[[3], [15]]]]),))
         >>> Tampering(bits=1, erased=frozenset({(0, 0, 1, 0)}), switches="centred").apply(encoded, 0, [(4, 4)])
@@ -57,7 +66,7 @@ class Tampering:
                  [5]]]], dtype=uint8),))
         """
         code = self._quantized(self._noisy(encoded.code * np.float32(self.scale)))
-        # A generator of its own: the noise is the same, whatever is dropped.
+        # A separate generator: dropping values does not change the noise.
         order = np.random.default_rng((self.seed, 1)).permutation(code.size)
         code.flat[order[: round(self.dropped * code.size)]] = 0
         for number, *place in self.erased:
@@ -71,44 +80,48 @@ class Tampering:
         return Encoded(code, self._with_moved(received.switches, model_number, pool_sizes))
 
     def __str__(self) -> str:
-        """What is done, in a line.
+        """The changes in a line.
 
         >>> print(Tampering(bits=3, switches="shuffled"))
-        code at 3 bits; switches shuffled
+        code rounded to 3 bits; switches shuffled
         >>> print(Tampering())
         nothing
         """
         count = len(self.erased)
         plural = "values" if count > 1 else "value"
-        done = (
+        changes = (
             (self.scale != 1, f"code times {self.scale:g}"),
-            (self.noise, f"noise of {self.noise:g} of its largest value"),
-            (self.bits, f"code at {self.bits} {'bits' if self.bits > 1 else 'bit'}"),
-            (self.dropped, f"{self.dropped:.0%} of the code dropped"),
-            (count, f"{count} {plural} erased, of every picture until put back"),
-            (self.switches != KEPT, f"switches {self.switches}"),
+            (self.noise, f"noise of {self.noise:g} times its largest value"),
+            (self.bits, f"code rounded to {self.bits} {'bits' if self.bits > 1 else 'bit'}"),
+            (self.dropped, f"{self.dropped:.0%} of the code's values set to 0"),
+            (count, f"{count} {plural} erased, in every picture until put back"),
+            (self.switches == SHUFFLED, "switches shuffled"),
+            (
+                self.switches == CENTRED,
+                "all switches centred (in a 2x2 window, at the upper left)",
+            ),
             (self.moved, f"{len(self.moved)} {'switches' if len(self.moved) > 1 else 'switch'} moved"),
         )
-        return "; ".join(text for is_done, text in done if is_done) or "nothing"
+        return "; ".join(text for is_changed, text in changes if is_changed) or "nothing"
 
     def _with_moved(
         self, switches: tuple[np.ndarray, ...], model_number: int, pool_sizes: Sequence[Sequence[int]]
     ) -> tuple[np.ndarray, ...]:
-        """The switches, of the last pooling copies with some moved."""
+        """The switches. Those of the last pooling are copied, and some are moved."""
         if not self.moved:
             return switches
         *earlier, last = switches
         last = last.copy()
         for number, row, column, channel, place in self.moved:
-            is_one = is_inside((row, column, channel), last.shape[1:]) and place < math.prod(pool_sizes[-1])
-            if number == model_number and is_one:
+            exists = is_inside((row, column, channel), last.shape[1:]) and place < math.prod(pool_sizes[-1])
+            if number == model_number and exists:
                 last[0, row, column, channel] = place
         return (*earlier, last)
 
     def _noisy(self, code: np.ndarray) -> np.ndarray:
         spread = abs(self.noise * float(np.max(code, initial=0)))  # NumPy refuses -0.
         noise = np.random.default_rng(self.seed).normal(0, spread, code.shape)
-        # What comes out of a ReLU is never below 0; averages are.
+        # Noise makes no maximum negative, since maxima come from a ReLU. Averages may be negative.
         lowest = np.minimum(code.min(axis=(0, 1, 2)), 0)
         return np.maximum(code + noise.astype(np.float32), lowest)
 
@@ -125,7 +138,7 @@ PRESETS = {
     "Round to 3 bits": Tampering(bits=3),
     "Drop half of the values": Tampering(dropped=0.5),
 }
-"""To be had by a click, each of them alone: what the switches carry, and what precision and number of values do."""
+"""Single changes, each on a button: without places, with less precision, with fewer values."""
 
 
 def is_inside(place: Sequence[int], shape: Sequence[int]) -> bool:

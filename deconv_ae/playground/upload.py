@@ -1,4 +1,4 @@
-"""An uploaded picture in the models' size, from its bytes: no file is written, and nothing is kept."""
+"""Decodes an uploaded picture and resizes it for the models. No file is written, and nothing is kept."""
 
 import io
 from collections.abc import Sequence
@@ -11,45 +11,53 @@ from deconv_ae.data.decoding import FORMATS, PictureError, decode
 CROPPED, WHOLE = "cropped", "whole"
 FITS = (CROPPED, WHOLE)
 MOST_PIXELS = 25_000_000
-"""75 MB in colour, of which a few copies are made on the way."""
+"""75 MB in colour, of which decoding makes a few copies."""
 MOST_JPEG_PIXELS = 100_000_000
-"""A JPEG can be decoded at an eighth to a half of its size, so that large photographs cost little."""
+"""A JPEG decodes at a half to an eighth of its size, so that large photographs cost little memory."""
 LONGEST_SIDE = 20_000
 ENOUGH = 1024
-"""Pixels of a side at which a JPEG is decoded."""
+"""Pixels of a side. A longer JPEG is decoded at a smaller scale, and stays at least as long."""
 
 
 def receive(content: bytes, fit: str, shape: Sequence[int]) -> np.ndarray:
-    """An uploaded picture as `(height, width, channels)` uint8, brought to size in one of `FITS`.
+    """Decodes an uploaded picture and resizes it.
+
+    Args:
+        content: the file's bytes.
+        fit: one of `FITS`.
+        shape: (height, width, channels).
+
+    Returns:
+        The picture, uint8 of this shape.
 
     Raises:
-        PictureError: if it is no picture, or one too large.
+        PictureError: if it is not a picture, or too large.
     """
-    # As its own example does, it takes a file in memory.
+    # decode is annotated for paths, and takes files in memory as well.
     pixels = decode(_decodable(content), shape[-1])  # type: ignore[arg-type]
     return fitted(Image.fromarray(np.squeeze(pixels, axis=-1 if shape[-1] == 1 else ())), fit, shape)
 
 
 def fitted(picture: Image.Image, fit: str, shape: Sequence[int]) -> np.ndarray:
-    """A picture as `(height, width, channels)` uint8: "cropped" to its middle, or "whole", with black beside it.
+    """A resized picture as `(height, width, channels)` uint8: "cropped" to its middle, or "whole" with black margins.
 
     >>> fitted(Image.new("L", (20, 40), 255), "whole", (4, 4, 1))[..., 0].tolist()[0]
     [0, 255, 255, 0]
     """
     height, width, _ = shape
-    brought = ImageOps.pad if fit == WHOLE else ImageOps.fit
-    return np.asarray(brought(picture, (width, height))).reshape(shape)
+    resize = ImageOps.pad if fit == WHOLE else ImageOps.fit
+    return np.asarray(resize(picture, (width, height))).reshape(shape)
 
 
 def _decodable(content: bytes) -> io.BytesIO:
-    """The file, which its header says is not too large to decode; of a large JPEG a smaller copy."""
+    """The file, if its header gives a size that can be decoded. A large JPEG becomes a smaller copy."""
     file = io.BytesIO(content)
     Image.init()
     try:
         with Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN]) as picture:
             is_jpeg = picture.format == "JPEG"
             _check_size(picture, MOST_JPEG_PIXELS if is_jpeg else MOST_PIXELS)
-            if picture.format == "ICO":  # Within it lies another file, of a size that its header does not say.
+            if picture.format == "ICO":  # An icon holds files of sizes that its header does not give.
                 raise PictureError("is an icon; save it as PNG")
             if is_jpeg and max(picture.size) > ENOUGH:
                 picture.draft(None, (ENOUGH, ENOUGH))
@@ -58,7 +66,7 @@ def _decodable(content: bytes) -> io.BytesIO:
                 picture.save(file, "TIFF", exif=picture.getexif(), icc_profile=picture.info.get("icc_profile"))
     except PictureError:
         raise
-    except Exception:  # What is wrong with it, decode says.
+    except Exception:  # decode raises an error that names the fault.
         file = io.BytesIO(content)
     file.seek(0)
     return file

@@ -1,35 +1,40 @@
-"""What the page shows beside its controls, whole: what is done, a card for each model, one window's journey."""
+"""What the page shows of a state: a card for each model, one window's journey, and a line on what was changed."""
 
 import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from deconv_ae.errors import InputError
-from deconv_ae.playground.cards import cards, pass_through, pool_sizes, strongest, telling, window_size
-from deconv_ae.playground.journey import BeforePooling, journey, strip
+from deconv_ae.playground.cards import cards
+from deconv_ae.playground.journey import BeforePooling, journey, strip, unpooling
 from deconv_ae.playground.link import Place, State
-from deconv_ae.playground.tampering import Move, Pixel, is_inside
+from deconv_ae.playground.passage import most_telling, pass_through, pool_sizes, strongest_channel, window_size
+from deconv_ae.playground.tampering import Move, Pixel, Tampering, is_inside
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What is shown of a state, as HTML.
+    """What is shown of a state.
 
     Attributes:
-        state: with the channel of the window that is followed, if one was asked for.
-        models, journey: a card for each model, and the window's way through one of them.
-        done: what is done to codes and switches.
-        window: the one that is followed, asked for or not.
+        state: the state. If it names a window without a channel, the channel is filled in.
+        models: a card for each model, as HTML.
+        journey: the followed window's journey, as HTML.
+        unpooling: what unpooling.js plays; None if the followed value is an average.
+        changes: what was changed in codes and switches, as HTML.
+        window: the followed window, also if the state names none.
     """
 
     state: State
     models: str
     journey: str
-    done: str
+    unpooling: dict[str, Any] | None
+    changes: str
     window: Pixel
 
 
@@ -37,11 +42,12 @@ class View:
     """The models, and how a picture passes through them.
 
     Args:
-        models: of one image shape, in grey or in colour.
+        models: models of one image shape, grey or colour.
         test_images: `(N, height, width, channels)` uint8.
 
     Raises:
-        InputError: if a model was made for images of another shape, or of neither 1 nor 3 channels, or is damaged.
+        InputError: if a model takes images of another shape, if images have neither 1 nor 3 channels, or if a model is
+            damaged.
     """
 
     def __init__(self, models: Sequence[ServedAutoencoder], test_images: np.ndarray) -> None:
@@ -51,39 +57,48 @@ class View:
             raise InputError(f"model: images of {test_images.shape[-1]} channels cannot be drawn on; give 1 or 3")
         self.models = list(models)
         self._code_shapes = [model.card.architecture.code_shape(model.card.image_shape) for model in models]
-        # Of small windows there is little to see.
-        self._first_looked_at = int(np.argmax([math.prod(window_size(model)) for model in models]))
+        # The model with the largest windows: in small ones there is little to see.
+        self._first_followed = int(np.argmax([math.prod(window_size(model)) for model in models]))
         self._before_pooling = [BeforePooling(model) for model in models]
+        self.show(State(test_images[0], 0, Tampering()))  # Traces all functions, before anybody waits for an answer.
 
     def show(self, state: State) -> Shown:
-        """All of it, for a state of the page whose windows the models have."""
+        """Everything that the page shows of a state. `without_unknown` has to have checked the state."""
         passages = [
             pass_through(model, number, state.picture, state.tampering) for number, model in enumerate(self.models)
         ]
         if state.window is None:
-            window = (
-                self._first_looked_at,
-                *telling(self.models[self._first_looked_at], passages[self._first_looked_at]),
-            )
+            number = self._first_followed
+            window = (number, *most_telling(self.models[number], passages[number]))
         else:
             number, row, column, channel = state.window
             if channel is None:
-                channel = strongest(self.models[number], passages[number], row, column)
+                channel = strongest_channel(self.models[number], passages[number], row, column)
             window = (number, row, column, channel)
             state = replace(state, window=window)
-        number = window[0]
+        model, passage = self.models[number], passages[number]
         features = self._before_pooling[number](state.picture)
-        followed = journey(self.models[number], passages[number], features, window[1:])
+        followed = journey(model, passage, features, window[1:])
         return Shown(
             state,
             cards(self.models, passages, state.tampering, window),
-            strip(self.models[number], number, passages[number], followed, window in state.tampering.erased),
-            f"Done on the way: {html.escape(str(state.tampering))}.",
+            strip(model, number, passage, followed, window in state.tampering.erased),
+            unpooling(model, passage, window[-1]),
+            f"Changed on the way: {html.escape(str(state.tampering))}.",
             window,
         )
 
-    def fitting(self, state: State) -> tuple[State, dict[str, str]]:
-        """The state without what these models do not have, as of a link to other models' page; a sentence on each."""
+    def without_unknown(self, state: State) -> tuple[State, dict[str, str]]:
+        """Removes values, windows and places that these models do not have.
+
+        A link to a page of other models may name such places.
+
+        Args:
+            state: the state.
+
+        Returns:
+            The rest of the state, and a sentence about each thing that was removed, by its name in a link.
+        """
         refused = {}
         erased = frozenset(filter(self.has, state.tampering.erased))
         if erased != state.tampering.erased:
@@ -102,12 +117,12 @@ class View:
         return state, refused
 
     def has(self, place: Place) -> bool:
-        """Whether the page's models have such a value in their codes."""
+        """Whether a code of these models has such a value."""
         number, row, column, channel = place
         return 0 <= number < len(self.models) and is_inside((row, column, channel or 0), self._code_shapes[number])
 
     def has_place(self, move: Move) -> bool:
-        """Whether the page's models have such a window with a switch, and it such a place."""
+        """Whether these models have a window with such a switch and such a place."""
         return (
             self.has(move[:4])
             and move[3] < self.models[move[0]].card.architecture.filters[-1]

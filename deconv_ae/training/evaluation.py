@@ -15,6 +15,7 @@ from deconv_ae.model.objective import per_image_rmse
 RISE = 1.01
 """A loss rose if it is so many times what it was. The order of the images alone moves it by less than a hundredth."""
 SAMPLED_IMAGES = 256
+ENLARGING_METHODS = ("lanczos3", "bicubic")
 # With so many batches of digits, a graph saves the time that tracing it takes.
 BATCHES_WORTH_A_GRAPH = 20
 
@@ -53,16 +54,29 @@ def thumbnail_rmse(images: np.ndarray, numbers: float, shades: bool = False) -> 
     Returns:
         The mean RMSE; 0 if a thumbnail is as large as an image.
     """
-    size = thumbnail_size(images.shape[1:], numbers)
-
-    def enlarged(batch: tf.Tensor, method: str) -> tf.Tensor:
-        small = tf.image.resize(batch, size, "lanczos3", antialias=True)
-        small = tf.clip_by_value(tf.round(small / PIXEL_SCALE), 0, 255) * PIXEL_SCALE if shades else small
-        return tf.clip_by_value(tf.image.resize(small, images.shape[1:3], method), 0, 1)
-
-    if size == images.shape[1:3]:
+    if thumbnail_size(images.shape[1:], numbers) == images.shape[1:3]:
         return 0.0
-    return min(mean_rmse(partial(enlarged, method=method), images) for method in ("lanczos3", "bicubic"))
+    return min(
+        mean_rmse(partial(enlarged_thumbnails, numbers=numbers, method=method, shades=shades), images)
+        for method in ENLARGING_METHODS
+    )
+
+
+def enlarged_thumbnails(images: tf.Tensor, numbers: float, method: str, shades: bool = False) -> tf.Tensor:
+    """Makes thumbnails of a batch of scaled images, and enlarges them to the images' size.
+
+    Args:
+        images: `(N, height, width, channels)` in [0, 1).
+        numbers: the most numbers in a thumbnail, see `thumbnail_size`.
+        method: one of `ENLARGING_METHODS`.
+        shades: whether thumbnails are rounded to 8 bits per number.
+
+    Returns:
+        Float32 images of the shape of `images`.
+    """
+    small = tf.image.resize(images, thumbnail_size(images.shape[1:], numbers), "lanczos3", antialias=True)
+    small = tf.clip_by_value(tf.round(small / PIXEL_SCALE), 0, 255) * PIXEL_SCALE if shades else small
+    return tf.clip_by_value(tf.image.resize(small, images.shape[1:3], method), 0, 1)
 
 
 def _sum(images: np.ndarray) -> tf.Tensor:

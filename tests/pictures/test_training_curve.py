@@ -1,4 +1,4 @@
-"""The training curve: what is drawn of a run's history."""
+"""The figure of a run's history."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from deconv_ae.training.history import Epoch
 HISTORY = [Epoch(0, 0.5), Epoch(1, 0.25, 0.3), Epoch(2, 0.2), Epoch(3, 0.15, 0.2)]
 
 
-def test_it_shows_training_and_test_by_epoch_and_the_mean_image_as_a_line() -> None:
+def test_the_curve_shows_training_test_and_mean_image() -> None:
     (axis,) = training_curve(HISTORY, 0.26).axes
     drawn = {line.get_label(): np.array(line.get_xydata()).tolist() for line in axis.lines}
     assert drawn["training images"] == [[0, 0.5], [1, 0.25], [2, 0.2], [3, 0.15]]
@@ -22,12 +22,12 @@ def test_it_shows_training_and_test_by_epoch_and_the_mean_image_as_a_line() -> N
     assert axis.get_ylim()[0] == 0
 
 
-def test_without_test_rmse_there_is_no_such_curve() -> None:
+def test_without_a_test_rmse_there_is_no_test_curve() -> None:
     (axis,) = training_curve([Epoch(0, 0.5)], 0.26).axes
     assert [line.get_label() for line in axis.lines] == ["training images", "mean training image"]
 
 
-def test_it_is_written_whole_to_each_place_and_not_at_all_of_an_unknown_history(tmp_path: Path) -> None:
+def test_it_is_written_to_each_file_unless_the_history_is_empty(tmp_path: Path) -> None:
     files = [tmp_path / "one.png", tmp_path / "other.png"]
     draw_training_curve([], 0.26, files)
     assert not list(tmp_path.iterdir())
@@ -36,6 +36,6 @@ def test_it_is_written_whole_to_each_place_and_not_at_all_of_an_unknown_history(
     assert Image.open(files[0]).size == (900, 540)
 
 
-def test_a_place_that_is_gone_is_said(tmp_path: Path) -> None:
+def test_an_error_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"gone/curve.png cannot be drawn: No such file"):
         draw_training_curve(HISTORY, 0.26, [tmp_path / "gone" / "curve.png"])

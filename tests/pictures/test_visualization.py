@@ -16,7 +16,15 @@ from deconv_ae.errors import RunError
 from deconv_ae.pictures.drawing import visualize
 from deconv_ae.pictures.explanation import kernels_figure, switches_figure
 from deconv_ae.pictures.pixels import code_picture, tile_columns, tile_corner
-from deconv_ae.pictures.visualization import View, comparison_figure, errors_figure, model_figure, save_figure, view
+from deconv_ae.pictures.visualization import (
+    PIXELS_AN_INCH,
+    View,
+    comparison_figure,
+    errors_figure,
+    model_figure,
+    save_figure,
+    view,
+)
 from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 
@@ -34,11 +42,9 @@ def drawn(exported: Path, digits: ImageDataset, tmp_path_factory: pytest.TempPat
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ["$\\frac$", "$x$", "a_{b}^c $\\", "100 $ or $ 200", "\u732b", "%s {0}"])
-def test_a_name_is_drawn_as_it_is_whatever_it_holds(
-    exported: Path, digits: ImageDataset, tmp_path: Path, name: str
-) -> None:
+def test_any_name_is_drawn_literally(exported: Path, digits: ImageDataset, tmp_path: Path, name: str) -> None:
     model = ServedAutoencoder(exported)
-    model.card = replace(model.card, preset=name)
+    model.name = name
     figures = [model_figure(view(model, digits.test[:2])), comparison_figure([view(model, digits.test[:2])] * 2)]
     for figure in figures:
         save_figure(figure, tmp_path / "figure.png")
@@ -47,7 +53,7 @@ def test_a_name_is_drawn_as_it_is_whatever_it_holds(
         assert not any(text.get_parse_math() for text in shown)
 
 
-def test_powers_at_an_axis_are_still_drawn_as_powers(tmp_path: Path) -> None:
+def test_powers_at_an_axis_stay_powers(tmp_path: Path) -> None:
     figure = Figure()
     figure.subplots().set(xscale="log", xlim=(1, 1000), title="$x")
     save_figure(figure, tmp_path / "figure.png")
@@ -60,21 +66,21 @@ def picture(file: Path) -> np.ndarray:
         return np.asarray(opened)
 
 
-def test_it_writes_what_the_original_visualizer_wrote(drawn: Path) -> None:
+def test_all_files_of_the_original_visualizer_are_written(drawn: Path) -> None:
     names = {f"imageAutoEncoder_{i}__{kind}.png" for i in range(5) for kind in ("input", "encoding", "output")}
     texts = {"encoder_output.txt", "decoder_output.txt", "switches_1.txt"}
     assert {file.name for file in drawn.iterdir()} == names | texts | FIGURES
 
 
 @pytest.mark.parametrize("kind", ["input", "encoding", "output"])
-def test_pictures_are_224_pixels_and_as_bright_as_can_be(drawn: Path, kind: str) -> None:
+def test_pictures_have_224_pixels_and_a_maximum_of_255(drawn: Path, kind: str) -> None:
     for index in range(5):
         pixels = picture(drawn / f"imageAutoEncoder_{index}__{kind}.png")
         assert pixels.shape == (224, 224)
         assert pixels.max() == 255
 
 
-def test_enlarging_keeps_pixels_apart(drawn: Path, digits: ImageDataset, exported: Path) -> None:
+def test_enlarging_uses_nearest_neighbour(drawn: Path, digits: ImageDataset, exported: Path) -> None:
     image = digits.test[0, :, :, 0]
     expected = np.round(image / image.max() * 255).astype(np.uint8)
     np.testing.assert_array_equal(picture(drawn / "imageAutoEncoder_0__input.png")[4::8, 4::8], expected)
@@ -83,7 +89,7 @@ def test_enlarging_keeps_pixels_apart(drawn: Path, digits: ImageDataset, exporte
     np.testing.assert_array_equal(shown[16::32, 16::32], np.round(code / code.max() * 255).astype(np.uint8))
 
 
-def test_text_has_an_image_a_line_with_six_decimals(drawn: Path, digits: ImageDataset, exported: Path) -> None:
+def test_text_has_one_line_an_image_and_six_decimals(drawn: Path, digits: ImageDataset, exported: Path) -> None:
     served = ServedAutoencoder(exported)
     encoded = served.encode(digits.test[:5])
     for name, expected in (
@@ -97,7 +103,7 @@ def test_text_has_an_image_a_line_with_six_decimals(drawn: Path, digits: ImageDa
     assert all(len(value.split(".")[1]) == 6 for value in (drawn / "encoder_output.txt").read_text().split())
 
 
-def test_rmses_under_the_images_are_theirs(exported: Path, digits: ImageDataset) -> None:
+def test_rmses_belong_to_their_images(exported: Path, digits: ImageDataset) -> None:
     shown = view(ServedAutoencoder(exported), digits.test[:5])
     difference = (digits.test[:5] / 256 - shown.reconstruction).reshape(5, -1)
     np.testing.assert_allclose(shown.rmses, np.sqrt((difference**2).mean(axis=1)), rtol=1e-5)
@@ -109,8 +115,8 @@ def test_several_models_get_a_folder_each_and_a_comparison(
     models = [ServedAutoencoder(exported), ServedAutoencoder(exported)]
     figures = visualize(models, digits.test[:2], tmp_path, ["autoencoder", "comparison"])
     assert [str(figure.relative_to(tmp_path)) for figure in figures] == [
-        "cmap1_pool4_0/autoencoder.png",
-        "cmap1_pool4_1/autoencoder.png",
+        f"{exported.name}_0/autoencoder.png",
+        f"{exported.name}_1/autoencoder.png",
         "comparison.png",
     ]
     assert set(tmp_path.rglob("*.png")) == set(figures)
@@ -136,13 +142,13 @@ def test_channels_of_a_code_are_tiles_a_pixel_apart() -> None:
     assert (tiles[2] == 1.5).all()
 
 
-def test_a_place_that_cannot_be_written_is_said(exported: Path, digits: ImageDataset, tmp_path: Path) -> None:
+def test_an_error_names_a_folder_that_cannot_be_written(exported: Path, digits: ImageDataset, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"output_dir: .* cannot be written"):
         visualize([ServedAutoencoder(exported)], digits.test[:1], tmp_path / "file" / "pictures")
 
 
-def test_titles_of_long_names_do_not_run_into_each_other(exported: Path, digits: ImageDataset) -> None:
+def test_long_titles_do_not_overlap(exported: Path, digits: ImageDataset) -> None:
     shown = view(ServedAutoencoder(exported), digits.test[:2])
     long = [replace(shown, title=f"filters {n}, 16, 8; pools 4x2, 2x2, 2x2") for n in (64, 32, 16)]
     figure = comparison_figure(long)
@@ -157,7 +163,7 @@ def test_titles_of_long_names_do_not_run_into_each_other(exported: Path, digits:
 
 
 @pytest.mark.parametrize(("channels", "least_pixels"), [(1, 150), (4, 65), (16, 65), (64, 65)])
-def test_each_channel_of_a_code_can_be_read_however_many_and_faint_they_are(channels: int, least_pixels: int) -> None:
+def test_every_channel_of_a_code_is_large_and_bright(channels: int, least_pixels: int) -> None:
     images, code = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 4, 4, channels), np.float32)
     code[0, 1, 1] = 2.0 ** -np.arange(channels)
     code[..., -1] *= channels == 1  # The last of several is silent.
@@ -174,7 +180,7 @@ def test_each_channel_of_a_code_can_be_read_however_many_and_faint_they_are(chan
     assert shown.get_ylabel() == ("code" if channels == 1 else f"code, {channels} channels")
 
 
-def test_errors_stand_where_they_are_on_one_scale() -> None:
+def test_all_errors_have_one_scale() -> None:
     images = np.zeros((2, 4, 4, 1), np.uint8)
     reconstruction = np.zeros(images.shape, np.float32)
     reconstruction[0, 1, 2], reconstruction[1, 3, 0] = 0.5, -0.25
@@ -188,7 +194,7 @@ def test_errors_stand_where_they_are_on_one_scale() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
-def test_everything_that_is_written_lies_within_the_figure_and_apart(
+def test_no_text_overlaps_or_leaves_the_figure(
     exported_in_colour: Path, colour_images: ImageDataset, count: int
 ) -> None:
     served = ServedAutoencoder(exported_in_colour)
@@ -196,6 +202,7 @@ def test_everything_that_is_written_lies_within_the_figure_and_apart(
     figures = [
         *(model_figure(shown), errors_figure(shown), comparison_figure([shown, shown])),
         switches_figure(load_keras_model(served), shown),
+        kernels_figure({shown.title: load_keras_model(served)}),
     ]
     for figure in figures:
         figure.draw_without_rendering()
@@ -208,7 +215,7 @@ def test_everything_that_is_written_lies_within_the_figure_and_apart(
         assert not any(box.overlaps(other) for box, other in itertools.combinations(boxes + pictures, 2))
 
 
-def test_points_lie_where_each_stages_maxima_do(colour_images: ImageDataset) -> None:
+def test_points_lie_at_the_maxima(colour_images: ImageDataset) -> None:
     model = Autoencoder(Architecture((3, 1), (2, (4, 3))), (17, 13, 3))
     images = scale(colour_images.test[:2])
     code, *switches = (np.asarray(each) for each in model.encoder(images))
@@ -217,9 +224,9 @@ def test_points_lie_where_each_stages_maxima_do(colour_images: ImageDataset) -> 
         "original",
         figure.axes[2].get_ylabel(),
         "code and switches",
-        *("reconstruction", "switches shuffled", "switches centred"),
+        *("reconstruction", "switches shuffled", "all switches\nup or left of the middle"),
     ]
-    assert figure.axes[2].get_ylabel().startswith("stage 1: switches\nchannel ")
+    assert figure.axes[2].get_ylabel().startswith("stage 1: switches\nfilter ")
     for index, axis in enumerate(figure.axes[4:6]):
         rows, columns = np.nonzero(code[index, :, :, 0] > 0)
         position = switches[1][index, rows, columns, 0]
@@ -227,32 +234,67 @@ def test_points_lie_where_each_stages_maxima_do(colour_images: ImageDataset) -> 
         assert set(map(tuple, axis.collections[0].get_offsets().tolist())) == expected != set()
 
 
+@pytest.mark.parametrize(("size", "count", "drawn"), [(28, 5, 5), (28, 12, 7), (128, 5, 2), (512, 3, 1)])
+def test_the_switches_figure_is_1600_pixels_wide_at_most(size: int, count: int, drawn: int) -> None:
+    model = Autoencoder(Architecture((12,), (4,)), (size, size, 1))
+    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 1), np.uint8)
+    code, *switches = (np.asarray(each) for each in model.encoder(scale(images)))
+    shown = View("many", images, Encoded(code, tuple(switches)), scale(images), 0.1)
+    figure = switches_figure(model, shown)
+    assert figure.get_figwidth() * PIXELS_AN_INCH <= 1600
+    assert len(figure.axes) == 5 * drawn
+    title = " ".join(figure.get_suptitle().split())
+    assert (f"of {count})" in title or "the first image" in title) == (drawn < count)
+    assert "filter" in figure.axes[drawn].get_ylabel() and "of 12" in figure.axes[drawn].get_ylabel()
+
+
+MOST_COLUMNS = {3: 32, (1, 9): 30, 11: 31}
+
+
 @pytest.mark.parametrize(
-    ("filters", "channels", "sizes"),
+    ("filters", "channels", "rows_and_columns"),
     [
-        # Kernels of 5x5 and a pixel between: tiles of one channel and of colour, rows and columns of several.
-        ((5,), 1, [(13, 19), (13, 19)]),
-        ((5,), 3, [(13, 19), (13, 19)]),
-        ((4, 2), 3, [(13, 13), (25, 13), (25, 13), (13, 13)]),
-        ((40, 33), 1, [(37, 37), (193, 193), (193, 193), (37, 37)]),
+        # With one channel or one filter, all kernels stand in a row. Colours are rows of their own.
+        ((5,), 1, [(1, 5), (1, 5)]),
+        ((1,), 3, [(3, 1), (3, 1)]),
+        ((5,), 3, [(3, 5), (3, 5)]),
+        ((4, 2), 3, [(3, 4), (4, 2), (4, 2), (3, 4)]),
+        ((40, 33), 1, [(1, 40), (32, 33), (32, 33), (1, 40)]),
     ],
 )
-def test_every_layers_kernels_are_drawn(filters: tuple[int, ...], channels: int, sizes: list[tuple[int, int]]) -> None:
-    model = Autoencoder(Architecture(filters, (2,) * len(filters)), (16, 16, channels))
-    figure = kernels_figure({"own": model, "again": model})
-    pictures = [axis.images[0].get_array() for axis in figure.axes if axis.images]
-    assert [picture.shape[:2] for picture in pictures] == 2 * sizes
-    kernel = np.asarray(model.get_layer("conv1").kernel)
-    largest = np.abs(kernel[..., :32]).max()
-    assert figure.axes[0].get_xlabel() == f"largest {largest:.2f}"
-    if channels == 3:
-        np.testing.assert_allclose(pictures[0][1:6, 1:6], 0.5 + kernel[..., 0] / (2 * largest), rtol=1e-5)
+@pytest.mark.parametrize("kernel_size", [3, (1, 9), 11])
+def test_every_kernel_is_drawn_with_40_pixels(filters, channels, rows_and_columns, kernel_size) -> None:
+    model = Autoencoder(Architecture(filters, (2,) * len(filters), kernel_size), (16, 16, channels))
+    figure = kernels_figure({"own": model})
+    assert figure.get_figwidth() * PIXELS_AN_INCH <= 1600
+    figure.draw_without_rendering()
+    *axes, bar = figure.axes
+    kernels = np.asarray(model.get_layer("conv1").kernel)
+    side = max(kernels.shape[:2])
+    for axis, (rows, columns) in zip(axes, rows_and_columns, strict=True):
+        columns = min(columns, MOST_COLUMNS[kernel_size])
+        height, width = axis.images[0].get_array().shape[:2]
+        shown = axis.get_window_extent()
+        # One pixel of the picture is one pixel of the file.
+        assert shown.width * PIXELS_AN_INCH / figure.dpi == pytest.approx(width, abs=0.01)
+        assert shown.height * PIXELS_AN_INCH / figure.dpi == pytest.approx(height, abs=0.01)
+        assert max(width / columns, height / rows) - 4 >= 40
+    assert [label.get_text() for label in bar.get_xticklabels()] == ["negative", "0", "positive"]
+    captions = {text.get_text().split(":")[0]: text.get_text() for text in figure.texts}
+    largest = np.abs(kernels[..., : MOST_COLUMNS[kernel_size]]).max()
+    assert captions["own, conv1"].startswith(f"own, conv1: largest weight {largest:.2f}")
+    if filters == (40, 33):
+        assert captions["own, conv1"].endswith(f"; {MOST_COLUMNS[kernel_size]} of 40 columns")
+        assert captions["own, conv2"].endswith(f"; {MOST_COLUMNS[kernel_size]} of 33 columns; 32 of 40 rows")
     else:
-        red, _, blue = np.moveaxis(pictures[0][1:6, 1:6], -1, 0)
-        assert ((red > blue) == (kernel[..., 0, 0] > 0)).mean() > 0.95  # Near zero both are white.
+        assert not any(" of " in caption for caption in captions.values())
+    step = int(np.ceil(40 / side))  # The side of a weight, after 2 pixels of ground.
+    first = axes[0].images[0].get_array()[2::step, 2::step][: kernels.shape[0], : kernels.shape[1]]
+    red, _, blue = np.moveaxis(first, -1, 0)
+    assert ((red > blue) == (kernels[..., 0, 0] > 0)).mean() > 0.9  # Near zero both are white.
 
 
-def test_errors_are_drawn_of_the_first_ten_images(exported: Path, digits: ImageDataset, tmp_path: Path) -> None:
+def test_errors_are_drawn_for_the_first_ten_images(exported: Path, digits: ImageDataset, tmp_path: Path) -> None:
     (file,) = visualize([ServedAutoencoder(exported)], digits.test[:12], tmp_path, ["errors"])
     ten = errors_figure(view(ServedAutoencoder(exported), digits.test[:10]))
     assert picture(file).shape[1] == 150 * ten.get_figwidth()

@@ -1,7 +1,8 @@
-"""What the page does to codes and switches, and what its links hold: no page, no browser."""
+"""The page's changes to codes and switches, its links and its HTML, without a browser."""
 
 import base64
 import io
+import math
 import socket
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -18,13 +19,14 @@ from deconv_ae.data import Source, load_split
 from deconv_ae.data.decoding import PictureError
 from deconv_ae.errors import InputError
 from deconv_ae.playground import drawings, link
-from deconv_ae.playground.cards import pass_through, telling
-from deconv_ae.playground.journey import BeforePooling, journey, strip
+from deconv_ae.playground.journey import BeforePooling, journey, strip, unpooling
 from deconv_ae.playground.link import State
+from deconv_ae.playground.passage import most_telling, pass_through
 from deconv_ae.playground.tampering import PRESETS, SWITCHES, Tampering
 from deconv_ae.playground.upload import FITS, receive
 from deconv_ae.playground.view import Shown, View
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
+from deconv_ae.training.evaluation import thumbnail_rmse
 
 REFERENCE = SCRIPTS.parent / "saved_models" / "reference"
 MODEL = REFERENCE / "cmap1_pool4"
@@ -61,7 +63,7 @@ def test_switches_are_kept_or_centred(kind: str, places: list[int]) -> None:
     assert received.switches[0].dtype == np.uint8
 
 
-def test_shuffling_moves_switches_and_the_seed_says_where_to() -> None:
+def test_shuffling_follows_the_seed() -> None:
     encoded = Encoded(CODE, (np.arange(6, dtype=np.uint8).reshape(PLACES.shape),))
     first, again, other = (
         Tampering(switches="shuffled", seed=seed).apply(encoded, 0, [(3, 3)]).switches[0] for seed in (3, 3, 4)
@@ -72,14 +74,14 @@ def test_shuffling_moves_switches_and_the_seed_says_where_to() -> None:
     assert not np.array_equal(first, encoded.switches[0])
 
 
-def test_noise_is_in_proportion_to_the_code_and_leaves_nothing_below_zero() -> None:
+def test_noise_is_proportional_to_the_code_and_keeps_maxima_positive() -> None:
     code = np.full((1, 50, 50, 1), 4, np.float32)
     received = Tampering(noise=0.1).apply(Encoded(code, ()), 0, []).code
     assert np.std(received) == pytest.approx(0.4, rel=0.05)
     assert Tampering(noise=1).apply(Encoded(code, ()), 0, []).code.min() == 0
 
 
-def test_half_of_the_code_is_half_of_its_values_and_the_seed_says_which() -> None:
+def test_dropping_half_of_the_values_follows_the_seed() -> None:
     code = np.arange(1, 61, dtype=np.float32).reshape(1, 5, 4, 3)
     first, again, other = (Tampering(dropped=0.5, seed=seed).apply(Encoded(code, ()), 0, []).code for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
@@ -92,21 +94,22 @@ def test_half_of_the_code_is_half_of_its_values_and_the_seed_says_which() -> Non
     ("tampering", "text"),
     [
         (Tampering(seed=3), "nothing"),
-        (Tampering(scale=0.5, noise=0.02), "code times 0.5; noise of 0.02 of its largest value"),
-        (Tampering(bits=1, dropped=0.25), "code at 1 bit; 25% of the code dropped"),
+        (Tampering(scale=0.5, noise=0.02), "code times 0.5; noise of 0.02 times its largest value"),
+        (Tampering(bits=1, dropped=0.25), "code rounded to 1 bit; 25% of the code's values set to 0"),
         (
             Tampering(erased=frozenset({(0, 0, 0, 0), (1, 0, 0, 0)}), switches="centred"),
-            "2 values erased, of every picture until put back; switches centred",
+            "2 values erased, in every picture until put back; "
+            "all switches centred (in a 2x2 window, at the upper left)",
         ),
-        (PRESETS["Drop half of the values"], "50% of the code dropped"),
+        (PRESETS["Drop half of the values"], "50% of the code's values set to 0"),
     ],
     ids=str,
 )
-def test_what_is_done_is_said(tampering: Tampering, text: str) -> None:
+def test_changes_are_named(tampering: Tampering, text: str) -> None:
     assert str(tampering) == text
 
 
-def test_what_the_encoder_sent_is_left_as_it_was() -> None:
+def test_changes_leave_the_encoders_arrays_alone() -> None:
     encoded = Encoded(CODE.copy(), (PLACES.copy(),))
     Tampering(erased=frozenset({(0, 1, 2, 0)}), switches="centred").apply(encoded, 0, [(3, 3)])
     np.testing.assert_array_equal(encoded.code, CODE)
@@ -131,9 +134,7 @@ tamperings = st.builds(
     image=st.one_of(st.none(), st.integers(0, 19)),
     window=st.one_of(st.none(), st.tuples(*[st.integers(0, 20)] * 3, st.one_of(st.none(), st.integers(0, 20)))),
 )
-def test_a_link_restores_what_it_was_made_from(
-    tampering: Tampering, image: int | None, window: link.Place | None
-) -> None:
+def test_a_link_restores_its_state(tampering: Tampering, image: int | None, window: link.Place | None) -> None:
     picture = np.full_like(TEST_IMAGES[0], 7) if image is None else TEST_IMAGES[image]
     query = State(picture, image, tampering, window).query()
     restored, refused = link.read(dict(parse_qsl(query)), TEST_IMAGES)
@@ -170,7 +171,7 @@ BOMB = State(np.zeros((10_000, 10_000, 1), np.uint8), None, Tampering()).query()
     ],
     ids=lambda value: value[:12],
 )
-def test_what_a_link_cannot_mean_is_left_out_and_named(name: str, text: str) -> None:
+def test_a_value_that_a_link_cannot_have_is_left_out_and_named(name: str, text: str) -> None:
     restored, refused = link.read({name: text, "bits" if name != "bits" else "seed": "2"}, TEST_IMAGES)
     assert list(refused) == [name]
     assert refused[name].startswith(f"{name}: ")
@@ -178,12 +179,12 @@ def test_what_a_link_cannot_mean_is_left_out_and_named(name: str, text: str) -> 
     assert (restored.tampering.bits, restored.tampering.seed) == ((0, 2) if name == "bits" else (2, 0))
 
 
-# ------------------------------------------------------------------------------- What it shows
+# ------------------------------------------------------------------------------- Its HTML
 
 
 @pytest.fixture(scope="module")
 def grey() -> tuple[View, np.ndarray]:
-    """Models of digits, of one stage and of two, and a digit."""
+    """Two models of digits, with one stage and with two, and a digit."""
     digits = load_split(Source("mnist_5k"), "test")
     return View([ServedAutoencoder(REFERENCE / name) for name in ("cmap1_pool4", "two_layer")], digits), digits[3]
 
@@ -198,37 +199,38 @@ def colour() -> tuple[View, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def averages() -> tuple[View, np.ndarray]:
-    """A model whose code has 12 maxima and 20 averages, and a picture."""
+    """A model with 12 channels of maxima and 20 of averages, and a picture."""
     rows, columns = np.mgrid[0:128, 0:128]
     picture = np.stack([rows * 2, columns * 2, 255 - rows - columns], axis=-1).astype(np.uint8)
     return View([ServedAutoencoder(REFERENCE / "photos_128")], picture[None]), picture
 
 
 def parsed(shown: Shown) -> ElementTree.Element:
-    """Proof that it is whole: every element is closed, every attribute quoted."""
+    """Parses the page's HTML as XML, which fails if an element is open or an attribute is not quoted."""
     return ElementTree.fromstring(f"<html>{shown.models}{shown.journey}</html>")
 
 
 def frames(drawing: ElementTree.Element) -> list[tuple[float, ...]]:
-    """x, y, width and height of what is framed in a drawing."""
+    """x, y, width and height of the frames around followed windows in a drawing."""
     return [
         tuple(float(rect.attrib[name]) for name in ("x", "y", "width", "height"))
         for rect in drawing.iter("rect")
-        if rect.attrib["class"] == "looked-at"
+        if rect.attrib["class"] == "followed"
     ]
 
 
 @pytest.mark.parametrize("kind", ["grey", "colour"])
-def test_each_model_has_switches_code_and_reconstruction_with_names(kind: str, request) -> None:
+def test_each_model_has_named_drawings(kind: str, request) -> None:
     view, picture = request.getfixturevalue(kind)
     page = parsed(view.show(State(picture, None, Tampering())))
     for model, card in zip(view.models, page.iter("section")):
         drawings = [figure.find("svg") for figure in card.iter("figure")]
         stages = len(model.card.architecture.pool_sizes)
-        assert len(drawings) == stages + 2
+        assert len(drawings) == stages + 3
         value = card.find(".//b").text
         for drawing in drawings:
             assert drawing.attrib["aria-label"].startswith(f"{model.name}: ")
+        for drawing in drawings[:-1]:
             assert drawing.attrib["aria-label"].endswith(f", RMSE {value}")
     assert all("aria-label" in drawing.attrib for drawing in page.iter("svg"))
 
@@ -239,14 +241,14 @@ def test_an_average_is_followed_without_a_switch(averages) -> None:
     assert "channel 13" in page.find(".//p[@role='status']").text
     assert page.find(".//input[@data-move]") is None
     assert page.find(".//button[@data-erase]").attrib["data-erase"] == "0-2-3-12"
-    # The first that is shown is a maximum, and has one.
+    # Without a choice, the page follows a maximum, which has a switch.
     assert parsed(view.show(State(picture, None, Tampering()))).find(".//input[@data-move]") is not None
 
 
 def test_an_average_can_be_erased_and_has_no_switch_to_move(averages) -> None:
     view, picture = averages
     state = State(picture, None, Tampering(erased=frozenset({(0, 2, 3, 31)}), moved=frozenset({(0, 2, 3, 12, 0)})))
-    state, refused = view.fitting(state)
+    state, refused = view.without_unknown(state)
     assert list(refused) == ["moved"]
     assert "untouched" in view.show(state).models
 
@@ -258,12 +260,12 @@ def test_noise_leaves_averages_below_0() -> None:
     assert received.code[..., 0] >= 0
 
 
-def test_the_window_that_is_looked_at_is_framed_where_it_is(grey) -> None:
+def test_the_followed_window_is_framed(grey) -> None:
     view, picture = grey
     page = parsed(view.show(State(picture, None, Tampering(), window=(1, 2, 3, 0))))
     other, card, _ = page.iter("section")
     assert frames(other) == []
-    switches_1, switches_2, code, reconstruction = (figure.find("svg") for figure in card.iter("figure"))
+    switches_1, switches_2, code, reconstruction, _ = (figure.find("svg") for figure in card.iter("figure"))
     assert frames(switches_1) == []
     assert frames(switches_2) == [(6, 4, 2, 2)]
     assert frames(code) == [(3, 2, 1, 1)]
@@ -273,7 +275,7 @@ def test_the_window_that_is_looked_at_is_framed_where_it_is(grey) -> None:
 def test_channels_are_tiles_in_code_and_switches(colour) -> None:
     view, picture = colour
     page = parsed(view.show(State(picture, None, Tampering(), window=(0, 1, 2, 4))))
-    switches_1, switches_2, code, reconstruction = (
+    switches_1, switches_2, code, reconstruction, _ = (
         figure.find("svg") for figure in next(page.iter("section")).iter("figure")
     )
     assert switches_1.attrib["viewBox"] == "0 0 131 131"  # 4 x 4 tiles of 32, a pixel apart.
@@ -283,40 +285,55 @@ def test_channels_are_tiles_in_code_and_switches(colour) -> None:
 
 
 @pytest.mark.parametrize("pool_size", [(2, 2), (4, 4), (1, 1), (3, 1), (2, 3), (16, 16)], ids=str)
-def test_each_place_of_a_window_has_a_colour_of_its_own(pool_size: tuple[int, int]) -> None:
+def test_each_place_of_a_window_has_its_own_colour(pool_size: tuple[int, int]) -> None:
     colours = drawings.place_colours(pool_size)
     assert colours.dtype == np.uint8
     assert len(np.unique(colours, axis=0)) >= 0.85 * len(colours) == 0.85 * pool_size[0] * pool_size[1]
-
-
-# Viénot, Brettel and Mollon 1999: what protanopes and deuteranopes see of linear RGB.
-SEEN = {
-    "by all": np.eye(3),
-    "protanope": np.array([[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]]),
-    "deuteranope": np.array([[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]]),
-}
-
-
-@pytest.mark.parametrize("colours", [drawings.FEW_PLACES, drawings.POINT_COLOURS], ids=["places", "channels"])
-@pytest.mark.parametrize("eyes", SEEN)
-def test_places_and_channels_are_told_apart_by_everybody(colours, eyes: str) -> None:
-    if isinstance(colours[0], str):
-        colours = [[int(colour[start : start + 2], 16) for start in (1, 3, 5)] for colour in colours]
-    linear = (np.array(colours) / 255) ** 2.2
-    seen = np.clip(linear @ SEEN[eyes].T, 0, 1) ** (1 / 2.2) * 255
-    distances = np.linalg.norm(seen[:, None] - seen[None], axis=-1)
-    assert distances[~np.eye(len(seen), dtype=bool)].min() > 60
 
 
 def test_an_empty_picture_has_no_rmse(grey) -> None:
     view, picture = grey
     empty = view.show(State(np.zeros_like(picture), None, Tampering()))
     assert "0.000" not in empty.models
+    assert "7x7: <span class='unit'>RMSE</span> <b>-</b>" in empty.models
     assert [card.find(".//b").text for card in parsed(empty).iter("section")][:2] == ["-", "-"]
     assert "RMSE -" not in view.show(State(picture, None, Tampering())).models
 
 
-def test_a_switch_that_is_moved_is_the_last_poolings(grey) -> None:
+@pytest.mark.parametrize("kind", ["grey", "colour", "averages"])
+def test_the_thumbnail_has_as_many_numbers_as_the_code(kind: str, request) -> None:
+    view, picture = request.getfixturevalue(kind)
+    for number, model in enumerate(view.models):
+        thumbnail = pass_through(model, number, picture, Tampering()).thumbnail
+        values = model.card.size_per_image.code_values
+        assert 0.8 * values < math.prod(thumbnail.size) * picture.shape[-1] <= values
+        assert thumbnail.enlarged.shape == picture.shape
+        # The arithmetic of evaluate.py.
+        assert thumbnail.rmse == pytest.approx(thumbnail_rmse(picture[None], values), rel=1e-5)
+        (caption,) = [
+            "".join(figure.find("figcaption").itertext()).replace("\u00ad", "")
+            for figure in parsed(view.show(State(picture, None, Tampering()))).iter("figure")
+            if figure.attrib.get("class") == "thumbnail"
+            and f"{model.name}: " in figure.find("svg").attrib["aria-label"]
+        ]
+        height, width = thumbnail.size
+        assert caption == f"thumbnail {height}x{width}: RMSE {thumbnail.rmse:.3f}"
+
+
+def test_unpooling_has_every_window_of_one_channel(grey, averages) -> None:
+    view, picture = grey
+    model = view.models[1]
+    passage = pass_through(model, 1, picture, Tampering(scale=0.5))
+    played = unpooling(model, passage, 0)
+    assert (played["title"], played["windows"], list(played["pool"])) == ("two_layer", [7, 7], [2, 2])
+    np.testing.assert_allclose(played["values"], passage.received.code[0, ..., 0].ravel(), atol=0.005)
+    assert played["places"] == passage.received.switches[-1][0, ..., 0].ravel().tolist()
+    view, picture = averages
+    assert view.show(State(picture, None, Tampering(), (0, 2, 3, 11))).unpooling["title"] == "photos_128, channel 12"
+    assert view.show(State(picture, None, Tampering(), (0, 2, 3, 12))).unpooling is None
+
+
+def test_a_moved_switch_belongs_to_the_last_pooling(grey) -> None:
     view, picture = grey
     move = Tampering(moved=frozenset({(1, 2, 3, 0, 1)}))
     for number, model in enumerate(view.models):
@@ -328,16 +345,16 @@ def test_a_switch_that_is_moved_is_the_last_poolings(grey) -> None:
         assert not elsewhere.any()
         if number == 1:
             assert passage.received.switches[-1][0, 2, 3, 0] == 1
-    _, refused = view.fitting(State(picture, None, Tampering(moved=frozenset({(1, 2, 3, 0, 4)}))))
+    _, refused = view.without_unknown(State(picture, None, Tampering(moved=frozenset({(1, 2, 3, 0, 4)}))))
     assert list(refused) == ["moved"]
 
 
-def test_what_is_drawn_on_a_photograph_takes_a_short_link(colour) -> None:
+def test_a_drawing_on_a_photograph_takes_a_short_link(colour) -> None:
     _, picture = colour
     photographs = np.stack([np.random.default_rng(0).integers(0, 256, picture.shape, np.uint8), picture])
     drawn = photographs[0].copy()
     drawn[10:20, 30:33] = (255, 200, 0)
-    state = State(drawn, 0, Tampering(), begun=photographs[0])
+    state = State(drawn, 0, Tampering(), ground=photographs[0])
     query = state.query()
     assert len(query) < 500
     restored, refused = link.read(dict(parse_qsl(query)), photographs)
@@ -364,14 +381,14 @@ def test_an_uploaded_photograph_takes_a_short_link(colour) -> None:
     assert len(again.query()) < len(uploaded["upload"]) + 400
 
 
-def test_a_digit_that_is_uploaded_is_exact() -> None:
+def test_an_uploaded_digit_is_exact() -> None:
     digit = load_split(Source("mnist_5k"), "test")[3]
     state, _ = link.read(link.upload_text(digit), digit[None])
     np.testing.assert_array_equal(state.picture, digit)
 
 
 @pytest.mark.parametrize("text", ["", "AAAA", "!!!", "eNpjYBgFo2AUwAAAAxAAAQ", "UklGRg"], ids=repr)
-def test_what_is_no_upload_is_refused(text: str) -> None:
+def test_an_invalid_upload_in_a_link_is_refused(text: str) -> None:
     _, refused = link.read({"upload": text}, TEST_IMAGES)
     assert list(refused) == ["upload"]
 
@@ -383,37 +400,37 @@ def test_a_journey_leads_from_the_pixels_to_the_value_in_its_place(grey, number:
     model = view.models[number]
     passage = pass_through(model, number, picture, tampering)
     features = BeforePooling(model)(picture)
-    row, column, _ = place = telling(model, passage)
+    row, column, _ = place = most_telling(model, passage)
     followed = journey(model, passage, features, place)
     np.testing.assert_array_equal(followed.pixels, picture[4 * row : 4 * row + 4, 4 * column : 4 * column + 4])
-    value, switch = followed.sent
+    value, unpooled = followed.sent, followed.unpooled
     assert value > 0
-    assert followed.values.max() == pytest.approx(value, rel=1e-5)
-    assert followed.values.argmax() == switch
-    assert np.flatnonzero(followed.restored).tolist() == [followed.received[1]]
-    assert followed.restored.max() == pytest.approx(tampering.scale * value)
+    assert unpooled.values.max() == pytest.approx(value, rel=1e-5)
+    assert unpooled.values.argmax() == unpooled.sent
+    assert np.flatnonzero(unpooled.restored).tolist() == [unpooled.received]
+    assert unpooled.restored.max() == pytest.approx(tampering.scale * value)
     shown = ElementTree.fromstring(strip(model, number, passage, followed, False))
     text = " ".join("".join(shown.itertext()).split())
     assert f"row {row + 1}, column {column + 1}: {value:.2f}" in text
     assert ("back in its place" in text) == (tampering == Tampering())
 
 
-def test_of_a_black_picture_there_is_a_journey_too(grey) -> None:
+def test_a_black_picture_has_a_journey(grey) -> None:
     view, picture = grey
     assert "One window" in view.show(State(np.zeros_like(picture), None, Tampering())).journey
 
 
-def test_a_window_without_a_channel_is_that_of_the_strongest(colour) -> None:
+def test_a_window_without_a_channel_takes_the_strongest(colour) -> None:
     view, picture = colour
     shown = view.show(State(picture, None, Tampering(), window=(0, 3, 4, None)))
     strongest = view.models[0].encode(picture[None]).code[0, 3, 4].argmax()
     assert shown.window == shown.state.window == (0, 3, 4, strongest)
 
 
-def test_what_other_models_have_is_left_out_and_named(grey) -> None:
+def test_places_of_other_models_are_left_out_and_named(grey) -> None:
     view, picture = grey
     erased = frozenset({(0, 6, 6, 0), (0, 7, 0, 0), (2, 0, 0, 0)})
-    state, refused = view.fitting(State(picture, None, Tampering(erased=erased), window=(0, 0, 0, 1)))
+    state, refused = view.without_unknown(State(picture, None, Tampering(erased=erased), window=(0, 0, 0, 1)))
     assert (state.tampering.erased, state.window) == (frozenset({(0, 6, 6, 0)}), None)
     assert list(refused) == ["erased", "window"]
 
@@ -443,7 +460,7 @@ def test_a_jpeg_of_any_size_is_upright_and_in_its_colours(side: int) -> None:
     np.testing.assert_allclose(picture[3, 3], (0, 0, 255), atol=8)
 
 
-def test_an_icon_is_refused_whatever_lies_within() -> None:
+def test_an_icon_is_refused() -> None:
     file = io.BytesIO()
     Image.new("RGB", (64, 64)).save(file, "ICO")
     with pytest.raises(PictureError, match="is an icon"):
@@ -454,7 +471,7 @@ def test_an_icon_is_refused_whatever_lies_within() -> None:
 
 
 def refused(arguments: list[str], directory: Path, status: int = 2) -> str:
-    with socket.create_server(("127.0.0.1", 0)) as free:  # The page's own may be taken, by the page.
+    with socket.create_server(("127.0.0.1", 0)) as free:  # A page may be running at the default port.
         port = free.getsockname()[1]
     finished = run_program("playground.py", [f"--port={port}", *arguments], directory)
     assert finished.status == status, finished.stderr
@@ -469,11 +486,11 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
     assert "pictures is empty" in refused([f"--model={MODEL}", "--dataset=folder:pictures"], tmp_path)
 
 
-def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
+def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         message = refused([f"--model={MODEL}", "--dataset=mnist_5k", f"--port={port}"], tmp_path, status=1)
-    assert f"127.0.0.1:{port} cannot be listened at" in message
+    assert f"127.0.0.1:{port} cannot be used" in message
 
 
 def test_models_of_different_sizes_do_not_share_a_page() -> None:
@@ -486,7 +503,7 @@ def test_models_of_different_sizes_do_not_share_a_page() -> None:
         Playground(models, np.zeros((3, 32, 32, 3), np.uint8), "")
 
 
-def test_without_starlette_it_says_what_to_install(tmp_path: Path) -> None:
+def test_without_starlette_the_message_names_the_extra(tmp_path: Path) -> None:
     program = tmp_path / "without_starlette.py"
     playground = str(SCRIPTS / "playground.py")
     program.write_text(

@@ -1,4 +1,4 @@
-"""The page, used in a real browser as people use it."""
+"""The page in a real browser, used as people use it."""
 
 import http.server
 import io
@@ -20,7 +20,7 @@ from PIL import Image
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
 
-# Chromium's own talk with its maker's hosts is no request of the page's.
+# Without these, Chromium itself sends requests to other hosts.
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -41,7 +41,7 @@ WAIT_SECONDS = 30
 REPLY_MILLISECONDS = 200
 CLICKS = 1000
 
-# Moves a slider and waits until the models' cards show its effect.
+# Moves a slider, waits until the models' cards change, and returns the milliseconds.
 MOVE = """async ([selector, value]) => {
   const start = performance.now();
   const changed = new Promise((done) =>
@@ -53,7 +53,7 @@ MOVE = """async ([selector, value]) => {
   return await changed;
 }"""
 
-# Clicks on pixels of the first model's code, on the ways to treat switches and on the buttons, again and again.
+# Clicks many times: on pixels of the first model's code, on the choices for switches and on the buttons.
 CLICK = """async (count) => {
   for (let index = 0; index < count; index++) {
     const code = document.querySelector("figure.code svg"), box = code.getBoundingClientRect();
@@ -68,7 +68,7 @@ CLICK = """async (count) => {
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The program, serving two models."""
+    """The URL of the program, which serves two models."""
     folder = tmp_path_factory.mktemp("playground")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -102,11 +102,14 @@ def browser():
 
 @pytest.fixture
 def new_page(browser, address: str):
-    """A function that opens the page as a new user; everything that any of them requests has to be on this host."""
+    """A function that opens the page as a new user. At the end, all requests must have gone to this host."""
     contexts, requests, errors = [], [], []
 
-    def open_page(query: str = "", width: int = 1280, height: int = 900, scheme: str = "light"):
-        contexts.append(browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme))
+    def open_page(
+        query: str = "", width: int = 1280, height: int = 900, scheme: str = "light", motion: str = "no-preference"
+    ):
+        size = {"width": width, "height": height}
+        contexts.append(browser.new_context(viewport=size, color_scheme=scheme, reduced_motion=motion))
         page = contexts[-1].new_page()
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -124,8 +127,10 @@ def new_page(browser, address: str):
 
 
 def wait(page, expression: str, argument=None) -> None:
-    """Until an expression, or a function of the argument, is true. Playwright's own way to wait is what the page's
-    policy forbids: to evaluate text."""
+    """Waits until an expression, or a function of the argument, is true.
+
+    Playwright's own wait evaluates text in the page, which the page's Content-Security-Policy forbids.
+    """
     deadline = time.monotonic() + WAIT_SECONDS
     while not page.evaluate(expression, argument):
         assert time.monotonic() < deadline, expression
@@ -166,13 +171,13 @@ def draw_a_seven(page) -> None:
 
 
 def shade(page, x: int, y: int) -> int:
-    """Of one of the picture's pixels, 0 to 255."""
+    """The brightness of one pixel of the picture, 0 to 255."""
     script = """([x, y]) =>
       document.querySelector("#picture canvas").getContext("2d").getImageData(x, y, 1, 1).data[0]"""
     return page.evaluate(script, [x, y])
 
 
-def test_one_draws_a_digit_and_sees_code_switches_reconstruction_and_rmse(new_page, tmp_path: Path) -> None:
+def test_a_drawn_digit_is_encoded_and_reconstructed(new_page, tmp_path: Path) -> None:
     page = new_page()
     assert page.locator(".card h2").all_inner_texts() == list(MODELS)
     page.get_by_role("button", name="Clear").click()
@@ -181,9 +186,10 @@ def test_one_draws_a_digit_and_sees_code_switches_reconstruction_and_rmse(new_pa
     wait(page, "Number(document.querySelector('.rmse b').innerText) > 0.05")
     assert [shade(page, *place) for place in ((14, 5), (19, 6), (17, 13), (8, 20))] == [255, 255, 255, 0]
     card = page.locator(".card").first
-    assert card.locator("figcaption").all_inner_texts() == ["switches", "code", "reconstruction"]
-    # A point in every window: bright ones and, where the code is 0, faint ones.
-    # All read at once: the page may still be drawing answers to the last strokes.
+    captions = [text.replace("\u00ad", "").split(":")[0] for text in card.locator("figcaption").all_inner_texts()]
+    assert captions == ["switches", "code", "reconstruction", "thumbnail 7x7"]
+    # Every window has a point, faint if the code is 0. One script reads all points, since the page may still be drawing
+    # answers to the last strokes.
     points = card.evaluate("card => [...card.querySelectorAll('path.point')].map(p => p.getAttribute('d')).join('')")
     assert points.count("M") == 49
     assert "code 1,568 + switches 196 bits: 28% of 6,272" in card.locator(".bits").inner_text()
@@ -191,7 +197,7 @@ def test_one_draws_a_digit_and_sees_code_switches_reconstruction_and_rmse(new_pa
     assert Image.open(tmp_path / "page.png").width == 1280
 
 
-def test_the_reconstruction_follows_a_slider_at_once(new_page) -> None:
+def test_the_reconstruction_follows_a_slider_within_200_ms(new_page) -> None:
     page = new_page("?image=5")
     before = rmse(page)
     times = [page.evaluate(MOVE, ["#scale", str(2 - index / 10)]) for index in range(20)]
@@ -210,16 +216,16 @@ def test_the_reconstruction_follows_a_slider_at_once(new_page) -> None:
         ("noise", "99", "1", "99 is not from 0 to 1: 1 is taken."),
         ("scale", "-5", "0", "-5 is not from 0 to 3: 0 is taken."),
         ("bits", "2.4", "2", "2.4 is not from 0 to 8 and whole: 2 is taken."),
-        ("dropped", "", "0.5", "That is no number: 0.5 stays."),
-        ("dropped", "abc", "0.5", "That is no number: 0.5 stays."),
+        ("dropped", "", "0.5", "That is not a number: 0.5 stays."),
+        ("dropped", "abc", "0.5", "That is not a number: 0.5 stays."),
         ("image", "5000", "999", "5000 is not from 0 to 999 and whole: 999 is taken."),
-        ("image", "", "4", "That is no number: 4 stays."),
+        ("image", "", "4", "That is not a number: 4 stays."),
         ("seed", "-3", "0", "-3 is not from 0 to 999 and whole: 0 is taken."),
         ("seed", "1.5", "2", "1.5 is not from 0 to 999 and whole: 2 is taken."),
         ("noise", "-0", "0", ""),
     ],
 )
-def test_a_control_shows_what_was_computed(new_page, control: str, typed: str, shown: str, note: str) -> None:
+def test_a_control_shows_the_value_in_use(new_page, control: str, typed: str, shown: str, note: str) -> None:
     page = new_page("?image=4&dropped=0.5&seed=7&noise=0.3")
     box = page.locator(f"#{control} input[type=number]")
     box.focus()
@@ -231,21 +237,21 @@ def test_a_control_shows_what_was_computed(new_page, control: str, typed: str, s
     assert page.locator(f"#{control} .note").inner_text() == note
     slider = page.locator(f"#{control} input[type=range]")
     assert not slider.count() or float(slider.input_value()) == float(shown)
-    is_default = (control, shown) in (("noise", "0"), ("seed", "0"))  # Which a link leaves out.
+    is_default = (control, shown) in (("noise", "0"), ("seed", "0"))  # A link leaves out defaults.
     wait_for_link(page, f"{control}=" if is_default else f"{control}={shown}", present=not is_default)
     other = new_page(link(page).split("/")[-1])
     assert other.locator(f"#{control} input[type=number]").input_value() == shown
     wait(page, "html => document.querySelector('#models').innerHTML === html", other.locator("#models").inner_html())
 
 
-def test_what_the_program_refuses_is_said_and_put_back(new_page) -> None:
+def test_a_refused_value_is_named_and_put_back(new_page) -> None:
     page = new_page("?image=4&noise=0.3")
     before = page.locator("#models").inner_html()
     box = page.locator("#noise input[type=number]")
     box.evaluate("box => { box.max = 9; }")
     box.fill("5")
     box.press("Enter")
-    wait(page, "document.querySelector('#notice').textContent.includes('no number from 0 to 1')")
+    wait(page, "document.querySelector('#notice').textContent.includes('not a number from 0 to 1')")
     assert box.input_value() == "0.3"
     assert page.locator("#models").inner_html() == before
 
@@ -294,9 +300,9 @@ def test_a_link_shows_others_the_same(new_page) -> None:
     wait_for_link(other, "erased", present=False)
 
 
-def test_a_link_that_makes_no_sense_is_shown_without_that(new_page) -> None:
+def test_a_link_is_shown_without_its_invalid_values(new_page) -> None:
     page = new_page("?image=3&bits=99&picture=%3Cscript%3E")
-    assert "bits, picture could not be used" in page.locator("#notice").inner_text()
+    assert "could not use the link's bits, picture" in page.locator("#notice").inner_text()
     wait_for_link(page, "image=3")
 
 
@@ -326,11 +332,11 @@ def test_uploads_are_pictures_of_up_to_10_mb(new_page, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_it_survives_a_thousand_clicks_by_two_users_at_once(new_page) -> None:
+def test_two_users_click_a_thousand_times_at_once(new_page) -> None:
     pages = [new_page("?image=1"), new_page("?image=2")]
     for _ in range(5):
         for page in pages:
-            # Started, not awaited: both users click at the same time.
+            # The script is not awaited, so that both users click at the same time.
             page.evaluate(f"() => {{ window.clicking = ({CLICK})({CLICKS // 10}); }}")
         for page in pages:
             page.evaluate("window.clicking")
@@ -343,7 +349,7 @@ def test_it_survives_a_thousand_clicks_by_two_users_at_once(new_page) -> None:
     assert [rmse(page) for page in pages] == expected
 
 
-# Tried from the page of another origin: what writes, what computes, and to be shown in a frame.
+# A page of another origin tries to upload, to compute, to read, and to show the page in a frame.
 ATTACK = """async (address) => {
   const picture = new Blob(["no picture"], {type: "text/plain"}), form = new FormData();
   form.append("files", picture);
@@ -365,7 +371,7 @@ ATTACK = """async (address) => {
 
 
 @pytest.mark.parametrize("elsewhere", ["127.0.0.1", "localhost"])
-def test_a_page_of_another_origin_can_upload_ask_and_frame_nothing(browser, address: str, elsewhere: str) -> None:
+def test_a_page_of_another_origin_is_refused(browser, address: str, elsewhere: str) -> None:
     class Elsewhere(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -387,7 +393,7 @@ def test_a_page_of_another_origin_can_upload_ask_and_frame_nothing(browser, addr
         frames = [frame.url for frame in page.frames if frame != page.main_frame]
         context.close()
         server.shutdown()
-    # A form's answer is hidden from the page that sent it; the statuses below say what it was.
+    # A form's answer is hidden from the page that sent it. The statuses below include it.
     assert tried.pop("form") in ("opaque0", "refused")
     assert tried == {"upload": "refused", "show": "refused", "json": "refused", "read": "refused", "frame": True}
     ours = [status for url, status in answers if url.netloc == urlsplit(address).netloc]
@@ -401,7 +407,7 @@ def press(page, *keys: str) -> None:
 
 
 def is_focus_seen(page) -> bool:
-    """Whether what has the focus is in sight and has an outline."""
+    """Whether the focused element is in sight and has an outline."""
     return page.evaluate(
         """() => { const element = document.activeElement, label = element.closest("label");
           const isOutlined = [element, label].some((e) => e && parseFloat(getComputedStyle(e).outlineWidth) >= 2
@@ -412,7 +418,7 @@ def is_focus_seen(page) -> bool:
     )
 
 
-def test_every_control_is_reached_by_tab_and_focus_is_seen(new_page) -> None:
+def test_tab_reaches_every_control_with_a_visible_focus(new_page) -> None:
     page = new_page()
     expected = page.evaluate(
         """() => [...document.querySelectorAll("canvas, svg[tabindex], button, a, input, summary")]
@@ -436,10 +442,10 @@ def test_every_control_is_reached_by_tab_and_focus_is_seen(new_page) -> None:
     assert sum(": code, 7 by 7 values" in name for name in reached) == len(MODELS)
 
 
-def test_one_draws_by_keys(new_page) -> None:
+def test_keys_draw(new_page) -> None:
     page = new_page()
     page.get_by_role("button", name="Clear").click()
-    page.get_by_text("Your own picture; the slider").wait_for()
+    page.get_by_text("Your own picture. The slider").wait_for()
     blank = link(page)
     page.locator("#picture canvas").focus()
     press(page, "ArrowUp", "ArrowLeft", " ", *["ArrowDown"] * 5, " ", *["ArrowRight"] * 3)
@@ -448,7 +454,7 @@ def test_one_draws_by_keys(new_page) -> None:
     assert [shade(page, *place) for place in ((13, 14), (13, 17), (16, 18), (13, 8))] == [255, 255, 0, 0]
 
 
-def test_one_erases_a_code_pixel_by_keys_and_keeps_the_place(new_page) -> None:
+def test_keys_erase_a_value_and_keep_the_focus(new_page) -> None:
     page = new_page("?image=4&window=0-3-3-0")
     page.locator("figure.code svg").first.focus()
     press(page, "ArrowRight", "ArrowUp", "Enter")
@@ -456,10 +462,10 @@ def test_one_erases_a_code_pixel_by_keys_and_keeps_the_place(new_page) -> None:
     wait_for_link(page, "window=0-2-4-0")
     assert "row 3, column 5" in page.locator(".journey p").first.inner_text()
     assert page.evaluate("document.activeElement.matches('figure.code svg')")
-    assert "1 value erased" in page.locator("#done").inner_text()
+    assert "1 value erased" in page.locator("#changes").inner_text()
     page.evaluate(MOVE, ["#image", "6"])
     wait_for_link(page, "image=6")
-    assert "1 value erased, of every picture until put back" in page.locator("#done").inner_text()
+    assert "1 value erased, in every picture until put back" in page.locator("#changes").inner_text()
     page.locator("figure.code svg").first.focus()
     press(page, " ")
     wait_for_link(page, "erased", present=False)
@@ -472,7 +478,7 @@ def test_quick_clicks_all_count(new_page) -> None:
     wait_for_link(page, "erased=0-1-1-0_0-3-3-0")
 
 
-def test_a_window_is_followed_from_its_pixels_to_what_is_drawn(new_page) -> None:
+def test_a_click_follows_a_window(new_page) -> None:
     page = new_page("?image=4")
     assert page.locator(".journey h2").inner_text() == "One window's journey"
     assert page.locator(".journey li").count() == 5
@@ -484,7 +490,7 @@ def test_a_window_is_followed_from_its_pixels_to_what_is_drawn(new_page) -> None
     assert "erased" not in link(page)
 
 
-def test_following_a_window_and_erasing_its_value_are_two_things(new_page) -> None:
+def test_following_and_erasing_are_two_actions(new_page) -> None:
     page = new_page("?image=4&window=0-3-3-0")
     svg = page.locator("figure.code svg").first
     box = svg.bounding_box()
@@ -502,7 +508,7 @@ def test_following_a_window_and_erasing_its_value_are_two_things(new_page) -> No
     assert "window=0-1-2-0" in link(page)
 
 
-def test_undo_takes_back_one_thing_after_the_other(new_page) -> None:
+def test_undo_takes_back_one_change_at_a_time(new_page) -> None:
     page = new_page("?image=4")
     undo = page.get_by_role("button", name="Undo")
     assert undo.is_disabled()
@@ -526,7 +532,7 @@ def switch_of(page, model: int, row: int, column: int) -> int:
     return int(places.split()[row * 7 + column])
 
 
-def test_a_switch_is_dragged_and_the_stroke_moves(new_page) -> None:
+def test_dragging_a_switch_moves_the_stroke(new_page) -> None:
     page = new_page("?image=8&window=0-2-3-0")
     before = page.locator("#model-0 figure.reconstruction image").first.get_attribute("href")
     svg = page.locator("#model-0 svg[data-places]")
@@ -540,13 +546,15 @@ def test_a_switch_is_dragged_and_the_stroke_moves(new_page) -> None:
     page.mouse.move(*point(place))
     page.mouse.down()
     page.mouse.move(*point(15 - place), steps=5)
-    page.mouse.move(box["x"] + box["width"] + 50, box["y"] + box["height"], steps=5)  # Far out: it stays in its window.
+    page.mouse.move(
+        box["x"] + box["width"] + 50, box["y"] + box["height"], steps=5
+    )  # Far outside: the switch stays in its window.
     page.mouse.up()
     wait_for_link(page, "moved=0-2-3-0-15")
     assert switch_of(page, 0, 2, 3) == 15
     assert page.locator("#model-0 figure.reconstruction image").first.get_attribute("href") != before
-    assert "1 switch moved" in page.locator("#done").inner_text()
-    # The same by keys, and without dragging; what is typed is not written over meanwhile.
+    assert "1 switch moved" in page.locator("#changes").inner_text()
+    # The box does the same by keys. An answer does not overwrite a number that is being typed.
     number = page.get_by_label("Its switch")
     number.fill("6")
     page.evaluate(MOVE, ["#scale", "2"])
@@ -559,7 +567,7 @@ def test_a_switch_is_dragged_and_the_stroke_moves(new_page) -> None:
     assert switch_of(page, 0, 2, 3) == place
 
 
-def test_a_slider_lays_the_original_over_the_reconstruction(new_page) -> None:
+def test_a_slider_shows_the_original_over_the_reconstruction(new_page) -> None:
     page = new_page("?image=8")
     drawing = page.locator("#model-0 figure.reconstruction svg")
     drawing.scroll_into_view_if_needed()
@@ -576,26 +584,112 @@ def test_a_slider_lays_the_original_over_the_reconstruction(new_page) -> None:
     assert np.abs(half - nothing)[:, middle + 4 : -4].max() == 0
 
 
-def test_a_preset_is_a_click_and_the_next_undoes_it(new_page) -> None:
+def test_a_preset_replaces_all_changes(new_page) -> None:
     page = new_page("?image=4&scale=2&erased=0-1-1-0")
-    for name, part, done in (
-        ("Centre the switches", "?image=4&switches=centred", "switches centred"),
-        ("Round to 3 bits", "?image=4&bits=3", "code at 3 bits"),
-        ("Drop half of the values", "?image=4&dropped=0.5", "50% of the code dropped"),
+    for name, part, changes in (
+        (
+            "Centre the switches",
+            "?image=4&switches=centred",
+            "all switches centred (in a 2x2 window, at the upper left)",
+        ),
+        ("Round to 3 bits", "?image=4&bits=3", "code rounded to 3 bits"),
+        ("Drop half of the values", "?image=4&dropped=0.5", "50% of the code's values set to 0"),
     ):
         page.get_by_role("button", name=name).click()
         wait_for_link(page, part)
-        assert page.locator("#done").inner_text() == f"Done on the way: {done}."
+        assert page.locator("#changes").inner_text() == f"Changed on the way: {changes}."
     page.get_by_role("button", name=RESET, exact=True).click()
     wait_for_link(page, "dropped", present=False)
+
+
+def test_the_thumbnail_stands_beside_the_reconstruction(new_page) -> None:
+    page = new_page("?image=8")
+    for model in range(len(MODELS)):
+        card = page.locator(f"#model-{model}")
+        reconstruction, thumbnail = (
+            card.locator(f"figure.{kind} > svg").bounding_box() for kind in ("reconstruction", "thumbnail")
+        )
+        assert (thumbnail["y"], thumbnail["width"]) == (reconstruction["y"], reconstruction["width"])
+        assert 0 < thumbnail["x"] - reconstruction["x"] - reconstruction["width"] < 20
+        assert 0 < float(card.locator("figure.thumbnail b").inner_text()) < 1
+
+
+def open_unpooling(page):
+    page.locator("#unpooling summary").focus()
+    press(page, "Enter")
+    wait(page, "document.querySelectorAll('#unpooling .put').length > 0")
+    return page.get_by_label("Unpooled windows")
+
+
+# The column and row of each visible value in its place, by the order of windows.
+PUT = """() => [...document.querySelectorAll("#unpooling .all-put > *")].map((put) => {
+  const isSeen = put.matches(".put") && getComputedStyle(put).visibility === "visible";
+  return isSeen ? put.getAttribute("d").match(/[0-9.]+/g).slice(0, 2).map(Number) : null; })"""
+
+
+def test_unpooling_is_stepped_by_keys(new_page) -> None:
+    page = new_page("?image=8&window=1-3-3-0")
+    slider = open_unpooling(page)
+    text = page.locator("#unpooling .step")
+    assert text.inner_text() == "two_layer: 0 of 49 windows are unpooled."
+    assert page.evaluate(PUT) == [None] * 49
+    press(page, "Tab", "Tab", "End")
+    assert text.inner_text().endswith("49 of 49 windows are unpooled.")
+    places = [switch_of(page, 1, row, column) for row in range(7) for column in range(7)]
+    put = page.evaluate(PUT)
+    assert sum(place is not None for place in put) > 10
+    right = 14 + 2  # The code and a gap.
+    for index, (found, place) in enumerate(zip(put, places)):
+        expected = [right + index % 7 * 2 + place % 2, index // 7 * 2 + place // 2]
+        assert found in (None, expected)
+    press(page, "Home", *["ArrowRight"] * 25)
+    assert text.inner_text().startswith("Row 4, column 4: ")
+    assert slider.get_attribute("aria-valuetext") == text.inner_text()
+    assert "25 of 49" in text.inner_text()
+    # Changes of the code show at once.
+    before = text.inner_text()
+    page.evaluate(MOVE, ["#scale", "2"])
+    wait(page, "before => document.querySelector('#unpooling .step').innerText !== before", before)
+    assert "25 of 49" in text.inner_text()
+
+
+def test_unpooling_plays_and_pauses(new_page) -> None:
+    page = new_page("?image=8")
+    slider = open_unpooling(page)
+    press(page, "Tab", "Enter")
+    assert page.evaluate("document.activeElement.innerText") == "Pause"
+    wait(page, "Number(document.querySelector('#unpooling input').value) > 3")
+    press(page, "Enter")
+    paused = slider.input_value()
+    page.wait_for_timeout(600)
+    assert slider.input_value() == paused
+    assert page.evaluate("document.activeElement.innerText") == "Play"
+    press(page, "Enter")
+    wait(page, "document.querySelector('#unpooling input').value === '49'")
+    assert page.evaluate("document.activeElement.innerText") == "Play"
+
+
+def test_unpooling_moves_only_where_motion_is_welcome(new_page) -> None:
+    for motion, moves in (("no-preference", True), ("reduce", False)):
+        page = new_page("?image=8", motion=motion)
+        slider = open_unpooling(page)
+        assert page.get_by_role("button", name="Play").is_visible() == moves
+        slider.focus()
+        animated = []
+        for _ in range(25):
+            press(page, "ArrowRight")
+            animated.append(page.evaluate("document.querySelector('#unpooling').getAnimations({subtree: true}).length"))
+        assert any(animated) == moves
 
 
 @pytest.mark.parametrize(
     ("scheme", "width", "height"), [("light", 1280, 900), ("dark", 1280, 900), ("light", 390, 844)]
 )
-def test_anybody_can_use_it(new_page, scheme: str, width: int, height: int) -> None:
+def test_axe_finds_no_violation_and_text_is_large_enough(new_page, scheme: str, width: int, height: int) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python")
     page = new_page("?image=3&bits=3&erased=0-3-3-0", width, height, scheme)
+    page.locator("#unpooling summary").click()
+    page.get_by_label("Unpooled windows").press("ArrowRight")
     results = axe.Axe().run(page, options={"runOnly": {"type": "tag", "values": WCAG}})
     assert results.violations_count == 0, results.generate_report()
     sizes = page.evaluate(
@@ -613,7 +707,7 @@ def test_anybody_can_use_it(new_page, scheme: str, width: int, height: int) -> N
     assert {text: size for text, size in sizes.items() if size < SMALLEST_TEXT_PIXELS - 0.1} == {}
 
 
-def test_every_picture_has_a_name_that_is_said(new_page) -> None:
+def test_every_drawing_has_a_name_for_screen_readers(new_page) -> None:
     page = new_page("?image=3")
     tree = page.locator("body").aria_snapshot()
     value = page.locator(".rmse b").first.inner_text()
@@ -637,7 +731,7 @@ def test_drawings_are_large_and_below_each_other(new_page) -> None:
     assert first["x"] + first["width"] == pytest.approx(last["x"] + last["width"], abs=1)
 
 
-def test_nothing_is_cut_off_on_the_right_on_screens_of_any_width(new_page) -> None:
+def test_nothing_is_cut_off_at_any_width(new_page) -> None:
     page = new_page()
     for width in (320, 390, 768, 1000, 1280):
         page.set_viewport_size({"width": width, "height": 844})
@@ -649,7 +743,7 @@ def test_nothing_is_cut_off_on_the_right_on_screens_of_any_width(new_page) -> No
         assert cut_off == [], width
 
 
-def test_on_a_phone_controls_and_what_they_change_share_the_screen(new_page) -> None:
+def test_controls_and_results_share_a_phone_screen(new_page) -> None:
     page = new_page("?image=8", width=390, height=844)
     parts = ["#picture canvas", "figure.code svg", "figure.reconstruction svg", "#presets", "#undo", "#reset"]
     parts += ["#scale", "#noise", "#bits", "#dropped", "#switches"]
@@ -660,7 +754,7 @@ def test_on_a_phone_controls_and_what_they_change_share_the_screen(new_page) -> 
     assert max(bottoms.values()) <= 844, bottoms
 
 
-def test_on_a_desktop_nothing_lies_over_a_card(new_page) -> None:
+def test_nothing_covers_a_card_on_a_desktop(new_page) -> None:
     page = new_page("?image=8")
     for top in (0, 200, 600):
         page.evaluate("top => scrollTo(0, top)", top)
@@ -673,11 +767,11 @@ def test_on_a_desktop_nothing_lies_over_a_card(new_page) -> None:
         assert hidden == 0
 
 
-def test_on_a_phone_the_picture_comes_first_and_all_models_are_listed(new_page) -> None:
+def test_a_phone_shows_the_picture_first_and_lists_all_models(new_page) -> None:
     page = new_page(width=390, height=844)
     tops = {name: page.locator(name).bounding_box()["y"] for name in ("#picture", "#models", "#scale", "#link")}
     assert list(tops) == sorted(tops, key=tops.__getitem__)
-    # In sight from the start, and each is a touch away.
+    # The list is in sight, and a touch brings a model's card.
     links = page.locator(".overview a")
     assert [text.split()[0] for text in links.all_inner_texts()] == list(MODELS)
     assert links.last.bounding_box()["y"] < 844

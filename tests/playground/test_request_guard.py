@@ -1,4 +1,4 @@
-"""Who is let in and what is refused: the program, asked by what is no page of its own, and by many at once."""
+"""The program refuses foreign, invalid and slow requests, and answers many clients at once."""
 
 import contextlib
 import http.client
@@ -37,8 +37,8 @@ def png(width: int, height: int, mode: str = "L") -> bytes:
     return file.getvalue()
 
 
-def png_that_says(width: int, height: int) -> bytes:
-    """A PNG of a few bytes whose header speaks of a giant."""
+def png_that_claims(width: int, height: int) -> bytes:
+    """A PNG of a few bytes whose header claims this size."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     data = b"IDAT" + zlib.compress(b"\0" * 64)
     chunks = (struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in (header, data))
@@ -47,7 +47,7 @@ def png_that_says(width: int, height: int) -> bytes:
 
 @dataclass(frozen=True)
 class Page:
-    """The program while it serves one model."""
+    """The running program, which serves one model."""
 
     program: RunningProgram
     port: int
@@ -59,7 +59,7 @@ class Page:
         body: bytes | str | None = None,
         headers: dict[str, str] | None = None,
     ) -> tuple[int, str]:
-        """The status, and the text of the answer."""
+        """The status and the text of the answer."""
         status, _, text = self.answer(method, path, body, headers)
         return status, text.decode()
 
@@ -70,7 +70,7 @@ class Page:
             return response.status, response.headers, response.read()
 
     def raw(self, content: bytes, whole: bool = True) -> bytes:
-        """What comes back for bytes; `whole` False: the connection is closed before anything can."""
+        """The answer to raw bytes. If not `whole`, the connection is closed before an answer."""
         with socket.create_connection(("127.0.0.1", self.port), ANSWER_SECONDS) as connection:
             connection.sendall(content)
             if not whole:
@@ -118,7 +118,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with serving(directory) as served:
         yield served
         assert served.program.running
-        assert list(directory.iterdir()) == [], "nothing is written"
+        assert list(directory.iterdir()) == [], "the program writes no file"
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Bad:
     """A request that is refused.
 
     Attributes:
-        sentence: a part of what is answered.
+        sentence: a part of the answer.
     """
 
     name: str
@@ -143,11 +143,11 @@ def bad_state(sentence: str, **values: str) -> Bad:
     return Bad(f"show {written[:40]}", "/show", 400, sentence, written)
 
 
-FOREIGN = "Only this page itself may ask"
+FOREIGN = "Only this page itself may send this request"
 ELSEWHERE = {"Origin": "http://evil.example"}
 OTHER_PORT = {"Origin": "http://127.0.0.1:1", "Sec-Fetch-Site": "same-site"}
 BAD_REQUESTS = [
-    # Another site's page.
+    # From another site's page.
     Bad("upload from elsewhere", "/upload", 403, FOREIGN, png(9, 9), ELSEWHERE),
     Bad("upload from another port", "/upload", 403, FOREIGN, png(9, 9), OTHER_PORT),
     Bad("upload from a file", "/upload", 403, FOREIGN, png(9, 9), {"Origin": "null"}),
@@ -176,7 +176,7 @@ BAD_REQUESTS = [
         "GET",
     ),
     Bad("preflight", "/upload", 403, FOREIGN, None, ELSEWHERE | {"Access-Control-Request-Method": "POST"}, "OPTIONS"),
-    # Another name.
+    # To another name.
     Bad("a name of somebody", "/", 421, "is served at http://127.0.0.1:", None, {"Host": "evil.example"}, "GET"),
     Bad("no name", "/", 421, "is served at http://127.0.0.1:", None, {"Host": ""}, "GET"),
     Bad("no port", "/show", 421, "is served at http://127.0.0.1:", "image=1", {"Host": "127.0.0.1"}),
@@ -185,7 +185,7 @@ BAD_REQUESTS = [
     Bad(
         "a port of other digits", "/", 421, "is served at", None, {"Host": "127.0.0.1:\u00b2".encode("latin-1")}, "GET"
     ),
-    # Nothing of that name, or not in that way.
+    # Unknown addresses and methods.
     Bad("a path that is not there", "/nothing", 404, "the page is at /", None, {}, "GET"),
     Bad("a path upwards", "/../../etc/passwd", 404, "the page is at /", None, {}, "GET"),
     Bad("a path upwards, escaped", "/%2e%2e%2fpage.py", 404, "the page is at /", None, {}, "GET"),
@@ -194,70 +194,70 @@ BAD_REQUESTS = [
     Bad("a path with NUL", "/%00", 404, "the page is at /", None, {}, "GET"),
     Bad("Gradio's queue", "/gradio_api/queue/data?session_hash=x", 404, "the page is at /", None, {}, "GET"),
     Bad("Gradio's upload", "/gradio_api/upload", 404, "the page is at /", png(9, 9)),
-    Bad("GET show", "/show", 405, "in another way", None, {}, "GET"),
-    Bad("GET upload", "/upload", 405, "in another way", None, {}, "GET"),
-    Bad("PUT upload", "/upload", 405, "in another way", png(9, 9), {}, "PUT"),
-    Bad("DELETE", "/", 405, "in another way", None, {}, "DELETE"),
-    Bad("POST to the page", "/", 405, "in another way", "image=1"),
-    # What is no state.
-    Bad("no query", "/show", 400, "no query of names and values", "image"),
+    Bad("GET show", "/show", 405, "does not take this method", None, {}, "GET"),
+    Bad("GET upload", "/upload", 405, "does not take this method", None, {}, "GET"),
+    Bad("PUT upload", "/upload", 405, "does not take this method", png(9, 9), {}, "PUT"),
+    Bad("DELETE", "/", 405, "does not take this method", None, {}, "DELETE"),
+    Bad("POST to the page", "/", 405, "does not take this method", "image=1"),
+    # Invalid states.
+    Bad("no query", "/show", 400, "not a query of names and values", "image"),
     Bad(
         "JSON",
         "/show",
         400,
-        "no query of names and values",
+        "not a query of names and values",
         json.dumps({"image": 1}),
         {"Content-Type": "application/json"},
     ),
-    Bad("brackets", "/show", 400, "no query of names and values", "[" * 100_000),
-    Bad("bytes", "/show", 400, "no query of names and values", bytes(range(256))),
-    Bad("many values", "/show", 400, "no query of names and values", "&".join("image=1" for _ in range(99))),
-    bad_state("'nose' is nothing that the page knows", nose="1"),
-    bad_state("'<script>' is nothing", **{"<script>": "1"}),
-    bad_state("scale: '9' is no number from 0 to 3", scale="9"),
-    bad_state("scale: '-0.5' is no number from 0 to 3", scale="-0.5"),
+    Bad("brackets", "/show", 400, "not a query of names and values", "[" * 100_000),
+    Bad("bytes", "/show", 400, "not a query of names and values", bytes(range(256))),
+    Bad("many values", "/show", 400, "not a query of names and values", "&".join("image=1" for _ in range(99))),
+    bad_state("'nose' is an unknown name", nose="1"),
+    bad_state("'<script>' is an unknown name", **{"<script>": "1"}),
+    bad_state("scale: '9' is not a number from 0 to 3", scale="9"),
+    bad_state("scale: '-0.5' is not a number from 0 to 3", scale="-0.5"),
     bad_state("scale: 'much'", scale="much"),
     bad_state("scale: ''", scale=""),
     bad_state("scale: 'nan'", scale="nan"),
     bad_state("scale: 'inf'", scale="inf"),
     bad_state("scale: '1_0'", scale="1_0"),
     bad_state("scale: '\\u0663'", scale="\u0663"),
-    bad_state("noise: '1.01' is no number from 0 to 1", noise="1.01"),
-    bad_state("bits: '9' is no whole number from 0 to 8", bits="9"),
-    bad_state("bits: '1.5' is no whole number", bits="1.5"),
+    bad_state("noise: '1.01' is not a number from 0 to 1", noise="1.01"),
+    bad_state("bits: '9' is not a whole number from 0 to 8", bits="9"),
+    bad_state("bits: '1.5' is not a whole number", bits="1.5"),
     bad_state("bits: '99999", bits="9" * 5000),
     bad_state("dropped: '-1'", dropped="-1"),
-    bad_state("switches: 'stolen' is none of kept", switches="stolen"),
-    bad_state("seed: '1000' is no whole number from 0 to 999", seed="1000"),
+    bad_state("switches: 'stolen' is not one of kept", switches="stolen"),
+    bad_state("seed: '1000' is not a whole number from 0 to 999", seed="1000"),
     bad_state("seed: 'None'", seed="None"),
-    bad_state("image: '5000' is no whole number from 0 to 999", image="5000"),
+    bad_state("image: '5000' is not a whole number from 0 to 999", image="5000"),
     bad_state("image: '-1'", image="-1"),
-    bad_state("picture: '!!!' is no picture", picture="!!!"),
-    bad_state("picture: is a picture of 0 bytes and not of 784", picture="eNoDAAAAAAE"),
-    bad_state("pixels: is a picture of 3 bytes and not of 784", pixels="AAAA"),
-    bad_state("pixels: 'A' is no picture", pixels="A"),
-    bad_state("erased: '1-2-3' is no model-row-column-channel", erased="1-2-3"),
+    bad_state("picture: '!!!' is not a drawing on 28 x 28 pixels", picture="!!!"),
+    bad_state("picture: 'eNoDAAAAAAE' is not a drawing", picture="eNoDAAAAAAE"),
+    bad_state("pixels: is a picture of 3 bytes, not of 784", pixels="AAAA"),
+    bad_state("pixels: 'A' is not a picture", pixels="A"),
+    bad_state("erased: '1-2-3' is not model-row-column-channel", erased="1-2-3"),
     bad_state("erased: no model here has a value at 0-7-0-0", erased="0-7-0-0"),
     bad_state("erased: no model here has a value at 1-0-0-0", erased="1-0-0-0"),
-    bad_state("erased: are 5000 values, and at most 4096", erased="_".join(["0-0-0-0"] * 5000)),
-    bad_state("moved: '0-0-0-0' is no model-row-column-channel-place", moved="0-0-0-0"),
+    bad_state("erased: are 5000 values; give at most 4096", erased="_".join(["0-0-0-0"] * 5000)),
+    bad_state("moved: '0-0-0-0' is not model-row-column-channel-place", moved="0-0-0-0"),
     bad_state("moved: no model here has such a window and place: 0-0-0-0-16", moved="0-0-0-0-16"),
-    bad_state("upload: 'AAAA' is no picture of 28 x 28 pixels", upload="AAAA"),
-    bad_state("window: '0' is no model-row-column", window="0"),
+    bad_state("upload: 'AAAA' is not a picture of 28 x 28 pixels", upload="AAAA"),
+    bad_state("window: '0' is not model-row-column", window="0"),
     bad_state("window: no model here has one at 9-0-0", window="9-0-0"),
     bad_state("window: no model here has one at 0-0-0-1", window="0-0-0-1"),
-    Bad("two faults", "/show", 400, "scale: '9' is no number from 0 to 3; bits: '9' is no", "scale=9&bits=9"),
+    Bad("two faults", "/show", 400, "scale: '9' is not a number from 0 to 3; bits: '9' is not", "scale=9&bits=9"),
     Bad("a body of 2 MB", "/show", 413, "more than 1 MB", b"image=1&" * 250_000),
     Bad("a link of 2 MB", "/open", 413, "more than 1 MB", b"image=1&" * 250_000),
-    # What is no picture.
+    # Invalid pictures.
     Bad("an upload of nothing", "/upload", 422, "This file is no picture in a known format", b""),
     Bad("an upload of text", "/upload", 422, "This file is no picture in a known format", b"no picture"),
     Bad("half a picture", "/upload", 422, "This file cannot be decoded", png(99, 99)[:80]),
-    Bad("a giant", "/upload", 422, "has 9,400 x 9,400 pixels; the most are 25 million", png_that_says(9400, 9400)),
-    Bad("a line", "/upload", 422, "has 1 x 80,000,000 pixels", png_that_says(1, 80_000_000)),
-    Bad("a long side", "/upload", 422, "20,000 a side", png_that_says(20_001, 1)),
+    Bad("a giant", "/upload", 422, "has 9,400 x 9,400 pixels; the most are 25 million", png_that_claims(9400, 9400)),
+    Bad("a line", "/upload", 422, "has 1 x 80,000,000 pixels", png_that_claims(1, 80_000_000)),
+    Bad("a long side", "/upload", 422, "20,000 a side", png_that_claims(20_001, 1)),
     Bad("11 MB", "/upload", 413, "more than 10 MB", b"\x89PNG" + bytes(11_000_000)),
-    Bad("an unknown fit", "/upload?fit=stretch", 400, "fit: 'stretch' is none of cropped, whole", png(9, 9)),
+    Bad("an unknown fit", "/upload?fit=stretch", 400, "fit: 'stretch' is not one of cropped, whole", png(9, 9)),
     Bad(
         "a form's upload",
         "/upload",
@@ -270,7 +270,7 @@ BAD_REQUESTS = [
 
 
 @pytest.mark.parametrize("bad", BAD_REQUESTS, ids=lambda bad: bad.name)
-def test_a_bad_request_is_refused_in_a_sentence_and_in_silence(page: Page, bad: Bad) -> None:
+def test_a_bad_request_is_refused_in_one_line_and_not_logged(page: Page, bad: Bad) -> None:
     before = page.printed
     status, text = page.ask(bad.method, bad.path, bad.body, bad.headers)
     assert (status, bad.sentence in text) == (bad.status, True), (status, text)
@@ -298,7 +298,7 @@ def test_the_table_of_bad_requests_is_long() -> None:
     ],
     ids=lambda value: repr(value[:24]),
 )
-def test_what_is_no_http_is_refused_in_silence(page: Page, content: bytes, answer: bytes) -> None:
+def test_invalid_http_is_refused_and_not_logged(page: Page, content: bytes, answer: bytes) -> None:
     before = page.printed
     content = content.replace(b"{}", b"127.0.0.1:%d" % page.port)
     if answer:
@@ -319,7 +319,7 @@ def test_what_is_no_http_is_refused_in_silence(page: Page, content: bytes, answe
     ],
     ids=lambda begun: repr(begun[:12]),
 )
-def test_who_leaves_before_the_end_leaves_nothing_behind(page: Page, begun: bytes) -> None:
+def test_clients_that_leave_early_are_not_logged(page: Page, begun: bytes) -> None:
     before = page.printed
     for _ in range(20):
         page.raw(begun.replace(b"{}", b"127.0.0.1:%d" % page.port), whole=False)
@@ -335,7 +335,7 @@ def test_minus_zero_is_zero(page: Page, path: str, name: str) -> None:
     assert answers[0]["notice"] == ""
 
 
-def test_the_page_is_for_itself_alone_and_asks_no_other_host(page: Page) -> None:
+def test_headers_keep_other_pages_out(page: Page) -> None:
     for path in ("/", "/page.js", "/page.css", "/nothing"):
         _, headers, _ = page.answer("GET", path)
         assert headers["X-Content-Type-Options"] == "nosniff"
@@ -344,11 +344,11 @@ def test_the_page_is_for_itself_alone_and_asks_no_other_host(page: Page) -> None
         assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert not [name for name in headers if name.lower().startswith("access-control")]
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-    assert page.ask("GET", "/?image=3", None, link)[0] == 200, "a link in another page leads here"
+    assert page.ask("GET", "/?image=3", None, link)[0] == 200, "a link on another page opens this one"
 
 
 def at_once(tasks: Sequence) -> list:
-    """The results of functions that run in threads, in their order."""
+    """Runs functions in threads, and returns their results in order."""
     results: list = [None] * len(tasks)
 
     def keep(index: int) -> None:
@@ -362,14 +362,14 @@ def at_once(tasks: Sequence) -> list:
     return results
 
 
-def test_many_upload_the_same_file_at_once(page: Page) -> None:
+def test_one_file_is_uploaded_many_times_at_once(page: Page) -> None:
     content = png(40, 40)
     answers = at_once([lambda: page.ask("POST", "/upload", content)] * 8)
     assert {status for status, _ in answers} == {200}
     assert len({text for _, text in answers}) == 1
 
 
-def test_each_is_answered_what_it_asked_for(page: Page) -> None:
+def test_each_client_gets_its_own_answer(page: Page) -> None:
     expected = [json.loads(page.ask("POST", "/show", f"image={number}")[1]) for number in range(16)]
     answers = at_once([lambda number=number: page.ask("POST", "/show", f"image={number}") for number in range(16)])
     assert [json.loads(text) for _, text in answers] == expected
@@ -385,7 +385,7 @@ def test_large_bodies_are_not_kept(page: Page) -> None:
     assert page.memory - before < 50 * MEGABYTE
 
 
-def test_pictures_that_unpack_take_no_memory(page: Page) -> None:
+def test_decompression_bombs_take_no_memory(page: Page) -> None:
     page.ask("POST", "/upload", png(40, 40))
     before = page.most_memory
     bomb = png(9400, 9400)
@@ -393,7 +393,7 @@ def test_pictures_that_unpack_take_no_memory(page: Page) -> None:
     assert page.most_memory - before < 50 * MEGABYTE
 
 
-def test_a_large_photograph_is_read_at_a_fraction_of_its_size(page: Page) -> None:
+def test_a_large_photograph_is_decoded_at_a_smaller_scale(page: Page) -> None:
     file = io.BytesIO()
     Image.new("RGB", (8000, 6000), (200, 200, 200)).save(file, "JPEG")
     status, text = page.ask("POST", "/upload?fit=whole", file.getvalue())
@@ -402,7 +402,7 @@ def test_a_large_photograph_is_read_at_a_fraction_of_its_size(page: Page) -> Non
     assert shown["values"]["image"] is None
 
 
-def test_of_many_silent_connections_the_oldest_make_room(page: Page) -> None:
+def test_silent_connections_make_room_for_new_ones(page: Page) -> None:
     before = page.printed
     with contextlib.ExitStack() as silent:
         for _ in range(300):
@@ -411,7 +411,7 @@ def test_of_many_silent_connections_the_oldest_make_room(page: Page) -> None:
     assert page.printed == before
 
 
-def test_all_that_is_erased_costs_one_encoding(page: Page) -> None:
+def test_erasing_many_values_costs_one_encoding(page: Page) -> None:
     places = [f"0-{row}-{column}-0" for row in range(7) for column in range(7)]
 
     def seconds(erased: list[str]) -> float:
@@ -425,7 +425,7 @@ def test_all_that_is_erased_costs_one_encoding(page: Page) -> None:
 
 
 @pytest.mark.parametrize("host", ["::1", "::", "0.0.0.0", "localhost"])
-def test_it_listens_at_any_address_that_it_is_given(host: str, tmp_path: Path) -> None:
+def test_it_listens_at_any_own_address(host: str, tmp_path: Path) -> None:
     if ":" in host:
         try:
             socket.create_server(("::1", 0), family=socket.AF_INET6).close()
@@ -448,11 +448,11 @@ def test_it_listens_at_any_address_that_it_is_given(host: str, tmp_path: Path) -
             assert f"http://{named}:{served.port}" in response.read().decode() or host == "localhost"
 
 
-def test_ctrl_c_ends_it_within_a_second_whoever_is_still_there(tmp_path: Path) -> None:
+def test_ctrl_c_ends_it_within_a_second_despite_open_connections(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     arguments = [f"--model={MODEL}", "--dataset=mnist_5k", f"--port={port}"]
-    # A process as a user's: one that is forked from another does not take TensorFlow down.
+    # A new process, as a user starts it: a forked one does not shut TensorFlow down.
     command = [sys.executable, str(SCRIPTS / "playground.py"), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as program:
         assert program.stdout is not None
@@ -501,7 +501,7 @@ def test_silent_and_slow_connections_are_ended(page: Page) -> None:
 
 
 @pytest.mark.long
-def test_two_thousand_visits_leave_no_memory_behind(page: Page) -> None:
+def test_two_thousand_visits_do_not_grow_memory(page: Page) -> None:
     content = png(400, 400)
 
     def visit() -> None:

@@ -1,0 +1,18 @@
+"""The colours of all pictures. People with colour-blindness tell apart all colours that are used together."""
+
+from matplotlib.colors import LinearSegmentedColormap
+
+ORANGE, SKY_BLUE, GREEN, BLUE, VERMILION = "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00"
+"""Five of the eight colours of Okabe and Ito, "Color Universal Design", 2008."""
+
+CURVES = (BLUE, ORANGE, GREEN, SKY_BLUE)
+"""In the order in which curves of one plot take them."""
+
+POINTS = ORANGE
+"""Points on grey pictures. To nobody it looks grey."""
+
+NO_VALUE = BLUE
+"""Gaps in a grey picture."""
+
+SIGNED = LinearSegmentedColormap.from_list("signed", [BLUE, "white", VERMILION])
+"""Negative values are blue, 0 is white, positive values are vermilion."""
