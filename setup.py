@@ -1,4 +1,8 @@
-"""Packaging of deconv_ae: `pip install .` for the library and its programs, extras for what only some people need."""
+"""Packaging of deconv_ae: `pip install .` installs the library and its programs; extras add optional packages.
+
+For the layers alone, deconv_ae/layers/README.md documents `pip install --no-deps .`. An extra cannot remove TensorFlow
+from the requirements, and a second distribution would install the same import package twice.
+"""
 
 import runpy
 from pathlib import Path
@@ -23,13 +27,13 @@ setup(
         "tensorflow>=2.21,<2.23",
         "keras>=3.12,<4",
         "tensorflow-datasets>=4.9.10,<5",
-        # tensorflow-datasets 4.9.10 imports it on Python 3.11 without declaring it.
+        # tensorflow-datasets 4.9.10 imports it on Python 3.11 but does not require it.
         "importlib_resources>=6",
-        # TensorFlow's summaries need it, and TensorFlow 2.21 no longer installs it.
+        # TensorFlow's summaries need it, but TensorFlow 2.21 does not require it.
         "tensorboard>=2.20",
         "matplotlib>=3.10.7,<4",
         "pillow>=11",
-        # Locks, and where a platform keeps caches.
+        # Locks, and the platform's cache directory.
         "filelock>=4,<5",
         "platformdirs>=4.2,<5",
         "absl-py>=2.1,<3",
@@ -37,7 +41,7 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.23"],
-        # A peer to compare with; scripts/benchmark.py leaves it out where it is not installed.
+        # scripts/benchmark.py compares with it, and skips it if it is not installed.
         "benchmark": ["torch>=2.6,<3"],
         "sample": ["mlxtend>=0.23,<1"],
         "convert": [
@@ -49,22 +53,22 @@ setup(
         ],
         "compress": ["constriction>=0.4.2,<0.6", "scipy>=1.13,<2"],
         "playground": ["starlette>=0.40,<2", "uvicorn>=0.34,<1"],
-        # What runs scripts/examples/*.ipynb; to open them, Jupyter or an editor that knows them.
+        # Runs scripts/examples/*.ipynb. To open them, use Jupyter or an editor for notebooks.
         "notebooks": ["nbclient>=0.10,<1", "nbformat>=5.10,<6", "ipykernel>=6.29,<8"],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.8",
             "hypothesis>=6.100",
-            # The layers are tested on it too; Keras's other backend, PyTorch, where it is installed.
+            # The layers are tested on JAX, and on PyTorch if it is installed.
             "jax[cpu]>=0.6",
             "ruff>=0.12",
             "mypy>=1.15",
             "codespell>=2.4,<3",
             "pydoclint>=0.6.6,<1",
             "playwright>=1.49",
-            # axe-core, which judges the page, is in it.
+            # Includes axe-core, which checks the page's accessibility.
             "axe-playwright-python>=0.1.8,<1",
-            # A wheel is built and looked into.
+            # Builds the wheel that a test inspects.
             "setuptools>=77",
         ],
     },

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs into .venv, runs the three notebooks of scripts/examples, and saves them with their outputs.
+# Installs into .venv, then runs the notebooks of scripts/examples and saves them with their outputs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh sample,convert,notebooks

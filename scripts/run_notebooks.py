@@ -1,8 +1,8 @@
-"""Runs the notebooks of scripts/examples, and saves each with its outputs.
+"""Runs the notebooks of scripts/examples and saves them with their outputs.
 
 python scripts/run_notebooks.py
 
-If a cell fails, its notebook stays unchanged.
+If a cell fails, its notebook is not changed.
 """
 
 import installed
@@ -15,15 +15,15 @@ from deconv_ae_programs import command_line
 
 
 def main() -> None:
-    """Runs all notebooks."""
+    """Runs one notebook after the other and prints how long each took."""
     with command_line.loading():
         import nbformat
-        from examples.notebooks import NOTEBOOKS, executed
+        from examples.notebooks import NOTEBOOKS, run_notebook
 
         from deconv_ae.files import write_beside
     for file in NOTEBOOKS:
         begin = time.monotonic()
-        write_beside(file, nbformat.writes(executed(file)) + "\n")
+        write_beside(file, nbformat.writes(run_notebook(file)) + "\n")
         print(f"{file.name}: {time.monotonic() - begin:.0f} s", flush=True)
 
 

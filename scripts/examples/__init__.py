@@ -1,0 +1,1 @@
+"""Notebooks to learn from, and a SegNet to copy."""

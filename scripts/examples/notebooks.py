@@ -1,4 +1,4 @@
-"""The notebooks of this folder, run from start to end as their readers would run them."""
+"""Runs the notebooks of this folder from start to end."""
 
 import subprocess
 from pathlib import Path
@@ -12,13 +12,13 @@ from deconv_ae.errors import RunError, first_line
 FOLDER = Path(__file__).parent
 NOTEBOOKS = tuple(sorted(FOLDER.glob("*.ipynb")))
 WITHOUT_OUTPUT = "remove-output"
-"""Tags a cell whose output says something of the machine: TensorFlow logs while it is imported."""
-MOST_SECONDS = 600
-"""Of one cell, and until a kernel answers: a busy machine takes minutes."""
+"""Tag of cells whose output is not saved. TensorFlow logs facts about the machine while it is imported."""
+TIMEOUT_SECONDS = 600
+"""For the kernel to start, and for each cell. A busy machine takes minutes."""
 
 
-def executed(file: Path) -> nbformat.NotebookNode:
-    """A notebook with the outputs that its code has now; the file stays as it is.
+def run_notebook(file: Path) -> nbformat.NotebookNode:
+    """Returns a notebook with new outputs; the file is not changed.
 
     Raises:
         RunError: if a cell fails.
@@ -26,15 +26,15 @@ def executed(file: Path) -> nbformat.NotebookNode:
     notebook = nbformat.read(file, as_version=4)
     client = NotebookClient(
         notebook,
-        timeout=MOST_SECONDS,
-        startup_timeout=MOST_SECONDS,
+        timeout=TIMEOUT_SECONDS,
+        startup_timeout=TIMEOUT_SECONDS,
         kernel_name="python3",
         record_timing=False,
         coalesce_streams=True,
         resources={"metadata": {"path": str(file.parent)}},
     )
     try:
-        # What the kernel's process writes besides is TensorFlow's once more; an error is an exception.
+        # The kernel's own stderr holds only TensorFlow's log: errors of cells arrive as exceptions.
         client.execute(stderr=subprocess.DEVNULL)
     except CellExecutionError as error:
         raise RunError(f"{file.name}: a cell failed with {error.ename}: {error.evalue}") from error
@@ -43,6 +43,6 @@ def executed(file: Path) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         if WITHOUT_OUTPUT in cell.metadata.get("tags", ()):
             cell.outputs = []
-    # The version of Python that ran it is none of the notebook's.
+    # Drops the Python version, which nbclient writes here.
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook

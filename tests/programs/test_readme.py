@@ -1,4 +1,4 @@
-"""The README's programs run as written, and links, commands and pictures of every such page are there."""
+"""The README's programs run as written. Files that any page links or runs exist."""
 
 import json
 import re
@@ -22,7 +22,7 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.splitlines()[-1][:40])
-def test_python_runs(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_program_runs(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     exec(compile(program, "README.md", "exec"), {})
 
@@ -42,7 +42,7 @@ def test_onnx_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_files_that_are_linked_or_run_exist(page: Path) -> None:
+def test_linked_and_run_files_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     links = re.findall(r"\]\(([^)#]+)\)", prose) + re.findall(r'src="([^"]+)"', prose)
@@ -52,7 +52,7 @@ def test_files_that_are_linked_or_run_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_headings_that_are_linked_exist(page: Path) -> None:
+def test_linked_headings_exist(page: Path) -> None:
     for linked, heading in re.findall(r"\]\(([^):#]*)#([\w-]+)\)", page.read_text(encoding="utf-8")):
         text = (page.parent / linked if linked else page).read_text(encoding="utf-8")
         headings = [
@@ -61,19 +61,19 @@ def test_headings_that_are_linked_exist(page: Path) -> None:
         assert heading in headings
 
 
-def test_the_readme_is_read_in_ten_minutes_and_links_every_other_page_and_notebook() -> None:
+def test_readme_is_short_and_links_all_pages_and_notebooks() -> None:
     assert len(README.splitlines()) <= 160
     linked = {(ROOT / link).resolve() for link in re.findall(r"\]\(([^)#]+)", README) if "://" not in link}
     notebooks = set((ROOT / "scripts" / "examples").glob("*.ipynb"))
     assert (set(PAGES) | notebooks) - linked == {ROOT / "README.md"}
 
 
-@pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="asks git what it ignores")
-def test_what_its_programs_write_is_ignored_by_git() -> None:
+@pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="needs git and a checkout")
+def test_git_ignores_folders_that_programs_write() -> None:
     text = README + PROGRAMS_PAGE
     written = re.findall(r"--(?:run|export|output)_dir=(?!saved_models/reference)([\w/]+)", text)
     written += re.findall(r"export\(\"([\w/]+)", text) + re.findall(r"as `(models/\w+/1)/`", text)
-    # As train.py names it for what comes next.
+    # train.py suggests this folder for pictures.
     written += [f"{place}-pictures" for place in re.findall(r"--export_dir=([\w/]+)", text)]
     assert len(written) > 8
     for place in written:
@@ -81,32 +81,32 @@ def test_what_its_programs_write_is_ignored_by_git() -> None:
         assert ignored.returncode == 0, place
 
 
-def repeated(values: Any) -> Any:
-    """A list whose last element is "to 28 rows" or the like as one of so many, its elements over and over."""
+def expanded(values: Any) -> Any:
+    """Expands a list that ends in "to 28 rows": repeats the other elements until there are 28."""
     if not isinstance(values, list):
         return values
     *values, last = values
     if not isinstance(last, str):
-        return [repeated(each) for each in (*values, last)]
+        return [expanded(each) for each in (*values, last)]
     count = int(last.split()[1])
-    return [repeated(values[number % len(values)]) for number in range(count)]
+    return [expanded(values[number % len(values)]) for number in range(count)]
 
 
-def test_the_request_of_tensorflow_serving_fits_the_signature_and_its_answer_the_decoders() -> None:
-    # TensorFlow Serving itself is no Python package; what it makes of JSON is by the signature's names and types.
+def test_serving_request_fits_encode_and_its_answer_fits_decode() -> None:
+    # TensorFlow Serving is not a Python package. It converts JSON by the signature's names and types, as here.
     (request,) = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", PROGRAMS_PAGE, re.DOTALL))
     model = tf.saved_model.load(str(ROOT / "saved_models" / "reference" / "cmap1_pool4"))
 
-    def answered(signature_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    def served(signature_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         signature = model.signatures[signature_name]
         _, specs = signature.structured_input_signature
         assert inputs.keys() == specs.keys()
-        tensors = {name: tf.constant(repeated(value), specs[name].dtype) for name, value in inputs.items()}
+        tensors = {name: tf.constant(expanded(value), specs[name].dtype) for name, value in inputs.items()}
         for name, tensor in tensors.items():
             assert specs[name].shape.is_compatible_with(tensor.shape)
         return json.loads(json.dumps({name: value.numpy().tolist() for name, value in signature(**tensors).items()}))
 
-    encoded = answered(**request)
-    decoded = answered("decode", encoded)
+    encoded = served(**request)
+    decoded = served("decode", encoded)
     assert np.shape(decoded["reconstruction"]) == (1, 28, 28, 1)
     assert (ROOT / "saved_models" / "reference" / "cmap1_pool4" / "saved_model.pb").exists()

@@ -1,4 +1,4 @@
-"""Numbers in the README's prose are those of the tables that hold them."""
+"""The README's numbers equal those of the tables and model cards that they come from."""
 
 import re
 from pathlib import Path
@@ -16,12 +16,12 @@ Row = dict[str, str]
 
 
 def prose(page: Path) -> str:
-    """The page on one line, as a reader reads over the ends of lines."""
+    """Returns the page without line breaks."""
     return " ".join(page.read_text(encoding="utf-8").split())
 
 
 def rows(page: Path, *columns: str) -> list[Row]:
-    """The rows of a page's table that has these columns."""
+    """Returns the rows of the page's first table with these columns."""
     for table in re.findall(r"(?:^\|.*\n)+", page.read_text(encoding="utf-8"), re.M):
         header, _, *lines = ([cell.strip() for cell in line.strip("|\n").split(" | ")] for line in table.splitlines())
         if set(columns) <= set(header):
@@ -30,7 +30,7 @@ def rows(page: Path, *columns: str) -> list[Row]:
 
 
 def number(cell: str) -> float:
-    """The number with which a cell begins."""
+    """Returns the number at the start of a cell."""
     (digits,) = re.findall(r"^[\d.,]+", cell)
     return float(digits.replace(",", ""))
 
@@ -39,8 +39,8 @@ def spread(values: list[float]) -> tuple[float, float]:
     return min(values), max(values)
 
 
-def said(pattern: str) -> tuple[float, ...]:
-    """The numbers in the README's one sentence that is like this."""
+def numbers_in_readme(pattern: str) -> tuple[float, ...]:
+    """Returns the numbers in the README's only match of a pattern."""
     (found,) = re.findall(pattern, prose(README))
     return tuple(float(each.replace(",", "")) for each in ([found] if isinstance(found, str) else found))
 
@@ -73,18 +73,21 @@ def size(name: str) -> tuple[int, int]:
 
 SENTENCES = {
     "what the switches carry": (
-        r"with an RMSE of ([\d.]+); with the same switches shuffled it is ([\d.]+), and ([\d.]+) with each",
+        r"has an RMSE of (\d\.\d+)\. With shuffled switches it has (\d\.\d+), with centred ones (\d\.\d+)",
         lambda: of_the_best_model("own switches", "shuffled", "centred"),
     ),
     "learnt numbers": (
-        r"with (\d+) learnt numbers",
+        r"has (\d+) learnt numbers",
         lambda: (min((ModelCard.read(REFERENCE / name) for name in PRESETS), key=lambda c: c.test_rmse).parameters,),
     ),
     "a factor in numbers": (
         r"calls (\d+) numbers becoming (\d+) \"a factor of (\d+)\"",
         lambda: (*size("cmap1_pool4"), *of_cmap1_pool4("factor in numbers")),
     ),
-    "a factor in bits": (r"with them, the factor is (\d+\.\d+)", lambda: of_cmap1_pool4("factor with switches")),
+    "a factor in bits": (
+        r"with the switches, the factor is (\d+\.\d+)",
+        lambda: of_cmap1_pool4("factor with switches"),
+    ),
     "a black image": (r"A black image has ([\d.]+) on MNIST", lambda: of_cmap1_pool4("no model: zeros")),
     "training beside PyTorch": (
         r"trains ([\d.]+) to ([\d.]+) times as fast as the better of PyTorch",
@@ -99,12 +102,12 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)
-def test_a_number_in_prose_is_that_of_its_table(sentence: str) -> None:
-    pattern, held = SENTENCES[sentence]
-    assert said(pattern) == held()
+def test_sentence_has_the_numbers_of_its_table(sentence: str) -> None:
+    pattern, numbers_in_table = SENTENCES[sentence]
+    assert numbers_in_readme(pattern) == numbers_in_table()
 
 
-def test_the_results_are_those_of_every_recipe_and_seed() -> None:
+def test_results_equal_those_of_the_reference_page() -> None:
     everything = rows(REFERENCE / "README.md", "preset", "recipe", "collapsed")
     (ours,) = {column for column in rows(README, "preset", "published")[0] if column.startswith("ours")}
     for row in rows(README, "preset", "published"):
@@ -117,7 +120,17 @@ def test_the_results_are_those_of_every_recipe_and_seed() -> None:
         assert held["collapsed"].endswith(f"of {re.findall('[0-9]+', ours)[0]}")
 
 
-def test_cards_say_what_the_page_of_reference_models_says() -> None:
+def test_choices_have_the_numbers_of_their_models() -> None:
+    choices = {re.findall(r"--preset=(\w+)", row["flags"])[0]: row for row in rows(README, "pictures", "flags")}
+    medians = {row["preset"]: row for row in rows(README, "preset", "published")}
+    assert choices["two_layer"]["test RMSE"] == medians["two_layer"]["ours, median of 10 seeds"]
+    photos = ModelCard.read(REFERENCE / "photos_128")
+    assert choices["photos"]["test RMSE"] == f"{photos.test_rmse:.4f}"
+    for preset, name in (("two_layer", "two_layer"), ("photos", "photos_128")):
+        assert number(choices[preset]["numbers in a code"]) == size(name)[1]
+
+
+def test_reference_page_has_the_numbers_of_model_cards() -> None:
     for row in rows(REFERENCE / "README.md", "model", "parameters", "seed"):
         name = re.findall(r"\((\w+)\)", row["model"])[-1]
         card = ModelCard.read(REFERENCE / name)
