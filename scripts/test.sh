@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Installs into .venv and runs every check: formatting, lint, types, doctests and tests. Arguments go to pytest. With
-# --legs it runs only the numerical tests, with other instructions and threads.
+# Installs into .venv and runs every check: formatting, lint, types, doctests and tests. Arguments go to pytest.
+# With --legs it runs only the numerical tests, again with other instructions, without oneDNN, and on one thread.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh sample,convert,compress,playground,notebooks,test
 
-# Three files at a time on two cores, as tests that start processes mostly wait.
+# Three workers on two cores: tests that wait for processes leave two workers half idle.
 tests() { python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder "$@"; }
 
-# No test may depend on which of two nearly equal values is the larger, as these decide: the CPU's instructions,
-# TensorFlow's oneDNN, which is on elsewhere, and how many threads share a sum.
+# The larger of two nearly equal values depends on the CPU's instructions, on TensorFlow's oneDNN, and on the number of
+# threads that share a sum. No test may depend on it.
 legs=(
   "AVX2        ONEDNN_MAX_CPU_ISA=AVX2  ATEN_CPU_CAPABILITY=avx2    XLA_FLAGS=--xla_cpu_max_isa=AVX2"
   "SSE4.1      ONEDNN_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default XLA_FLAGS=--xla_cpu_max_isa=SSE4_2"
@@ -21,23 +21,33 @@ numerical=(
   tests/programs/test_programs.py::test_train_evaluate_and_visualize_one_after_the_other
 )
 
+# Runs the legs with the given names; all legs if none is given. A leg that fails does not stop the others.
 run_legs() {
-  local leg name variables
+  local leg name variables result failed=() names="${legs[*]%% *}"
+  for name in "$@"; do
+    [[ " $names " == *" $name "* ]] || { echo "error: --legs: unknown leg $name; choose from $names" >&2; exit 2; }
+  done
   for leg in "${legs[@]}"; do
     read -r name variables <<<"$leg"
+    [ $# = 0 ] || [[ " $* " == *" $name "* ]] || continue
     if [ "$name" = AVX2 ] && ! grep -qw avx512f /proc/cpuinfo; then
-      echo "== $name: as above, for this CPU has no more"
+      echo "== AVX2: skipped, because the tests without --legs use AVX2 on this CPU, which has no AVX-512"
       continue
     fi
     SECONDS=0
-    # Word by word: each is a variable.
-    (export $variables && tests "${numerical[@]}")
-    echo "== $name: $SECONDS s ($variables)"
+    result=passed
+    # Not quoted: each word is a variable.
+    (export $variables && tests "${numerical[@]}") || { result=FAILED; failed+=("$name"); }
+    echo "== $name: $result in $SECONDS s ($variables)"
   done
+  if [ ${#failed[@]} -gt 0 ]; then
+    echo "error: failed legs: ${failed[*]}; run one by bash scripts/test.sh --legs NAME" >&2
+    return 1
+  fi
 }
 
 if [ "${1-}" = --legs ]; then
-  run_legs
+  run_legs "${@:2}"
   exit
 fi
 ruff format --check .

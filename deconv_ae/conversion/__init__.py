@@ -1,4 +1,4 @@
-"""An exported model to the formats of other runtimes."""
+"""Conversion of an exported model to the formats of other runtimes."""
 
 from deconv_ae.conversion.convert import (
     REPORT_FILE,

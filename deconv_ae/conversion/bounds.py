@@ -1,9 +1,9 @@
-"""What an autoencoder's results may be, in whichever order a CPU or a runtime adds.
+"""Bounds on an autoencoder's results, for any order in which a CPU or a runtime adds.
 
-float32 sums differ in their last digits with the order of their terms. Where two values of a window are equal but for
-that, either is its maximum, and a value of the decoder lies at either place: both are right. Elsewhere a choice is
-clear, and so is every pixel that no unclear choice reaches. So these are the ranges that results have to keep; for all
-that is clear they are one value.
+The last digits of a float32 sum depend on the order of its terms. If two values of a window differ only by that, they
+are a near tie: either may be the maximum, and the decoder may put the value at either position. Both results are right.
+All other choices are clear, and so is every pixel that no near tie reaches. These bounds are the ranges of right
+results; for a clear result the range is one value.
 """
 
 from collections.abc import Mapping
@@ -15,22 +15,22 @@ import tensorflow as tf
 from deconv_ae.model.autoencoder import Autoencoder
 
 ROUNDING = 1e-5
-"""The margin: how far a sum may be off, over the sum of its terms' magnitudes. float32 rounds by 6e-8 at every term,
-and the values that are summed up have been rounded before. A sum of zeros is exact, and so are ties of such sums."""
+"""The largest error of a sum, relative to the sum of its terms' magnitudes. float32 rounds by 6e-8 at every term, and
+the terms themselves were rounded before. A sum of zeros is exact, and so are ties of such sums."""
 
 BATCH_SIZE = 16
-"""Images at a time: of 256x256 pixels and 32 filters they take a gigabyte."""
+"""Images in a batch. A batch of 256x256 pixels takes a gigabyte with 32 filters."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """The results that an autoencoder may have of images.
+    """The results that an autoencoder may compute from images.
 
     Attributes:
-        choices: by the switches' name, `(N, windows down, windows right, filters, positions)` bool: whether a window's
-            value may be from there.
-        middle, reach: of the reconstruction, `(N, height, width, channels)`: the range's middle, and how far it goes
-            to either side; a reach of 0 is a pixel that no unclear choice touches.
+        choices: by the switches' name, `(N, windows down, windows right, filters, positions)` bool: whether the
+            position may hold the window's maximum.
+        middle: the middle of each pixel's range in the reconstruction, `(N, height, width, channels)`.
+        reach: half of the width of that range; 0 for a pixel that no near tie reaches.
     """
 
     choices: Mapping[str, np.ndarray]
@@ -39,7 +39,7 @@ class Bounds:
 
     @classmethod
     def of(cls, model: Autoencoder, images: np.ndarray) -> "Bounds":
-        """Of `(N, height, width, channels)` scaled images.
+        """The bounds for scaled images, `(N, height, width, channels)`.
 
         >>> from deconv_ae import Architecture
         >>> model = Autoencoder(Architecture((1,), (2,)), (4, 4, 1))
@@ -58,37 +58,39 @@ class Bounds:
         )
 
     def wrong(self, switches: Mapping[str, np.ndarray]) -> int:
-        """How many switches, by name, point to a value that cannot be its window's maximum."""
+        """The number of switches that point to a value that cannot be the window's maximum."""
         count = 0
-        for name, chosen in switches.items():
-            may_be = self.choices[name]
-            # One that points out of its window points to nothing.
-            inside = np.minimum(chosen, may_be.shape[-1] - 1)
-            right = np.take_along_axis(may_be, inside[..., np.newaxis].astype(np.int64), -1)[..., 0]
-            count += int(np.sum(~right | (chosen != inside)))
+        for name, positions in switches.items():
+            may_be_maximum = self.choices[name]
+            # A switch that points out of its window is wrong, too.
+            inside = np.minimum(positions, may_be_maximum.shape[-1] - 1)
+            right = np.take_along_axis(may_be_maximum, inside[..., np.newaxis].astype(np.int64), -1)[..., 0]
+            count += int(np.sum(~right | (positions != inside)))
         return count
 
     def difference(self, reconstruction: np.ndarray, expected: np.ndarray) -> float:
-        """The largest difference from what was expected; where a choice is unclear, from what it leaves open. NaN if
-        any value is."""
+        """The largest difference of a pixel from its expected value, or from its range if a near tie reaches it.
+
+        NaN if any pixel is NaN.
+        """
         beyond = np.maximum(np.abs(reconstruction - self.middle) - self.reach, 0)
         return float(np.max(np.where(self.reach > 0, beyond, np.abs(reconstruction - expected))))
 
 
 def _bounds(model: Autoencoder, images: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     values, choices, shapes = tf.constant(images, tf.float32), [], []
-    # How large the terms are that a convolution's sums are made of, where they are differences of larger ones, too.
     smooth = model.smooth(values)
-    values, sizes = values - smooth, tf.abs(values) + tf.abs(smooth)
+    # `magnitudes` are those of a convolution's terms. A difference counts with the magnitudes of both its operands.
+    values, magnitudes = values - smooth, tf.abs(values) + tf.abs(smooth)
     for number, pool_size in enumerate(model.architecture.pool_sizes, start=1):
         kernel, bias = model.get_layer(f"conv{number}").get_weights()
         shapes.append(values.shape)
         convolved = tf.nn.bias_add(tf.nn.conv2d(values, kernel, 1, "SAME"), bias)
-        off = ROUNDING * tf.nn.conv2d(sizes, np.abs(kernel), 1, "SAME")
-        low, high = (_windows(tf.nn.relu(edge), pool_size) for edge in (convolved - off, convolved + off))
+        error = ROUNDING * tf.nn.conv2d(magnitudes, np.abs(kernel), 1, "SAME")
+        low, high = (_windows(tf.nn.relu(bound), pool_size) for bound in (convolved - error, convolved + error))
         choices.append(_may_be_maximum(low, high))
         values = tf.nn.max_pool2d(tf.nn.relu(convolved), pool_size, pool_size, "VALID")
-        sizes = values
+        magnitudes = values
     middle, reach = values, tf.zeros_like(values)
     for number in range(len(choices), 0, -1):
         kernel, *bias = model.get_layer(f"deconv{number}").get_weights()
@@ -101,26 +103,29 @@ def _bounds(model: Autoencoder, images: np.ndarray) -> tuple[list[np.ndarray], n
 
 
 def _may_be_maximum(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Which of a window's values, each between two bounds, may be its maximum, which is the first of equal ones."""
-    none = np.full_like(low[..., :1], -np.inf)
-    before = np.concatenate([none, np.maximum.accumulate(low, -1)[..., :-1]], -1)
-    after = np.concatenate([np.maximum.accumulate(low[..., ::-1], -1)[..., ::-1][..., 1:], none], -1)
+    """Whether each value of a window, known to lie between two bounds, may be the first of the window's maxima."""
+    lowest = np.full_like(low[..., :1], -np.inf)
+    before = np.concatenate([lowest, np.maximum.accumulate(low, -1)[..., :-1]], -1)
+    after = np.concatenate([np.maximum.accumulate(low[..., ::-1], -1)[..., ::-1][..., 1:], lowest], -1)
     return (high > before) & (high >= after)
 
 
-def _unpooled(middle: tf.Tensor, reach: tf.Tensor, may_be: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Windows of pooled values' ranges: a value that may be elsewhere may be 0 here."""
+def _unpooled(middle: tf.Tensor, reach: tf.Tensor, choices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unpools ranges of values to windows of ranges. At a position of a near tie, the range includes 0."""
     middle, reach = (part.numpy()[..., np.newaxis] for part in (middle, reach))
     low, high = middle - reach, middle + reach
-    clear = may_be.sum(-1, keepdims=True) == 1
+    clear = choices.sum(-1, keepdims=True) == 1
     low, high = np.where(clear, low, np.minimum(low, 0)), np.where(clear, high, np.maximum(high, 0))
-    # Not half of the difference where nothing is open: a range of one value has to stay one.
+    # A clear choice keeps its reach: (high - low) / 2 could round a reach of 0 to another number.
     reach = np.where(clear, reach, (high - low) / 2)
-    return np.where(may_be, (low + high) / 2, 0), np.where(may_be, reach, 0)
+    return np.where(choices, (low + high) / 2, 0), np.where(choices, reach, 0)
 
 
 def _windows(images: tf.Tensor, pool_size: tuple[int, int]) -> np.ndarray:
-    """`(N, windows down, windows right, channels, positions)`, without the rows and columns that no window has."""
+    """Splits images into windows, `(N, windows down, windows right, channels, positions)`.
+
+    Rows and columns in no window are left out.
+    """
     (height, width), (_, rows, columns, channels) = pool_size, images.shape
     down, right = rows // height, columns // width
     cut = images.numpy()[:, : down * height, : right * width].reshape(-1, down, height, right, width, channels)
@@ -128,7 +133,7 @@ def _windows(images: tf.Tensor, pool_size: tuple[int, int]) -> np.ndarray:
 
 
 def _images(windows: np.ndarray, shape: tuple[int, ...], pool_size: tuple[int, int]) -> tf.Tensor:
-    """The inverse, of images of `(N, rows, columns, ...)`; zeros where no window is."""
+    """Joins windows to images of `shape`, the inverse of `_windows`. Rows and columns in no window are zeros."""
     (height, width), (_, down, right, channels, _) = pool_size, windows.shape
     cut = windows.reshape(-1, down, right, channels, height, width).transpose(0, 1, 4, 2, 5, 3)
     cut = cut.reshape(-1, down * height, right * width, channels)

@@ -1,4 +1,4 @@
-"""An exported model to the formats of other runtimes, each file checked in its own before it gets its name."""
+"""Converts an exported model to other formats, and checks each file in its own runtime before it gets its name."""
 
 import importlib
 import importlib.util
@@ -28,11 +28,16 @@ CALIBRATION_IMAGES = 200
 
 @dataclass(frozen=True)
 class ConvertedFile:
-    """A converted part: where it lies below the output directory, what it takes, how well it agrees.
+    """A converted part and how well it agrees with the SavedModel.
 
     Attributes:
-        agreement: in its runtime, told to compute in float32 where the runtime would choose the precision.
-        by_default: of such a runtime told nothing, on this machine's CPU; None for other runtimes.
+        format: the name of the format.
+        variant: `"float32"`, `"float16"` or `"int8"`.
+        part: the name of the part.
+        file: the path below the output directory.
+        bytes: the size of its files together.
+        agreement: the agreement with float32 arithmetic, in a runtime that otherwise chooses the precision itself.
+        by_default: the agreement in such a runtime with its default precision on this CPU; None for other runtimes.
     """
 
     format: str
@@ -53,26 +58,26 @@ def convert(
 ) -> list[ConvertedFile]:
     """Writes the whole autoencoder, its encoder and its decoder in each format, and `conversion_report.json`.
 
-    Files go to `<output_dir>/<format>/`; those of the same names are replaced. A float32 file gets its name only
-    if it agrees with the SavedModel to 1e-5 of its values' scale on the first 100 test images in batches of 1, 3 and
-    64, and every switch points to its window's maximum. float16 and int8 are run on the same images; what they cost
-    is in the report, which keeps what it says of other formats.
+    Files go to `<output_dir>/<format>/` and replace files of the same names. A float32 file gets its name only if it
+    agrees with the SavedModel: on the first 100 test images, in batches of 1, 3 and 64, values must agree to 1e-5 of
+    their scale, and every switch must point to its window's maximum. float16 and int8 files run on the same images; the
+    report has their loss of accuracy. The report keeps its entries for other formats.
 
     Args:
-        model_dir: what `exporting.export` wrote.
+        model_dir: a directory that `exporting.export` wrote.
         formats: names in `FORMATS`.
-        output_dir: made if need be.
-        test_images, calibration_images: arrays, `(N, height, width, channels)` uint8, of what the model was trained
-            on, also with a number of channels that no data set of the programs has; the first 200 of the latter set
-            the ranges of int8.
+        output_dir: a directory, which is created if it does not exist.
+        test_images: `(N, height, width, channels)` uint8, like the images that the model was trained on. Any number of
+            channels works, also one that the programs cannot read.
+        calibration_images: as `test_images`; the first 200 determine the ranges of int8.
 
     Returns:
-        What was written, in the order of formats.
+        The written files, in the order of formats.
 
     Raises:
-        InputError: for an unknown format, a missing package, a bad model, images that do not fit it, or an output
-            directory with files of another model.
-        RunError: if a file is off, with by how much, or cannot be written. What other formats gave is kept.
+        InputError: For an unknown format, a missing package, a bad model, images that do not fit the model, or an
+            output directory with files of another model.
+        RunError: If a file differs too much from the SavedModel, or cannot be written. Files of other formats are kept.
     """
     check_formats(formats)
     served = ServedAutoencoder(model_dir)
@@ -83,8 +88,8 @@ def convert(
     output = paths.given("output_dir", output_dir)
     kept = _kept_report(output, served, formats)
     written: list[ConvertedFile] = []
-    refusals: list[str] = []
-    # Formats of one order of channels share their parts: OpenVINO's files are made of ONNX's.
+    errors: list[str] = []
+    # Formats with the same order of channels share their parts: OpenVINO's files come from ONNX's.
     all_parts = {channels_first: parts(model, channels_first) for channels_first in (True, False)}
     for name, module in modules.items():
         try:
@@ -93,18 +98,18 @@ def convert(
                 name, module, all_parts[FORMATS[name].channels_first], reference, calibration, output
             )
         except RunError as error:
-            refusals.append(str(error))
+            errors.append(str(error))
         except OSError as error:
             raise RunError(f"output_dir: {output} cannot be written: {error.strerror or error}") from error
     if written:
         _write_report(output, served, modules, written, kept)
-    if refusals:
-        raise RunError("; ".join(refusals))
+    if errors:
+        raise RunError("; ".join(errors))
     return written
 
 
 def table(written: Sequence[ConvertedFile]) -> str:
-    """The report for people, a line for each file."""
+    """The report as text, one line for each file."""
     lines = [f"{'file':<36}{'bytes':>8}{'code':>10}{'picture':>10}{'switches':>10}{'RMSE':>10}{'cost':>10}"]
     for entry in written:
         agreement = entry.agreement
@@ -119,11 +124,11 @@ def table(written: Sequence[ConvertedFile]) -> str:
         )
         if entry.by_default is not None and not entry.by_default.is_exact:
             lines.append(
-                f"  on this CPU by default, without INFERENCE_PRECISION_HINT=f32: {entry.by_default}, "
+                f"  with this CPU's default precision, without INFERENCE_PRECISION_HINT=f32: {entry.by_default}, "
                 f"cost {entry.by_default.rmse_cost:+.5f}"
             )
-    lines.append("code, picture: largest difference from the SavedModel; switches: how many are wrong;")
-    lines.append(f"RMSE: over {CHECKED_IMAGES} test images at most; cost: what the file's is above the SavedModel's")
+    lines.append("code, picture: largest difference from the SavedModel; switches: number of wrong ones;")
+    lines.append(f"RMSE: over {CHECKED_IMAGES} test images at most; cost: RMSE minus the SavedModel's RMSE")
     lines += [
         f"{entry.file}: {entry.agreement.switches:,} switches are not the SavedModel's. A cost near 0 does not mean "
         "equal codes and switches: decode with the files of one variant, and use float32 where switches must agree."
@@ -136,8 +141,8 @@ def table(written: Sequence[ConvertedFile]) -> str:
 def _convert_to(
     name: str, module: ModuleType, all_parts: list[Part], reference: Reference, calibration: Reference, output: Path
 ) -> list[ConvertedFile]:
-    """One format's files, all of them or none."""
-    converted, to_place = [], []
+    """Writes all files of one format, or none of them."""
+    converted, to_move = [], []
     with partial_directory(output / name) as folder:
         for part in all_parts:
             for variant in module.VARIANTS:
@@ -145,7 +150,7 @@ def _convert_to(
                 agreement = reference.compare(files[0].name, module.open_file(files[0]), list(part.inputs))
                 if variant == "float32" and not agreement.is_exact:
                     raise RunError(
-                        f"{name}: {files[0].name} is not the SavedModel's {part.name}: {agreement}; not written"
+                        f"{name}: {files[0].name} differs from the SavedModel's {part.name}: {agreement}; not written"
                     )
                 size = sum(file.stat().st_size for file in files)
                 by_default = None
@@ -155,18 +160,26 @@ def _convert_to(
                 converted.append(
                     ConvertedFile(name, variant, part.name, f"{name}/{files[0].name}", size, agreement, by_default)
                 )
-                # Reversed, so that the first, which readers open, comes last.
-                to_place += reversed(files)
+                # Reversed: the first file, which readers open, is moved last.
+                to_move += reversed(files)
         (output / name).mkdir(exist_ok=True)
-        move_together([(file, output / name / file.name) for file in to_place])
+        move_together([(file, output / name / file.name) for file in to_move])
     return converted
 
 
 def _kept_report(output: Path, served: ServedAutoencoder, formats: Sequence[str]) -> dict[str, Any]:
-    """What an earlier conversion of the same model says of its other formats, as long as their files are there.
+    """The entries of an earlier report for other formats whose files still exist.
+
+    Args:
+        output: the output directory.
+        served: the model that is converted now.
+        formats: the formats that are converted now.
+
+    Returns:
+        `files` and `versions` of the report; empty if there is no report or nothing to keep.
 
     Raises:
-        InputError: if it is of another model: files of two would lie in one directory.
+        InputError: If the report is damaged, or is of another model, whose files would share the directory.
     """
     file = output / REPORT_FILE
     try:
@@ -175,19 +188,19 @@ def _kept_report(output: Path, served: ServedAutoencoder, formats: Sequence[str]
         others = [entry for entry in others if (output / entry["file"]).is_file()]
         for entry in others:
             ConvertedFile(**(entry | {"agreement": Agreement(**entry["agreement"])}))
-        converted_from, versions_then = (report["model"], report.get("model_sha256")), dict(report["versions"])
+        model, earlier_versions = (report["model"], report.get("model_sha256")), dict(report["versions"])
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"output_dir: {file} is no report of a conversion ({error}); remove it, or give another directory"
+            f"output_dir: {file} is not a conversion report ({error}); remove it, or give another directory"
         ) from error
-    if others and converted_from != (served.card.title, _checksum(served)):
+    if others and model != (served.card.title, _checksum(served)):
         raise InputError(
-            f"output_dir: {output} holds {others[0]['format']} files of another model, {converted_from[0]}; "
+            f"output_dir: {output} holds {others[0]['format']} files of another model, {model[0]}; "
             "convert to all of its formats, or give another directory"
         )
-    return {"files": others, "versions": versions_then} if others else {}
+    return {"files": others, "versions": earlier_versions} if others else {}
 
 
 def _checksum(served: ServedAutoencoder) -> str | None:

@@ -1,4 +1,4 @@
-"""The formats by name, and whether they can be written here."""
+"""The formats that a model converts to, and the packages that they need."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from deconv_ae.errors import InputError, choose
 
 @dataclass(frozen=True)
 class Format:
-    """How a format is written.
+    """How to write a format.
 
     Attributes:
-        module: its module here.
-        packages: what that imports.
-        channels_first: what its runtime is faster with, see `portable.py`.
+        module: the module in this folder that writes it.
+        packages: the packages that the module imports.
+        channels_first: whether its runtime is faster with channels first, see `portable.py`.
     """
 
     module: str
@@ -22,7 +22,7 @@ class Format:
     channels_first: bool
 
 
-# With channels first ONNX Runtime and OpenVINO decode in about half the time; LiteRT has no such convolutions.
+# With channels first ONNX Runtime and OpenVINO decode in about half the time. LiteRT has only channels last.
 FORMATS = {
     "litert": Format("to_litert", ("ai_edge_litert",), channels_first=False),
     "onnx": Format("to_onnx", ("tf2onnx", "onnx", "onnxruntime"), channels_first=True),
@@ -31,7 +31,7 @@ FORMATS = {
 
 
 def check_formats(names: Sequence[str]) -> None:
-    """Raises InputError if a format is unknown, none is named, or a package that one needs is not installed."""
+    """Raises InputError if no format is given, a format is unknown, or a package that it needs is not installed."""
     if not names:
         raise InputError(f"format: none given; choose from {', '.join(sorted(FORMATS))}")
     for name in names:

@@ -1,7 +1,7 @@
-"""An autoencoder as operations that every runtime has, with the same result.
+"""An autoencoder composed of operations that every runtime has, with the same results.
 
-Windows of an autoencoder lie side by side, and each is a pixel here whose channels are the window's positions. In that
-form pooling is a maximum over channels, and unpooling leaves one channel of a pixel and makes the others zero.
+The windows of an autoencoder lie side by side. Here each window is one pixel, and the window's positions are its
+channels. Then pooling is a maximum over channels, and unpooling keeps one channel and sets the others to zero.
 """
 
 import functools
@@ -33,9 +33,9 @@ class Part:
     """One function of an autoencoder, to be converted.
 
     Attributes:
-        name: what its files are called.
-        function: tensors by name to tensors by name, traced with `inputs`.
-        inputs: the specification of each input, with the batch unknown.
+        name: the name of its files.
+        function: maps tensors by name to tensors by name; traced with `inputs`.
+        inputs: the specification of each input, with an unknown batch size.
     """
 
     name: str
@@ -44,25 +44,29 @@ class Part:
 
     @functools.cached_property
     def graph_function(self) -> Any:
-        """The function as a tf.function of the inputs in their order; every format reads the same tracing of it."""
+        """The function as a tf.function with positional inputs. Every format uses the same trace."""
 
         def function(*tensors: tf.Tensor) -> Tensors:
             return self.function(**dict(zip(self.inputs, tensors)))
 
-        # No control flow depends on a tensor: autograph would only make tracing three times as long.
+        # No control flow depends on a tensor, and autograph would triple the time to trace.
         return tf.function(function, input_signature=list(self.inputs.values()), autograph=False)
 
 
 def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
     """The whole autoencoder, its encoder and its decoder, with the inputs and outputs of the SavedModel.
 
-    autoencoder: `images` to `code` and `reconstruction`; encoder: `images` to `code` and the uint8
-    `switches_1` to `switches_n`; decoder: those to `reconstruction`. Images, code and reconstruction
-    are float32, batches of any size.
+    The autoencoder maps `images` to `code` and `reconstruction`. The encoder maps `images` to `code` and the uint8
+    `switches_1` to `switches_n`. The decoder maps these to `reconstruction`. Images, code and reconstruction are
+    float32, and the batch may have any size.
 
     Args:
-        model: whose weights become constants.
-        channels_first: what the format's runtime is faster with, see `formats.py`. Images have their channels last.
+        model: the autoencoder, whose weights become constants.
+        channels_first: whether the format's runtime is faster with channels first, see `formats.py`. Images have
+            channels last in any case.
+
+    Returns:
+        The three parts, in this order.
     """
     stages = [_Stage.of(model, number, channels_first) for number in range(1, len(model.architecture.filters) + 1)]
     smooth_path = _SmoothPath.of(model) if model.architecture.averages else None
@@ -103,9 +107,9 @@ class _Stage:
         pooled_shape: (windows down, windows right, filters).
         pool_size: (height, width) of its windows.
         convolution: (kernel, bias) of its convolution.
-        deconvolution: (kernel, bias) of the convolution that equals its transposed convolution; zeros where that has
-            no bias.
-        channels_first: whether a window's positions are compared where windows have their channels first.
+        deconvolution: (kernel, bias) of the convolution that equals its transposed convolution; the bias is zeros if
+            the transposed convolution has none.
+        channels_first: whether to compare a window's positions in a layout with channels first.
     """
 
     shape: tuple[int, int, int]
@@ -141,7 +145,7 @@ class _Stage:
             to_windows, biases = pooling_kernel(kernel, self.pool_size), np.repeat(bias, self._positions)
             windows = tf.nn.relu(_convolve(images, to_windows, biases, padding, self.pool_size))
         else:
-            # OpenVINO moves a ReLU that comes later to here, and computes it in bfloat16.
+            # The ReLU stands here because OpenVINO would move a later one to this place, and compute it in bfloat16.
             windows = self._windows(tf.nn.relu(_convolve(images, kernel, bias, padding)))
         values = self._by_position(windows, self._positions)
         maxima, switches = tf.reduce_max(values, 1), tf.argmax(values, 1, output_type=tf.int32)
@@ -150,67 +154,70 @@ class _Stage:
     def decode(self, pooled: tf.Tensor, switches: tf.Tensor) -> tf.Tensor:
         """`(N, height, width, channels)` images."""
         kernel, bias = self.deconvolution
-        chosen = self._by_position(tf.cast(switches, tf.int32), 1)
-        positions = np.arange(self._positions, dtype=np.int32).reshape(1, -1, *[1] * (len(chosen.shape) - 2))
-        chosen, values = chosen == positions, self._by_position(pooled, 1)
-        # tf2onnx makes six operations of choosing; LiteRT's int8 files multiply by a rounded zero that is not 0.
+        switches = self._by_position(tf.cast(switches, tf.int32), 1)
+        positions = np.arange(self._positions, dtype=np.int32).reshape(1, -1, *[1] * (len(switches.shape) - 2))
+        chosen, values = switches == positions, self._by_position(pooled, 1)
+        # tf2onnx turns `where` into six operations. In LiteRT's int8 files, a product with a rounded zero is not 0.
         values = tf.cast(chosen, tf.float32) * values if self.channels_first else tf.where(chosen, values, 0.0)
         windows = self._by_channel(values, self._positions)
-        # A transposed convolution pads before where a convolution pads after; with an even kernel that differs.
+        # With an even kernel a convolution pads one more after, and a transposed convolution pads one more before.
         padding = [(length // 2, (length - 1) // 2) for length in kernel.shape[:2]]
         left_over = [length % pool for length, pool in zip(self.shape, self.pool_size)]
         if not unpools_by_windows(kernel.shape, self.pool_size):
-            return _convolve(self._unpooled(windows), kernel, bias, padding, more=left_over)
+            return _convolve(self._unpooled(windows), kernel, bias, padding, extra=left_over)
         from_windows, padding = unpooling_kernel(kernel, self.pool_size)
-        more = [int(length > 0) for length in left_over]
-        return self._pixels(_convolve(windows, from_windows, np.tile(bias, self._positions), padding, more=more))
+        extra = [int(length > 0) for length in left_over]
+        return self._pixels(_convolve(windows, from_windows, np.tile(bias, self._positions), padding, extra=extra))
 
     @property
     def _positions(self) -> int:
         return math.prod(self.pool_size)
 
     def _by_position(self, windows: tf.Tensor, count: int) -> tf.Tensor:
-        """Windows of `count` positions, `(N, windows down, windows right, filters * count)`, with these as the second
-        dimension, the last or one of three."""
+        """Reshapes windows, `(N, windows down, windows right, filters * count)`, so that dimension 1 counts positions.
+
+        The result has two dimensions with channels last, and three with channels first.
+        """
         if not self.channels_first:
             return tf.reshape(windows, (-1, count))
-        places = math.prod(self.pooled_shape[:2])
-        # A single channel or window would be reshaped twice, of which OpenVINO makes one reshape, in bfloat16.
-        first = windows if 1 in (places, windows.shape[-1]) else tf.transpose(windows, (0, 3, 1, 2))
-        return tf.reshape(first, (-1, count, places))
+        window_count = math.prod(self.pooled_shape[:2])
+        # Transposing a single channel or window is a reshape. OpenVINO fuses two reshapes to one in bfloat16.
+        first = windows if 1 in (window_count, windows.shape[-1]) else tf.transpose(windows, (0, 3, 1, 2))
+        return tf.reshape(first, (-1, count, window_count))
 
     def _by_channel(self, values: tf.Tensor, count: int) -> tf.Tensor:
-        """The inverse."""
+        """The inverse of `_by_position`."""
         down, right, filters = self.pooled_shape
         if not self.channels_first:
             return tf.reshape(values, (-1, down, right, filters * count))
         return tf.transpose(tf.reshape(values, (-1, filters * count, down, right)), (0, 2, 3, 1))
 
     def _windows(self, images: tf.Tensor) -> tf.Tensor:
-        """Images of as many channels as filters, as windows."""
+        """Splits images, with one channel for each filter, into windows."""
         (down, right, filters), (height, width) = self.pooled_shape, self.pool_size
         rows = tf.reshape(_cropped(images, down * height, right * width), (-1, height, right, width, filters))
         return tf.reshape(tf.transpose(rows, (0, 2, 4, 1, 3)), (-1, down, right, filters * self._positions))
 
     def _unpooled(self, windows: tf.Tensor) -> tf.Tensor:
-        """The inverse, without the rows and columns that no window has."""
+        """The inverse of `_windows`, without the rows and columns in no window."""
         (down, right, filters), (height, width) = self.pooled_shape, self.pool_size
         rows = tf.transpose(tf.reshape(windows, (-1, right, filters, height, width)), (0, 3, 1, 4, 2))
         return tf.reshape(rows, (-1, down * height, right * width, filters))
 
     def _pixels(self, windows: tf.Tensor) -> tf.Tensor:
-        """Windows whose channels are `position * channels + channel`, as images."""
+        """Joins windows whose channels are `position * channels + channel` to images."""
         return _cropped(_joined(windows, self.pool_size, self.shape[-1]), *self.shape[:2])
 
 
 @dataclass(frozen=True, eq=False)
 class _SmoothPath:
-    """Averages and the smooth picture, with their weights as constants.
+    """The averages and the smooth picture, with their weights as constants.
 
     Attributes:
         shape: (height, width, channels) of the images.
-        block: (height, width) of what a value of the code stands for.
-        to_averages, to_blocks: kernels and biases, the second from averages to a block's pixels as channels.
+        block: (height, width) of the block of pixels that a value of the code stands for.
+        to_averages: (kernel, bias) from images to averages.
+        to_blocks: (kernel, bias) from averages to blocks, whose pixels are channels.
     """
 
     shape: tuple[int, int, int]
@@ -232,20 +239,20 @@ class _SmoothPath:
 
     def averages(self, images: tf.Tensor) -> tf.Tensor:
         """`(N, blocks down, blocks right, averages)`."""
-        # Runtimes differ in what they do with rows that a stride leaves over.
+        # Cropped, because runtimes differ in their treatment of rows that a stride leaves over.
         (height, width, _), (down, right) = self.shape, self.block
         whole = _cropped(images, height // down * down, width // right * right)
         return _convolve(whole, *self.to_averages, [(0, 0), (0, 0)], self.block)
 
     def smooth(self, averages: tf.Tensor) -> tf.Tensor:
-        """The smooth picture, `(N, height, width, channels)`."""
+        """The smooth picture of averages, `(N, height, width, channels)`."""
         return self._smooth(averages, *self.to_blocks)
 
-    # LiteRT's int8 files keep one scale over slices and all that moves values: of averages, a hundred times as
-    # large as maxima, nothing would be left in that of maxima. So a code is not cut, but multiplied by ones and zeros.
+    # In LiteRT's int8 files a slice keeps the scale of its input. Averages are a hundred times as large as maxima, so
+    # at their scale the maxima would round to nothing. So a product with ones and zeros takes the place of a slice.
 
     def smooth_of_code(self, code: tf.Tensor) -> tf.Tensor:
-        """The smooth picture, of the averages in a code."""
+        """The smooth picture of the averages in a code."""
         kernel, bias = self.to_blocks
         maxima = code.shape[-1] - kernel.shape[2]
         return self._smooth(code, np.pad(kernel, [(0, 0), (0, 0), (maxima, 0), (0, 0)]), bias)
@@ -263,7 +270,7 @@ class _SmoothPath:
 
 
 def _joined(blocks: tf.Tensor, block: Pair, channels: int) -> tf.Tensor:
-    """Blocks whose channels are `position * channels + channel`, as images."""
+    """Joins blocks whose channels are `position * channels + channel` to images."""
     (_, down, right, _), (height, width) = blocks.shape, block
     rows = tf.transpose(tf.reshape(blocks, (-1, right, height, width * channels)), (0, 2, 1, 3))
     return tf.reshape(rows, (-1, down * height, right * width, channels))
@@ -275,22 +282,22 @@ def _convolve(
     bias: np.ndarray,
     padding: list[Pair],
     strides: Pair = (1, 1),
-    more: Sequence[int] = (0, 0),
+    extra: Sequence[int] = (0, 0),
 ) -> tf.Tensor:
-    """A convolution of images that have `more` rows below and columns to the right, all zeros."""
-    # As far as the kernel reaches back the zeros are its padding: padded apart, tf2onnx would lose the padding that is
-    # the convolution's own. What is beyond has nothing but the bias, and is padded after: OpenVINO 2026.4 ends the
-    # process (SIGSEGV) at some convolutions that have results of nothing but padding.
-    reached = [min(length, before) for length, (before, _) in zip(more, padding)]
+    """Convolves images with `extra` zero rows below and `extra` zero columns to the right."""
+    # Zeros within the kernel's reach become padding of the convolution: with a separate padding, tf2onnx would lose the
+    # convolution's own. Results beyond the kernel's reach are only the bias, and are padded after the convolution:
+    # OpenVINO 2026.4 crashes (SIGSEGV) in some convolutions with results from nothing but padding.
+    reached = [min(length, before) for length, (before, _) in zip(extra, padding)]
     padding = [(before, after + length) for (before, after), length in zip(padding, reached)]
     convolved = tf.nn.conv2d(images, kernel, strides, [(0, 0), *padding, (0, 0)])
-    beyond = [(0, length - within) for length, within in zip(more, reached)]
+    beyond = [(0, length - within) for length, within in zip(extra, reached)]
     if any(map(any, beyond)):
         convolved = tf.pad(convolved, [(0, 0), *beyond, (0, 0)])
     return tf.nn.bias_add(convolved, bias)
 
 
 def _cropped(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
-    """Images without their last rows and columns."""
-    # Not where nothing is cut off: runtimes would copy them.
+    """Crops images to their first rows and columns."""
+    # Without anything to crop, runtimes would still copy the images.
     return images if images.shape[1:3] == (height, width) else images[:, :height, :width]

@@ -16,13 +16,13 @@ VERSIONS = {"ai_edge_litert": litert_version}
 
 
 def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[Path]:
-    """`<part>.tflite`, or `<part>_<variant>.tflite`.
+    """Writes `<part>.tflite`, or `<part>_<variant>.tflite`.
 
-    float16 stores the weights in half the bytes. int8 computes in whole numbers of 8 bits, in ranges that the
-    calibration images span; what goes in and comes out stays float32.
+    float16 stores the weights in half the bytes. int8 computes in 8-bit integers, whose ranges come from the
+    calibration images; inputs and outputs stay float32.
     """
     function = part.graph_function
-    # The converter reads the names of inputs and outputs off a function that an object owns.
+    # The converter needs an object that owns the function, to read the names of its inputs and outputs.
     owner = tf.Module()
     owner.function = function
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], owner)
@@ -36,14 +36,14 @@ def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[
         converter.representative_dataset = lambda: _one_by_one({name: calibration[name] for name in part.inputs})
     file = folder / (f"{part.name}.tflite" if variant == "float32" else f"{part.name}_{variant}.tflite")
     with warnings.catch_warnings():
-        # To calibrate, the converter uses TensorFlow's own interpreter, which is deprecated, as no user can help.
+        # The converter calibrates with TensorFlow's own deprecated interpreter, which the user cannot change.
         warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated", UserWarning)
         file.write_bytes(converter.convert())
     return [file]
 
 
 def open_file(file: Path) -> Runner:
-    """The file in LiteRT's interpreter on the CPU, which has built-in operations and no others."""
+    """Opens the file in LiteRT's interpreter on the CPU, with built-in operations only."""
     signature = Interpreter(model_path=str(file)).get_signature_runner()
     return lambda inputs: signature(**inputs)
 

@@ -12,29 +12,29 @@ from deconv_ae.conversion.portable import Part
 from deconv_ae.conversion.verification import Runner, Tensors
 
 OPSET = 17
-"""Of 2022: new enough for every operation used here, old enough for browsers and phones."""
+"""Released in 2022: new enough for every operation used here, old enough for browsers and phones."""
 
 VARIANTS = ("float32",)
 VERSIONS = {"onnxruntime": onnxruntime.__version__, "tf2onnx": tf2onnx.__version__}
 
 
-@functools.lru_cache(maxsize=3)  # The parts of one model: to_openvino.py asks for the same ones.
+@functools.lru_cache(maxsize=3)  # Keeps the parts of one model, which to_openvino.py converts as well.
 def model_proto(part: Part) -> ModelProto:
-    """A part as an ONNX model, with its inputs' and outputs' names."""
+    """A part as an ONNX model with the part's names of inputs and outputs."""
     signature = list(part.inputs.values())
     model, _ = tf2onnx.convert.from_function(part.graph_function, input_signature=signature, opset=OPSET)
     return model
 
 
 def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[Path]:
-    """`<part>.onnx`."""
+    """Writes `<part>.onnx`."""
     file = folder / f"{part.name}.onnx"
     file.write_bytes(model_proto(part).SerializeToString())
     return [file]
 
 
 def open_file(file: Path) -> Runner:
-    """The file in ONNX Runtime on the CPU."""
+    """Opens the file in ONNX Runtime on the CPU."""
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
 

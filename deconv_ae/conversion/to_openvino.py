@@ -16,34 +16,34 @@ VERSIONS = {"openvino": openvino.__version__}
 
 
 def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[Path]:
-    """`<part>.xml`, the graph, and `<part>.bin`, its weights."""
-    # Through ONNX in memory, with the runtime's own reader, the path that is also checked for ONNX Runtime.
+    """Writes the graph to `<part>.xml` and its weights to `<part>.bin`."""
+    # OpenVINO reads the ONNX model that is also written and verified for ONNX Runtime.
     model = openvino.Core().read_model(model=model_proto(part).SerializeToString())
-    # What compiling would do at first, such as to make one reshape of two: what it makes later has no mark.
+    # Compiling starts with these transformations. Applied now, their new operations get the mark of `_keep_float32`.
     apply_moc_transformations(model, False)
     _name_only_inputs_and_outputs(model)
     file = folder / f"{part.name}.xml"
-    # The default would round the weights to float16, which alone costs more than the agreement allows.
+    # By default OpenVINO rounds the weights to float16. That error alone exceeds the tolerance.
     openvino.save_model(model, str(file), compress_to_fp16=False)
     _keep_float32(file)
     return [file, file.with_suffix(".bin")]
 
 
 def open_file(file: Path) -> Runner:
-    """The files in OpenVINO on the CPU, told to compute in float32 where the CPU would rather compute in bfloat16."""
+    """Opens the files in OpenVINO on the CPU, with float32 arithmetic also on CPUs with bfloat16."""
     return _runner(file, {"INFERENCE_PRECISION_HINT": "f32"})
 
 
 def open_by_default(file: Path) -> Runner:
-    """The files as OpenVINO opens them when it is told nothing."""
+    """Opens the files in OpenVINO on the CPU with its default precision."""
     return _runner(file, {})
 
 
 def _name_only_inputs_and_outputs(model: openvino.Model) -> None:
     """Drops the names of all other tensors.
 
-    Where OpenVINO leaves out an operation that does nothing, such as the reshape of images of one pixel, its result
-    has both tensors' names, and whoever asks for an output's name gets either.
+    OpenVINO removes operations without effect, such as the reshape of images of one pixel. The remaining tensor then
+    has the names of both, and an output's name would be ambiguous.
     """
     wanted = {name for tensor in (*model.inputs, *model.outputs) for name in tensor.names}
     for operation in model.get_ops():
@@ -52,16 +52,17 @@ def _name_only_inputs_and_outputs(model: openvino.Model) -> None:
 
 
 def _keep_float32(file: Path) -> None:
-    """Marks every operation as one that must not be computed in fewer bits than it is written in.
+    """Marks every operation to be computed in no fewer bits than it is written in.
 
-    On a CPU with bfloat16 OpenVINO computes in that unless it is told otherwise, which is seen in a pixel. A
-    hint of the whole model's (runtime_options, INFERENCE_PRECISION_HINT) is kept in the file and not obeyed; this
-    mark of single operations is. It is OpenVINO's DisableFP16Compression, which Python has no function for.
+    On a CPU with bfloat16, OpenVINO computes in bfloat16 by default, which changes pixels visibly. The file keeps a
+    hint for the whole model (runtime_options, INFERENCE_PRECISION_HINT), but OpenVINO ignores it. It obeys this mark of
+    single operations, DisableFP16Compression, for which Python has no function.
     """
     tree = ET.parse(file)
     for layer in tree.getroot().iterfind("layers/layer"):
         if layer.get("type") == "Pad":
-            # The first version, the same but for negative padding: it loses the mark when it is rewritten to that.
+            # OpenVINO would rewrite a later version of Pad to opset1's and lose the mark. They differ only in
+            # negative padding.
             layer.set("version", "opset1")
         if layer.get("type") not in NO_INPUTS:
             marks = layer.find("rt_info")

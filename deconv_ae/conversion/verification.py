@@ -1,8 +1,7 @@
-"""Whether a converted file computes, in its own runtime, what the SavedModel computes.
+"""Checks that a converted file computes, in its own runtime, what the SavedModel computes.
 
-Where several values of a window are its maximum but for rounding, as in every flat part of a picture, runtimes choose
-among them as they please, and a whole autoencoder not always as its encoder alone. Any of these is right: see
-`bounds.py`.
+In flat parts of a picture, the values of a window are near ties: equal but for rounding. Runtimes choose any of them as
+the maximum, and a whole autoencoder may choose otherwise than its encoder. Each such choice is right: see `bounds.py`.
 """
 
 import functools
@@ -21,7 +20,7 @@ from deconv_ae.saved_model.signatures import CODE, IMAGES, RECONSTRUCTION
 
 Tensors = dict[str, np.ndarray]
 Runner = Callable[[Tensors], Tensors]
-"""A converted file, opened: inputs by name to outputs by name."""
+"""An opened file: a function from inputs by name to outputs by name."""
 
 BATCH_SIZES = (1, 3, 64)
 TOLERANCE = 1e-5
@@ -29,16 +28,18 @@ TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far a converted part is from the SavedModel, over all images and batch sizes.
+    """The differences between a converted part and the SavedModel, over all images and batch sizes.
 
     Attributes:
-        code, reconstruction: the largest absolute difference; None where the part has no such output. Where a part
-            chooses among near ties itself, its reconstruction's from what the choice leaves open.
-        relative: the largest difference of any output, over that output's largest magnitude where that is above 1:
-            float32 has 7 digits, however large a model's values are.
-        switches: how many point to a value that cannot be its window's maximum; None where the part has none.
-        rmse: mean per-image RMSE of the images' reconstruction with this part in place of the SavedModel's.
-        rmse_cost: by how much that is above the SavedModel's own.
+        code: the code's largest absolute difference; None if the part has no such output.
+        reconstruction: the reconstruction's largest absolute difference; None if the part has no such output. If the
+            part chooses among near ties itself, the difference from the range that they allow.
+        relative: the largest difference of any output, divided by the output's largest magnitude if that is above 1:
+            float32 has 7 digits, however large the values are.
+        switches: the number of switches that point to a value that cannot be the window's maximum; None if the part has
+            no switches.
+        rmse: mean per-image RMSE of the reconstruction, with this part in place of the SavedModel's.
+        rmse_cost: `rmse` minus the SavedModel's own RMSE.
     """
 
     code: float | None
@@ -51,21 +52,21 @@ class Agreement:
     @property
     def is_exact(self) -> bool:
         """Whether values agree to 1e-5 of their scale and all switches point to maxima."""
-        # Not `> TOLERANCE`, which NaN passes.
+        # `<=` is False for NaN.
         return self.relative <= TOLERANCE and not self.switches
 
     def __str__(self) -> str:
         values = [("code", self.code), ("reconstruction", self.reconstruction)]
-        said = [f"{name} off by {value:.2g}" for name, value in values if value is not None]
-        return ", ".join(said + ([] if self.switches is None else [f"{self.switches} switches are wrong"]))
+        differences = [f"{name} off by {value:.2g}" for name, value in values if value is not None]
+        return ", ".join(differences + ([] if self.switches is None else [f"{self.switches} switches are wrong"]))
 
 
 class Reference:
-    """What the SavedModel makes of images.
+    """The SavedModel's results for some images, to compare converted parts with.
 
     Args:
         served: the SavedModel.
-        model: the same as a Keras model, which shows the values that are pooled.
+        model: the same model in Keras, which exposes the values before pooling.
         images: `(N, height, width, channels)` uint8.
 
     Attributes:
@@ -83,32 +84,40 @@ class Reference:
 
     @functools.cached_property
     def bounds(self) -> Bounds:
-        """What may be made of the images."""
+        """The bounds on right results for the images."""
         return Bounds.of(self._model, self.tensors[IMAGES])
 
     def compare(self, file_name: str, run: Runner, inputs: list[str]) -> Agreement:
         """Runs a converted part on all images in batches of 1, 3 and 64.
 
         Args:
-            file_name: the file's, for messages.
-            run: the file.
-            inputs: the names of what it takes; given images, it chooses among near ties itself.
+            file_name: the name of the file, for messages.
+            run: the opened file.
+            inputs: the names of the part's inputs. A part that takes images chooses among near ties itself.
+
+        Returns:
+            The agreement of the batch size with the largest differences.
 
         Raises:
-            RunError: if the runtime fails, or the outputs' names, shapes or types are not the SavedModel's.
+            RunError: If the runtime fails, or the outputs' names, shapes or types differ from the SavedModel's.
         """
-        given = {name: self.tensors[name] for name in inputs}
-        compared = [
-            self._agreement(_in_batches(file_name, run, given, size), IMAGES in given, file_name)
+        tensors = {name: self.tensors[name] for name in inputs}
+        agreements = [
+            self._agreement(_in_batches(file_name, run, tensors, size), IMAGES in tensors, file_name)
             for size in BATCH_SIZES
         ]
-        return max(compared, key=lambda a: (not a.is_exact, a.switches or 0, a.reconstruction or 0, a.code or 0))
+        return max(agreements, key=lambda a: (not a.is_exact, a.switches or 0, a.reconstruction or 0, a.code or 0))
 
     def _agreement(self, outputs: Tensors, chooses: bool, file_name: str) -> Agreement:
         for name, values in outputs.items():
-            wanted = self.tensors.get(name)
-            if wanted is None or (values.shape, values.dtype) != (wanted.shape, wanted.dtype):
-                raise RunError(f"{file_name}: its output {name} is {values.dtype} of {values.shape}; not written")
+            expected = self.tensors.get(name)
+            if expected is None:
+                raise RunError(f"{file_name}: the SavedModel has no output {name}; not written")
+            if (values.shape, values.dtype) != (expected.shape, expected.dtype):
+                raise RunError(
+                    f"{file_name}: output {name} is {values.dtype} of shape {values.shape}, the SavedModel's is "
+                    f"{expected.dtype} of shape {expected.shape}; not written"
+                )
         switches = {name: values for name, values in outputs.items() if name.startswith("switches")}
         rmse = self._rmse(outputs[RECONSTRUCTION] if RECONSTRUCTION in outputs else self._decoded(outputs))
         differences = {
@@ -117,7 +126,7 @@ class Reference:
         return Agreement(
             code=differences.get(CODE),
             reconstruction=differences.get(RECONSTRUCTION),
-            # NumPy's maximum, which is NaN if any is.
+            # NumPy's maximum is NaN if any value is NaN.
             relative=float(np.max([value / self._scale(name) for name, value in differences.items()])),
             switches=self.bounds.wrong(switches) if switches else None,
             rmse=rmse,
@@ -130,7 +139,7 @@ class Reference:
         return float(np.max(np.abs(values - self.tensors[name])))
 
     def _decoded(self, encoded: Tensors) -> np.ndarray:
-        """What the SavedModel's decoder makes of an encoder's outputs."""
+        """The SavedModel's reconstruction from an encoder's outputs."""
         switches = tuple(encoded[name] for name in self.tensors if name.startswith("switches"))
         return self._served.decode(Encoded(encoded[CODE], switches))
 
@@ -148,7 +157,7 @@ def _in_batches(file_name: str, run: Runner, inputs: Tensors, size: int) -> Tens
             run({name: values[start : start + size] for name, values in inputs.items()})
             for start in range(0, count, size)
         ]
-    except Exception as error:  # Each runtime has exceptions of its own, without a common class.
+    except Exception as error:  # Each runtime has its own exceptions, without a common class.
         raise RunError(
             f"{file_name}: its runtime fails on a batch of {size} ({first_line(error)}); not written"
         ) from error

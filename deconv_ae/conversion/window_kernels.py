@@ -1,21 +1,22 @@
 """Kernels of convolutions from images to whole pooling windows, and from windows to images.
 
-A window is a pixel here, whose channels are `filter * positions + position in the window`. A convolution to all of a
-window's positions at once fills the processor's vectors, of which one filter leaves most idle, and what it computes
-lies as pooling reads it. It also multiplies by zeros, the more the larger the window is.
+Here each window is one pixel, with channels `filter * positions + position in the window`. A convolution that computes
+all positions of a window at once fills the processor's vectors, where one filter leaves most lanes idle. Its results
+lie in the order in which pooling reads them. Its kernel also contains zeros, more for larger windows.
 """
 
 import math
 
 import numpy as np
 
+from deconv_ae.model.kernel_taps import taps_between
 from deconv_ae.numbers import Pair
 
 VECTOR = 16
-"""Values in a vector: AVX-512's."""
+"""float32 values in a vector of AVX-512."""
 
 MOST_VECTORS = 1.5
-"""How many times as many multiplications of vectors pay off, for the rearranging that they save."""
+"""A rearranged kernel pays off up to this ratio of vector multiplications, because it saves rearranging results."""
 
 
 def pools_by_windows(kernel_shape: tuple[int, ...], pool_size: Pair) -> bool:
@@ -32,7 +33,7 @@ def pools_by_windows(kernel_shape: tuple[int, ...], pool_size: Pair) -> bool:
 
 
 def pooling_kernel(kernel: np.ndarray, pool_size: Pair) -> np.ndarray:
-    """The kernel of a convolution from images to windows: with strides of `pool_size`, padded as the one given.
+    """The kernel of a convolution from images to windows, with strides of `pool_size` and the original's padding.
 
     Args:
         kernel: `(height, width, channels, filters)` of a convolution with stride 1.
@@ -47,11 +48,8 @@ def pooling_kernel(kernel: np.ndarray, pool_size: Pair) -> np.ndarray:
            [3., 2.],
            [0., 3.]], dtype=float32)
     """
-    height, width, channels, filters = kernel.shape
-    down, right = pool_size
-    shifted = np.zeros((height + down - 1, width + right - 1, channels, filters, down, right), kernel.dtype)
-    for row, column in np.ndindex(down, right):
-        shifted[row : row + height, column : column + width, :, :, row, column] = kernel
+    rows, columns = (taps_between(length + pool - 1, pool, length) for length, pool in zip(kernel.shape[:2], pool_size))
+    shifted = np.einsum("ait,bju,tucf->abcfij", rows, columns, kernel, optimize=True)
     return shifted.reshape(*shifted.shape[:3], -1)
 
 
@@ -71,18 +69,18 @@ def unpooling_kernel(kernel: np.ndarray, pool_size: Pair) -> tuple[np.ndarray, l
     """The kernel of a convolution from windows to the pixels of windows, and its padding.
 
     Args:
-        kernel: `(height, width, filters, channels)` of a convolution with stride 1 which pads `height // 2` before,
-            as one that equals a transposed convolution does.
+        kernel: `(height, width, filters, channels)` of a convolution with stride 1 that equals a transposed
+            convolution: it pads `height // 2` before.
         pool_size: (height, width) of the windows.
 
     Returns:
-        `(windows down, windows right, filters * positions, positions * channels)`, and how many windows to pad before
-        and after, down and right.
+        The kernel, `(windows down, windows right, filters * positions, positions * channels)`, and the numbers of
+        windows to pad before and after, down and right.
 
     >>> kernel, padding = unpooling_kernel(np.array([1, 2, 3], "float32").reshape(1, 3, 1, 1), (1, 2))
     >>> kernel.shape, padding
     ((1, 3, 2, 2), [(0, 0), (1, 1)])
-    >>> kernel.reshape(6, 2)  # To each pixel of a window, from six in a row.
+    >>> kernel.reshape(6, 2)  # From six pixels in a row to the two pixels of a window.
     array([[0., 0.],
            [1., 0.],
            [2., 1.],
@@ -90,19 +88,19 @@ def unpooling_kernel(kernel: np.ndarray, pool_size: Pair) -> tuple[np.ndarray, l
            [0., 3.],
            [0., 0.]], dtype=float32)
     """
-    height, width, filters, channels = kernel.shape
-    (down, right), reach = pool_size, _reach(kernel.shape, pool_size)
-    windows = [before + 1 + after for before, after in reach]
-    shifted = np.zeros((windows[0] * down, windows[1] * right, filters, down, right, channels), kernel.dtype)
-    for row, column in np.ndindex(down, right):
-        top, left = reach[0][0] * down + row - height // 2, reach[1][0] * right + column - width // 2
-        shifted[top : top + height, left : left + width, :, row, column] = kernel
-    by_window = shifted.reshape(windows[0], down, windows[1], right, filters, -1).transpose(0, 2, 4, 1, 3, 5)
-    return by_window.reshape(*windows, filters * down * right, -1), reach
+    reach = _reach(kernel.shape, pool_size)
+    rows, columns = (
+        taps_between((before + 1 + after) * pool, pool, length, offset=before * pool - length // 2).reshape(
+            -1, pool, pool, length
+        )
+        for (before, after), pool, length in zip(reach, pool_size, kernel.shape[:2])
+    )
+    by_window = np.einsum("ahit,bwju,tufc->abfhwijc", rows, columns, kernel, optimize=True)
+    return by_window.reshape(*by_window.shape[:2], kernel.shape[2] * math.prod(pool_size), -1), reach
 
 
 def _reach(kernel_shape: tuple[int, ...], pool_size: Pair) -> list[Pair]:
-    """How many windows before and after its own a kernel's pixels are in, down and right."""
+    """The numbers of windows before and after its own that a kernel reaches, down and right."""
     return [
         (math.ceil((length // 2) / pool), math.ceil(((length - 1) // 2) / pool))
         for length, pool in zip(kernel_shape, pool_size)

@@ -1,4 +1,4 @@
-"""Which results a model may have: one where all is clear, several where maxima tie but for rounding."""
+"""The bounds on a model's results: one result for clear maxima, several for near ties."""
 
 import keras
 import numpy as np
@@ -32,40 +32,40 @@ def noise(count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("count", [1, 17])
-def test_of_clear_maxima_one_choice_and_one_reconstruction_are_right(model: Autoencoder, count: int) -> None:
+def test_clear_maxima_allow_one_choice_and_one_reconstruction(model: Autoencoder, count: int) -> None:
     images = noise(count)
     bounds, (_, switches) = Bounds.of(model, images), encode(model, images)
     reconstruction = np.asarray(model(images))
     assert bounds.wrong(named(switches)) == 0
     assert bounds.difference(reconstruction, reconstruction) < 1e-5
     for choices in bounds.choices.values():
-        # Of 16,000 windows, single ones have two values that are equal to 1e-5.
+        # Among 16,000 windows, a few have two values that are equal to 1e-5.
         assert np.mean(choices.sum(-1) == 1) > 0.99
     np.testing.assert_allclose(bounds.middle[bounds.reach == 0], reconstruction[bounds.reach == 0], rtol=0, atol=1e-5)
     clear = np.argmax(np.sum(bounds.reach, (1, 2, 3)) == 0)
-    off = reconstruction.copy()
-    off[clear, 3, 4, 1] += 0.01
-    assert bounds.difference(off, reconstruction) == pytest.approx(0.01, rel=1e-3)
+    changed = reconstruction.copy()
+    changed[clear, 3, 4, 1] += 0.01
+    assert bounds.difference(changed, reconstruction) == pytest.approx(0.01, rel=1e-3)
 
 
 @pytest.mark.parametrize("stage", [0, 1])
-def test_every_choice_of_a_flat_picture_is_right_and_its_drawing(stage: int) -> None:
+def test_flat_picture_allows_every_choice_and_its_reconstruction(stage: int) -> None:
     keras.utils.set_random_seed(1)
     model = Autoencoder(TWO_STAGES, (13, 17, 2))
-    # Of negative ones a ReLU would make zeros, which tie exactly.
+    # A ReLU would turn negative sums into zeros, which tie exactly.
     model.set_weights([np.abs(weights) for weights in model.get_weights()])
     images = np.full((2, 13, 17, 2), 0.5, "float32")
     images[1] = noise(1)
     bounds, (code, switches) = Bounds.of(model, images), encode(model, images)
-    # Where no edge is near.
+    # A window away from the edges.
     row, column = (2, 2) if stage == 0 else (1, 1)
     positions = bounds.choices[f"switches_{stage + 1}"].shape[-1]
     for position in range(positions):
         other = [each.copy() for each in switches]
         other[stage][0, row, column] = position
         assert bounds.wrong(named(other)) == 0
-        drawn = np.asarray(model.decoder([code, *other]))
-        assert bounds.difference(drawn, np.asarray(model(images))) < 1e-5
+        reconstruction = np.asarray(model.decoder([code, *other]))
+        assert bounds.difference(reconstruction, np.asarray(model(images))) < 1e-5
     other[stage][1, row, column] = (switches[stage][1, row, column] + 1) % positions
     filters = switches[stage].shape[-1]
     assert bounds.wrong(named(other)) == filters
@@ -74,13 +74,13 @@ def test_every_choice_of_a_flat_picture_is_right_and_its_drawing(stage: int) -> 
     assert bounds.wrong(named(other)) == filters
 
 
-def test_of_zeros_the_first_is_the_maximum(model: Autoencoder) -> None:
+def test_first_of_equal_zeros_is_the_maximum(model: Autoencoder) -> None:
     choices = Bounds.of(model, np.zeros((1, 13, 17, 2), "float32")).choices["switches_1"]
     assert choices[..., 0].all()
     assert not choices[..., 1:].any()
 
 
-def test_a_result_that_is_no_number_differs(model: Autoencoder) -> None:
+def test_nan_in_a_result_gives_a_difference_of_nan(model: Autoencoder) -> None:
     images = np.full((1, 13, 17, 2), 0.5, "float32")
     bounds, expected = Bounds.of(model, images), np.asarray(model(images))
     for place in ((0, 0, 0, 0), (0, 6, 8, 0)):

@@ -1,17 +1,17 @@
-"""Models for other runtimes: each format run for real in its own, by code that knows nothing of deconv_ae."""
+"""Converted models, run in the runtimes of their formats by code that does not use deconv_ae."""
 
 import dataclasses
 import json
 import re
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from faults.programs import Finished, run_program
+from runtimes import RUNTIMES, WORKING, Tensors, every_format, needs_openvino, run_openvino
 
 import deconv_ae
 from deconv_ae import Architecture, Autoencoder, conversion
@@ -28,41 +28,9 @@ from deconv_ae.training import TrainingResult
 PARTS = ("autoencoder", "encoder", "decoder")
 TOLERANCE = 1e-5
 
-Tensors = dict[str, np.ndarray]
-
-
-def run_onnx(file: Path, inputs: Tensors) -> Tensors:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    return dict(zip([output.name for output in session.get_outputs()], session.run(None, inputs)))
-
-
-def run_litert(file: Path, inputs: Tensors) -> Tensors:
-    from ai_edge_litert.interpreter import Interpreter
-
-    return Interpreter(model_path=str(file)).get_signature_runner("serving_default")(**inputs)
-
-
-def run_openvino(file: Path, inputs: Tensors, precision: str | None = None) -> Tensors:
-    """As a user opens it; or told to compute in a precision, whether or not this CPU would choose that by itself."""
-    import openvino
-
-    hint = {} if precision is None else {"INFERENCE_PRECISION_HINT": precision}
-    compiled = openvino.Core().compile_model(str(file), "CPU", hint)
-    outputs = compiled(inputs)
-    return {output.get_any_name(): outputs[output] for output in compiled.outputs}
-
-
-RUNTIMES: dict[str, tuple[str, Callable[[Path, Tensors], Tensors]]] = {
-    "onnx": (".onnx", run_onnx),
-    "litert": (".tflite", run_litert),
-    "openvino": (".xml", run_openvino),
-}
-
 
 def expected_tensors(served: ServedAutoencoder, images: np.ndarray) -> Tensors:
-    """What goes in and out of every part, from the SavedModel."""
+    """The inputs and outputs of all parts, computed by the SavedModel."""
     encoded = served.encode(images)
     switches = {f"switches_{number}": values for number, values in enumerate(encoded.switches, start=1)}
     scaled = images.astype(np.float32) / 256
@@ -70,8 +38,8 @@ def expected_tensors(served: ServedAutoencoder, images: np.ndarray) -> Tensors:
 
 
 def inputs_of(part: str, tensors: Tensors) -> Tensors:
-    given = ["code", *(name for name in tensors if name.startswith("switches"))] if part == "decoder" else ["images"]
-    return {name: tensors[name] for name in given}
+    names = ["code", *(name for name in tensors if name.startswith("switches"))] if part == "decoder" else ["images"]
+    return {name: tensors[name] for name in names}
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +49,15 @@ def served(exported: Path) -> ServedAutoencoder:
 
 @pytest.fixture(scope="module")
 def converted(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
-    """The program's way: one stage, in every format."""
+    """The result of convert.py for a model of one stage, in every format."""
     folder = tmp_path_factory.mktemp("converted")
-    return run_program("convert.py", [f"--model={exported}", "--output_dir=files"], folder), folder / "files"
+    arguments = [f"--model={exported}", "--output_dir=files", f"--format={','.join(WORKING)}"]
+    return run_program("convert.py", arguments, folder), folder / "files"
 
 
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("format_name", RUNTIMES)
-def test_every_part_computes_in_its_runtime_what_the_saved_model_computes(
+@every_format
+def test_every_part_agrees_with_the_saved_model_in_its_runtime(
     converted: tuple[Finished, Path], served: ServedAutoencoder, digits: ImageDataset, format_name: str, part: str
 ) -> None:
     suffix, run = RUNTIMES[format_name]
@@ -110,40 +79,41 @@ def test_every_part_computes_in_its_runtime_what_the_saved_model_computes(
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
-def test_several_stages_in_colour_convert_to_every_format(
+def test_stages_in_colour_convert_to_every_format(
     exported_in_colour: Path, colour_images: ImageDataset, tmp_path: Path
 ) -> None:
     written = conversion.convert(
-        exported_in_colour, list(RUNTIMES), tmp_path, colour_images.test, calibration_images=colour_images.train
+        exported_in_colour, list(WORKING), tmp_path, colour_images.test, calibration_images=colour_images.train
     )
     assert all(entry.agreement.is_exact for entry in written if entry.variant == "float32")
     tensors = expected_tensors(ServedAutoencoder(exported_in_colour), colour_images.test[:3])
-    for format_name, (suffix, run) in RUNTIMES.items():
+    for format_name, (suffix, run) in WORKING.items():
         encoded = run(tmp_path / format_name / f"encoder{suffix}", inputs_of("encoder", tensors))
         decoded = run(tmp_path / format_name / f"decoder{suffix}", encoded)["reconstruction"]
         np.testing.assert_allclose(decoded, tensors["reconstruction"], rtol=0, atol=TOLERANCE)
 
 
-def test_an_array_of_bands_that_programs_do_not_read_converts_from_python(tmp_path: Path) -> None:
+def test_array_of_five_bands_converts_from_python_only(tmp_path: Path) -> None:
     bands = np.random.default_rng(0).integers(0, 256, (50, 12, 8, 5), np.uint8)
     trained = deconv_ae.train(bands, filters=(4, 2), pool_sizes=(2, 2), kernel_size=3, epochs=1, verbose=False)
     trained.export(tmp_path / "model", anyway=True)
-    written = conversion.convert(tmp_path / "model", list(RUNTIMES), tmp_path / "converted", bands, bands)
+    written = conversion.convert(tmp_path / "model", list(WORKING), tmp_path / "converted", bands, bands)
     assert all(entry.agreement.is_exact for entry in written if entry.variant == "float32")
     tensors = expected_tensors(ServedAutoencoder(tmp_path / "model"), bands[:3])
-    for format_name, (suffix, run) in RUNTIMES.items():
+    for format_name, (suffix, run) in WORKING.items():
         file = tmp_path / "converted" / format_name / f"autoencoder{suffix}"
-        made = run(file, inputs_of("autoencoder", tensors))["reconstruction"]
-        np.testing.assert_allclose(made, tensors["reconstruction"], rtol=0, atol=TOLERANCE)
+        reconstruction = run(file, inputs_of("autoencoder", tensors))["reconstruction"]
+        np.testing.assert_allclose(reconstruction, tensors["reconstruction"], rtol=0, atol=TOLERANCE)
     for program in ("evaluate.py", "visualize.py", "convert.py"):
-        refused = run_program(program, ["--model=model"], tmp_path)
-        (line,) = refused.error_lines
-        assert refused.status == 2
+        finished = run_program(program, ["--model=model"], tmp_path)
+        (line,) = finished.error_lines
+        assert finished.status == 2
         assert "was trained on an array in Python, which is in no file; programs read images of 1 or 3" in line
 
 
+@needs_openvino
 def test_openvino_has_one_name_for_each_output(tmp_path: Path) -> None:
-    # Of one pixel, reshapes do nothing, and OpenVINO merges what goes in with what comes out.
+    # With images of one pixel, reshapes do nothing, and OpenVINO merges their inputs with their outputs.
     import openvino
 
     from deconv_ae.conversion import to_openvino
@@ -155,21 +125,19 @@ def test_openvino_has_one_name_for_each_output(tmp_path: Path) -> None:
     assert [output.names for output in compiled.outputs] == [{"code"}, {"reconstruction"}]
 
 
-def test_litert_needs_no_operations_of_tensorflow(converted: tuple[Finished, Path]) -> None:
+def test_litert_files_have_no_operations_of_tensorflow(converted: tuple[Finished, Path]) -> None:
     files = list((converted[1] / "litert").iterdir())
     assert len(files) == 9
     assert not any(b"Flex" in file.read_bytes() for file in files)
 
 
-def test_the_report_says_how_well_each_file_agrees_and_what_fewer_bits_cost(converted: tuple[Finished, Path]) -> None:
+def test_report_has_agreement_and_cost_of_each_file(converted: tuple[Finished, Path]) -> None:
     finished, folder = converted
     assert (finished.status, finished.stderr) == (0, "")
     report = json.loads((folder / "conversion_report.json").read_text())
     entries = {(entry["format"], entry["variant"], entry["part"]): entry for entry in report["files"]}
     assert {key[:2] for key in entries} == {
-        ("onnx", "float32"),
-        ("openvino", "float32"),
-        ("litert", "float32"),
+        *((format_name, "float32") for format_name in WORKING),
         ("litert", "float16"),
         ("litert", "int8"),
     }
@@ -179,13 +147,15 @@ def test_the_report_says_how_well_each_file_agrees_and_what_fewer_bits_cost(conv
         agreement = entry["agreement"]
         assert (agreement["switches"] is None) == (part != "encoder")
         assert abs(agreement["rmse_cost"]) < (1e-6 if variant == "float32" else 0.01)
-    # Rounded weights and whole-number arithmetic do change something.
+    # Rounded weights and integer arithmetic change the results.
     assert entries["litert", "int8", "decoder"]["agreement"]["reconstruction"] > TOLERANCE
-    assert {"tensorflow", "onnxruntime", "openvino", "ai_edge_litert"} <= set(report["versions"])
+    packages = {"onnx": "onnxruntime", "litert": "ai_edge_litert", "openvino": "openvino"}
+    assert {"tensorflow", *(packages[format_name] for format_name in WORKING)} <= set(report["versions"])
 
 
+@needs_openvino
 @pytest.mark.parametrize("precision", [None, "f32", "bf16"])
-def test_openvino_computes_in_float32_whatever_the_cpu_would_choose(
+def test_openvino_computes_in_float32_whatever_precision_is_asked(
     converted: tuple[Finished, Path], served: ServedAutoencoder, digits: ImageDataset, precision: str | None
 ) -> None:
     tensors = expected_tensors(served, digits.test[:5])
@@ -199,9 +169,7 @@ def test_openvino_computes_in_float32_whatever_the_cpu_would_choose(
             assert abs(entry["by_default"]["rmse_cost"]) < 1e-6
 
 
-def test_tolerance_is_relative_to_the_scale_of_the_values(
-    trained: TrainingResult, digits: ImageDataset, tmp_path: Path
-) -> None:
+def test_tolerance_is_relative_to_the_values(trained: TrainingResult, digits: ImageDataset, tmp_path: Path) -> None:
     large = tmp_path / "large"
     model = Autoencoder.from_config(trained.model.get_config())
     *weights, last = trained.model.get_weights()
@@ -223,9 +191,9 @@ def test_tolerance_is_relative_to_the_scale_of_the_values(
         assert agreement.is_exact == is_exact
 
 
-def test_of_equal_values_a_runtime_may_choose_any_and_no_other(served: ServedAutoencoder) -> None:
+def test_any_maximum_of_a_tie_agrees_and_no_other_value(served: ServedAutoencoder) -> None:
     flat = np.full((2, 28, 28, 1), 128, np.uint8)
-    flat[0, 12:16, 12:16] = np.arange(16, dtype=np.uint8).reshape(4, 4, 1) * 15  # But for this window of the first.
+    flat[0, 12:16, 12:16] = np.arange(16, dtype=np.uint8).reshape(4, 4, 1) * 15  # One window of the first is not flat.
     reference = Reference(served, load_keras_model(served), flat)
 
     def choosing(image: int) -> Runner:
@@ -250,41 +218,40 @@ def test_of_equal_values_a_runtime_may_choose_any_and_no_other(served: ServedAut
         return autoencode
 
     assert reference.compare("autoencoder", whole(1), ["images"]).is_exact
-    # Of clear maxima there is one choice, and no choice of unclear ones gives just any pixel.
+    # A clear maximum allows one choice, and a near tie does not allow arbitrary pixels.
     assert reference.compare("autoencoder", whole(0), ["images"]).reconstruction > 0.01
     assert not reference.compare("autoencoder", whole(1, brighter=0.1), ["images"]).is_exact
 
 
-def without_its_keras_files_checksum(model_dir: Path) -> Path:
+def without_keras_checksum(model_dir: Path) -> Path:
+    """Removes the checksum of the Keras file from the model card, so that tests can replace the file."""
     card = ModelCard.read(model_dir)
     others = {name: checksum for name, checksum in card.checksums.items() if name != KERAS_FILE}
     (model_dir / FILE_NAME).write_text(dataclasses.replace(card, checksums=others).to_json())
     return model_dir
 
 
-def test_a_file_that_is_off_is_not_written_in_any_format(exported: Path, digits: ImageDataset, tmp_path: Path) -> None:
+def test_file_that_disagrees_is_not_written(exported: Path, digits: ImageDataset, tmp_path: Path) -> None:
     spoilt = tmp_path / "spoilt"
-    without_its_keras_files_checksum(shutil.copytree(exported, spoilt))
+    without_keras_checksum(shutil.copytree(exported, spoilt))
     model = keras.models.load_model(spoilt / KERAS_FILE)
     model.set_weights([weights * 1.5 for weights in model.get_weights()])
     model.save(spoilt / KERAS_FILE)
     with pytest.raises(RunError) as raised:
-        conversion.convert(spoilt, list(RUNTIMES), tmp_path / "files", digits.test, digits.train)
-    for format_name, (suffix, _) in RUNTIMES.items():
-        said = (
-            rf"{format_name}: autoencoder{suffix} is not the SavedModel's autoencoder: code off by [^;]*; not written"
-        )
-        assert re.search(said, str(raised.value))
+        conversion.convert(spoilt, list(WORKING), tmp_path / "files", digits.test, digits.train)
+    for format_name, (suffix, _) in WORKING.items():
+        message = rf"{format_name}: autoencoder{suffix} differs from the SavedModel's autoencoder: code off by [^;]*;"
+        assert re.search(f"{message} not written", str(raised.value))
     assert list((tmp_path / "files").iterdir()) == []
 
 
-def test_files_of_an_earlier_conversion_survive_one_that_fails(
+def test_failed_conversion_keeps_earlier_files(
     converted: tuple[Finished, Path], exported: Path, digits: ImageDataset, tmp_path: Path
 ) -> None:
     shutil.copytree(converted[1], tmp_path / "files")
     before = {file: file.read_bytes() for file in (tmp_path / "files").rglob("*") if file.is_file()}
     (tmp_path / "model").mkdir()
-    without_its_keras_files_checksum(shutil.copytree(exported, tmp_path / "model", dirs_exist_ok=True))
+    without_keras_checksum(shutil.copytree(exported, tmp_path / "model", dirs_exist_ok=True))
     model = keras.models.load_model(exported / KERAS_FILE)
     model.set_weights([-weights for weights in model.get_weights()])
     model.save(tmp_path / "model" / KERAS_FILE)
@@ -303,7 +270,9 @@ def test_files_of_an_earlier_conversion_survive_one_that_fails(
         (["--model=MODEL", "--dataset=folder:nowhere"], "nowhere is not a folder"),
     ],
 )
-def test_bad_input_is_one_line(exported: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_bad_input_gives_one_line_and_no_files(
+    exported: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
     finished = run_program("convert.py", [text.replace("MODEL", str(exported)) for text in arguments], tmp_path)
     assert finished.status == 2
     assert len(finished.error_lines) == 1
@@ -314,9 +283,7 @@ def test_bad_input_is_one_line(exported: Path, tmp_path: Path, arguments: list[s
 @pytest.mark.parametrize(
     ("format_name", "package"), [("onnx", "tf2onnx"), ("litert", "ai_edge_litert"), ("openvino", "openvino")]
 )
-def test_a_runtime_that_is_not_installed_is_named(
-    monkeypatch: pytest.MonkeyPatch, format_name: str, package: str
-) -> None:
+def test_error_names_the_missing_package(monkeypatch: pytest.MonkeyPatch, format_name: str, package: str) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     message = rf"{format_name} needs {package}, which is not installed; run pip install 'deconv_ae\[convert\]'"
     with pytest.raises(InputError, match=message):
@@ -325,9 +292,9 @@ def test_a_runtime_that_is_not_installed_is_named(
 
 @pytest.fixture(scope="module")
 def unguarded(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> ServedAutoencoder:
-    """A copy whose Keras file may be any other."""
+    """A copy of the export whose Keras file tests may replace."""
     copy = tmp_path_factory.mktemp("unguarded") / "model"
-    return ServedAutoencoder(without_its_keras_files_checksum(shutil.copytree(exported, copy)))
+    return ServedAutoencoder(without_keras_checksum(shutil.copytree(exported, copy)))
 
 
 @pytest.mark.parametrize(
@@ -338,7 +305,7 @@ def unguarded(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Serve
         (lambda file: keras.Sequential([keras.Input((2,))]).save(file), "holds a Sequential"),
     ],
 )
-def test_a_spoilt_keras_file_is_one_line(unguarded: ServedAutoencoder, spoil, message: str) -> None:
+def test_spoilt_keras_file_gives_one_line(unguarded: ServedAutoencoder, spoil, message: str) -> None:
     spoil(unguarded.path / KERAS_FILE)
     with pytest.raises(InputError, match=message) as raised:
         conversion.load_keras_model(unguarded)

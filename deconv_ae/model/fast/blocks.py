@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deconv_ae.model.kernel_taps import taps_between
 from deconv_ae.numbers import Pair
 from deconv_ae.ops import argmax_to_switches, environment, max_pool_with_argmax, max_unpool, switches_to_argmax
 
@@ -208,8 +209,7 @@ class _Grid:
         """
         by_axis = []
         for taps, pool, block, reach in zip(self.taps, self.pool, self.block, self.reach):
-            tap = np.arange(reach * block)[:, None] - np.arange(block)
-            by_axis.append((tap[:, :, None] == np.arange(taps)).reshape(reach, block, -1, pool, taps))
+            by_axis.append(taps_between(reach * block, block, taps).reshape(reach, block, -1, pool, taps))
         return np.einsum("abcde,ijklm->aibjckdlem", *by_axis)
 
 
