@@ -71,9 +71,14 @@ def is_portable() -> bool:
     return not (BACKEND == "torch" and torch.compiler.is_compiling()) and _PORTABLE.get()
 
 
+def records_gradients() -> bool:
+    """Whether a graph may be differentiated: it is not traced `without_gradients`."""
+    return _RECORDS_GRADIENTS.get()
+
+
 def custom_gradient(function: Callable) -> Callable:
     """`tf.custom_gradient`, but for graphs that are traced `without_gradients`."""
-    if _RECORDS_GRADIENTS.get():
+    if records_gradients():
         return tf.custom_gradient(function)
     return lambda *tensors: function(*tensors)[0]
 

@@ -37,6 +37,7 @@ class RecipeUsed:
         mixed_precision: as `TrainingOptions`.
         extended_after_epochs: numbers of epochs that the run's learning rate had been planned for before it was given
             more.
+        other_options: further `TrainingOptions` that decided the result, by name.
     """
 
     name: Name
@@ -45,6 +46,7 @@ class RecipeUsed:
     learning_rate: Measure | None
     mixed_precision: Name = "none"
     extended_after_epochs: tuple[Count, ...] = ()
+    other_options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
