@@ -7,6 +7,7 @@ This module imports every class that a saved file can name, which registers it w
 
 from typing import Any
 
+from deconv_ae.errors import InputError
 from deconv_ae.layers import (
     ArgmaxToSwitches2D,
     MaxPoolingWithArgmax1D,
@@ -53,8 +54,12 @@ _NEED_TENSORFLOW = ("load", "train")
 
 def __getattr__(name: str) -> Any:
     if name in _NEED_TENSORFLOW:
-        from deconv_ae import trained_autoencoder
-
+        try:
+            from deconv_ae import trained_autoencoder
+        except ModuleNotFoundError as error:
+            if error.name != "tensorflow":
+                raise
+            raise InputError(f"deconv_ae.{name}: needs TensorFlow, which is not installed; install it") from error
         return getattr(trained_autoencoder, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

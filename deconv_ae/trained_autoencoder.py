@@ -18,6 +18,7 @@ from deconv_ae.errors import InputError, RunError, first_line
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
+from deconv_ae.ops.environment import without_gradients
 from deconv_ae.options import Check, one_of, optional, switch, text, whole
 from deconv_ae.paths import is_plain
 from deconv_ae.records import LONGEST_NAME
@@ -56,9 +57,15 @@ class TrainedAutoencoder:
 
     Images are uint8 pixels, 0 to 255, `(N, height, width, channels)`. The methods scale them, and refuse floats.
 
-    Attributes:
+    Args:
         name: a name for people.
         card: the model card, of the export or of the training.
+        keras_model: the Keras model; it is compiled here.
+        path: the exported model's directory; None before the export.
+
+    Attributes:
+        name: a name for people.
+        card: the model card.
         keras_model: the Keras model, compiled with Adam and the per-image RMSE, ready to `fit`. It takes and returns
             float32 in [0, 1), pixels / 256. All methods but `compress` and `decompress` use its current weights.
     """
@@ -73,6 +80,12 @@ class TrainedAutoencoder:
     def encode(self, images: np.ndarray) -> Encoded:
         """Returns the `code`, float32, and the `switches`, a tuple of one uint8 array per pooling.
 
+        Args:
+            images: `(N, height, width, channels)` uint8.
+
+        Returns:
+            Code and switches.
+
         Raises:
             InputError: for images that are not uint8, or not of the model's shape, or no image.
         """
@@ -80,6 +93,12 @@ class TrainedAutoencoder:
 
     def decode(self, encoded: Encoded) -> np.ndarray:
         """Decodes the result of `encode` to pixels. `dataclasses.replace(encoded, code=...)` changes the code.
+
+        Args:
+            encoded: code and switches.
+
+        Returns:
+            The pixels, `(N, height, width, channels)` uint8.
 
         Raises:
             InputError: for arrays of other shapes or types, or switches outside of their windows.
@@ -108,6 +127,9 @@ class TrainedAutoencoder:
             images: an array, or a folder of pictures. A folder's pictures are brought to the model's size and colours,
                 and divided into training and test images as `train` divides them.
 
+        Returns:
+            RMSE and PSNR, and those of baselines.
+
         Raises:
             InputError: as `encode`, or if the folder cannot be read.
         """
@@ -135,7 +157,8 @@ class TrainedAutoencoder:
 
     @cached_property
     def _by_signatures(self) -> SignatureAutoencoder:
-        functions = signatures.traced(signatures.functions(self.keras_model), self.keras_model)
+        with without_gradients():
+            functions = signatures.traced(signatures.functions(self.keras_model), self.keras_model)
         return SignatureAutoencoder(self.name, self.card, functions)
 
     @cached_property
@@ -159,8 +182,12 @@ class TrainedAutoencoder:
 class NewAutoencoder(TrainedAutoencoder):
     """The result of `train`: a `TrainedAutoencoder` with its RMSE, its history and `export`.
 
+    Args:
+        result: the result of the training.
+        dataset: the training and test images.
+
     Attributes:
-        result: the `TrainingResult`.
+        result: the result of the training.
         dataset: the training and test images.
     """
 

@@ -1,5 +1,6 @@
 """`deconv_ae.train` and `deconv_ae.load`: arrays and folders that are accepted, refused, trained on and exported."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def test_numpy_numbers_survive_training_and_export(tmp_path: Path) -> None:
     trained.export(tmp_path / "model", anyway=True)
     card = ServedAutoencoder(tmp_path / "model").card
     assert (card.recipe.epochs, card.recipe.batch_size, card.seed) == (1, 200, 3)
+    assert card.recipe.other_options == {"jit_compile": "auto"}
     assert card.recipe.learning_rate == pytest.approx(0.01)
 
 
@@ -251,3 +253,11 @@ def test_keras_model_refuses_uint8_pixels_and_then_takes_floats(mine: Path, meth
 
 def test_dir_lists_public_names() -> None:
     assert {"load", "train", "__version__", "MaxUnpooling2D"} <= set(dir(deconv_ae))
+
+
+def test_train_without_tensorflow_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "deconv_ae.trained_autoencoder", raising=False)
+    monkeypatch.delattr(deconv_ae, "trained_autoencoder", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(InputError, match=r"^deconv_ae.train: needs TensorFlow, which is not installed; install it$"):
+        _ = deconv_ae.train

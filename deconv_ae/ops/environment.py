@@ -72,9 +72,14 @@ def is_portable() -> bool:
     return not (BACKEND == "torch" and torch.compiler.is_compiling()) and _PORTABLE.get()
 
 
+def records_gradients() -> bool:
+    """Whether a graph may be differentiated: it is not traced `without_gradients`."""
+    return _RECORDS_GRADIENTS.get()
+
+
 def custom_gradient(function: Callable) -> Callable:
     """`tf.custom_gradient`; inside of `without_gradients`, the function without its gradient."""
-    if _RECORDS_GRADIENTS.get():
+    if records_gradients():
         return tf.custom_gradient(function)
     return lambda *tensors: function(*tensors)[0]
 

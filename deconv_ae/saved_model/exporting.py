@@ -95,24 +95,23 @@ def _checksums(directory: Path) -> dict[str, str]:
 def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None = None) -> ModelCard:
     """The model card of a training result, without the files' checksums."""
     model, options = result.model, result.options
-    schedule = options.schedule(len(dataset.train))
+    recorded = options.recorded(len(dataset.train))
+    seed = recorded.pop("seed")
     return ModelCard(
         preset=preset,
         architecture=model.architecture,
         image_shape=model.image_shape,
         recipe=RecipeUsed(
-            name=options.recipe,
-            epochs=schedule.epochs,
-            batch_size=schedule.batch_size,
-            learning_rate=options.learning_rate,
-            mixed_precision=options.mixed_precision,
+            name=recorded.pop("recipe"),
+            **{name: recorded.pop(name) for name in ("epochs", "batch_size", "learning_rate", "mixed_precision")},
             # Other recipes' weights do not depend on it.
             extended_after_epochs=result.extended_after_epochs if RECIPES[options.recipe].plans_ahead else (),
+            other_options=recorded,
         ),
         dataset=_used(dataset),
         training_rmse=result.training_rmse,
         test_rmse=result.test_rmse,
-        seed=options.seed,
+        seed=seed,
         layers=tuple(LayerUsed(layer.name, _shape(layer), layer.count_params()) for layer in model.layers),
         versions=versions(),
         signatures=tuple(SIGNATURES),

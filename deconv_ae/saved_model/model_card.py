@@ -37,6 +37,7 @@ class RecipeUsed:
         mixed_precision: as in `TrainingOptions`.
         extended_after_epochs: the numbers of epochs for which the learning rate was planned before the run was
             extended.
+        other_options: further `TrainingOptions` that decided the result, by name.
     """
 
     name: Name
@@ -45,6 +46,7 @@ class RecipeUsed:
     learning_rate: Measure | None
     mixed_precision: Name = "none"
     extended_after_epochs: tuple[Count, ...] = ()
+    other_options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

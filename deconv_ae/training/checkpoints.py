@@ -72,7 +72,7 @@ class RunDirectory:
         self._resume = resume
         self._lock: BaseFileLock | None = None
         recorded = run_record.check(self.path, record, resume) if resume else None
-        self._record = run_record.extended(record, recorded)
+        self._record = run_record.extend(record, recorded)
         if not writes:
             return
         try:

@@ -52,7 +52,7 @@ def _multi_worker(worker_timeout: float) -> tf.distribute.Strategy:
         "see that each is started and can be reached, or wait longer with --worker_timeout"
     )
     try:
-        with _ended_after(worker_timeout, incomplete), signals_end_at_once():
+        with _end_after(worker_timeout, incomplete), signals_end_at_once():
             return tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, tf.errors.OpError) as error:
         raise RunError(f"strategy: the cluster cannot be joined: {first_line(error)}") from error
@@ -94,7 +94,7 @@ if not select.select([0], [], [], float(sys.argv[1]))[0]:
 
 
 @contextlib.contextmanager
-def _ended_after(seconds: float, complaint: str) -> Iterator[None]:
+def _end_after(seconds: float, complaint: str) -> Iterator[None]:
     """A context that ends the process with one line and status 1 if it takes longer than that.
 
     Joining a cluster holds Python's global lock until every worker has come. So a Python thread, such as the
@@ -316,7 +316,7 @@ _NOISE = ("Graph execution error", "Detected at node", "{{node", "<stack traces"
 
 
 @contextlib.contextmanager
-def lost_workers_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
+def report_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
     """A context that turns TensorFlow's error in the surviving workers into one line."""
     try:
         yield

@@ -144,6 +144,11 @@ class TrainingOptions:
         schedule = self.schedule(images)
         return replace(self, **others | {"epochs": schedule.epochs, "batch_size": schedule.batch_size})
 
+    def recorded(self, images: int) -> dict[str, Any]:
+        """Returns the options that decide the result on this number of training images, by name, for a record."""
+        deciding = self.deciding(images)
+        return {name: getattr(deciding, name) for name, (_, each) in options_of(self).items() if each.decides}
+
     @property
     def peak_learning_rate(self) -> float | None:
         """The recipe's peak learning rate, which may differ in another version; None if the recipe does not decide."""

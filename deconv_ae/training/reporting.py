@@ -31,21 +31,21 @@ def labelled(label: str, *texts: str) -> str:
     return "\n".join(f"{name:<10}{line}" for name, line in itertools.zip_longest([label], lines, fillvalue=""))
 
 
-def described(architecture: Architecture, parameters: int) -> str:
+def describe_model(architecture: Architecture, parameters: int) -> str:
     """Describes a model in a line.
 
-    >>> described(Architecture(filters=(16, 8), pool_sizes=(2, (4, 2))), 13_203)
+    >>> describe_model(Architecture(filters=(16, 8), pool_sizes=(2, (4, 2))), 13_203)
     'filters 16, 8; pools 2x2, 4x2; kernels 5x5: 13,203 parameters'
     """
     height, width = architecture.kernel_size
     return f"{architecture.title}; kernels {height}x{width}: {parameters:,} parameters"
 
 
-def planned(options: TrainingOptions, schedule: Schedule) -> str:
+def describe_schedule(options: TrainingOptions, schedule: Schedule) -> str:
     """Describes the recipe and the schedule, and why there are more epochs than the recipe's.
 
     >>> options = TrainingOptions(Architecture((1,), (4,)))
-    >>> planned(options, options.schedule(300))
+    >>> describe_schedule(options, options.schedule(300))
     "recipe default; 300 pictures: 20 steps an epoch, 30 epochs, so that each of the recipe's 3 has 200 steps"
     """
     recipe = RECIPES[options.recipe]
@@ -55,7 +55,7 @@ def planned(options: TrainingOptions, schedule: Schedule) -> str:
     return text
 
 
-def kept(options: TrainingOptions) -> str:
+def describe_run_dir(options: TrainingOptions) -> str:
     """Says where a run's checkpoints and logs go, and how to stop and resume it."""
     if not options.run_dir:
         return labelled("stop", "Ctrl-C; without --run_dir, nothing is kept")
@@ -64,7 +64,9 @@ def kept(options: TrainingOptions) -> str:
     return f"{where}\n{labelled('stop', 'Ctrl-C; the same command with --resume goes on')}"
 
 
-def resumed(options: TrainingOptions, schedule: Schedule, done: int, extended_after_epochs: tuple[int, ...]) -> str:
+def describe_resumption(
+    options: TrainingOptions, schedule: Schedule, done: int, extended_after_epochs: tuple[int, ...]
+) -> str:
     """Says where a run resumes, whether it is complete, and whether it was extended.
 
     Args:

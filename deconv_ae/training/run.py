@@ -35,15 +35,22 @@ from deconv_ae.training.distribution import (
     check_replicas,
     global_batches,
     is_chief,
-    lost_workers_named,
     make_strategy,
+    report_lost_workers,
     shared_rmse,
     watchdog,
 )
 from deconv_ae.training.history import Epoch
 from deconv_ae.training.interruption import SignalsHeld
 from deconv_ae.training.options import JIT_COMPILE, MIXED_PRECISIONS, TrainingOptions
-from deconv_ae.training.reporting import ShowProgress, described, kept, labelled, planned, resumed
+from deconv_ae.training.reporting import (
+    ShowProgress,
+    describe_model,
+    describe_resumption,
+    describe_run_dir,
+    describe_schedule,
+    labelled,
+)
 from deconv_ae.training.run_record import ONEDNN_VARIABLE, RunRecord
 from deconv_ae.training.start import fit_start
 
@@ -132,16 +139,16 @@ def train(
         _run_directory(dataset, options, writes=is_chief(strategy)) as run_directory,
         _dtype_policy(MIXED_PRECISIONS[options.mixed_precision]),
         watchdog(strategy, options.worker_timeout) as watch,
-        lost_workers_named(strategy),
+        report_lost_workers(strategy),
     ):
         # Only around the variables: in the scope, making a variable waits for all workers.
         with strategy.scope():
             model = _compiled(dataset, options)
         if verbose:
             print(labelled("data", str(dataset)))
-            print(labelled("model", described(options.architecture, model.count_params())))
-            print(labelled("training", planned(options, schedule)))
-            print(kept(options), flush=True)
+            print(labelled("model", describe_model(options.architecture, model.count_params())))
+            print(labelled("training", describe_schedule(options, schedule)))
+            print(describe_run_dir(options), flush=True)
         history = _fit(model, dataset, options, strategy, run_directory, watch, callbacks, verbose)
     # The result is evaluated and served in float32 on one device, also after mixed precision or with replicas.
     weights, model = model.get_weights(), _compiled(dataset, options)
@@ -212,7 +219,7 @@ def _fit(
     steps = schedule.steps_per_epoch
     done, metrics = run_directory.restore(model) if run_directory else (0, [])
     if run_directory and done and verbose:
-        print(resumed(options, schedule, done, run_directory.extended_after_epochs), flush=True)
+        print(describe_resumption(options, schedule, done, run_directory.extended_after_epochs), flush=True)
     guesses = RECIPES[options.recipe].guesses
     if guesses is not None and done == 0:
         channels = model.image_shape[-1]

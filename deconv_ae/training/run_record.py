@@ -99,7 +99,7 @@ def check(run_dir: Path, record: RunRecord, resume: bool) -> RunRecord | None:
     return recorded
 
 
-def extended(record: RunRecord, recorded: RunRecord | None) -> RunRecord:
+def extend(record: RunRecord, recorded: RunRecord | None) -> RunRecord:
     """Returns the record to write: with more epochs than `recorded`, the run is extended."""
     if recorded is None:
         return record

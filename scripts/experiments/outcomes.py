@@ -25,7 +25,7 @@ class Kept(Protocol):
 Ended = TypeVar("Ended", bound=Kept)
 
 
-def kept(
+def load_or_run(
     file: Path, settings: dict[str, Any], parse: Callable[[dict[str, Any]], Ended], run: Callable[[], Ended]
 ) -> Ended:
     """Returns the outcome in a file if it has these settings. Otherwise calls `run` and writes its outcome there."""
@@ -45,7 +45,7 @@ def read(file: Path, parse: Callable[[dict[str, Any]], Ended]) -> Ended | None:
         return None
 
 
-def insides(options: TrainingOptions, channels: int) -> dict[str, Any]:
+def recipe_details(options: TrainingOptions, channels: int) -> dict[str, Any]:
     """Returns the optimizer and the initializers that a recipe's name stands for in this version, as JSON has them."""
     recipe, architecture = RECIPES[options.recipe], options.architecture
     optimizer = keras.optimizers.serialize(recipe.optimizer(architecture, recipe.batch_size, 1, None))

@@ -23,7 +23,7 @@ from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.saved_model import exporting
 from deconv_ae.training import TrainingOptions, train
-from experiments.outcomes import insides, kept, read
+from experiments.outcomes import load_or_run, read, recipe_details
 
 CURVE_IMAGES = 500
 CURVE_POINTS = 60
@@ -119,7 +119,7 @@ def reproduce(
                 run = Run(preset, recipe, seed)
                 file = output_dir / "runs" / f"{run.name}.json"
                 settings = _settings(run, dataset)
-                yield kept(file, settings, Outcome.parse, partial(_train, run, settings, dataset, output_dir))
+                yield load_or_run(file, settings, Outcome.parse, partial(_train, run, settings, dataset, output_dir))
 
 
 def finished(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
@@ -150,7 +150,7 @@ def _settings(run: Run, dataset: ImageDataset) -> dict[str, Any]:
         "options": asdict(options.deciding(len(dataset.train))),
         "dataset": dataset.name,
         "training_images": len(dataset.train),
-        **insides(options, dataset.image_shape[-1]),
+        **recipe_details(options, dataset.image_shape[-1]),
     }
     return json.loads(json.dumps(settings, default=float))
 

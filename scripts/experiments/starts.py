@@ -23,7 +23,7 @@ from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import PerImageRMSELoss
 from deconv_ae.training import TrainingOptions, evaluation, steps_per_execution, train
 from deconv_ae.training.schedule import Schedule
-from experiments.outcomes import insides, kept
+from experiments.outcomes import load_or_run, recipe_details
 
 OURS = "default"
 # The start of somebody who knows Keras but not this problem.
@@ -119,11 +119,11 @@ def compare(
             options = TrainingOptions(architecture, epochs=epochs, seed=seed)
             settings = {"dataset": str(dataset), "schedule": asdict(options.schedule(len(dataset.train)))}
             if start == OURS:
-                settings |= insides(options, dataset.image_shape[-1])
+                settings |= recipe_details(options, dataset.image_shape[-1])
             shape = "_".join(map(str, architecture.filters)), "_".join(f"{h}x{w}" for h, w in architecture.pool_sizes)
             file = output_dir / "runs" / f"{'-'.join(shape)}-{start.replace(' ', '_')}-{seed}.json"
             train_it = partial(_train, dataset, options, start, settings, mean_image_rmse)
-            yield kept(file, settings, lambda fields: Trial(**fields), train_it)
+            yield load_or_run(file, settings, lambda fields: Trial(**fields), train_it)
 
 
 def _train(

@@ -70,7 +70,7 @@ def test_smooth_path_is_linear_and_stages_see_the_rest() -> None:
 def test_more_averages_than_numbers_in_a_block_are_refused() -> None:
     architecture = Architecture((2,), (2,), averages=5)
     Autoencoder(architecture, (8, 8, 3))
-    with pytest.raises(InputError, match="averages: 5 of blocks that have 4 numbers"):
+    with pytest.raises(InputError, match="averages: 5 are more than the 4 numbers of a block"):
         Autoencoder(architecture, (8, 8, 1))
 
 

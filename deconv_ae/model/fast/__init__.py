@@ -11,10 +11,8 @@ filter, windows of 2: 19.0, 20.1, 10.7; the two stages of 5 and 1 filters, 64: 1
 def pays(channels: int, filters: int, compiled: bool = False) -> bool:
     """Whether blocks are faster than layers. A convolution of few channels to few leaves a vector mostly idle.
 
-    >>> pays(1, 3), pays(1, 5), pays(3, 16)
-    (True, False, False)
-    >>> pays(1, 5, compiled=True), pays(3, 16, compiled=True)
-    (True, False)
+    >>> pays(1, 3), pays(1, 5), pays(1, 5, compiled=True), pays(3, 16, compiled=True)
+    (True, False, True, False)
     """
     return max(channels, filters) <= MOST_COMPILED if compiled else channels == 1 and filters <= MOST_FILTERS
 

@@ -1,13 +1,12 @@
 """A stage on blocks of pixels, in TensorFlow.
 
-A convolution of few channels leaves most of the processor's vector idle. Here a vector holds one window or several.
-
-A block becomes one pixel, with channels `position in the block * channels + channel` (space_to_depth). A convolution
-of images becomes one of blocks. Its kernel covers all blocks that a block's results depend on: two by two for a kernel
-of 5x5 and blocks of 4x4. It multiplies by many zeros, but the positions of a window lie side by side in its results,
-as pooling reads them.
+A convolution of few channels leaves most of the processor's vector idle; here a vector holds one window or several.
+A block becomes one pixel, with channels `position in the block * channels + channel` (space_to_depth). A convolution of
+images becomes one of blocks, whose kernel covers all blocks that a block's results depend on: 2x2 for a kernel of 5x5
+and blocks of 4x4. It multiplies by many zeros, but a window's positions lie side by side in its results.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,12 +16,19 @@ import tensorflow as tf
 
 from deconv_ae.model.kernel_taps import taps_between
 from deconv_ae.numbers import Pair
-from deconv_ae.ops import argmax_to_switches, environment, max_pool_with_argmax, max_unpool, switches_to_argmax
+from deconv_ae.ops import environment
+from deconv_ae.ops.pooling import pool
+from deconv_ae.ops.switches import switches_of
+from deconv_ae.ops.unpooling import unpool_switches
+from deconv_ae.ops.windows import Windows
 
 Size = tuple[int, int]
+Computation = Callable[[], list[tf.Tensor]]
 
 FEWEST_ROWS = 4
 """In a block: 1,024 digits with one filter and windows of 2x2 take half the time in blocks of 4x4."""
+FEWEST_DECODED = 32
+"""Images: for fewer, the layers decode faster. They need 0.7 of the blocks' time for 1 digit, 1.5 of it for 64."""
 
 
 def encode(images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, pool_size: Pair) -> tuple[tf.Tensor, tf.Tensor]:
@@ -38,28 +44,26 @@ def encode(images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, pool_size: Pai
         The maxima, `(N, windows down, windows right, filters)`, and uint8 switches of that shape: the first position
         in the window that has the maximum after the ReLU, so 0 where the ReLU leaves only zeros. A NaN is more than
         any number.
-
-    >>> ramp = tf.reshape(tf.range(16.0), (1, 4, 4, 1))
-    >>> pooled, switches = encode(ramp, tf.ones((1, 1, 1, 1)), tf.zeros(1), (2, 2))
-    >>> pooled.numpy().ravel(), switches.numpy().ravel()
-    (array([ 5.,  7., 13., 15.], dtype=float32), array([3, 3, 3, 3], dtype=uint8))
     """
     images, kernel, bias = (tf.convert_to_tensor(tensor) for tensor in (images, kernel, bias))
     size = tuple(images.shape[1:3])
-    grid = _Grid(size, kernel.shape[:2], pool_size)
-    results = tf.nn.conv2d(grid.blocks_of(images), grid.kernel_of_blocks(kernel), 1, "VALID")
-    # A bias does not change which value is the largest, and there are fewer maxima to add it to.
-    pooled, first = (grid.images_of_windows(tensor) for tensor in _first_maxima(results, math.prod(pool_size)))
-    pooled = tf.nn.relu(tf.nn.bias_add(pooled, bias))
+    grid = _Grid(size, tuple(kernel.shape[:2]), pool_size)
+    kernel_of_blocks = grid.kernel_of_blocks(kernel)
+
+    def by_blocks() -> list[tf.Tensor]:
+        results = tf.nn.conv2d(grid.blocks_of(images), kernel_of_blocks, 1, "VALID")
+        # A bias does not change which value is the largest, and there are fewer maxima to add it to.
+        pooled, first = (grid.images_of_windows(tensor) for tensor in _first_maxima(results, math.prod(pool_size)))
+        pooled = tf.nn.relu(tf.nn.bias_add(pooled, bias))
+        return [pooled, tf.cast(tf.where(pooled <= 0, 0, first), tf.uint8)]
 
     def one_by_one() -> list[tf.Tensor]:
         # Not tf.nn.relu: in a graph, oneDNN fuses it with the convolution, and then a NaN becomes 0 (TensorFlow 2.21).
         convolved = tf.maximum(tf.nn.bias_add(tf.nn.conv2d(images, kernel, 1, "SAME"), bias), 0.0)
-        pooled, argmax = max_pool_with_argmax(convolved, pool_size, data_format="channels_last")
-        return [pooled, argmax_to_switches(argmax, size, pool_size, data_format="channels_last")]
+        pooled, argmax = pool(convolved, grid.pooling)
+        return [pooled, switches_of(argmax, size, grid.pooling)[0]]
 
-    switches = tf.cast(tf.where(pooled <= 0, 0, first), tf.uint8)
-    pooled, switches = _if_finite((images, kernel, bias), [pooled, switches], one_by_one)
+    pooled, switches = _faster((images, kernel, bias), by_blocks, one_by_one)
     return pooled, switches
 
 
@@ -69,45 +73,40 @@ def decode(
     """Computes max unpooling, then a "same" transposed convolution.
 
     Args:
-        values, switches: `(N, windows down, windows right, filters)`, as `encode` returns them.
-        kernel: `(kernel height, kernel width, channels, filters)`, as Keras stores it: of the convolution that is
-            transposed.
+        values: `(N, windows down, windows right, filters)`.
+        switches: the same shape.
+        kernel: `(kernel height, kernel width, channels, filters)`, as Keras stores it.
         bias: `(channels,)`, or None.
         pool_size: (height, width) of the windows.
         size: (height, width) of the images; windows may leave rows or columns over.
 
     Returns:
         `(N, height, width, channels)`.
-
-    >>> one = tf.ones((1, 1, 1, 1))
-    >>> decode(5 * one, tf.cast(2 * one, tf.uint8), one, None, (2, 2), (2, 3)).numpy().squeeze()
-    array([[0., 0., 0.],
-           [5., 0., 0.]], dtype=float32)
     """
     kernel = tf.convert_to_tensor(kernel)
-    grid = _Grid(size, kernel.shape[:2], pool_size)
-    # A product with a mask of floats: tf.where with a boolean mask takes three times as long.
-    chosen = tf.one_hot(tf.cast(grid.blocks_of_windows(switches), tf.int32), math.prod(pool_size))
-    results = chosen * grid.blocks_of_windows(values)[..., None]
-    results = tf.reshape(results, (-1, *grid.with_results, math.prod(results.shape[3:])))
-    to_blocks = grid.kernel_of_blocks(kernel)
-    shape = [tf.shape(values)[0], *grid.blocks, to_blocks.shape[2]]
-    blocks = tf.ensure_shape(tf.nn.conv2d_transpose(results, to_blocks, shape, 1, "VALID"), [None, *shape[1:]])
-    images = grid.images_of(blocks)
+    grid = _Grid(size, tuple(kernel.shape[:2]), pool_size)
+    kernel_of_blocks, count = grid.kernel_of_blocks(kernel), tf.shape(values)[0]
+
+    def by_blocks() -> list[tf.Tensor]:
+        # A product with a mask of floats: tf.where with a boolean mask takes three times as long.
+        chosen = tf.one_hot(tf.cast(grid.blocks_of_windows(switches), tf.int32), math.prod(pool_size))
+        results = chosen * grid.blocks_of_windows(values)[..., None]
+        results = tf.reshape(results, (-1, *grid.with_results, math.prod(results.shape[3:])))
+        shape = [count, *grid.blocks, kernel_of_blocks.shape[2]]
+        blocks = tf.nn.conv2d_transpose(results, kernel_of_blocks, shape, 1, "VALID")
+        return [grid.images_of(tf.ensure_shape(blocks, [None, *shape[1:]]))]
 
     def one_by_one() -> list[tf.Tensor]:
-        argmax = switches_to_argmax(switches, size, pool_size, data_format="channels_last")
-        unpooled = max_unpool(values, argmax, pool_size, output_size=size, data_format="channels_last")
-        return [tf.nn.conv2d_transpose(unpooled, kernel, [shape[0], *size, kernel.shape[2]], 1, "SAME")]
+        unpooled = unpool_switches(values, switches, size, grid.pooling)
+        return [tf.nn.conv2d_transpose(unpooled, kernel, [count, *size, kernel.shape[2]], 1, "SAME")]
 
-    (images,) = _if_finite((values, kernel), [images], one_by_one)
+    (images,) = _faster((values, kernel), by_blocks, one_by_one, FEWEST_DECODED)
     return images if bias is None else tf.nn.bias_add(images, bias)
 
 
 def _first_maxima(results: tf.Tensor, positions: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Each window's maximum and its first position, for results of `(N, down, right, windows * positions)`."""
-    _, down, right, length = results.shape
-    shape = (-1, down, right, length // positions, positions)
+    shape = (-1, *results.shape[1:3], results.shape[3] // positions, positions)
 
     @environment.custom_gradient
     def maxima(results: tf.Tensor) -> tuple[Any, Callable]:
@@ -124,37 +123,36 @@ def _first_maxima(results: tf.Tensor, positions: int) -> tuple[tf.Tensor, tf.Ten
     return maxima(results)
 
 
-def _if_finite(
-    tensors: Sequence[tf.Tensor], results: list[tf.Tensor], one_by_one: Callable[[], list[tf.Tensor]]
+def _faster(
+    tensors: Sequence[tf.Tensor], by_blocks: Computation, one_by_one: Computation, fewest: int = 0
 ) -> list[tf.Tensor]:
-    """The results if all tensors are finite, else what `one_by_one` computes.
+    """Computes one by one if a tensor is not finite, or, in a graph that serves, for fewer images; else by blocks.
 
     A block's kernel has zeros, which times an infinity or a NaN are NaN, also for pixels out of the kernel's reach.
-    Under XLA there is no such choice: a step would take three times as long, and compiling it twice as long. Files for
-    other runtimes have none either. The gradient is that of the results.
+    Under XLA, which would need three times as long for a step with this choice, there is none, nor in files for other
+    runtimes. The gradient is that of the blocks.
     """
     if environment.compiled_by_xla() or environment.is_portable():
-        return results
+        return by_blocks()
+    # A sum is finite only if all numbers are.
+    finite = tf.math.is_finite(tf.add_n([tf.reduce_sum(tensor) for tensor in tensors]))
+    if not environment.records_gradients():
+        return environment.cond(finite & (tf.shape(tensors[0])[0] >= fewest), by_blocks, one_by_one)
 
-    @environment.custom_gradient
+    @tf.custom_gradient
     def choose(*results: tf.Tensor) -> tuple[Any, Callable]:
-        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
         chosen = environment.cond(finite, lambda: [tf.identity(result) for result in results], one_by_one)
         return chosen, lambda *upstream: upstream
 
-    return choose(*results)
+    return choose(*by_blocks())
 
 
+@functools.lru_cache(maxsize=16)
 class _Grid:
-    """Where the blocks of a stage lie: the first begins at the first pixel that the first window depends on.
+    """Where blocks lie, the first at the first pixel that the first window depends on; lengths are (height, width)."""
 
-    Args:
-        size: (height, width) of the images.
-        taps: (height, width) of the convolution's kernel.
-        pool: (height, width) of the windows.
-    """
-
-    def __init__(self, size: Sequence[int], taps: Sequence[int], pool: Pair) -> None:
+    def __init__(self, size: Size, taps: Size, pool: Pair) -> None:
+        self.pooling = Windows(pool, pool, "valid", "channels_last")
         self.size, self.taps, self.pool = (np.array(lengths) for lengths in (size, taps, pool))
         self.windows, self.windows_in_block = self.size // self.pool, -(-FEWEST_ROWS // self.pool)
         self.block = self.windows_in_block * self.pool
@@ -183,38 +181,33 @@ class _Grid:
 
     def images_of_windows(self, blocks: tf.Tensor) -> tf.Tensor:
         """The inverse of `blocks_of_windows`."""
-        down, right = self.windows
-        return _joined(blocks, self.windows_in_block)[:, :down, :right]
+        return _joined(blocks, self.windows_in_block)[:, : self.windows[0], : self.windows[1]]
 
     def kernel_of_blocks(self, kernel: tf.Tensor) -> tf.Tensor:
-        """The kernel of the same convolution of blocks.
+        """The convolution of blocks' kernel, `(*reach, positions * channels, windows * filters * window's positions)`.
 
         It is a product with zeros and ones. So its gradient is one too, and a constant kernel is folded to a constant.
-
-        Returns:
-            `(reach down, reach right, positions * channels, windows * filters * positions of a window)`.
         """
         height, width, channels, filters = kernel.shape
         pixels, positions = self.block.prod(), self.pool.prod()
-        places = self._places().reshape(-1, height * width).astype(kernel.dtype.as_numpy_dtype)
+        places = self._places.reshape(-1, height * width).astype(kernel.dtype.as_numpy_dtype)
         spread = tf.matmul(places, tf.reshape(kernel, (height * width, channels * filters)))
         spread = tf.reshape(spread, (-1, pixels, pixels // positions, positions, channels, filters))
-        spread = tf.transpose(spread, (0, 1, 4, 2, 5, 3))
-        return tf.reshape(spread, (*self.reach, pixels * channels, pixels * filters))
+        return tf.reshape(tf.transpose(spread, (0, 1, 4, 2, 5, 3)), (*self.reach, pixels * channels, pixels * filters))
 
+    @functools.cached_property
     def _places(self) -> np.ndarray:
-        """Which tap of the kernel leads from a pixel to a result, one-hot.
-
-        By the pixel's block, the pixel in the block, the result's window, the position in the window, and the tap.
-        """
+        """Which tap leads from a pixel to a result, one-hot: (block, pixel in it, window, position in it, tap)."""
         by_axis = []
-        for taps, pool, block, reach in zip(self.taps, self.pool, self.block, self.reach):
-            by_axis.append(taps_between(reach * block, block, taps).reshape(reach, block, -1, pool, taps))
+        for taps, rows, block, reach in zip(self.taps, self.pool, self.block, self.reach):
+            by_axis.append(taps_between(reach * block, block, taps).reshape(reach, block, -1, rows, taps))
         return np.einsum("abcde,ijklm->aibjckdlem", *by_axis)
 
 
 def _split(images: tf.Tensor, block: np.ndarray) -> tf.Tensor:
     """`(N, rows, columns, channels)` as blocks, whose size divides rows and columns."""
+    if block.prod() == 1:
+        return images
     (height, width), (_, rows, columns, channels) = block, images.shape
     down, right = rows // height, columns // width
     by_row = tf.transpose(tf.reshape(images, (-1, down, height, right, width * channels)), (0, 1, 3, 2, 4))
@@ -223,6 +216,8 @@ def _split(images: tf.Tensor, block: np.ndarray) -> tf.Tensor:
 
 def _joined(blocks: tf.Tensor, block: np.ndarray) -> tf.Tensor:
     """The inverse of `_split`."""
+    if block.prod() == 1:
+        return blocks
     (height, width), (_, down, right, length) = block, blocks.shape
     by_row = tf.transpose(tf.reshape(blocks, (-1, down, right, height, length // height)), (0, 1, 3, 2, 4))
     return tf.reshape(by_row, (-1, down * height, right * width, length // (height * width)))

@@ -1,4 +1,4 @@
-"""A stage on blocks beside the plain layers: the same numbers, in the same places, with the same gradients."""
+"""A stage on blocks gives the same numbers, switches and gradients as the plain layers."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def plain_decode(values, switches, kernel, bias, pool_size, size):
 
 
 def tensors(geometry, seed=0):
-    """Images, and kernel and bias of each convolution, whose values are all different."""
+    """Images, and kernel and bias of both convolutions, all with different values."""
     (height, width, channels), filters, _, kernel_size = geometry
     random = np.random.default_rng(seed)
     shapes = [
@@ -56,7 +56,7 @@ def tensors(geometry, seed=0):
 
 
 def stage(encode, decode, geometry):
-    """The whole stage as a function of the tensors."""
+    """Makes the whole stage a function of the tensors."""
     (height, width, _), _, pool_size, _ = geometry
 
     def reconstruct(images, kernel, bias, transposed, transposed_bias):
@@ -87,7 +87,7 @@ def assert_near(here, there):
 
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("name", GEOMETRIES)
-def test_results_and_gradients_are_the_plain_layers(name, run):
+def test_results_and_gradients_equal_the_plain_layers(name, run):
     geometry = GEOMETRIES[name]
     inputs = tensors(geometry)
     plain = with_gradients(stage(plain_encode, plain_decode, geometry), geometry)(*inputs)
@@ -108,7 +108,7 @@ def test_results_and_gradients_are_the_plain_layers(name, run):
         ("all are NaN", np.full((2, 8, 8, 1), np.nan), 0.0),
     ],
 )
-def test_ties_zeros_and_nans_switch_as_plain(run, case, images, bias):
+def test_ties_zeros_and_nans_have_the_plain_switches(run, case, images, bias):
     images, kernel = tf.constant(images, tf.float32), tf.ones((1, 1, 1, 1))
     here = RUNS[run](lambda: encode(images, kernel, tf.constant([bias]), (2, 4)))()
     there = plain_encode(images, kernel, tf.constant([bias]), (2, 4))
@@ -117,7 +117,7 @@ def test_ties_zeros_and_nans_switch_as_plain(run, case, images, bias):
 
 
 @pytest.mark.parametrize("run", ["eager", "graph"])
-def test_every_place_of_a_nan_is_the_plain_layers(run):
+def test_nan_in_any_pixel_gives_the_plain_result(run):
     geometry = ((8, 9, 1), 2, (4, 4), (5, 3))
     _, kernel, bias, transposed, _ = tensors(geometry)
     images = np.random.default_rng(2).normal(size=(72, 8, 9, 1)).astype("float32")
@@ -131,7 +131,7 @@ def test_every_place_of_a_nan_is_the_plain_layers(run):
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_gradient_of_a_gradient_is_the_plain_layers(run):
+def test_second_derivative_equals_the_plain_layers(run):
     geometry = ((9, 8, 2), 2, (2, 3), (3, 4))
     inputs = tensors(geometry)
 
@@ -159,7 +159,7 @@ def test_gradient_goes_to_the_first_of_equal_values():
     np.testing.assert_array_equal(tf.squeeze(tape.gradient(pooled, images)), [[1, 0], [0, 0]])
 
 
-def test_directional_derivative_is_the_gradients():
+def test_jvp_agrees_with_the_gradient():
     geometry = GEOMETRIES["windows and kernel not square, the kernel even"]
     inputs, direction = tensors(geometry), tensors(geometry, seed=3)
     reconstruct = stage(encode, decode, geometry)
@@ -172,7 +172,7 @@ def test_directional_derivative_is_the_gradients():
     np.testing.assert_allclose(forward.jvp(loss), backward, rtol=1e-4)
 
 
-def test_exported_for_any_batch_with_its_kernels_folded(tmp_path):
+def test_export_takes_batches_of_any_size(tmp_path):
     geometry = GEOMETRIES["rows and columns left over"]
     images, *weights = tensors(geometry)
     module, reconstruct = tf.Module(), stage(encode, decode, geometry)
@@ -181,7 +181,7 @@ def test_exported_for_any_batch_with_its_kernels_folded(tmp_path):
     )
     tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
-    # Sliced, for the plain layers of no images: TensorFlow's oneDNN gives them the shape of the kernel.
+    # Sliced: for no images, TensorFlow's oneDNN convolution returns the shape of the kernel.
     there = stage(plain_encode, plain_decode, geometry)(images, *weights)
     for count in (0, 1, 3):
         assert_near(loaded.reconstruct(images[:count]), [tensor[:count] for tensor in there])

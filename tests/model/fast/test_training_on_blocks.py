@@ -1,4 +1,4 @@
-"""Training on blocks beside training on the layers: the same losses; and what XLA compiles of it."""
+"""Training on blocks has the same losses as training on the layers, and XLA compiles it where that is faster."""
 
 import keras
 import numpy as np
@@ -26,18 +26,18 @@ def losses(model: keras.Model, weights: list[np.ndarray], batches: np.ndarray, j
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("preset", ["cmap1_pool4", "cmap3_pool4", "cmap1_pool2", "two_layer"])
-def test_a_hundred_losses_are_those_of_the_layers(digits: ImageDataset, preset: str, jit_compile: bool) -> None:
+def test_hundred_losses_equal_those_of_the_layers(digits: ImageDataset, preset: str, jit_compile: bool) -> None:
     keras.utils.set_random_seed(0)
     model = Autoencoder(PRESETS[preset].architecture, DIGITS)
     fast_paths = [stage._fast_path(jit_compile) for stage in model._stages]
     assert all(fast_paths) == (jit_compile or preset != "two_layer")
     weights = model.get_weights()
-    # Noise keeps maxima apart: of the near ties of digits one sum rounds this way, another that way.
+    # Noise avoids near ties, which digits have, and which rounding decides differently.
     noise = np.random.default_rng(0).random((STEPS, BATCH_SIZE, *DIGITS), np.float32)
     batches = 0.7 * scale(np.resize(digits.train, noise.shape)) + 0.3 * noise
     by_layers = losses(keras.Model(model.inputs, model.outputs), weights, batches, jit_compile=False)
     np.testing.assert_allclose(losses(model, weights, batches, jit_compile), by_layers, rtol=0, atol=1e-5)
-    # Equal not for want of steps.
+    # The weights have moved, so equal losses mean something.
     assert np.abs(model.get_weights()[0] - weights[0]).max() > 0.01
 
 
@@ -52,7 +52,7 @@ def test_a_hundred_losses_are_those_of_the_layers(digits: ImageDataset, preset: 
         (Architecture((16, 8), (2, 2)), (64, 64, 3), MNIST, "float32", False),
     ],
 )
-def test_xla_compiles_where_many_small_pictures_gain_by_it(architecture, image_shape, images, dtype, compiled) -> None:
+def test_auto_compiles_only_many_small_pictures(architecture, image_shape, images, dtype, compiled) -> None:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype)
     try:
