@@ -23,24 +23,24 @@ class Evaluation:
 
     Attributes:
         rmse, psnr: of each split, by its name.
-        ssim: structural similarity, averaged over the test images, or over images without splits.
         counts: images of each split, by its name.
         baselines: the test RMSE of what needs no model; None where there are no training images.
         thumbnails: what a thumbnail of as many numbers, and one of as many bits, is, and its test RMSE.
         files: JPEG and WebP of about as many bits as code and switches.
         silent_channels: of how many of the code's `channels` every test image has nothing but 0.
         channels: of the code.
+        ssim: structural similarity, averaged over the test images, or over images without splits.
     """
 
     rmse: dict[str, float]
     psnr: dict[str, float]
-    ssim: float
     counts: dict[str, int]
     baselines: Baselines | None
     thumbnails: tuple[tuple[str, float], ...]
     files: tuple[FileOfSize, ...]
     silent_channels: int
     channels: int
+    ssim: float
 
     def table(self) -> str:
         """A line for each number."""

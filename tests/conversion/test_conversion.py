@@ -178,6 +178,8 @@ def test_the_report_says_how_well_each_file_agrees_and_what_fewer_bits_cost(conv
         assert entry["file"] in finished.stdout
         agreement = entry["agreement"]
         assert (agreement["switches"] is None) == (part != "encoder")
+        warning = f"{entry['file']}: {agreement['switches'] or 0:,} switches do not point to a maximum"
+        assert (warning in finished.stdout) == bool(agreement["switches"])
         assert abs(agreement["rmse_cost"]) < (1e-6 if variant == "float32" else 0.01)
     # Rounded weights and whole-number arithmetic do change something.
     assert entries["litert", "int8", "decoder"]["agreement"]["reconstruction"] > TOLERANCE

@@ -1,4 +1,4 @@
-"""The README's programs run as written, and links, commands and pictures of every such page are there."""
+"""The READMEs' Python examples run, and their links, commands and pictures exist."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def test_onnx_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_files_that_are_linked_or_run_exist(page: Path) -> None:
+def test_linked_and_started_files_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     links = re.findall(r"\]\(([^)#]+)\)", prose) + re.findall(r'src="([^"]+)"', prose)
@@ -52,7 +52,7 @@ def test_files_that_are_linked_or_run_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_headings_that_are_linked_exist(page: Path) -> None:
+def test_linked_headings_exist(page: Path) -> None:
     for linked, heading in re.findall(r"\]\(([^):#]*)#([\w-]+)\)", page.read_text(encoding="utf-8")):
         text = (page.parent / linked if linked else page).read_text(encoding="utf-8")
         headings = [
@@ -61,19 +61,19 @@ def test_headings_that_are_linked_exist(page: Path) -> None:
         assert heading in headings
 
 
-def test_the_readme_is_read_in_ten_minutes_and_links_every_other_page_and_notebook() -> None:
+def test_readme_is_short_and_links_all_pages_and_notebooks() -> None:
     assert len(README.splitlines()) <= 160
     linked = {(ROOT / link).resolve() for link in re.findall(r"\]\(([^)#]+)", README) if "://" not in link}
     notebooks = set((ROOT / "scripts" / "examples").glob("*.ipynb"))
     assert (set(PAGES) | notebooks) - linked == {ROOT / "README.md"}
 
 
-@pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="asks git what it ignores")
-def test_what_its_programs_write_is_ignored_by_git() -> None:
+@pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="needs git and its repository")
+def test_git_ignores_the_outputs_of_readme_commands() -> None:
     text = README + PROGRAMS_PAGE
     written = re.findall(r"--(?:run|export|output)_dir=(?!saved_models/reference)([\w/]+)", text)
     written += re.findall(r"export\(\"([\w/]+)", text) + re.findall(r"as `(models/\w+/1)/`", text)
-    # As train.py names it for what comes next.
+    # The directory that train.py names in its next commands.
     written += [f"{place}-pictures" for place in re.findall(r"--export_dir=([\w/]+)", text)]
     assert len(written) > 8
     for place in written:
@@ -82,7 +82,7 @@ def test_what_its_programs_write_is_ignored_by_git() -> None:
 
 
 def repeated(values: Any) -> Any:
-    """A list whose last element is "to 28 rows" or the like as one of so many, its elements over and over."""
+    """Expands a list that ends in "to 28 rows" or similar, by repeating its elements."""
     if not isinstance(values, list):
         return values
     *values, last = values
@@ -92,8 +92,8 @@ def repeated(values: Any) -> Any:
     return [repeated(values[number % len(values)]) for number in range(count)]
 
 
-def test_the_request_of_tensorflow_serving_fits_the_signature_and_its_answer_the_decoders() -> None:
-    # TensorFlow Serving itself is no Python package; what it makes of JSON is by the signature's names and types.
+def test_serving_request_and_answer_fit_the_signatures() -> None:
+    # TensorFlow Serving is no Python package. It reads JSON by the signature's names and types, as done here.
     (request,) = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", PROGRAMS_PAGE, re.DOTALL))
     model = tf.saved_model.load(str(ROOT / "saved_models" / "reference" / "cmap1_pool4"))
 

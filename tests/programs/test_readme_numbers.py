@@ -1,4 +1,4 @@
-"""Numbers in the README's prose are those of the tables that hold them."""
+"""Numbers in the README's prose agree with the tables."""
 
 import re
 from pathlib import Path
@@ -16,12 +16,12 @@ Row = dict[str, str]
 
 
 def prose(page: Path) -> str:
-    """The page on one line, as a reader reads over the ends of lines."""
+    """The page's text on one line."""
     return " ".join(page.read_text(encoding="utf-8").split())
 
 
 def rows(page: Path, *columns: str) -> list[Row]:
-    """The rows of a page's table that has these columns."""
+    """The rows of the page's first table with these columns."""
     for table in re.findall(r"(?:^\|.*\n)+", page.read_text(encoding="utf-8"), re.M):
         header, _, *lines = ([cell.strip() for cell in line.strip("|\n").split(" | ")] for line in table.splitlines())
         if set(columns) <= set(header):
@@ -30,7 +30,7 @@ def rows(page: Path, *columns: str) -> list[Row]:
 
 
 def number(cell: str) -> float:
-    """The number with which a cell begins."""
+    """The number at the beginning of a cell."""
     (digits,) = re.findall(r"^[\d.,]+", cell)
     return float(digits.replace(",", ""))
 
@@ -39,8 +39,8 @@ def spread(values: list[float]) -> tuple[float, float]:
     return min(values), max(values)
 
 
-def said(pattern: str) -> tuple[float, ...]:
-    """The numbers in the README's one sentence that is like this."""
+def numbers_in_prose(pattern: str) -> tuple[float, ...]:
+    """The numbers in the only sentence of the README that matches."""
     (found,) = re.findall(pattern, prose(README))
     return tuple(float(each.replace(",", "")) for each in ([found] if isinstance(found, str) else found))
 
@@ -99,12 +99,12 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)
-def test_a_number_in_prose_is_that_of_its_table(sentence: str) -> None:
-    pattern, held = SENTENCES[sentence]
-    assert said(pattern) == held()
+def test_numbers_in_prose_agree_with_tables(sentence: str) -> None:
+    pattern, of_tables = SENTENCES[sentence]
+    assert numbers_in_prose(pattern) == of_tables()
 
 
-def test_the_results_are_those_of_every_recipe_and_seed() -> None:
+def test_results_agree_with_the_full_table() -> None:
     everything = rows(REFERENCE / "README.md", "preset", "recipe", "collapsed")
     (ours,) = {column for column in rows(README, "preset", "published")[0] if column.startswith("ours")}
     for row in rows(README, "preset", "published"):
@@ -117,7 +117,7 @@ def test_the_results_are_those_of_every_recipe_and_seed() -> None:
         assert held["collapsed"].endswith(f"of {re.findall('[0-9]+', ours)[0]}")
 
 
-def test_cards_say_what_the_page_of_reference_models_says() -> None:
+def test_cards_agree_with_the_reference_page() -> None:
     for row in rows(REFERENCE / "README.md", "model", "parameters", "seed"):
         name = re.findall(r"\((\w+)\)", row["model"])[-1]
         card = ModelCard.read(REFERENCE / name)
