@@ -1,4 +1,6 @@
-"""Trains every preset with several recipes and seeds, and compares the results with the published table.
+"""Trains every preset, and compares the results with the published table.
+
+Each preset is trained with several recipes and seeds.
 
 python scripts/reproduce.py --dataset=mnist
 python scripts/reproduce.py --quick

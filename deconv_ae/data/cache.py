@@ -224,7 +224,7 @@ def _usable(pixels: Path, record_file: Path, made_of: Any) -> Record | None:
         # A change of a file changes its times, and the last of them cannot be set back. Against silent faults of a
         # disk, files up to 256 MiB are hashed every time, which takes a fifth of a second.
         if (stamp != record.stamp or stamp[0] <= ALWAYS_CHECKED_BYTES) and _file_checksum(pixels) != record.checksum:
-            raise ValueError("it is not what was written, its checksum differs")
+            raise ValueError("its checksum differs")
         if stamp != record.stamp:
             record = replace(record, stamp=stamp)
             with contextlib.suppress(OSError):
@@ -232,7 +232,7 @@ def _usable(pixels: Path, record_file: Path, made_of: Any) -> Record | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        tell(f"cache_dir: {pixels} cannot be used ({first_line(error)}); decoding anew")
+        tell(f"cache_dir: {pixels} cannot be used ({first_line(error)}); decoding again")
         return None
     return record
 

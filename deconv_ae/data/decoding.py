@@ -19,7 +19,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM
 """The accepted formats: each begins with a signature, and Pillow decodes it itself.
 
 Not EPS, for which Pillow starts Ghostscript; not TGA, which has no signature, so that any file may pass for it; and no
-rare formats, whose decoders are little tested."""
+rare formats, as their decoders are little tested."""
 MOST_PIXELS = Image.MAX_IMAGE_PIXELS or sys.maxsize
 WHITE = (255, 255, 255)
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")

@@ -30,7 +30,7 @@ class Kind:
         shown: the form of its names, in help texts and messages.
         reader: the module of this package whose `read` decodes a split. It loads TensorFlow.
         check: raises InputError if a data set of this kind is missing.
-        prefix: what its names begin with if a path follows; None for names without a path.
+        prefix: the beginning of its names if a path follows; None for names without a path.
     """
 
     shown: str
@@ -40,8 +40,7 @@ class Kind:
 
     def path(self, name: str) -> str | None:
         """The path in a data set's name; None for a name without one."""
-        has_path = self.prefix is not None and name.startswith(self.prefix)
-        return name.removeprefix(self.prefix) if self.prefix and has_path else None
+        return name.removeprefix(self.prefix) if self.prefix and name.startswith(self.prefix) else None
 
 
 def _check_sample(source: Source) -> None:

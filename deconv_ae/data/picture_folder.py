@@ -58,9 +58,9 @@ def _split_files(source: Source, folder: Folder, split: str, bad_files: frozense
         return [file.name for file in folder.files[split]]
     names = [file.name for file in folder.files[""] if file.name not in bad_files]
     if len(names) < 2:
-        what = "could be read in it" if bad_files else "is in it"
+        found = "could be read" if bad_files else "is there"
         raise InputError(
-            f"dataset: {folder.path}: {len(names)} picture {what}; at least 2 are needed, one of them to test on"
+            f"dataset: {folder.path}: {len(names)} picture {found}; at least 2 are needed, one of them to test on"
         )
     for_testing = which_are_for_testing([name.replace(os.sep, "/") for name in names], source.split_by)
     return [name for name, is_for_testing in zip(names, for_testing) if is_for_testing == (split == "test")]
@@ -142,11 +142,11 @@ def _decode(
         raise RunError(f"dataset: {source.name} cannot be decoded: {error}; start again") from error
 
 
-def _leave_out(source: Source, what: str, left_out: list[str]) -> None:
+def _leave_out(source: Source, fault: str, left_out: list[str]) -> None:
     if not source.skip_bad_images:
-        cut_short = "" if source.load_truncated or "truncated" not in what.lower() else "--load_truncated_images or "
-        raise InputError(f"dataset: {what}; mend or remove it, or pass {cut_short}--skip_bad_images")
-    left_out.append(what)
+        remedy = "" if source.load_truncated or "truncated" not in fault.lower() else "--load_truncated_images or "
+        raise InputError(f"dataset: {fault}; mend or remove it, or pass {remedy}--skip_bad_images")
+    left_out.append(fault)
 
 
 def _size(image: np.ndarray) -> str:

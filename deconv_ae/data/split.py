@@ -20,9 +20,9 @@ SPLIT_BY = {
 }
 """The ways to divide, and what each keeps together.
 
-If both splits have pictures of one scene, or crops of one photograph, the test measures what was trained on. Only the
-owner knows which pictures those are. The default is "file" for two reasons: folders are classes more often than scenes,
-and a whole class would be missing in the training; and cameras number all their pictures under one name."""
+If both splits have pictures of one scene, or crops of one photograph, the test measures memory of the training
+pictures. Only the owner knows such pictures. The default is "file" for two reasons: folders are classes more often than
+scenes, and a whole class would be missing in the training; and cameras number all their pictures under one name."""
 LAST_NUMBER = re.compile(r"([0-9]+)([^0-9]*)\Z")
 NUMBER_AT_THE_END = re.compile(r"[\s_.(-]*[0-9]+\)?\Z")
 

@@ -67,7 +67,7 @@ def read(source: Source, split: str) -> Reading:
 
 
 @contextlib.contextmanager
-def _errors_as_input_errors(source: Source, what: str, remedy: str = "") -> Iterator[None]:
+def _errors_as_input_errors(source: Source, problem: str, remedy: str = "") -> Iterator[None]:
     """Turns any error of TFDS into an InputError of one line, with TFDS's own reason.
 
     TFDS raises many types, from AssertionError for a version to the network's errors. Only a lack of memory passes, as
@@ -80,7 +80,7 @@ def _errors_as_input_errors(source: Source, what: str, remedy: str = "") -> Iter
     except Exception as error:
         if type(error).__name__ == "ResourceExhaustedError":
             raise
-        raise InputError(f"dataset: {source.name} {what}: {first_line(error)[:LONGEST_REASON]}{remedy}") from error
+        raise InputError(f"dataset: {source.name} {problem}: {first_line(error)[:LONGEST_REASON]}{remedy}") from error
 
 
 def _images(source: Source, builder: Any, name: str, key: str, image_bytes: int) -> Iterator[np.ndarray]:
@@ -155,7 +155,7 @@ def _prepare(source: Source, builder: Any) -> None:
         except tfds.core.download.download_manager.NonMatchingChecksumError as error:
             raise InputError(
                 f"manual_dir: an archive of {source.name} does not match its checksum, it is truncated or altered; "
-                f"fetch it anew ({first_line(error)})"
+                f"fetch it again ({first_line(error)})"
             ) from error
 
 

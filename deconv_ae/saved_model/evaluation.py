@@ -35,13 +35,13 @@ class Evaluation:
 
     rmse: dict[str, float]
     psnr: dict[str, float]
-    ssim: float
     counts: dict[str, int]
     baselines: Baselines | None
     thumbnails: tuple[tuple[str, float], ...]
     files: tuple[FileOfSize, ...]
     silent_channels: int
     channels: int
+    ssim: float
 
     def table(self) -> str:
         """Text with one line for each number."""

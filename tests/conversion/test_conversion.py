@@ -146,6 +146,8 @@ def test_report_has_agreement_and_cost_of_each_file(converted: tuple[Finished, P
         assert entry["file"] in finished.stdout
         agreement = entry["agreement"]
         assert (agreement["switches"] is None) == (part != "encoder")
+        warning = f"{entry['file']}: {agreement['switches'] or 0:,} switches do not point to a maximum"
+        assert (warning in finished.stdout) == bool(agreement["switches"])
         assert abs(agreement["rmse_cost"]) < (1e-6 if variant == "float32" else 0.01)
     # Rounded weights and integer arithmetic change the results.
     assert entries["litert", "int8", "decoder"]["agreement"]["reconstruction"] > TOLERANCE

@@ -1,4 +1,4 @@
-"""Splits decoded once and mapped ever after: the same pixels, whatever has happened to the files since."""
+"""Splits are decoded once and mapped: always the same pixels, whatever happens to the files."""
 
 import fcntl
 import os
@@ -42,7 +42,7 @@ def draw(folder: Path, count: int, size: tuple[int, int] = (8, 6)) -> Path:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
-    """Ten pictures, and a cache of their own."""
+    """Ten pictures with their own cache."""
     return Source(f"folder:{draw(tmp_path / 'pictures', 10)}", cache_dir=str(tmp_path / "cache"))
 
 
@@ -51,16 +51,16 @@ def in_memory(source: Source, split: str = "train") -> np.ndarray:
 
 
 def only(source: Source, pattern: str) -> Path:
-    """The one file of the source's cache with such a name."""
+    """The only file of the source's cache that matches a pattern."""
     (file,) = Path(str(source.cache_dir)).glob(pattern)
     return file
 
 
-# ------------------------------------------------------------------------------- Once
+# ------------------------------------------------------------------------------- Decoding
 
 
 class Numbered(tfds.core.GeneratorBasedBuilder):
-    """Images that show their number, in a data set of TFDS's."""
+    """A TFDS data set whose images show their number."""
 
     VERSION = tfds.core.Version("1.0.0")
     name = "numbered"
@@ -78,7 +78,7 @@ class Numbered(tfds.core.GeneratorBasedBuilder):
 
 
 @pytest.mark.parametrize("name", ["mnist_5k", "numbered", "folder"])
-def test_what_is_mapped_is_what_is_decoded_and_it_is_decoded_once(
+def test_mapped_pixels_equal_decoded_ones_and_are_decoded_once(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     if name == "folder":
@@ -95,7 +95,7 @@ def test_what_is_mapped_is_what_is_decoded_and_it_is_decoded_once(
     assert (decoded.place, second.place) == ("memory", source.cache_dir)
 
 
-def test_a_folder_is_the_same_however_its_path_is_written(
+def test_spellings_of_a_path_share_a_cache_file(
     source: Source, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_split(source, "train")
@@ -109,7 +109,7 @@ def test_a_folder_is_the_same_however_its_path_is_written(
     assert "decoding" not in capsys.readouterr().out
 
 
-def test_pictures_decoded_by_processes_come_in_order(tmp_path: Path) -> None:
+def test_processes_decode_in_order(tmp_path: Path) -> None:
     source = Source(f"folder:{draw(tmp_path / 'many', 640, (3, 2))}", cache_dir=str(tmp_path / "cache"))
     (tmp_path / "many" / "0100.png").write_bytes(b"no picture")
     skipping = Source(source.name, cache_dir=source.cache_dir, skip_bad_images=True)
@@ -121,7 +121,7 @@ def test_pictures_decoded_by_processes_come_in_order(tmp_path: Path) -> None:
         load_dataset(source)
 
 
-def test_what_was_left_out_is_said_at_every_use(source: Source, capsys: pytest.CaptureFixture) -> None:
+def test_left_out_files_are_listed_at_every_use(source: Source, capsys: pytest.CaptureFixture) -> None:
     (Path(str(directory(source))) / "zzz.png").write_bytes(b"no picture")
     skipping = Source(source.name, cache_dir=source.cache_dir, skip_bad_images=True)
     for _ in range(2):
@@ -129,14 +129,14 @@ def test_what_was_left_out_is_said_at_every_use(source: Source, capsys: pytest.C
         assert "zzz.png" in capsys.readouterr().out
 
 
-def test_sizes_and_colours_have_files_of_their_own(source: Source) -> None:
+def test_sizes_and_colours_have_separate_files(source: Source) -> None:
     small = Source(source.name, cache_dir=source.cache_dir, image_size=(4, 3), color_mode="rgb")
     shapes = [load_split(each, "test").shape for each in (source, small, source)]
     assert shapes == [(2, 8, 6, 1), (2, 4, 3, 3), (2, 8, 6, 1)]
 
 
 def repaint(folder: Path) -> None:
-    """Other pixels in a file of the same size and the same time."""
+    """Writes other pixels to a file and restores its size and modification time."""
     file = folder / "0005.png"
     before = file.stat()
     pixels = np.asarray(Image.open(file))
@@ -154,21 +154,21 @@ def repaint(folder: Path) -> None:
     ],
     ids=["repainted", "removed", "added", "renamed"],
 )
-def test_a_folder_that_changed_is_decoded_anew(source: Source, change: Callable[[Path], object]) -> None:
+def test_changed_folder_is_decoded_again(source: Source, change: Callable[[Path], object]) -> None:
     load_dataset(source)
     change(Path(str(directory(source))))
     for split in ("train", "test"):
         np.testing.assert_array_equal(load_split(source, split), in_memory(source, split))
-    assert len(list(Path(str(source.cache_dir)).glob("*.uint8"))) == 2  # In the place of what was.
+    assert len(list(Path(str(source.cache_dir)).glob("*.uint8"))) == 2  # They replaced the old files.
 
 
-def test_what_is_written_to_the_images_stays_in_the_process(source: Source) -> None:
+def test_writes_to_images_stay_in_the_process(source: Source) -> None:
     images = load_split(source, "train")
     images[:] = 0
     np.testing.assert_array_equal(load_split(source, "train"), in_memory(source))
 
 
-def test_mapped_images_are_read_by_tensorflow_where_they_lie(source: Source) -> None:
+def test_tensorflow_reads_mapped_images_without_a_copy(source: Source) -> None:
     images = load_split(source, "train")
     tensor = as_tensor(images)
     images[0] = 77
@@ -178,7 +178,7 @@ def test_mapped_images_are_read_by_tensorflow_where_they_lie(source: Source) -> 
 
 
 @pytest.mark.parametrize("offset", [0, 1, 16, 63])
-def test_arrays_that_start_anywhere_can_be_batched(offset: int) -> None:
+def test_unaligned_and_read_only_arrays_can_be_batched(offset: int) -> None:
     buffer = np.arange(600, dtype=np.uint8)
     images = buffer[offset : offset + 512].reshape(32, 4, 4, 1)
     images.flags.writeable = offset != 16
@@ -192,7 +192,7 @@ def test_arrays_that_start_anywhere_can_be_batched(offset: int) -> None:
 
 
 def flip(file: Path) -> None:
-    """One bit, with the file's time set back."""
+    """Flips one bit and restores the file's modification time."""
     before, content = file.stat(), bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
@@ -200,12 +200,12 @@ def flip(file: Path) -> None:
 
 
 def edit(record: Path, **fields: object) -> None:
-    """A record that somebody changed, with its checksum."""
+    """Changes a record and its checksum."""
     record.write_text(with_checksum(read_with_checksum(record) | fields))
 
 
 @pytest.mark.parametrize(
-    ("pattern", "damage", "said"),
+    ("pattern", "damage", "message"),
     [
         ("*-train.uint8", flip, "its checksum differs"),
         ("*-train.uint8", lambda file: os.truncate(file, 100), "100 bytes instead of 384"),
@@ -227,11 +227,11 @@ def edit(record: Path, **fields: object) -> None:
     ],
 )
 @pytest.mark.parametrize("always_checked", [0, cache.ALWAYS_CHECKED_BYTES])
-def test_what_is_damaged_is_said_and_decoded_anew(
+def test_damaged_cache_files_are_reported_and_decoded_again(
     source: Source,
     pattern: str,
     damage: Callable[[Path], object],
-    said: str,
+    message: str,
     always_checked: int,
     capsys: pytest.CaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -242,14 +242,14 @@ def test_what_is_damaged_is_said_and_decoded_anew(
     capsys.readouterr()
     np.testing.assert_array_equal(load_split(source, "train"), in_memory(source))
     printed = capsys.readouterr()
-    assert said in printed.out
-    assert len(printed.out.splitlines()) == 1 + bool(said)
+    assert message in printed.out
+    assert len(printed.out.splitlines()) == 1 + bool(message)
     assert str(only(source, "*-train.uint8")) in printed.out
     load_split(source, "train")
     assert capsys.readouterr().out == ""
 
 
-def test_files_copied_elsewhere_are_checked_and_used(source: Source, capsys: pytest.CaptureFixture) -> None:
+def test_copied_cache_is_checked_and_used(source: Source, capsys: pytest.CaptureFixture) -> None:
     load_split(source, "train")
     shutil.copytree(str(source.cache_dir), f"{source.cache_dir}-copy")
     capsys.readouterr()
@@ -259,7 +259,7 @@ def test_files_copied_elsewhere_are_checked_and_used(source: Source, capsys: pyt
 
 
 @pytest.mark.parametrize("suffix", ["uint8", "json"])
-def test_a_directory_where_a_file_should_be_is_named(source: Source, suffix: str) -> None:
+def test_directory_in_place_of_a_cache_file_is_named(source: Source, suffix: str) -> None:
     load_split(source, "train")
     file = only(source, f"*-train.{suffix}")
     file.unlink()
@@ -269,27 +269,27 @@ def test_a_directory_where_a_file_should_be_is_named(source: Source, suffix: str
 
 
 @pytest.mark.parametrize("directory", ["a_file", "a_file/below", "/proc/no_such_place", "gs://bucket"])
-def test_a_cache_that_cannot_be_written_is_named(source: Source, directory: str, tmp_path: Path) -> None:
+def test_unwritable_cache_is_named(source: Source, directory: str, tmp_path: Path) -> None:
     (tmp_path / "a_file").write_text("")
     place = directory if ":" in directory else str(tmp_path / directory)
     with pytest.raises(InputError, match=r"cache_dir: .*; give"):
         load_split(Source(source.name, cache_dir=place), "train")
 
 
-def test_a_cache_that_is_deleted_while_it_is_mapped_stays_mapped(source: Source) -> None:
+def test_deleted_cache_stays_mapped(source: Source) -> None:
     images = load_split(source, "train")
     shutil.rmtree(str(source.cache_dir))
     np.testing.assert_array_equal(images, in_memory(source))
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_a_folder_that_changes_while_it_is_decoded_is_refused(source: Source, cached: bool) -> None:
+def test_folder_that_changes_during_decoding_is_refused(source: Source, cached: bool) -> None:
     def read() -> cache.Reading:
         reading = picture_folder.read(source, "train")
-        whole = reading.batches
+        batches = reading.batches
 
         def disturbed():
-            yield from whole()
+            yield from batches()
             repaint(Path(str(directory(source))))
 
         reading.batches = disturbed
@@ -303,10 +303,10 @@ def test_a_folder_that_changes_while_it_is_decoded_is_refused(source: Source, ca
     assert not cached or [file.name for file in Path(str(source.cache_dir)).iterdir()] == ["name.lock"]
 
 
-# ------------------------------------------------------------------------------- Others
+# ------------------------------------------------------------------------------- Other programs
 
 
-def test_of_several_at_once_one_decodes_and_the_others_wait(source: Source, capsys: pytest.CaptureFixture) -> None:
+def test_one_program_decodes_while_others_wait(source: Source, capsys: pytest.CaptureFixture) -> None:
     with ThreadPoolExecutor(4) as programs:
         splits = list(programs.map(lambda _: load_split(source, "train"), range(4)))
     assert capsys.readouterr().out.count("decoding") == 1
@@ -314,7 +314,9 @@ def test_of_several_at_once_one_decodes_and_the_others_wait(source: Source, caps
         np.testing.assert_array_equal(images, splits[0])
 
 
-def test_nobody_waits_for_ever(source: Source, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_a_lock_ends(
+    source: Source, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cache, "WAIT_SECONDS", 0.2)
     load_split(source, "train")
     with only(source, "*.lock").open() as held:
@@ -325,17 +327,17 @@ def test_nobody_waits_for_ever(source: Source, capsys: pytest.CaptureFixture, mo
     assert capsys.readouterr().out.count("waiting for another program") == 1
 
 
-def test_what_killed_programs_left_is_cleared_away(source: Source) -> None:
+def test_partial_files_of_killed_programs_are_deleted(source: Source) -> None:
     load_split(source, "train")
     pixels = only(source, "*-train.uint8")
-    left = partial_beside(pixels)
-    left.write_bytes(b"half")
+    partial_file = partial_beside(pixels)
+    partial_file.write_bytes(b"half")
     only(source, "*-train.json").unlink()
     load_split(source, "train")
-    assert not left.exists()
+    assert not partial_file.exists()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other conventions")
+@pytest.mark.skipif(sys.platform != "linux", reason="the expected paths are Linux's")
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
@@ -344,7 +346,7 @@ def test_what_killed_programs_left_is_cleared_away(source: Source) -> None:
         ({"DECONV_AE_CACHE_DIR": "/own"}, "/own"),
     ],
 )
-def test_the_cache_is_where_the_platform_keeps_caches(
+def test_default_cache_is_in_the_platforms_cache_directory(
     environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("XDG_CACHE_HOME", "DECONV_AE_CACHE_DIR"):
@@ -354,5 +356,5 @@ def test_the_cache_is_where_the_platform_keeps_caches(
     assert cache.default_cache_dir() == Path(expected)
 
 
-def test_a_data_set_says_what_it_is_and_where(digits: ImageDataset) -> None:
+def test_str_of_a_data_set_names_counts_shape_and_place(digits: ImageDataset) -> None:
     assert str(digits) == "mnist_5k: 640 training and 100 test images of 28x28x1, in memory"

@@ -1,4 +1,4 @@
-"""Images from the sample, TFDS and folders of pictures, and the batches made of them."""
+"""The sample, TFDS data sets and folders of pictures, and their batches."""
 
 import os
 import socket
@@ -47,7 +47,7 @@ def pictures(tmp_path: Path) -> Path:
 # ------------------------------------------------------------------------------- The sample
 
 
-def test_the_sample_is_split_by_class_without_overlap() -> None:
+def test_sample_is_split_by_class_without_overlap() -> None:
     dataset = load_dataset(Source("mnist_5k"))
     assert dataset.train.shape == (4000, 28, 28, 1)
     assert dataset.test.shape == (1000, 28, 28, 1)
@@ -55,7 +55,7 @@ def test_the_sample_is_split_by_class_without_overlap() -> None:
     assert dataset.train.max() == 255
     seen = {image.tobytes() for image in dataset.train}
     assert not any(image.tobytes() in seen for image in dataset.test)
-    # One of each class in turn: the first five test images are five different digits.
+    # The classes take turns, so the first five test images are five different digits.
     assert len({image.tobytes() for image in dataset.test[:5]}) == 5
     np.testing.assert_array_equal(dataset.test, load_split(Source("mnist_5k"), "test"))
 
@@ -72,7 +72,7 @@ def test_images_are_resized_and_recoloured_on_request() -> None:
 # ------------------------------------------------------------------------------- Folders
 
 
-def test_a_flat_folder_is_split_the_same_way_every_time(pictures: Path) -> None:
+def test_flat_folder_is_always_split_the_same_way(pictures: Path) -> None:
     first, second = (load_dataset(Source(f"folder:{pictures}")) for _ in range(2))
     assert first.train.shape == (8, 8, 6, 1)
     assert first.test.shape == (2, 8, 6, 1)
@@ -81,16 +81,16 @@ def test_a_flat_folder_is_split_the_same_way_every_time(pictures: Path) -> None:
     assert len({image.tobytes() for image in every}) == 10
 
 
-def test_train_and_test_folders_are_the_splits_and_may_have_folders_inside(tmp_path: Path) -> None:
+def test_train_and_test_folders_are_the_splits(tmp_path: Path) -> None:
     train = save_picture(tmp_path / "train" / "cats" / "a.png", mode="RGB")
     test = save_picture(tmp_path / "test" / "b.png", mode="RGB")
-    (tmp_path / "train" / ".hidden").write_text("passed over")
+    (tmp_path / "train" / ".hidden").write_text("ignored")
     dataset = load_dataset(Source(f"folder:{tmp_path}"))
     np.testing.assert_array_equal(dataset.train, train[None])
     np.testing.assert_array_equal(dataset.test, test[None])
 
 
-def test_jpeg_and_png_of_different_sizes_and_modes_become_one_shape(tmp_path: Path) -> None:
+def test_formats_sizes_and_modes_become_one_shape(tmp_path: Path) -> None:
     save_picture(tmp_path / "0.png", (9, 5), "RGBA")
     save_picture(tmp_path / "1.jpg", (40, 30), "RGB")
     save_picture(tmp_path / "2.jpeg", (16, 16), "L")
@@ -102,7 +102,7 @@ def test_pictures_are_turned_upright(tmp_path: Path) -> None:
     pixels = save_picture(tmp_path / "train" / "a.png", (4, 6))
     with Image.open(tmp_path / "train" / "a.png") as picture:
         exif = picture.getexif()
-        exif[0x0112] = 3  # Orientation: upside down.
+        exif[0x0112] = 3  # The orientation: upside down.
         picture.save(tmp_path / "train" / "a.png", exif=exif)
     save_picture(tmp_path / "test" / "b.png", (4, 6))
     np.testing.assert_array_equal(load_split(Source(f"folder:{tmp_path}"), "train")[0, :, :, 0], pixels[::-1, ::-1])
@@ -117,7 +117,7 @@ def test_pictures_are_turned_upright(tmp_path: Path) -> None:
         ("whole.png", None, "cannot be decoded"),
     ],
 )
-def test_a_file_that_is_no_whole_picture_is_named_or_left_out(
+def test_damaged_pictures_are_named_or_left_out(
     pictures: Path, name: str, content: bytes | None, message: str, capsys: pytest.CaptureFixture
 ) -> None:
     file = pictures / name
@@ -134,11 +134,11 @@ def test_a_file_that_is_no_whole_picture_is_named_or_left_out(
     assert str(file) in capsys.readouterr().out
 
 
-def test_a_picture_too_large_to_decode_is_refused_by_its_header(pictures: Path) -> None:
+def test_huge_picture_is_refused_by_its_header(pictures: Path) -> None:
     file = pictures / "bomb.png"
     # A real 1-bit PNG of 20,000 x 20,000 black pixels: 50 kB on disk, 400 million pixels.
     Image.new("1", (20_000, 20_000)).save(file, optimize=True)
-    started = time.process_time()  # Of this process alone, however busy the machine is.
+    started = time.process_time()  # This process's time, which does not depend on the load of the machine.
     with pytest.raises(InputError, match=r"bomb\.png is too large"):
         load_dataset(Source(f"folder:{pictures}"))
     assert time.process_time() - started < 2
@@ -154,7 +154,7 @@ def test_a_picture_too_large_to_decode_is_refused_by_its_header(pictures: Path) 
         (lambda folder: [save_picture(folder / f"{n}.png", (n, n)) for n in (4, 5, 6)], "give --image_size"),
     ],
 )
-def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path, prepare, message: str) -> None:
+def test_unusable_folders_are_refused(tmp_path: Path, prepare, message: str) -> None:
     folder = tmp_path / "folder"
     prepare(folder)
     with pytest.raises(InputError, match=message):
@@ -165,7 +165,7 @@ def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path, prepare, messag
 
 
 class GreyAndColour(tfds.core.GeneratorBasedBuilder):
-    """A TFDS data set that is made here, so that tests need no network."""
+    """A TFDS data set of the tests' own, which needs no network."""
 
     VERSION = tfds.core.Version("1.0.0")
     name = "grey_and_colour"
@@ -182,11 +182,11 @@ class GreyAndColour(tfds.core.GeneratorBasedBuilder):
             yield index, {"image": np.full((10 + index, 8, 3), index, np.uint8)}
 
 
-def test_a_tfds_data_set_is_prepared_once_and_resized(tmp_path: Path) -> None:
+def test_tfds_data_set_is_prepared_once_and_resized(tmp_path: Path) -> None:
     source = Source("grey_and_colour", data_dir=str(tmp_path), image_size=(6, 4))
     dataset = load_dataset(source)
     assert dataset.train.shape == (12, 6, 4, 3)
-    # No `test` split: `validation` is the test split.
+    # It has no `test`, so `validation` is the test split.
     assert sorted(image.max() for image in dataset.test) == [0, 1, 2, 3, 4]
     np.testing.assert_array_equal(load_split(source, "train"), dataset.train)
 
@@ -204,19 +204,19 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-def test_without_copy_archives_or_network_the_three_ways_out_are_named_soon(tmp_path: Path, no_network: None) -> None:
+def test_missing_tfds_data_names_three_remedies_soon(tmp_path: Path, no_network: None) -> None:
     started = time.perf_counter()
     with pytest.raises(InputError) as raised:
         load_dataset(Source("mnist", data_dir=str(tmp_path)))
     assert time.perf_counter() - started < 15
-    for way_out in ("network", "--manual_dir", "--data_dir"):
-        assert way_out in str(raised.value)
+    for remedy in ("network", "--manual_dir", "--data_dir"):
+        assert remedy in str(raised.value)
 
 
 @pytest.mark.parametrize(
     ("content", "message"), [(None, "lacks t10k-images-idx3-ubyte.gz"), (b"altered", "does not match its checksum")]
 )
-def test_archives_that_are_missing_or_altered_are_said(
+def test_missing_or_altered_archives_are_reported(
     tmp_path: Path, no_network: None, content: bytes | None, message: str
 ) -> None:
     archives = tmp_path / "archives"
@@ -232,7 +232,7 @@ def test_archives_that_are_missing_or_altered_are_said(
 
 
 @pytest.mark.parametrize("name", ["no_such_data_set", "", "Folder:x", "mnist_5K"])
-def test_an_unknown_data_set_is_refused_with_what_there_is(name: str, tmp_path: Path) -> None:
+def test_unknown_data_set_is_refused_with_the_choices(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"mnist_5k, (.*, or )?folder:PATH"):
         load_dataset(Source(name, data_dir=str(tmp_path)))
 
@@ -241,7 +241,7 @@ def test_an_unknown_data_set_is_refused_with_what_there_is(name: str, tmp_path: 
 
 
 def numbered(count: int) -> np.ndarray:
-    """Images whose pixels are their number."""
+    """Images whose pixels are the image's number."""
     return np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 2, 2, 1)).copy()
 
 
@@ -253,7 +253,7 @@ def test_pixels_are_scaled_by_256() -> None:
     np.testing.assert_array_equal(scale(tf.constant([0, 1, 255], tf.uint8)), np.float32([0, 1 / 256, 255 / 256]))
 
 
-def test_every_epoch_holds_every_image_once_in_another_order() -> None:
+def test_every_epoch_has_every_image_in_another_order() -> None:
     batches = numbers(training_batches(numbered(10), batch_size=4, seed=3), 6)
     assert [len(batch) for batch in batches] == [4, 4, 2, 4, 4, 2]
     first, second = (list(chain(*epoch)) for epoch in (batches[:3], batches[3:]))
@@ -267,7 +267,7 @@ def test_the_order_follows_the_seed() -> None:
 
 
 @pytest.mark.parametrize("first_step", [0, 1, 2, 3, 4, 5, 7])
-def test_batches_go_on_from_any_step(first_step: int) -> None:
+def test_batches_resume_at_any_step(first_step: int) -> None:
     whole = numbers(training_batches(numbered(10), 4, seed=1), 12)
     assert numbers(training_batches(numbered(10), 4, seed=1, first_step=first_step), 5) == whole[first_step:][:5]
 
@@ -278,14 +278,14 @@ def test_evaluation_reads_everything_once_in_order() -> None:
     assert len(batches) == len(list(batches)) == 3
 
 
-def test_no_thread_that_sleeps_outlives_the_batches_and_no_optimization_copies_the_images() -> None:
+def test_batches_have_no_autotuning_and_no_optimizations() -> None:
     images = numbered(4)
     for batches in (
         training_batches(images, 4, seed=0),
         replica_batches(images, 4, 0, 0, range(1), 1),
     ):
         assert batches.options().autotune.enabled is False
-        # They copy the whole split.
+        # The optimizations copy the whole split.
         assert batches.options().experimental_optimization.apply_default_optimizations is False
 
 
@@ -295,9 +295,9 @@ def test_input_and_target_are_the_same_image() -> None:
     assert images.dtype == tf.float32
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("nowhere")], ids=["pipe", "link to nothing"])
-def test_what_is_no_file_is_not_left_out_without_a_word(pictures: Path, capfd, make) -> None:
+def test_pipes_and_broken_links_are_reported(pictures: Path, capfd, make) -> None:
     make(pictures / "99.png")
     with pytest.raises(InputError, match=r"99.png is no file: a link to nothing, a pipe or a device; mend or remove"):
         load_dataset(Source(f"folder:{pictures}"))
@@ -305,7 +305,7 @@ def test_what_is_no_file_is_not_left_out_without_a_word(pictures: Path, capfd, m
     assert "99.png is no file" in capfd.readouterr().out
 
 
-def test_a_folder_that_lies_in_itself_is_refused(pictures: Path) -> None:
+def test_folder_with_a_link_to_itself_is_refused(pictures: Path) -> None:
     (pictures / "again").symlink_to(".", target_is_directory=True)
     with pytest.raises(
         InputError, match=r"again leads to .*, so that its pictures would be read twice; remove the link"

@@ -1,4 +1,4 @@
-"""One picture file as the pixels that a viewer shows."""
+"""A picture file is decoded to the pixels that a viewer shows."""
 
 import dataclasses
 import gc
@@ -31,7 +31,7 @@ def encoded(picture: Image.Image, form: str, **options) -> io.BytesIO:
 
 
 def png(values: list[int], bits: int, channels: int = 1, transparent: list[int] | None = None) -> io.BytesIO:
-    """A PNG of one row, of bit depths that Pillow does not write."""
+    """A PNG of one row; Pillow cannot write some of these bit depths."""
     row = "".join(f"{value:0{bits}b}" for value in values)
     row += "0" * (-len(row) % 8)
     parts = {
@@ -49,7 +49,7 @@ def png(values: list[int], bits: int, channels: int = 1, transparent: list[int] 
 
 
 def palette(transparency: int | bytes | None) -> Image.Image:
-    """Two pixels: red, then the palette's blue."""
+    """Two pixels in palette colours: red and blue."""
     picture = Image.new("P", (2, 1))
     picture.putpalette([*RED, 0, 0, 255])
     picture.putpixel((1, 0), 1)
@@ -72,7 +72,7 @@ def tiff(values: np.ndarray, **tags) -> io.BytesIO:
 @pytest.mark.parametrize(
     ("file", "background", "expected"),
     [
-        # Colours that lie under full transparency are not shown.
+        # The colour of a fully transparent pixel is not shown.
         (encoded(pixels("RGBA", (9, 200, 30, 0), (9, 200, 30, 255)), "PNG"), WHITE, [WHITE, (9, 200, 30)]),
         (encoded(pixels("RGBA", (9, 200, 30, 0)), "PNG"), BLACK, [BLACK]),
         (encoded(pixels("RGBA", (0, 0, 0, 51)), "PNG"), ORANGE, [(204, 102, 0)]),
@@ -109,7 +109,7 @@ def test_transparent_pixels_show_the_background(file: io.BytesIO, background: tu
         (encoded(pixels("1", 0, 1), "PNG"), [0, 255]),
     ],
 )
-def test_more_or_fewer_bits_than_eight_are_scaled(file: io.BytesIO, expected: list[int]) -> None:
+def test_other_bit_depths_are_scaled_to_eight(file: io.BytesIO, expected: list[int]) -> None:
     assert decode(file)[0, :, 0].tolist() == expected
     np.testing.assert_array_equal(decode(file, 3)[0], np.repeat(np.reshape(expected, (-1, 1)), 3, axis=1))
 
@@ -123,7 +123,7 @@ def test_more_or_fewer_bits_than_eight_are_scaled(file: io.BytesIO, expected: li
         np.array([[0, np.nan]], np.float32),
     ],
 )
-def test_values_of_which_no_viewer_could_tell_the_shade_are_refused(values: np.ndarray) -> None:
+def test_values_outside_of_the_shades_are_refused(values: np.ndarray) -> None:
     with pytest.raises(PictureError, match="not shades from 0 to"):
         decode(tiff(values))
 
@@ -136,7 +136,7 @@ def test_every_common_format_is_read(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_of_several_frames_the_first_is_read(form: str) -> None:
+def test_first_of_several_frames_is_read(form: str) -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, BLACK)]
     file = encoded(
         frames[0], form, save_all=True, append_images=frames[1:], **({"lossless": True} if form == "WEBP" else {})
@@ -145,16 +145,16 @@ def test_of_several_frames_the_first_is_read(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["JPEG", "TIFF"])
-def test_inks_become_the_colours_that_they_print(form: str) -> None:
-    # Cyan and yellow print green.
+def test_inks_become_colours(form: str) -> None:
+    # Cyan and yellow inks give green.
     green = decode(encoded(Image.new("CMYK", (8, 8), (255, 0, 255, 0)), form))[4, 4]
     assert green[1] > 200
     assert max(green[0], green[2]) < 50
 
 
-def test_a_profile_of_no_use_leaves_the_plain_formula() -> None:
+def test_unusable_colour_profile_is_ignored() -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    for profile in (b"no profile", srgb):  # The second is of three colours, and no inks.
+    for profile in (b"no profile", srgb):  # The second profile is for three colours, not for inks.
         file = encoded(Image.new("CMYK", (8, 8), (0, 0, 0, 255)), "JPEG", icc_profile=profile)
         assert decode(file)[4, 4].tolist() == [0, 0, 0]
 
@@ -163,23 +163,23 @@ def test_a_profile_of_no_use_leaves_the_plain_formula() -> None:
     ("mode", "channels", "expected"),
     [("RGBA", None, 3), ("LA", None, 1), ("I;16", None, 1), ("RGBA", 1, 1), ("L", 3, 3)],
 )
-def test_channels_are_the_pictures_own_or_those_asked_for(mode: str, channels: int | None, expected: int) -> None:
+def test_channels_are_the_pictures_own_by_default(mode: str, channels: int | None, expected: int) -> None:
     assert decode(encoded(Image.new(mode, (3, 2)), "PNG"), channels).shape == (2, 3, expected)
 
 
 @pytest.fixture
-def earlier_garbage_collected() -> None:
-    """What earlier tests left open Python warns of when it is collected: so before a test that listens for warnings."""
+def garbage_of_earlier_tests_collected() -> None:
+    """Collects files that earlier tests left open, as Python would warn of them during a test that records warnings."""
     gc.collect()
 
 
-@pytest.mark.usefixtures("earlier_garbage_collected")
+@pytest.mark.usefixtures("garbage_of_earlier_tests_collected")
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_cut_short_anywhere_a_file_is_refused_or_whole(form: str, capfd: pytest.CaptureFixture) -> None:
+def test_truncated_file_is_refused_or_complete(form: str, capfd: pytest.CaptureFixture) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8))
     whole = encoded(noise, form).getvalue()
     expected = decode(io.BytesIO(whole))
-    with warnings.catch_warnings(record=True) as heard:
+    with warnings.catch_warnings(record=True) as recorded:
         warnings.simplefilter("always")
         for length in range(0, len(whole), 10):
             try:
@@ -188,12 +188,12 @@ def test_cut_short_anywhere_a_file_is_refused_or_whole(form: str, capfd: pytest.
                 assert str(error).startswith(("cannot be decoded (", "is no picture in a known format"))
             else:
                 np.testing.assert_array_equal(shown, expected)
-    assert heard == []
+    assert recorded == []
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.usefixtures("earlier_garbage_collected")
-def test_warnings_about_metadata_reach_nobody(recwarn: pytest.WarningsRecorder) -> None:
+@pytest.mark.usefixtures("garbage_of_earlier_tests_collected")
+def test_warnings_about_metadata_are_dropped(recwarn: pytest.WarningsRecorder) -> None:
     file = encoded(palette(b"\xff\x00"), "PNG")
     exif = Image.Exif()
     exif[0x0112] = 3
@@ -203,7 +203,7 @@ def test_warnings_about_metadata_reach_nobody(recwarn: pytest.WarningsRecorder) 
     assert list(recwarn) == []
 
 
-def test_a_set_with_four_channels_is_shown_over_the_background_too() -> None:
+def test_images_of_four_channels_show_the_background() -> None:
     image = np.array([[[9, 200, 30, 0], [0, 0, 0, 51]]], np.uint8)
     shown = fit_image(image, Source("made", background="#ff8000"))
     np.testing.assert_array_equal(shown, composite(image, ORANGE))
@@ -212,7 +212,7 @@ def test_a_set_with_four_channels_is_shown_over_the_background_too() -> None:
     assert mapped.element_spec.shape == (4, 4, 3)
 
 
-def test_a_folder_is_shown_over_the_background_that_is_asked_for(tmp_path: Path) -> None:
+def test_folder_shows_the_given_background(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         Image.new("RGBA", (4, 4), (1, 2, 3, 0)).save(tmp_path / name)
     for background, expected in (("white", WHITE), ("black", BLACK), ("#FF8000", ORANGE)):
@@ -220,7 +220,7 @@ def test_a_folder_is_shown_over_the_background_that_is_asked_for(tmp_path: Path)
         assert images[0, 0, 0].tolist() == list(expected)
 
 
-def test_what_there_is_of_a_picture_that_was_cut_short_is_shown_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_load_truncated_shows_the_readable_part(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     for number in range(5):
         Image.fromarray(noise).save(tmp_path / f"{number}.jpg")
@@ -236,7 +236,7 @@ def test_what_there_is_of_a_picture_that_was_cut_short_is_shown_where_that_is_as
     assert np.ptp(shown[-8:]) == 0
 
 
-def test_how_many_pixels_a_picture_may_have_is_asked_for(tmp_path: Path) -> None:
+def test_max_pixels_limits_a_picture(tmp_path: Path) -> None:
     for number in range(4):
         Image.new("L", (30, 40), 99).save(tmp_path / f"{number}.png")
     Image.new("L", (12_000, 10_000), 99).save(tmp_path / "4.png")
@@ -250,11 +250,11 @@ def test_how_many_pixels_a_picture_may_have_is_asked_for(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("background", ["", "red", "#fff", "#gggggg", "ffffff", "#ffffff00", "#ffffff\n"])
-def test_what_is_no_colour_is_refused_by_name(background: str) -> None:
+def test_wrong_background_is_refused_by_name(background: str) -> None:
     with pytest.raises(InputError, match=r"background: .* give white, black or #rrggbb"):
         Source("mnist_5k", background=background)
 
 
-def test_a_process_that_only_decodes_loads_no_tensorflow() -> None:
+def test_decoding_loads_no_tensorflow() -> None:
     program = f"import runpy, sys; runpy.run_path({decoding.__file__!r}); assert 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)

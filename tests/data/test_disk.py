@@ -1,4 +1,4 @@
-"""What the disk has where pictures are expected: asked in one way, and refused in one line that names it."""
+"""Unusable paths in place of pictures and directories are refused in one line that names them."""
 
 import os
 import socket
@@ -17,8 +17,8 @@ from deconv_ae.files import lock_exclusively, open_to_read, partial_beside, part
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="links, pipes and permissions are POSIX's")
 
-LONG = {"part": "x" * 256, "whole": "/".join(["x" * 200] * 21)}
-ASK: dict[str, Callable[[str], object]] = {
+TOO_LONG = {"part": "x" * 256, "whole": "/".join(["x" * 200] * 21)}
+QUERIES: dict[str, Callable[[str], object]] = {
     "exists": lambda path: paths.exists("it", path),
     "is_file": lambda path: paths.is_file("it", path),
     "is_directory": lambda path: paths.is_directory("it", path),
@@ -29,21 +29,21 @@ ASK: dict[str, Callable[[str], object]] = {
 }
 
 
-@pytest.mark.parametrize("path", LONG.values(), ids=LONG)
-@pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
-def test_a_path_that_is_too_long_is_refused(ask: Callable[[str], object], path: str) -> None:
+@pytest.mark.parametrize("path", TOO_LONG.values(), ids=TOO_LONG)
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+def test_too_long_path_is_refused(query: Callable[[str], object], path: str) -> None:
     with pytest.raises(InputError, match=r"^it: x.* File name too long; give another$"):
-        ask(path)
+        query(path)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="privileges are given up as Linux has it")
-def test_programs_say_what_the_disk_does_not_let_them_ask(tmp_path: Path) -> None:
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it gives up privileges by Linux's system call")
+def test_programs_report_unreadable_paths_in_one_line(tmp_path: Path) -> None:
     for name in ("closed/pictures", "listed", "with/listed"):
         (tmp_path / name).mkdir(parents=True)
         Image.new("L", (8, 8), 99).save(tmp_path / name / "0.png")
     for name, mode in (("closed", 0), ("listed", 0o444), ("with/listed", 0o444)):
         (tmp_path / name).chmod(mode)
-    closed, long = ("closed/pictures", "listed", "with"), [*LONG.values()]
+    closed, long = ("closed/pictures", "listed", "with"), [*TOO_LONG.values()]
     train = [[f"--dataset=folder:{path}"] for path in (*closed, *long)]
     for flag in ("data_dir", "manual_dir"):
         train += [["--dataset=mnist", f"--{flag}={path}"] for path in (*long, *closed[:2])]
@@ -62,12 +62,12 @@ def test_programs_say_what_the_disk_does_not_let_them_ask(tmp_path: Path) -> Non
 
 def a_socket(path: Path) -> None:
     before = Path.cwd()
-    os.chdir(path.parent)  # Whose whole name may be too long for one.
+    os.chdir(path.parent)  # The whole path may be too long for a socket.
     socket.socket(socket.AF_UNIX).bind(path.name)
     os.chdir(before)
 
 
-NO_FILES: dict[str, Callable[[Path], object]] = {
+NOT_FILES: dict[str, Callable[[Path], object]] = {
     "a pipe": os.mkfifo,
     "a device": lambda path: path.symlink_to("/dev/zero"),
     "a socket": a_socket,
@@ -75,8 +75,8 @@ NO_FILES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("make", NO_FILES.values(), ids=NO_FILES)
-def test_what_is_no_file_is_not_waited_for(tmp_path: Path, make: Callable[[Path], object]) -> None:
+@pytest.mark.parametrize("make", NOT_FILES.values(), ids=NOT_FILES)
+def test_pipes_devices_and_sockets_do_not_block(tmp_path: Path, make: Callable[[Path], object]) -> None:
     make(tmp_path / "file")
     for read in (open_to_read, read_with_checksum):
         with pytest.raises(OSError, match="it is no file"):
@@ -87,7 +87,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path, make: Callable[[Path]
     assert len(dataset.train) + len(dataset.test) == 6
 
 
-def test_a_lock_that_cannot_be_had_is_one_line(tmp_path: Path) -> None:
+def test_unavailable_lock_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "run.lock").mkdir()
     with pytest.raises(InputError, match=r"run_dir: .*run.lock cannot be locked: Is a directory; remove it"):
         lock_exclusively("run_dir", tmp_path, tmp_path / "run.lock")
@@ -98,31 +98,31 @@ def test_a_lock_that_cannot_be_had_is_one_line(tmp_path: Path) -> None:
     lock_exclusively("run_dir", tmp_path, tmp_path / "other.lock").release()
 
 
-def linked(folder: Path) -> str:
-    for one in "abc":
-        (folder / one).mkdir()
-        Image.new("L", (4, 4), 99).save(folder / one / "0.png")
-    for one in "abc":
-        for other in "abc".replace(one, ""):
-            (folder / one / f"to-{other}").symlink_to(folder / one / f"../{other}")
+def linked_with_each_other(folder: Path) -> str:
+    for name in "abc":
+        (folder / name).mkdir()
+        Image.new("L", (4, 4), 99).save(folder / name / "0.png")
+    for name in "abc":
+        for other in "abc".replace(name, ""):
+            (folder / name / f"to-{other}").symlink_to(folder / name / f"../{other}")
     return "its pictures would be read twice"
 
 
-def to_a_sibling(folder: Path) -> str:
+def linked_to_a_sibling(folder: Path) -> str:
     (folder / "a").mkdir()
     Image.new("L", (4, 4), 99).save(folder / "a" / "0.png")
     (folder / "b").symlink_to("a")
     return f"{folder}/b leads to {folder}/a"
 
 
-@pytest.mark.parametrize("make", [linked, to_a_sibling])
-def test_a_folder_that_is_reached_in_two_ways_is_refused(tmp_path: Path, make: Callable[[Path], str]) -> None:
-    said = make(tmp_path)
-    with pytest.raises(InputError, match=said):
+@pytest.mark.parametrize("make", [linked_with_each_other, linked_to_a_sibling])
+def test_folder_with_two_paths_is_refused(tmp_path: Path, make: Callable[[Path], str]) -> None:
+    message = make(tmp_path)
+    with pytest.raises(InputError, match=message):
         load_dataset(Source(f"folder:{tmp_path}", cache_dir=""))
 
 
-def test_folders_may_lie_deep_within_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deeply_nested_folders_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for number in range(1250):
         if number % 625 == 0:
@@ -131,14 +131,14 @@ def test_folders_may_lie_deep_within_each_other(tmp_path: Path, monkeypatch: pyt
         os.chdir("a")
     dataset = load_dataset(Source(f"folder:{tmp_path}", cache_dir=""))
     assert (len(dataset.train), len(dataset.test)) == (1, 1)
-    for _ in range(1250):  # Which pytest, that deletes it at last, could not.
+    for _ in range(1250):  # pytest cannot delete such a deep folder.
         os.chdir("..")
         Path("a").rmdir()
         for picture in Path().glob("*.png"):
             picture.unlink()
 
 
-def test_what_is_partial_has_one_name_and_belongs_to_one_file(tmp_path: Path) -> None:
+def test_partial_files_belong_to_one_file(tmp_path: Path) -> None:
     first, other = tmp_path / "model", tmp_path / "my-model"
     made = [partial_beside(path) for path in (first, other, first)]
     for path in made:
@@ -158,7 +158,7 @@ def test_what_is_partial_has_one_name_and_belongs_to_one_file(tmp_path: Path) ->
         ({"memory.max": "no number"}, None),
     ],
 )
-def test_memory_is_what_the_tightest_limit_leaves(
+def test_memory_is_the_tightest_limit(
     tmp_path: Path, limits: dict[str, str], expected: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, limit in limits.items():
@@ -170,7 +170,7 @@ def test_memory_is_what_the_tightest_limit_leaves(
     assert numbers.memory() == (expected or unlimited)
 
 
-def test_a_split_that_memory_does_not_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_split_larger_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(6):
         Image.new("L", (64, 64), 40 * number).save(tmp_path / f"{number}.png")
     monkeypatch.setattr(numbers, "memory", lambda: 5 * 64 * 64)
@@ -179,6 +179,6 @@ def test_a_split_that_memory_does_not_hold_is_refused(tmp_path: Path, monkeypatc
             load_dataset(source)
 
 
-def test_of_other_libraries_errors_the_first_line_is_quoted() -> None:
+def test_first_line_drops_tensorflows_decoration() -> None:
     graph = "{{function_node __wrapped__IteratorGetNext}} truncated record at 110 [Op:IteratorGetNext] name:"
     assert first_line(ValueError(f"\n{graph}\nand more")) == "truncated record at 110"

@@ -1,4 +1,4 @@
-"""What TensorFlow Datasets raises about a name or about prepared data is one line, with its own reason."""
+"""Errors of TensorFlow Datasets become one line with TFDS's own reason."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from deconv_ae.errors import InputError
 
 
 class Shades(tfds.core.GeneratorBasedBuilder):
-    """A few images of one shade each."""
+    """A TFDS data set of a few images, each of one shade."""
 
     VERSION = tfds.core.Version("1.0.0")
     name = "shades"
@@ -68,11 +68,11 @@ def instead(make: Callable[[Path], object], of: Callable[[Path], Path]) -> Calla
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "an empty record file": lambda folder: record(folder).write_bytes(b""),
-    "a truncated one": lambda folder: os.truncate(record(folder), 200),
-    "an altered one": lambda folder: record(folder).write_bytes(500 * b"x"),
-    "none": lambda folder: record(folder).unlink(),
-    "a directory for one": instead(Path.mkdir, record),
-    "a pipe for one": instead(os.mkfifo, record),
+    "a truncated record file": lambda folder: os.truncate(record(folder), 200),
+    "an altered record file": lambda folder: record(folder).write_bytes(500 * b"x"),
+    "no record file": lambda folder: record(folder).unlink(),
+    "a directory for a record file": instead(Path.mkdir, record),
+    "a pipe for a record file": instead(os.mkfifo, record),
     "an empty description": lambda folder: info(folder).write_bytes(b""),
     "a description that is no JSON": lambda folder: info(folder).write_text("{"),
     "a description that is a list": lambda folder: info(folder).write_text("[]"),
@@ -82,14 +82,14 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "counts too low": counts("3"),
     "counts of 0": counts("0"),
     "negative counts": counts("-5"),
-    "counts that are none": counts("x"),
+    "counts that are text": counts("x"),
     "no shards": counts(),
 }
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes are POSIX's")
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_damaged_data_are_one_line(prepared: Path, tmp_path: Path, damage: Callable[[Path], object]) -> None:
+def test_damaged_tfds_data_are_one_line(prepared: Path, tmp_path: Path, damage: Callable[[Path], object]) -> None:
     folder = tmp_path / "data"
     shutil.copytree(prepared, folder)
     damage(folder)
@@ -113,7 +113,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_that_is_none_is_one_line(name: str, tmp_path: Path) -> None:
+def test_wrong_names_are_one_line(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=NAMES[name]) as raised:
         load_dataset(Source(name, data_dir=str(tmp_path), cache_dir=""))
     assert "\n" not in str(raised.value)

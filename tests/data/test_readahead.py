@@ -1,4 +1,4 @@
-"""Images of a large split are asked of the disk before they are read, and are the same ones."""
+"""Images of a large split are requested from the disk before they are read; their pixels stay the same."""
 
 import ctypes
 import mmap
@@ -13,12 +13,12 @@ import pytest
 from deconv_ae.data import readahead, replica_batches, training_batches
 
 IMAGES, PIXELS = 64, (100, 100, 3)
-"""Of 30,000 bytes: they begin and end within pages, of which each has seven whole ones."""
+"""An image has 30,000 bytes: it begins and ends within pages, and covers seven complete pages."""
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> np.ndarray:
-    """Mapped, and no longer in memory where the system lets go of it."""
+    """A mapped array, dropped from memory if the system allows."""
     file = tmp_path / "pixels.uint8"
     np.random.default_rng(0).integers(0, 256, (IMAGES, *PIXELS), np.uint8).tofile(file)
     with file.open("rb") as opened:
@@ -29,7 +29,7 @@ def images(tmp_path: Path) -> np.ndarray:
 
 
 def in_memory(images: np.ndarray, number: int) -> bool:
-    """Whether the system has every page of an image."""
+    """Whether every page of an image is in memory."""
     first = (images.ctypes.data + number * images[0].nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
     length = images.ctypes.data + (number + 1) * images[0].nbytes - first
     pages = (ctypes.c_ubyte * -(-length // mmap.PAGESIZE))()
@@ -46,9 +46,9 @@ def train_on_few(images: np.ndarray) -> None:
     training_batches(images, 24, seed=5)
 
 
-@pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="the system cannot be asked")
+@pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="the system takes no requests")
 @pytest.mark.parametrize("ask", [request_two, train_on_few])
-def test_what_is_asked_for_comes_without_being_touched(images: np.ndarray, ask: Callable[[np.ndarray], None]) -> None:
+def test_requested_images_are_read_without_access(images: np.ndarray, ask: Callable[[np.ndarray], None]) -> None:
     if in_memory(images, 3) or in_memory(images, IMAGES - 1):
         pytest.skip("the file system keeps files in memory")
     ask(images)
@@ -58,7 +58,7 @@ def test_what_is_asked_for_comes_without_being_touched(images: np.ndarray, ask: 
         time.sleep(0.01)
 
 
-def test_the_batches_are_the_same(images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_ahead_keeps_the_batches(images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     def read() -> list[np.ndarray]:
         whole = [batch for batch, _ in training_batches(images, 24, seed=5, first_step=1).take(4)]
         shares = replica_batches(images, 24, seed=5, first_step=1, replicas=range(2), num_replicas=2).take(4)

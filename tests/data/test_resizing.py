@@ -1,4 +1,4 @@
-"""How a picture of another aspect ratio comes to one size, and that every later program does it as the training did."""
+"""Resizing of pictures with another aspect ratio; later programs resize as the training did."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def fitted(image: np.ndarray, size: tuple[int, int], fit: str, background: str =
         ((3, 1000), (4, 4), np.s_[:, 498:501]),
     ],
 )
-def test_crop_takes_the_middle_undistorted(shape: tuple[int, int], size: tuple[int, int], part: tuple) -> None:
+def test_crop_keeps_the_middle_undistorted(shape: tuple[int, int], size: tuple[int, int], part: tuple) -> None:
     image = picture(*shape)
     np.testing.assert_array_equal(fitted(image, size, "crop"), fitted(image[part], size, "stretch"))
 
@@ -55,7 +55,7 @@ def test_crop_takes_the_middle_undistorted(shape: tuple[int, int], size: tuple[i
     ("channels", "background", "fill"),
     [(3, "white", 255), (1, "black", 0), (3, "#ff8000", (255, 128, 0)), (1, "#ff8000", 151)],
 )
-def test_pad_keeps_all_of_it_over_the_background(
+def test_pad_keeps_the_whole_image(
     shape: tuple[int, int], size: tuple[int, int], inner: tuple[int, int], at: tuple, channels: int, background, fill
 ) -> None:
     image = picture(*shape, channels)
@@ -66,14 +66,14 @@ def test_pad_keeps_all_of_it_over_the_background(
 
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize(("shape", "size"), [((28, 28), (28, 28)), ((28, 28), (14, 14)), ((30, 45), (20, 30))])
-def test_of_the_same_aspect_ratio_all_are_one(shape: tuple[int, int], size: tuple[int, int], fit: str) -> None:
+def test_all_fits_agree_for_equal_aspect_ratios(shape: tuple[int, int], size: tuple[int, int], fit: str) -> None:
     image = picture(*shape, 1)
     resized = tf.round(tf.clip_by_value(tf.image.resize(image, size, antialias=True), 0, 255))
     np.testing.assert_array_equal(fitted(image, size, fit), resized)
 
 
 @pytest.mark.parametrize("fit", FITS)
-def test_pictures_whose_size_is_known_only_when_they_are_read_are_fitted_too(fit: str) -> None:
+def test_images_of_unknown_size_are_fitted_in_a_graph(fit: str) -> None:
     images = [picture(20, 50), picture(7, 5)]
     read = tf.data.Dataset.from_generator(
         lambda: iter(images), output_signature=tf.TensorSpec((None, None, 3), tf.uint8)
@@ -83,14 +83,14 @@ def test_pictures_whose_size_is_known_only_when_they_are_read_are_fitted_too(fit
         np.testing.assert_array_equal(found, fitted(image, (6, 8), fit))
 
 
-def test_an_unknown_fit_is_refused() -> None:
+def test_unknown_fit_is_refused() -> None:
     with pytest.raises(InputError, match="fit: unknown 'squeeze'; choose one of crop, pad, stretch"):
         Source("made", fit="squeeze")
 
 
 @pytest.fixture
 def wide_pictures(tmp_path: Path) -> Path:
-    """Twelve of 24x48, a blurred spot each, anywhere."""
+    """Twelve pictures of 24x48, each with a blurred spot at a random place."""
     folder = tmp_path / "wide"
     folder.mkdir()
     rows, columns = np.mgrid[0:24, 0:48]
@@ -103,7 +103,7 @@ def wide_pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def test_each_fit_is_cached_by_itself(wide_pictures: Path) -> None:
+def test_each_fit_has_its_own_cache_file(wide_pictures: Path) -> None:
     name = f"folder:{wide_pictures}"
     sources = [Source(name, image_size=(12, 12), fit=fit, cache_dir=str(wide_pictures.parent)) for fit in FITS]
     splits = [load_split(source, "test") for source in (*sources, *sources)]
@@ -112,7 +112,7 @@ def test_each_fit_is_cached_by_itself(wide_pictures: Path) -> None:
     assert len({split.tobytes() for split in splits}) == 3
 
 
-def test_a_run_goes_on_with_the_fit_that_it_was_started_with(colour_images: ImageDataset, tmp_path: Path) -> None:
+def test_resume_refuses_another_fit(colour_images: ImageDataset, tmp_path: Path) -> None:
     def run(fit: str | None, resume: bool = True) -> None:
         source = None if fit is None else Source("blobs", image_size=(17, 13), fit=fit)
         dataset = ImageDataset("blobs", colour_images.train, colour_images.test, source=source)
@@ -126,7 +126,7 @@ def test_a_run_goes_on_with_the_fit_that_it_was_started_with(colour_images: Imag
         run(None)
 
 
-def test_a_model_is_evaluated_as_it_was_trained_where_nothing_else_is_asked_for(wide_pictures: Path) -> None:
+def test_evaluate_uses_the_cards_fit_by_default(wide_pictures: Path) -> None:
     place, sized = wide_pictures.parent, ("--dataset=folder:wide", "--image_size=12")
     flags = [*sized, "--fit=pad", "--filters=2", "--pool_sizes=2", "--epochs=3", "--export_dir=model"]
     trained = run_program("train.py", [*flags, "--export_anyway"], place)

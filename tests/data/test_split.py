@@ -1,4 +1,4 @@
-"""Which pictures are for testing follows from their own names, whatever lies beside them."""
+"""A picture's own name decides its split, whatever lies beside it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,15 +27,15 @@ def for_testing(names: list[str], split_by: str = "file") -> set[str]:
 @pytest.mark.parametrize("pattern", NUMBERED.values(), ids=NUMBERED)
 @pytest.mark.parametrize("count", [200, 223, 1000, 5003])
 @pytest.mark.parametrize("first", [0, 1, 7813])
-def test_of_numbered_pictures_a_fifth_is_for_testing(pattern: str, count: int, first: int) -> None:
+def test_a_fifth_of_numbered_pictures_is_for_testing(pattern: str, count: int, first: int) -> None:
     names = [pattern.format(number) for number in range(first, first + count)]
     assert len(for_testing(names)) / count == pytest.approx(0.2, abs=2 / count)
 
 
-def test_of_names_without_order_about_a_fifth_is_for_testing() -> None:
+def test_share_of_unnumbered_names_is_binomial() -> None:
     random = np.random.default_rng(0)
     shares = [len(for_testing([random.bytes(8).hex() + "x" for _ in range(200)])) / 200 for _ in range(200)]
-    # A binomial distribution's.
+    # The mean and the standard deviation of a binomial distribution.
     assert np.mean(shares) == pytest.approx(0.2, abs=3 * 0.028 / np.sqrt(200))
     assert np.std(shares) == pytest.approx(np.sqrt(0.2 * 0.8 / 200), rel=0.25)
 
@@ -79,7 +79,7 @@ def test_pictures_of_one_scene_stay_together(split_by: str, together: list[list[
 
 
 @pytest.mark.parametrize("split_by", ["folder", "name"])
-def test_what_is_all_together_cannot_be_divided(split_by: str) -> None:
+def test_a_single_group_cannot_be_divided(split_by: str) -> None:
     with pytest.raises(InputError, match=f"split_by: all 5 pictures are of one {split_by}; .*give another way"):
         which_are_for_testing([f"{number}.png" for number in range(5)], split_by)
 
@@ -91,7 +91,7 @@ def test_each_split_has_a_picture(count: int) -> None:
         assert 0 < len(for_testing(names)) < count
 
 
-def test_an_accent_is_one_however_a_file_system_writes_it() -> None:
+def test_composed_and_decomposed_accents_are_equal() -> None:
     composed, decomposed = ([f"caf{accent}{number}.png" for number in range(30)] for accent in ("\u00e9", "e\u0301"))
     assert which_are_for_testing(composed) == which_are_for_testing(decomposed)
 
@@ -103,17 +103,17 @@ def draw(file: Path, mode: str = "L") -> None:
 
 
 FOLDERS: dict[str, tuple[list[str], dict, tuple[int, int, int]]] = {
-    # What lies in the folder, how it is read, and how many pictures train, test and have channels.
-    "what is no picture counts for nothing": ([*(f"{n}.png" for n in range(6)), "AAA.txt"], {}, (5, 1, 1)),
+    # The files, how they are read, and the numbers of training pictures, test pictures and channels.
+    "other files do not count": ([*(f"{n}.png" for n in range(6)), "AAA.txt"], {}, (5, 1, 1)),
     "pairs of pictures and notes": ([f"{n}.{kind}" for n in range(10) for kind in ("jpg", "xml")], {}, (8, 2, 1)),
     "splits in capitals": (["Train/a.png", "Train/b.png", "TEST/a.png"], {}, (2, 1, 1)),
-    "left by file managers": (
+    "files of file managers": (
         [*(f"{n}.png" for n in range(10)), "Thumbs.db", "desktop.ini", "@eaDir/0.png/t.png", "__MACOSX/0.png"],
         {"skip_bad_images": False},
         (8, 2, 1),
     ),
-    "one in colour makes all so": ([*(f"{n}.png" for n in range(10)), "zz-colour.png"], {}, (9, 2, 3)),
-    "all grey where that is asked for": (
+    "one picture in colour": ([*(f"{n}.png" for n in range(10)), "zz-colour.png"], {}, (9, 2, 3)),
+    "all grey on request": (
         [*(f"{n}.png" for n in range(10)), "zz-colour.png"],
         {"color_mode": "grayscale"},
         (9, 2, 1),
@@ -122,7 +122,7 @@ FOLDERS: dict[str, tuple[list[str], dict, tuple[int, int, int]]] = {
 
 
 @pytest.mark.parametrize(("files", "how", "expected"), FOLDERS.values(), ids=FOLDERS)
-def test_a_folder_is_looked_at_as_a_whole(
+def test_whole_folder_decides_splits_and_colour(
     tmp_path: Path, files: list[str], how: dict, expected: tuple[int, int, int]
 ) -> None:
     for name in files:
@@ -134,7 +134,7 @@ def test_a_folder_is_looked_at_as_a_whole(
     assert (len(dataset.train), len(dataset.test), dataset.image_shape[-1]) == expected
 
 
-def test_what_is_passed_over_is_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_ignored_files_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     for name in ("train/0.png", "test/0.png", "valid/0.png"):
         draw(tmp_path / name)
     (tmp_path / "train" / "Thumbs.db").write_bytes(b"")

@@ -1,6 +1,6 @@
-"""Runs `deconv-ae` and programs of scripts/ as they start from a shell, and says how each ended and what it had loaded.
+"""Runs `deconv-ae` and programs of scripts/ as from a shell; prints how each ended and which slow packages it loaded.
 
-Each is forked from this process, which has loaded nothing but absl: Python's own start is paid once.
+Each program is forked from this process, which has loaded only absl, so that Python starts once.
 
 python answer_program.py SCRIPTS '[["train.py", "--help"], ["deconv-ae", "train", "--help"], ...]'
 """
@@ -16,7 +16,7 @@ from absl import app, flags
 
 assert app and flags
 
-LOADED_IN_SECONDS = ("tensorflow", "keras", "numpy", "matplotlib", "PIL")
+SLOW_PACKAGES = ("tensorflow", "keras", "numpy", "matplotlib", "PIL")
 
 
 def start(scripts: str, program: str) -> None:
@@ -28,7 +28,7 @@ def start(scripts: str, program: str) -> None:
         runpy.run_path(f"{scripts}/{program}", run_name="__main__")
 
 
-def answer(scripts: str, command: list[str]) -> dict[str, object]:
+def run(scripts: str, command: list[str]) -> dict[str, object]:
     reader, writer = os.pipe()
     if not os.fork():
         sys.argv = command
@@ -37,10 +37,10 @@ def answer(scripts: str, command: list[str]) -> dict[str, object]:
             with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
                 start(scripts, command[0])
         except SystemExit as ended:
-            loaded = [name for name in LOADED_IN_SECONDS if name in sys.modules]
-            said = {"status": ended.code, "loaded": loaded, "stdout": stdout.getvalue(), "stderr": stderr.getvalue()}
+            loaded = [name for name in SLOW_PACKAGES if name in sys.modules]
+            answer = {"status": ended.code, "loaded": loaded, "stdout": stdout.getvalue(), "stderr": stderr.getvalue()}
             with open(writer, "w") as report:  # noqa: PTH123 (a pipe)
-                json.dump(said, report)
+                json.dump(answer, report)
         os._exit(0)
     os.close(writer)
     with open(reader) as report:  # noqa: PTH123 (a pipe)
@@ -49,4 +49,4 @@ def answer(scripts: str, command: list[str]) -> dict[str, object]:
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
-    print(json.dumps([answer(sys.argv[1], command) for command in json.loads(sys.argv[2])]))
+    print(json.dumps([run(sys.argv[1], command) for command in json.loads(sys.argv[2])]))

@@ -1,4 +1,4 @@
-"""What needs no model is answered at once: without TensorFlow, which takes seconds to load."""
+"""--help and refusals come at once, without TensorFlow, which takes seconds to load."""
 
 import fcntl
 import json
@@ -25,7 +25,7 @@ WITH_FLAGS = [program for program in PROGRAMS if program != LAUNCHER]
 MODEL = "--model=model"
 REFERENCE = SCRIPTS.parent / "saved_models" / "reference"
 
-# A command line, and what is said of it in one line.
+# A command line, and a part of its error.
 REFUSALS = {
     **{f"{program} --dataste=x": "Unknown command line flag 'dataste'" for program in WITH_FLAGS},
     "deconv-ae": "no program is given; choose one of train, evaluate, visualize, convert, compress, decompress",
@@ -115,7 +115,7 @@ RUN = {
 
 
 @pytest.mark.parametrize("command_line", HELPED)
-def test_help_shows_how_a_program_is_called_and_loads_nothing(answers: dict[str, Any], command_line: str) -> None:
+def test_help_shows_the_command_and_loads_nothing(answers: dict[str, Any], command_line: str) -> None:
     answer = answers[command_line]
     assert answer["stderr"] == ""
     assert answer["status"] == 0
@@ -126,9 +126,7 @@ def test_help_shows_how_a_program_is_called_and_loads_nothing(answers: dict[str,
 
 
 @pytest.mark.parametrize("command_line", REFUSALS)
-def test_what_needs_no_model_is_refused_in_one_line_and_loads_nothing(
-    answers: dict[str, Any], command_line: str
-) -> None:
+def test_refusals_are_one_line_and_load_nothing(answers: dict[str, Any], command_line: str) -> None:
     answer = answers[command_line]
     assert answer["stderr"].startswith("error: ")
     assert len(answer["stderr"].splitlines()) == 1
@@ -137,7 +135,7 @@ def test_what_needs_no_model_is_refused_in_one_line_and_loads_nothing(
     assert answer["loaded"] == []
 
 
-def test_help_names_all_that_there_is_to_choose_and_the_defaults_that_hold(answers: dict[str, Any]) -> None:
+def test_help_names_choices_and_defaults(answers: dict[str, Any]) -> None:
     words = re.sub(r"\s+", " ", answers["train.py --help"]["stdout"])
     for name in (*PRESETS, *RECIPES, *STRATEGIES):
         assert name in words
@@ -164,7 +162,7 @@ def test_help_has_groups_and_names_flagfile(answers: dict[str, Any]) -> None:
         assert answers[f"{program} -h"]["stdout"] == shown
 
 
-def test_the_command_and_the_script_are_one_program(answers: dict[str, Any]) -> None:
+def test_command_and_script_have_the_same_help(answers: dict[str, Any]) -> None:
     for name in commands.PROGRAMS:
         script, command = (answers[f"{start} --help"]["stdout"] for start in (f"{name}.py", f"deconv-ae {name}"))
         as_command = script.replace(f"python scripts/{name}.py", f"deconv-ae {name}")
@@ -173,5 +171,5 @@ def test_the_command_and_the_script_are_one_program(answers: dict[str, Any]) -> 
     assert all(f"  {name} " in answers["deconv-ae --help"]["stdout"] for name in commands.PROGRAMS)
 
 
-def test_every_strategy_that_is_named_can_be_made() -> None:
+def test_every_named_strategy_exists() -> None:
     assert STRATEGIES.keys() == _MAKERS.keys()

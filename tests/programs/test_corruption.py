@@ -1,4 +1,4 @@
-"""Files that a program reads, damaged at random: said in one line, or of no consequence; never a wrong result."""
+"""Randomly damaged files are reported in one line or have no effect. They never give a wrong result."""
 
 import json
 import random
@@ -19,11 +19,11 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.training.cluster import other_addresses
 
 SHORT, LONG = 7, 72
-"""Of each of the files below: 50 in all, and 500."""
+"""Damages of each file below: 50 in total, or 500 in the long test."""
 
 
 def damaged(content: bytes, chance: random.Random) -> bytes:
-    """Something else than content: a bit flipped, cut short, zeros, garbage in the middle, a part twice."""
+    """Content with a flipped bit, a missing end, zeros or garbage in the middle, a part twice, or other content."""
     start = chance.randrange(len(content))
     end = min(len(content), start + chance.randrange(1, 64))
     changed = chance.choice(
@@ -60,7 +60,7 @@ READ: dict[str, Callable[[Path, np.ndarray], Any]] = {
 
 @pytest.mark.parametrize("count", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", READ)
-def test_a_damaged_model_is_said_or_is_the_same_model(
+def test_damaged_model_is_reported_or_unchanged(
     exported: Path, digits: ImageDataset, tmp_path: Path, name: str, count: int
 ) -> None:
     model_dir, chance = tmp_path / "model", random.Random(name)
@@ -76,7 +76,7 @@ def test_a_damaged_model_is_said_or_is_the_same_model(
 
 
 @pytest.mark.parametrize("count", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
-def test_a_damaged_record_is_said_or_is_the_same_record(tmp_path: Path, count: int) -> None:
+def test_damaged_record_is_reported_or_unchanged(tmp_path: Path, count: int) -> None:
     file, chance, record = tmp_path / "run.json", random.Random(0), {"seed": 1, "files": [{"rmse": 0.25, "name": "a"}]}
     content = with_checksum(record).encode()
     for _ in range(count):
@@ -88,7 +88,7 @@ def test_a_damaged_record_is_said_or_is_the_same_record(tmp_path: Path, count: i
 
 
 @pytest.mark.parametrize("count", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
-def test_a_damaged_picture_or_cluster_is_never_a_traceback(pictures_folder: Path, count: int) -> None:
+def test_damaged_pictures_and_clusters_give_no_traceback(pictures_folder: Path, count: int) -> None:
     picture, chance = pictures_folder / "0.png", random.Random(1)
     cluster = json.dumps({"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}}).encode()
     content = picture.read_bytes()

@@ -1,4 +1,4 @@
-"""Every flag of every program, read from the programs themselves, with every kind of wrong value."""
+"""Every flag of every program gets every kind of wrong value."""
 
 import os
 import re
@@ -13,7 +13,7 @@ WITHOUT_FLAGS = {"run_notebooks.py"}
 PROGRAMS = sorted({file.name for file in SCRIPTS.glob("*.py") if STARTS.search(file.read_text())} - WITHOUT_FLAGS)
 SECONDS = 5.0
 
-# What ends a program whose flags are all fine, at once and with status 2: its input is not there.
+# Flags that end a program at once with status 2, as its input is missing.
 NOTHING_TO_READ = {
     "benchmark.py": ("--readme=nowhere/README.md",),
     "compare_starts.py": ("--dataset=folder:nowhere",),
@@ -28,7 +28,7 @@ NOTHING_TO_READ = {
     "train.py": ("--dataset=folder:nowhere",),
     "visualize.py": ("--model=nowhere",),
 }
-# These it takes to be refused for the one flag that would have ended the program.
+# If the wrong value replaces the flag that would end the program, this flag ends it.
 ALSO_WRONG = {"benchmark.py": "--rounds=0", "model_cluster.py": "--images_a_worker=0", "torture.py": "--seed=-1"}
 
 VALUES = {
@@ -52,10 +52,10 @@ VALUES = {
     "control characters": "\x1b[31mred",
     "nobody's home": "~nobody-of-this-name/below",
 }
-NO_PATH = {"an address", "no UTF-8", "control characters", "nobody's home"}
-NOT_WRITABLE = NO_PATH | {"a link to nothing", "a link to itself", "below a file", "without permission", "too long"}
+NOT_PATHS = {"an address", "no UTF-8", "control characters", "nobody's home"}
+NOT_WRITABLE = NOT_PATHS | {"a link to nothing", "a link to itself", "below a file", "without permission", "too long"}
 MAY_BE_READ_ONLY = ("data_dir", "manual_dir", "cache_dir")
-NO_NUMBER = {"empty", "a word", "not a number", "a file", "missing"}
+NOT_NUMBERS = {"empty", "a word", "not a number", "a file", "missing"}
 
 
 @pytest.fixture
@@ -70,19 +70,19 @@ def workplace(tmp_path: Path) -> Path:
 
 
 def must_be_named(flag: Flag, kind: str) -> bool:
-    """Whether the value is wrong for that flag whatever the other flags are."""
+    """Whether the value is wrong for this flag, whatever the other flags are."""
     if kind == "empty":
         return flag.name != "cache_dir"
     if flag.kind == "int":
-        return kind in NO_NUMBER | {"huge", "infinite"}
+        return kind in NOT_NUMBERS | {"huge", "infinite"}
     if flag.kind == "float":
-        return kind in NO_NUMBER | {"infinite"}
-    return flag.name.endswith("_dir") and kind in (NO_PATH if flag.name in MAY_BE_READ_ONLY else NOT_WRITABLE)
+        return kind in NOT_NUMBERS | {"infinite"}
+    return flag.name.endswith("_dir") and kind in (NOT_PATHS if flag.name in MAY_BE_READ_ONLY else NOT_WRITABLE)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links and permissions are POSIX's")
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_wrong_value_is_one_line_in_time_and_nothing_is_written(workplace: Path, program: str) -> None:
+def test_wrong_values_are_one_line_and_write_nothing(workplace: Path, program: str) -> None:
     cases = [(flag, kind) for flag in flags_of(program, workplace) for kind in VALUES]
     assert cases
     command_lines = []
@@ -95,16 +95,16 @@ def test_a_wrong_value_is_one_line_in_time_and_nothing_is_written(workplace: Pat
     problems = []
     for (flag, kind), arguments, refusal in zip(cases, command_lines, run_all(program, command_lines, workplace)):
         lines = refusal.stderr.strip().splitlines()
-        as_it_should = (
+        is_right = (
             refusal.status == 2
             and len(lines) == 1
             and lines[0].startswith("error: ")
             and lines[0].isprintable()
-            # A cache is where it is said before it is known that there is nothing to put in.
+            # The cache directory is created before the program finds no images for it.
             and (not refusal.wrote or flag.name == "cache_dir")
             and refusal.seconds < SECONDS
             and (flag.name in lines[0] or not must_be_named(flag, kind))
         )
-        if not as_it_should:
+        if not is_right:
             problems.append((ascii(arguments), refusal))
     assert not problems, "\n".join(map(str, problems))

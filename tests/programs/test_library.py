@@ -1,4 +1,4 @@
-"""What programs leave out while TensorFlow and Keras load."""
+"""The programs' order of imports."""
 
 import subprocess
 import sys
@@ -9,15 +9,13 @@ import pytest
 from deconv_ae_programs import library
 
 
-def test_packages_that_are_not_needed_are_as_not_installed_until_tensorflow_has_loaded(
-    tmp_path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unneeded_packages_are_hidden_while_tensorflow_loads(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "not_needed.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     with library.without(("not_needed", "pytest")):
         with pytest.raises(ModuleNotFoundError):
             import not_needed
-        # What somebody has is not taken away.
+        # A package that is loaded already stays.
         assert sys.modules["pytest"] is pytest
     import not_needed
 
@@ -26,7 +24,7 @@ def test_packages_that_are_not_needed_are_as_not_installed_until_tensorflow_has_
     del sys.modules["not_needed"]
 
 
-# What flags are checked with, and what is refused with: none of it may wait seconds for TensorFlow.
+# Modules that check flags. None may load TensorFlow, which takes seconds.
 WITHOUT_TENSORFLOW = (
     "deconv_ae.conversion.formats",
     "deconv_ae.data.kinds",
@@ -54,7 +52,7 @@ WITHOUT_TENSORFLOW = (
 )
 
 
-def test_what_flags_are_checked_with_loads_neither_tensorflow_nor_keras() -> None:
+def test_flag_checks_load_no_tensorflow_or_keras() -> None:
     code = (
         "import sys, importlib; from deconv_ae_programs import library; library.defer();"
         f"[importlib.import_module(name) for name in {WITHOUT_TENSORFLOW}];"
@@ -64,7 +62,7 @@ def test_what_flags_are_checked_with_loads_neither_tensorflow_nor_keras() -> Non
     assert done.stdout == "[]\n"
 
 
-# As `bash scripts/demo.sh` leaves them out.
+# `bash scripts/demo.sh` does not install these.
 ONLY_OF_EXTRAS = (
     "ai_edge_litert",
     "constriction",
@@ -77,7 +75,7 @@ ONLY_OF_EXTRAS = (
 )
 
 
-def test_programs_load_without_what_only_an_extra_installs() -> None:
+def test_programs_load_without_packages_of_extras() -> None:
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({ONLY_OF_EXTRAS}));"
         "from deconv_ae_programs import library; library.defer(); library.load();"
@@ -87,5 +85,5 @@ def test_programs_load_without_what_only_an_extra_installs() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_order_of_imports_is_one_short_file() -> None:
+def test_order_of_imports_is_one_short_file() -> None:
     assert len(Path(library.__file__).read_text(encoding="utf-8").splitlines()) <= 60

@@ -1,4 +1,4 @@
-"""The programs of scripts/ as their users run them: the way through, and every bad input."""
+"""The programs of scripts/: training, evaluation, drawing, and every kind of bad input."""
 
 import os
 import shlex
@@ -73,13 +73,13 @@ def test_train_evaluate_and_visualize_one_after_the_other(tmp_path: Path) -> Non
 
 
 def commands_to_copy(trained: Finished) -> list[list[str]]:
-    """What train.py says is to be done next, as a shell would read it."""
+    """The commands that train.py prints at its end, split as a shell does."""
     commands = trained.stdout.partition("next:\n")[2]
     assert all(len(line) <= 80 for line in commands.replace(str(SCRIPTS), "scripts").splitlines())
     return [shlex.split(line) for line in commands.replace("\\\n", "").splitlines()]
 
 
-def test_an_architecture_of_ones_own_trains_on_a_folder_in_colour_and_the_commands_to_go_on_with_work(
+def test_own_architecture_trains_and_its_next_commands_work(
     tmp_path: Path,
 ) -> None:
     for index in range(6):
@@ -99,7 +99,7 @@ def test_an_architecture_of_ones_own_trains_on_a_folder_in_colour_and_the_comman
     assert Path(last[1]).exists()
     assert "--model=a model" in last
     assert tensorboard == ["tensorboard", "--logdir=a run/logs"]
-    # Another data set is brought to the model's shape, unless another one is asked for.
+    # Another data set gets the model's shape by default, and another shape is refused.
     of_digits = ["--model=a model", "--dataset=mnist_5k"]
     shown = run_program("visualize.py", [*of_digits, "--output_dir=drawn"], tmp_path)
     assert shown.status == 0, shown.stderr
@@ -137,20 +137,18 @@ UNTRAINED = ("--dataset=mnist_5k", "--recipe=cntk", "--epochs=0", "--export_dir=
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
-    """A directory with an untrained model and its run, and how what exported it ended; tests read it only."""
+    """A directory with an untrained model and its run, and the end of the export. Tests only read it."""
     directory = tmp_path_factory.mktemp("untrained")
     return directory, run_program("train.py", [*UNTRAINED, "--run_dir=run", "--export_anyway"], directory)
 
 
-def test_a_model_that_came_to_nothing_is_a_failure_and_exported_only_when_asked(
-    untrained: tuple[Path, Finished], tmp_path: Path
-) -> None:
+def test_useless_model_is_exported_only_with_export_anyway(untrained: tuple[Path, Finished], tmp_path: Path) -> None:
     failed = run_program("train.py", UNTRAINED, tmp_path)
     assert failed.status == 1
     (line,) = failed.error_lines
     assert line.startswith("error: the model is no better than the mean training image, a test RMSE of 0.")
     assert "--export_anyway" in line
-    assert "--preset=photos" in line  # Of a preset, which is made for digits.
+    assert "--preset=photos" in line  # Only for presets, as the others are made for digits.
     assert "the mean training image 0.2595, black 0.3314" in failed.stdout
     assert not list(tmp_path.iterdir())
 
@@ -223,7 +221,7 @@ def workplace(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD_TRAINING_FLAGS, ids=[" ".join(a) for a, _ in BAD_TRAINING_FLAGS])
-def test_bad_input_to_train_is_one_line_and_leaves_everything_alone(
+def test_bad_input_to_train_is_one_line_and_changes_nothing(
     workplace: Path, arguments: list[str], message: str
 ) -> None:
     before = files(workplace)
@@ -242,7 +240,7 @@ def test_bad_input_to_train_is_one_line_and_leaves_everything_alone(
         (["--model=documents"], "documents has no model_card.json"),
     ],
 )
-def test_a_bad_model_path_is_one_line(workplace: Path, program: str, arguments: list[str], message: str) -> None:
+def test_bad_model_path_is_one_line(workplace: Path, program: str, arguments: list[str], message: str) -> None:
     before = files(workplace)
     assert_refused(run_program(program, arguments, workplace), message)
     assert files(workplace) == before
@@ -252,17 +250,17 @@ def test_evaluate_without_a_model_is_one_line(tmp_path: Path) -> None:
     assert_refused(run_program("evaluate.py", [], tmp_path), "model: not given")
 
 
-def test_some_other_saved_model_is_refused(workplace: Path) -> None:
+def test_foreign_saved_model_is_refused(workplace: Path) -> None:
     tf.saved_model.save(tf.Module(), str(workplace / "other"))
     assert_refused(run_program("evaluate.py", ["--model=other"], workplace), "other has no model_card.json")
 
 
 @pytest.mark.parametrize("arguments", [["--num_images=0"], ["--num_images=-3"]])
-def test_a_bad_number_of_images_is_one_line(exported: Path, workplace: Path, arguments: list[str]) -> None:
+def test_bad_number_of_images_is_one_line(exported: Path, workplace: Path, arguments: list[str]) -> None:
     assert_refused(run_program("visualize.py", [f"--model={exported}", *arguments], workplace), "num_images")
 
 
-def test_a_truncated_archive_is_passed_on_in_one_line(workplace: Path) -> None:
+def test_truncated_archive_is_one_line(workplace: Path) -> None:
     for split in ("train", "t10k"):
         for kind in ("images-idx3", "labels-idx1"):
             (workplace / "empty" / f"{split}-{kind}-ubyte.gz").write_bytes(b"\x1f\x8b truncated")
@@ -272,7 +270,7 @@ def test_a_truncated_archive_is_passed_on_in_one_line(workplace: Path) -> None:
     assert not (workplace / "model").exists()
 
 
-def test_a_run_of_another_architecture_is_not_resumed_and_its_model_survives(untrained: tuple[Path, Finished]) -> None:
+def test_run_of_another_architecture_is_not_resumed(untrained: tuple[Path, Finished]) -> None:
     directory, _ = untrained
     before = files(directory)
     arguments = [*UNTRAINED, "--run_dir=run", "--resume", "--preset=cmap1_pool2", "--export_dir=other"]
@@ -280,7 +278,7 @@ def test_a_run_of_another_architecture_is_not_resumed_and_its_model_survives(unt
     assert files(directory) == before
 
 
-def test_a_model_that_is_there_survives_a_run_that_fails(exported: Path, workplace: Path) -> None:
+def test_failed_run_keeps_the_old_model(exported: Path, workplace: Path) -> None:
     shutil.copytree(exported, workplace / "model")
     before = {file: file.read_bytes() for file in (workplace / "model").rglob("*") if file.is_file()}
     arguments = ["--dataset=mnist_5k", "--epochs=5", "--learning_rate=100", "--export_dir=model", "--overwrite"]
@@ -291,16 +289,16 @@ def test_a_model_that_is_there_survives_a_run_that_fails(exported: Path, workpla
     assert {file: file.read_bytes() for file in (workplace / "model").rglob("*") if file.is_file()} == before
 
 
-def test_the_programs_start_as_files_too(tmp_path: Path) -> None:
-    # Not through the test's fork server: a process of its own, started as the README says.
+def test_programs_start_as_files(tmp_path: Path) -> None:
+    # A new process, started as in the README, and not from the tests' fork server.
     command = [sys.executable, str(SCRIPTS / "train.py"), "--preset=nothing"]
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert_refused(Finished(done.returncode, done.stdout, done.stderr), "preset: unknown 'nothing'")
 
 
-def test_a_python_without_the_packages_is_said_in_one_line(tmp_path: Path) -> None:
-    # -S: Python leaves out what is installed.
+def test_missing_packages_are_one_line(tmp_path: Path) -> None:
+    # -S: Python ignores installed packages.
     command = [sys.executable, "-E", "-S", str(SCRIPTS / "train.py"), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert_refused(Finished(done.returncode, done.stdout, done.stderr), "absl is not installed for ")
@@ -308,8 +306,8 @@ def test_a_python_without_the_packages_is_said_in_one_line(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch", "nonsense"])
-def test_another_backend_is_said_in_one_line(tmp_path: Path, backend: str) -> None:
-    # In a process of its own: Keras asks for its backend once.
+def test_another_backend_is_one_line(tmp_path: Path, backend: str) -> None:
+    # In a new process, as Keras reads its backend once.
     command = [sys.executable, str(SCRIPTS / "train.py"), "--dataset=mnist_5k"]
     environment = os.environ | {"KERAS_BACKEND": backend}
     finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)

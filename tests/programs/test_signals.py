@@ -1,4 +1,4 @@
-"""Signals at every moment of a program: one line, its status, and nothing half done is left."""
+"""A signal at any moment ends a program with one line and its status, and leaves no partial files."""
 
 import random
 import signal
@@ -20,7 +20,7 @@ PROGRAMS = {
 }
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LONGEST_START = 4.0
-"""Seconds, without the imports, from a program's start to its first step or file."""
+"""Seconds from a program's start to its first step or file, without the imports."""
 
 
 def interrupted(name: str, directory: Path, number: int, seconds: float) -> Finished:
@@ -38,17 +38,17 @@ def test_a_signal_between_start_and_first_step_is_one_line(tmp_path: Path, name:
         number = SIGNALS[moment % len(SIGNALS)]
         seconds = (moment + chance.random()) * LONGEST_START / moments
         end = interrupted(name, tmp_path, number, seconds)
-        if not end.status:  # It was done before.
+        if not end.status:  # It ended before the signal.
             continue
-        told = f"{number.name} after {seconds:.2f} s: status {end.status}, {end.stderr}"
-        # Before the program's own first line, the system ends it.
-        assert end.status in (128 + number, -number), told
-        assert end.status == -number or len(end.error_lines) == 1, told
-        assert not [file for file in tmp_path.rglob("*") if ".partial-" in file.name], told
-        assert not list(tmp_path.glob("*model*")), told
+        context = f"{number.name} after {seconds:.2f} s: status {end.status}, {end.stderr}"
+        # Before the program's first line, the system ends it.
+        assert end.status in (128 + number, -number), context
+        assert end.status == -number or len(end.error_lines) == 1, context
+        assert not [file for file in tmp_path.rglob("*") if ".partial-" in file.name], context
+        assert not list(tmp_path.glob("*model*")), context
 
 
-def test_a_closed_terminal_stops_a_run_with_a_checkpoint_from_which_it_goes_on(tmp_path: Path) -> None:
+def test_closed_terminal_stops_a_run_with_a_checkpoint(tmp_path: Path) -> None:
     arguments = [*SMALL, "--run_dir=run", "--export_dir=model"]
     with RunningProgram("train.py", [*arguments, "--epochs=9999"], tmp_path) as program:
         program.wait_until(lambda: bool(list(tmp_path.glob("run/checkpoints/step-*"))))
@@ -60,7 +60,7 @@ def test_a_closed_terminal_stops_a_run_with_a_checkpoint_from_which_it_goes_on(t
     assert line.endswith("the same command with --resume goes on from there")
 
 
-def test_what_is_half_done_is_cleared_away_and_what_is_short_finished(tmp_path: Path) -> None:
+def test_end_finishes_short_work_and_deletes_partial_files(tmp_path: Path) -> None:
     told: list[str] = []
     with partial_directory(tmp_path / "made") as folder, cleanup.cleanup_on_exit(lambda: 1 / 0):
         (folder / "file").write_text("")
