@@ -25,7 +25,7 @@ from deconv_ae.saved_model.model_card import (
     versions,
 )
 from deconv_ae.saved_model.serving import ServedAutoencoder
-from deconv_ae.saved_model.signatures import SIGNATURES, functions, traced
+from deconv_ae.saved_model.signatures import SERVING_DEFAULT, SIGNATURES, functions, traced
 from deconv_ae.training import TrainingResult
 
 
@@ -145,7 +145,11 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
 
     with without_gradients():
         signatures = traced(functions(model, constant_weights), model)
-        tf.saved_model.save(tf.Module(), str(directory), signatures=signatures)
+        module = tf.Module()
+        for name, function in signatures.items():
+            # keras.layers.TFSMLayer prefers an attribute to a signature, and calls `serve` by default.
+            setattr(module, "serve" if name == SERVING_DEFAULT else name, function)
+        tf.saved_model.save(module, str(directory), signatures=signatures)
 
 
 def _without_optimizer(model: Autoencoder) -> Autoencoder:

@@ -116,6 +116,15 @@ def test_path_with_pattern_characters_is_refused(exported: Path, tmp_path: Path,
     assert ServedAutoencoder(tmp_path / "link").card == ModelCard.read(exported)
 
 
+def test_tfsm_layer_calls_the_exported_functions(exported: Path, digits: ImageDataset) -> None:
+    images = digits.test[:2].astype(np.float32) / 256
+    served = keras.layers.TFSMLayer(exported)(images)
+    encoded = keras.layers.TFSMLayer(exported, call_endpoint="encode")(images)
+    decode = keras.layers.TFSMLayer(exported, call_endpoint="decode")
+    decoded = decode(encoded["code"], switches_1=encoded["switches_1"])
+    np.testing.assert_allclose(decoded["reconstruction"], served["reconstruction"], atol=1e-6)
+
+
 def test_model_with_averages_converts_exactly_where_blocks_leave_a_rest(
     colour_images: ImageDataset, tmp_path: Path
 ) -> None:
