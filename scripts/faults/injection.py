@@ -185,13 +185,13 @@ def _any_file(directory: Path, pattern: str) -> bool:
 def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
     """Kills exports that replace a model. Afterwards the old or the new model must be there, and complete."""
     target, half_written = torture.directory / "model", ".partial-*-model"
-    flags_given = [*SETTINGS, "--epochs=0", "--export_dir=model", "--overwrite"]
+    arguments = [*SETTINGS, "--epochs=0", "--export_dir=model", "--overwrite"]
     duration = 0.0
     for seed in range(kills + 1):
         if table.out_of_time:
             return
         environment = {CACHE_VARIABLE: "cache"}
-        with RunningProgram("train.py", [*flags_given, f"--seed={seed}"], torture.directory, environment) as program:
+        with RunningProgram("train.py", [*arguments, f"--seed={seed}"], torture.directory, environment) as program:
             program.wait_until(partial(_any_file, torture.directory, half_written))
             started = time.monotonic()
             if seed == 0:  # The first export is not killed: it makes the model to replace, and gives the duration.
@@ -219,17 +219,17 @@ def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
     folder = torture.directory / "many-pictures"
     draw_pictures(folder, MANY_PICTURES)
     model_dir = torture.directory / "run-1-model"
-    as_read = ModelCard.read(model_dir).source(f"folder:{folder}")
+    source_of_model = ModelCard.read(model_dir).source(f"folder:{folder}")
     started = time.monotonic()
-    expected = [load_split(replace(as_read, cache_dir=""), split) for split in SPLITS]
+    expected = [load_split(replace(source_of_model, cache_dir=""), split) for split in SPLITS]
     duration = time.monotonic() - started
     for number in range(kills):
         if table.out_of_time:
             return
         cache = torture.directory / f"cache-{number}"
-        source = replace(as_read, cache_dir=str(cache))
-        flags_given = [f"--model={model_dir}", f"--dataset={source.name}", f"--cache_dir={cache}"]
-        evaluate = partial(RunningProgram, "evaluate.py", flags_given, torture.directory)
+        source = replace(source_of_model, cache_dir=str(cache))
+        arguments = [f"--model={model_dir}", f"--dataset={source.name}", f"--cache_dir={cache}"]
+        evaluate = partial(RunningProgram, "evaluate.py", arguments, torture.directory)
         with contextlib.ExitStack() as running:
             program = running.enter_context(evaluate())
             program.wait_until(partial(_any_file, cache, ".partial-*"))
@@ -260,15 +260,15 @@ def fill_disk_of_cache(torture: Torture) -> bool:
 
 @fault("SIGTERM while training")
 def terminate(torture: Torture) -> bool:
-    return _asked_to_stop(torture, signal.SIGTERM)
+    return _survives_signal(torture, signal.SIGTERM)
 
 
 @fault("SIGINT while training")
 def interrupt(torture: Torture) -> bool:
-    return _asked_to_stop(torture, signal.SIGINT)
+    return _survives_signal(torture, signal.SIGINT)
 
 
-def _asked_to_stop(torture: Torture, number: signal.Signals) -> bool:
+def _survives_signal(torture: Torture, number: signal.Signals) -> bool:
     name = torture.new_run()
     with torture.start_to_checkpoint(name) as program:
         program.stop(number)

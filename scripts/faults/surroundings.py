@@ -45,7 +45,7 @@ def two_exports(torture: Torture) -> bool:
     if all(finished.status for finished in both):
         torture.problem = "each refused the other"
         return False
-    return _is_whole(torture, torture.directory / f"{name}-model") and _is_alone(torture, f".{name}-model.*")
+    return _is_whole(torture, torture.directory / f"{name}-model") and _left_nothing_behind(torture, f".{name}-model.*")
 
 
 @fault("Ctrl-C in the first five seconds", times=20)
@@ -61,7 +61,7 @@ def interrupt_the_start(torture: Torture) -> bool:
         started.send_signal(signal.SIGINT)
     _, errors = started.communicate()
     stopped = torture.check(Finished(started.returncode, "", errors), 128 + signal.SIGINT)
-    return stopped and _is_alone(torture, f"*{name}-model*")
+    return stopped and _left_nothing_behind(torture, f"*{name}-model*")
 
 
 @fault("streams that are closed, full or left", times=7)
@@ -126,6 +126,7 @@ def _all_or_none(torture: Torture, program: str, arguments: list[str], folder: s
 
 
 def _contents(directory: Path) -> dict[str, str]:
+    """The checksum of every file below a directory, by its path."""
     return {
         str(file.relative_to(directory)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in directory.rglob("*")
@@ -144,7 +145,8 @@ def _is_whole(torture: Torture, model_dir: Path) -> bool:
     return abs(model.rmse(torture.images) - model.card.test_rmse) < 1e-6
 
 
-def _is_alone(torture: Torture, pattern: str) -> bool:
+def _left_nothing_behind(torture: Torture, pattern: str) -> bool:
+    """Whether no path matches the pattern."""
     left = sorted(os.fspath(path.name) for path in torture.directory.glob(pattern))
     torture.problem = f"left behind: {left}"
     return not left
