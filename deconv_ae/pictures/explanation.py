@@ -41,7 +41,7 @@ CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose)
 MOST_KERNELS = 32
 """The most rows of a layer's kernels, and the most columns: about as many as fit into `WIDEST_INCHES`."""
 SMALLEST_KERNEL_PIXELS, LARGEST_KERNEL_PIXELS = 40, 100
-"""The longer side of a kernel in the figure, up to rounding to whole pixels a weight."""
+"""The limits of a kernel's longer side in the figure. A weight is a whole number of pixels."""
 LAYER_PIXELS = 900
 """The longer side of a layer, unless its kernels would be too small."""
 GAP_PIXELS = 4
@@ -137,7 +137,7 @@ def _columns(shown: View) -> tuple[float, int]:
 
 
 def _stages(model: Autoencoder, originals: np.ndarray) -> list[tuple[str, list[np.ndarray], np.ndarray]]:
-    """Of each stage a label, the maxima as pictures of the images' windows, and whether each place has a maximum."""
+    """A label for each stage, its maxima as pictures of windows, and the places that have a maximum."""
     stages = []
     pool_sizes = model.architecture.pool_sizes
     values = keras.ops.convert_to_tensor(originals)
@@ -209,8 +209,8 @@ def kernels_figure(models: dict[str, Autoencoder]) -> Figure:
 
     Rows are the channels towards the image, columns the filters. With one channel or one filter, all kernels stand in
     one row, unless rows are colours. Blue is negative, white is 0, vermilion is positive. Each layer has its own scale:
-    its caption names its largest absolute weight. Of more than 32 rows, or of more columns
-    than fit, the first are drawn, and the caption says so.
+    its caption names its largest absolute weight. If a layer has more than 32 rows, or more columns than fit, the first
+    are drawn, and the caption says so.
     """
     layers = [
         _layer(name, layer, model.image_shape[-1])
