@@ -40,8 +40,10 @@ LABEL_LINES = 2
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose)
 MOST_KERNELS = 32
 """The most rows of a layer's kernels, and the most columns: about as many as fit into `WIDEST_INCHES`."""
-KERNEL_PIXELS = 40
-"""The longer side of a kernel in the figure, at least."""
+SMALLEST_KERNEL_PIXELS, LARGEST_KERNEL_PIXELS = 40, 100
+"""The limits of a kernel's longer side in the figure. A weight is a whole number of pixels."""
+LAYER_PIXELS = 900
+"""The longer side of a layer, unless its kernels would be too small."""
 GAP_PIXELS = 4
 GROUND = 0.75
 """The grey between kernels. White would look like weights of 0."""
@@ -135,7 +137,7 @@ def _columns(shown: View) -> tuple[float, int]:
 
 
 def _stages(model: Autoencoder, originals: np.ndarray) -> list[tuple[str, list[np.ndarray], np.ndarray]]:
-    """Of each stage a label, the maxima as pictures of the images' windows, and whether each place has a maximum."""
+    """A label for each stage, its maxima as pictures of windows, and the places that have a maximum."""
     stages = []
     pool_sizes = model.architecture.pool_sizes
     values = keras.ops.convert_to_tensor(originals)
@@ -177,7 +179,10 @@ class _Layer:
     @property
     def weight_pixels(self) -> int:
         """The side of a weight."""
-        return _weight_pixels(self.shares.shape[2:])
+        rows, columns, *size = self.shares.shape
+        kernel_pixels = LAYER_PIXELS // max(rows, columns) - GAP_PIXELS
+        within_limits = min(max(kernel_pixels, SMALLEST_KERNEL_PIXELS), LARGEST_KERNEL_PIXELS)
+        return max(within_limits // max(size), _least_weight_pixels(size))
 
     @property
     def inches(self) -> tuple[float, float]:
@@ -204,8 +209,8 @@ def kernels_figure(models: dict[str, Autoencoder]) -> Figure:
 
     Rows are the channels towards the image, columns the filters. With one channel or one filter, all kernels stand in
     one row, unless rows are colours. Blue is negative, white is 0, vermilion is positive. Each layer has its own scale:
-    its caption names its largest absolute weight. Of more than 32 rows, or of more columns
-    than fit, the first are drawn, and the caption says so.
+    its caption names its largest absolute weight. If a layer has more than 32 rows, or more columns than fit, the first
+    are drawn, and the caption says so.
     """
     layers = [
         _layer(name, layer, model.image_shape[-1])
@@ -242,7 +247,7 @@ def _layer(model_name: str, layer: keras.layers.Layer, image_channels: int) -> _
         kernels = kernels.reshape(1, -1, *kernels.shape[2:])
     rows, columns, *size = kernels.shape
     pixels = (WIDEST_INCHES - COLOUR_LABELS_INCHES - 2 * MARGIN_INCHES) * PIXELS_AN_INCH
-    most_columns = min(MOST_KERNELS, max(1, int(pixels / (size[1] * _weight_pixels(size) + GAP_PIXELS))))
+    most_columns = min(MOST_KERNELS, max(1, int(pixels / (size[1] * _least_weight_pixels(size) + GAP_PIXELS))))
     kernels = kernels[:MOST_KERNELS, :most_columns]
     largest = float(np.abs(kernels).max()) or 1.0
     caption = f"{model_name}, {layer.name}: largest weight {largest:.2f}"
@@ -253,8 +258,8 @@ def _layer(model_name: str, layer: keras.layers.Layer, image_channels: int) -> _
     return _Layer(caption, kernels / largest, row_labels)
 
 
-def _weight_pixels(kernel_size: Sequence[int]) -> int:
-    return -(-KERNEL_PIXELS // max(kernel_size))
+def _least_weight_pixels(kernel_size: Sequence[int]) -> int:
+    return -(-SMALLEST_KERNEL_PIXELS // max(kernel_size))
 
 
 def _caption_inches(caption: str) -> float:

@@ -9,7 +9,7 @@ const drawing = section.querySelector("svg");
 const [button, slider, text] = ["button", "input", "p.step"].map((selector) => section.querySelector(selector));
 const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
 
-let played = null; // values and places of one channel, as the program sent them
+let played; // values and places of one channel, as the program sent them; null for an average
 let done = 0; // windows whose values are in place
 let timer = null; // of the next window, while it plays
 

@@ -270,7 +270,6 @@ def test_every_kernel_is_drawn_with_40_pixels(filters, channels, rows_and_column
     figure.draw_without_rendering()
     *axes, bar = figure.axes
     kernels = np.asarray(model.get_layer("conv1").kernel)
-    side = max(kernels.shape[:2])
     for axis, (rows, columns) in zip(axes, rows_and_columns, strict=True):
         columns = min(columns, MOST_COLUMNS[kernel_size])
         height, width = axis.images[0].get_array().shape[:2]
@@ -288,7 +287,8 @@ def test_every_kernel_is_drawn_with_40_pixels(filters, channels, rows_and_column
         assert captions["own, conv2"].endswith(f"; {MOST_COLUMNS[kernel_size]} of 33 columns; 32 of 40 rows")
     else:
         assert not any(" of " in caption for caption in captions.values())
-    step = int(np.ceil(40 / side))  # The side of a weight, after 2 pixels of ground.
+    columns = min(rows_and_columns[0][1], MOST_COLUMNS[kernel_size])
+    step = (axes[0].images[0].get_array().shape[1] // columns - 4) // kernels.shape[1]  # The side of a weight.
     first = axes[0].images[0].get_array()[2::step, 2::step][: kernels.shape[0], : kernels.shape[1]]
     red, _, blue = np.moveaxis(first, -1, 0)
     assert ((red > blue) == (kernels[..., 0, 0] > 0)).mean() > 0.9  # Near zero both are white.

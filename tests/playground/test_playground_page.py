@@ -669,6 +669,25 @@ def test_unpooling_plays_and_pauses(new_page) -> None:
     assert page.evaluate("document.activeElement.innerText") == "Play"
 
 
+def test_an_average_is_not_unpooled(new_page) -> None:
+    page = new_page("?image=8")
+
+    def without_unpooling(route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"unpooling": None})
+
+    page.route("**/open", without_unpooling)
+    page.reload()
+    wait(page, "document.querySelector('#link')?.value")
+    page.locator("#unpooling summary").click()
+    assert page.locator("#unpooling .none").is_visible()
+    assert not page.get_by_role("button", name="Play").is_visible()
+    # The next answer follows a maximum again.
+    page.evaluate(MOVE, ["#scale", "2"])
+    page.get_by_role("button", name="Play").wait_for()
+    assert not page.locator("#unpooling .none").is_visible()
+
+
 def test_unpooling_moves_only_where_motion_is_welcome(new_page) -> None:
     for motion, moves in (("no-preference", True), ("reduce", False)):
         page = new_page("?image=8", motion=motion)
