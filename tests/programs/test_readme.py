@@ -1,9 +1,11 @@
 """The README's programs run as written. Files that any page links or runs exist."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,14 @@ def test_readme_is_short_and_links_all_pages_and_notebooks() -> None:
     linked = {(ROOT / link).resolve() for link in re.findall(r"\]\(([^)#]+)", README) if "://" not in link}
     notebooks = set((ROOT / "scripts" / "examples").glob("*.ipynb"))
     assert (set(PAGES) | notebooks) - linked == {ROOT / "README.md"}
+
+
+def test_layers_import_without_packages_of_the_programs() -> None:
+    # As after the layers page's `pip install keras jax && pip install --no-deps .`
+    missing = ("tensorflow", "tensorflow_datasets", "tensorboard", "matplotlib", "PIL", "filelock", "platformdirs")
+    program = f"import sys; sys.modules.update(dict.fromkeys({missing})); import deconv_ae, deconv_ae.layers"
+    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=True)
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="needs git and a checkout")
