@@ -92,7 +92,10 @@ REFUSED = {
     "truth values": (PICTURES > 128, r"bool, not uint8; images.astype\(np.uint8\) \* 255 makes"),
     "complex numbers": (PICTURES * 1j, "complex128, not uint8; give numbers from 0 to 255"),
     "texts": (PICTURES.astype(str), "not uint8; give numbers from 0 to 255"),
-    "pictures divided by 255": ((PICTURES / 255).astype(np.uint8), "the brightest pixel is 1 of 255, so that all are"),
+    "pictures divided by 255": (
+        (PICTURES / 255).astype(np.uint8),
+        "the brightest pixel is 1 of 255, so that all images are black",
+    ),
     "masks of 0 and 1": ((PICTURES > 128).astype(np.uint8), "multiply masks of 0 and 1 by 255"),
     "black": (PICTURES * 0, "the brightest pixel is 0 of 255"),
     "no channels": (PICTURES[..., 0], r"\(50, 12, 9\) is not .*newaxis"),
