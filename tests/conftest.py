@@ -1,4 +1,4 @@
-"""What several test files need: a small data set, and one model trained and exported on it."""
+"""Fixtures that several test files share: small data sets, and models trained and exported once."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from deconv_ae_programs import library
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# In the fixtures only: the process that hands out the tests, and waits for the others, does not need TensorFlow.
+# Only fixtures import these, since the process that distributes the tests does not need TensorFlow.
 if TYPE_CHECKING:
     from deconv_ae.data import ImageDataset
     from deconv_ae.training import TrainingResult
 
 MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 ROOT = Path(__file__).parents[1]
-# What a first answer asks: the rooms that others build on, in one process, without a trained model.
+# The tests of `-m fast`: folders that others build on, in one process, without a trained model.
 FAST = (
     "deconv_ae",
     "tests/data/test_cache.py",
@@ -35,7 +35,7 @@ FAST = (
     "tests/layers/test_pooling_and_unpooling.py",
     "tests/model",
 )
-# A file runs in one process. These take longest: the last of them must not keep one busy while the others are done.
+# A file runs in one process. These files take longest. They start first, so that all processes end together.
 FIRST = (
     "tests/training/test_training.py",
     "tests/conversion",
@@ -48,14 +48,14 @@ FIRST = (
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Where only fast tests are asked for, the others are not even read: what they import takes as long as to run."""
+    """Skips other files if only fast tests are wanted, since importing them takes as long as running the fast tests."""
     if config.option.markexpr != "fast" or collection_path.is_dir():
         return None
     return None if any(collection_path.is_relative_to(ROOT / room) for room in FAST) else True
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests of the rooms in FAST as fast, and brings those in FIRST to the front."""
+    """Marks the tests in FAST as fast, and moves those in FIRST to the front."""
 
     def place(item: pytest.Item) -> int:
         return next((n for n, room in enumerate(FIRST) if item.path.is_relative_to(ROOT / room)), len(FIRST))
@@ -66,23 +66,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-# TensorFlow is imported while tests are collected, in every process. Other modules import matplotlib, and Keras its
-# backend, which is JAX where someone runs tests/ops/test_every_backend.py on it.
+# Collecting the tests imports TensorFlow in every process. Tests also need matplotlib and Keras's backend, which is JAX
+# if someone runs tests/ops/test_every_backend.py on it.
 _needed = {"matplotlib", os.environ.get("KERAS_BACKEND")}
 _without = contextlib.ExitStack()
 _without.enter_context(library.without(tuple(set(library.FOR_OTHERS) - _needed)))
 
 
 def pytest_collection_finish() -> None:
-    """Tracing a graph makes so many objects that collecting garbage as often as Python does, and reading every module's
-    and test's own each time, takes a sixteenth of all tests."""
+    """Collects garbage less often than Python does by default.
+
+    Tracing graphs creates many objects, so Python's own settings cost a sixteenth of all tests' time.
+    """
     _without.close()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 
 
-# Of the tests' own, and one for all processes of a run: they inherit the environment.
+# One cache for all processes of a run, which inherit the environment; never the user's.
 CACHE_DIR = os.environ.setdefault("DECONV_AE_CACHE_DIR", tempfile.mkdtemp(prefix="deconv_ae-tests-"))
 
 
@@ -93,7 +95,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def bfloat16() -> None:
-    """Skips where the CPU, or what oneDNN is told of it, has no convolutions in it."""
+    """Skips the test if the CPU has no bfloat16 convolutions, or oneDNN may not use them."""
     from deconv_ae.errors import InputError
     from deconv_ae.training.run import check_mixed_precision
 
@@ -105,7 +107,7 @@ def bfloat16() -> None:
 
 @pytest.fixture(scope="session")
 def digits() -> ImageDataset:
-    """Real digits, few of them."""
+    """640 real digits for training, 100 for testing."""
     from deconv_ae.data import ImageDataset, Source, load_dataset
 
     dataset = load_dataset(Source("mnist_5k"))
@@ -114,7 +116,7 @@ def digits() -> ImageDataset:
 
 @pytest.fixture(scope="session")
 def colour_images() -> ImageDataset:
-    """Blobs in colour, of a size that no pooling of 2 divides."""
+    """Coloured blobs of 17x13 pixels, which windows of 2x2 do not divide."""
     from deconv_ae.data import ImageDataset
 
     rows, columns = np.mgrid[0:17, 0:13]
@@ -128,7 +130,7 @@ def colour_images() -> ImageDataset:
 
 @pytest.fixture(scope="session")
 def trained(digits: ImageDataset) -> TrainingResult:
-    """The smallest preset after a few epochs."""
+    """The smallest preset, trained for 8 epochs."""
     from deconv_ae.model.presets import PRESETS
     from deconv_ae.training import TrainingOptions, train
 
@@ -137,7 +139,7 @@ def trained(digits: ImageDataset) -> TrainingResult:
 
 @pytest.fixture(scope="session")
 def exported(made_once: MadeOnce, digits: ImageDataset, request: pytest.FixtureRequest) -> Path:
-    """Its SavedModel; tests read it only."""
+    """The SavedModel of `trained`. Tests only read it."""
     from deconv_ae.saved_model import exporting
 
     def make(directory: Path) -> None:
@@ -148,7 +150,7 @@ def exported(made_once: MadeOnce, digits: ImageDataset, request: pytest.FixtureR
 
 @pytest.fixture(scope="session")
 def exported_in_colour(made_once: MadeOnce, colour_images: ImageDataset) -> Path:
-    """A SavedModel of two stages in colour, an even kernel, and sizes that the windows do not divide; read only."""
+    """A SavedModel of colour images: two stages, an even kernel, sizes with a rest. Tests only read it."""
     from deconv_ae import Architecture
     from deconv_ae.saved_model import exporting
     from deconv_ae.training import TrainingOptions, train
@@ -162,7 +164,7 @@ def exported_in_colour(made_once: MadeOnce, colour_images: ImageDataset) -> Path
 
 @pytest.fixture(scope="session")
 def made_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
-    """Gives a directory by its name, which the first process that wants it makes."""
+    """Returns a function that gives a directory by its name. The first process that asks for it makes it."""
     own = tmp_path_factory.getbasetemp()
     folder = (own.parent if hasattr(request.config, "workerinput") else own) / "exported"
 
