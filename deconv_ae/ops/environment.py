@@ -163,7 +163,7 @@ def static_value(lengths: Any) -> list[int] | None:
     if BACKEND == "tensorflow":
         known = tf.get_static_value(lengths)
         return None if known is None else known.tolist()
-    return keras.ops.convert_to_numpy(lengths).tolist()
+    return lengths.tolist()
 
 
 def with_static_shape(tensor: Any, shape: Sequence[int | None]) -> Any:

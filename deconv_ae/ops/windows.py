@@ -244,7 +244,8 @@ def at_least_zero(length: Length) -> Length:
 
 def arange(length: Length, dtype: str) -> Any:
     """The integers from 0 to below `length`."""
-    return keras.ops.arange(length, dtype=dtype)
+    # With its start, because jax2onnx 0.17 cannot trace Keras's arange without one.
+    return keras.ops.arange(0, length, dtype=dtype)
 
 
 def product(lengths: Sequence[Length]) -> Length:

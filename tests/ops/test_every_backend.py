@@ -342,6 +342,23 @@ def test_autoencoder_trains_and_its_halves_equal_the_whole():
     np.testing.assert_allclose(decoded, expected, atol=1e-6)
 
 
+@pytest.mark.skipif(BACKEND != "jax", reason="other backends have their own tests of export")
+def test_model_exported_from_jax_runs_in_onnx_runtime(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("jax2onnx")
+    images = keras.Input((9, 8, 2))
+    pooled, argmax = deconv_ae.MaxPoolingWithArgmax2D(2)(images)
+    model = keras.Model(images, [pooled, argmax, deconv_ae.MaxUnpooling2D(2)(pooled, argmax)])
+    batch = np.random.default_rng(0).permutation(3 * 9 * 8 * 2).reshape(3, 9, 8, 2).astype("float32")
+    expected = model(batch)
+    model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    for count in (1, 3):
+        results = session.run(None, {session.get_inputs()[0].name: batch[:count]})
+        for actual, wanted in zip(results, expected):
+            np.testing.assert_array_equal(actual, wanted[:count])
+
+
 def test_positions_of_another_convention_raise_an_error():
     argmax = ops.convert_to_tensor(np.array([0, 3, 99, 1]).reshape(1, 2, 2, 1), dtype=ARGMAX)
     with pytest.raises(Exception, match="`argmax` is out of range"):
