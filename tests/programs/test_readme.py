@@ -72,7 +72,7 @@ def test_readme_is_short_and_links_all_pages_and_notebooks() -> None:
 def test_git_ignores_the_outputs_of_readme_commands() -> None:
     text = README + PROGRAMS_PAGE
     written = re.findall(r"--(?:run|export|output)_dir=(?!saved_models/reference)([\w/]+)", text)
-    written += re.findall(r"export\(\"([\w/]+)", text) + re.findall(r"as `(models/\w+/1)/`", text)
+    written += re.findall(r"export\(\"([\w/]+)", text) + re.findall(r"`(models/\w+/1)/`", text)
     # The directory that train.py names in its next commands.
     written += [f"{place}-pictures" for place in re.findall(r"--export_dir=([\w/]+)", text)]
     assert len(written) > 8
