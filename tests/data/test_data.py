@@ -16,6 +16,7 @@ from PIL import Image
 from deconv_ae.data import (
     EvaluationBatches,
     Source,
+    kinds,
     load_dataset,
     load_split,
     replica_batches,
@@ -42,6 +43,11 @@ def pictures(tmp_path: Path) -> Path:
     for index in range(10):
         save_picture(tmp_path / "pictures" / f"{index}.png")
     return tmp_path / "pictures"
+
+
+@pytest.mark.parametrize("name", ["mnist_5k", "folder:photos", "mnist"])
+def test_every_kind_has_a_reader(name: str) -> None:
+    assert callable(kinds.reader(Source(name)))
 
 
 # ------------------------------------------------------------------------------- The sample

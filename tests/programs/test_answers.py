@@ -79,6 +79,7 @@ REFUSALS = {
     "launch_local_workers.py": "usage: launch_local_workers.py NUMBER",
     "train.py --dataset=mnist_5k --run_dir=used": "run_dir: used is in use by another run",
 }
+UNKNOWN_TO_TFDS = "reproduce.py --dataset=x"
 HELPED = ["deconv-ae --help", *(f"{program} {flag}" for program in PROGRAMS for flag in ("--help", "-h"))]
 
 
@@ -89,7 +90,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
         (folder / name).mkdir(parents=True)
     (folder / "model" / "thesis.txt").write_text("years of work")
     (folder / "run" / "run.json").write_text(json.dumps(RUN))
-    command_lines = [*HELPED, *REFUSALS]
+    command_lines = [*HELPED, *REFUSALS, UNKNOWN_TO_TFDS]
     program = Path(__file__).with_name("answer_program.py")
     command = [sys.executable, str(program), str(SCRIPTS), json.dumps([line.split() for line in command_lines])]
     with (folder / "used" / "run.lock").open("w") as lock:
@@ -133,6 +134,13 @@ def test_refusals_are_one_line_and_load_nothing(answers: dict[str, Any], command
     assert REFUSALS[command_line] in answer["stderr"]
     assert answer["status"] == 2
     assert answer["loaded"] == []
+
+
+def test_name_unknown_to_tfds_is_refused_without_tensorflow(answers: dict[str, Any]) -> None:
+    answer = answers[UNKNOWN_TO_TFDS]
+    assert answer["stderr"].startswith("error: dataset: unknown 'x'; give mnist_5k, folder:PATH or the name of a TFDS")
+    assert len(answer["stderr"].splitlines()) == 1
+    assert (answer["status"], answer["loaded"]) == (2, ["numpy"])
 
 
 def test_help_names_choices_and_defaults(answers: dict[str, Any]) -> None:

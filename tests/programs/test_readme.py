@@ -82,7 +82,7 @@ def test_layers_import_without_packages_of_the_programs() -> None:
 def test_git_ignores_folders_that_programs_write() -> None:
     text = README + PROGRAMS_PAGE
     written = re.findall(r"--(?:run|export|output)_dir=(?!saved_models/reference)([\w/]+)", text)
-    written += re.findall(r"export\(\"([\w/]+)", text) + re.findall(r"as `(models/\w+/1)/`", text)
+    written += re.findall(r"export\(\"([\w/]+)", text) + re.findall(r"`(models/\w+/1)/`", text)
     # train.py suggests this folder for pictures.
     written += [f"{place}-pictures" for place in re.findall(r"--export_dir=([\w/]+)", text)]
     assert len(written) > 8
