@@ -1,5 +1,6 @@
 """`deconv_ae.load` and `deconv_ae.train`: a trained autoencoder as an object that takes and returns uint8 pixels."""
 
+import math
 import warnings
 from functools import cached_property
 from pathlib import Path
@@ -7,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from deconv_ae import numbers
 from deconv_ae.data import COLOR_MODES, FITS, FOLDER_PREFIX, ImageDataset, Source, load_dataset, to_pixels
 from deconv_ae.data.pixels import check_images
 from deconv_ae.data.source import LONGEST_SIDE
 from deconv_ae.data.split import SPLIT_BY, which_are_for_testing
-from deconv_ae.errors import InputError, RunError, first_line
+from deconv_ae.errors import InputError, RunError
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
@@ -103,7 +103,17 @@ class TrainedAutoencoder:
         Raises:
             InputError: for arrays of other shapes or types, or switches outside of their windows.
         """
-        specs = signatures.encoded_specs(self.card.architecture, self.card.image_shape)
+        self._check_encoded(encoded)
+        return to_pixels(self._by_signatures.decode(encoded))
+
+    def _check_encoded(self, encoded: Encoded) -> None:
+        architecture = self.card.architecture
+        specs = signatures.encoded_specs(architecture, self.card.image_shape)
+        if len(encoded.switches) != len(architecture.pool_sizes):
+            raise InputError(
+                f"switches: {len(encoded.switches)} arrays, and the model has {len(architecture.pool_sizes)} poolings; "
+                "give one array per pooling"
+            )
         for name, values in encoded.named().items():
             spec = specs[name]
             if values.dtype != spec.dtype.as_numpy_dtype or values.shape[1:] != tuple(spec.shape[1:]):
@@ -111,10 +121,14 @@ class TrainedAutoencoder:
                     f"{name}: is {values.dtype} of shape {values.shape[1:]} per image, and the decoder takes "
                     f"{spec.dtype.name} of {tuple(spec.shape[1:])}"
                 )
-        try:
-            return to_pixels(self._by_signatures.decode(encoded))
-        except tf.errors.InvalidArgumentError as error:
-            raise InputError(f"switches: {first_line(error)}; give positions inside the pooling windows") from error
+            if len(values) != len(encoded.code):
+                raise InputError(
+                    f"{name}: is of {len(values)} images, and the code of {len(encoded.code)}; give both alike"
+                )
+        for name, switches, window in zip(architecture.switches_names, encoded.switches, architecture.pool_sizes):
+            last = math.prod(window) - 1
+            if switches.max(initial=0) > last:
+                raise InputError(f"{name}: {switches.max()} is outside of its window; give positions from 0 to {last}")
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Encodes and decodes images; returns pixels. Raises as `encode`."""

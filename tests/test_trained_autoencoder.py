@@ -192,8 +192,17 @@ def test_plot_displays_as_png_in_a_notebook(mine: Path) -> None:
 def test_switch_outside_of_its_window_is_refused(mine: Path) -> None:
     model = deconv_ae.load(mine)
     encoded = model.encode(PICTURES[:2])
-    with pytest.raises(InputError, match=r"^switches: "):
+    with pytest.raises(InputError, match=r"^switches_1: 1[0-2] is outside of its window; give positions from 0 to 3$"):
         model.decode(replace(encoded, switches=(encoded.switches[0] + 9, encoded.switches[1])))
+
+
+def test_code_and_switches_of_different_batches_are_refused(mine: Path) -> None:
+    model = deconv_ae.load(mine)
+    encoded = model.encode(PICTURES[:2])
+    with pytest.raises(InputError, match=r"^switches_1: is of 2 images, and the code of 1; give both alike$"):
+        model.decode(replace(encoded, code=encoded.code[:1]))
+    with pytest.raises(InputError, match=r"^switches: 1 arrays, and the model has 2 poolings; give one array"):
+        model.decode(replace(encoded, switches=encoded.switches[:1]))
 
 
 def test_resumed_run_extends_its_history(tmp_path: Path) -> None:
@@ -259,7 +268,8 @@ def test_dir_lists_public_names() -> None:
 
 
 def test_train_without_tensorflow_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "deconv_ae.trained_autoencoder", raising=False)
+    for name in ("trained_autoencoder", "data", "data.batches"):
+        monkeypatch.delitem(sys.modules, f"deconv_ae.{name}", raising=False)
     monkeypatch.delattr(deconv_ae, "trained_autoencoder", raising=False)
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(InputError, match=r"^deconv_ae.train: needs TensorFlow, which is not installed; install it$"):
