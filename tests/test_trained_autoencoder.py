@@ -160,6 +160,7 @@ def test_loaded_model_computes_the_same_as_its_saved_model(mine: Path) -> None:
     assert model.reconstruct(PICTURES).dtype == np.uint8
     off = model.decode(encoded).astype(int) - np.clip(np.round(served.decode(expected) * 256), 0, 255)
     assert np.abs(off).max() <= 1
+    assert "the mean over these images" in model.evaluate(PICTURES).table()
     assert model.evaluate(PICTURES).rmse["these"] == pytest.approx(served.rmse(PICTURES), rel=1e-4)
 
 

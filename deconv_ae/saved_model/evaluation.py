@@ -49,7 +49,9 @@ class Evaluation:
             (f"{split} RMSE", f"{self.rmse[split]:.6f}, PSNR {self.psnr[split]:.2f} dB, over {count:,} images")
             for split, count in self.counts.items()
         ]
-        rows.append(("SSIM", f"{self.ssim:.4f}, of the {list(self.counts)[-1]} images; 1 for equal ones"))
+        measured = list(self.counts)[-1]
+        measured = f"{THESE} images" if measured == THESE else f"the {measured} images"
+        rows.append(("SSIM", f"{self.ssim:.4f}, the mean over {measured}; 1 means equal"))
         if self.baselines is not None:
             rows += [
                 ("mean training image", f"{self.baselines.mean_image_rmse:.6f}, in the place of every test image"),

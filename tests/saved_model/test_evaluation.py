@@ -52,7 +52,7 @@ def test_table_has_a_line_for_each_number() -> None:
     assert found.table().splitlines() == [
         "train RMSE              0.100000, PSNR 0.10 dB, over 4,000 images",
         "test RMSE               0.200000, PSNR 0.20 dB, over 1,000 images",
-        "SSIM                    0.7500, of the test images; 1 for equal ones",
+        "SSIM                    0.7500, the mean over the test images; 1 means equal",
         "mean training image     0.250000, in the place of every test image",
         "black                   0.500000",
         "thumbnail               0.125000, 7x7 pixels",
