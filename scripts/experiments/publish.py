@@ -61,7 +61,7 @@ of positions in its window, and the image as 8 bits a pixel. A factor below 1 is
 
 ## Learned kernels
 
-![Each layer's kernels, blue negative and red positive](figures/kernels.png)
+![Each layer's kernels, blue negative and orange positive](figures/kernels.png)
 
 ## Any architecture
 
