@@ -64,7 +64,6 @@ setup(
             "ruff>=0.12",
             "mypy>=1.15",
             "codespell>=2.4,<3",
-            "pydoclint>=0.6.6,<1",
             "playwright>=1.49",
             # Includes axe-core, which checks the page's accessibility.
             "axe-playwright-python>=0.1.8,<1",

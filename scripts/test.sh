@@ -52,7 +52,6 @@ if [ "${1-}" = --legs ]; then
 fi
 ruff format --check .
 ruff check .
-pydoclint --quiet deconv_ae deconv_ae_programs
 codespell $(git ls-files "*.py" "*.md" "*.sh" "*.html" "*.js" "*.css")
 mypy
 tests --durations=10 "$@"

@@ -1,7 +1,6 @@
 """Converts an exported model to other formats, and checks each file in its own runtime before it gets its name."""
 
 import importlib
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

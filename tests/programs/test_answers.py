@@ -140,7 +140,9 @@ def test_name_unknown_to_tfds_is_refused_without_tensorflow(answers: dict[str, A
     answer = answers[UNKNOWN_TO_TFDS]
     assert answer["stderr"].startswith("error: dataset: unknown 'x'; give mnist_5k, folder:PATH or the name of a TFDS")
     assert len(answer["stderr"].splitlines()) == 1
-    assert (answer["status"], answer["loaded"]) == (2, ["numpy"])
+    assert answer["status"] == 2
+    # TFDS loads NumPy, and Pillow through some versions of its dependencies.
+    assert not {"tensorflow", "keras", "matplotlib"} & set(answer["loaded"])
 
 
 def test_help_names_choices_and_defaults(answers: dict[str, Any]) -> None:
