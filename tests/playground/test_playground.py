@@ -171,7 +171,7 @@ BOMB = State(np.zeros((10_000, 10_000, 1), np.uint8), None, Tampering()).query()
     ],
     ids=lambda value: value[:12],
 )
-def test_a_value_that_a_link_cannot_have_is_left_out_and_named(name: str, text: str) -> None:
+def test_impossible_value_in_a_link_is_dropped_and_named(name: str, text: str) -> None:
     restored, refused = link.read({name: text, "bits" if name != "bits" else "seed": "2"}, TEST_IMAGES)
     assert list(refused) == [name]
     assert refused[name].startswith(f"{name}: ")
@@ -245,7 +245,7 @@ def test_an_average_is_followed_without_a_switch(averages) -> None:
     assert parsed(view.show(State(picture, None, Tampering()))).find(".//input[@data-move]") is not None
 
 
-def test_an_average_can_be_erased_and_has_no_switch_to_move(averages) -> None:
+def test_average_can_be_erased_and_has_no_switch(averages) -> None:
     view, picture = averages
     state = State(picture, None, Tampering(erased=frozenset({(0, 2, 3, 31)}), moved=frozenset({(0, 2, 3, 12, 0)})))
     state, refused = view.without_unknown(state)
@@ -395,7 +395,7 @@ def test_an_invalid_upload_in_a_link_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("tampering", [Tampering(), Tampering(scale=0.5, switches="centred")], ids=str)
-def test_a_journey_leads_from_the_pixels_to_the_value_in_its_place(grey, number: int, tampering: Tampering) -> None:
+def test_journey_leads_from_pixels_to_the_placed_value(grey, number: int, tampering: Tampering) -> None:
     view, picture = grey
     model = view.models[number]
     passage = pass_through(model, number, picture, tampering)
@@ -448,7 +448,7 @@ def test_an_upload_is_cropped_or_shown_whole(mode: str) -> None:
 
 
 @pytest.mark.parametrize("side", [1200, 60])
-def test_a_jpeg_of_any_size_is_upright_and_in_its_colours(side: int) -> None:
+def test_jpeg_of_any_size_is_upright_and_keeps_colours(side: int) -> None:
     halves = Image.new("RGB", (side, side), (255, 0, 0))
     halves.paste((0, 0, 255), (0, 0, side, side // 2))
     exif = Image.Exif()

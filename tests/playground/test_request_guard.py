@@ -270,7 +270,7 @@ BAD_REQUESTS = [
 
 
 @pytest.mark.parametrize("bad", BAD_REQUESTS, ids=lambda bad: bad.name)
-def test_a_bad_request_is_refused_in_one_line_and_not_logged(page: Page, bad: Bad) -> None:
+def test_bad_request_gets_one_line_and_is_not_logged(page: Page, bad: Bad) -> None:
     before = page.printed
     status, text = page.ask(bad.method, bad.path, bad.body, bad.headers)
     assert (status, bad.sentence in text) == (bad.status, True), (status, text)
