@@ -1,7 +1,7 @@
 """Cleans up half-finished work when a signal ends the program, or delays the signal until the work is finished.
 
-A signal ends a program at once, see `deconv_ae_programs.process`. If it raised an exception instead, that would come up
-inside whatever library is running, which catches, wraps or prints it.
+A signal ends a program at once, see `deconv_ae_programs.process`. If it raised an exception instead, the running
+library could catch, wrap or print the exception.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ def delay_signals() -> Iterator[None]:
 
 
 def end(end_now: Callable[[], object]) -> None:
-    """Cleans up and calls `end_now`, which ends the process; inside `delay_signals`, after that context.
+    """Cleans up and calls `end_now`, which ends the process. Inside of `delay_signals`, it does so after that context.
 
     A signal's handler calls this. Python runs handlers between two steps of the main thread.
     """

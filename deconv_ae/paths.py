@@ -198,7 +198,7 @@ def resolved(argument: str, text: str | os.PathLike[str]) -> Path:
 
 
 def check_apart(given_paths: Mapping[str, str | os.PathLike[str] | None]) -> None:
-    """Raises InputError if one of several directories, keyed by argument, is another or lies in another.
+    """Raises InputError if two of several directories are the same, or one lies in another. Arguments are the keys.
 
     None stands for an argument that was not given.
     """

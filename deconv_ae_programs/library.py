@@ -21,8 +21,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 PACKAGES = ("deconv_ae", "deconv_ae.data", "deconv_ae.training", "deconv_ae.conversion", "deconv_ae.compression")
 FOR_OTHERS = ("jax", "matplotlib", "pandas", "sklearn")
-"""Packages that TensorFlow and Keras import if they are installed, for features that no program here uses. They take
-two of the five seconds of a processor that `import tensorflow` takes."""
+"""Packages that TensorFlow and Keras import if they are installed, for features that no program here uses. `import
+tensorflow` takes five seconds of processor time, and they take two of these."""
 
 _left_out: list[ModuleType] = []
 

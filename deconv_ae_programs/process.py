@@ -16,7 +16,7 @@ from typing import Any, TextIO
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, the end of a system or a scheduler's job, and a closed terminal or connection."""
 SMALLEST_ADDRESS_SPACE = 4 * 2**30
-"""A training of small images took 2.9 GiB of addresses on two processors. Without addresses, TensorFlow aborts."""
+"""A training of small images took 2.9 GiB of address space on two processors. If it runs out, TensorFlow aborts."""
 
 _errors = 2
 

@@ -33,7 +33,7 @@ PREPARING_KILLS = flags.DEFINE_integer(
     "preparing_kills", 20, "The number of programs to kill while they decode a data set."
 )
 OTHER_FAULTS = flags.DEFINE_integer(
-    "other_faults", 3, "The number of faults of each other kind; from 3 on, 20 of each random kind."
+    "other_faults", 3, "The number of faults of each other kind. From 3 on, kinds that need more get more, up to 20."
 )
 MINUTES = flags.DEFINE_float("minutes", 30.0, "Start no further fault after this time.")
 SEED = flags.DEFINE_integer("seed", 0, "The seed of the faults' moments.")

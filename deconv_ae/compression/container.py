@@ -23,7 +23,7 @@ HAS_SIZE = 0x80
 LONGEST_SIDE = 2**16 - 1
 MODEL_BYTES = 4
 RATES = 5
-"""The number of rates; each has half the steps of the one before."""
+"""The number of rates. At each rate, a step is half as large as at the rate before."""
 
 _START, _CHECKSUM, _SIZE = struct.Struct(f"<2sBB{MODEL_BYTES}s"), struct.Struct("<I"), struct.Struct("<HH")
 

@@ -187,6 +187,6 @@ def _fit_weights(plane: Plane, features: np.ndarray, symbols: np.ndarray) -> np.
 
 
 def _in_scores(nats: np.ndarray) -> np.ndarray:
-    """Rounds weights to whole numbers, with 0 for the largest of a row; an offset of a whole row has no effect."""
+    """Shifts each row of weights so that its largest is 0, which has no effect, and rounds to whole numbers."""
     scores = np.round((nats - nats.max(axis=1, keepdims=True)) / np.log(2) * SCORES_PER_BIT)
     return np.clip(scores, -LARGEST_WEIGHT, LARGEST_WEIGHT).astype(np.int16)

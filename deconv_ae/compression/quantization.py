@@ -9,7 +9,7 @@ from deconv_ae.compression.model_tensors import Tensors, planes_first
 from deconv_ae.compression.traversal import Symbols, Tensor, values_of_switches
 
 COARSEST_LEVELS = 1.5
-"""The number of the coarsest steps in a channel's 0.999 quantile, for the channel where that is largest."""
+"""In the channel that needs most steps, the 0.999 quantile of the magnitudes is this many of the coarsest steps."""
 
 LARGEST = 2**30
 

@@ -19,7 +19,8 @@ def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[
     """Writes the graph to `<part>.xml` and its weights to `<part>.bin`."""
     # OpenVINO reads the ONNX model that is also written and verified for ONNX Runtime.
     model = openvino.Core().read_model(model=model_proto(part).SerializeToString())
-    # Compiling starts with these transformations. Applied now, their new operations get the mark of `_keep_float32`.
+    # Compiling starts with these transformations. Applying them now gives their new operations the mark of
+    # `_keep_float32`.
     apply_moc_transformations(model, False)
     _name_only_inputs_and_outputs(model)
     file = folder / f"{part.name}.xml"

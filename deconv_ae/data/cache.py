@@ -100,13 +100,17 @@ def decode(read: Callable[[], Reading], reading: Reading) -> Generator[np.ndarra
         np.ndarray: its batches.
 
     Raises:
-        InputError: if the split's files have changed while they were decoded.
+        InputError: if the split's files have changed while they were decoded, or hold fewer images than they promise.
+        TypeError: if a reader's batches are not uint8 images of one shape, which the cache's file holds.
     """
     import keras  # Imported here: callers that only need the cache's directory do without it.
 
     bar = keras.utils.Progbar(reading.count, unit_name="image") if sys.stdout.isatty() else None
-    done = 0
+    done, shape = 0, None
     for images in reading.batches():
+        shape = shape or images.shape[1:]
+        if images.dtype != np.uint8 or len(images.shape) != 4 or images.shape[1:] != shape:
+            raise TypeError(f"a reader's batches must be uint8 (n, {shape}); one is {images.dtype} {images.shape}")
         done += len(images)
         if bar:
             bar.update(done, finalize=False)
@@ -115,6 +119,8 @@ def decode(read: Callable[[], Reading], reading: Reading) -> Generator[np.ndarra
         bar.update(done, finalize=True)
     if read().made_of != reading.made_of:
         raise InputError("dataset: it changed while it was decoded; start again when it is complete")
+    if done + len(reading.left_out) != reading.count:
+        raise InputError(f"dataset: it holds {done:,} images where it promises {reading.count:,}; prepare it again")
 
 
 def in_memory(read: Callable[[], Reading], check: Callable[[int], None]) -> Decoded:

@@ -122,7 +122,7 @@ def _survey_first_bytes(
     """
     arguments, in_colour = (parse_colour(source.background), source.max_pixels), False
     bad_files: dict[str, str] = {}
-    # The first picture alone first, without processes: mostly it is in colour, which decides.
+    # The first picture is decoded alone, without processes: usually it is in colour, which decides.
     for part in (names[:1], names[1:]):
         for name, found in zip(part, _decode(source, folder, part, *arguments, function="own_channels")):
             if isinstance(found, str):

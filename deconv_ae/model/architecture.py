@@ -25,7 +25,7 @@ class Architecture:
 
     With averages the code has a second, linear part beside the last stage's maxima. Each value of the code stands for
     a block of pixels; the averages are weighted averages of each block, and a transposed convolution enlarges them to
-    a smooth picture. The stages see the image less the smooth picture: edges and texture.
+    a smooth picture. The stages see the image minus the smooth picture: edges and texture.
 
     Attributes:
         filters: filters of each stage's convolution.
@@ -38,7 +38,7 @@ class Architecture:
         filters: one number per stage.
         pool_sizes: one int, which stands for a square, or (height, width) per stage.
         kernel_size: an int or (height, width).
-        deconvolution_bias: None does as the original did: no bias in a single stage, a bias each in several.
+        deconvolution_bias: None is the original's choice: no bias in a single stage, a bias in each of several stages.
         averages: 0 for none, as in the original.
 
     Raises:

@@ -160,13 +160,13 @@ class Autoencoder(ScaledImagesModel):
         return self._joined(self._smooth(averages), self._decoded(maxima, switches))
 
     def smooth(self, images: Any) -> Any:
-        """Enlarges the averages of images to the smooth picture, of the images' shape; zeros without averages."""
+        """Returns the enlarged averages of images, as a picture of the images' shape; zeros without averages."""
         smooth = self._divided(images)[1]
         return keras.ops.zeros_like(images) if smooth is None else smooth
 
     @property
     def is_faster_compiled(self) -> bool:
-        """Whether XLA makes steps of one batch size faster on this machine: it does if it does for every stage."""
+        """Whether XLA makes steps of one batch size faster on this machine. It has to do so for every stage."""
         return all(stage.is_faster_compiled for stage in self._stages)
 
     @cached_property

@@ -167,7 +167,7 @@ def static_value(lengths: Any) -> list[int] | None:
 
 
 def with_static_shape(tensor: Any, shape: Sequence[int | None]) -> Any:
-    """Returns the tensor with a shape that TensorFlow forgets when a padding length is unknown."""
+    """Sets the static shape, which TensorFlow forgets if a padding length is unknown; returns the tensor."""
     if BACKEND == "tensorflow":
         # LiteRT has no tf.ensure_shape.
         tensor.set_shape(shape)

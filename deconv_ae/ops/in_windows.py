@@ -28,7 +28,7 @@ def winners(argmax: Any, image_shape: tuple[Length, ...], windows: Windows) -> A
     # Plus one, so that the padding's zeros differ from every position.
     numbers = ops.cast(argmax, counting_dtype(product(image_shape[1:]))) + 1
     shape, reaches, first = ops.shape(argmax), [axis.reach for axis in windows.axes], windows.first_axis
-    # Later windows in row-major order never lie before along the first dimension.
+    # Along the first dimension, a later window in row-major order never lies before an earlier one.
     pads_before = [0, *(reach - 1 for reach in reaches[1:])]
     padded = pad(numbers, {first + n: (pads_before[n], reaches[n] - 1) for n in range(windows.dimensions)})
     lost = ops.zeros(shape, "bool")

@@ -195,6 +195,6 @@ def _dtype_to_divide_in(size: Size, channels: Any) -> str:
 def _floor_divided(dividend: Any, divisor: Any) -> Any:
     """Divides whole numbers of 0 or more and rounds down, in integers or in float32."""
     if keras.backend.standardize_dtype(dividend.dtype) == "float32":
-        # Adding a half keeps the rounding of the division from pushing a whole quotient just below itself.
+        # Without the half, rounding could put a whole quotient just below itself, and the floor would be one too small.
         return ops.floor((dividend + 0.5) / divisor)
     return dividend // divisor

@@ -155,8 +155,8 @@ def _max_pool_kernel(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf
 def _max_pool_and_look_up(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
     """Max pools, then looks up the first position of every window that equals the maximum.
 
-    The second derivative of max pooling reads a tensor at the positions of the maxima. Reading a tensor of position
-    numbers, as floating point numbers, it returns argmax.
+    The second derivative of max pooling reads a tensor at the positions of the maxima. If that tensor holds the
+    position numbers, as floating point numbers, the result is argmax.
     """
     arguments = {"strides": (1, *windows.strides, 1), "padding": windows.padding.upper()}
     pooled = tf.nn.max_pool2d(images, windows.pool_size, **arguments)

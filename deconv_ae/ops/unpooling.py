@@ -68,8 +68,8 @@ def max_unpool(
         ValueError: If an argument is not as above; if the size does not pool to the values' size, or differs from the
             size that was pooled; on JAX outside of jit and on PyTorch, also if positions are out of range or in other
             channels.
-        tf.errors.InvalidArgumentError: On TensorFlow, for the same errors if they are found when the graph runs, and
-            for positions.
+        tf.errors.InvalidArgumentError: On TensorFlow, for wrong positions, and for shapes and sizes that turn out to be
+            wrong only when the graph runs.
 
     >>> from deconv_ae.ops import max_pool_with_argmax
     >>> pooled, argmax = max_pool_with_argmax(keras.ops.array([[[3.0], [7.0], [5.0], [1.0]]]), pool_size=2)

@@ -129,7 +129,7 @@ class Windows:
         return keras.ops.reshape(vector, shape)
 
     def steps(self, size: Size, channels: Length) -> tuple[tuple[Length, ...], Length]:
-        """The differences of numbers between neighbours along each dimension, and between channels."""
+        """How much the number of a position grows by one step along each dimension, and by one channel."""
         steps = [channels if self.channels_last else 1]
         for length in reversed(size[1:]):
             steps.append(steps[-1] * length)
@@ -143,8 +143,8 @@ class Windows:
     def first_positions(self, size: Size, channels: Length, dtype: str) -> Any:
         """The number of every window's first position in each channel, in a shape that broadcasts over pooled images.
 
-        A window may begin outside of the image. Then the number is another position's or none's, and only its
-        difference from other numbers of the window is meaningful.
+        A window may begin outside of the image. Then the number belongs to another position or to none. Only its
+        difference from the window's other numbers has a meaning.
         """
         numbers = self.channel_numbers(size, channels, dtype)
         for index, (axis, length, step) in enumerate(zip(self.axes, size, self.steps(size, channels)[0])):

@@ -9,7 +9,7 @@ CURVES = (BLUE, ORANGE, GREEN, SKY_BLUE)
 """In the order in which curves of one plot take them."""
 
 POINTS = ORANGE
-"""Points on grey pictures. To nobody it looks grey."""
+"""Points on grey pictures. Nobody sees this colour as grey."""
 
 NO_VALUE = BLUE
 """Gaps in a grey picture."""

@@ -38,7 +38,7 @@ def cards(
 
 
 def legend(models: Sequence[ServedAutoencoder]) -> str:
-    """The meaning of dots, colours and greys, of those that these models have."""
+    """The meaning of the dots, colours and greys that these models have."""
     architectures = [model.card.architecture for model in models]
     few = [each.filters[-1] for each in architectures if each.filters[-1] <= drawings.MOST_CHANNELS_AS_POINTS]
     sentences = []
@@ -75,7 +75,7 @@ def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tam
     is_changed = passage.picture.any() and passage.rmse != passage.untouched_rmse
     untouched = f"untouched {passage.untouched_rmse:.3f}" if is_changed else ""
     place = followed[1:] if followed[0] == number else None
-    # Tiles of different models stand below each other, aligned at the right: models differ in their switches only.
+    # The tiles of all models stand in columns, aligned at the right, as models differ in the number of switches only.
     tiles = [
         *_switches(model, passage, place),
         _code(model, number, passage, tampering, place),

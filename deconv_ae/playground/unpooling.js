@@ -23,7 +23,7 @@ export function showUnpooling(unpooling) {
   if (section.open) draw();
 }
 
-// Lengths in pixels of the unpooled picture: the code lies to its left, as large as it.
+// Lengths in pixels of the unpooled picture. The code is drawn to its left, in the same size.
 function lengths() {
   const [[rows, columns], [height, width]] = [played.windows, played.pool];
   const right = columns * width + Math.max(2, Math.round(columns * width * 0.1));

@@ -3,10 +3,10 @@
 from deconv_ae.saved_model.model_card import ModelCard
 
 FAR_ABOVE = 1.5
-"""A warning comes from so many times the card's test RMSE on.
+"""Images get a warning if their RMSE is at least this many times the card's test RMSE.
 
 With the reference models, the mean over any five test digits stays below 1.2 times the card's. Two photographs have 1.2
-to 3.1 times it; a dark one passes unnoticed in one model."""
+to 3.1 times the card's. One model does not notice a dark photograph."""
 
 
 def other_domain(card: ModelCard, rmse: float) -> str | None:

@@ -101,7 +101,7 @@ def _made(images: np.ndarray, name: str, most_bits: float, quality: int) -> File
 
 
 def _header(file: bytes) -> int:
-    """The number of bytes before the pixels; JPEG's end with the start of scan, whose length follows its marker."""
+    """The number of bytes before the pixels. JPEG's last header is the start of scan: a marker, then its length."""
     scan = file.find(b"\xff\xda") + 2
     return scan + int.from_bytes(file[scan : scan + 2]) if file.startswith(b"\xff\xd8") else WEBP_HEADER
 

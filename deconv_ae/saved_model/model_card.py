@@ -222,7 +222,7 @@ def model_directory(model_dir: str | Path) -> Path:
 
 
 def _of_format_1(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Converts format 1, in which some of saved_models/reference is written; it had derived sizes and no signatures."""
+    """Converts format 1, which had derived sizes and no signatures. Some models in saved_models/reference have it."""
     derived = ("parameters", "size_per_image")
     kept = {name: value for name, value in values.items() if name not in derived}
     return kept | {"signatures": ["serving_default", "encode", "decode"], "format_version": FORMAT_VERSION}

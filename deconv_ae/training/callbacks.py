@@ -100,8 +100,8 @@ class StopOnFailure(keras.callbacks.Callback):
 class Validate(keras.callbacks.Callback):
     """Adds the RMSE over the test images to an epoch's metrics, as `test_rmse`, for the callbacks after it.
 
-    Keras's own validation would sum up in the training's metrics, which are part of a checkpoint, and every worker of a
-    cluster would read all images.
+    Keras's own validation would use the training's metrics, which are part of a checkpoint. Every worker of a cluster
+    would also read all images.
 
     Args:
         rmse: computes a model's RMSE.
@@ -182,7 +182,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
 
 class StopWhenAsked(keras.callbacks.Callback):
-    """Ends the run after an execution or an epoch, if a signal came, by Interrupted from within fit.
+    """If a signal came, raises Interrupted from within fit, after an execution or an epoch.
 
     Args:
         progress: counts the steps.
@@ -265,8 +265,8 @@ class WriteTensorBoard(keras.callbacks.Callback):
 def _epoch_file(log_dir: Path, epoch: int) -> Iterator[None]:
     """A context in which TensorBoard's default writer writes a file of one epoch's records.
 
-    The file appears complete. A run that is killed between it and the epoch's checkpoint writes the epoch again and
-    replaces the file, so no step is there twice.
+    The file appears only when it is complete. If a run is killed between it and the epoch's checkpoint, the resumed run
+    writes the epoch again and replaces the file. So no step is there twice.
     """
     with partial_directory(log_dir) as partial:
         writer = tf.summary.create_file_writer(str(partial))

@@ -22,8 +22,8 @@ def check_environment(strategy: str) -> None:
         strategy: a name of `options.STRATEGIES`.
 
     Raises:
-        InputError: for multi_worker, if it does not name a cluster and a worker in it. For mirrored, if it is set and
-            TensorFlow cannot read it: TensorFlow reads it although it has no use for it.
+        InputError: for multi_worker, if it does not name a cluster and a worker in it. For mirrored, if TF_CONFIG is
+            set and TensorFlow cannot read it. TensorFlow reads TF_CONFIG although mirrored does not need it.
     """
     text = os.environ.get(VARIABLE, "")
     if strategy == "multi_worker":

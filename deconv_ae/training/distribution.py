@@ -308,7 +308,7 @@ class Watchdog:
 
 
 def watchdog(strategy: tf.distribute.Strategy, seconds: float) -> Watchdog:
-    """Makes a watchdog for a cluster. If all replicas are in this process, it never ends it."""
+    """Makes a watchdog for a cluster. If all replicas are in this process, the watchdog never ends the process."""
     return Watchdog(seconds if strategy.cluster_resolver is not None else None)
 
 

@@ -13,7 +13,7 @@ from deconv_ae.model.baselines import Baselines, thumbnail_size
 from deconv_ae.model.objective import per_image_rmse
 
 RISE = 1.01
-"""A loss rose if it is so many times what it was. The order of the images alone moves it by less than a hundredth."""
+"""A loss above this many times its start has risen. The order of the images alone moves it by less than a hundredth."""
 SAMPLED_IMAGES = 256
 ENLARGING_METHODS = ("lanczos3", "bicubic")
 # With so many batches of digits, a graph saves the time that tracing it takes.

@@ -17,7 +17,7 @@ from deconv_ae.training.schedule import STEPS_FOR_A_RECIPES_EPOCH, Schedule
 BAR_LETTERS = 20
 REDRAWN_SECONDS = 0.1
 LINE_SECONDS = 10.0
-"""In a file, an epoch that lasts longer gets a line within it every so many seconds."""
+"""If the output is a file, a longer epoch gets a line every so many seconds."""
 
 
 def labelled(label: str, *texts: str) -> str:

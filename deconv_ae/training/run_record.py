@@ -62,7 +62,7 @@ def check_place(run_dir: str | Path, options: TrainingOptions, dataset: str) -> 
         return
     recorded = read("resume", path, "leave --resume out to start one")
     wanted = options.deciding()
-    # If they follow from the number of images, they count as unchanged.
+    # Batch size and epochs that follow from the number of images count as unchanged.
     then = recorded.options
     wanted = replace(
         wanted,

@@ -44,7 +44,9 @@ class Schedule:
 
 
 def schedule(recipe: Recipe, images: int, batch_size: int | None = None, epochs: int | None = None) -> Schedule:
-    """Fills in batch size and epochs that are not given: the recipe's, and for few images smaller batches, more epochs.
+    """Fills in a missing batch size or number of epochs.
+
+    They are the recipe's; few images get smaller batches and more epochs.
 
     A batch is the recipe's, or a twentieth of the images if that is less, but at least 15. Each epoch of the recipe
     stands for at least 200 steps. If a pass over the images has fewer steps, there are as many more passes as needed.

@@ -50,7 +50,7 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
         model: a built model. If its own kernels beat every guess, they are used, made to fire, with a fitted decoder.
         images: `(N, height, width, channels)` uint8, all training images; at most 256 are used.
         guesses: other starts. Each is compared with the model's own kernels, both with fitted decoders. The first guess
-            that the own kernels do not beat by a fifth is used, with the guess's own decoder.
+            that the model's kernels do not beat by a fifth is used, with the guess's own decoder.
         seed: of the choice of pixels.
 
     >>> from deconv_ae.model.architecture import Architecture

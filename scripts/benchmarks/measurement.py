@@ -180,7 +180,7 @@ class ContestantProcesses:
 
 
 ABSENT = (Unavailable, Died)
-"""The answers of contestants without which a row goes on, except for the first contestant."""
+"""If a contestant gives one of these answers, the row goes on without it, unless it is the first contestant."""
 
 
 def _is_error(answer: Any) -> bool:

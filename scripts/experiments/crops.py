@@ -16,7 +16,8 @@ from PIL import Image
 
 SIZE, COUNTS, TEST_EVERY, SEED = 128, {"train": 3000, "test": 500}, 3, 0
 SHORTER_SIDE = 400
-"""The least shorter side of a reduced photograph. Reducing by a whole number removes the sensor's noise."""
+"""A reduced photograph keeps at least this many pixels on its shorter side. Reducing by a whole number removes the
+sensor's noise."""
 OTHERS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "china.jpg", "flower.jpg")
 """The photographs in colour among the pictures of scikit-image and scikit-learn."""
 

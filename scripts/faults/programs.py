@@ -169,7 +169,7 @@ def _run(
     for descriptor, stream in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(Path(output) / stream, os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ.update(environment)
-    # As from a terminal: nohup, or a shell that starts a background job, hands on ignored signals.
+    # As from a terminal, no signal is ignored: nohup and a shell's background jobs hand on ignored signals.
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)

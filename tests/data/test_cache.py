@@ -58,6 +58,26 @@ def only(source: Source, pattern: str) -> Path:
 
 # ------------------------------------------------------------------------------- Decoding
 
+PIXELS = np.zeros((2, 4, 4, 1), np.uint8)
+READERS = {
+    "floats": ([PIXELS / 256], 2, TypeError, "must be uint8"),
+    "two sizes": ([PIXELS, PIXELS[:, :2]], 4, TypeError, "must be uint8"),
+    "too few": ([PIXELS], 400, InputError, "holds 2 images where it promises 400"),
+}
+
+
+@pytest.mark.parametrize("to_file", [True, False])
+@pytest.mark.parametrize("reader", READERS)
+def test_batches_that_the_cache_cannot_hold_are_refused(tmp_path: Path, reader: str, to_file: bool) -> None:
+    batches, count, error, message = READERS[reader]
+    reading = cache.Reading("made of", count, lambda: iter(batches))
+    with pytest.raises(error, match=message):
+        if to_file:
+            cache.mapped(tmp_path, "name", "train", lambda: reading)
+        else:
+            cache.in_memory(lambda: reading, lambda size: None)
+    assert not list(tmp_path.glob("*.uint8*"))
+
 
 class Numbered(tfds.core.GeneratorBasedBuilder):
     """A TFDS data set whose images show their number."""
