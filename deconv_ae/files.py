@@ -182,7 +182,7 @@ def lock_exclusively(argument: str, directory: Path, lock_file: Path) -> "BaseFi
     Raises:
         InputError: if another process has locked the file, so that `directory` is in use; or if it cannot be locked.
     """
-    from filelock import FileLock, Timeout  # Loading it takes as long as a wrong flag's refusal may take.
+    from filelock import FileLock, Timeout  # It loads slowly, and a wrong flag is refused without it.
 
     lock = FileLock(lock_file, thread_local=False)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 from deconv_ae.errors import InputError
 
 LARGEST = 2**31 - 1
-"""The largest whole number: somewhere TensorFlow has 32 bits for a length, a count of steps and a seed."""
+"""The largest whole number: in some places TensorFlow holds a length, a count of steps or a seed in 32 bits."""
 
 LARGEST_REAL = 3.4e38
 

@@ -75,7 +75,7 @@ def _learn(model: ModelTensors, images: np.ndarray) -> Probabilities:
 
 
 def _find_values_in(model: ModelTensors, encoded: Tensors, steps: Mapping[str, np.ndarray]) -> tuple[Tensor, ...]:
-    """Sets `values_in` of the tensors: switches place a code's values if, where those are 0, they change nothing."""
+    """Finds the switches that change nothing where the code's value is 0, and sets their `values_in` to the code."""
     quantised = dict(encoded)
     for name in steps:
         quantised[name] = dequantize(quantize(encoded[name], steps[name][0]), steps[name][0])

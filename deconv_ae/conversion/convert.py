@@ -35,7 +35,7 @@ class ConvertedFile:
         part: the name of the part.
         file: the path below the output directory.
         bytes: the size of its files together.
-        agreement: the agreement with float32 arithmetic, in a runtime that otherwise chooses the precision itself.
+        agreement: the agreement with the SavedModel. A runtime that chooses its own precision is set to float32 here.
         by_default: the agreement in such a runtime with its default precision on this CPU; None for other runtimes.
     """
 

@@ -31,9 +31,10 @@ from deconv_ae.saved_model.serving import Encoded
 
 SHUFFLING_SEED = 0
 PIXEL_INCHES = 4 / PIXELS_AN_INCH
-"""The width of an image's pixel in `switches_figure`, at least: one sees in which place of a window a point lies."""
+"""The least width of an image's pixel in `switches_figure`: one sees which place of a window has the point."""
 POINT_OF_A_PLACE, POINT_OF_A_WINDOW = 0.6, 0.2
-"""The width of a point, the larger of both: neighbours in small windows do not touch, and large windows show theirs."""
+"""The width of a point, as a share of a place and of its window; the larger counts. So neighbours in small windows do
+not touch, and points in large windows are seen."""
 POINTS_AN_INCH = 72
 LABEL_LINES = 2
 

@@ -14,7 +14,7 @@ const REPLACED = {
   pixels: ["picture"],
 };
 const CONTROLS = [...document.querySelectorAll(".control")];
-const QUIET = 300; // milliseconds without a change after which all changes before are one step in the browser's history
+const QUIET = 300; // milliseconds; after a pause of this length, the changes before it are one step of the history
 
 let state = new URLSearchParams();
 let answered = null; // the last answer, which all controls show

@@ -114,9 +114,9 @@ the other digit models'.
 
 For photographs, these models are not useful codecs. photos_16_8 needs 3.4 bits a pixel for 27 dB; JPEG needs 0.7, and
 WebP less than 0.3. Switches are 82 to 97 % of its files. photos_128 was measured on 40 crops of scikit-learn's flower
-and matplotlib's grace_hopper, which it was not trained on. At quality 5 it needs 1.4 bits a pixel for an RMSE of 0.032,
-while the model itself has 0.020 there. Files of that size have an RMSE of 0.018 as JPEG and 0.013 as WebP. Switches are
-64 to 97 % of its files.
+and matplotlib's grace_hopper, which it was not trained on. At quality 5 it needs 1.4 bits a pixel for an RMSE of 0.032.
+Without compression, the model has 0.020 on these crops. Files of that size have an RMSE of 0.018 as JPEG and 0.013 as
+WebP. Switches are 64 to 97 % of its files.
 
 ![Digits: PSNR and SSIM against bits a pixel](figures/rate_digits.png)
 
