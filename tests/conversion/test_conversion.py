@@ -111,6 +111,19 @@ def test_array_of_five_bands_converts_from_python_only(tmp_path: Path) -> None:
         assert "was trained on an array in Python, which is in no file; programs read images of 1 or 3" in line
 
 
+def test_model_with_averages_converts_exactly_where_blocks_leave_a_rest(
+    colour_images: ImageDataset, tmp_path: Path
+) -> None:
+    options = {"filters": 3, "pool_sizes": 4, "averages": 5, "epochs": 1, "batch_size": 8, "verbose": False}
+    trained = deconv_ae.train(colour_images.train, test_images=colour_images.test, **options)
+    trained.export(tmp_path / "model", anyway=True)
+    written = conversion.convert(
+        tmp_path / "model", list(WORKING), tmp_path / "files", colour_images.test, colour_images.test
+    )
+    exact = [entry.agreement.is_exact for entry in written if entry.variant == "float32"]
+    assert exact == [True] * 3 * len(WORKING)
+
+
 @needs_openvino
 def test_openvino_has_one_name_for_each_output(tmp_path: Path) -> None:
     # With images of one pixel, reshapes do nothing, and OpenVINO merges their inputs with their outputs.
