@@ -118,8 +118,8 @@ SPLIT_BY = flags.DEFINE_enum(
     list(SPLIT_BY_WAYS),
     "How to divide a folder without train and test in it: about a fifth of the pictures are for testing. "
     f"{listed(SPLIT_BY_WAYS)}. If several pictures show one scene, or are crops of one photograph, choose the way that "
-    "keeps them together. Of five consecutive numbers, one is for testing. A name without a number is assigned by a "
-    "hash, so that the share is binomial: of 200 such names 40 are for testing, give or take 6. Default: the model's "
+    "keeps them together. One of five consecutive numbers is for testing. A hash assigns a name without a number, so "
+    "the share is binomial: about 40 of 200 such names are for testing, give or take 6. Default: the model's "
     "own; for training, file.",
 )
 CACHE_DIR = flags.DEFINE_string(
