@@ -3,7 +3,7 @@
 from deconv_ae.saved_model.model_card import ModelCard
 
 FAR_ABOVE = 1.5
-"""Images get a warning if their RMSE is at least this many times the card's test RMSE.
+"""Images get a warning if their RMSE is more than this many times the card's test RMSE.
 
 With the reference models, the mean over any five test digits stays below 1.2 times the card's. Two photographs have 1.2
 to 3.1 times the card's. One model does not notice a dark photograph."""
