@@ -4,17 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
 from deconv_ae.compression.compressor import Compressor
 from deconv_ae.data.dataset import check_images
 from deconv_ae.errors import InputError
 from deconv_ae.saved_model.image_codecs import codecs
 from deconv_ae.saved_model.signatures import CODE
+from deconv_ae.saved_model.similarity import WINDOW, ssim
 
 MOST_PICTURES, MOST_PIXELS = 1000, 200 * 64 * 64
-SMALLEST_SIDE = 11
-"""The width of the structural similarity's window."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,10 @@ def rate_distortion(models: Sequence[tuple[str, Compressor]], images: np.ndarray
     """
     check_images("images", images)
     _, height, width, channels = images.shape
-    if channels not in (1, 3) or min(height, width) < SMALLEST_SIDE:
+    if channels not in (1, 3) or min(height, width) < WINDOW:
         raise InputError(
             f"dataset: images are {height}x{width}x{channels}; rates need 1 or 3 channels and sides of at least "
-            f"{SMALLEST_SIDE} pixels; give other images"
+            f"{WINDOW} pixels; give other images"
         )
     images = np.array(images[: max(1, min(MOST_PICTURES, MOST_PIXELS // (height * width)))])
     curves: Curves = {}
@@ -98,5 +96,5 @@ def _measured(
     errors = ((images.astype(np.float32) - shown) ** 2).mean(axis=(1, 2, 3), dtype=np.float64)
     with np.errstate(divide="ignore"):
         psnr = float(np.mean(10 * np.log10(255**2 / errors)))
-    ssim = float(np.mean(tf.image.ssim(tf.constant(images), tf.constant(shown), max_val=255)))
-    return Measured(size, 8 * size / (images.shape[1] * images.shape[2]), psnr, ssim, switches)
+    similarity = float(np.mean(ssim(images, shown, brightest=255)))
+    return Measured(size, 8 * size / (images.shape[1] * images.shape[2]), psnr, similarity, switches)
