@@ -26,16 +26,16 @@ PAGE = """\
 # Reference models
 
 This page and the presets' models were made by `python scripts/reproduce.py --dataset=mnist --seeds=20
---reference_dir=saved_models/reference --readme=README.md`. That program trains the runs that are still missing and
-reports all finished ones. `scripts/visualize.py` draws the presets' models by default.
+--reference_dir=saved_models/reference --readme=README.md`. reproduce.py trains the missing runs and reports all
+finished runs. `scripts/visualize.py` draws the presets' models by default.
 
 {models}
 
 ## Every preset, recipe and seed
 
-The root mean square error of each image, averaged over images, with pixels in [0, 1), on full MNIST. `cntk` is the
-original's exact recipe. `default` is this project's recipe for the same architectures and epochs, and `long` is the
-same recipe with 30 epochs. Collapsed runs failed or lost a channel of the code.
+The table has the root mean square error of each image, averaged over images, with pixels in [0, 1), on full MNIST.
+`cntk` is the original's exact recipe. `default` is this project's recipe for the same architectures and epochs, and
+`long` is the same recipe with 30 epochs. Collapsed runs failed or lost a channel of the code.
 
 {results}
 
@@ -47,7 +47,7 @@ same recipe with 30 epochs. Collapsed runs failed or lost a channel of the code.
 
 The recipes of version 1.0 were chosen by their test RMSE. The learning rate was chosen later, on held-out training
 images. The same seed gives bit-identical weights on the same machine, with the same versions and number of threads.
-Another CPU, a GPU or XLA rounds differently, and then only the figures agree.
+Another CPU, a GPU or XLA rounds differently. Then the weights differ, but the figures in the tables agree.
 
 ## What the switches carry
 
@@ -67,56 +67,56 @@ of positions in its window, and the image as 8 bits a pixel. A factor below 1 is
 
 These tables compare the test RMSE of `default` with four plain starts: He's or Glorot's noise, and Adam with a peak of
 0.003 or 0.01. All have the same number of epochs over the same batches. `python scripts/compare_starts.py --readme`
-wrote the tables. Plain starts have seed 0. A failed run counts as the mean training image. A run is stuck if it is less
-than 2 % better than that image.
+wrote the tables. Plain starts have seed 0. A failed run counts as the mean training image. A stuck run is less than 2 %
+better than that image.
 
 <!-- starts:begin -->{starts}<!-- starts:end -->
 
 ## Photographs in colour
 
-photos_128 has the preset photos. It was trained by `python scripts/train.py --dataset=folder:crops --preset=photos
---batch_size=8 --epochs=10`. `python scripts/experiments/crops.py` cut the crops, of 128x128 pixels, from 18 photographs
-in colour: twelve of nature in Debian's package mate-backgrounds 1.26.0, and six that scikit-image 0.26.0 and
-scikit-learn 1.9.1 ship. The 3,000 training crops are of Aqua, Dune, FreshFlower, GreenMeadow, LadyBird, Storm,
-TwoWings, YellowFlower, astronaut, china, coffee and rocket. The 500 test crops are of Blinds, Garden, RainDrops, Wood,
-chelsea and flower. The test RMSE is 0.0138, the PSNR 38.9 dB; a thumbnail of as many numbers, 52x52, has an RMSE of
-0.0158. Enlarged three times, the reconstructions show edges of the 8x8 blocks at strong contours, and in a grey picture
-single pixels are tinted by up to 6 shades. According to the packages, astronaut and rocket are in the public domain,
-chelsea and coffee are CC0 by Stefan van der Walt and Rachel Michetti, and china and flower are CC BY 2.0 by the Flickr
-users danielbuechele and vultilion. This repository holds none of these photographs.
+photos_128 has the preset photos. `python scripts/train.py --dataset=folder:crops --preset=photos --batch_size=8
+--epochs=10` trained it. `python scripts/experiments/crops.py` cut the crops, of 128x128 pixels, from 18 photographs in
+colour: twelve of nature in Debian's package mate-backgrounds 1.26.0, and six that scikit-image 0.26.0 and scikit-learn
+1.9.1 ship. The 3,000 training crops are of Aqua, Dune, FreshFlower, GreenMeadow, LadyBird, Storm, TwoWings,
+YellowFlower, astronaut, china, coffee and rocket. The 500 test crops are of Blinds, Garden, RainDrops, Wood, chelsea
+and flower. The test RMSE is 0.0138, the PSNR 38.9 dB; a thumbnail of as many numbers, 52x52, has an RMSE of 0.0158.
+Enlarged three times, the reconstructions show edges of the 8x8 blocks at strong contours, and in a grey picture single
+pixels are tinted by up to 6 shades. According to the packages, astronaut and rocket are in the public domain, chelsea
+and coffee are CC0 by Stefan van der Walt and Rachel Michetti, and china and flower are CC BY 2.0 by the Flickr users
+danielbuechele and vultilion. This repository holds none of these photographs.
 
-photos_16_8 has filters 16, 8 and pools 2x2, 2x2. It was not trained by reproduce.py, but for 20 epochs by `python
-scripts/train.py --dataset=folder:photos --filters=16,8 --pool_sizes=2,2 --epochs=20 --batch_size=128`. The folder holds
-64x64 crops at random places of the twelve photographs in Debian's package mate-backgrounds 1.26.0, each halved in size
-twice. 6,000 crops of ten photographs are for training, and 1,000 crops of the other two, Garden.jpg and TwoWings.jpg,
-for testing. The test RMSE is therefore that of two photographs, and says little about others.
+photos_16_8 has filters 16, 8 and pools 2x2, 2x2. `python scripts/train.py --dataset=folder:photos --filters=16,8
+--pool_sizes=2,2 --epochs=20 --batch_size=128` trained it for 20 epochs. The folder holds 64x64 crops at random places
+of the twelve photographs in Debian's package mate-backgrounds 1.26.0, each halved in size twice. 6,000 crops of ten
+photographs are for training, and 1,000 crops of the other two, Garden.jpg and TwoWings.jpg, for testing. So the test
+RMSE comes from two photographs, and says little about others.
 
 According to the package's copyright file, all twelve photographs are under the GNU General Public License, version 2 or
 later. Their authors are Charles Barbin, Lennart Poettering, Andrea Cimitan, Marco Cogoni, Hylke Bons, Jens Ansorg,
 Timothy Schellhase, Lapo Calamandrei, blackcombwhistler07, Sergey Nazarov and Jean-François Fortin Tam. This repository
-holds only the crops in the figure. They are of two photographs by Charles Barbin and Hylke Bons, and stay under that
-licence. `python scripts/playground.py --model=saved_models/reference/photos_16_8 --dataset=folder:PATH --image_size=64`
-shows your own pictures to the model.
+holds only the crops in the figure. These crops are of two photographs by Charles Barbin and Hylke Bons, and stay under
+that licence. `python scripts/playground.py --model=saved_models/reference/photos_16_8 --dataset=folder:PATH
+--image_size=64` shows your own pictures to the model.
 
 ![Crops of photographs, their codes, and what the model makes of them](figures/photographs.png)
 
 ## Files
 
-Each model's `compression.json` holds the probabilities that `scripts/compress.py` needs. They were learnt by
-`deconv_ae.compression.learn_probabilities` from up to 4,000 of the model's training pictures. `scripts/compress.py
---learn` calls that function, and must be called for every newly trained model. The figures were made by `python
-scripts/evaluate.py --rate`, from the first 1,000 test digits of MNIST and from 200 of the test crops.
+Each model's `compression.json` holds the probabilities that `scripts/compress.py` needs.
+`deconv_ae.compression.learn_probabilities` learnt them from up to 4,000 of the model's training pictures. For a newly
+trained model, first call `scripts/compress.py --learn`, which calls that function. `python scripts/evaluate.py --rate`
+made the figures, from the first 1,000 test digits of MNIST and from 200 of the test crops.
 
-Digits take 22 to 92 bytes. JPEG's smallest files take 215 bytes, mostly headers, and WebP's 130; both hold better
-pictures. No model here exceeds 21 dB at any size, and 274 bytes hold the digit without loss, as a PNG. The 28 bytes of
-cmap1_pool2 have the SSIM of a thumbnail of 200 bytes. Switches are 70 to 79 % of two_layer's files and 15 to 41 % of
-the other digit models'.
+Digits take 22 to 92 bytes. JPEG's smallest files take 215 bytes, mostly headers, and WebP's 130. The pictures in both
+are better. No model here exceeds 21 dB at any size, and a PNG of 274 bytes holds the digit without loss. The 28 bytes
+of cmap1_pool2 have the SSIM of a thumbnail of 200 bytes. Switches are 70 to 79 % of two_layer's files and 15 to 41 % of
+the other digit models' files.
 
 For photographs, these models are not useful codecs. photos_16_8 needs 3.4 bits a pixel for 27 dB; JPEG needs 0.7, and
-WebP less than 0.3. Switches are 82 to 97 % of its files. photos_128 was measured on 40 crops of scikit-learn's flower
-and matplotlib's grace_hopper, which it was not trained on. At quality 5 it needs 1.4 bits a pixel for an RMSE of 0.032.
-Without compression, the model has 0.020 on these crops. Files of that size have an RMSE of 0.018 as JPEG and 0.013 as
-WebP. Switches are 64 to 97 % of its files.
+WebP less than 0.3. Switches are 82 to 97 % of photos_16_8's files. photos_128 was measured on 40 crops of
+scikit-learn's flower and matplotlib's grace_hopper, which are not among its training pictures. At quality 5, photos_128
+needs 1.4 bits a pixel for an RMSE of 0.032. Without compression, the RMSE on these crops is 0.020. A JPEG of 1.4 bits a
+pixel has an RMSE of 0.018, and a WebP 0.013. Switches are 64 to 97 % of photos_128's files.
 
 ![Digits: PSNR and SSIM against bits a pixel](figures/rate_digits.png)
 
