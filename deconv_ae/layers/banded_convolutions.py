@@ -1,4 +1,4 @@
-"""Keras's convolutions under the class names in saved models."""
+"""Keras's convolutions, under the class names that saved models have."""
 
 import keras
 

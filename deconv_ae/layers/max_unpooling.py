@@ -84,9 +84,9 @@ class MaxUnpooling2D(_MaxUnpooling):
 
     Several sizes pool to the same shape: 28 and 29 both pool to 14. Give the size to restore as `output_size`, or a
     tensor of that size as `like`. On TensorFlow and JAX, the `argmax` of a pooling layer knows the size of the images
-    that were pooled. That size is the default, and any other size is an error. Without it the default is TensorFlow
-    Addons', `(pooled - 1) * stride + pool` for `padding="valid"` and `pooled * stride` for `padding="same"`. Positions
-    that do not fit images of the default size, but fit another size, are an error.
+    that were pooled. That size is the default, and any other size is an error. If the size is unknown, the default is
+    TensorFlow Addons', `(pooled - 1) * stride + pool` for `padding="valid"` and `pooled * stride` for `padding="same"`.
+    Positions that do not fit images of the default size, but fit another size, are an error.
 
     On TensorFlow and JAX, the layer does not check the positions of a pooling layer again. It checks all other
     positions: whether they are in their own image, channel and window.

@@ -1,7 +1,7 @@
 """Converts arguments to tensors, and explains in one sentence what is wrong with them.
 
-A function `check_...` raises now, from what is known while a call is traced. A function `checked_...` also adds a check
-that runs with the graph, and returns the tensor to go on with.
+A function `check_...` raises an error at once, if the fault is known while a call is traced. A function `checked_...`
+also adds a check that runs with the graph, and returns the checked tensor.
 """
 
 from typing import Any
@@ -90,7 +90,7 @@ def check_width(name: str, value: Any) -> None:
 
 
 def check_same_shape(pooled: Any, argmax: Any) -> None:
-    """Raises ValueError if argmax is known to have another shape than the values, or is not of integers."""
+    """Raises ValueError if argmax does not hold integers, or is known to have another shape than the values."""
     check_integers("argmax", argmax)
     ours, theirs = tuple(pooled.shape), tuple(argmax.shape)
     if len(ours) != len(theirs) or any(None not in (a, b) and a != b for a, b in zip(ours, theirs)):
@@ -101,7 +101,7 @@ def check_same_shape(pooled: Any, argmax: Any) -> None:
 
 
 def checked_shape(argmax: Any, pooled: Any) -> Any:
-    """Returns argmax, checked to have the shape of pooled: now, or when the graph runs."""
+    """Checks that argmax has the shape of pooled, now or when the graph runs; returns argmax."""
     check_same_shape(pooled, argmax)
     # An unknown batch size is not checked.
     if None not in (*pooled.shape[1:], *argmax.shape[1:]):
@@ -111,7 +111,7 @@ def checked_shape(argmax: Any, pooled: Any) -> Any:
 
 
 def checked_restorable(tensor: Any, size: Size, windows: Windows) -> Any:
-    """Returns the tensor, checked to have the size that images of `size` pool to: now, or when the graph runs."""
+    """Checks that a tensor has the size that `size` pools to, now or when the graph runs; returns the tensor."""
     windows.check_rank("argmax", tensor.shape)
     pooled_size = windows.size_of(ops.shape(tensor))
     windows.check_restorable(size, pooled_size)
@@ -135,7 +135,7 @@ def check_known_size(pooled_from: Size, size: Size, windows: Windows) -> None:
 
 
 def checked_same_size(argmax: Any, pooled_from: Size, size: Size, windows: Windows) -> Any:
-    """Returns argmax, checked to be of images of the size to restore: now, or when the graph runs."""
+    """Checks that argmax is of images of the size to restore, now or when the graph runs; returns argmax."""
     check_known_size(pooled_from, size, windows)
     if all(a is b or (isinstance(a, int) and isinstance(b, int)) for a, b in zip(pooled_from, size)):
         return argmax
@@ -144,7 +144,7 @@ def checked_same_size(argmax: Any, pooled_from: Size, size: Size, windows: Windo
 
 
 def checked_positions(argmax: Any, size: Size, windows: Windows) -> Any:
-    """Returns argmax of unknown origin, each position checked to be in its own image and its own channel."""
+    """Checks that each position of an argmax of unknown origin is in its own image and channel; returns the argmax."""
     if not environment.can_raise():
         return argmax
     channels, dtype = ops.shape(argmax)[windows.channel_axis], argmax.dtype

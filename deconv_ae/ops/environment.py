@@ -41,7 +41,7 @@ def portable() -> Iterator[None]:
         with deconv_ae.portable():
             model.export("model.onnx", format="onnx")
 
-    The exported model does not check positions, for other runtimes cannot raise.
+    The exported model does not check positions, because other runtimes cannot raise.
     """
     with _set(_PORTABLE, True):
         yield

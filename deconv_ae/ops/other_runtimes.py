@@ -34,6 +34,7 @@ def _repeat_by_concatenation(tensor: Any, times: int) -> Any:
 def _with_shape(result: Any, shape: tuple[Any, ...], source: Any, windows: Windows) -> Any:
     """Reshapes the result to its own shape if the lengths of its source are unknown.
 
-    LiteRT's converter forgets the shape then. With known lengths, OpenVINO would lose the name of an output by it.
+    If the lengths are unknown, LiteRT's converter forgets the shape. If they are known, this reshape would make
+    OpenVINO lose the name of an output.
     """
     return ops.reshape(result, shape) if None in windows.size_of(tuple(source.shape)) else result

@@ -136,7 +136,7 @@ def argmax_of(switches: Any, size: Size, windows: Windows) -> tuple[Any, Any]:
 def windows_with_switches(
     pool_size: Any, strides: Any, padding: Any, data_format: Any = None, dimensions: int = 2
 ) -> Windows:
-    """The windows that a user's arguments describe; ValueError if they have no uint8 switches."""
+    """The windows that a user's arguments describe; ValueError if uint8 cannot number their positions."""
     windows = Windows.from_arguments(pool_size, strides, padding, data_format, dimensions)
     if math.prod(windows.pool_size) > LARGEST_WINDOW:
         raise ValueError(
@@ -148,7 +148,7 @@ def windows_with_switches(
 def switches_of(argmax: Any, size: Size, windows: Windows) -> tuple[Any, Any]:
     """Returns the uint8 switch of every window, and whether its argmax is inside of the window and of its channel.
 
-    If its argmax is not inside, a switch is 0 and has no meaning.
+    If the argmax is outside, the switch is 0 and has no meaning.
     """
     channels = ops.shape(argmax)[windows.channel_axis]
     dtype = _dtype_to_divide_in(size, channels)
@@ -195,6 +195,6 @@ def _dtype_to_divide_in(size: Size, channels: Any) -> str:
 def _floor_divided(dividend: Any, divisor: Any) -> Any:
     """Divides whole numbers of 0 or more and rounds down, in integers or in float32."""
     if keras.backend.standardize_dtype(dividend.dtype) == "float32":
-        # Without the half, rounding could put a whole quotient just below itself, and the floor would be one too small.
+        # Without the half, rounding could make a whole quotient slightly smaller, and the floor would be one too small.
         return ops.floor((dividend + 0.5) / divisor)
     return dividend // divisor
