@@ -37,7 +37,8 @@ class ScaledImagesModel(keras.Model):
         for images in keras.tree.flatten(inputs):
             dtype = keras.backend.standardize_dtype(getattr(images, "dtype", "float32"))
             if not keras.backend.is_float_dtype(dtype):
-                # TensorFlow cannot trace a function again that failed while it was traced; the next `fit` makes others.
+                # After a failure, TensorFlow cannot trace the same function again. So the next `fit` has to make new
+                # functions.
                 self.train_function = self.test_function = self.predict_function = None
                 raise InputError(
                     f"images: pixels are {dtype}, and a Keras model takes floats in [0, 1); give images / 256, or call "
@@ -47,13 +48,13 @@ class ScaledImagesModel(keras.Model):
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
 class Autoencoder(ScaledImagesModel):
-    """Images to their reconstruction, with the encoder and the decoder as models that share its weights.
+    """The model from images to their reconstruction. `encoder` and `decoder` are models that share its weights.
 
     The layers have the original's names: `conv1`, `pool1`, `unpool1`, `deconv1`, then `conv2` and so on for further
     stages. With averages, `averages`, `enlarge` and `rest` come before them and `reconstruction` comes last. A
     model of their outputs, `keras.Model(model.inputs, model.get_layer("conv1").output)`, runs these layers. The
-    autoencoder itself runs its stages: they compute the same with the same weights, and faster where they can.
-    It saves to `.keras` and loads without custom_objects.
+    autoencoder itself runs its stages. The stages compute the same with the same weights, and faster if they have a
+    fast path. The model saves to `.keras` and loads without custom_objects.
 
     Input: `(N, height, width, channels)` float images, scaled to [0, 1). Output: the same shape, not clipped; float32
     also under a mixed precision policy.
@@ -253,7 +254,7 @@ class Autoencoder(ScaledImagesModel):
 def _serialized(initializer: keras.Initializer) -> dict[str, Any]:
     """Serializes an initializer without its options that are None.
 
-    An older Keras refuses options that it does not know, as Keras before 3.15 does not know HeNormal's axes.
+    Keras refuses unknown options, and Keras before 3.15 does not know HeNormal's axes.
     """
     serialized = keras.initializers.serialize(initializer)
     serialized["config"] = {name: value for name, value in serialized["config"].items() if value is not None}

@@ -10,7 +10,7 @@ def per_image_rmse(images: Any, reconstruction: Any) -> Any:
     """Computes the root mean square error of each image over its height, width and channels.
 
     This is the original's criterion and metric. The loss and the metric below average it over images. The root of one
-    mean over all pixels is another number: it is larger whenever some images are reproduced better than others.
+    mean over all images' pixels is larger if some images are reproduced better than others.
 
     The gradient for an exactly reproduced image is zero; a plain square root makes it NaN.
 

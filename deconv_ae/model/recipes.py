@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from deconv_ae.model.architecture import Architecture
 
-# Functions import Keras themselves. It takes seconds to load, and a recipe's name and epochs do not need it.
+# Keras takes seconds to load, and a recipe's name and epochs do not need Keras. So each function imports Keras itself.
 if TYPE_CHECKING:
     import keras
 
@@ -19,7 +19,7 @@ CNTK_BATCH_SIZE = 64
 CNTK_DECONVOLUTION_LIMIT_FACTOR = 0.001
 
 ADAM_PEAK_LEARNING_RATE = 0.03
-# Three filters of 5x5: kernels that sum at most so many values do not train better at a lower rate.
+# Kernels that sum at most this many values, such as three filters of 5x5, do not train better at a lower rate.
 FREELY_SUMMED_VALUES = 75
 ADAM_WARMUP_STEPS = 100
 BUMP_SHIFT = 0.35
@@ -93,7 +93,7 @@ def peak_learning_rate(architecture: Architecture) -> float:
 
     Adam moves every weight by about the rate, whatever its gradient. The sum over a kernel of n weights then changes by
     n times the rate if all weights move one way, and by sqrt(n) times the rate if they move independently. The exponent
-    of 3/4 lies between these and was measured.
+    3/4 lies between 1/2 and 1, and was measured.
 
     >>> [round(peak_learning_rate(Architecture(filters, (2,) * len(filters))), 4) for filters in ((1,), (5, 1), (32,))]
     [0.03, 0.0205, 0.0051]

@@ -93,7 +93,7 @@ class Stage:
         return self.deconvolution(unpool_switches(values, switches, self._size, self._windows))
 
     def checked(self, switches: Any) -> Any:
-        """The caller's switches, unless one is outside of its window, which is an error."""
+        """Returns the caller's switches; a switch outside of its window is an error."""
         positions = self.pool_size[0] * self.pool_size[1]
         switches = checks.as_tensor("switches", switches)
         inside = keras.ops.all(keras.ops.cast(switches, "int32") < positions)
@@ -105,7 +105,7 @@ class Stage:
         return self._fast_path(compiled=True) is not None
 
     def _fast_path(self, compiled: bool) -> Any:
-        """The module that computes the same as the layers, faster on this machine; None where there is none.
+        """Returns the module that computes the same as the layers, but faster on this machine, or None.
 
         Nothing else imports `model.fast`: without that folder and without this `if`, the layers compute everything.
 

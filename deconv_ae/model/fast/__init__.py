@@ -3,13 +3,21 @@
 from deconv_ae.model.fast.blocks import decode, encode
 
 MOST_FILTERS, MOST_COMPILED = 3, 5
-"""Milliseconds a training step of digits by layers, by blocks and by blocks that XLA compiles, oneDNN on, AVX2, two
-busy cores: 1 filter, windows of 4, batches of 256: 15.7, 11.4, 7.2; 3 filters, windows of 4: 22.0, 20.0, 10.4; 1
-filter, windows of 2: 19.0, 20.1, 10.7; the two stages of 5 and 1 filters, 64: 13.1, 16.8, 8.0."""
+"""Milliseconds of a training step of digits on two busy cores, with oneDNN and AVX2:
+
+| filters | windows | batch | layers | blocks | blocks, XLA |
+| --- | --- | --- | --- | --- | --- |
+| 1 | 4x4 | 256 | 15.7 | 11.4 | 7.2 |
+| 3 | 4x4 | 256 | 22.0 | 20.0 | 10.4 |
+| 1 | 2x2 | 256 | 19.0 | 20.1 | 10.7 |
+| 5, 1 | 2x2, 2x2 | 64 | 13.1 | 16.8 | 8.0 |
+"""
 
 
 def pays(channels: int, filters: int, compiled: bool = False) -> bool:
-    """Whether blocks are faster than layers. A convolution of few channels to few leaves a vector mostly idle.
+    """Whether blocks are faster than layers.
+
+    A convolution from few channels to few channels leaves a vector mostly idle.
 
     >>> pays(1, 3), pays(1, 5), pays(1, 5, compiled=True), pays(3, 16, compiled=True)
     (True, False, True, False)

@@ -26,9 +26,9 @@ Size = tuple[int, int]
 Computation = Callable[[], list[tf.Tensor]]
 
 FEWEST_ROWS = 4
-"""In a block: 1,024 digits with one filter and windows of 2x2 take half the time in blocks of 4x4."""
+"""Rows in a block. With one filter and windows of 2x2, 1,024 digits take half the time in blocks of 4x4."""
 FEWEST_DECODED = 32
-"""Images: for fewer, the layers decode faster. They need 0.7 of the blocks' time for 1 digit, 1.5 of it for 64."""
+"""The layers decode fewer images faster: 1 digit in 0.7 of the blocks' time, but 64 digits in 1.5 of that time."""
 
 
 def encode(images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, pool_size: Pair) -> tuple[tf.Tensor, tf.Tensor]:
@@ -126,11 +126,11 @@ def _first_maxima(results: tf.Tensor, positions: int) -> tuple[tf.Tensor, tf.Ten
 def _faster(
     tensors: Sequence[tf.Tensor], by_blocks: Computation, one_by_one: Computation, fewest: int = 0
 ) -> list[tf.Tensor]:
-    """Computes one by one if a tensor is not finite, or, in a graph that serves, for fewer images; else by blocks.
+    """Computes `one_by_one` if a tensor is not finite, or if a graph for serving gets fewer images; else `by_blocks`.
 
-    A block's kernel has zeros, which times an infinity or a NaN are NaN, also for pixels out of the kernel's reach.
-    Under XLA, which would need three times as long for a step with this choice, there is none, nor in files for other
-    runtimes. The gradient is that of the blocks.
+    The kernel of blocks contains zeros. Zero times an infinity or a NaN is NaN, even for pixels that the original
+    kernel does not reach. Under XLA, this choice would triple the time of a step. So XLA and files for other runtimes
+    always use blocks. The gradient is that of the blocks.
     """
     if environment.compiled_by_xla() or environment.is_portable():
         return by_blocks()
@@ -149,7 +149,10 @@ def _faster(
 
 @functools.lru_cache(maxsize=16)
 class _Grid:
-    """Where blocks lie, the first at the first pixel that the first window depends on; lengths are (height, width)."""
+    """The places of blocks. The first block starts at the first pixel that the first window depends on.
+
+    Lengths are (height, width).
+    """
 
     def __init__(self, size: Size, taps: Size, pool: Pair) -> None:
         self.pooling = Windows(pool, pool, "valid", "channels_last")
@@ -184,9 +187,10 @@ class _Grid:
         return _joined(blocks, self.windows_in_block)[:, : self.windows[0], : self.windows[1]]
 
     def kernel_of_blocks(self, kernel: tf.Tensor) -> tf.Tensor:
-        """The convolution of blocks' kernel, `(*reach, positions * channels, windows * filters * window's positions)`.
+        """The kernel of blocks, `(*reach, positions * channels, windows * filters * window's positions)`.
 
-        It is a product with zeros and ones. So its gradient is one too, and a constant kernel is folded to a constant.
+        It is a matrix product of the original kernel with zeros and ones. So its gradient is a matrix product,
+        too, and TensorFlow folds a constant kernel to a constant.
         """
         height, width, channels, filters = kernel.shape
         pixels, positions = self.block.prod(), self.pool.prod()
