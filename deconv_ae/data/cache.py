@@ -146,7 +146,7 @@ def in_memory(read: Callable[[], Reading], check: Callable[[int], None]) -> Deco
 def checksum(images: np.ndarray) -> str:
     """SHA-256 of the pixels."""
     summed = hashlib.sha256()
-    for first in range(0, len(images), 1000):  # In parts, as an array with gaps has to be copied.
+    for first in range(0, len(images), 1000):  # In parts: an array with gaps is copied.
         summed.update(np.ascontiguousarray(images[first : first + 1000]).data.cast("B"))
     return summed.hexdigest()
 
@@ -182,7 +182,7 @@ def mapped(folder: Path, name: str, split: str, read: Callable[[], Reading]) -> 
         record = _usable(pixels, record_file, reading.made_of)
         if record is None:
             if is_locked:
-                _delete(partials(pixels))  # Killed programs left them.
+                _delete(partials(pixels))  # Killed programs left these files.
             record = _write(pixels, record_file, read, reading)
         # Mode "c", copy on write: TensorFlow refuses a read-only array, and no write reaches the file.
         images = np.memmap(pixels, np.uint8, "c", shape=record.shape).view(np.ndarray)

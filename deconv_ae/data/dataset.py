@@ -18,7 +18,7 @@ from deconv_ae.errors import InputError, choose
 from deconv_ae.messages import tell
 
 LARGEST_SHARE_OF_MEMORY = 0.5
-"""The share of this process's memory that an uncached split may take. There are two splits, and a model."""
+"""The share of this process's memory that an uncached split may take. The other split and a model need the rest."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,8 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin, Unidentif
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "ICO")
 """The accepted formats: each begins with a signature, and Pillow decodes it itself.
 
-Not EPS, for which Pillow starts Ghostscript; not TGA, which has no signature, so that any file may pass for it; and no
-rare formats, as their decoders are little tested."""
+EPS is missing because Pillow starts Ghostscript for it. TGA is missing because it has no signature, so any file may
+pass for TGA. Rare formats are missing because their decoders are little tested."""
 MOST_PIXELS = Image.MAX_IMAGE_PIXELS or sys.maxsize
 WHITE = (255, 255, 255)
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")
@@ -102,9 +102,9 @@ def _opened(file: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
     guarded, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Mostly about metadata: the user cannot act on them.
+            warnings.simplefilter("ignore")  # Most are about metadata, which no user can mend.
             with Image.open(file, formats=_available_formats()) as picture:
-                # The size is in the header: refused before anything is decoded.
+                # The header has the size, so nothing is decoded yet.
                 if picture.width * picture.height > max_pixels:
                     raise Image.DecompressionBombError(f"{picture.width}x{picture.height} pixels")
                 yield picture
@@ -121,7 +121,7 @@ def _opened(file: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
 
 
 def _unidentified(file: Any) -> str:
-    """Why Pillow cannot identify a file: it hides the reason even if the file has a format's signature."""
+    """Says why Pillow cannot identify a file. Pillow hides the reason even if the file has a format's signature."""
     with (
         warnings.catch_warnings(action="ignore"),
         contextlib.nullcontext(file) if hasattr(file, "read") else Path(file).open("rb") as opened,
@@ -188,7 +188,7 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     tags = getattr(picture, "tag_v2", {})  # TIFF only. Pillow neither scales 12 bits nor inverts deep "white is zero".
     whitest = 1.0 if picture.mode == "F" else 2.0 ** (tags.get(TIFF_BITS, (16,))[0] if picture.mode != "I" else 16) - 1
     low, high = values.min(), values.max()
-    if not (low >= 0 and high <= whitest):  # NaN is neither.
+    if not (low >= 0 and high <= whitest):  # A NaN fails both comparisons.
         raise PictureError(f"has values from {low:g} to {high:g}, not shades from 0 to {whitest:g}")
     shades = np.floor(values * (255 / whitest) + 0.5).astype(np.uint8)
     if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:

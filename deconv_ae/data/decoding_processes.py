@@ -1,8 +1,8 @@
 """Decodes pictures on all cores, in processes that run this very file.
 
-Not in threads: Pillow releases the interpreter lock only for a part of the time that a small picture takes. Not by
-`concurrent.futures`: its processes fork TensorFlow's threads, or import the caller's own script, which would start
-again if it has no `if __name__ == "__main__"`.
+Threads would not help: Pillow releases the interpreter lock only for a part of the time that a small picture takes.
+`concurrent.futures` does not fit: its processes fork TensorFlow's threads, or import the caller's own script. A script
+without `if __name__ == "__main__"` would start again.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ def decode_all(files: Sequence[str], *arguments: Any, function: str = "decode") 
         for index in range(count):
             command = [sys.executable, "-P", __file__]
             process = running.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
-            running.callback(process.kill)  # Runs before the wait for its end, also if the caller reads no further.
+            running.callback(process.kill)  # Runs before the process is waited for, also if the caller stops reading.
             assert process.stdin is not None
             pickle.dump((files[index::count], function, arguments), process.stdin)
             process.stdin.close()
@@ -77,7 +77,7 @@ def _read(output: Any) -> Iterator[Any]:
 
 
 def _decode_here(files: Sequence[str], function: str, arguments: tuple) -> Iterator[Any]:
-    # Run by its path, as an import of the package would import TensorFlow.
+    # Run by its path, because an import of the package would import TensorFlow.
     decoding = runpy.run_path(str(Path(__file__).with_name("decoding.py")))
     for file in files:
         try:

@@ -1,4 +1,4 @@
-"""The kinds of data sets, and all checks of one that need no TensorFlow.
+"""The kinds of data sets, and all checks of data sets that need no TensorFlow.
 
 A new kind is a module with a function `read(source, split)`, and an entry in `KINDS`.
 """
@@ -73,9 +73,9 @@ def _check_tfds(source: Source) -> None:
 
 def _check_known_to_tfds(source: Source) -> None:
     name = source.name.split("/")[0]
-    if ":" in name:  # With a version or a namespace: TFDS has to open it to know.
+    if ":" in name:  # Only by opening it can TFDS know a version or a namespace.
         return
-    # Imported here. It takes one second of a processor without TensorFlow, and six with it.
+    # Imported here: the import takes a second of a processor, and six seconds if it also imports TensorFlow.
     import tensorflow_datasets as tfds
 
     try:
@@ -84,12 +84,12 @@ def _check_known_to_tfds(source: Source) -> None:
         prepared = Path(source.data_dir or tfds.core.constants.DATA_DIR) / name
         if not os.path.exists(prepared):  # noqa: PTH110 (a name that is too long does not exist)
             raise unknown_to_tfds(source) from error
-    except Exception:  # Of any type: opening the data set tells the reason.
+    except Exception:  # Errors of any type. Opening the data set tells the reason.
         return
 
 
 def unknown_to_tfds(source: Source) -> InputError:
-    """The error for a name that is no data set's."""
+    """The error for the name of an unknown data set."""
     return InputError(f"dataset: unknown {source.name[:LONGEST_SHOWN]!r}; give {CHOICES}")
 
 
@@ -118,10 +118,10 @@ TFDS = Kind("the name of a TFDS image data set, such as mnist or cifar10", "tfds
 KINDS = (
     Kind(SAMPLE_NAME, "sample", _check_sample),
     Kind(f"{FOLDER_PREFIX}PATH", "picture_folder", _check_picture_folder, prefix=FOLDER_PREFIX),
-    TFDS,  # Last: its names have no form of their own.
+    TFDS,  # Last, because any name may be one of these.
 )
 CHOICES = f"{', '.join(kind.shown for kind in KINDS[:-1])} or {KINDS[-1].shown}"
-"""The names that a data set can have, for help texts and messages."""
+"""The forms of data sets' names, for help texts and messages."""
 
 
 def kind_of(name: str) -> Kind:

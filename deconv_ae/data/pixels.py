@@ -10,7 +10,7 @@ from deconv_ae.errors import InputError
 
 CHECKED_AT_ONCE = 1000
 DIGEST_BYTES = 4
-"""Beside 10,000 known images, one new image in 400,000 has the digest of a known one."""
+"""Beside 10,000 known images, one new image in 400,000 has the digest of a known image."""
 
 
 def check_images(argument: str, images: Any) -> None:

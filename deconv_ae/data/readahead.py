@@ -9,18 +9,18 @@ import numpy as np
 import tensorflow as tf
 
 LARGE_BYTES = 1 << 30
-"""A smaller split is requested as a whole, once. For a larger one each batch is requested.
+"""A smaller split is requested once, as a whole; a larger split is requested batch by batch.
 
-A request for an image that is in memory already takes some microseconds: too long for each digit, negligible for each
-picture. Such large splits consist of pictures."""
+If an image is in memory already, a request still takes some microseconds. That is too long for each digit, and
+negligible for each picture of such a large split."""
 BATCHES_AHEAD = 4
 
 
 def read_ahead(batches: tf.data.Dataset, images: np.ndarray) -> tf.data.Dataset:
-    """The same batches of image numbers; the system starts to read a batch's images a few steps before their turn.
+    """Returns the same batches, and makes the system read a batch's images a few steps before their turn.
 
-    Without it, the system reads a mapped image page by page, on each page fault: 150 shuffled pictures of 48 kB a
-    second, from a disk that delivered 14,000 a second with requests batch by batch.
+    Without these requests, the system reads a mapped image page by page, on each page fault. A disk then delivered 150
+    shuffled pictures of 48 kB a second, and with requests batch by batch, 14,000.
 
     Args:
         batches: batches of numbers, or tuples that begin with them.

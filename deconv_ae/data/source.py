@@ -45,7 +45,7 @@ class Source:
         split_by: how a folder without train/ and test/ is divided, a key of `split.SPLIT_BY`.
 
     Raises:
-        InputError: on an unknown colour mode, fit or split, an impossible size, a background that is no colour, or a
+        InputError: on an unknown colour mode, fit or split, an impossible size, a background that is not a colour, or a
             path that cannot be used.
     """
 

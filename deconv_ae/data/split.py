@@ -31,9 +31,9 @@ def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[
     """Tells for each picture whether it is for testing.
 
     Of five consecutive numbers one is for testing, so that the shares are 20 % and 80 % except for the last few. A hash
-    decides which of the five. Names without numbers are decided by a hash each, so that their shares are binomial: of
-    200 such names 40 are for testing, give or take 6. Each split gets at least one picture: an empty split takes the
-    next one in the order of hashes.
+    decides which of the five. For a name without numbers, its own hash decides. So the number of such pictures for
+    testing is binomial: of 200, 40 are for testing, give or take 6. Each split gets at least one picture: an empty
+    split takes the next picture in the order of hashes.
 
     Args:
         names: the paths of at least two pictures, below the folder, with `/`.
@@ -66,7 +66,8 @@ def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[
 
 def _group(name: str, split_by: str) -> str:
     """The name of the pictures that stay together with this one; it decides their split."""
-    # Without the suffix, as a picture in two formats is one picture. NFC, as some file systems decompose accents.
+    # Without the suffix, because a picture in two formats is one picture. NFC, because some file systems decompose
+    # accents.
     path = PurePosixPath(unicodedata.normalize("NFC", name)).with_suffix("")
     if split_by == "folder":
         return str(path.parent)

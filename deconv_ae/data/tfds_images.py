@@ -59,7 +59,7 @@ def read(source: Source, split: str) -> Reading:
         count = available[name].num_examples
         if count < 1:
             raise ValueError(f"its {name} split has {count:,} examples; remove it, and it is prepared again")
-        # The time too, as the same version may have been prepared again with other images, by its author for example.
+        # With the time: a data set's author may have prepared the same version again with other images.
         prepared = (builder.data_path / "dataset_info.json").stat().mtime
         made_of = [builder.info.full_name, name, str(builder.data_path), prepared]
         image_bytes = math.prod(_image_shape(source, feature))
@@ -70,8 +70,8 @@ def read(source: Source, split: str) -> Reading:
 def _errors_as_input_errors(source: Source, problem: str, remedy: str = "") -> Iterator[None]:
     """Turns any error of TFDS into an InputError of one line, with TFDS's own reason.
 
-    TFDS raises many types, from AssertionError for a version to the network's errors. Only a lack of memory passes, as
-    it is not the data set's fault.
+    TFDS raises many types, from AssertionError for a version to the network's errors. Only a lack of memory passes,
+    because the data set is not its cause.
     """
     try:
         yield
@@ -100,7 +100,7 @@ def _images(source: Source, builder: Any, name: str, key: str, image_bytes: int)
 
 def _builder(source: Source) -> Any:
     with _errors_as_input_errors(source, "cannot be opened"):
-        # Imported here: it takes half a second, which `import deconv_ae` and the sample save.
+        # Imported here: the import takes half a second, which `import deconv_ae` and the sample save.
         import tensorflow_datasets as tfds
 
         _check_files(Path(source.data_dir or tfds.core.constants.DATA_DIR) / re.split("[:/]", source.name)[0])
