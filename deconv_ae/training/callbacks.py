@@ -59,9 +59,10 @@ class Progress(keras.callbacks.Callback):
 class StopOnFailure(keras.callbacks.Callback):
     """Ends a run that can no longer succeed, by a RunError from within fit.
 
-    After every execution it looks for a loss that is NaN or infinite. Keras logs the epoch's mean, which stays so after
-    the first such step. Every 100 steps and after every epoch it looks for a code that is all zeros for all of 64
-    images. Then the ReLU of a last convolution has died: no gradient passes through it, so no later step can revive it.
+    After every execution, the callback looks for a loss that is NaN or infinite. Keras logs the epoch's mean, which
+    stays NaN or infinite after the first such step. Every 100 steps and after every epoch, the callback looks for a
+    code that is all zeros for all of 64 images. Then the ReLU of a last convolution has died. No gradient passes
+    through a dead ReLU, so no later step can revive it.
 
     Args:
         progress: counts the steps.
@@ -175,7 +176,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self.save()
 
     def save(self) -> None:
-        """Saves a checkpoint of this step, unless there is one."""
+        """Saves a checkpoint of this step if there is none yet."""
         if self._saved_step != self._progress.step:
             self._run_directory.save(self.model, self._progress.step)
             self._saved_step = self._progress.step
@@ -217,8 +218,8 @@ class StopWhenAsked(keras.callbacks.Callback):
 class WriteTensorBoard(keras.callbacks.Callback):
     """Writes every epoch's metrics, learning rate, and a few images with their codes and reconstructions.
 
-    Keras's TensorBoard callback buffers its records. They may still be in memory when the epoch's checkpoint is on the
-    disk, and then a killed run loses them for good.
+    Keras's TensorBoard callback buffers its records. If the records are still in memory when the epoch's checkpoint is
+    on the disk, a killed run loses them for good.
 
     A disk error is a RunError from within fit.
 
@@ -265,8 +266,8 @@ class WriteTensorBoard(keras.callbacks.Callback):
 def _epoch_file(log_dir: Path, epoch: int) -> Iterator[None]:
     """A context in which TensorBoard's default writer writes a file of one epoch's records.
 
-    The file appears only when it is complete. If a run is killed between it and the epoch's checkpoint, the resumed run
-    writes the epoch again and replaces the file. So no step is there twice.
+    The file appears only when it is complete. If a run is killed after the file and before the epoch's checkpoint, the
+    resumed run writes the epoch again and replaces the file. So no step is recorded twice.
     """
     with partial_directory(log_dir) as partial:
         writer = tf.summary.create_file_writer(str(partial))

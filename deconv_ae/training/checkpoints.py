@@ -79,13 +79,15 @@ class RunDirectory:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock = lock_exclusively("run_dir", self.path, self.path / run_record.LOCK)
             if not resume:
-                run_record.check(self.path, record, resume)  # Again: with the lock, nobody else can start a run.
+                run_record.check(
+                    self.path, record, resume
+                )  # Checked again: with the lock, nobody else can start a run.
             if self._record != recorded:
                 run_record.write(self.path, self._record)
             if recorded is not None and recorded.onednn != record.onednn:
                 before, now = (each.onednn or "not set" for each in (recorded, record))
                 tell(f"{ONEDNN_VARIABLE} was {before} and is {now}: from here on, numbers are rounded differently")
-            remove_partials(self.path)  # A run that was killed may have left some.
+            remove_partials(self.path)  # A killed run may have left partial files.
         except OSError as error:
             self.__exit__(None, None, None)
             raise InputError(
@@ -159,15 +161,15 @@ class RunDirectory:
     def restore(self, model: keras.Model) -> tuple[int, list[float]]:
         """Loads the newest undamaged checkpoint into a compiled model with a built optimizer.
 
-        Only numbers are loaded: no configuration, no code. Before that, every byte of the file is checked against its
-        checksums (CRC-32).
+        The method first checks every byte of the file against the file's checksums (CRC-32). Then it loads only
+        numbers: no configuration, no code.
 
         Args:
             model: the model to load into.
 
         Returns:
-            The number of steps done, and the values of the metrics' variables then. They are 0 and [] for a new run,
-            and for one that was killed before its first checkpoint.
+            The number of steps done, and the values of the metrics' variables then: 0 and [] for a new run, or for a
+            run that was killed before its first checkpoint.
 
         Raises:
             InputError: if a checkpoint is of a run on other pictures.

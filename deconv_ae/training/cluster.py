@@ -10,7 +10,7 @@ VARIABLE = "TF_CONFIG"
 EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 TRAINING_JOBS = ("chief", "worker")
 IDLE_JOBS = ("evaluator", "ps")
-"""Other jobs of TensorFlow's. Their processes have nothing to do here."""
+"""TensorFlow's other jobs, which have nothing to do here."""
 LARGEST_PORT = 65_535
 SHOWN_LETTERS = 200
 
@@ -22,8 +22,9 @@ def check_environment(strategy: str) -> None:
         strategy: a name of `options.STRATEGIES`.
 
     Raises:
-        InputError: for multi_worker, if it does not name a cluster and a worker in it. For mirrored, if TF_CONFIG is
-            set and TensorFlow cannot read it. TensorFlow reads TF_CONFIG although mirrored does not need it.
+        InputError: for multi_worker, if TF_CONFIG does not name a cluster and one of its workers; for mirrored, if
+            TF_CONFIG is set and TensorFlow cannot read it. TensorFlow reads TF_CONFIG although mirrored does not need
+            it.
     """
     text = os.environ.get(VARIABLE, "")
     if strategy == "multi_worker":
@@ -47,7 +48,7 @@ def other_addresses(text: str) -> list[str]:
         One HOST:PORT per process.
 
     Raises:
-        InputError: if it does not name a cluster and a worker in it.
+        InputError: if TF_CONFIG does not name a cluster and one of its workers.
     """
     needed = f"--strategy=multi_worker needs one on every worker, such as {EXAMPLE}"
     if not text:

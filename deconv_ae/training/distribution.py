@@ -95,7 +95,7 @@ if not select.select([0], [], [], float(sys.argv[1]))[0]:
 
 @contextlib.contextmanager
 def _end_after(seconds: float, complaint: str) -> Iterator[None]:
-    """A context that ends the process with one line and status 1 if it takes longer than that.
+    """A context that ends the process with one line and status 1 after this many seconds.
 
     Joining a cluster holds Python's global lock until every worker has come. So a Python thread, such as the
     Watchdog's, cannot do this. Instead, another process prints the line, and faulthandler's timer, which needs no
@@ -194,8 +194,8 @@ def _place_in_cluster(strategy: tf.distribute.Strategy) -> tuple[int, int]:
 class ReplicatedTraining:
     """Lets Keras's fit train a model under a strategy of several replicas, in one process or many.
 
-    This works around errors of Keras 3 (keras issue 20585; seen with 3.15.1). `_maybe_symbolic_build` averages a first
-    batch over replicas, which fails for shares of different sizes and in several processes. `reduce_per_replica`
+    This class works around errors of Keras 3 (keras issue 20585; seen with 3.15.1). `_maybe_symbolic_build` averages a
+    first batch over replicas, which fails for shares of different sizes and in several processes. `reduce_per_replica`
     reduces scalar logs of several workers over an axis that they do not have. So this class replaces Keras's train
     function, and makes the build do nothing, since it is already done. A test in tests/training/test_distribution.py
     fails once Keras no longer needs this.
@@ -228,7 +228,7 @@ class ReplicatedTraining:
         model.train_function = self._train
 
     def asked(self) -> int:
-        """The signal that stops all workers, whichever received it; 0 if there is none."""
+        """The signal that stops all workers, whichever worker received it; 0 without a signal."""
         return self._asked
 
     def _train(self, iterator: Iterator) -> dict[str, tf.Tensor]:
@@ -271,7 +271,7 @@ class ReplicatedTraining:
 class Watchdog:
     """Ends the process with one line when it has waited too long for another worker.
 
-    TensorFlow's collectives notice a worker that died. For one that hangs, or never came, they wait for ever.
+    TensorFlow's collectives notice a dead worker. But they wait for ever for a worker that hangs or never came.
 
     Args:
         seconds: the longest time between two steps, and from the start to the first step; None never ends the process.

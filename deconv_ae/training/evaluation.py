@@ -16,7 +16,7 @@ RISE = 1.01
 """A loss above this many times its start has risen. The order of the images alone moves it by less than a hundredth."""
 SAMPLED_IMAGES = 256
 ENLARGING_METHODS = ("lanczos3", "bicubic")
-# With so many batches of digits, a graph saves the time that tracing it takes.
+# In this number of batches of digits, a graph saves as much time as its tracing takes.
 BATCHES_WORTH_A_GRAPH = 20
 
 
@@ -26,7 +26,7 @@ def baselines(train: np.ndarray, test: np.ndarray, code_values: int | None = Non
     Args:
         train: `(N, height, width, channels)` uint8 training images.
         test: test images of the same shape.
-        code_values: numbers in a code. The thumbnail has at most as many; None leaves it out.
+        code_values: numbers in a code. The thumbnail has at most as many; None leaves the thumbnail out.
 
     Returns:
         The RMSEs.

@@ -82,7 +82,7 @@ class TrainingOptions:
     run_dir: str | None = option(
         None,
         optional(options.directory),
-        "Directory for checkpoints, TensorBoard logs and training_curve.png. Without it, none are kept.",
+        "Directory for checkpoints, TensorBoard logs and training_curve.png. Without a directory, nothing is kept.",
         decides=False,
     )
     checkpoint_every: int | None = option(
@@ -94,7 +94,7 @@ class TrainingOptions:
     validate_every: int = option(
         1,
         whole(),
-        "Epochs between two RMSEs over the test images, for the epochs' lines and TensorBoard; 0: never.",
+        "Epochs between two computations of the test RMSE, for the epochs' lines and TensorBoard; 0: never.",
         decides=False,
     )
     resume: bool = option(

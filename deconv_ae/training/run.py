@@ -55,11 +55,11 @@ from deconv_ae.training.run_record import ONEDNN_VARIABLE, RunRecord
 from deconv_ae.training.start import fit_start
 
 PICTURED_IMAGES = 5
-# Between executions Keras's fit returns to Python, which takes half as long as a step of 64 digits. Several steps in
-# one execution save most of that; more than seven steps measured no faster.
+# Between executions, Keras's fit returns to Python, for half as long as a step of 64 digits takes. Several steps in one
+# execution save most of this time; more than seven steps measured no faster.
 MOST_STEPS_PER_EXECUTION = 8
-# In an epoch. XLA compiles a step in 0.4 to 0.7 s, and another one for a smaller last batch. With 60,000 digits it
-# saves 1 to 2 s per epoch.
+# Pixels in an epoch. XLA compiles a step in 0.4 to 0.7 s, and another step for a smaller last batch. With 60,000
+# digits, XLA saves 1 to 2 s per epoch.
 FEWEST_COMPILED_PIXELS = 30_000_000
 
 
@@ -197,7 +197,7 @@ def _compiled(dataset: ImageDataset, options: TrainingOptions) -> Autoencoder:
 def _make_variables(model: Autoencoder) -> None:
     """Makes the optimizer's and the metrics' variables, so that a checkpoint can be loaded into them.
 
-    Keras makes them in the first step only.
+    Keras itself makes them only in the first step.
     """
     model.optimizer.build(model.trainable_variables)
     no_images = tf.zeros((1, *model.image_shape))
@@ -261,7 +261,7 @@ def _fit(
                     initial_epoch=first_epoch,
                     epochs=end,
                     callbacks=[callback for callback in callbacks if callback],
-                    shuffle=False,  # The batches are shuffled already, and Keras warns that it cannot do it.
+                    shuffle=False,  # They are shuffled already. Without this, Keras warns.
                     verbose=0,
                 )
         finally:
@@ -288,7 +288,7 @@ def steps_per_execution(*lengths: int) -> int:
 def compiles_steps(model: Autoencoder, images: int) -> bool:
     """Whether XLA compiles a run's steps with jit_compile "auto", on a CPU, where Keras would not.
 
-    It does not depend on the epochs, which a resumed run may change.
+    The answer does not depend on the epochs, which a resumed run may change.
     """
     return model.is_faster_compiled and images * math.prod(model.image_shape) >= FEWEST_COMPILED_PIXELS
 

@@ -34,8 +34,8 @@ MOST_UNKNOWNS = 4096
 MOST_BLOCK_VALUES = 2**24
 # Ridge regression, relative to the equations' mean square: unknowns that the pictures do not determine stay near zero.
 RIDGE = 1e-3
-# Noise replaces a guess only if its RMSE is at most so many times the guess's: noise that starts a little ahead ends
-# behind.
+# Noise replaces a guess only if the noise's RMSE is at most this many times the guess's RMSE: noise that starts a
+# little ahead ends behind.
 WORTH_CHANGING = 0.8
 
 
@@ -47,11 +47,12 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
     """Gives an untrained model the best of several encoders, and a decoder for it.
 
     Args:
-        model: a built model. If its own kernels beat every guess, they are used, made to fire, with a fitted decoder.
+        model: a built model. If the model's own kernels beat every guess, training starts from these kernels, made to
+            fire, and a fitted decoder.
         images: `(N, height, width, channels)` uint8, all training images; at most 256 are used.
         guesses: other starts. Each is compared with the model's own kernels, both with fitted decoders. The first guess
             that the model's kernels do not beat by a fifth is used, with the guess's own decoder.
-        seed: of the choice of pixels.
+        seed: decides the choice of pixels.
 
     >>> from deconv_ae.model.architecture import Architecture
     >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), np.uint8)
@@ -106,7 +107,7 @@ def _fit_smooth_path(model: Autoencoder, images: np.ndarray, random: np.random.G
 
 
 def _firing(model: Autoencoder, kernels: Sequence[np.ndarray], images: np.ndarray) -> list[np.ndarray]:
-    """The encoder's kernels, with sign and scale of each filter changed so that it fires: see above."""
+    """Changes the sign and the scale of each filter so that it fires, as the module's docstring says."""
     values, firing = images, []
     for number, kernel in zip(_numbers(model), kernels):
         summed = _array(keras.ops.conv(values, kernel, padding="same", data_format="channels_last"))
