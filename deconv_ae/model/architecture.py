@@ -95,7 +95,7 @@ class Architecture:
             The images' shape, then one shape per stage.
 
         Raises:
-            InputError: if a window is larger than what it pools.
+            InputError: if a window is larger than its input.
 
         >>> Architecture(filters=(5, 1), pool_sizes=(2, 2)).stage_shapes((29, 28, 1))
         [(29, 28, 1), (14, 14, 5), (7, 7, 1)]
@@ -106,7 +106,7 @@ class Architecture:
             if pool_height > height or pool_width > width:
                 raise InputError(
                     f"pool_sizes: stage {stage} pools {height}x{width} by {pool_height}x{pool_width}, a window larger "
-                    "than what it pools; use a smaller one"
+                    "than its input; use a smaller window"
                 )
             height, width = height // pool_height, width // pool_width
             shapes.append((height, width, filters))
@@ -137,7 +137,7 @@ class Architecture:
             The code's shape.
 
         Raises:
-            InputError: if a window is larger than what it pools, or a block has fewer numbers than there are averages.
+            InputError: if a window is larger than its input, or a block has fewer numbers than there are averages.
 
         >>> Architecture(filters=(12,), pool_sizes=(8,), averages=20).code_shape((64, 65, 3))
         (8, 8, 32)
@@ -168,7 +168,7 @@ class Architecture:
         if self.kernel_size[0] > height or self.kernel_size[1] > width:
             raise InputError(
                 f"kernel_size: {self.kernel_size[0]}x{self.kernel_size[1]} is larger than the images, {height}x{width};"
-                " give a smaller one, or larger images"
+                " give a smaller kernel, or larger images"
             )
         weights, activations = 2 * math.prod(self.block) * shapes[0][-1] * self.averages, 0
         for (height, width, channels), (*_, filters) in pairwise(shapes):
@@ -217,7 +217,7 @@ class Architecture:
 
 def _by_stage(argument: str, values: Any) -> Sequence[Any]:
     if isinstance(values, (str, dict)) or not hasattr(values, "__len__") or not hasattr(values, "__iter__"):
-        raise InputError(f"{argument}: {values!a} is no list; give one of each per stage")
+        raise InputError(f"{argument}: {values!a} is not a list; give one value per stage")
     return values
 
 

@@ -70,7 +70,7 @@ class Autoencoder(ScaledImagesModel):
         **options: further arguments of `keras.Model`.
 
     Raises:
-        InputError: if a pooling window is larger than what it pools.
+        InputError: if a pooling window is larger than its input.
 
     >>> model = Autoencoder(Architecture(filters=(1,), pool_sizes=(4,)), (28, 28, 1))
     >>> [layer.name for layer in model.layers]

@@ -15,13 +15,13 @@ from deconv_ae.ops.environment import ARGMAX_DTYPE, checked
 from deconv_ae.ops.windows import Size, Windows, check_integers, product, static
 
 OUT_OF_RANGE = (
-    "`argmax` is out of range of its own image: restore the size of the images that were pooled, and take positions "
-    "that count through the batch (include_batch_in_index=True of TensorFlow, ONNX) modulo the length of an image; "
+    "`argmax` is out of range of its own image: restore the size of the images that were pooled; if positions count "
+    "through the batch (include_batch_in_index=True of TensorFlow, ONNX), take them modulo the length of an image; "
     "smallest position, largest position, length of an image:"
 )
 OTHER_CHANNEL = (
-    "`argmax` has positions in other channels than its own, as the indices of PyTorch have, which number every channel "
-    "by itself: number the values of an image as they lie in memory; with channels last, "
+    "`argmax` has positions in other channels than its own, as the indices of PyTorch have, because they number each "
+    "channel separately: number the values of an image as they lie in memory; with channels last, "
     "(row * width + column) * channels + channel"
 )
 OUTSIDE_WINDOWS = "`argmax` has positions outside of the windows that chose them"
@@ -34,7 +34,7 @@ ANOTHER_SHAPE = "`argmax` and `pooled` are of different shapes: each value needs
 NOT_RESTORABLE = (
     "the size to restore does not pool to the size of `argmax`; size to restore, its pooled size, actual size:"
 )
-ANOTHER_SIZE = "`argmax` is of images of another size than the one to restore; their size, the size to restore:"
+ANOTHER_SIZE = "`argmax` is of images of another size than the size to restore; their size, the size to restore:"
 
 
 def as_tensor(name: str, value: Any, dtype: str | None = None) -> Any:
@@ -130,7 +130,7 @@ def check_known_size(pooled_from: Size, size: Size, windows: Windows) -> None:
         if isinstance(ours, int) and isinstance(theirs, int) and ours != theirs:
             raise ValueError(
                 f"`argmax` is of images of {name} {ours}, and the size to restore is of {name} {theirs}: restore "
-                f"{name} {ours}, the default, which the positions are numbered by"
+                f"{name} {ours}, the default: the positions number images of that size"
             )
 
 

@@ -73,7 +73,7 @@ def is_portable() -> bool:
 
 
 def records_gradients() -> bool:
-    """Whether a graph may be differentiated: it is not traced `without_gradients`."""
+    """Whether graphs that are traced now may be differentiated; False inside of `without_gradients`."""
     return _RECORDS_GRADIENTS.get()
 
 

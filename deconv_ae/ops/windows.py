@@ -244,7 +244,7 @@ def at_least_zero(length: Length) -> Length:
 
 def arange(length: Length, dtype: str) -> Any:
     """The integers from 0 to below `length`."""
-    # With its start, because jax2onnx 0.17 cannot trace Keras's arange without one.
+    # The start is given because jax2onnx 0.17 cannot trace Keras's arange without a start.
     return keras.ops.arange(0, length, dtype=dtype)
 
 

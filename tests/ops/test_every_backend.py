@@ -150,7 +150,7 @@ formats = st.sampled_from(["channels_last", "channels_first"])
 
 
 def examples(count):
-    # JAX takes longer, for it compiles every shape.
+    # JAX takes longer, because it compiles every shape.
     return lambda test: hypothesis.settings(
         max_examples=count // 4 if BACKEND == "jax" else count,
         deadline=None,
@@ -313,7 +313,7 @@ def test_other_floating_point_types(dtype):
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_window_of_minus_infinity_keeps_first_position(dimensions, padding):
-    # As a mask produces them. With several channels and no other infinity, PyTorch's own pooling on a GPU is wrong.
+    # A mask makes such images. With several channels and no other infinity, PyTorch's own pooling on a GPU is wrong.
     images = np.where(np.random.default_rng(0).random((2, *(9, 8, 7)[:dimensions], 3)) < 0.3, 1, -np.inf)
     arguments = {"pool_size": (2,) * dimensions, "strides": (2,) * dimensions, "padding": padding}
     images = images.astype("float32")

@@ -159,11 +159,11 @@ class _Grid:
         self.size, self.taps, self.pool = (np.array(lengths) for lengths in (size, taps, pool))
         self.windows, self.windows_in_block = self.size // self.pool, -(-FEWEST_ROWS // self.pool)
         self.block = self.windows_in_block * self.pool
-        # Blocks that the results of one block depend on; blocks that have windows; all blocks.
+        # Numbers of blocks: those that one block's results depend on, those with windows, and all.
         self.reach = -(-(self.taps + self.block - 1) // self.block)
         self.with_results = -(-self.windows // self.windows_in_block)
         self.blocks = self.with_results + self.reach - 1
-        # Pixels of padding; `after` is negative where the blocks end before the images do.
+        # Pixels of padding. `after` is negative if the images reach beyond the blocks.
         self.before = (self.taps - 1) // 2
         self.after = self.blocks * self.block - self.before - self.size
 
@@ -201,7 +201,7 @@ class _Grid:
 
     @functools.cached_property
     def _places(self) -> np.ndarray:
-        """Which tap leads from a pixel to a result, one-hot: (block, pixel in it, window, position in it, tap)."""
+        """The tap from each pixel to each result, one-hot: (block, pixel in block, window, position in window, tap)."""
         by_axis = []
         for taps, rows, block, reach in zip(self.taps, self.pool, self.block, self.reach):
             by_axis.append(taps_between(reach * block, block, taps).reshape(reach, block, -1, rows, taps))

@@ -32,7 +32,7 @@ def test_hundred_losses_equal_those_of_the_layers(digits: ImageDataset, preset: 
     fast_paths = [stage._fast_path(jit_compile) for stage in model._stages]
     assert all(fast_paths) == (jit_compile or preset != "two_layer")
     weights = model.get_weights()
-    # Noise avoids near ties, which digits have, and which rounding decides differently.
+    # Digits have near ties, which rounding decides differently. Noise avoids them.
     noise = np.random.default_rng(0).random((STEPS, BATCH_SIZE, *DIGITS), np.float32)
     batches = 0.7 * scale(np.resize(digits.train, noise.shape)) + 0.3 * noise
     by_layers = losses(keras.Model(model.inputs, model.outputs), weights, batches, jit_compile=False)
