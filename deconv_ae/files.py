@@ -72,7 +72,7 @@ def partial_beside(path: Path) -> Path:
 
 
 def partials(path: Path) -> Iterator[Path]:
-    """Finds what has a name from `partial_beside` for a file or directory.
+    """Finds the paths that `partial_beside` named for a file or directory.
 
     If no other process is writing it, killed processes left these behind.
     """
@@ -90,9 +90,9 @@ def remove_partials(directory: Path) -> None:
 
 @contextlib.contextmanager
 def partial_directory(path: Path) -> Iterator[Path]:
-    """A context with a temporary directory beside a path, for files that are moved from it to their place.
+    """A context with a temporary directory beside a path, for files that get their final place later.
 
-    The directory is removed at the end, also if a signal ends the program.
+    The directory is removed at the end, even if a signal ends the program.
     """
     directory = partial_beside(path)
     clear = functools.partial(shutil.rmtree, directory, ignore_errors=True)
@@ -182,7 +182,7 @@ def lock_exclusively(argument: str, directory: Path, lock_file: Path) -> "BaseFi
     Raises:
         InputError: if another process has locked the file, so that `directory` is in use; or if it cannot be locked.
     """
-    from filelock import FileLock, Timeout  # It loads slowly, and a wrong flag is refused without it.
+    from filelock import FileLock, Timeout  # The import is slow, and a program refuses a wrong flag without it.
 
     lock = FileLock(lock_file, thread_local=False)
     try:
@@ -212,7 +212,7 @@ def open_to_read(file: str | os.PathLike[str]) -> io.BufferedReader:
         OSError: if it is not a regular file, or cannot be read.
     """
     if not stat.S_ISREG(os.stat(file).st_mode):  # noqa: PTH116
-        raise OSError(errno.EINVAL, "it is no file")
+        raise OSError(errno.EINVAL, "it is not a file")
     return open(file, "rb")  # noqa: PTH123
 
 
@@ -243,7 +243,7 @@ def read_with_checksum(file: Path) -> dict[str, Any]:
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if it is no JSON object, or its checksum differs.
+        ValueError: if it is not a JSON object, or its checksum differs.
     """
     with open_to_read(file) as opened:
         text = opened.read(LARGEST_RECORD + 1)
@@ -266,4 +266,4 @@ def _checksum(fields: dict[str, Any]) -> str:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")

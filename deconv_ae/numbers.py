@@ -22,7 +22,7 @@ Pair = tuple[int, int]
 
 
 def whole(argument: str, value: Any, least: int = 0, most: int = LARGEST) -> int:
-    """Checks a whole number and returns it as Python's int. It may be NumPy's; a boolean is refused.
+    """Checks a whole number and returns it as Python's int. NumPy's numbers are accepted, booleans are refused.
 
     >>> whole("batch_size", 0, least=1)
     Traceback (most recent call last):
@@ -109,7 +109,7 @@ def memory() -> int:
     """The most bytes that this process can have: the machine's, or the limit of a container, service or shell."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for file in _limit_files():
-        with contextlib.suppress(OSError, ValueError):  # "max" is no number.
+        with contextlib.suppress(OSError, ValueError):  # "max" is not a number.
             limits.append(int(file.read_text(encoding="ascii")))
     with contextlib.suppress(ImportError):  # Windows has no such module.
         import resource

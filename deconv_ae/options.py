@@ -8,7 +8,7 @@
             check(self)
 
 A field gives a program its flag (name, type, default and help) and Python its argument. One check refuses wrong values
-of both. An option that `decides` a result must be the same when a run is resumed.
+of both. If an option `decides` a result, a resumed run needs the same value.
 """
 
 import os
@@ -116,6 +116,6 @@ def directory(name: str, value: Any) -> str:
     """Checks that a value is the path of a directory that can be written, and returns its text."""
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if not isinstance(path, str):
-        raise InputError(f"{name}: {value!a} is no path; give the path of a directory as text")
+        raise InputError(f"{name}: {value!a} is not a path; give the path of a directory as text")
     paths.directory_to_write(name, path)
     return path

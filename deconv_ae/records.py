@@ -73,7 +73,8 @@ def read_file(kind: type[Record], file: Path) -> Record:
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: if its checksum differs, or it is no such record; the message names the field.
+        ValueError: if the file's checksum differs, or a field is missing, unknown or of another type; the message names
+            the field.
     """
     return read(kind, read_with_checksum(file))
 
@@ -111,14 +112,14 @@ def _record(where: str, kind: type[Record], values: Any) -> Record:
     hints = get_type_hints(kind, include_extras=True)
     for name in values:
         if name not in known:
-            raise ValueError(f"{_within(where, name[:40])!a} is no field of it")
+            raise ValueError(f"{_within(where, name[:40])!a} is an unknown field")
     for name, field in known.items():
         if name not in values and field.default is MISSING and field.default_factory is MISSING:
             raise ValueError(f"{_within(where, name)} is missing")
     read_values = {name: _value(_within(where, name), hints[name], value) for name, value in values.items()}
     try:
         return kind(**read_values)
-    except ValueError as error:  # From its `__post_init__`.
+    except ValueError as error:  # The record's `__post_init__` raised it.
         raise ValueError(f"{where}: {error}" if where else str(error)) from error
 
 

@@ -102,7 +102,7 @@ INFINITE = json.loads("1e999")
         ("real", [], r"real is \[\], not a finite number"),
         ("shape", None, "shape is None, not a record"),
         ("shape", {}, r"shape\.lengths is missing"),
-        ("shape", {"lengths": [1, 2], "x": 1}, r"'shape\.x' is no field of it"),
+        ("shape", {"lengths": [1, 2], "x": 1}, r"'shape\.x' is an unknown field"),
         ("shape", {"lengths": [1]}, r"shape\.lengths is \[1\], not a list of 2"),
         ("shape", {"lengths": [1, 0]}, r"shape\.lengths\[1\] is 0, not a whole number of 1 or more"),
         ("shape", {"lengths": [101, 1]}, "shape: 101 is higher than any"),
@@ -113,7 +113,7 @@ INFINITE = json.loads("1e999")
         ("versions", {"a": 1}, r"versions\.a is 1, not text"),
         ("missing", "", "missing is '', not a finite number"),
         ("more", {"a": {"lengths": [True, 1]}}, r"more\.a\.lengths\[0\] is True, not a whole number"),
-        ("a\x1b", 1, r"is no field of it"),
+        ("a\x1b", 1, r"is an unknown field"),
     ],
 )
 def test_wrong_value_is_refused_by_field_name(field_name, value, message):

@@ -103,7 +103,7 @@ REFUSED = {
     "channels first": (np.zeros((9, 3, 12, 12), np.uint8), r"channels first; images.transpose\(0, 2, 3, 1\)"),
     "no pictures": (PICTURES[:0], "holds no pixels"),
     "one picture only": (PICTURES[:1], "cannot be divided"),
-    "a list": (PICTURES.tolist(), "a list is no NumPy array"),
+    "a list": (PICTURES.tolist(), "a list is not a NumPy array"),
 }
 
 

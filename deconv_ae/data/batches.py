@@ -148,7 +148,7 @@ def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> t
 class EvaluationBatches:
     """Scaled float32 batches of all images, or of those from `first` to before `end`, in order.
 
-    A batch has 1,000 small images, or fewer large ones. Without `tf.data`, as building its graph takes as long as
+    A batch has 1,000 small images, or fewer large ones. It does not use `tf.data`: to build its graph takes the time of
     evaluating a thousand digits.
 
     >>> batches = EvaluationBatches(np.zeros((10, 28, 28, 1), np.uint8), batch_size=4)

@@ -120,7 +120,7 @@ def decode(read: Callable[[], Reading], reading: Reading) -> Generator[np.ndarra
     if read().made_of != reading.made_of:
         raise InputError("dataset: it changed while it was decoded; start again when it is complete")
     if done + len(reading.left_out) != reading.count:
-        raise InputError(f"dataset: it holds {done:,} images where it promises {reading.count:,}; prepare it again")
+        raise InputError(f"dataset: it holds {done:,} images but promises {reading.count:,}; prepare it again")
 
 
 def in_memory(read: Callable[[], Reading], check: Callable[[int], None]) -> Decoded:
@@ -156,7 +156,7 @@ def default_cache_dir() -> Path:
     own = os.environ.get(CACHE_VARIABLE)
     folder = Path(own) if own else platformdirs.user_cache_path("deconv_ae", appauthor=False)
     if not own and not folder.is_absolute():
-        raise InputError("cache_dir: this user has no home directory; give one, or --cache_dir= for none")
+        raise InputError("cache_dir: this user has no home directory; give a directory, or --cache_dir= for none")
     return folder
 
 
@@ -214,7 +214,9 @@ def _wait_for(lock: filelock.BaseFileLock, file: Path) -> None:
     try:
         lock.acquire(timeout=WAIT_SECONDS)
     except filelock.Timeout as error:
-        raise RunError(f"cache_dir: {file} was held by another program for {WAIT_SECONDS:g} s; end it first") from error
+        raise RunError(
+            f"cache_dir: {file} was held by another program for {WAIT_SECONDS:g} s; end that program"
+        ) from error
 
 
 def _usable(pixels: Path, record_file: Path, made_of: Any) -> Record | None:
@@ -297,5 +299,5 @@ def _delete(files: Iterable[Path]) -> None:
 def _unusable(folder: Path, error: OSError) -> InputError:
     return InputError(
         f"cache_dir: {error.filename or folder} cannot be used: {first_line(error)}; "
-        "give another, or --cache_dir= to decode into memory"
+        "give another directory, or --cache_dir= to decode into memory"
     )

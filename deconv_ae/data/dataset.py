@@ -49,7 +49,7 @@ class ImageDataset:
             check_images(argument, images)
             if self.source is None:
                 check_shades(argument, images)
-        if self.source is not None:  # Together, as the only test picture of a small data set may be black.
+        if self.source is not None:  # Together: the only test picture of a small data set may be black.
             check_shades("dataset", self.train, self.test)
         if self.train.shape[1:] != self.test.shape[1:]:
             raise InputError(

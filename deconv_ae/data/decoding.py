@@ -41,7 +41,7 @@ def decode(
     load_truncated: bool = False,
     max_pixels: int = MOST_PIXELS,
 ) -> np.ndarray:
-    """Decodes one picture, upright by its EXIF orientation; of an animation or several pages, the first.
+    """Decodes one picture, upright by its EXIF orientation; an animation or several pages give their first picture.
 
     Transparent pixels show the background. Shades of 16 bits, and floats from 0 to 1, are scaled to 8 bits.
 
@@ -98,7 +98,7 @@ def own_channels(file: Path, background: tuple[int, int, int] = WHITE, max_pixel
 def _opened(file: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
     """A picture after its first bytes have been read; every error within the block becomes a PictureError."""
     if isinstance(file, (str, Path)) and not Path(file).is_file():  # Pillow would wait for ever for a pipe.
-        raise PictureError("is no file: a link to nothing, a pipe or a device")
+        raise PictureError("is not a file: a link to nothing, a pipe or a device")
     guarded, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
     try:
         with warnings.catch_warnings():
@@ -138,7 +138,7 @@ def _unidentified(file: Any) -> str:
                 bands = _tiff_bands(opened) if name == "TIFF" else 1
                 remedy = f" of {bands} bands; save one, or three as red, green and blue" if bands > 1 else ""
                 return f"cannot be decoded ({error or type(error).__name__}{remedy})"
-    return f"is no picture in a known format ({', '.join(FORMATS)})"
+    return f"is not a picture in a known format ({', '.join(FORMATS)})"
 
 
 def _tiff_bands(opened: Any) -> int:

@@ -66,8 +66,8 @@ def _check_tfds(source: Source) -> None:
     if source.manual_dir is not None:
         folder = Path(source.manual_dir)
         if not paths.is_directory("manual_dir", folder):
-            raise InputError(f"manual_dir: {folder} is not a folder; give the one that holds the archives")
-        _check_readable("manual_dir", folder, "give the one that holds the archives")
+            raise InputError(f"manual_dir: {folder} is not a folder; give the folder that holds the archives")
+        _check_readable("manual_dir", folder, "give the folder that holds the archives")
     _check_known_to_tfds(source)
 
 

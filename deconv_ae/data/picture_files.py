@@ -85,7 +85,7 @@ def _parts(folder: Path, passed_over: list[str]) -> dict[str, Path]:
         if split not in SPLITS or not _is_directory(entry):
             others.append(entry)
         elif split in parts:
-            raise InputError(f"dataset: {parts[split]} and {entry.path} are both {split}; leave one of them")
+            raise InputError(f"dataset: {parts[split]} and {entry.path} are both {split}; keep only one of them")
         else:
             parts[split] = Path(entry.path)
     if not parts:

@@ -22,7 +22,7 @@ def check_images(argument: str, images: Any) -> None:
     255).astype(np.uint8)
     """
     if not isinstance(images, np.ndarray):
-        raise InputError(f"{argument}: a {type(images).__name__} is no NumPy array; give np.asarray of it")
+        raise InputError(f"{argument}: a {type(images).__name__} is not a NumPy array; give np.asarray of it")
     if images.dtype != np.uint8:
         raise InputError(f"{argument}: pixels are {images.dtype}, not uint8; {_remedy(images)}")
     if images.ndim != 4:

@@ -40,7 +40,7 @@ def fit_image(image: Any, source: Source) -> tf.Tensor:
 
 @functools.lru_cache(maxsize=8)
 def resizer(source: Source, channels: int) -> Callable[[Any], tf.Tensor]:
-    """`fit_image` as a graph for images of any size; it takes a third of the time."""
+    """`fit_image` as a graph for images of any size, in a third of the time."""
     pixels = tf.TensorSpec((None, None, channels), tf.uint8)
     return tf.function(lambda image: fit_image(image, source), input_signature=[pixels], autograph=False)
 
@@ -82,7 +82,7 @@ def _padded(image: tf.Tensor, size: Pair, colour: tuple[int, int, int]) -> tf.Te
         fill = tf.image.rgb_to_grayscale(fill)
     missing = tf.constant(size) - tf.shape(image)[:2]
     paddings = tf.stack([missing // 2, missing - missing // 2], axis=1)
-    # In 32 bits, as differences may be negative.
+    # In 32 bits, because differences may be negative.
     fill = tf.cast(fill, tf.int32)
     padded = tf.pad(tf.cast(image, tf.int32) - fill, tf.concat([paddings, [[0, 0]]], axis=0)) + fill
     return tf.ensure_shape(tf.cast(padded, tf.uint8), [*size, image.shape[-1]])

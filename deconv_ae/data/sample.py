@@ -16,7 +16,7 @@ DIGITS_PER_CLASS = {"train": 400, "test": 100}
 
 
 def read(source: Source, split: str) -> Reading:
-    """Opens a split: the last 100 digits of each class are the test split, the 400 before them the training split.
+    """Opens a split: the last 100 digits of each class are for testing, the 400 before these for training.
 
     Args:
         source: the sample, and how its images are read.

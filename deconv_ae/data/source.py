@@ -88,6 +88,6 @@ def parse_colour(text: str) -> tuple[int, int, int]:
     if text in NAMED_COLOURS:
         return NAMED_COLOURS[text]
     if not re.fullmatch("#[0-9a-fA-F]{6}", text):
-        raise ValueError(f"{text!r} is no colour; give white, black or #rrggbb, as in #ff8000")
+        raise ValueError(f"{text!r} is not a colour; give white, black or #rrggbb, as in #ff8000")
     red, green, blue = bytes.fromhex(text[1:])
     return red, green, blue

@@ -58,7 +58,7 @@ def read(source: Source, split: str) -> Reading:
             )
         count = available[name].num_examples
         if count < 1:
-            raise ValueError(f"its {name} split has {count:,} examples; remove it, and it is prepared again")
+            raise ValueError(f"its {name} split has {count:,} examples; remove it to prepare it again")
         # With the time: a data set's author may have prepared the same version again with other images.
         prepared = (builder.data_path / "dataset_info.json").stat().mtime
         made_of = [builder.info.full_name, name, str(builder.data_path), prepared]
@@ -87,7 +87,7 @@ def _images(source: Source, builder: Any, name: str, key: str, image_bytes: int)
     import tensorflow_datasets as tfds
 
     damaged = f"under {builder.data_path} is damaged"
-    with _errors_as_input_errors(source, damaged, "; remove it, and it is prepared again"):
+    with _errors_as_input_errors(source, damaged, "; remove it to prepare it again"):
         # The images are read once, but TFDS would keep a small data set in memory for a second time.
         read_once = tfds.ReadConfig(try_autocache=False)
         examples = builder.as_dataset(split=name, shuffle_files=False, read_config=read_once)
@@ -114,7 +114,7 @@ def _check_files(prepared: Path) -> None:
     """Raises InputError for a pipe or device among a data set's files: TFDS would read it for ever."""
     for file in prepared.rglob("*"):
         if not (file.is_file() or file.is_dir()) and file.exists():
-            raise InputError(f"dataset: {file} is no file; remove {prepared}, and it is prepared again")
+            raise InputError(f"dataset: {file} is not a file; remove {prepared} to prepare it again")
 
 
 def _image_feature(source: Source, builder: Any) -> tuple[str, Any]:
@@ -142,7 +142,7 @@ def _prepare(source: Source, builder: Any) -> None:
         raise InputError(
             f"dataset: {source.name} is not prepared under {builder.data_dir} and its archives cannot be downloaded; "
             "connect to the network, give --manual_dir with the archives, or --data_dir with a prepared copy "
-            "(or use --dataset=mnist_5k, which needs none of them)"
+            "(or use --dataset=mnist_5k, which needs none of these)"
         )
     if not sys.stderr.isatty():
         # Progress bars redraw themselves, which fills a file.

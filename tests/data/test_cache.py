@@ -62,7 +62,7 @@ PIXELS = np.zeros((2, 4, 4, 1), np.uint8)
 READERS = {
     "floats": ([PIXELS / 256], 2, TypeError, "must be uint8"),
     "two sizes": ([PIXELS, PIXELS[:, :2]], 4, TypeError, "must be uint8"),
-    "too few": ([PIXELS], 400, InputError, "holds 2 images where it promises 400"),
+    "too few": ([PIXELS], 400, InputError, "holds 2 images but promises 400"),
 }
 
 
@@ -137,7 +137,7 @@ def test_processes_decode_in_order(tmp_path: Path) -> None:
     for_training = [name for name, for_testing in zip(names, which_are_for_testing(names)) if not for_testing]
     expected = [np.asarray(Image.open(tmp_path / "many" / name))[..., None] for name in for_training]
     np.testing.assert_array_equal(load_split(skipping, "train"), expected)
-    with pytest.raises(InputError, match=r"0100\.png is no picture"):
+    with pytest.raises(InputError, match=r"0100\.png is not a picture"):
         load_dataset(source)
 
 

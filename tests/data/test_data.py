@@ -117,9 +117,9 @@ def test_pictures_are_turned_upright(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("notes.txt", b"some text", "is no picture in a known format"),
-        ("fake.png", b"some text", "is no picture in a known format"),
-        ("empty.png", b"", "is no picture in a known format"),
+        ("notes.txt", b"some text", "is not a picture in a known format"),
+        ("fake.png", b"some text", "is not a picture in a known format"),
+        ("empty.png", b"", "is not a picture in a known format"),
         ("whole.png", None, "cannot be decoded"),
     ],
 )
@@ -305,10 +305,10 @@ def test_input_and_target_are_the_same_image() -> None:
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("nowhere")], ids=["pipe", "link to nothing"])
 def test_pipes_and_broken_links_are_reported(pictures: Path, capfd, make) -> None:
     make(pictures / "99.png")
-    with pytest.raises(InputError, match=r"99.png is no file: a link to nothing, a pipe or a device; mend or remove"):
+    with pytest.raises(InputError, match=r"99.png is not a file: a link to nothing, a pipe or a device; mend or"):
         load_dataset(Source(f"folder:{pictures}"))
     load_dataset(Source(f"folder:{pictures}", skip_bad_images=True))
-    assert "99.png is no file" in capfd.readouterr().out
+    assert "99.png is not a file" in capfd.readouterr().out
 
 
 def test_folder_with_a_link_to_itself_is_refused(pictures: Path) -> None:

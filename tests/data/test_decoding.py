@@ -169,7 +169,7 @@ def test_channels_are_the_pictures_own_by_default(mode: str, channels: int | Non
 
 @pytest.fixture
 def garbage_of_earlier_tests_collected() -> None:
-    """Collects files that earlier tests left open, as Python would warn of them during a test that records warnings."""
+    """Collects files that earlier tests left open. Otherwise Python would warn of them during this test."""
     gc.collect()
 
 
@@ -185,7 +185,7 @@ def test_truncated_file_is_refused_or_complete(form: str, capfd: pytest.CaptureF
             try:
                 shown = decode(io.BytesIO(whole[:length]))
             except PictureError as error:
-                assert str(error).startswith(("cannot be decoded (", "is no picture in a known format"))
+                assert str(error).startswith(("cannot be decoded (", "is not a picture in a known format"))
             else:
                 np.testing.assert_array_equal(shown, expected)
     assert recorded == []

@@ -36,7 +36,7 @@ def test_too_long_path_is_refused(query: Callable[[str], object], path: str) -> 
         query(path)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it gives up privileges by Linux's system call")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the test gives up privileges by Linux's system call")
 def test_programs_report_unreadable_paths_in_one_line(tmp_path: Path) -> None:
     for name in ("closed/pictures", "listed", "with/listed"):
         (tmp_path / name).mkdir(parents=True)
@@ -79,7 +79,7 @@ NOT_FILES: dict[str, Callable[[Path], object]] = {
 def test_pipes_devices_and_sockets_do_not_block(tmp_path: Path, make: Callable[[Path], object]) -> None:
     make(tmp_path / "file")
     for read in (open_to_read, read_with_checksum):
-        with pytest.raises(OSError, match="it is no file"):
+        with pytest.raises(OSError, match="it is not a file"):
             read(tmp_path / "file")
     for number in range(6):
         Image.new("L", (4, 4), 40 * number).save(tmp_path / f"{number}.png")
