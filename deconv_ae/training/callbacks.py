@@ -33,7 +33,7 @@ class Progress(keras.callbacks.Callback):
         step: number of steps done before.
         steps_per_epoch: number of steps in a whole epoch, even if the first epoch is resumed in its middle.
         metrics: values of the metrics' variables at `step`. Keras sets metrics to zero at the start of every epoch,
-            even of one that is resumed in its middle.
+            even of an epoch that is resumed in its middle.
     """
 
     def __init__(self, step: int, steps_per_epoch: int, metrics: list[float]) -> None:
@@ -210,7 +210,7 @@ class StopWhenAsked(keras.callbacks.Callback):
             return
         stopped = f"stopped by {signal.Signals(number).name} after step {self._progress.step}"
         if self._checkpoints is None:
-            raise Interrupted(f"{stopped}; nothing was kept, as no --run_dir was given", number)
+            raise Interrupted(f"{stopped}; nothing was kept, because no --run_dir was given", number)
         self._checkpoints.save()
         raise Interrupted(f"{stopped}; the same command with --resume goes on from there", number)
 

@@ -78,7 +78,7 @@ def _other_addresses(config: dict[str, Any]) -> list[str]:
         raise ValueError(f"task.index is not 0 to {len(jobs[job]) - 1}, the indices of cluster.{job}")
     together = [address for name in TRAINING_JOBS for address in jobs.get(name, [])]
     if len(set(together)) < len(together):
-        raise ValueError("an address is in it twice")
+        raise ValueError("an address is listed twice")
     own = jobs[job][index]
     return [address for address in together if address != own]
 
@@ -86,25 +86,25 @@ def _other_addresses(config: dict[str, Any]) -> list[str]:
 def _jobs(cluster: Any) -> dict[str, list[str]]:
     jobs = {job: _addresses(job, addresses) for job, addresses in _object("cluster", cluster).items()}
     if len(jobs.get("chief", ())) > 1:
-        raise ValueError("it has more than one chief")
+        raise ValueError("there is more than one chief")
     return jobs
 
 
 def _object(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{name} is no object")
+        raise ValueError(f"{name} is not an object")
     return value
 
 
 def _addresses(job: str, values: Any) -> list[str]:
     if job not in (*TRAINING_JOBS, *IDLE_JOBS):
-        raise ValueError(f"{ascii(job)[:40]} is no job; the jobs are {', '.join((*TRAINING_JOBS, *IDLE_JOBS))}")
+        raise ValueError(f"{ascii(job)[:40]} is not a job; the jobs are {', '.join((*TRAINING_JOBS, *IDLE_JOBS))}")
     if not isinstance(values, list) or not values:
-        raise ValueError(f"cluster.{job} is no list of HOST:PORT")
+        raise ValueError(f"cluster.{job} is not a list of HOST:PORT")
     for value in values:
         host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
         if not host or any(letter.isspace() for letter in host) or not (port.isascii() and port.isdecimal()):
-            raise ValueError(f"{ascii(value)[:40]} in cluster.{job} is no HOST:PORT")
+            raise ValueError(f"{ascii(value)[:40]} in cluster.{job} is not a HOST:PORT")
         if len(port) > 5 or not 0 < int(port) <= LARGEST_PORT:
             raise ValueError(f"{ascii(value)[:40]} in cluster.{job} has no port of 1 to {LARGEST_PORT}")
     return values

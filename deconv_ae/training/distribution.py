@@ -338,5 +338,5 @@ def check_agreement(strategy: tf.distribute.Strategy, step: int) -> None:
     if len(set(steps)) > 1:
         raise RunError(
             f"run_dir: the workers found checkpoints of different steps, {sorted(set(map(int, steps)))}; "
-            "it has to be one directory that all workers see"
+            "run_dir has to be one directory that all workers see"
         )

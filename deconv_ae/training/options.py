@@ -119,12 +119,12 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         if not isinstance(self.architecture, Architecture):
-            raise InputError(f"architecture: {self.architecture!a} is no architecture; give a deconv_ae.Architecture")
+            raise InputError(f"architecture: {self.architecture!a} is not a deconv_ae.Architecture; give one")
         options.check(self)
         if self.resume and not self.run_dir:
-            raise InputError("resume: no --run_dir to resume from; give it")
+            raise InputError("resume: no --run_dir to resume from; give --run_dir")
         if self.checkpoint_every and not self.run_dir:
-            raise InputError("checkpoint_every: no --run_dir for the checkpoints; give it")
+            raise InputError("checkpoint_every: no --run_dir for the checkpoints; give --run_dir")
 
     def schedule(self, images: int) -> Schedule:
         """Returns batch size and epochs for this number of training images: as given, else by the recipe's rule."""

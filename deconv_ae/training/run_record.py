@@ -60,7 +60,7 @@ def check_place(run_dir: str | Path, options: TrainingOptions, dataset: str) -> 
     if not options.resume:
         _check_is_new(path)
         return
-    recorded = read("resume", path, "leave --resume out to start one")
+    recorded = read("resume", path, "leave --resume out to start a run")
     wanted = options.deciding()
     # Batch size and epochs that follow from the number of images count as unchanged.
     then = recorded.options
@@ -94,7 +94,7 @@ def check(run_dir: Path, record: RunRecord, resume: bool) -> RunRecord | None:
     if not resume:
         _check_is_new(run_dir)
         return None
-    recorded = read("resume", run_dir, "leave --resume out to start one")
+    recorded = read("resume", run_dir, "leave --resume out to start a run")
     _check_agree(run_dir, recorded, record)
     return recorded
 
@@ -115,12 +115,12 @@ def _check_is_new(run_dir: Path) -> None:
 
 
 def _check_agree(run_dir: Path, recorded: RunRecord, record: RunRecord) -> None:
-    # First: other pictures may have another number, from which other settings follow.
+    # Checked first: if the pictures differ, their number may differ, and with it other settings.
     read_alike = all(getattr(recorded, name) == getattr(record, name) for name in ("dataset", "image_shape", "fit"))
     if read_alike and recorded.pictures != record.pictures:
         raise InputError(
-            f"resume: {run_dir} holds a run on other pictures than {record.dataset} has now; restore those, "
-            "read them with the same flags, or start anew in another --run_dir"
+            f"resume: {run_dir} holds a run on other pictures than {record.dataset} has now; restore the old "
+            "pictures, read them with the same flags, or start anew in another --run_dir"
         )
     before, now = recorded.peak_learning_rate, record.peak_learning_rate
     for name, value in _settings(record).items():
@@ -184,7 +184,7 @@ def read(argument: str, run_dir: Path, advice: str) -> RunRecord:
     except OSError as error:
         raise InputError(f"{argument}: {file} cannot be read: {error.strerror}; start anew elsewhere") from error
     except ValueError as error:
-        raise InputError(f"{argument}: {file} is no record of a run ({error}); start anew elsewhere") from error
+        raise InputError(f"{argument}: {file} is not the record of a run ({error}); start anew elsewhere") from error
 
 
 def write(run_dir: Path, record: RunRecord) -> None:

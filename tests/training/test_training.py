@@ -250,7 +250,7 @@ def test_run_without_run_dir_says_nothing_was_kept(digits: ImageDataset) -> None
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=stop_once_it_trains).start()
-    with pytest.raises(Interrupted, match="nothing was kept, as no --run_dir was given"):
+    with pytest.raises(Interrupted, match="nothing was kept, because no --run_dir was given"):
         train(digits, TrainingOptions(CMAP1, recipe="cntk", epochs=300))
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -531,7 +531,7 @@ def test_invalid_run_record_is_refused_by_field(tmp_path: Path, field: str, valu
     place[last] = value
     # Somebody who edits a file can compute its checksum.
     (tmp_path / "run.json").write_text(with_checksum(values).replace("Infinity", "1e999"))
-    with pytest.raises(InputError, match=r"^resume: .* is no record of a run \(.*; start anew elsewhere$") as error:
+    with pytest.raises(InputError, match=r"^resume: .* is not the record of a run \(.*; start anew") as error:
         run_record.check(tmp_path, record, resume=True)
     assert str(error.value).isprintable()
     assert last in str(error.value)
