@@ -1,8 +1,8 @@
 """Bounds on an autoencoder's results, for any order in which a CPU or a runtime adds.
 
-The last digits of a float32 sum depend on the order of its terms. If two values of a window differ only by that, they
-are a near tie: either may be the maximum, and the decoder may put the value at either position. Both results are right.
-All other choices are clear, and so is every pixel that no near tie reaches. These bounds are the ranges of right
+The last digits of a float32 sum depend on the order of its terms. Two values of a window that differ only by these
+digits are a near tie: either may be the maximum, and the decoder may put the value at either position. Both results are
+right. All other choices are clear, and so is every pixel that no near tie reaches. These bounds are the ranges of right
 results; for a clear result the range is one value.
 """
 

@@ -1,4 +1,4 @@
-"""Converts an exported model to other formats, and checks each file in its own runtime before it gets its name."""
+"""Converts an exported model to other formats. Each file is checked in its own runtime before it gets its name."""
 
 import importlib
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def convert(
         formats: names in `FORMATS`.
         output_dir: a directory, which is created if it does not exist.
         test_images: `(N, height, width, channels)` uint8, like the images that the model was trained on. Any number of
-            channels works, also one that the programs cannot read.
+            channels works, even if the programs cannot read it.
         calibration_images: as `test_images`; the first 200 determine the ranges of int8.
 
     Returns:
@@ -197,7 +197,7 @@ def _kept_report(output: Path, served: ServedAutoencoder, formats: Sequence[str]
     if others and model != (served.card.title, _checksum(served)):
         raise InputError(
             f"output_dir: {output} holds {others[0]['format']} files of another model, {model[0]}; "
-            "convert to all of its formats, or give another directory"
+            "convert to all formats in it, or give another directory"
         )
     return {"files": others, "versions": earlier_versions} if others else {}
 

@@ -53,17 +53,17 @@ def _name_only_inputs_and_outputs(model: openvino.Model) -> None:
 
 
 def _keep_float32(file: Path) -> None:
-    """Marks every operation to be computed in no fewer bits than it is written in.
+    """Marks every operation, so that OpenVINO computes it in no fewer bits than the file has.
 
     On a CPU with bfloat16, OpenVINO computes in bfloat16 by default, which changes pixels visibly. The file keeps a
-    hint for the whole model (runtime_options, INFERENCE_PRECISION_HINT), but OpenVINO ignores it. It obeys this mark of
-    single operations, DisableFP16Compression, for which Python has no function.
+    hint for the whole model (runtime_options, INFERENCE_PRECISION_HINT), but OpenVINO ignores it. OpenVINO obeys this
+    mark of single operations, DisableFP16Compression, for which Python has no function.
     """
     tree = ET.parse(file)
     for layer in tree.getroot().iterfind("layers/layer"):
         if layer.get("type") == "Pad":
-            # OpenVINO would rewrite a later version of Pad to opset1's and lose the mark. They differ only in
-            # negative padding.
+            # OpenVINO would rewrite a later version of Pad to opset1's and lose the mark. The two versions differ only
+            # in negative padding.
             layer.set("version", "opset1")
         if layer.get("type") not in NO_INPUTS:
             marks = layer.find("rt_info")

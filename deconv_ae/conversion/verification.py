@@ -1,7 +1,8 @@
 """Checks that a converted file computes, in its own runtime, what the SavedModel computes.
 
-In flat parts of a picture, the values of a window are near ties: equal but for rounding. Runtimes choose any of them as
-the maximum, and a whole autoencoder may choose otherwise than its encoder. Each such choice is right: see `bounds.py`.
+In flat parts of a picture, the values of a window are near ties: equal but for rounding. A runtime may choose any of
+them as the maximum, and a whole autoencoder may choose another one than its encoder. Each such choice is right: see
+`bounds.py`.
 """
 
 import functools
@@ -33,7 +34,7 @@ class Agreement:
     Attributes:
         code: the code's largest absolute difference; None if the part has no such output.
         reconstruction: the reconstruction's largest absolute difference; None if the part has no such output. If the
-            part chooses among near ties itself, the difference from the range that they allow.
+            part itself chooses among near ties, the difference from the range that the near ties allow.
         relative: the largest difference of any output, divided by the output's largest magnitude if that is above 1:
             float32 has 7 digits, however large the values are.
         switches: the number of switches that point to a value that cannot be the window's maximum; None if the part has

@@ -2,7 +2,7 @@
 
 Here each window is one pixel, with channels `filter * positions + position in the window`. A convolution that computes
 all positions of a window at once fills the processor's vectors, where one filter leaves most lanes idle. Its results
-lie in the order in which pooling reads them. Its kernel also contains zeros, more for larger windows.
+lie in the order in which pooling reads them. Its kernel also contains zeros, and more zeros for larger windows.
 """
 
 import math
@@ -70,7 +70,7 @@ def unpooling_kernel(kernel: np.ndarray, pool_size: Pair) -> tuple[np.ndarray, l
 
     Args:
         kernel: `(height, width, filters, channels)` of a convolution with stride 1 that equals a transposed
-            convolution: it pads `height // 2` before.
+            convolution, and so pads `height // 2` before.
         pool_size: (height, width) of the windows.
 
     Returns:

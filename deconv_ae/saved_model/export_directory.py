@@ -25,9 +25,9 @@ EXPORTED_NAMES = {MODEL_FILE, FILE_NAME, KERAS_FILE, COMPRESSION_FILE, "fingerpr
 class ExportDirectory:
     """A lock on the directory of one model, from before training until the model is written.
 
-    Use it as a context manager around training: while it is held, other processes that want the same directory are
-    refused. A model is written to a hidden directory beside the target and then renamed, so a reader sees the old model
-    or the new one, never a part. A symbolic link is followed and kept.
+    Use it as a context manager around training: while one process holds the lock, other processes cannot get the
+    directory. A model is written to a hidden directory beside the target and then renamed, so a reader sees the old
+    model or the new one, never a part. A symbolic link is followed and kept.
 
     Args:
         export_dir: the SavedModel's directory.
@@ -76,7 +76,7 @@ class ExportDirectory:
 
         Raises:
             RunError: if that fails; an existing model stays. If the new model is complete but its place has become
-                unusable, it stays beside that place, and the message names it.
+                unusable, the model stays beside that place, and the message names the model's directory.
         """
         partial = partial_beside(self.path)
         try:
@@ -125,8 +125,8 @@ def check(export_dir: str | os.PathLike[str], overwrite: bool) -> Path:
         The absolute path, with symbolic links followed.
 
     Raises:
-        InputError: if the path exists and `overwrite` is false or it holds anything but an exported model; or if the
-            directory cannot be written; or if TensorFlow cannot read a model there.
+        InputError: if the path exists without `overwrite`; if it holds anything but an exported model; if the directory
+            cannot be written; or if TensorFlow cannot read a model there.
     """
     target = paths.resolved("export_dir", export_dir)
     paths.check_no_pattern("export_dir", target)

@@ -159,6 +159,6 @@ def _without_optimizer(model: Autoencoder) -> Autoencoder:
 
 
 def _shape(layer: keras.layers.Layer) -> tuple[int | None, ...]:
-    """A layer's output shape; of a layer with several outputs, that of the first, the pooled values."""
+    """A layer's output shape; for several outputs, the shape of the first, the pooled values."""
     output = layer.output
     return tuple((output[0] if isinstance(output, (tuple, list)) else output).shape)

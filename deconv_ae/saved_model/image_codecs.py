@@ -25,7 +25,7 @@ MOST_PICTURES = 100
 
 LOWEST_QUALITY, HIGHEST_QUALITY = 1, 100
 """Pillow advises against JPEG above 95, because files grow and hardly improve. Here the size is given: a model's code
-and switches often take more bits than JPEG at 95, and its best picture of that size is the fair comparison."""
+and switches often take more bits than JPEG at 95, and JPEG's best picture of that size is the fair comparison."""
 
 WEBP_HEADER = 30
 """Bytes before the pixels of a lossy WebP file: the headers of RIFF, chunk and frame."""

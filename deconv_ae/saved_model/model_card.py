@@ -142,7 +142,7 @@ class ModelCard:
         return self.architecture.size_per_image(self.image_shape)
 
     def source(self, name: str) -> Source:
-        """The source of a data set, read as the model's own was; another data set is resized to the model's images."""
+        """The source of a data set, read as the model's own; another data set is resized to the model's images."""
         height, width, channels = self.image_shape
         used, is_another = self.dataset, name != self.dataset.name
         return Source(
@@ -176,8 +176,8 @@ class ModelCard:
             The card, of the current format version.
 
         Raises:
-            InputError: if the card is missing, no JSON, incomplete, of another format version, holds impossible values,
-                or does not match its checksum.
+            InputError: if the card is missing, is not JSON, is incomplete, has another format version, holds impossible
+                values, or does not match its checksum.
         """
         file = model_dir / FILE_NAME
         try:
@@ -202,7 +202,7 @@ class ModelCard:
             raise InputError(f"model: {file} is not a model card ({error}); {ADVICE}") from error
 
     def check_file(self, model_dir: Path, name: str) -> None:
-        """Raises InputError if a file beside the card is missing, or is not the exported one."""
+        """Raises InputError if a file beside the card is missing, or is not the exported file."""
         file = model_dir / name
         expected = self.checksums.get(name)
         try:
@@ -213,7 +213,7 @@ class ModelCard:
 
 
 def model_directory(model_dir: str | Path) -> Path:
-    """The path of an exported model's directory; raises InputError if it cannot be one."""
+    """The path of an exported model's directory; raises InputError if it cannot be a directory."""
     path = paths.given("model", model_dir)
     paths.check_no_pattern("model", path)
     if path.suffix == ".keras" and paths.is_file("model", path):

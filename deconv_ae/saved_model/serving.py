@@ -1,4 +1,4 @@
-"""An autoencoder that is used through its signatures alone, of a SavedModel or of a Keras model."""
+"""An autoencoder that works through the signatures of a SavedModel or of a Keras model alone."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -131,7 +131,7 @@ class ServedAutoencoder(SignatureAutoencoder):
         self.path = model_directory(model_dir)
         card = ModelCard.read(self.path)
         for file in card.checksums:
-            if file != KERAS_FILE:  # Checked by whoever reads it, such as conversion.
+            if file != KERAS_FILE:  # Its readers check it, such as conversion.
                 card.check_file(self.path, file)
         try:
             self._loaded = tf.saved_model.load(str(self.path))
