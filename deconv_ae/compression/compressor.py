@@ -53,7 +53,7 @@ class Compressor:
         self._model = ModelTensors(model)
         self._probabilities = probability_file.read(model.path)
         if [replace(tensor, values_in=None) for tensor in self._probabilities.tensors] != list(self._model.tensors):
-            raise InputError(f"model: {model.path}'s probabilities do not fit it; {probability_file.LEARN}")
+            raise InputError(f"model: the probabilities in {model.path} do not fit the model; {probability_file.LEARN}")
         self._coders = {
             quality: EntropyCoder(
                 self._probabilities.tensors, self._probabilities.at(quality - 1), halvings=quality - 1
@@ -216,7 +216,7 @@ class Compressor:
     def _check_image(self, image: np.ndarray) -> None:
         channels = self._model.image_shape[2]
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
-            raise InputError("image: is not a (height, width, channels) array of uint8; give one")
+            raise InputError("image: is not a (height, width, channels) array of uint8; give such an array")
         height, width, found = image.shape
         if found != channels:
             raise InputError(f"image: has {found} channels and the model takes {channels}; convert it")

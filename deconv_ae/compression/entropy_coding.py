@@ -20,7 +20,7 @@ Values = dict[str, np.ndarray]
 
 WORD = 4
 UNREADABLE = (AssertionError, ValueError)
-"""The exceptions of constriction for bytes that no encoder writes; it checks them by assertions."""
+"""The exceptions that constriction's assertions raise for bytes that no encoder writes."""
 
 
 class UndecodableError(ValueError):
@@ -121,7 +121,7 @@ class EntropyCoder:
     def decode(self, shares: Sequence[tuple[Any, slice]]) -> Values:
         """Decodes pictures, in the order in which they were encoded.
 
-        Most bytes that `encode` did not write decode, too, to random pictures.
+        Most other bytes decode as well, but to random pictures.
 
         Args:
             shares: for each file, its `new_decoder` and the slice of the pictures that come from it.
@@ -231,7 +231,7 @@ def new_encoder() -> Any:
 
 
 def encoded_bytes(encoder: Any) -> bytes:
-    """The fewest bytes that decode to what was encoded; the decoder reads zeros after them.
+    """The fewest bytes that decode to the encoded values; the decoder reads zeros after them.
 
     A range coder's file is a binary fraction in an interval. constriction writes whole words of 32 bits. Any fraction
     in the interval decodes to the same symbols, so the shortest one is written.

@@ -55,7 +55,7 @@ def read(file: Path) -> bytes:
     except OSError as error:
         raise InputError(f"files: {file} cannot be read: {first_line(error)}; give another") from error
     if len(content) > LARGEST:
-        raise InputError(f"files: {file} is too large for a compressed picture; give one that compress made")
+        raise InputError(f"files: {file} is too large for a compressed picture; give a file that compress made")
     return content
 
 

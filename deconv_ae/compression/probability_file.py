@@ -170,7 +170,7 @@ def read(model_dir: Path) -> Probabilities:
     except ValueError as error:
         raise InputError(f"model: {file} holds no valid probabilities ({error}); {LEARN}") from error
     if found.model != of_model:
-        raise InputError(f"model: {file} was learnt for another model than the one beside it; {LEARN}")
+        raise InputError(f"model: {file} does not belong to the model beside it; {LEARN}")
     return found
 
 
@@ -186,7 +186,7 @@ def feature_sizes_of(tensor: Tensor, positions: int) -> tuple[int, ...]:
 
 
 def _probabilities(record: _Record) -> Probabilities:
-    """Restores the planes; raises ValueError if the number of weights is not theirs."""
+    """Restores the planes; raises ValueError if the number of weights does not fit them."""
     feature_sizes = {
         tensor.name: [feature_sizes_of(tensor, max(plane.highest for plane in of_rate) + 1) for of_rate in rates]
         for tensor, rates in ((tensor, record.planes[tensor.name]) for tensor in record.tensors)
