@@ -1,4 +1,4 @@
-"""The colours of all pictures. People with colour-blindness tell apart all colours that are used together."""
+"""The colours of all pictures. People with colour-blindness can tell apart all colours that are used together."""
 
 from matplotlib.colors import LinearSegmentedColormap
 

@@ -31,7 +31,7 @@ from deconv_ae.saved_model.serving import Encoded
 
 SHUFFLING_SEED = 0
 PIXEL_INCHES = 4 / PIXELS_AN_INCH
-"""The least width of an image's pixel in `switches_figure`: one sees which place of a window has the point."""
+"""The least width of an image's pixel in `switches_figure` at which one sees which place of a window has the point."""
 POINT_OF_A_PLACE, POINT_OF_A_WINDOW = 0.6, 0.2
 """The width of a point, as a share of a place and of its window; the larger counts. So neighbours in small windows do
 not touch, and points in large windows are seen."""
@@ -97,8 +97,8 @@ def switches_figure(model: Autoencoder, shown: View) -> Figure:
 
     The rows are the originals, each stage's maxima and switches, and the reconstructions with the switches as they are,
     shuffled and centred. A stage is drawn as its windows, each as bright as its maximum, with a point where the maximum
-    lay. With several channels, it is the channel that is brightest in these images. Images that do not fit into
-    `WIDEST_INCHES` are left out, and the title says so.
+    lay. With several channels, the figure shows the channel that is brightest in these images. Images that do not fit
+    into `WIDEST_INCHES` are left out, and the title says so.
     """
     inches, count = _columns(shown)
     title = f"{shown.title}: what the switches carry"

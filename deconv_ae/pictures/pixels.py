@@ -82,7 +82,7 @@ def brightest_to_255(picture: np.ndarray) -> np.ndarray:
 
 
 def black_to_white(picture: np.ndarray) -> np.ndarray:
-    """A picture as uint8, 0 as black and 1 as white. Of 2 channels, or more than 3, the first is taken."""
+    """A picture as uint8, 0 as black and 1 as white; the first channel if there are 2, or more than 3."""
     if picture.shape[-1] not in (1, 3):
         picture = picture[..., :1]
     return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)

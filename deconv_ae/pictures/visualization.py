@@ -103,7 +103,7 @@ def write_pictures(shown: View, folder: Path) -> list[Path]:
 
 
 def write_text(shown: View, folder: Path) -> list[Path]:
-    """Writes encoder_output.txt, decoder_output.txt and switches_<k>.txt: one line an image, values apart by spaces."""
+    """Writes encoder_output.txt, decoder_output.txt and switches_<k>.txt: a line for each image, with spaces."""
     switches = dict(zip(switches_names(len(shown.encoded.switches)), shown.encoded.switches))
     texts = {"encoder_output": shown.encoded.code, "decoder_output": shown.reconstruction} | switches
     for name, values in texts.items():
@@ -211,13 +211,13 @@ def new_grid(
 ) -> tuple[Figure, np.ndarray]:
     """Makes a figure with a grid of axes without ticks, and room for the text around them.
 
-    These lengths lay it out. matplotlib's constrained layout measures everything several times, which takes as long as
-    drawing it.
+    This file's lengths lay the figure out. matplotlib's constrained layout measures everything several times, which
+    takes as long as the drawing.
 
     Args:
         rows: the rows of axes.
         columns: the columns of axes.
-        inches: the width and the height of one. Beneath each is room for a line.
+        inches: the width and the height of one of the axes. Beneath each is room for a line.
         title: the figure's title, wrapped to its width.
         label_lines: lines in the labels of rows.
         heading_lines: lines in the headings of columns, in small letters.

@@ -1,4 +1,4 @@
-"""The address at which the page listens, and the names of it that are answered."""
+"""The address at which the page listens, and the names by which requests may call it."""
 
 import errno
 import ipaddress
@@ -12,7 +12,8 @@ MOST_PORTS = 65535
 EVERYWHERE = ("0.0.0.0", "::")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
-"""Addresses that nobody has (RFC 5737 and 3849). The route to one shows this machine's own address in its network."""
+"""Addresses that nobody has (RFC 5737 and 3849). The route to such an address shows this machine's own address in its
+network."""
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -46,7 +47,7 @@ def bound(host: str, port: int) -> socket.socket:
             bound_to.close()
         if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
             raise InputError(
-                f"host: {host} is not an address of this machine; give 127.0.0.1, or one that is"
+                f"host: {host} is not an address of this machine; give 127.0.0.1, or an address that is"
             ) from error
         raise RunError(f"port: {host}:{port} cannot be used: {error.strerror}; give another --port") from error
     return bound_to
@@ -73,8 +74,8 @@ def open_to_others(host: str, port: int) -> list[str]:
 def is_own_address(named: str, host: str, port: int) -> bool:
     """Whether a request's Host header names the address at which the page listens.
 
-    An attacker can let a name of their own resolve to 127.0.0.1, and read what is served there (DNS rebinding). They
-    cannot do so with an address.
+    An attacker can make their own name resolve to 127.0.0.1, and read the page (DNS rebinding). With an address instead
+    of a name, this attack fails.
 
     >>> is_own_address("127.0.0.1:7860", "127.0.0.1", 7860), is_own_address("evil.example:7860", "127.0.0.1", 7860)
     (True, False)

@@ -1,5 +1,5 @@
-// The picture, to draw on with a pointer or by keys. The canvas has one pixel for each of the image's. While one draws,
-// `drawn` is called ten times a second with the pixels in base64, row by row, without alpha.
+// The picture, to draw on with a pointer or by keys. The canvas has one pixel for each pixel of the image. While
+// somebody draws, `drawn` is called ten times a second with the pixels in base64, row by row, without alpha.
 const STEPS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
 const BETWEEN = 100; // milliseconds
 

@@ -75,7 +75,7 @@ def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tam
     is_changed = passage.picture.any() and passage.rmse != passage.untouched_rmse
     untouched = f"untouched {passage.untouched_rmse:.3f}" if is_changed else ""
     place = followed[1:] if followed[0] == number else None
-    # The tiles of all models stand in columns, aligned at the right, as models differ in the number of switches only.
+    # The tiles of all models stand in columns, aligned at the right: models differ only in the number of switches.
     tiles = [
         *_switches(model, passage, place),
         _code(model, number, passage, tampering, place),

@@ -35,8 +35,8 @@ NAMES = (
 )
 
 LONGEST_EXACT_UPLOAD = 1500
-"""Letters of an upload that a link holds exactly, enough for a digit. A photograph of 64x64 pixels would take 15,000,
-and takes 2,000 as a WebP."""
+"""The most letters of an upload that a link holds exactly: enough for a digit. A photograph of 64x64 pixels would take
+15,000 letters, and takes 2,000 as a WebP."""
 
 Place = tuple[int, int, int, int | None]
 """A window: the model's number, row, column and channel. None is the channel with the largest value there."""

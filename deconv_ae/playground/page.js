@@ -1,5 +1,5 @@
-// The page's state is the query of its address. Each request sends all of it, and the answer shows it. The program keeps
-// nothing between two requests.
+// The page's state is the query of its address. Each request sends the whole state, and the answer shows that state. The
+// program keeps nothing between two requests.
 import { canvas } from "./canvas.js";
 import { connect } from "./code.js";
 import { showUnpooling } from "./unpooling.js";
@@ -34,7 +34,7 @@ async function ask(path, body) {
   return response.json();
 }
 
-// Sends one request at a time. Of the changes meanwhile, it sends the last state only.
+// Sends one request at a time. If the state changes meanwhile, only the last state is sent next.
 async function send() {
   isChanged = true;
   if (isAsking) return;
@@ -154,7 +154,7 @@ function parts(control) {
 
 function write(control, value) {
   const [range, box] = parts(control);
-  if (value === null) value = box.value || 0; // The picture is no test image.
+  if (value === null) value = box.value || 0; // The picture is not a test image.
   if (range) {
     // A slider cannot show a value between two of its steps.
     const step = Number(box.step);

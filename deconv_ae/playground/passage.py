@@ -20,7 +20,7 @@ class Thumbnail:
     Attributes:
         size: its (height, width) in between.
         enlarged: `(height, width, channels)` float32, by the method with the lower RMSE.
-        rmse: of the enlarged picture.
+        rmse: the RMSE of the enlarged picture.
     """
 
     size: tuple[int, int]
@@ -51,7 +51,7 @@ class Passage:
     thumbnail: Thumbnail
 
     def error(self, rmse: float) -> str:
-        """An RMSE as text. A black picture has none: to reconstruct it is no merit."""
+        """An RMSE as text. A black picture gets none, because every model reconstructs black."""
         return f"{rmse:.3f}" if self.picture.any() else "-"
 
 
@@ -86,7 +86,7 @@ def _thumbnail(picture: np.ndarray, code_values: int) -> Thumbnail:
     return Thumbnail(thumbnail_size(picture.shape, code_values), enlarged[best], float(rmses[best]))
 
 
-@tf.function  # It takes a fifth of the time of single operations.
+@tf.function  # A graph takes a fifth of the time of single operations.
 def _enlarged(images: tf.Tensor, code_values: int) -> tuple[tf.Tensor, tf.Tensor]:
     """The enlarged thumbnails by each method, and their RMSEs."""
     scaled = scale(images)

@@ -25,7 +25,8 @@ HEADERS = {
 }
 FOREIGN = "Only this page itself may send this request: open the page in its own tab.\n"
 MOST_READ = 64_000_000
-"""Bytes of a too large body that are read and dropped: most clients read an answer only after sending all."""
+"""The bytes of a too large body that are read and dropped: most clients read an answer only after they have sent
+all."""
 
 
 class RequestGuard:

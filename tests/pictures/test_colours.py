@@ -1,4 +1,4 @@
-"""People with colour-blindness tell apart all colours that are used together."""
+"""People with colour-blindness can tell apart all colours that are used together."""
 
 from itertools import combinations
 

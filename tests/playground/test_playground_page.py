@@ -316,8 +316,8 @@ def test_uploads_are_pictures_of_up_to_10_mb(new_page, tmp_path: Path) -> None:
     before = page.locator(".cards").inner_html()
     for name, message in (
         ("large.png", "This file is too large: more than 10 MB."),
-        ("notes.txt", "no picture in a known format"),
-        ("fake.png", "no picture in a known format"),
+        ("notes.txt", "not a picture in a known format"),
+        ("fake.png", "not a picture in a known format"),
     ):
         page.locator("#notice").evaluate("notice => (notice.textContent = '')")
         page.locator("#file").set_input_files(tmp_path / name)
