@@ -1,4 +1,4 @@
-"""Shared by all programs: a quick and quiet start, the flags of a data set, and errors in one line with an exit status.
+"""What all programs share: a quick and quiet start, the flags of a data set, and errors in one line.
 
 A program's module and the first lines of its `main` import nothing that needs TensorFlow, and check all that can be
 checked without it. Then `with loading():` imports the rest.
@@ -29,7 +29,7 @@ from deconv_ae.paths import given, is_file
 from deconv_ae.saved_model.model_card import ModelCard, model_directory
 from deconv_ae_programs import library, process
 
-# Even at 3, the highest level, some libraries write before they read it.
+# Even at 3, the highest level, some libraries write before they read the level.
 _WANTS_LOGS = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") != "3"
 
 
@@ -66,12 +66,12 @@ def loading() -> Iterator[None]:
 
     A signal ends the program at once here too, see `deconv_ae.cleanup`.
     """
-    # Before Keras reads it: for a backend that is not installed, Keras raises an error of many lines.
+    # Checked before Keras reads the variable: for a backend that is not installed, Keras raises an error of many lines.
     require_tensorflow(os.environ.get("KERAS_BACKEND") or "tensorflow")
     with quiet(), library.without(library.FOR_OTHERS):
         import keras
         import tensorflow as tf
-    require_tensorflow(keras.backend.backend())  # ~/.keras/keras.json can name one too.
+    require_tensorflow(keras.backend.backend())  # ~/.keras/keras.json can name a backend, too.
     library.load()
     if not flags.FLAGS["verbosity"].present:
         tf.get_logger().setLevel("ERROR")
@@ -104,7 +104,7 @@ COLOR_MODE = flags.DEFINE_enum(
     "color_mode",
     None,
     list(COLOR_MODES),
-    "Convert images. auto keeps their colours, but if one picture in a folder is in colour, all become so. Default: "
+    "Convert images. auto keeps their colours, but if one picture in a folder is in colour, all get colour. Default: "
     "the model's own; for training, auto.",
 )
 BACKGROUND = flags.DEFINE_string(
@@ -119,14 +119,14 @@ SPLIT_BY = flags.DEFINE_enum(
     "How to divide a folder without train and test in it: about a fifth of the pictures are for testing. "
     f"{listed(SPLIT_BY_WAYS)}. If several pictures show one scene, or are crops of one photograph, choose the way that "
     "keeps them together. One of five consecutive numbers is for testing. A hash assigns a name without a number, so "
-    "the share is binomial: about 40 of 200 such names are for testing, give or take 6. Default: the model's "
-    "own; for training, file.",
+    "the share is binomial: 40 of 200 such names are for testing, give or take 6. Default: the model's own; for "
+    "training, file.",
 )
 CACHE_DIR = flags.DEFINE_string(
     "cache_dir",
     None,
     "The directory for decoded images. A data set is decoded once, to height x width x channels bytes an image, and "
-    "mapped from then on. Its files may be deleted at any time. Default: the environment's DECONV_AE_CACHE_DIR, or "
+    "mapped from then on. You may delete its files at any time. Default: the environment's DECONV_AE_CACHE_DIR, or "
     "deconv_ae in the user's cache directory (~/.cache, ~/Library/Caches, %LOCALAPPDATA%). Empty: decode into memory, "
     "every time.",
 )
@@ -161,13 +161,13 @@ def has_files() -> bool:
 
 
 def files(argument: str, advice: str) -> list[Path]:
-    """The files after the flags; raises InputError, with advice, if there are none or one is no file."""
+    """The files after the flags; raises InputError, with advice, if there are none or if a path is not a file."""
     if not _files:
         raise InputError(f"{argument}: none given; {advice}")
     paths = [given(argument, name) for name in _files]
     for file in paths:
         if not is_file(argument, file):
-            raise InputError(f"{argument}: {file} is no file; {advice}")
+            raise InputError(f"{argument}: {file} is not a file; {advice}")
     return paths
 
 
@@ -192,7 +192,7 @@ def source(default: str | None = None) -> Source:
 
 
 def reading(card: ModelCard) -> Source:
-    """How pictures are read: by the flags, and by the model's card for flags that are left out."""
+    """How to read pictures: by the flags, and by the model's card for flags that are left out."""
     return _with_flags(card.source(card.dataset.name))
 
 
@@ -384,7 +384,7 @@ def status_of(main: Callable[[], None]) -> int:
 
 
 def _is_lack_of_memory(error: Exception) -> bool:
-    tensorflow = sys.modules.get("tensorflow")  # Its errors cannot occur before it is loaded.
+    tensorflow = sys.modules.get("tensorflow")  # TensorFlow's errors cannot occur before it is loaded.
     return isinstance(error, MemoryError) or (
         tensorflow is not None and isinstance(error, tensorflow.errors.ResourceExhaustedError)
     )

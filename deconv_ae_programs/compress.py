@@ -4,9 +4,9 @@ deconv-ae compress --model=saved_models/mine --output_dir=small \
     photo.png drawing.jpg
 
 The file NAME.dcae holds the quantised code and the switches of NAME.png, and
-decompress.py turns it into a picture. The entropy coder's probabilities are
-learnt once, from the model's training pictures, and stored in the model's
-directory:
+decompress.py turns it into a picture. The entropy coder needs probabilities.
+--learn computes them once, from the model's training pictures, and stores them
+in the model's directory:
 
 deconv-ae compress --model=saved_models/mine --learn
 deconv-ae compress --model=saved_models/mine --learn \

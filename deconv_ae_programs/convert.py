@@ -1,6 +1,6 @@
 r"""Converts an exported model for other runtimes.
 
-Converted are the whole autoencoder, its encoder and its decoder.
+The program converts the whole autoencoder, its encoder and its decoder.
 
 deconv-ae convert --model=saved_models/mine --format=onnx,litert
 
@@ -8,7 +8,7 @@ For single pictures, ONNX Runtime and LiteRT take a tenth of the SavedModel's
 time, OpenVINO a quarter. For batches of a thousand, no runtime is the fastest
 for every model.
 
-To check the files on your own pictures, in the model's size and colours:
+This checks the files on your own pictures, in the model's size and colours:
 
 deconv-ae convert --model=saved_models/mine \
     --dataset=folder:photos --output_dir=converted/mine

@@ -1,14 +1,14 @@
 r"""Prints the quality of an exported model, and the size of its codes in bits.
 
 RMSE, PSNR and SSIM are computed for each image and averaged over images. Pixels
-are from 0 to 1; PSNR is 20 log10(1 / RMSE). For comparison follow the test RMSE
-of the mean training image, the best without a model, and of black.
+are from 0 to 1; PSNR is 20 log10(1 / RMSE). For comparison, the program prints
+the test RMSE of the mean training image, the best without a model, and of black.
 
 deconv-ae evaluate --model=saved_models/mine
 deconv-ae evaluate --model=saved_models/mine --dataset=folder:photos
 
-The sizes of compress.py's files and the quality of their pictures, for several
-models beside JPEG, WebP, PNG and thumbnails, as a table and a figure:
+--rate compares the files of compress.py with JPEG, WebP, PNG and thumbnails. It
+prints a table and draws a figure of the files' sizes and quality:
 
 deconv-ae evaluate --rate --model=saved_models/mine \
     --model=saved_models/other --output_dir=pictures/rate

@@ -15,14 +15,15 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 
-# TensorFlow disables oneDNN's kernels on CPUs without VNNI, but they are faster there too. Programs set the variable
-# before TensorFlow loads; the library does not, as an import decides nothing for others. run.json records it.
+# TensorFlow disables oneDNN's kernels on CPUs without VNNI, but the kernels are faster there, too. Programs set the
+# variable before TensorFlow loads. The library does not: an import decides nothing for others. run.json records the
+# variable.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 PACKAGES = ("deconv_ae", "deconv_ae.data", "deconv_ae.training", "deconv_ae.conversion", "deconv_ae.compression")
 FOR_OTHERS = ("jax", "matplotlib", "pandas", "sklearn")
-"""Packages that TensorFlow and Keras import if they are installed, for features that no program here uses. `import
-tensorflow` takes five seconds of processor time, and they take two of these."""
+"""If these packages are installed, TensorFlow and Keras import them, for features that no program here uses. They take
+two of the five seconds of processor time of `import tensorflow`."""
 
 _left_out: list[ModuleType] = []
 
@@ -53,4 +54,4 @@ def without(packages: tuple[str, ...]) -> Iterator[None]:
         yield
     finally:
         for name in hidden:
-            sys.modules.pop(name, None)  # An ending process may have emptied it.
+            sys.modules.pop(name, None)  # An ending process may have emptied sys.modules.

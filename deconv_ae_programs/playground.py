@@ -60,7 +60,7 @@ def main() -> None:
     test_images = load_split(source, "test")
     command = f"{command_line.started_as('playground')} {shlex.join(sys.argv[1:])}".rstrip()
     playground = Playground(models, test_images, command)
-    process.wait_until_interrupted()  # Before the server starts, as the server restores this handler at its end.
+    process.wait_until_interrupted()  # Before the server starts, because the server restores this handler when it ends.
     playground.serve(listening, HOST.value, _print_address, OPEN_BROWSER.value)
     os._exit(process.end(0))  # All work is done, and TensorFlow would take seconds to shut down.
 
@@ -68,5 +68,5 @@ def main() -> None:
 def _print_address(address: str) -> None:
     others = open_to_others(HOST.value, PORT.value)
     if others:
-        print(f"other machines can use it, without a password, at {' and '.join(others)}")
+        print(f"other machines can use the page, without a password, at {' and '.join(others)}")
     print(f"open {address}; Ctrl-C stops it", flush=True)

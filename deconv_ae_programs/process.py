@@ -16,7 +16,8 @@ from typing import Any, TextIO
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, the end of a system or a scheduler's job, and a closed terminal or connection."""
 SMALLEST_ADDRESS_SPACE = 4 * 2**30
-"""A training of small images took 2.9 GiB of address space on two processors. If it runs out, TensorFlow aborts."""
+"""A training of small images took 2.9 GiB of address space on two processors. If the space runs out, TensorFlow
+aborts."""
 
 _errors = 2
 
@@ -28,7 +29,7 @@ def begin() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            # It is closed: the next opened file would get its number, and with it the printed text.
+            # The stream is closed. The next opened file would get its number, and then the printed text.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if not isinstance(sys.stdout, Output):
         sys.stdout = Output(sys.stdout or open(1, "w", closefd=False))  # type: ignore[assignment]  # noqa: SIM115
@@ -72,7 +73,7 @@ def say(error: object, status: int) -> int:
 class Output:
     """A text stream that never raises: it drops text that cannot be written, and keeps the first error.
 
-    A training must outlive its progress bar, whose reader may leave, or whose disk may be full.
+    A training must go on if the reader of its progress bar leaves, or if the disk of its log is full.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -100,7 +101,7 @@ class Output:
 
     def _lost(self, error: OSError) -> None:
         self.error = self.error or error
-        # Discards the buffer. Otherwise Python would try to write it again at every write, and at its end.
+        # Discards the buffer. Otherwise Python would try to write the buffer again at every write, and when it exits.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)

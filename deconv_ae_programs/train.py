@@ -56,8 +56,8 @@ KERNEL_SIZE = flags.DEFINE_string("kernel_size", None, "The kernel size of every
 AVERAGES = flags.DEFINE_integer(
     "averages",
     None,
-    "The number of weighted averages of each block of pixels that the code holds beside the last stage's maxima. They "
-    "carry the smooth part of a photograph, and the stages see the rest. Default: 0.",
+    "The number of weighted averages of each block of pixels that the code holds beside the last stage's maxima. "
+    "Averages carry the smooth part of a photograph, and the stages see the rest. Default: 0.",
 )
 EXPORT_DIR = flags.DEFINE_string("export_dir", None, "The SavedModel's directory. Default: saved_models/PRESET.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a model in --export_dir, after the new one is complete.")
@@ -92,7 +92,7 @@ def main() -> None:
         architecture.check_trainable((*source.image_size, 1), images_per_step=1)  # At least.
     if options.run_dir is not None:
         run_record.check_place(options.run_dir, options, source.name)
-        if options.strategy != "multi_worker":  # Its processes share the directory.
+        if options.strategy != "multi_worker":  # The processes of a cluster share the directory.
             run_record.check_not_in_use(options.run_dir)
     check_environment(options.strategy)
     with command_line.loading():
@@ -131,7 +131,7 @@ def _draw_training_curve(result: "TrainingResult", run_dir: str | None, export_d
         files.append(export_dir.with_name(f"{export_dir.name}-training_curve.png"))
     if not files:
         return []
-    # Imported here: Matplotlib takes half a second to load, which runs without drawings save.
+    # Imported here: Matplotlib takes half a second to load, and runs without drawings do not need it.
     from deconv_ae.pictures.training_curve import draw_training_curve
 
     return draw_training_curve(result.history, result.baselines.mean_image_rmse, files)

@@ -148,7 +148,7 @@ def test_useless_model_is_exported_only_with_export_anyway(untrained: tuple[Path
     (line,) = failed.error_lines
     assert line.startswith("error: the model is no better than the mean training image, a test RMSE of 0.")
     assert "--export_anyway" in line
-    assert "--preset=photos" in line  # Only for presets, as the others are made for digits.
+    assert "--preset=photos" in line  # Only for presets, because the others are made for digits.
     assert "the mean training image 0.2595, black 0.3314" in failed.stdout
     assert not list(tmp_path.iterdir())
 
@@ -176,7 +176,7 @@ BAD_TRAINING_FLAGS = [
     (["--mixed_precision=float8"], "mixed_precision: unknown 'float8'; choose one of"),
     (["--jit_compile=maybe"], "jit_compile: unknown 'maybe'; choose one of"),
     (["--color_mode=sepia"], "color_mode"),
-    (["--background=#fff"], "background: '#fff' is no colour; give white, black or #rrggbb"),
+    (["--background=#fff"], "background: '#fff' is not a colour; give white, black or #rrggbb"),
     (["--filters=1,2", "--pool_sizes=2"], "pool_sizes: 1 given for 2 filters"),
     (["--filters=1"], "pool_sizes: not given"),
     (["--filters=0", "--pool_sizes=2"], "filters: 0 is below 1"),
@@ -198,7 +198,7 @@ BAD_TRAINING_FLAGS = [
     (["--image_size=big"], "image_size: 'big' is neither"),
     (["--dataset=folder:nowhere"], "nowhere is not a folder"),
     (["--dataset=folder:empty"], "empty is empty"),
-    (["--dataset=folder:documents"], "is no picture in a known format"),
+    (["--dataset=folder:documents"], "is not a picture in a known format"),
     (["--dataset=mnist", "--manual_dir=nowhere", "--data_dir=data"], "manual_dir: nowhere is not a folder"),
     (["--export_dir=documents"], "export_dir"),
     (["--export_dir=documents", "--overwrite"], "holds something other than a model"),
@@ -307,7 +307,7 @@ def test_missing_packages_are_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("backend", ["jax", "torch", "nonsense"])
 def test_another_backend_is_one_line(tmp_path: Path, backend: str) -> None:
-    # In a new process, as Keras reads its backend once.
+    # In a new process, because Keras reads its backend once.
     command = [sys.executable, str(SCRIPTS / "train.py"), "--dataset=mnist_5k"]
     environment = os.environ | {"KERAS_BACKEND": backend}
     finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
