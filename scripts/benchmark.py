@@ -27,12 +27,12 @@ ISA = flags.DEFINE_enum(
     "isa",
     instruction_sets.NATIVE,
     list(instruction_sets.ISAS),
-    "The newest instructions that contestants may use; native: all of the CPU's. Other tables are named SUITE-ISA.",
+    "The newest instructions that contestants may use. native: all of the CPU's; else the table's name is SUITE-ISA.",
 )
 ROUNDS = flags.DEFINE_integer("rounds", 15, "The number of times that each contestant is timed; the median counts.")
 MEMORY = flags.DEFINE_bool("memory", True, "Measure peak memory too.")
 OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "The directory for SUITE.md, SUITE.json and SUITE.png; without it none is written."
+    "output_dir", None, "The directory for SUITE.md, SUITE.json and SUITE.png; without a directory, no file is written."
 )
 README = flags.DEFINE_string(
     "readme",

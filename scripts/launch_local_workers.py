@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
             signal.signal(number, pass_on)
     for worker in launch(int(arguments[0]), arguments[2:]):
         workers.append(worker)
-        for signal_number in received:  # It came before this worker was in the list.
+        for signal_number in received:  # The signal came before this worker was in the list.
             worker.send_signal(signal_number)
     printers = [
         threading.Thread(target=print_errors, args=(index, worker.stderr)) for index, worker in enumerate(workers)

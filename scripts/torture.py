@@ -33,9 +33,9 @@ PREPARING_KILLS = flags.DEFINE_integer(
     "preparing_kills", 20, "The number of programs to kill while they decode a data set."
 )
 OTHER_FAULTS = flags.DEFINE_integer(
-    "other_faults", 3, "The number of faults of each other kind. From 3 on, kinds that need more get more, up to 20."
+    "other_faults", 3, "The number of faults of each other kind. From 3 on, some kinds get more faults, up to 20."
 )
-MINUTES = flags.DEFINE_float("minutes", 30.0, "Start no further fault after this time.")
+MINUTES = flags.DEFINE_float("minutes", 30.0, "The minutes after which no further fault starts.")
 SEED = flags.DEFINE_integer("seed", 0, "The seed of the faults' moments.")
 
 
@@ -64,7 +64,7 @@ def main() -> None:
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     if table.lost:
-        raise RunError(f"{table.lost} faults were not survived; see the lines above")
+        raise RunError(f"the programs did not survive {table.lost} faults; see the lines above")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class Contestant(Protocol):
     """Does the work that is measured."""
 
     def check(self) -> Sequence[np.ndarray]:
-        """Does the work once and returns its results; those of all contestants must agree."""
+        """Does the work once and returns its results. All contestants' results must agree."""
 
     def time(self) -> Sequence[float]:
         """Does the work one or more times and returns the milliseconds of each."""
@@ -188,7 +188,7 @@ def _is_error(answer: Any) -> bool:
 
 
 def _note(row: str, name: str, reason: Exception) -> str:
-    # What is not installed is missing in every row, and is said once.
+    # A package that is not installed is missing in every row, but is named once.
     return f"{row} {name} failed: {reason}." if isinstance(reason, Died) else f"{name} is left out: {reason}."
 
 
@@ -318,7 +318,7 @@ def serve(descriptor: int) -> None:
 def _peaks_mib(contestants: Mapping[str, Callable[[], Contestant]]) -> dict[str, Any]:
     """The peak memory of the contestants' work by name; None where it is unknown, or an error that is not raised.
 
-    Fresh processes, because TensorFlow keeps memory once it has it. All contestants run at once: unlike their time,
+    The processes are fresh, because TensorFlow does not return memory. All contestants run at once: unlike their time,
     their memory does not depend on other load.
     """
     with ContestantProcesses.of(contestants) as fresh:

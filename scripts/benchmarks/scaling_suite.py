@@ -81,7 +81,7 @@ def run(
     rows, numbers, faster = [], [], []
     comparisons: list[Comparison] = []
     for grows in dict.fromkeys(point.grows for point in points):
-        # The points that are compared take turns, like contestants.
+        # Points of one comparison take turns, like contestants.
         group = {f"{grows} {point.amount:,}": point for point in points if point.grows == grows}
         with processes_of(group) as processes:
             makers = {name: partial(ScaledTraining, point) for name, point in group.items()}

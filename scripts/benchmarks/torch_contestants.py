@@ -19,7 +19,7 @@ from benchmarks.torch_models import Layout
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to run a model; none is the fastest everywhere.
+    """A way to run a model. No variant is the fastest everywhere.
 
     Attributes:
         compiled: whether to use torch.compile.
@@ -36,7 +36,7 @@ VARIANTS = {
     "PyTorch compiled": Variant(compiled=True, channels_last=False),
     "PyTorch compiled, channels_last": Variant(compiled=True, channels_last=True),
 }
-"""The fastest of them in a row is that row's peer."""
+"""The fastest of these variants in a row is the row's peer."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ NOTEBOOKS = tuple(sorted(FOLDER.glob("*.ipynb")))
 WITHOUT_OUTPUT = "remove-output"
 """Tag of cells whose output is not saved. TensorFlow logs facts about the machine while it is imported."""
 TIMEOUT_SECONDS = 600
-"""For the kernel to start, and for each cell. A busy machine takes minutes."""
+"""The time limit for the kernel's start, and for each cell. A busy machine takes minutes."""
 
 
 def run_notebook(file: Path) -> nbformat.NotebookNode:

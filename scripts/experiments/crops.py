@@ -4,7 +4,7 @@
     pip download --no-deps scikit-image scikit-learn && unzip -d wheels '*.whl'
     python scripts/experiments/crops.py crops mate/usr/share/backgrounds/mate/nature wheels
 
-In the order of their names, every third photograph is for testing. So training crops and test crops show different
+Every third photograph, in the order of the names, is for testing. So training crops and test crops show different
 photographs.
 """
 

@@ -14,7 +14,7 @@ from deconv_ae.training import TrainingOptions
 
 
 class Kept(Protocol):
-    """A dataclass. An outcome is reused only if its settings are those that are asked for."""
+    """A dataclass. An outcome is reused only if its settings are the wanted ones."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 

@@ -133,8 +133,8 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
     """Writes tables and figures of the outcomes.
 
     The tables are results.md, results.json, published.md and switches.md; training_curves.png shows all recipes. The
-    other figures show the recipe `default`, or the first one if that was not trained: the original page's two figures
-    autoencoder.png and comparison.png, kernels.png and switches.png.
+    other figures show the recipe `default`, or else the first recipe: autoencoder.png and comparison.png, as on the
+    original's page, kernels.png and switches.png.
 
     Args:
         outcomes: from `runs.reproduce`.

@@ -60,7 +60,7 @@ class Trial:
         filters: the architecture's filters.
         pool_sizes: the architecture's windows.
         start: "default", or a name in PLAIN.
-        seed: of the weights and of the order of the images.
+        seed: the seed of the weights and of the order of the images.
         settings: the other settings that decide the result; an outcome with other settings is not reused.
         test_rmse: None if the run failed.
         mean_image_rmse: the mean training image's test RMSE, the best without a model.

@@ -14,14 +14,14 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 
 @dataclass(frozen=True)
 class WithoutSwitches:
-    """The test RMSE of a model's decoder with the image's switches, and without.
+    """The test RMSE of a model's decoder with the image's own switches, and without them.
 
     Attributes:
         name: the model's name.
         own: with the image's own switches.
         shuffled: with the same switches in a random order, over all windows of the image.
         centred: with every switch at the middle of its window.
-        nothing: of an image of zeros, which needs no model.
+        nothing: with an image of zeros, which needs no model.
     """
 
     name: str

@@ -59,7 +59,7 @@ class Torture:
         self.images = load_split(Source(f"folder:{directory / 'pictures'}", cache_dir=""), "test")
         name = self.new_run()
         with self.start(name) as program:
-            # Not timed: the server that it is forked from may first have to import TensorFlow.
+            # Not timed: the server that forks the program may first have to import TensorFlow.
             program.wait_until((directory / name / "run.json").exists)
             started = time.monotonic()
             self.check(program.finish(), 0)
@@ -214,7 +214,7 @@ def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
     """Kills programs while they decode a data set for the first time.
 
     No program may use half-written data, and the next program must start again. Every other time, the next program is
-    already waiting for the one that is killed.
+    already waiting for the killed program.
     """
     folder = torture.directory / "many-pictures"
     draw_pictures(folder, MANY_PICTURES)
