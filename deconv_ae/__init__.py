@@ -46,7 +46,7 @@ __all__ = [
     "portable",
     "switches_to_argmax",
 ]
-# `load` and `train` are missing: they need TensorFlow, and all of these work on every Keras backend.
+# Without `load` and `train`, which need TensorFlow. All these names work on every Keras backend.
 
 
 _NEED_TENSORFLOW = ("load", "train")

@@ -42,7 +42,7 @@ def delay_signals() -> Iterator[None]:
 
 
 def end(end_now: Callable[[], object]) -> None:
-    """Cleans up and calls `end_now`, which ends the process. Inside of `delay_signals`, it does so after that context.
+    """Cleans up and calls `end_now`, which ends the process; inside of `delay_signals`, only after that context.
 
     A signal's handler calls this. Python runs handlers between two steps of the main thread.
     """

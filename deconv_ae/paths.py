@@ -141,8 +141,8 @@ def directory_to_read(argument: str, text: str | os.PathLike[str], advice: str) 
 def directory_to_write(argument: str, text: str | os.PathLike[str]) -> Path:
     """Checks that a directory can be made or written to, and returns its absolute path without links.
 
-    It tries, since only that tells about permissions, a read-only or full file system, and the length of names. It
-    leaves nothing behind.
+    It tries to write, because only a trial tells about permissions, a read-only or full file system, and the length of
+    names. The trial leaves nothing behind.
 
     Args:
         argument: the name of the caller's argument, for errors.
@@ -152,7 +152,7 @@ def directory_to_write(argument: str, text: str | os.PathLike[str]) -> Path:
         The absolute path.
 
     Raises:
-        InputError: if something else is there, or a broken link, or it cannot be written.
+        InputError: if something else or a broken link is there, or if the directory cannot be written.
     """
     path = resolved(argument, text)
     missing: list[str] = []

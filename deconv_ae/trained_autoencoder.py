@@ -53,7 +53,7 @@ READING: dict[str, Check] = {
 
 
 class TrainedAutoencoder:
-    """A trained autoencoder. `load` returns one, and `train` one that can be exported.
+    """A trained autoencoder. `load` and `train` return one, and `train`'s can be exported.
 
     Images are uint8 pixels, 0 to 255, `(N, height, width, channels)`. The methods scale them, and refuse floats.
 
@@ -87,7 +87,7 @@ class TrainedAutoencoder:
             Code and switches.
 
         Raises:
-            InputError: for images that are not uint8, or not of the model's shape, or no image.
+            InputError: if images are not uint8, do not have the model's shape, or are none.
         """
         return self._by_signatures.encode(images)
 
@@ -246,8 +246,8 @@ class NewAutoencoder(TrainedAutoencoder):
             The model card.
 
         Raises:
-            InputError: if a model is there and `overwrite` is false, or something else is there.
-            RunError: if the model has a `problem` and `anyway` is false, or it cannot be written.
+            InputError: if the directory holds a model and `overwrite` is false, or holds anything else.
+            RunError: if the model has a `problem` and `anyway` is false, or if writing fails.
         """
         if self.problem and not anyway:
             raise RunError(f"{self.problem}; change the training, or export it with export(..., anyway=True)")
@@ -257,8 +257,8 @@ class NewAutoencoder(TrainedAutoencoder):
 def load(directory: str | Path) -> TrainedAutoencoder:
     """Loads an exported model as an object that takes and returns uint8 pixels.
 
-    It has `encode`, `decode`, `reconstruct`, `evaluate`, `plot`, `compress` and `decompress`, `card` and `keras_model`:
-    see `TrainedAutoencoder`.
+    The object has `encode`, `decode`, `reconstruct`, `evaluate`, `plot`, `compress`, `decompress`, `card` and
+    `keras_model`: see `TrainedAutoencoder`.
 
     Args:
         directory: the exported model's directory.
@@ -267,7 +267,8 @@ def load(directory: str | Path) -> TrainedAutoencoder:
         The model.
 
     Raises:
-        InputError: if it is missing, damaged or some other model, or Keras runs on another backend than TensorFlow.
+        InputError: if the model is missing, damaged or of another kind, or if Keras runs on another backend than
+            TensorFlow.
 
     >>> import tempfile
     >>> import numpy as np
