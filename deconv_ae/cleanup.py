@@ -17,7 +17,7 @@ _delayed_ends: list[Callable[[], object]] = []
 def cleanup_on_exit(clean_up: Callable[[], object]) -> Iterator[None]:
     """A context for half-finished work. If a signal ends the program inside of it, `clean_up` is called first.
 
-    If the context is left in another way, it does not call `clean_up`: the caller cleans up.
+    If the context ends in another way, the caller cleans up.
     """
     entry = os.getpid(), clean_up  # A forked process must not clean up its parent's work.
     _cleanups.append(entry)

@@ -45,7 +45,7 @@ def flush_to_disk(path: Path) -> None:
 
 
 def write_beside(file: Path, text: str) -> None:
-    """Writes a text file atomically: under a unique name beside it, which is then renamed.
+    """Writes a text file atomically: first under a unique name beside the file, then by a rename.
 
     A link is followed, and remains a link.
     """
@@ -163,7 +163,7 @@ def in_use(argument: str, directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Before the release: afterwards another process might have locked the file that this deletes.
+        # Deleted before the release: after it, another process might have locked the file.
         lock_file.unlink(missing_ok=True)
         lock.release()
 
@@ -209,7 +209,7 @@ def open_to_read(file: str | os.PathLike[str]) -> io.BufferedReader:
         The open file, in binary mode.
 
     Raises:
-        OSError: if it is not a regular file, or cannot be read.
+        OSError: if the file is not regular, or cannot be read.
     """
     if not stat.S_ISREG(os.stat(file).st_mode):  # noqa: PTH116
         raise OSError(errno.EINVAL, "it is not a file")
@@ -242,8 +242,8 @@ def read_with_checksum(file: Path) -> dict[str, Any]:
         The fields, without the checksum.
 
     Raises:
-        OSError: if it cannot be read.
-        ValueError: if it is not a JSON object, or its checksum differs.
+        OSError: if the file cannot be read.
+        ValueError: if the file does not hold a JSON object, or its checksum differs.
     """
     with open_to_read(file) as opened:
         text = opened.read(LARGEST_RECORD + 1)

@@ -30,7 +30,8 @@ def given(argument: str, text: str | os.PathLike[str]) -> Path:
         The path.
 
     Raises:
-        InputError: if it is empty, an address such as gs://bucket, or not text for a file system and a model card.
+        InputError: if the path is empty, an address such as gs://bucket, or not text for a file system and a model
+            card.
 
     >>> given("export_dir", "gs://bucket/model")
     Traceback (most recent call last):
@@ -122,7 +123,7 @@ def directory_to_read(argument: str, text: str | os.PathLike[str], advice: str) 
         The path.
 
     Raises:
-        InputError: if it does not exist, cannot be listed or is empty.
+        InputError: if the directory does not exist, cannot be listed or is empty.
     """
     path = given(argument, text)
     try:
@@ -182,7 +183,7 @@ def resolved(argument: str, text: str | os.PathLike[str]) -> Path:
         The absolute path.
 
     Raises:
-        InputError: if it is a broken link, or the system cannot tell.
+        InputError: if the path is a broken link, or the system cannot tell.
     """
     path = given(argument, text)
     found = state(argument, path)

@@ -175,13 +175,13 @@ def source(default: str | None = None) -> Source:
     """The data set of the flags, after `check_available`.
 
     Args:
-        default: its name if --dataset is left out; None makes --dataset required.
+        default: the data set's name if --dataset is left out; None makes --dataset required.
 
     Returns:
         The data set, and how its images are read.
 
     Raises:
-        InputError: if it is missing.
+        InputError: if the data set is missing.
     """
     name = DATASET.value or default
     if name is None:
@@ -235,7 +235,7 @@ def _check_own_data(card: ModelCard, own: Source) -> None:
     if card.dataset.is_array:
         channels = card.image_shape[-1]
         if channels not in COLOR_MODES.values():
-            advice = f"programs read images of 1 or 3 channels, this model takes {channels}: use it from Python"
+            advice = f"programs read images of 1 or 3 channels, and this model takes {channels}: use it from Python"
         raise InputError(
             f"dataset: not given, and {card.title} was trained on an array in Python, which is in no file; {advice}"
         )

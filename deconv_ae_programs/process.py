@@ -36,7 +36,7 @@ def begin() -> None:
         sys.stderr = Output(sys.stderr or open(2, "w", closefd=False))  # type: ignore[assignment]  # noqa: SIM115
     _errors = os.dup(2)
     for number in SIGNALS:
-        # A shell's background job ignores SIGINT, and under nohup SIGHUP; that stays so.
+        # A shell's background job ignores SIGINT, and a job of nohup SIGHUP. Such signals stay ignored.
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _end_at_once)
     _check_address_space()

@@ -35,8 +35,8 @@ def choose_steps(
 ) -> dict[str, np.ndarray]:
     """Chooses steps such that the errors of all channels are equally large in the picture.
 
-    A channel's gain is the ratio of an error in the picture to the error in the channel. It is measured by decoding a
-    slightly disturbed code. Steps are inversely proportional to the gains.
+    A channel's gain is the ratio of an error in the picture to the error in the channel. The function measures the gain
+    by decoding a slightly disturbed code. Steps are inversely proportional to the gains.
 
     Args:
         code: the encoder's code of training pictures, `(N, h, w, channels)` float32 for each of its parts.

@@ -154,7 +154,7 @@ def _prepare(source: Source, builder: Any) -> None:
             builder.download_and_prepare(download_config=config)
         except tfds.core.download.download_manager.NonMatchingChecksumError as error:
             raise InputError(
-                f"manual_dir: an archive of {source.name} does not match its checksum, it is truncated or altered; "
+                f"manual_dir: an archive of {source.name} does not match its checksum: it is truncated or altered; "
                 f"fetch it again ({first_line(error)})"
             ) from error
 

@@ -101,7 +101,7 @@ class Stage:
 
     @property
     def is_faster_compiled(self) -> bool:
-        """Whether XLA makes steps of one batch size faster on this machine: where a fast path is compiled."""
+        """Whether XLA makes steps of one batch size faster on this machine: only if it compiles a fast path."""
         return self._fast_path(compiled=True) is not None
 
     def _fast_path(self, compiled: bool) -> Any:
@@ -110,7 +110,7 @@ class Stage:
         Nothing else imports `model.fast`: without that folder and without this `if`, the layers compute everything.
 
         Args:
-            compiled: by XLA.
+            compiled: whether XLA compiles the stage.
 
         Returns:
             The module `model.fast`, or None.
@@ -121,7 +121,7 @@ class Stage:
             and not environment.has_gpu()
             and self.convolution.compute_dtype == self.deconvolution.compute_dtype == "float32"
         ):
-            from deconv_ae.model import fast  # It needs TensorFlow.
+            from deconv_ae.model import fast  # model.fast needs TensorFlow.
 
             return fast if fast.pays(self.input_shape[-1], self.output_shape[-1], compiled) else None
         return None

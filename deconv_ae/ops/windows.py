@@ -174,7 +174,7 @@ class Windows:
         return list(itertools.product(*lengths))
 
     def check_rank(self, name: str, shape: Sequence[Any]) -> None:
-        """Raises ValueError if a shape has another number of dimensions than images for these windows."""
+        """Raises ValueError unless a shape has as many dimensions as images for these windows have."""
         if len(shape) != self.dimensions + 2:
             wanted = ", ".join(map(str, self.shape_of("batch", self.size_names, "channels")))
             raise ValueError(f"`{name}` must have the shape ({wanted}); got {tuple(shape)}")

@@ -64,7 +64,7 @@ def draw_rate_distortion(curves: Curves, title: str, output_dir: Path) -> Path:
         The file.
 
     Raises:
-        RunError: if it cannot be written.
+        RunError: if the file cannot be written.
     """
     try:
         output_dir.mkdir(parents=True, exist_ok=True)

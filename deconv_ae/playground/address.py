@@ -17,7 +17,7 @@ network."""
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """Binds a socket to an address. It does not listen yet, so that models can be loaded after it is bound.
+    """Binds a socket to an address. The socket does not listen yet: first the models are loaded.
 
     Args:
         host: a name or an address of this machine.

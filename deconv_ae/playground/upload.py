@@ -31,7 +31,7 @@ def receive(content: bytes, fit: str, shape: Sequence[int]) -> np.ndarray:
         The picture, uint8 of this shape.
 
     Raises:
-        PictureError: if it is not a picture, or too large.
+        PictureError: if the upload is not a picture, or too large.
     """
     # decode is annotated for paths, and takes files in memory as well.
     pixels = decode(_decodable(content), shape[-1])  # type: ignore[arg-type]

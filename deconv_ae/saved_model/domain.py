@@ -23,5 +23,6 @@ def other_domain(card: ModelCard, rmse: float) -> str | None:
         return None
     return (
         f"these images look unlike the training images of {card.title} ({card.dataset.name}): their RMSE {rmse:.4f} is "
-        f"{rmse / card.test_rmse:.1f} times the {card.test_rmse:.4f} of its own test images; train one on such images"
+        f"{rmse / card.test_rmse:.1f} times the {card.test_rmse:.4f} of its own test images; train a model "
+        "on such images"
     )

@@ -26,8 +26,8 @@ class ExportDirectory:
     """A lock on the directory of one model, from before training until the model is written.
 
     Use it as a context manager around training: while one process holds the lock, other processes cannot get the
-    directory. A model is written to a hidden directory beside the target and then renamed, so a reader sees the old
-    model or the new one, never a part. A symbolic link is followed and kept.
+    directory. `replace` writes a model to a hidden directory beside the target, and then renames that directory. So a
+    reader sees the old model or the new model, never a part. A symbolic link is followed and kept.
 
     Args:
         export_dir: the SavedModel's directory.

@@ -38,8 +38,8 @@ def export(
 ) -> ModelCard:
     """Writes a SavedModel with its model card.
 
-    The files are written to a hidden directory beside `export_dir`, which is then renamed. So a reader sees the old
-    model or the new one, never a part.
+    The function writes to a hidden directory beside `export_dir`, and then renames that directory. So a reader sees the
+    old model or the new model, never a part.
 
     Args:
         result: the result of `training.train`.
@@ -140,7 +140,7 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
     weights = model.get_weights()
 
     def constant_weights() -> keras.StatelessScope:
-        # With constant weights, TensorFlow folds what depends on weights alone, such as block kernels, on loading.
+        # When TensorFlow loads constant weights, it folds all that depends on them alone, such as kernels of blocks.
         return keras.StatelessScope([(variable, tf.constant(w)) for variable, w in zip(model.weights, weights)])
 
     with without_gradients():

@@ -135,7 +135,7 @@ class RunDirectory:
             step: the number of steps done.
 
         Raises:
-            RunError: if it cannot be written, or the weights are not finite; earlier checkpoints stay.
+            RunError: if the file cannot be written, or the weights are not finite; earlier checkpoints stay.
         """
         sums = [float(arrays.to_array(variable)) for variable in model.metrics_variables]
         if not all(np.isfinite(weight).all() for weight in model.get_weights()):
@@ -199,7 +199,7 @@ class RunDirectory:
             epochs: the whole history.
 
         Raises:
-            RunError: if it cannot be written.
+            RunError: if the file cannot be written.
         """
         if not self.writes:
             return

@@ -42,7 +42,7 @@ def read(run_dir: Path) -> list[Epoch]:
         The epochs.
 
     Raises:
-        OSError: if there is none.
-        ValueError: if it is damaged.
+        OSError: if there is no history.
+        ValueError: if the history is damaged.
     """
     return list(records.read_file(History, run_dir / FILE_NAME).epochs)

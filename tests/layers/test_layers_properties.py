@@ -124,7 +124,7 @@ def test_graph_for_any_batch_size_equals_the_reference(data, pooling):
 def test_unpooling_of_pooled_positions_equals_the_reference(data, pooling):
     pool_size, strides, padding, shape = pooling
     pooled, argmax, _ = pool_reference(data.draw(image_values(shape)), pool_size, strides, padding)
-    # Other values than were pooled, as from a decoder.
+    # A decoder unpools other values than those that were pooled.
     pooled = data.draw(image_values(pooled.shape))
     layer = layers.MaxUnpooling2D(pool_size, strides, padding)
     positions = tf.constant(argmax)

@@ -208,7 +208,7 @@ def test_unpooling_and_its_gradient(data, pooling, data_format, anywhere):
     if anywhere:
         rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
         argmax = rng.integers(0, math.prod(size), argmax.shape) * channels + np.arange(channels)
-    # Other values than were pooled, as from a decoder.
+    # A decoder unpools other values than those that were pooled.
     values = data.draw(image_values(argmax.shape))
     restored, won = unpooled(values, argmax, size)
     upstream = different_numbers(shape)

@@ -184,14 +184,14 @@ def test_impossible_value_in_a_link_is_dropped_and_named(name: str, text: str) -
 
 @pytest.fixture(scope="module")
 def grey() -> tuple[View, np.ndarray]:
-    """Two models of digits, with one stage and with two, and a digit."""
+    """Two models of digits, of one stage and of two stages, and a digit."""
     digits = load_split(Source("mnist_5k"), "test")
     return View([ServedAutoencoder(REFERENCE / name) for name in ("cmap1_pool4", "two_layer")], digits), digits[3]
 
 
 @pytest.fixture(scope="module")
 def colour() -> tuple[View, np.ndarray]:
-    """A model of colour pictures with 16 channels and 8, and a picture."""
+    """A model of colour pictures with stages of 16 and 8 filters, and a picture."""
     rows, columns = np.mgrid[0:64, 0:64]
     picture = np.stack([rows * 4, columns * 4, 255 - rows * 2 - columns * 2], axis=-1).astype(np.uint8)
     return View([ServedAutoencoder(REFERENCE / "photos_16_8")], picture[None]), picture

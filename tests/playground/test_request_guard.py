@@ -95,7 +95,7 @@ class Page:
 
 
 def _of_status(pid: int, name: str) -> int:
-    """Bytes."""
+    """A field of Linux's /proc/PID/status, in bytes."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
 
