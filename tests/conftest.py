@@ -164,7 +164,7 @@ def exported_in_colour(made_once: MadeOnce, colour_images: ImageDataset) -> Path
 
 @pytest.fixture(scope="session")
 def made_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
-    """Returns a function that gives a directory by its name. The first process that asks for it makes it."""
+    """Returns a function that gives a directory by its name. The first process that asks makes the directory."""
     own = tmp_path_factory.getbasetemp()
     folder = (own.parent if hasattr(request.config, "workerinput") else own) / "exported"
 

@@ -129,8 +129,8 @@ def table(written: Sequence[ConvertedFile]) -> str:
     lines.append("code, picture: largest difference from the SavedModel; switches: number of wrong ones;")
     lines.append(f"RMSE: over {CHECKED_IMAGES} test images at most; cost: RMSE minus the SavedModel's RMSE")
     lines += [
-        f"{entry.file}: {entry.agreement.switches:,} switches do not point to a maximum, whatever the cost says. They "
-        "are not the SavedModel's: decode them with files of the same variant, or use float32."
+        f"{entry.file}: {entry.agreement.switches:,} switches do not point to a maximum, whatever the cost says. The "
+        "SavedModel gives others: decode these with files of the same variant, or use float32."
         for entry in written
         if entry.agreement.switches
     ]

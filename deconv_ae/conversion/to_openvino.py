@@ -43,8 +43,8 @@ def open_by_default(file: Path) -> Runner:
 def _name_only_inputs_and_outputs(model: openvino.Model) -> None:
     """Drops the names of all other tensors.
 
-    OpenVINO removes operations without effect, such as the reshape of images of one pixel. The remaining tensor then
-    has the names of both, and an output's name would be ambiguous.
+    OpenVINO removes operations without effect, such as the reshape of images of one pixel. Then one tensor has the
+    names of the operation's input and output, and an output's name would be ambiguous.
     """
     wanted = {name for tensor in (*model.inputs, *model.outputs) for name in tensor.names}
     for operation in model.get_ops():

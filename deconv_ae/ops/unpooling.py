@@ -120,8 +120,8 @@ def unpool_switches(values: Any, switches: Any, size: Size, windows: Windows) ->
 def _checked_default(argmax: Any, windows: Windows) -> Any:
     """Returns an argmax that does not fit the default size; raises an error if it fits another size.
 
-    Users forget to give the size, as in TensorFlow's issues 2169 and 10216. Then positions are numbered by another
-    width. An argmax that fits no size has positions outside of its windows on purpose.
+    Users forget to give the size, as in TensorFlow's issues 2169 and 10216. Then the positions count by another width
+    than the default's. An argmax that fits no size has positions outside of its windows on purpose.
     """
     sizes = windows.sizes_pooled_to(windows.size_of(keras.ops.shape(argmax)))
     if len(sizes) == 1:

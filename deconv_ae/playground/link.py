@@ -268,7 +268,7 @@ def _moves(text: str) -> list[Move]:
         number, row, column, channel, place = map(int, move.split("-"))
         moves.append((number, row, column, channel, place))
     if len(moves) > MOST_ERASED:
-        raise ValueError(f"are more than {MOST_ERASED} switches; give at most so many")
+        raise ValueError(f"are more than {MOST_ERASED} switches; give at most that many")
     return moves
 
 

@@ -52,7 +52,8 @@ def encode(images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, pool_size: Pai
 
     def by_blocks() -> list[tf.Tensor]:
         results = tf.nn.conv2d(grid.blocks_of(images), kernel_of_blocks, 1, "VALID")
-        # A bias does not change which value is the largest, and there are fewer maxima to add it to.
+        # The bias does not change which value is the largest, and there are fewer maxima than values to add the bias
+        # to.
         pooled, first = (grid.images_of_windows(tensor) for tensor in _first_maxima(results, math.prod(pool_size)))
         pooled = tf.nn.relu(tf.nn.bias_add(pooled, bias))
         return [pooled, tf.cast(tf.where(pooled <= 0, 0, first), tf.uint8)]
@@ -111,7 +112,7 @@ def _first_maxima(results: tf.Tensor, positions: int) -> tuple[tf.Tensor, tf.Ten
     @environment.custom_gradient
     def maxima(results: tf.Tensor) -> tuple[Any, Callable]:
         windows = tf.reshape(results, shape)
-        # XLA's argmax returns the last position where there is a NaN; infinity in its place makes it the first.
+        # With a NaN, XLA's argmax returns the last position. Infinity in place of every NaN gives the first NaN's.
         comparable = tf.where(tf.math.is_nan(windows), np.inf, windows) if environment.compiled_by_xla() else windows
         first = tf.argmax(comparable, -1, tf.int32)
 
