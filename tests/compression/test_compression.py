@@ -226,7 +226,7 @@ def _damaged(text: str) -> str:
         (lambda text: "", "holds no valid probabilities"),
         (_damaged, "its checksum differs"),
         (lambda text: text[: len(text) // 2], "holds no valid probabilities"),
-        (lambda text: (REFERENCE / "two_layer" / COMPRESSION_FILE).read_text(), "for another model"),
+        (lambda text: (REFERENCE / "two_layer" / COMPRESSION_FILE).read_text(), "does not belong to the model"),
     ],
 )
 def test_missing_or_wrong_probabilities_are_refused(
