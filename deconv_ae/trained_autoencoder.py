@@ -142,7 +142,7 @@ class TrainedAutoencoder:
                 and divided into training and test images as `train` divides them.
 
         Returns:
-            RMSE and PSNR, and those of baselines.
+            RMSE and PSNR of the model, and the RMSE of baselines.
 
         Raises:
             InputError: as `encode`, or if the folder cannot be read.

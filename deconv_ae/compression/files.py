@@ -90,7 +90,7 @@ def write_together(folder: Path, contents: Iterable[tuple[str, bytes]]) -> int:
 
 @contextlib.contextmanager
 def _existing(folder: Path) -> Iterator[None]:
-    """A context in which a folder exists. A folder that it had to make is removed at the end if it is empty."""
+    """A context in which a folder exists. If the context made the folder, an empty folder is removed at the end."""
     missing = list(itertools.takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
 
     def clear() -> None:

@@ -46,7 +46,7 @@ def max_unpool(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Window
 
 
 def _scatter_add(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:
-    """Returns images of zeros with the sum of all its values at each position.
+    """Returns images in which each position has the sum of all values that name the position.
 
     This function and `_values_at` are linear, and each is the gradient of the other, to any order.
     """

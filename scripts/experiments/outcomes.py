@@ -38,7 +38,7 @@ def load_or_run(
 
 
 def read(file: Path, parse: Callable[[dict[str, Any]], Ended]) -> Ended | None:
-    """Reads a finished run's outcome; None if there is none or it cannot be read."""
+    """Reads a finished run's outcome; None if the file is missing or cannot be read."""
     try:
         return parse(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError):

@@ -52,8 +52,7 @@ def encode(images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, pool_size: Pai
 
     def by_blocks() -> list[tf.Tensor]:
         results = tf.nn.conv2d(grid.blocks_of(images), kernel_of_blocks, 1, "VALID")
-        # The bias does not change which value is the largest, and there are fewer maxima than values to add the bias
-        # to.
+        # The bias does not change which value is the largest, and takes fewer additions after the pooling.
         pooled, first = (grid.images_of_windows(tensor) for tensor in _first_maxima(results, math.prod(pool_size)))
         pooled = tf.nn.relu(tf.nn.bias_add(pooled, bias))
         return [pooled, tf.cast(tf.where(pooled <= 0, 0, first), tf.uint8)]
