@@ -73,7 +73,7 @@ def _check_tfds(source: Source) -> None:
 
 def _check_known_to_tfds(source: Source) -> None:
     name = source.name.split("/")[0]
-    if ":" in name:  # Only by opening it can TFDS know a version or a namespace.
+    if ":" in name:  # TFDS has to open a data set to know its versions or its namespace.
         return
     # Imported here: the import takes a second of a processor, and six seconds if it also imports TensorFlow.
     import tensorflow_datasets as tfds

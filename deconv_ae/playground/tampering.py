@@ -107,7 +107,7 @@ class Tampering:
     def _with_moved(
         self, switches: tuple[np.ndarray, ...], model_number: int, pool_sizes: Sequence[Sequence[int]]
     ) -> tuple[np.ndarray, ...]:
-        """The switches. Those of the last pooling are copied, and some are moved."""
+        """Returns the switches, with some of the last pooling's switches moved, in a copy."""
         if not self.moved:
             return switches
         *earlier, last = switches

@@ -131,7 +131,7 @@ class ServedAutoencoder(SignatureAutoencoder):
         self.path = model_directory(model_dir)
         card = ModelCard.read(self.path)
         for file in card.checksums:
-            if file != KERAS_FILE:  # Its readers check it, such as conversion.
+            if file != KERAS_FILE:  # Readers of the Keras file check it.
                 card.check_file(self.path, file)
         try:
             self._loaded = tf.saved_model.load(str(self.path))
