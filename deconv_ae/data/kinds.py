@@ -102,7 +102,7 @@ def _check_readable(argument: str, folder: Path, advice: str) -> None:
 
 def sample_version() -> str:
     """The version of the package that carries the sample; raises InputError if it is not installed."""
-    # Imported here: it takes a sixth of the time in which a program refuses a wrong flag.
+    # Imported here: the import takes a sixth of the time in which a program refuses a wrong flag.
     from importlib import metadata
 
     try:

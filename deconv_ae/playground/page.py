@@ -128,7 +128,7 @@ class Playground:
         return Response(self._files[name], media_type=MEDIA_TYPES[name])
 
     async def _show(self, request: Request) -> Response:
-        """Shows a state. If anything in it cannot be used, the whole request is refused."""
+        """Shows a state. If any value cannot be used, the whole request is refused."""
         query = _values(await body(request, MOST_OF_A_REQUEST))
         unknown = sorted(query.keys() - NAMES)
         if unknown:
@@ -139,7 +139,7 @@ class Playground:
         return await self._answer(state)
 
     async def _open(self, request: Request) -> Response:
-        """Shows a link. What cannot be used is left out, and the answer names it."""
+        """Shows a link without its unusable values. The answer names these values."""
         state, refused = self._read(_values(await body(request, MOST_OF_A_REQUEST)))
         names = ", ".join(refused)
         return await self._answer(state, names and f"This page could not use the link's {names}, and shows the rest.")

@@ -75,7 +75,7 @@ class ExportDirectory:
             write: writes the model to the empty directory that it is called with.
 
         Raises:
-            RunError: if that fails; an existing model stays. If the new model is complete but its place has become
+            RunError: if writing fails; an existing model stays. If the new model is complete but its place has become
                 unusable, the model stays beside that place, and the message names the model's directory.
         """
         partial = partial_beside(self.path)
