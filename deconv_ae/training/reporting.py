@@ -1,6 +1,7 @@
 """A run's messages: its data, model and schedule before it starts, and its progress while it trains."""
 
 import itertools
+import math
 import shutil
 import sys
 import textwrap
@@ -18,6 +19,8 @@ BAR_LETTERS = 20
 REDRAWN_SECONDS = 0.1
 LINE_SECONDS = 10.0
 """If the output is a file, a longer epoch gets a line every so many seconds."""
+VALUES_EVALUATED_SILENTLY = 1 << 28
+"""Digits have a fifth of these values and take seconds; 40,000 pictures of 128x128x3 have eight times as many."""
 
 
 def labelled(label: str, *texts: str) -> str:
@@ -89,6 +92,20 @@ def describe_resumption(
             f"those of a single run of {schedule.epochs}"
         )
     return labelled("resumed", text)
+
+
+def describe_evaluation(training_shape: tuple[int, ...], test_shape: tuple[int, ...]) -> str:
+    """Says what is evaluated after the last epoch, if that takes long; otherwise returns "".
+
+    >>> print(describe_evaluation((32_000, 128, 128, 3), (8_000, 128, 128, 3)))
+    evaluate  32,000 training and 8,000 test images, with the model and without one
+    >>> describe_evaluation((60_000, 28, 28, 1), (10_000, 28, 28, 1))
+    ''
+    """
+    if math.prod(training_shape) + math.prod(test_shape) < VALUES_EVALUATED_SILENTLY:
+        return ""
+    text = f"{training_shape[0]:,} training and {test_shape[0]:,} test images, with the model and without one"
+    return labelled("evaluate", text)
 
 
 def duration(seconds: float) -> str:

@@ -45,6 +45,7 @@ from deconv_ae.training.interruption import SignalsHeld
 from deconv_ae.training.options import JIT_COMPILE, MIXED_PRECISIONS, TrainingOptions
 from deconv_ae.training.reporting import (
     ShowProgress,
+    describe_evaluation,
     describe_model,
     describe_resumption,
     describe_run_dir,
@@ -150,6 +151,8 @@ def train(
             print(labelled("training", describe_schedule(options, schedule)))
             print(describe_run_dir(options), flush=True)
         history = _fit(model, dataset, options, strategy, run_directory, watch, callbacks, verbose)
+    if verbose and (evaluation_line := describe_evaluation(dataset.train.shape, dataset.test.shape)):
+        print(evaluation_line, flush=True)
     # The result is evaluated and served in float32 on one device, also after mixed precision or with replicas.
     weights, model = model.get_weights(), _compiled(dataset, options)
     model.set_weights(weights)
