@@ -22,6 +22,7 @@ from deconv_ae.pictures.visualization import (
     WIDEST_INCHES,
     ShownFigure,
     View,
+    columns_that_fit,
     left_inches,
     new_grid,
     show_picture,
@@ -120,9 +121,8 @@ def switches_figure(model: Autoencoder, shown: View) -> Figure:
     ):
         decoded = model.decoder([keras.ops.convert_to_tensor(each) for each in changed.named().values()])
         rows[label] = list(np.asarray(decoded))
-    figure, axes = new_grid(len(rows), count, inches, title=title, label_lines=LABEL_LINES)
+    figure, axes = new_grid(list(rows), count, inches, title)
     for row, (label, pictures) in zip(axes, rows.items()):
-        row[0].set_ylabel(label, fontsize="small")
         for index, (axis, picture) in enumerate(zip(row, pictures)):
             show_picture(axis, picture)
             if label in points:
@@ -132,9 +132,10 @@ def switches_figure(model: Autoencoder, shown: View) -> Figure:
 
 def _columns(shown: View) -> tuple[float, int]:
     """The inches of a column, and the number of columns that fit."""
-    most = WIDEST_INCHES - left_inches(LABEL_LINES) - MARGIN_INCHES
+    left = left_inches(LABEL_LINES)
+    most = WIDEST_INCHES - left - MARGIN_INCHES
     inches = min(max(COLUMN_INCHES, PIXEL_INCHES * max(shown.images.shape[1:3])), most)
-    return inches, min(len(shown.images), int((most + MARGIN_INCHES) / (inches + MARGIN_INCHES)))
+    return inches, min(len(shown.images), columns_that_fit(inches, left))
 
 
 def _stages(model: Autoencoder, originals: np.ndarray) -> list[tuple[str, list[np.ndarray], np.ndarray]]:

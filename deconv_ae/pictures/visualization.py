@@ -1,6 +1,7 @@
 """Pictures, text and figures of images, their codes and their reconstructions."""
 
 import io
+import math
 import textwrap
 import warnings
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ PIXELS_AN_INCH = 150
 MOST_PIXELS = 65_000
 """Pixels of a figure's longer side. matplotlib refuses 65,536 and more."""
 WIDEST_INCHES = 1600 / PIXELS_AN_INCH
-"""The most for figures that explain a model: a screen shows 1,600 pixels without scrolling."""
+"""The most for any figure: a screen shows 1,600 pixels without scrolling."""
 COLUMN_INCHES = 1.25
 TILE_INCHES = 0.45
 """The smallest size at which one sees what a code's channel shows."""
@@ -126,9 +127,8 @@ def model_figure(shown: View) -> Figure:
     }
     inches = max(COLUMN_INCHES, TILE_INCHES * tile_columns(channels))
     title = f"{shown.title}, test RMSE {shown.test_rmse:.3f}"
-    figure, axes = new_grid(len(rows), len(shown.images), inches, title=title)
-    for row, (label, pictures) in zip(axes, rows.items()):
-        row[0].set_ylabel(label)
+    figure, axes = new_grid(list(rows), len(shown.images), inches, title)
+    for row, pictures in zip(axes, rows.values()):
         for axis, picture in zip(row, pictures):
             show_picture(axis, picture)
     for axis, rmse in zip(axes[-1], shown.rmses):
@@ -143,7 +143,7 @@ def comparison_figure(views: Sequence[View]) -> Figure:
         *(f"{wrapped(shown.title, COLUMN_INCHES)}\n{shown.test_rmse:.3f}" for shown in views),
     ]
     lines = max(heading.count("\n") + 1 for heading in headings)
-    figure, axes = new_grid(len(views[0].images), len(headings), label_lines=0, heading_lines=lines)
+    figure, axes = new_grid([""] * len(views[0].images), len(headings), heading_lines=lines)
     for axis, heading in zip(axes[0], headings):
         axis.set_title(heading, fontsize="small")
     for row, original in zip(axes, views[0].originals):
@@ -169,9 +169,8 @@ def errors_figure(shown: View) -> Figure:
     meaning = wrapped(meaning, COLUMN_INCHES * len(errors))
     bar_above = 0.23 + LINE_INCHES * len(meaning.splitlines())
     title = f"{shown.title}: errors by pixel"
-    figure, axes = new_grid(3, len(errors), title=title, beneath=bar_above + 0.17)
-    for row, label in zip(axes, ("original", "reconstruction", "error")):
-        row[0].set_ylabel(label)
+    labels = ("original", "reconstruction", "error")
+    figure, axes = new_grid(labels, len(errors), title=title, beneath=bar_above + 0.17)
     scaled = {"cmap": SIGNED, "vmin": -largest} if signed else {"cmap": "inferno", "vmin": 0}
     for column, error in enumerate(errors):
         show_picture(axes[0][column], shown.originals[column])
@@ -201,51 +200,60 @@ class ShownFigure(Figure):
 
 
 def new_grid(
-    rows: int,
+    labels: Sequence[str],
     columns: int,
     inches: float = COLUMN_INCHES,
     title: str = "",
-    label_lines: int = 1,
     heading_lines: int = 0,
     beneath: float = 0.0,
 ) -> tuple[Figure, np.ndarray]:
     """Makes a figure with a grid of axes without ticks, and room for the text around them.
 
+    A figure is never wider than `WIDEST_INCHES`. Columns that do not fit side by side are divided into bands, one below
+    the other. Each band has all rows and their labels.
+
     This file's lengths lay the figure out. matplotlib's constrained layout measures everything several times, which
     takes as long as the drawing.
 
     Args:
-        rows: the rows of axes.
+        labels: the label of each row of axes; an empty one for none.
         columns: the columns of axes.
         inches: the width and the height of one of the axes. Beneath each is room for a line.
         title: the figure's title, wrapped to its width.
-        label_lines: lines in the labels of rows.
         heading_lines: lines in the headings of columns, in small letters.
         beneath: inches left free at the bottom.
 
     Returns:
-        The figure, and its axes as a `(rows, columns)` array.
+        The figure, and its axes as a `(rows, columns)` array, wherever they lie.
     """
+    label_lines = max(len(label.splitlines()) for label in labels)
     left = left_inches(label_lines)
-    width = left + columns * (inches + MARGIN_INCHES)
+    inches = min(inches, WIDEST_INCHES - left - MARGIN_INCHES)
+    bands = math.ceil(columns / columns_that_fit(inches, left))
+    side_by_side = math.ceil(columns / bands)
+    width = left + side_by_side * (inches + MARGIN_INCHES)
     title = wrapped(title, width, LETTERS_AN_INCH)
-    above = TITLE_LINE_INCHES * len(title.splitlines()) + LINE_INCHES * heading_lines + MARGIN_INCHES
-    height = above + rows * (inches + LINE_INCHES) + MARGIN_INCHES + beneath
+    above = TITLE_LINE_INCHES * len(title.splitlines()) + MARGIN_INCHES
+    band_inches = LINE_INCHES * heading_lines + len(labels) * (inches + LINE_INCHES)
+    height = above + bands * (band_inches + MARGIN_INCHES) + beneath
     # Figure itself, not pyplot: pyplot keeps figures in a global list, and opens windows on a machine with a screen.
     figure = ShownFigure(figsize=(width, height))
     figure.suptitle(title, y=1 - MARGIN_INCHES / 2 / height, verticalalignment="top")
-    places = {
-        "left": left / width,
-        "right": 1 - MARGIN_INCHES / width,
-        "top": 1 - above / height,
-        "bottom": (LINE_INCHES + MARGIN_INCHES + beneath) / height,
-        "wspace": MARGIN_INCHES / inches,
-        "hspace": LINE_INCHES / inches,
-    }
-    axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=places)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
+    axes = np.empty((len(labels), columns), object)
+    for row, column in np.ndindex(axes.shape):
+        band, place = divmod(column, side_by_side)
+        x = left + place * (inches + MARGIN_INCHES)
+        y = above + band * (band_inches + MARGIN_INCHES) + LINE_INCHES * heading_lines + row * (inches + LINE_INCHES)
+        box = (x / width, 1 - (y + inches) / height, inches / width, inches / height)
+        axes[row, column] = axis = figure.add_axes(box, xticks=[], yticks=[])
+        if place == 0:
+            axis.set_ylabel(labels[row], fontsize="small" if label_lines > 1 else "medium")
     return figure, axes
+
+
+def columns_that_fit(inches: float, left: float) -> int:
+    """The columns of so many inches that lie side by side in a figure, beside labels on the left."""
+    return max(1, int((WIDEST_INCHES - left + 1e-9) / (inches + MARGIN_INCHES)))
 
 
 def left_inches(label_lines: int) -> float:

@@ -11,11 +11,14 @@ from matplotlib.text import Text
 from PIL import Image
 
 from deconv_ae import Architecture, Autoencoder
+from deconv_ae.compression.rate_distortion import Measured
 from deconv_ae.data import ImageDataset, scale
 from deconv_ae.errors import RunError
 from deconv_ae.pictures.drawing import visualize
 from deconv_ae.pictures.explanation import kernels_figure, switches_figure
 from deconv_ae.pictures.pixels import code_picture, tile_columns, tile_corner
+from deconv_ae.pictures.rate_distortion import rate_distortion_figure
+from deconv_ae.pictures.training_curve import training_curve
 from deconv_ae.pictures.visualization import (
     PIXELS_AN_INCH,
     View,
@@ -27,7 +30,9 @@ from deconv_ae.pictures.visualization import (
 )
 from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
+from deconv_ae.training.history import Epoch
 
+REFERENCE = Path(__file__).parents[2] / "saved_models" / "reference"
 FIGURES = {"autoencoder.png", "errors.png", "switches.png", "kernels.png"}
 
 
@@ -248,6 +253,43 @@ def test_the_switches_figure_is_1600_pixels_wide_at_most(size: int, count: int, 
     assert "filter" in figure.axes[drawn].get_ylabel() and "of 12" in figure.axes[drawn].get_ylabel()
 
 
+def shown_by(model: ServedAutoencoder, count: int) -> View:
+    return view(model, np.random.default_rng(0).integers(0, 256, (count, *model.card.image_shape), np.uint8))
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in REFERENCE.glob("*/model_card.json")))
+def test_no_figure_of_ten_images_is_wider_than_a_screen(name: str) -> None:
+    model = ServedAutoencoder(REFERENCE / name)
+    shown, keras_model = shown_by(model, 10), load_keras_model(model)
+    measured = Measured(bytes=10.0, bits_per_pixel=1.0, psnr=20.0, ssim=0.5)
+    figures = {
+        "autoencoder": model_figure(shown),
+        "errors": errors_figure(shown),
+        "switches": switches_figure(keras_model, shown),
+        "kernels": kernels_figure({shown.title: keras_model}),
+        "comparison": comparison_figure([shown] * 9),
+        "training_curve": training_curve([Epoch(0, 0.5), Epoch(1, 0.2)], 0.3),
+        "rate_distortion": rate_distortion_figure({f"{name}_{n}": [measured] for n in range(9)}, "digits"),
+    }
+    for kind, figure in figures.items():
+        assert figure.get_figwidth() * PIXELS_AN_INCH <= 1600, kind
+        drawn = figure.get_tightbbox()
+        assert drawn.x0 >= 0 and drawn.x1 <= figure.get_figwidth(), f"{kind}: text is cut off"
+        assert min(text.get_fontsize() for text in figure.findobj(Text)) >= 8, kind
+
+
+def test_columns_that_do_not_fit_continue_below(exported: Path) -> None:
+    shown = shown_by(ServedAutoencoder(exported), 10)
+    figure = model_figure(shown)
+    axes = np.array(figure.axes).reshape(3, 10)
+    for row, label in zip(axes, ("original", "code", "reconstruction"), strict=True):
+        assert [axis.get_ylabel() for axis in row] == [label, "", "", "", ""] * 2
+    above, below = ([axis.get_position() for axis in part.flat] for part in (axes[:, :5], axes[:, 5:]))
+    assert min(box.y0 for box in above) > max(box.y1 for box in below)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(above + below, 2))
+    assert [axis.get_xlabel() for axis in axes[-1]] == [f"RMSE {rmse:.3f}" for rmse in shown.rmses]
+
+
 MOST_COLUMNS = {3: 32, (1, 9): 30, 11: 31}
 
 
@@ -297,4 +339,4 @@ def test_every_kernel_is_drawn_with_40_pixels(filters, channels, rows_and_column
 def test_errors_are_drawn_for_the_first_ten_images(exported: Path, digits: ImageDataset, tmp_path: Path) -> None:
     (file,) = visualize([ServedAutoencoder(exported)], digits.test[:12], tmp_path, ["errors"])
     ten = errors_figure(view(ServedAutoencoder(exported), digits.test[:10]))
-    assert picture(file).shape[1] == 150 * ten.get_figwidth()
+    np.testing.assert_array_equal(picture(file), picture(save_figure(ten, tmp_path / "ten.png")))
