@@ -7,7 +7,7 @@ This module imports every class that a saved file can name, which registers it w
 
 from typing import Any
 
-from deconv_ae.errors import InputError
+from deconv_ae.errors import InputError, not_installed
 from deconv_ae.layers import (
     ArgmaxToSwitches2D,
     MaxPoolingWithArgmax1D,
@@ -46,23 +46,25 @@ __all__ = [
     "portable",
     "switches_to_argmax",
 ]
-# Without `load` and `train`, which need TensorFlow. All these names work on every Keras backend.
+# Without `load` and `train`, which need TensorFlow and all other requirements. All these names work on every Keras
+# backend.
 
 
-_NEED_TENSORFLOW = ("load", "train")
+_NEED_ALL_PACKAGES = ("load", "train")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _NEED_TENSORFLOW:
+    if name in _NEED_ALL_PACKAGES:
         try:
             from deconv_ae import trained_autoencoder
         except ModuleNotFoundError as error:
-            if error.name != "tensorflow":
+            missing = not_installed(error)
+            if missing is None:
                 raise
-            raise InputError(f"deconv_ae.{name}: needs TensorFlow, which is not installed; install it") from error
+            raise InputError(f"deconv_ae.{name}: {missing}") from error
         return getattr(trained_autoencoder, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *_NEED_TENSORFLOW, "__version__"])
+    return sorted([*__all__, *_NEED_ALL_PACKAGES, "__version__"])

@@ -48,6 +48,18 @@ def first_line(error: BaseException) -> str:
     return IN_GRAPH.sub("", text.splitlines()[0]).strip() if text else type(error).__name__
 
 
+def not_installed(error: ModuleNotFoundError) -> str | None:
+    """What to do about a missing package, in a line; None if it is a module of this project, which is a defect.
+
+    >>> not_installed(ModuleNotFoundError("No module named 'filelock'", name="filelock"))
+    'needs filelock, which is not installed; run pip install deconv_ae, which brings all that is missing'
+    """
+    package = (error.name or "deconv_ae").partition(".")[0]
+    if package.startswith("deconv_ae"):
+        return None
+    return f"needs {package}, which is not installed; run pip install deconv_ae, which brings all that is missing"
+
+
 def choose(argument: str, name: object, choices: Mapping[str, Value]) -> Value:
     """Returns `choices[name]`; an unknown name is an InputError that lists the known ones.
 

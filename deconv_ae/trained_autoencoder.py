@@ -11,6 +11,7 @@ import numpy as np
 
 from deconv_ae import numbers
 from deconv_ae.data import COLOR_MODES, FITS, FOLDER_PREFIX, ImageDataset, Source, load_dataset, to_pixels
+from deconv_ae.data.kinds import short_name
 from deconv_ae.data.pixels import check_images
 from deconv_ae.data.source import LONGEST_SIDE
 from deconv_ae.data.split import SPLIT_BY, which_are_for_testing
@@ -101,12 +102,14 @@ class TrainedAutoencoder:
             The pixels, `(N, height, width, channels)` uint8.
 
         Raises:
-            InputError: for arrays of other shapes or types, or switches outside of their windows.
+            InputError: for something else, arrays of other shapes or types, or switches outside of their windows.
         """
         self._check_encoded(encoded)
         return to_pixels(self._by_signatures.decode(encoded))
 
     def _check_encoded(self, encoded: Encoded) -> None:
+        if not isinstance(encoded, Encoded):
+            raise InputError(f"encoded: a {type(encoded).__name__} is not what `encode` returns; give that")
         architecture = self.card.architecture
         specs = signatures.encoded_specs(architecture, self.card.image_shape)
         if len(encoded.switches) != len(architecture.pool_sizes):
@@ -206,7 +209,8 @@ class NewAutoencoder(TrainedAutoencoder):
     """
 
     def __init__(self, result: TrainingResult, dataset: ImageDataset) -> None:
-        super().__init__(dataset.name, exporting.make_card(result, dataset), result.model)
+        card = exporting.make_card(result, dataset)
+        super().__init__(card.title if dataset.name == ARRAY else short_name(dataset.name), card, result.model)
         self.result = result
         self.dataset = dataset
 
@@ -325,7 +329,7 @@ def train(
         test_images: test images of the same kind as an array of images. By default one of every five images is for
             testing, always the same. If several images show one scene, or are crops of one photograph, give those
             of some scenes here.
-        name: the name of an array's images in the model card.
+        name: the name of an array's images, in the model card and in figures. A folder's images have the folder's name.
         verbose: whether to print progress.
         **options: any other field of `deconv_ae.training.TrainingOptions`: `epochs`, `batch_size`, `learning_rate`,
             `seed`, `recipe` and so on. With `run_dir`, the run is kept there, and the same call with `resume=True`

@@ -44,6 +44,14 @@ def begin() -> None:
 
 def run(name: str) -> None:
     """Runs one of PROGRAMS with the flags in `sys.argv`, and exits with its status. Call `begin` first."""
-    from deconv_ae_programs import command_line
+    try:
+        from deconv_ae_programs import command_line
 
-    command_line.run(importlib.import_module(f"deconv_ae_programs.{name}").main)
+        command_line.run(importlib.import_module(f"deconv_ae_programs.{name}").main)
+    except ModuleNotFoundError as error:
+        from deconv_ae.errors import not_installed
+
+        missing = not_installed(error)
+        if missing is None:
+            raise
+        sys.exit(process.say(f"{name} {missing}", 2))

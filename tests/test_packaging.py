@@ -14,6 +14,26 @@ PAGE_FILES = ("page.html", "page.css", "page.js", "canvas.js", "code.js", "unpoo
 DATA_FILES = {"deconv_ae/py.typed"} | {f"deconv_ae/playground/{name}" for name in PAGE_FILES}
 
 
+# `pip install keras tensorflow && pip install --no-deps .` does not install these.
+NOT_IN_LIGHT_INSTALL = ("PIL", "filelock", "matplotlib", "platformdirs", "tensorboard", "tensorflow_datasets")
+LIGHT = f"""
+import sys
+sys.modules.update(dict.fromkeys({NOT_IN_LIGHT_INSTALL}))
+import keras, numpy as np, deconv_ae
+model = keras.models.load_model(sys.argv[1])
+model.compile("adam", "mse")
+model.fit(np.zeros((2, 28, 28, 1)), np.zeros((2, 28, 28, 1)), verbose=0)
+for name in ("load", "train"):
+    try:
+        getattr(deconv_ae, name)
+    except deconv_ae.InputError as error:
+        print(error)
+from deconv_ae_programs import commands
+sys.argv = ["deconv-ae", "train", "--dataset=mnist", "--preset=cmap1_pool4", "--export_dir=model"]
+commands.main()
+"""
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The project's wheel. It is built from a copy, since building leaves files behind."""
@@ -46,6 +66,18 @@ def test_wheel_installs_the_deconv_ae_command(wheel: zipfile.ZipFile, tmp_path: 
     for arguments, status, said in ((["train", "--nope"], 2, "'nope'"), (["evaluate"], 2, "model: not given")):
         done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True)
         assert (done.returncode, said in done.stderr, len(done.stderr.splitlines())) == (status, True, 1), done.stderr
+
+
+def test_light_install_has_the_model_and_names_the_rest(tmp_path: Path) -> None:
+    keras_file = ROOT / "saved_models" / "reference" / "cmap1_pool4" / "autoencoder.keras"
+    done = subprocess.run([sys.executable, "-c", LIGHT, keras_file], cwd=tmp_path, capture_output=True, text=True)
+    remedy = ", which is not installed; run pip install deconv_ae, which brings all that is missing"
+    for line, name in zip(done.stdout.splitlines(), ("load", "train"), strict=True):
+        assert line.startswith(f"deconv_ae.{name}: needs ")
+        assert line.endswith(remedy)
+    *_, error = done.stderr.splitlines()
+    assert error.startswith("error: train needs ") and error.endswith(remedy), done.stderr
+    assert done.returncode == 2
 
 
 def test_metadata_has_readme_licence_and_no_dead_links(wheel: zipfile.ZipFile) -> None:

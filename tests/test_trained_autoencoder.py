@@ -190,6 +190,20 @@ def test_plot_displays_as_png_in_a_notebook(mine: Path) -> None:
     assert deconv_ae.load(mine).plot(PICTURES[:2])._repr_png_().startswith(b"\x89PNG")
 
 
+def test_figures_have_the_name_that_a_user_gave(tmp_path: Path) -> None:
+    for number, picture in enumerate(PICTURES[:10]):
+        (tmp_path / "holidays").mkdir(exist_ok=True)
+        Image.fromarray(picture).save(tmp_path / "holidays" / f"{number}.png")
+    untrained = QUICK | {"epochs": 0}
+    for images, name, title in (
+        (PICTURES[:10], {"name": "noise"}, "noise"),
+        (PICTURES[:10], {}, "filters 4, 2; pools 2x2, 2x2"),
+        (tmp_path / "holidays", {"cache_dir": ""}, "holidays"),
+    ):
+        figure = deconv_ae.train(images, **untrained, **name).plot(PICTURES[:5])
+        assert " ".join(figure.get_suptitle().split()).startswith(f"{title}, test RMSE")
+
+
 def test_switch_outside_of_its_window_is_refused(mine: Path) -> None:
     model = deconv_ae.load(mine)
     encoded = model.encode(PICTURES[:2])
@@ -202,6 +216,8 @@ def test_code_and_switches_of_different_batches_are_refused(mine: Path) -> None:
     encoded = model.encode(PICTURES[:2])
     with pytest.raises(InputError, match=r"^switches_1: is of 2 images, and the code of 1; give both alike$"):
         model.decode(replace(encoded, code=encoded.code[:1]))
+    with pytest.raises(InputError, match=r"^encoded: a ndarray is not what `encode` returns; give that$"):
+        model.decode(encoded.code)
     with pytest.raises(InputError, match=r"^switches: 1 arrays, and the model has 2 poolings; give one array"):
         model.decode(replace(encoded, switches=encoded.switches[:1]))
 
@@ -273,5 +289,6 @@ def test_train_without_tensorflow_is_one_line(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delitem(sys.modules, f"deconv_ae.{name}", raising=False)
     monkeypatch.delattr(deconv_ae, "trained_autoencoder", raising=False)
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(InputError, match=r"^deconv_ae.train: needs TensorFlow, which is not installed; install it$"):
+    said = "deconv_ae.train: needs tensorflow, which is not installed; run pip install deconv_ae, which brings all"
+    with pytest.raises(InputError, match=f"^{said} that is missing$"):
         _ = deconv_ae.train
