@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from deconv_ae.files import write_beside
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.pictures.explanation import kernels_figure, switches_figure
-from deconv_ae.pictures.visualization import comparison_figure, model_figure, save_figure, view
+from deconv_ae.pictures.visualization import WIDEST_INCHES, comparison_figure, model_figure, save_figure, view
 from deconv_ae.saved_model.export_directory import ExportDirectory
 from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.model_card import FILE_NAME, ModelCard
@@ -166,15 +167,16 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
 
 
 def _write_figures(models: Sequence[ServedAutoencoder], images: np.ndarray, output_dir: Path) -> list[Path]:
-    views = [view(model, images) for model in models]
+    # They are published under their titles; their folders here also name the recipe.
+    views = [replace(view(model, images), title=model.card.title) for model in models]
     # The first figure shows the best model.
-    best, its_view = min(zip(models, views), key=lambda each: each[0].card.test_rmse)
-    keras_models = {model.card.title: load_keras_model(model) for model in models}
+    best = min(views, key=lambda each: each.test_rmse)
+    keras_models = {shown.title: load_keras_model(model) for shown, model in zip(views, models)}
     figures: dict[str, Figure] = {
-        "autoencoder": model_figure(its_view),
+        "autoencoder": model_figure(best),
         "comparison": comparison_figure(views),
         "kernels": kernels_figure(keras_models),
-        "switches": switches_figure(keras_models[best.card.title], its_view),
+        "switches": switches_figure(keras_models[best.title], best),
     }
     return [save_figure(figure, output_dir / f"{name}.png") for name, figure in figures.items()]
 
@@ -182,7 +184,7 @@ def _write_figures(models: Sequence[ServedAutoencoder], images: np.ndarray, outp
 def curves_figure(outcomes: Sequence[Outcome]) -> Figure:
     """Draws a panel per preset, with a line per seed: the RMSE of some test images against the images seen."""
     presets = list(dict.fromkeys(outcome.run.preset for outcome in outcomes))
-    figure = Figure(figsize=(3.2 * len(presets), 3), layout="constrained")
+    figure = Figure(figsize=(min(3.2 * len(presets), WIDEST_INCHES), 3), layout="constrained")
     axes = figure.subplots(1, len(presets), squeeze=False)[0]
     for axis, preset in zip(axes, presets):
         labelled: set[str] = set()
@@ -245,7 +247,8 @@ def reference_page(reference_dir: Path, results: str, switches: str) -> str:
         card = ModelCard.read(card_file.parent)
         rmses = (f"{value:.4f}" for value in (card.training_rmse, card.test_rmse))
         trained = (card.recipe.name, str(card.seed), card.dataset.name, card.versions["tensorflow"])
-        rows.append((f"[{card.title}]({card_file.parent.name})", *rmses, str(card.parameters), *trained))
+        name = card_file.parent.name
+        rows.append((f"[{name}]({name})", *rmses, str(card.parameters), *trained))
     page = reference_dir / "README.md"
     starts = read_section(page, "starts")[1] if page.exists() else NO_STARTS
     return PAGE.format(models=markdown_table(header, rows), results=results, switches=switches, starts=starts)
