@@ -68,7 +68,7 @@ def _evaluate(model_dir: str, source: Source) -> None:
     print(evaluation.table())
     print(compared(model.card, dataset))
     print(model.size_table())
-    warning = other_domain(model.card, evaluation.rmse["test"])
+    warning = other_domain(model, dataset.test, evaluation.rmse["test"])
     if warning:
         print(f"warning: {warning}", file=sys.stderr)
 

@@ -88,7 +88,7 @@ def main() -> None:
         curve = given("output_dir", OUTPUT_DIR.value) / "training_curve.png"
         written += draw_training_curve(epochs, cards[0].baselines.mean_image_rmse, [curve])
     print(*_by_file(written), sep="\n")
-    warnings = [] if source is None else [other_domain(model.card, model.rmse(images)) for model in models]
+    warnings = [] if source is None else [other_domain(model, images, model.rmse(images)) for model in models]
     if any(warnings):
         print(f"warning: {'; '.join(filter(None, warnings))}", file=sys.stderr)
 
