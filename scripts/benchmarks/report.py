@@ -14,7 +14,7 @@ from markdown_page import markdown_table
 from matplotlib.figure import Figure
 
 from benchmarks.measurement import Comparison, Measurement, Timing
-from deconv_ae.pictures.visualization import save_figure
+from deconv_ae.pictures.visualization import WIDEST_INCHES, save_figure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _environment_line() -> str:
 def throughput_figure(measurements: Sequence[dict[str, Any]], panel: str, label: str) -> Figure:
     """Plots images a second against batch size, log-log: a panel per value of `panel`, a line per contestant."""
     panels = list(dict.fromkeys(number[panel] for number in measurements))
-    figure = Figure(figsize=(3.2 * len(panels), 3.5), layout="constrained")
+    figure = Figure(figsize=(min(3.2 * len(panels), WIDEST_INCHES), 3.5), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axis, title in zip(axes, panels):
         for contestant in dict.fromkeys(number["contestant"] for number in measurements):
