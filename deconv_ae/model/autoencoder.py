@@ -1,5 +1,6 @@
 """The Keras model of an architecture, and the encoder and decoder that share its weights."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -165,10 +166,10 @@ class Autoencoder(ScaledImagesModel):
         smooth = self._divided(images)[1]
         return keras.ops.zeros_like(images) if smooth is None else smooth
 
-    @property
-    def is_faster_compiled(self) -> bool:
-        """Whether XLA makes steps of one batch size faster on this machine. It has to do so for every stage."""
-        return all(stage.is_faster_compiled for stage in self._stages)
+    def is_faster_compiled(self, images: int) -> bool:
+        """Whether XLA makes training on this many images faster on this machine. It has to do so for every stage."""
+        pixels = images * math.prod(self.image_shape)
+        return all(stage.is_faster_compiled(pixels) for stage in self._stages)
 
     @cached_property
     def encoder(self) -> keras.Model:

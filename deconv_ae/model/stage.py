@@ -1,5 +1,6 @@
 """One stage: convolution and pooling on the way in, unpooling and transposed convolution on the way out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,19 +78,47 @@ class Stage:
 
     def encode(self, images: Any) -> tuple[Any, Any]:
         """Turns `(N, *input_shape)` into pooled values and uint8 switches, each `(N, *output_shape)`."""
-        if fast := self._fast_path(environment.compiled_by_xla()):
-            return fast.encode(images, *_weights(self.convolution), self.pool_size)
-        pooled, argmax = self.pooling(self.convolution(images))
-        return pooled, switches_of(argmax, self._size, self._windows)[0]
+        return self._way(environment.compiled_by_xla()).encode(images)
 
     def decode(self, values: Any, switches: Any) -> Any:
         """Turns values and switches, each `(N, *output_shape)`, into `(N, *input_shape)`.
 
         Every switch has to be inside of its window.
         """
-        if fast := self._fast_path(environment.compiled_by_xla()):
-            kernel, bias = _weights(self.deconvolution)
-            return fast.decode(values, switches, kernel, bias, self.pool_size, self._size)
+        return self._way(environment.compiled_by_xla()).decode(values, switches)
+
+    def is_faster_compiled(self, pixels: int) -> bool:
+        """Whether XLA makes training faster on this machine, with this many pixels in an epoch's images."""
+        return self._way(compiled=True).is_faster_compiled(pixels)
+
+    def _way(self, compiled: bool) -> "_Way":
+        """The fastest way to compute the stage here; `compiled` is whether XLA compiles it.
+
+        Nothing else imports `model.fast`: without that folder and without this `if`, the layers compute everything.
+        """
+        if (
+            environment.BACKEND == "tensorflow"
+            and not environment.is_portable()
+            and not environment.has_gpu()
+            and self.convolution.compute_dtype == self.deconvolution.compute_dtype == "float32"
+        ):
+            from deconv_ae.model import fast  # model.fast needs TensorFlow.
+
+            if fast.pays(self.input_shape[-1], self.output_shape[-1], compiled):
+                return _Way(
+                    lambda images: fast.encode(images, self.pool_size, *self.convolution.weights),
+                    lambda values, switches: fast.decode(
+                        values, switches, self.pool_size, self._size, *self.deconvolution.weights
+                    ),
+                    fast.is_faster_compiled,
+                )
+        return _Way(self._encode_by_layers, self._decode_by_layers, is_faster_compiled=lambda pixels: False)
+
+    def _encode_by_layers(self, images: Any) -> tuple[Any, Any]:
+        pooled, argmax = self.pooling(self.convolution(images))
+        return pooled, switches_of(argmax, self._size, self._windows)[0]
+
+    def _decode_by_layers(self, values: Any, switches: Any) -> Any:
         return self.deconvolution(unpool_switches(values, switches, self._size, self._windows))
 
     def checked(self, switches: Any) -> Any:
@@ -100,33 +129,6 @@ class Stage:
         return environment.checked(switches, inside, checks.OUTSIDE_WINDOW)
 
     @property
-    def is_faster_compiled(self) -> bool:
-        """Whether XLA makes steps of one batch size faster on this machine: only if it compiles a fast path."""
-        return self._fast_path(compiled=True) is not None
-
-    def _fast_path(self, compiled: bool) -> Any:
-        """Returns the module that computes the same as the layers, but faster on this machine, or None.
-
-        Nothing else imports `model.fast`: without that folder and without this `if`, the layers compute everything.
-
-        Args:
-            compiled: whether XLA compiles the stage.
-
-        Returns:
-            The module `model.fast`, or None.
-        """
-        if (
-            environment.BACKEND == "tensorflow"
-            and not environment.is_portable()
-            and not environment.has_gpu()
-            and self.convolution.compute_dtype == self.deconvolution.compute_dtype == "float32"
-        ):
-            from deconv_ae.model import fast  # model.fast needs TensorFlow.
-
-            return fast if fast.pays(self.input_shape[-1], self.output_shape[-1], compiled) else None
-        return None
-
-    @property
     def _size(self) -> Pair:
         return self.input_shape[:2]
 
@@ -135,10 +137,13 @@ class Stage:
         return Windows(self.pool_size, self.pool_size, "valid", "channels_last")
 
 
-def _weights(layer: Any) -> tuple[Any, Any]:
-    """A convolution's kernel and bias; the bias is None where it has none."""
-    kernel, *bias = (checks.as_tensor("weights", weight) for weight in layer.weights)
-    return kernel, bias[0] if bias else None
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """How a stage is computed: `Stage.encode`, `Stage.decode` and `Stage.is_faster_compiled`."""
+
+    encode: Callable[[Any], tuple[Any, Any]]
+    decode: Callable[[Any, Any], Any]
+    is_faster_compiled: Callable[[int], bool]
 
 
 def _fresh(initializer: Any) -> keras.Initializer:

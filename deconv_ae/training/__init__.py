@@ -2,6 +2,6 @@
 
 from deconv_ae.training.evaluation import mean_rmse as rmse
 from deconv_ae.training.options import TrainingOptions
-from deconv_ae.training.run import TrainingResult, compiles_steps, steps_per_execution, train
+from deconv_ae.training.run import TrainingResult, steps_per_execution, train
 
-__all__ = ["TrainingOptions", "TrainingResult", "compiles_steps", "rmse", "steps_per_execution", "train"]
+__all__ = ["TrainingOptions", "TrainingResult", "rmse", "steps_per_execution", "train"]

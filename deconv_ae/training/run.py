@@ -59,9 +59,6 @@ PICTURED_IMAGES = 5
 # Between executions, Keras's fit returns to Python, for half as long as a step of 64 digits takes. Several steps in one
 # execution save most of this time; more than seven steps measured no faster.
 MOST_STEPS_PER_EXECUTION = 8
-# Pixels in an epoch. XLA compiles a step in 0.4 to 0.7 s, and another step for a smaller last batch. With 60,000
-# digits, XLA saves 1 to 2 s per epoch.
-FEWEST_COMPILED_PIXELS = 30_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +229,8 @@ def _fit(
         history = [Epoch(0, evaluation.mean_rmse(model, evaluation.sample(dataset.train)))]
     if strategy.num_replicas_in_sync == 1:
         model.steps_per_execution = steps_per_execution(steps, done % steps, options.checkpoint_every or 0)
-        if options.jit_compile == "auto" and compiles_steps(model, len(dataset.train)):
+        # Not by the epochs: a resumed run may change their number.
+        if options.jit_compile == "auto" and model.is_faster_compiled(len(dataset.train)):
             model.jit_compile = True
     progress = Progress(done, steps, metrics)
     shown = ShowProgress(progress, schedule)
@@ -286,14 +284,6 @@ def steps_per_execution(*lengths: int) -> int:
     """
     common = math.gcd(*lengths)
     return max(count for count in range(1, MOST_STEPS_PER_EXECUTION + 1) if common % count == 0)
-
-
-def compiles_steps(model: Autoencoder, images: int) -> bool:
-    """Whether XLA compiles a run's steps with jit_compile "auto", on a CPU, where Keras would not.
-
-    The answer does not depend on the epochs, which a resumed run may change.
-    """
-    return model.is_faster_compiled and images * math.prod(model.image_shape) >= FEWEST_COMPILED_PIXELS
 
 
 def _spans(done: int, steps: int, epochs: int) -> list[tuple[int, int, int]]:

@@ -20,7 +20,7 @@ from deconv_ae.data.batches import PIXEL_SCALE
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.presets import PRESETS
-from deconv_ae.training import compiles_steps, steps_per_execution
+from deconv_ae.training import steps_per_execution
 
 BATCH_SIZES = (64, 256, 1024)
 OURS, PLAIN = "deconv_ae", "plain Keras"
@@ -129,7 +129,7 @@ def our_training(case: Case) -> KerasTraining:
 
     training = KerasTraining(model, case, fit)
     # As in training on MNIST. It must be set before the first step.
-    model.jit_compile = case.is_digits and compiles_steps(model, MNIST_IMAGES)
+    model.jit_compile = case.is_digits and model.is_faster_compiled(MNIST_IMAGES)
     return training
 
 

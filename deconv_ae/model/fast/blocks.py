@@ -31,14 +31,14 @@ FEWEST_DECODED = 32
 """The layers decode fewer images faster: 1 digit in 0.7 of the blocks' time, but 64 digits in 1.5 of that time."""
 
 
-def encode(images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, pool_size: Pair) -> tuple[tf.Tensor, tf.Tensor]:
+def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """Computes a "same" convolution with bias and ReLU, then max pooling.
 
     Args:
         images: `(N, height, width, channels)` float32; only N may be unknown.
-        kernel: `(kernel height, kernel width, channels, filters)`.
-        bias: `(filters,)`.
         pool_size: (height, width) of the windows, which lie side by side; pixels outside of every window are left out.
+        kernel: `(kernel height, kernel width, channels, filters)`, a tensor or a variable.
+        bias: `(filters,)`, likewise.
 
     Returns:
         The maxima, `(N, windows down, windows right, filters)`, and uint8 switches of that shape: the first position
@@ -68,17 +68,17 @@ def encode(images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, pool_size: Pai
 
 
 def decode(
-    values: tf.Tensor, switches: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None, pool_size: Pair, size: Size
+    values: tf.Tensor, switches: tf.Tensor, pool_size: Pair, size: Size, kernel: Any, bias: Any = None
 ) -> tf.Tensor:
     """Computes max unpooling, then a "same" transposed convolution.
 
     Args:
         values: `(N, windows down, windows right, filters)`.
         switches: the same shape.
-        kernel: `(kernel height, kernel width, channels, filters)`, as Keras stores it.
-        bias: `(channels,)`, or None.
         pool_size: (height, width) of the windows.
         size: (height, width) of the images; windows may leave rows or columns over.
+        kernel: `(kernel height, kernel width, channels, filters)`, as Keras stores it; a tensor or a variable.
+        bias: `(channels,)`, likewise; or None.
 
     Returns:
         `(N, height, width, channels)`.

@@ -28,13 +28,13 @@ RUNS = {
 }
 
 
-def plain_encode(images, kernel, bias, pool_size):
+def plain_encode(images, pool_size, kernel, bias):
     convolved = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(images, kernel, 1, "SAME"), bias))
     pooled, argmax = max_pool_with_argmax(convolved, pool_size)
     return pooled, argmax_to_switches(argmax, tuple(images.shape[1:3]), pool_size)
 
 
-def plain_decode(values, switches, kernel, bias, pool_size, size):
+def plain_decode(values, switches, pool_size, size, kernel, bias):
     unpooled = max_unpool(values, switches_to_argmax(switches, size, pool_size), pool_size, output_size=size)
     shape = tf.stack([tf.shape(values)[0], *size, kernel.shape[2]])
     images = tf.nn.conv2d_transpose(unpooled, kernel, shape, 1, "SAME")
@@ -60,8 +60,8 @@ def stage(encode, decode, geometry):
     (height, width, _), _, pool_size, _ = geometry
 
     def reconstruct(images, kernel, bias, transposed, transposed_bias):
-        pooled, switches = encode(images, kernel, bias, pool_size)
-        return pooled, switches, decode(pooled, switches, transposed, transposed_bias, pool_size, (height, width))
+        pooled, switches = encode(images, pool_size, kernel, bias)
+        return pooled, switches, decode(pooled, switches, pool_size, (height, width), transposed, transposed_bias)
 
     return reconstruct
 
@@ -110,8 +110,8 @@ def test_results_and_gradients_equal_the_plain_layers(name, run):
 )
 def test_ties_zeros_and_nans_have_the_plain_switches(run, case, images, bias):
     images, kernel = tf.constant(images, tf.float32), tf.ones((1, 1, 1, 1))
-    here = RUNS[run](lambda: encode(images, kernel, tf.constant([bias]), (2, 4)))()
-    there = plain_encode(images, kernel, tf.constant([bias]), (2, 4))
+    here = RUNS[run](lambda: encode(images, (2, 4), kernel, tf.constant([bias])))()
+    there = plain_encode(images, (2, 4), kernel, tf.constant([bias]))
     for one, other in zip(here, there):
         np.testing.assert_array_equal(one, other)
 
@@ -155,7 +155,7 @@ def test_gradient_goes_to_the_first_of_equal_values():
     images = tf.ones((1, 2, 2, 1))
     with tf.GradientTape() as tape:
         tape.watch(images)
-        pooled, _ = encode(images, tf.ones((1, 1, 1, 1)), tf.zeros(1), (2, 2))
+        pooled, _ = encode(images, (2, 2), tf.ones((1, 1, 1, 1)), tf.zeros(1))
     np.testing.assert_array_equal(tf.squeeze(tape.gradient(pooled, images)), [[1, 0], [0, 0]])
 
 

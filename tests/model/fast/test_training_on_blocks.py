@@ -6,9 +6,9 @@ import pytest
 
 from deconv_ae import Architecture, Autoencoder
 from deconv_ae.data import ImageDataset, scale
+from deconv_ae.model.fast import pays
 from deconv_ae.model.objective import PerImageRMSELoss
 from deconv_ae.model.presets import PRESETS
-from deconv_ae.training import compiles_steps
 
 STEPS, BATCH_SIZE = 100, 16
 DIGITS, MNIST = (28, 28, 1), 60_000
@@ -29,8 +29,8 @@ def losses(model: keras.Model, weights: list[np.ndarray], batches: np.ndarray, j
 def test_hundred_losses_equal_those_of_the_layers(digits: ImageDataset, preset: str, jit_compile: bool) -> None:
     keras.utils.set_random_seed(0)
     model = Autoencoder(PRESETS[preset].architecture, DIGITS)
-    fast_paths = [stage._fast_path(jit_compile) for stage in model._stages]
-    assert all(fast_paths) == (jit_compile or preset != "two_layer")
+    by_blocks = [pays(stage.input_shape[-1], stage.output_shape[-1], jit_compile) for stage in model._stages]
+    assert all(by_blocks) == (jit_compile or preset != "two_layer")
     weights = model.get_weights()
     # Digits have near ties, which rounding decides differently. Noise avoids them.
     noise = np.random.default_rng(0).random((STEPS, BATCH_SIZE, *DIGITS), np.float32)
@@ -59,4 +59,4 @@ def test_auto_compiles_only_many_small_pictures(architecture, image_shape, image
         model = Autoencoder(architecture, image_shape)
     finally:
         keras.config.set_dtype_policy(before)
-    assert compiles_steps(model, images) == compiled
+    assert model.is_faster_compiled(images) == compiled
