@@ -55,7 +55,7 @@ def convert(
     test_images: np.ndarray,
     calibration_images: np.ndarray,
 ) -> list[ConvertedFile]:
-    """Writes the whole autoencoder, its encoder and its decoder in each format, and `conversion_report.json`.
+    """Writes the SavedModel's signatures as files of each format, and `conversion_report.json`.
 
     Files go to `<output_dir>/<format>/` and replace files of the same names. A float32 file gets its name only if it
     agrees with the SavedModel: on the first 100 test images, in batches of 1, 3 and 64, values must agree to 1e-5 of
@@ -89,7 +89,11 @@ def convert(
     written: list[ConvertedFile] = []
     errors: list[str] = []
     # Formats with the same order of channels share their parts: OpenVINO's files come from ONNX's.
-    all_parts = {channels_first: parts(model, channels_first) for channels_first in (True, False)}
+    # An export of an earlier version may lack a signature.
+    all_parts = {
+        channels_first: [part for part in parts(model, channels_first) if part.signature in served.card.signatures]
+        for channels_first in (True, False)
+    }
     for name, module in modules.items():
         try:
             output.mkdir(parents=True, exist_ok=True)

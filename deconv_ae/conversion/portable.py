@@ -22,10 +22,9 @@ from deconv_ae.conversion.window_kernels import (
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.smooth_path import AVERAGES, ENLARGE, RepeatEdges
 from deconv_ae.numbers import Pair
-from deconv_ae.saved_model.signatures import CODE, RECONSTRUCTION, encoded_specs, images_spec
+from deconv_ae.saved_model.signatures import SIGNATURES, Signature
 
 Tensors = dict[str, Any]
-AUTOENCODER, ENCODER = "autoencoder", "encoder"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +33,13 @@ class Part:
 
     Attributes:
         name: the name of its files.
+        signature: the name of the SavedModel's signature that computes the same.
         function: maps tensors by name to tensors by name; traced with `inputs`.
         inputs: the specification of each input, with an unknown batch size.
     """
 
     name: str
+    signature: str
     function: Callable[..., Tensors]
     inputs: dict[str, tf.TensorSpec]
 
@@ -54,11 +55,7 @@ class Part:
 
 
 def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
-    """The whole autoencoder, its encoder and its decoder, with the inputs and outputs of the SavedModel.
-
-    The autoencoder maps `images` to `code` and `reconstruction`. The encoder maps `images` to `code` and the uint8
-    `switches_1` to `switches_n`. The decoder maps these to `reconstruction`. Images, code and reconstruction are
-    float32, and the batch may have any size.
+    """The functions of the SavedModel's signatures that are converted, with their inputs and outputs.
 
     Args:
         model: the autoencoder, whose weights become constants.
@@ -66,36 +63,55 @@ def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
             channels last in any case.
 
     Returns:
-        The three parts, in this order.
+        A part for each of `SIGNATURES` that names its converted files, in their order.
     """
-    stages = [_Stage.of(model, number, channels_first) for number in range(1, len(model.architecture.filters) + 1)]
-    smooth_path = _SmoothPath.of(model) if model.architecture.averages else None
-    names = model.architecture.switches_names
+    portable = PortableAutoencoder(model, channels_first)
 
-    def pool(images: tf.Tensor) -> tuple[tf.Tensor, Tensors]:
-        averages = smooth_path and smooth_path.averages(images)
-        pooled, switches = images - smooth_path.smooth(averages) if smooth_path else images, {}
-        for name, stage in zip(names, stages):
-            pooled, switches[name] = stage.encode(pooled)
-        return tf.concat([pooled, averages], -1) if smooth_path else pooled, switches
+    def part(name: str, signature: Signature) -> Part:
+        inputs, outputs = (of(model.architecture, model.image_shape) for of in (signature.inputs, signature.outputs))
+        function = signature.function(portable)
 
-    def encode(images: tf.Tensor) -> Tensors:
-        code, switches = pool(images)
-        return {CODE: code, **{name: tf.cast(values, tf.uint8) for name, values in switches.items()}}
+        def call(**tensors: tf.Tensor) -> Tensors:
+            return {name: tf.cast(values, outputs[name].dtype) for name, values in function(**tensors).items()}
 
-    def decode(code: tf.Tensor, **switches: tf.Tensor) -> Tensors:
-        reconstruction = smooth_path.maxima(code) if smooth_path else code
-        for name, stage in zip(reversed(names), reversed(stages)):
-            reconstruction = stage.decode(reconstruction, switches[name])
-        return {RECONSTRUCTION: smooth_path.smooth_of_code(code) + reconstruction if smooth_path else reconstruction}
+        return Part(name, signature.name, call, inputs)
 
-    def autoencode(images: tf.Tensor) -> Tensors:
-        code, switches = pool(images)
-        return {CODE: code, **decode(code, **switches)}
+    return [part(each.converted, each) for each in SIGNATURES.values() if each.converted is not None]
 
-    images = images_spec(model.image_shape)
-    encoded = encoded_specs(model.architecture, model.image_shape)
-    return [Part(AUTOENCODER, autoencode, images), Part(ENCODER, encode, images), Part("decoder", decode, encoded)]
+
+class PortableAutoencoder:
+    """Computes what an autoencoder computes, with its weights as constants. Switches are int32, and not checked.
+
+    Args:
+        model: the autoencoder.
+        channels_first: as in `parts`.
+    """
+
+    def __init__(self, model: Autoencoder, channels_first: bool) -> None:
+        self.architecture = model.architecture
+        numbers = range(1, len(model.architecture.filters) + 1)
+        self._stages = [_Stage.of(model, number, channels_first) for number in numbers]
+        self._smooth_path = _SmoothPath.of(model) if model.architecture.averages else None
+
+    def encode(self, images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """As `Autoencoder.encode`."""
+        path, switches = self._smooth_path, []
+        averages = path and path.averages(images)
+        pooled = images - path.smooth(averages) if path else images
+        for stage in self._stages:
+            pooled, of_stage = stage.encode(pooled)
+            switches.append(of_stage)
+        return tf.concat([pooled, averages], -1) if path else pooled, switches
+
+    def reconstruct(self, code: tf.Tensor, switches: Sequence[tf.Tensor]) -> tf.Tensor:
+        """As `Autoencoder.reconstruct`."""
+        path = self._smooth_path
+        reconstruction = path.maxima(code) if path else code
+        for stage, of_stage in zip(reversed(self._stages), reversed(switches)):
+            reconstruction = stage.decode(reconstruction, of_stage)
+        return path.smooth_of_code(code) + reconstruction if path else reconstruction
+
+    decode = reconstruct
 
 
 @dataclass(frozen=True, eq=False)

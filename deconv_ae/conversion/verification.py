@@ -16,8 +16,8 @@ from deconv_ae.data import scale
 from deconv_ae.errors import RunError, first_line
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import per_image_rmse
-from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
-from deconv_ae.saved_model.signatures import CODE, IMAGES, RECONSTRUCTION
+from deconv_ae.saved_model.serving import ServedAutoencoder
+from deconv_ae.saved_model.signatures import CODE, IMAGES, RECONSTRUCTION, REQUIRED, SIGNATURES
 
 Tensors = dict[str, np.ndarray]
 Runner = Callable[[Tensors], Tensors]
@@ -71,7 +71,8 @@ class Reference:
         images: `(N, height, width, channels)` uint8.
 
     Attributes:
-        tensors: `images` scaled, `code`, `switches_1` to `switches_n` and `reconstruction`.
+        tensors: `images` scaled, `code`, `switches_1` to `switches_n`, `reconstruction`, and the outputs of further
+            signatures.
     """
 
     def __init__(self, served: ServedAutoencoder, model: Autoencoder, images: np.ndarray) -> None:
@@ -82,6 +83,9 @@ class Reference:
             **encoded.named(),
             RECONSTRUCTION: served.decode(encoded),
         }
+        for name in SIGNATURES:
+            if name in served.card.signatures and name not in REQUIRED:
+                self.tensors = served.call(name, self.tensors) | self.tensors
 
     @functools.cached_property
     def bounds(self) -> Bounds:
@@ -120,9 +124,10 @@ class Reference:
                     f"{expected.dtype} of shape {expected.shape}; not written"
                 )
         switches = {name: values for name, values in outputs.items() if name.startswith("switches")}
-        rmse = self._rmse(outputs[RECONSTRUCTION] if RECONSTRUCTION in outputs else self._decoded(outputs))
+        decoded = outputs[RECONSTRUCTION] if RECONSTRUCTION in outputs else self._decoded(self.tensors | outputs)
+        rmse = self._rmse(decoded)
         differences = {
-            name: self._difference(name, outputs[name], chooses) for name in (CODE, RECONSTRUCTION) if name in outputs
+            name: self._difference(name, values, chooses) for name, values in outputs.items() if name not in switches
         }
         return Agreement(
             code=differences.get(CODE),
@@ -140,9 +145,8 @@ class Reference:
         return float(np.max(np.abs(values - self.tensors[name])))
 
     def _decoded(self, encoded: Tensors) -> np.ndarray:
-        """The SavedModel's reconstruction from an encoder's outputs."""
-        switches = tuple(encoded[name] for name in self.tensors if name.startswith("switches"))
-        return self._served.decode(Encoded(encoded[CODE], switches))
+        """The SavedModel's reconstruction from a code and switches."""
+        return self._served.decode_named(encoded)
 
     def _scale(self, name: str) -> float:
         return max(1.0, float(np.max(np.abs(self.tensors[name]))))

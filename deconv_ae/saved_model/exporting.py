@@ -25,7 +25,7 @@ from deconv_ae.saved_model.model_card import (
     versions,
 )
 from deconv_ae.saved_model.serving import ServedAutoencoder
-from deconv_ae.saved_model.signatures import SERVING_DEFAULT, SIGNATURES, functions, traced
+from deconv_ae.saved_model.signatures import SIGNATURES, functions, traced
 from deconv_ae.training import TrainingResult
 
 
@@ -147,8 +147,8 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
         signatures = traced(functions(model, constant_weights), model)
         module = tf.Module()
         for name, function in signatures.items():
-            # keras.layers.TFSMLayer prefers an attribute to a signature, and calls `serve` by default.
-            setattr(module, "serve" if name == SERVING_DEFAULT else name, function)
+            # keras.layers.TFSMLayer prefers an attribute to a signature, as it calls signatures by position.
+            setattr(module, SIGNATURES[name].attribute, function)
         tf.saved_model.save(module, str(directory), signatures=signatures)
 
 

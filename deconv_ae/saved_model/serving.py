@@ -71,8 +71,13 @@ class SignatureAutoencoder:
 
     def decode_named(self, encoded: Mapping[str, np.ndarray]) -> np.ndarray:
         """Decodes arrays that are given by their names in the signature `decode`."""
-        inputs = {name: tf.constant(values) for name, values in encoded.items()}
-        return self._signatures[DECODE](**inputs)[RECONSTRUCTION].numpy()
+        return self.call(DECODE, encoded)[RECONSTRUCTION]
+
+    def call(self, signature: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Calls a signature with those of the arrays that are its inputs."""
+        inputs = SIGNATURES[signature].inputs(self.card.architecture, self.card.image_shape)
+        outputs = self._signatures[signature](**{name: tf.constant(arrays[name]) for name in inputs})
+        return {name: values.numpy() for name, values in outputs.items()}
 
     def rmse(self, images: np.ndarray) -> float:
         """Mean per-image RMSE over `(N, height, width, channels)` uint8 images."""

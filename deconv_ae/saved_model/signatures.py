@@ -8,13 +8,14 @@
 
 Images, code and reconstruction are float32, switches are uint8. The batch size is free.
 
-To add a signature, add an entry to `SIGNATURES`. Exports of earlier versions stay readable: the model card lists the
-signatures that an export has.
+To add a signature, add an entry to `SIGNATURES`: it is exported, and converted if it names its files. Exports of
+earlier versions stay readable: the model card lists the signatures that an export has.
 """
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import tensorflow as tf
 
@@ -23,10 +24,27 @@ from deconv_ae.model.autoencoder import Autoencoder
 
 SERVING_DEFAULT, ENCODE, DECODE = "serving_default", "encode", "decode"
 IMAGES, CODE, RECONSTRUCTION = "images", "code", "reconstruction"
+SERVE = "serve"
+"""The attribute of a loaded SavedModel that keras.layers.TFSMLayer calls by default: here, `serving_default`."""
 
 Specs = dict[str, tf.TensorSpec]
 SpecsOf = Callable[[Architecture, Sequence[int]], Specs]
 Function = Callable[..., dict[str, tf.Tensor]]
+
+
+class Model(Protocol):
+    """What signatures call: an `Autoencoder`, or the same one composed for other runtimes."""
+
+    architecture: Architecture
+
+    def encode(self, images: Any) -> tuple[Any, list[Any]]:
+        """Returns the code and the switches, outermost first."""
+
+    def decode(self, code: Any, switches: Sequence[Any]) -> Any:
+        """Returns the reconstruction; switches outside of their windows are an error where that can be checked."""
+
+    def reconstruct(self, code: Any, switches: Sequence[Any]) -> Any:
+        """Does the same as `decode` for switches from `encode`."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +52,45 @@ class Signature:
     """One function of an exported autoencoder.
 
     Attributes:
+        name: its name, which is also the name of an attribute of the loaded SavedModel.
         inputs, outputs: return the tensors' specifications by name, for an architecture and an image shape.
         function: returns the function that computes the signature with a model's current weights.
+        converted: the name of its converted files; None for a signature that no format needs.
+
+    Raises:
+        ValueError: for a name that no attribute can have, or that another one has.
+
+    >>> Signature("serve", _images_spec, _images_spec, _serve, converted=None)
+    Traceback (most recent call last):
+    ValueError: 'serve' cannot be the name of a signature: a SavedModel has an attribute of that name, or can have none
     """
 
+    name: str
     inputs: SpecsOf
     outputs: SpecsOf
-    function: Callable[[Autoencoder], Function]
+    function: Callable[[Model], Function]
+    converted: str | None
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier() or self.name in (SERVE, "signatures", *dir(tf.Module())):
+            raise ValueError(
+                f"{self.name!a} cannot be the name of a signature: a SavedModel has an attribute of that name, or can "
+                "have none"
+            )
+
+    @property
+    def attribute(self) -> str:
+        """The attribute of a loaded SavedModel that calls it."""
+        return SERVE if self.name == SERVING_DEFAULT else self.name
+
+
+def by_name(*signatures: Signature) -> dict[str, Signature]:
+    """The signatures by their names; a ValueError if two share their name, or the name of their converted files."""
+    for names in ([each.name for each in signatures], [each.converted for each in signatures if each.converted]):
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name!a} is the name of two signatures, or of their converted files")
+    return {each.name: each for each in signatures}
 
 
 def images_spec(image_shape: Sequence[int]) -> Specs:
@@ -81,7 +131,7 @@ def _served_specs(architecture: Architecture, image_shape: Sequence[int]) -> Spe
     return _code_spec(architecture, image_shape) | _reconstruction_spec(architecture, image_shape)
 
 
-def _serve(model: Autoencoder) -> Function:
+def _serve(model: Model) -> Function:
     def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
         code, switches = model.encode(images)
         return {CODE: code, RECONSTRUCTION: model.reconstruct(code, switches)}
@@ -89,7 +139,7 @@ def _serve(model: Autoencoder) -> Function:
     return serve
 
 
-def _encode(model: Autoencoder) -> Function:
+def _encode(model: Model) -> Function:
     def encode(images: tf.Tensor) -> dict[str, tf.Tensor]:
         code, switches = model.encode(images)
         return {CODE: code, **dict(zip(model.architecture.switches_names, switches, strict=True))}
@@ -97,18 +147,18 @@ def _encode(model: Autoencoder) -> Function:
     return encode
 
 
-def _decode(model: Autoencoder) -> Function:
+def _decode(model: Model) -> Function:
     def decode(code: tf.Tensor, **switches: tf.Tensor) -> dict[str, tf.Tensor]:
         return {RECONSTRUCTION: model.decode(code, [switches[name] for name in model.architecture.switches_names])}
 
     return decode
 
 
-SIGNATURES: dict[str, Signature] = {
-    SERVING_DEFAULT: Signature(_images_spec, _served_specs, _serve),
-    ENCODE: Signature(_images_spec, encoded_specs, _encode),
-    DECODE: Signature(encoded_specs, _reconstruction_spec, _decode),
-}
+SIGNATURES = by_name(
+    Signature(SERVING_DEFAULT, _images_spec, _served_specs, _serve, converted="autoencoder"),
+    Signature(ENCODE, _images_spec, encoded_specs, _encode, converted="encoder"),
+    Signature(DECODE, encoded_specs, _reconstruction_spec, _decode, converted="decoder"),
+)
 """The signatures that this version exports."""
 
 REQUIRED = (SERVING_DEFAULT, ENCODE, DECODE)

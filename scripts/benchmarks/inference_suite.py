@@ -20,7 +20,7 @@ from benchmarks.torch_contestants import VARIANTS, Model, Variant, inference
 from benchmarks.torch_models import Layout
 from deconv_ae.conversion.bounds import Bounds
 from deconv_ae.conversion.formats import FORMATS, check_formats
-from deconv_ae.conversion.portable import AUTOENCODER, ENCODER, parts
+from deconv_ae.conversion.portable import parts
 from deconv_ae.data import scale
 from deconv_ae.errors import InputError
 from deconv_ae.model.autoencoder import Autoencoder
@@ -28,7 +28,6 @@ from deconv_ae.model.presets import PRESETS
 from deconv_ae.saved_model.exporting import save_signatures
 from deconv_ae.saved_model.signatures import (
     CODE,
-    DECODE,
     ENCODE,
     IMAGES,
     RECONSTRUCTION,
@@ -39,9 +38,6 @@ from deconv_ae.saved_model.signatures import (
 BATCH_SIZES = (1, 64, 1024)
 OURS = "SavedModel"
 RUNTIMES = {"ONNX Runtime": "onnx", "LiteRT": "litert", "OpenVINO": "openvino"}
-PARTS = {SERVING_DEFAULT: AUTOENCODER, ENCODE: ENCODER, DECODE: "decoder"}
-"""The converted part that computes each signature."""
-
 TOLERANCE = 1e-5
 
 Files = Mapping[tuple[str, str, str], str]
@@ -80,11 +76,8 @@ def convert(model: Autoencoder, preset: str, folder: Path) -> dict[tuple[str, st
             continue
         module = importlib.import_module(f"deconv_ae.conversion.{chosen.module}")
         (folder / name).mkdir(parents=True)
-        written = {
-            part.name: str(module.write(part, "float32", {}, folder / name)[0])
-            for part in parts(model, chosen.channels_first)
-        }
-        files |= {(name, preset, signature): written[part] for signature, part in PARTS.items()}
+        for part in parts(model, chosen.channels_first):
+            files[name, preset, part.signature] = str(module.write(part, "float32", {}, folder / name)[0])
     return files
 
 
@@ -92,16 +85,17 @@ def converted_file(
     name: str, files: Files, models: Mapping[str, Autoencoder], preset: str, signature: str, batch_size: int
 ) -> Callable[[], Calls]:
     """Calls of the file of a format that computes a signature."""
-    if signature not in PARTS:
+    if SIGNATURES[signature].converted is None:
         return partial(unavailable, f"no converted file computes the signature {signature}")
     if (name, preset, signature) not in files:
         return partial(unavailable, "its packages are not installed, see the extra [convert]")
     tensors = {IMAGES: np.asarray(scale(digits(batch_size)))}
     architecture = PRESETS[preset].architecture
-    if signature == DECODE:
+    names = SIGNATURES[signature].inputs(architecture, IMAGE_SHAPE)
+    if CODE in names:
         encoded = models[preset].encoder(tensors[IMAGES])
         tensors |= zip((CODE, *architecture.switches_names), map(np.asarray, encoded), strict=True)
-    inputs = {each: tensors[each] for each in SIGNATURES[signature].inputs(architecture, IMAGE_SHAPE)}
+    inputs = {name: tensors[name] for name in names}
     output = checked_output(SIGNATURES[signature].outputs(architecture, IMAGE_SHAPE))
     return partial(converted, files[name, preset, signature], inputs, output, batch_size)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -167,7 +168,7 @@ def test_death_while_memory_is_measured_is_named(processes: ContestantProcesses,
 def test_added_signature_is_a_row_without_files(
     processes: ContestantProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(SIGNATURES, "invert", SIGNATURES["encode"])
+    monkeypatch.setitem(SIGNATURES, "invert", replace(SIGNATURES["encode"], name="invert", converted=None))
     file = inference_suite.converted_file("onnx", {}, {}, "two_layer", "invert", 1)
     torch = inference_suite.torch_model(VARIANTS["PyTorch"], "two_layer", "invert", 1)
     for contestant, reason in ((file, "no converted file computes"), (torch, "PyTorch")):

@@ -5,24 +5,26 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from faults.programs import Finished, run_program
-from runtimes import RUNTIMES, WORKING, Tensors, every_format, needs_openvino, run_openvino
+from runtimes import RUNTIMES, WORKING, Tensors, every_format, needs_openvino, run_onnx, run_openvino
 
 import deconv_ae
 from deconv_ae import Architecture, Autoencoder, conversion
 from deconv_ae.conversion.portable import parts
 from deconv_ae.conversion.verification import Reference, Runner
-from deconv_ae.data import ImageDataset
+from deconv_ae.data import ImageDataset, scale
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.saved_model import exporting
 from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE, ModelCard
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
+from deconv_ae.saved_model.signatures import SIGNATURES, Function, Model, Signature, Specs
 from deconv_ae.training import TrainingResult
 
 PARTS = ("autoencoder", "encoder", "decoder")
@@ -244,6 +246,28 @@ def without_keras_checksum(model_dir: Path) -> Path:
     others = {name: checksum for name, checksum in card.checksums.items() if name != KERAS_FILE}
     (model_dir / FILE_NAME).write_text(dataclasses.replace(card, checksums=others).to_json())
     return model_dir
+
+
+def test_added_signature_converts_where_the_export_has_it(
+    exported: Path, trained: TrainingResult, digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = SIGNATURES["encode"]
+
+    def half_spec(architecture: Architecture, image_shape: Sequence[int]) -> Specs:
+        return {"half": encode.outputs(architecture, image_shape)["code"]}
+
+    def halve(model: Model) -> Function:
+        return lambda images: {"half": model.encode(images)[0] / 2}
+
+    halved = Signature("halve", encode.inputs, half_spec, halve, converted="halver")
+    monkeypatch.setitem(SIGNATURES, "halve", halved)
+    exporting.export(trained, digits, tmp_path / "model")
+    for model, files in ((tmp_path / "model", 4), (exported, 3)):
+        written = conversion.convert(model, ["onnx"], tmp_path / f"{files} files", digits.test, digits.train)
+        assert len(written) == files
+        assert all(entry.agreement.is_exact for entry in written)
+    outputs = run_onnx(tmp_path / "4 files" / "onnx" / "halver.onnx", {"images": np.asarray(scale(digits.test[:2]))})
+    np.testing.assert_allclose(outputs["half"] * 2, ServedAutoencoder(exported).encode(digits.test[:2]).code, atol=1e-5)
 
 
 def test_file_that_disagrees_is_not_written(exported: Path, digits: ImageDataset, tmp_path: Path) -> None:

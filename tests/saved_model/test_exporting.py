@@ -22,7 +22,7 @@ from deconv_ae.saved_model import export_directory, exporting
 from deconv_ae.saved_model.export_directory import ExportDirectory
 from deconv_ae.saved_model.model_card import DatasetUsed, ModelCard
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
-from deconv_ae.saved_model.signatures import SIGNATURES, Signature, Specs
+from deconv_ae.saved_model.signatures import SIGNATURES, Function, Model, Signature, Specs, by_name
 from deconv_ae.training import TrainingOptions, TrainingResult, train
 
 
@@ -288,7 +288,10 @@ def test_added_signature_needs_one_entry_and_old_exports_stay_readable(
     def inverted_spec(_: Architecture, image_shape: Sequence[int]) -> Specs:
         return {"inverted": tf.TensorSpec((None, *image_shape), tf.float32)}
 
-    inverted = Signature(SIGNATURES["encode"].inputs, inverted_spec, lambda _: lambda images: {"inverted": 1 - images})
+    def invert(_: Model) -> Function:
+        return lambda images: {"inverted": 1 - images}
+
+    inverted = Signature("invert", SIGNATURES["encode"].inputs, inverted_spec, invert, converted=None)
     with monkeypatch.context() as added:
         added.setitem(SIGNATURES, "invert", inverted)
         exporting.export(trained, digits, tmp_path / "model")
@@ -300,6 +303,19 @@ def test_added_signature_needs_one_entry_and_old_exports_stay_readable(
     np.testing.assert_array_equal(loaded.signatures["invert"](images=images)["inverted"], 1 - images)
     # A version without the signature reads the export, too.
     assert ServedAutoencoder(tmp_path / "model").rmse(digits.test) == served.rmse(digits.test)
+
+
+@pytest.mark.parametrize("name", ["serve", "signatures", "variables", "name", "two words", ""])
+def test_signature_whose_attribute_is_taken_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^'{name}' cannot be the name of a signature"):
+        dataclasses.replace(SIGNATURES["encode"], name=name)
+
+
+@pytest.mark.parametrize("same", ["name", "converted"])
+def test_signatures_or_files_of_one_name_are_refused(same: str) -> None:
+    one, other = SIGNATURES["encode"], SIGNATURES["decode"]
+    with pytest.raises(ValueError, match=f"^'{getattr(one, same)}' is the name of two"):
+        by_name(one, dataclasses.replace(other, **{same: getattr(one, same)}))
 
 
 def test_unreadable_export_leaves_no_directory(trained: TrainingResult, digits: ImageDataset, tmp_path: Path) -> None:
