@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from deconv_ae import numbers
-from deconv_ae.data import COLOR_MODES, FITS, FOLDER_PREFIX, ImageDataset, Source, load_dataset, to_pixels
-from deconv_ae.data.kinds import short_name
+from deconv_ae.data import COLOR_MODES, FITS, ImageDataset, Source, load_dataset, to_pixels
+from deconv_ae.data.kinds import FOLDER, short_name
 from deconv_ae.data.pixels import check_images
 from deconv_ae.data.source import LONGEST_SIDE
 from deconv_ae.data.split import SPLIT_BY, which_are_for_testing
@@ -152,7 +152,7 @@ class TrainedAutoencoder:
         """
         if isinstance(images, np.ndarray):
             return evaluate_images(self._by_signatures, images)
-        dataset = load_dataset(self.card.source(f"{FOLDER_PREFIX}{images}"))
+        dataset = load_dataset(self.card.source(FOLDER.name(images)))
         return evaluate(self._by_signatures, dataset.train, dataset.test)
 
     def plot(self, images: np.ndarray) -> Any:
@@ -383,7 +383,7 @@ def _dataset(images: Any, test_images: np.ndarray | None, name: str, reading: di
                 f"name: {name!a} is given with a folder, whose path the model card keeps to find its pictures; leave "
                 "name out"
             )
-        return load_dataset(Source(f"{FOLDER_PREFIX}{images}", **reading))
+        return load_dataset(Source(FOLDER.name(images), **reading))
     for option in reading:
         raise InputError(f"{option}: is for a folder of pictures, and the images are an array; leave it out")
     check_images("images", images)

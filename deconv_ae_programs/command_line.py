@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from deconv_ae.data.kinds import CHOICES, check_available
+from deconv_ae.data.kinds import CHOICES, FOLDER, check_available
 from deconv_ae.data.source import COLOR_MODES, FITS, MOST_PIXELS, SAMPLE_NAME, Source
 from deconv_ae.data.split import SPLIT_BY as SPLIT_BY_WAYS
 from deconv_ae.errors import InputError, Interrupted, RunError
@@ -231,7 +231,7 @@ def check_one_shape(cards: Sequence[ModelCard]) -> None:
 
 
 def _check_own_data(card: ModelCard, own: Source) -> None:
-    advice = f"pass --dataset, such as folder:PATH or {SAMPLE_NAME}"
+    advice = f"pass --dataset, such as {FOLDER.shown} or {SAMPLE_NAME}"
     if card.dataset.is_array:
         channels = card.image_shape[-1]
         if channels not in COLOR_MODES.values():

@@ -12,13 +12,12 @@ from deconv_ae.data.batches import (
     training_batches,
 )
 from deconv_ae.data.dataset import ImageDataset, load_dataset, load_split
-from deconv_ae.data.source import COLOR_MODES, FITS, FOLDER_PREFIX, SAMPLE_NAME, SPLITS, Source
+from deconv_ae.data.source import COLOR_MODES, FITS, SAMPLE_NAME, SPLITS, Source
 from deconv_ae.data.steps import steps_per_epoch
 
 __all__ = [
     "COLOR_MODES",
     "FITS",
-    "FOLDER_PREFIX",
     "SAMPLE_NAME",
     "SPLITS",
     "EvaluationBatches",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from deconv_ae import paths
 from deconv_ae.data.picture_files import check_folder
-from deconv_ae.data.source import FOLDER_PREFIX, SAMPLE_NAME, Source
+from deconv_ae.data.source import SAMPLE_NAME, Source
 from deconv_ae.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,17 +30,27 @@ class Kind:
         shown: the form of its names, in help texts and messages.
         reader: the module of this package whose `read` decodes a split. It loads TensorFlow.
         check: raises InputError if a data set of this kind is missing.
-        prefix: the beginning of its names if a path follows; None for names without a path.
+        prefix: the beginning of its names; empty for a kind with one name, `shown`.
+        is_path: whether a path of the user's disk follows the prefix.
     """
 
     shown: str
     reader: str
     check: Callable[[Source], None]
-    prefix: str | None = None
+    prefix: str = ""
+    is_path: bool = False
+
+    def has(self, name: str) -> bool:
+        """Whether a data set's name is of this kind."""
+        return name.startswith(self.prefix) if self.prefix else name == self.shown
+
+    def name(self, rest: str | Path) -> str:
+        """The name with this after the prefix, such as a path."""
+        return f"{self.prefix}{rest}"
 
     def path(self, name: str) -> str | None:
-        """The path in a data set's name; None for a name without one."""
-        return name.removeprefix(self.prefix) if self.prefix and name.startswith(self.prefix) else None
+        """The path in a data set's name; None for a kind without paths."""
+        return name.removeprefix(self.prefix) if self.is_path else None
 
 
 def _check_sample(source: Source) -> None:
@@ -57,7 +67,7 @@ def _check_tfds(source: Source) -> None:
         path = paths.given("dataset", source.name)
         if name.is_absolute() or paths.is_directory("dataset", path):
             raise InputError(
-                f"dataset: {source.name} is a path; give {FOLDER_PREFIX}{source.name} for a folder's pictures"
+                f"dataset: {source.name} is a path; give {FOLDER.name(source.name)} for a folder's pictures"
             )
     if source.data_dir is not None:
         folder = Path(source.data_dir)
@@ -114,12 +124,12 @@ def sample_version() -> str:
         ) from error
 
 
+SAMPLE = Kind(SAMPLE_NAME, "sample", _check_sample)
+FOLDER = Kind("folder:PATH", "picture_folder", _check_picture_folder, prefix="folder:", is_path=True)
 TFDS = Kind("the name of a TFDS image data set, such as mnist or cifar10", "tfds_images", _check_tfds)
-KINDS = (
-    Kind(SAMPLE_NAME, "sample", _check_sample),
-    Kind(f"{FOLDER_PREFIX}PATH", "picture_folder", _check_picture_folder, prefix=FOLDER_PREFIX),
-    TFDS,  # Last, because any name may be one of these.
-)
+KINDS = (SAMPLE, FOLDER, TFDS)
+"""All kinds. A name of no other kind is one of TFDS."""
+
 CHOICES = f"{', '.join(kind.shown for kind in KINDS[:-1])} or {KINDS[-1].shown}"
 """The forms of data sets' names, for help texts and messages."""
 
@@ -130,7 +140,7 @@ def kind_of(name: str) -> Kind:
     >>> kind_of("folder:photos").reader, kind_of("mnist").reader
     ('picture_folder', 'tfds_images')
     """
-    return next((kind for kind in KINDS if name == kind.shown or kind.path(name) is not None), TFDS)
+    return next((kind for kind in KINDS if kind.has(name)), TFDS)
 
 
 def check_available(source: Source) -> None:
@@ -160,7 +170,7 @@ def with_resolved_path(source: Source) -> Source:
     kind, path = kind_of(source.name), directory(source)
     if path is None:
         return source
-    return replace(source, name=f"{kind.prefix}{paths.resolved('dataset', path)}", data_dir=None)
+    return replace(source, name=kind.name(paths.resolved("dataset", path)), data_dir=None)
 
 
 def short_name(name: str) -> str:

@@ -8,7 +8,6 @@ from deconv_ae.data.split import SPLIT_BY
 from deconv_ae.errors import InputError, choose
 
 SAMPLE_NAME = "mnist_5k"
-FOLDER_PREFIX = "folder:"
 SPLITS = ("train", "test")
 MOST_PIXELS = 89_478_485
 """The default limit of a picture's pixels: Pillow's own, a quarter of a GiB in colour.

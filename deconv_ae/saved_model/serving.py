@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from deconv_ae.data import EvaluationBatches
+from deconv_ae.data.kinds import FOLDER
 from deconv_ae.data.pixels import check_images
 from deconv_ae.errors import InputError, first_line
 from deconv_ae.model.architecture import switches_names
@@ -116,7 +117,7 @@ class SignatureAutoencoder:
             check_images("images", images)
             raise InputError(
                 f"images: {_times(images.shape[1:])} each, and {self.name} was made for {_times(expected)}; resize "
-                "them and convert their colours, as programs do with --dataset=folder:PATH"
+                f"them and convert their colours, as programs do with --dataset={FOLDER.shown}"
             )
         if len(images) == 0:
             raise InputError("images: the array holds no image; give at least one")

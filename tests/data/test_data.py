@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 import time
+import types
 from itertools import chain
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from deconv_ae.data import (
     scale,
     training_batches,
 )
+from deconv_ae.data.cache import Reading
 from deconv_ae.errors import InputError
 
 RANDOM = np.random.default_rng(0)
@@ -48,6 +50,26 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", ["mnist_5k", "folder:photos", "mnist"])
 def test_every_kind_has_a_reader(name: str) -> None:
     assert callable(kinds.reader(Source(name)))
+
+
+def test_added_kind_is_a_module_and_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(source: Source, split: str) -> Reading:
+        shades = np.arange(int(source.name.removeprefix("shades:")), dtype=np.uint8)
+        return Reading(
+            "1", len(shades), lambda: iter([np.broadcast_to(shades[:, None, None, None], (len(shades), 4, 4, 1))])
+        )
+
+    module = types.ModuleType("shades")
+    module.read = read
+    monkeypatch.setitem(sys.modules, "deconv_ae.data.shades", module)
+    shades = kinds.Kind("shades:COUNT", "shades", lambda source: None, prefix="shades:")
+    monkeypatch.setattr(kinds, "KINDS", (*kinds.KINDS, shades))
+    source = Source("shades:9", cache_dir=str(tmp_path / "cache"))
+    for _ in range(2):  # The second time from the cache.
+        np.testing.assert_array_equal(load_dataset(source).test[:, 0, 0, 0], range(9))
+    # What follows its prefix is no path of the user's disk.
+    assert kinds.directory(source) is None
+    assert kinds.with_resolved_path(source) == source
 
 
 # ------------------------------------------------------------------------------- The sample
