@@ -32,7 +32,7 @@ class Option:
     Attributes:
         check: checks its value.
         help: a sentence for the user.
-        decides: whether it decides the result.
+        decides: whether it decides the result. Then it is in the record of the result.
     """
 
     check: Check

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from deconv_ae import numbers
-from deconv_ae.data import COLOR_MODES, FITS, ImageDataset, Source, load_dataset, to_pixels
+from deconv_ae.data import ImageDataset, Source, load_dataset, to_pixels
 from deconv_ae.data.kinds import FOLDER, short_name
 from deconv_ae.data.pixels import check_images
-from deconv_ae.data.source import LONGEST_SIDE
-from deconv_ae.data.split import SPLIT_BY, which_are_for_testing
+from deconv_ae.data.source import ONLY_FOR_TFDS
+from deconv_ae.data.split import which_are_for_testing
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
 from deconv_ae.ops.environment import without_gradients
-from deconv_ae.options import Check, one_of, optional, switch, text, whole
+from deconv_ae.options import options_of, switch
 from deconv_ae.paths import is_plain
 from deconv_ae.records import LONGEST_NAME
 from deconv_ae.saved_model import exporting, signatures
@@ -38,19 +37,6 @@ if TYPE_CHECKING:
 
 ARRAY = "array"
 """The name of images from an array, unless the caller gives one."""
-
-READING: dict[str, Check] = {
-    "image_size": optional(lambda name, value: numbers.pair(name, value, most=LONGEST_SIDE)),
-    "fit": one_of(dict.fromkeys(FITS)),
-    "color_mode": one_of(COLOR_MODES),
-    "background": text,
-    "split_by": one_of(SPLIT_BY),
-    "skip_bad_images": switch,
-    "load_truncated": switch,
-    "max_pixels": whole(least=1),
-    "cache_dir": optional(text),
-}
-"""Fields of `Source` that `train` takes for a folder, and their checks."""
 
 
 class TrainedAutoencoder:
@@ -335,7 +321,7 @@ def train(
             `seed`, `recipe` and so on. With `run_dir`, the run is kept there, and the same call with `resume=True`
             resumes it from its last checkpoint, also for more `epochs`. For a folder, also how its pictures are
             read: `image_size` (64 or (height, width), needed if they differ in size), `color_mode`, `split_by`, and
-            the other keys of `READING`, as in `deconv_ae.data.Source`.
+            the other options of `deconv_ae.data.Source`.
 
     Returns:
         The trained model.
@@ -358,7 +344,7 @@ def train(
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not is_plain(name):
         shown = ascii(name) if len(ascii(name)) <= 40 else f"{ascii(name)[:37]}..."
         raise InputError(f"name: {shown} cannot stand in a model card; give a word or two")
-    reading = {option: check(option, options.pop(option)) for option, check in READING.items() if option in options}
+    reading = {option: options.pop(option) for option in options_of(Source) if option in options}
     dataset = _dataset(images, test_images, name, reading)
     switch("verbose", verbose)
     architecture = Architecture(_by_stage(filters), _by_stage(pool_sizes), kernel_size, averages=averages)
@@ -383,6 +369,9 @@ def _dataset(images: Any, test_images: np.ndarray | None, name: str, reading: di
                 f"name: {name!a} is given with a folder, whose path the model card keeps to find its pictures; leave "
                 "name out"
             )
+        for option in ONLY_FOR_TFDS:
+            if option in reading:
+                raise InputError(f"{option}: is for a TFDS data set, and the images are a folder; leave it out")
         return load_dataset(Source(FOLDER.name(images), **reading))
     for option in reading:
         raise InputError(f"{option}: is for a folder of pictures, and the images are an array; leave it out")

@@ -14,20 +14,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from absl import app, flags, logging
 
 from deconv_ae.data.kinds import CHOICES, FOLDER, check_available
-from deconv_ae.data.source import COLOR_MODES, FITS, MOST_PIXELS, SAMPLE_NAME, Source
-from deconv_ae.data.split import SPLIT_BY as SPLIT_BY_WAYS
+from deconv_ae.data.source import COLOR_MODES, SAMPLE_NAME, Source
 from deconv_ae.errors import InputError, Interrupted, RunError
 from deconv_ae.model.presets import PRESETS
-from deconv_ae.numbers import pair
-from deconv_ae.options import listed
+from deconv_ae.options import options_of
 from deconv_ae.paths import given, is_file
 from deconv_ae.saved_model.model_card import ModelCard, model_directory
-from deconv_ae_programs import library, process
+from deconv_ae_programs import library, option_flags, process
 
 # Even at 3, the highest level, some libraries write before they read the level.
 _WANTS_LOGS = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") != "3"
@@ -84,65 +81,7 @@ TERMINAL_COLUMNS = 80
 HELP = {"--help", "-help", "-h", "-?", "--helpshort"}
 
 DATASET = flags.DEFINE_string("dataset", None, f"The images: {CHOICES}.")
-DATA_DIR = flags.DEFINE_string("data_dir", None, "The directory of prepared TFDS data sets. Default: TFDS's own.")
-MANUAL_DIR = flags.DEFINE_string(
-    "manual_dir", None, "A folder with the TFDS data set's archives, for use without a network."
-)
-IMAGE_SIZE = flags.DEFINE_string(
-    "image_size",
-    None,
-    "Resize images to this height and width: 64, or 64x48. Default: the model's own; for training, no resizing.",
-)
-FIT = flags.DEFINE_enum(
-    "fit",
-    None,
-    list(FITS),
-    "How an image of another aspect ratio gets --image_size: crop cuts off both sides, pad adds --background on both "
-    "sides, stretch distorts the image. Default: the model's own; for training, crop.",
-)
-COLOR_MODE = flags.DEFINE_enum(
-    "color_mode",
-    None,
-    list(COLOR_MODES),
-    "Convert images. auto keeps their colours, but if one picture in a folder is in colour, all get colour. Default: "
-    "the model's own; for training, auto.",
-)
-BACKGROUND = flags.DEFINE_string(
-    "background",
-    None,
-    "The colour behind transparent pixels: white, black or #rrggbb. Default: the model's own; for training, white.",
-)
-SPLIT_BY = flags.DEFINE_enum(
-    "split_by",
-    None,
-    list(SPLIT_BY_WAYS),
-    "How to divide a folder without train and test in it: about a fifth of the pictures are for testing. "
-    f"{listed(SPLIT_BY_WAYS)}. If several pictures show one scene, or are crops of one photograph, choose the way that "
-    "keeps them together. One of five consecutive numbers is for testing. A hash assigns a name without a number, so "
-    "the share is binomial: 40 of 200 such names are for testing, give or take 6. Default: the model's own; for "
-    "training, file.",
-)
-CACHE_DIR = flags.DEFINE_string(
-    "cache_dir",
-    None,
-    "The directory for decoded images. A data set is decoded once, to height x width x channels bytes an image, and "
-    "mapped from then on. You may delete its files at any time. Default: the environment's DECONV_AE_CACHE_DIR, or "
-    "deconv_ae in the user's cache directory (~/.cache, ~/Library/Caches, %LOCALAPPDATA%). Empty: decode into memory, "
-    "every time.",
-)
-SKIP_BAD_IMAGES = flags.DEFINE_bool(
-    "skip_bad_images",
-    False,
-    "Leave out damaged images and other files of a folder, and list them, instead of stopping.",
-)
-LOAD_TRUNCATED_IMAGES = flags.DEFINE_bool(
-    "load_truncated_images",
-    False,
-    "Take the readable part of truncated pictures in a folder, with the rest in grey or black, as viewers do.",
-)
-MAX_PIXELS = flags.DEFINE_integer(
-    "max_pixels", MOST_PIXELS, "The most pixels of a picture in a folder. A tiny file can declare a huge picture."
-)
+READING = option_flags.define(Source, default="the model's own; for training, {}")
 
 
 _files: list[str] = []
@@ -255,23 +194,7 @@ def check_source() -> None:
 
 def _with_flags(defaults: Source) -> Source:
     """A source with the values of the flags; flags that are left out keep the source's values."""
-    values: dict[str, Any] = {
-        "image_size": None if IMAGE_SIZE.value is None else pair("image_size", IMAGE_SIZE.value),
-        "fit": FIT.value,
-        "color_mode": COLOR_MODE.value,
-        "background": BACKGROUND.value,
-        "split_by": SPLIT_BY.value,
-    }
-    return replace(
-        defaults,
-        data_dir=DATA_DIR.value,
-        manual_dir=MANUAL_DIR.value,
-        cache_dir=CACHE_DIR.value,
-        skip_bad_images=SKIP_BAD_IMAGES.value,
-        load_truncated=LOAD_TRUNCATED_IMAGES.value,
-        max_pixels=MAX_PIXELS.value,
-        **{name: value for name, value in values.items() if value is not None},
-    )
+    return replace(defaults, **READING())
 
 
 def shell_command(program: str, arguments: Sequence[str]) -> str:
@@ -279,7 +202,7 @@ def shell_command(program: str, arguments: Sequence[str]) -> str:
 
     Flags that a model's card records are left out. The lines fit a terminal of 80 columns.
     """
-    on_the_card = {flag.name for flag in (DATASET, FIT, IMAGE_SIZE, COLOR_MODE, BACKGROUND, SPLIT_BY)}
+    on_the_card = {DATASET.name, *(name for name, (_, each) in options_of(Source).items() if each.decides)}
     present = [flag for flag in flags.FLAGS.get_key_flags_for_module(__name__) if flag.present]
     arguments = [*arguments, *(flag.serialize() for flag in present if flag.name not in on_the_card)]
     script = Path(sys.argv[0]).with_name(f"{program}.py")

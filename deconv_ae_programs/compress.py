@@ -29,8 +29,8 @@ from deconv_ae_programs import command_line
 flags.adopt_module_key_flags(command_line)
 command_line.take_files()
 GIVE_PICTURES = "give picture files after the flags"
-OF_A_DATASET = ("dataset", "data_dir", "manual_dir", "cache_dir", "image_size", "fit", "color_mode", "split_by")
-"""Flags for --learn only. Single files need none of them: a picture keeps its size, and gets the model's channels."""
+FOR_SINGLE_FILES = {"background", "load_truncated_images", "max_pixels"}
+"""The other flags of reading are for --learn only: a single picture keeps its size, and gets the model's channels."""
 
 MODEL = flags.DEFINE_string("model", None, "The directory of an exported model.")
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "compressed", "The directory for the files, created if missing.")
@@ -83,9 +83,9 @@ def _check_use() -> None:
         if command_line.has_files():
             raise InputError("learn: pictures are given as well; leave them out, and compress them afterwards")
         return
-    for name in OF_A_DATASET:
-        if flags.FLAGS[name].present:
-            raise InputError(f"{name}: is for --learn; {GIVE_PICTURES}, and leave it out")
+    for flag in flags.FLAGS.get_key_flags_for_module(command_line):
+        if flag.present and flag.name not in FOR_SINGLE_FILES:
+            raise InputError(f"{flag.name}: is for --learn; {GIVE_PICTURES}, and leave it out")
 
 
 def _learn(model: str, source: Source) -> None:

@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 import deconv_ae
-from deconv_ae.data import ImageDataset
+from deconv_ae.data import ImageDataset, Source
 from deconv_ae.errors import InputError, RunError
+from deconv_ae.options import options_of
 from deconv_ae.saved_model.serving import ServedAutoencoder
+from deconv_ae.training import TrainingOptions
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (50, 12, 9, 3), np.uint8)
 QUICK = {"filters": (4, 2), "pool_sizes": (2, 2), "kernel_size": 3, "epochs": 1, "verbose": False}
@@ -248,15 +250,30 @@ def test_folder_pictures_are_read_as_asked(tmp_path: Path) -> None:
     assert (trained.card.dataset.split_by, trained.card.dataset.test_images % 5) == ("folder", 0)
 
 
+WRONG_FOR_FOLDERS = {
+    "image_size": ("large", 0, (4, 5, 6), True, 10**6),
+    "color_mode": ("sepia", None, 3),
+    "split_by": ("month",),
+    "fit": ("zoom",),
+    "background": (5, "mauve"),
+    "skip_bad_images": (1,),
+    "load_truncated_images": ("yes",),
+    "max_pixels": (0,),
+    "cache_dir": (5,),
+    "data_dir": ("data",),
+    "manual_dir": ("archives",),
+    "name": ("holidays",),
+    "test_images": (PICTURES,),
+}
+
+
+def test_every_option_has_a_wrong_value_here() -> None:
+    assert options_of(TrainingOptions).keys() <= NUMBERS.keys()
+    assert options_of(Source).keys() <= WRONG_FOR_FOLDERS.keys()
+
+
 @pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        *[("image_size", value) for value in ("large", 0, (4, 5, 6), True, 10**6)],
-        *[("color_mode", value) for value in ("sepia", None, 3)],
-        *[("split_by", "month"), ("fit", "zoom"), ("background", 5), ("background", "mauve")],
-        *[("skip_bad_images", 1), ("load_truncated", "yes"), ("max_pixels", 0), ("cache_dir", 5)],
-        *[("name", "holidays"), ("test_images", PICTURES)],
-    ],
+    ("option", "value"), [(option, value) for option, values in WRONG_FOR_FOLDERS.items() for value in values]
 )
 def test_wrong_folder_options_are_refused_by_name(option: str, value: object, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"^{option}: "):

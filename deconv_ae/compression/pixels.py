@@ -30,7 +30,7 @@ def in_groups(files: Sequence[Path], channels: int, reading: Source) -> Iterator
     background = parse_colour(reading.background)
     for file in files:
         try:
-            group.append(decode(file, channels, background, reading.load_truncated, reading.max_pixels))
+            group.append(decode(file, channels, background, reading.load_truncated_images, reading.max_pixels))
         except PictureError as error:
             raise InputError(f"pictures: {file} {error}; give pictures") from error
         if sum(picture.size for picture in group) >= VALUES_AT_ONCE:

@@ -74,7 +74,7 @@ def _images(source: Source, folder: Folder, state: str, split: str, left_out: li
         with_bad_files = _split_files(source, folder, split)
         left_out += [f"{folder.path / name} {bad_files[name]}" for name in with_bad_files if name in bad_files]
         files = [name for name in files if name not in bad_files]
-    arguments = (channels, parse_colour(source.background), source.load_truncated, source.max_pixels)
+    arguments = (channels, parse_colour(source.background), source.load_truncated_images, source.max_pixels)
     images: list[np.ndarray] = []
     first: np.ndarray | None = None
     for file, picture in zip(files, _decode(source, folder.path, files, *arguments)):
@@ -144,7 +144,9 @@ def _decode(
 
 def _leave_out(source: Source, fault: str, left_out: list[str]) -> None:
     if not source.skip_bad_images:
-        remedy = "" if source.load_truncated or "truncated" not in fault.lower() else "--load_truncated_images or "
+        remedy = (
+            "" if source.load_truncated_images or "truncated" not in fault.lower() else "--load_truncated_images or "
+        )
         raise InputError(f"dataset: {fault}; mend or remove it, or pass {remedy}--skip_bad_images")
     left_out.append(fault)
 

@@ -1,11 +1,18 @@
-"""A data set's name, and how its images are read."""
+"""A data set's name, and how its images are read.
+
+A new option of reading is one field here, with its help, default and check. It becomes a flag of every program that
+reads pictures, and an argument in Python.
+"""
 
 import re
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from deconv_ae import numbers, paths
+from deconv_ae import numbers, options, paths
 from deconv_ae.data.split import SPLIT_BY
-from deconv_ae.errors import InputError, choose
+from deconv_ae.errors import InputError
+from deconv_ae.options import listed, one_of, option, optional, switch, text, whole
 
 SAMPLE_NAME = "mnist_5k"
 SPLITS = ("train", "test")
@@ -15,67 +22,115 @@ MOST_PIXELS = 89_478_485
 A file of a few bytes can declare a picture of any size."""
 LONGEST_SIDE = 9459
 """The limit of a resized image's sides: a square of this side has MOST_PIXELS pixels."""
-FITS = ("crop", "pad", "stretch")
+FITS = {
+    "crop": "cuts off both sides equally",
+    "pad": "adds the background on both sides",
+    "stretch": "distorts the image",
+}
 COLOR_MODES = {"auto": None, "grayscale": 1, "rgb": 3}
 """Channels by colour mode."""
 NAMED_COLOURS = {"white": (255, 255, 255), "black": (0, 0, 0)}
 
 
+def _path(name: str, value: Any) -> str:
+    """Checks that a value is a path that can be used, and returns its text."""
+    return str(paths.given(name, text(name, value)))
+
+
+def _path_or_none(name: str, value: Any) -> str:
+    """As `_path`, but empty text stands for no directory."""
+    return "" if text(name, value) == "" else _path(name, value)
+
+
+def _colour(name: str, value: Any) -> str:
+    """Checks that a value names a colour."""
+    colour = text(name, value)
+    try:
+        parse_colour(colour)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from error
+    return colour
+
+
 @dataclass(frozen=True)
 class Source:
-    """A data set's name, and how its images are read.
+    """A data set's name, and how its images are read. The help of each option says what it does.
+
+    Options that decide the pixels are on the card of the model that was trained on them. Which of a folder's files are
+    damaged depends on the folder.
 
     Attributes:
         name: `mnist_5k`, the name of a TensorFlow Datasets image data set, or `folder:PATH`.
-        data_dir: the directory of data sets that TFDS has prepared; None for TFDS's own default.
-        cache_dir: the directory for decoded images, which are mapped from there; None for the user's cache directory,
-            "" to decode into memory every time.
-        manual_dir: a folder with a TFDS data set's archives, used in place of a download.
-        image_size: (height, width) to resize to; None leaves images as they are.
-        fit: how an image of another aspect ratio gets image_size: "crop" cuts off both sides equally; "pad" adds
-            background on both sides; "stretch" distorts the image.
-        color_mode: "auto" keeps the channels, and turns grey pictures of a folder into colour if the folder has a
-            picture in colour; "grayscale" or "rgb" converts.
-        background: the colour behind transparent pixels: "white", "black" or "#rrggbb".
-        skip_bad_images: leave out damaged images and other files of a folder, and list them, instead of refusing the
-            folder.
-        load_truncated: show the readable part of truncated pictures in a folder, as viewers do.
-        max_pixels: the most pixels that a picture in a folder may have.
-        split_by: how a folder without train/ and test/ is divided, a key of `split.SPLIT_BY`.
 
     Raises:
-        InputError: on an unknown colour mode, fit or split, an impossible size, a background that is not a colour, or a
-            path that cannot be used.
+        InputError: for a wrong value.
     """
 
     name: str
-    data_dir: str | None = None
-    manual_dir: str | None = None
-    image_size: tuple[int, int] | None = None
-    color_mode: str = "auto"
-    background: str = "white"
-    skip_bad_images: bool = False
-    cache_dir: str | None = None
-    fit: str = "crop"
-    load_truncated: bool = False
-    max_pixels: int = MOST_PIXELS
-    split_by: str = "file"
+    data_dir: str | None = option(
+        None, optional(_path), "The directory of prepared TFDS data sets. Default: TFDS's own.", decides=False
+    )
+    manual_dir: str | None = option(
+        None,
+        optional(_path),
+        "A folder with the TFDS data set's archives, for use without a network.",
+        decides=False,
+    )
+    image_size: tuple[int, int] | None = option(
+        None,
+        optional(partial(numbers.pair, most=LONGEST_SIDE)),
+        "Resize images to this height and width: 64, or 64x48. Without it, they keep their size.",
+    )
+    color_mode: str = option(
+        "auto",
+        one_of(COLOR_MODES),
+        f"Convert images: {', '.join(COLOR_MODES)}. auto keeps their colours, but if one picture in a folder is in "
+        "colour, all get colour.",
+    )
+    background: str = option("white", _colour, "The colour behind transparent pixels: white, black or #rrggbb.")
+    skip_bad_images: bool = option(
+        False,
+        switch,
+        "Leave out damaged images and other files of a folder, and list them, instead of stopping.",
+        decides=False,
+    )
+    cache_dir: str | None = option(
+        None,
+        optional(_path_or_none),
+        "The directory for decoded images. A data set is decoded once, to height x width x channels bytes an image, "
+        "and mapped from then on. You may delete its files at any time. Default: the environment's "
+        "DECONV_AE_CACHE_DIR, or deconv_ae in the user's cache directory (~/.cache, ~/Library/Caches, "
+        "%LOCALAPPDATA%). Empty: decode into memory, every time.",
+        decides=False,
+    )
+    fit: str = option("crop", one_of(FITS), f"How an image of another aspect ratio gets --image_size. {listed(FITS)}.")
+    load_truncated_images: bool = option(
+        False,
+        switch,
+        "Take the readable part of truncated pictures in a folder, with the rest in grey or black, as viewers do.",
+        decides=False,
+    )
+    max_pixels: int = option(
+        MOST_PIXELS,
+        whole(least=1),
+        "The most pixels of a picture in a folder. A tiny file can declare a huge picture.",
+        decides=False,
+    )
+    split_by: str = option(
+        "file",
+        one_of(SPLIT_BY),
+        "How to divide a folder without train and test in it: about a fifth of the pictures are for testing. "
+        f"{listed(SPLIT_BY)}. If several pictures show one scene, or are crops of one photograph, choose the way that "
+        "keeps them together. One of five consecutive numbers is for testing. A hash assigns a name without a number, "
+        "so the share is binomial: 40 of 200 such names are for testing, give or take 6.",
+    )
 
     def __post_init__(self) -> None:
-        choose("color_mode", self.color_mode, COLOR_MODES)
-        choose("fit", self.fit, dict.fromkeys(FITS))
-        choose("split_by", self.split_by, SPLIT_BY)
-        numbers.whole("max_pixels", self.max_pixels, least=1)
-        for argument in ("data_dir", "manual_dir", "cache_dir"):
-            if getattr(self, argument) is not None and (argument, getattr(self, argument)) != ("cache_dir", ""):
-                # A frozen dataclass assigns its fields this way.
-                object.__setattr__(self, argument, str(paths.given(argument, getattr(self, argument))))
-        if self.image_size is not None:
-            numbers.pair("image_size", self.image_size, most=LONGEST_SIDE)
-        try:
-            parse_colour(self.background)
-        except ValueError as error:
-            raise InputError(f"background: {error}") from error
+        options.check(self)
+
+
+ONLY_FOR_TFDS = ("data_dir", "manual_dir")
+"""Options that only TFDS data sets have a use for."""
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:

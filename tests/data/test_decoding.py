@@ -231,7 +231,7 @@ def test_load_truncated_shows_the_readable_part(tmp_path: Path) -> None:
     source = Source(f"folder:{tmp_path}", cache_dir="")
     with pytest.raises(InputError, match=r"jpg cannot be decoded \(.* or pass --load_truncated_images or --skip_bad"):
         load_split(source, "train")
-    shown = load_split(dataclasses.replace(source, load_truncated=True), "train")[0]
+    shown = load_split(dataclasses.replace(source, load_truncated_images=True), "train")[0]
     np.testing.assert_array_equal(shown[:8], whole[:8])
     assert np.ptp(shown[-8:]) == 0
 

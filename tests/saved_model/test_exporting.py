@@ -15,9 +15,10 @@ import tensorflow as tf
 from faults.programs import run_program
 
 from deconv_ae import Architecture
-from deconv_ae.data import ImageDataset, pixels
+from deconv_ae.data import ImageDataset, Source, pixels
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import read_with_checksum, with_checksum
+from deconv_ae.options import options_of
 from deconv_ae.saved_model import export_directory, exporting
 from deconv_ae.saved_model.export_directory import ExportDirectory
 from deconv_ae.saved_model.model_card import DatasetUsed, ModelCard
@@ -102,6 +103,24 @@ def test_keras_file_holds_the_same_model(exported: Path, digits: ImageDataset) -
     served = ServedAutoencoder(exported)
     images = digits.test[:3].astype(np.float32) / 256
     np.testing.assert_allclose(model(images), served.decode(served.encode(digits.test[:3])), atol=1e-6)
+
+
+OTHER_READING = {
+    "image_size": (28, 28),
+    "color_mode": "grayscale",
+    "background": "black",
+    "fit": "pad",
+    "split_by": "folder",
+}
+
+
+@pytest.mark.parametrize("name", [name for name, (_, each) in options_of(Source).items() if each.decides])
+def test_card_has_every_option_that_decides_the_pixels(
+    trained: TrainingResult, digits: ImageDataset, name: str
+) -> None:
+    source = Source("folder:photos", **{"image_size": (28, 28)} | {name: OTHER_READING[name]})
+    card = exporting.make_card(trained, dataclasses.replace(digits, name=source.name, source=source))
+    assert card.source(source.name) == source
 
 
 @pytest.mark.parametrize("name", ["a[b]c", "a\\b", "a*b", "a?b", "[x]/model"])
