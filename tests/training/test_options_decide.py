@@ -1,0 +1,82 @@
+"""Options decide the result exactly if their fields say so, and none is without effect."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import deconv_ae
+from deconv_ae import Architecture
+from deconv_ae.data import ImageDataset, Source
+from deconv_ae.options import options_of
+from deconv_ae.training import TrainingOptions, train
+
+NOISE = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
+PICTURES = ImageDataset("noise", NOISE[:32], NOISE[32:])
+PLAIN = TrainingOptions(Architecture((2,), (2,), kernel_size=3), epochs=2, batch_size=8)
+ANOTHER: dict[str, Any] = {
+    "recipe": "cntk",
+    "epochs": 3,
+    "batch_size": 16,
+    "learning_rate": 0.003,
+    "seed": 1,
+    "run_dir": "run",
+    "checkpoint_every": 1,
+    "validate_every": 0,
+    "resume": True,
+    "strategy": "none",
+    "worker_timeout": 9.0,
+    "mixed_precision": "mixed_bfloat16",
+    "jit_compile": "true",
+}
+"""Another value of each option than that of PLAIN."""
+
+
+def weights_after(options: TrainingOptions) -> list[np.ndarray]:
+    return train(PICTURES, options, verbose=False).model.get_weights()
+
+
+@pytest.fixture(scope="module")
+def plain_weights() -> list[np.ndarray]:
+    return weights_after(PLAIN)
+
+
+@pytest.mark.parametrize("name", options_of(TrainingOptions))
+def test_option_changes_the_weights_exactly_if_it_decides(
+    name: str,
+    plain_weights: Sequence[np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    if name == "mixed_precision":
+        request.getfixturevalue("bfloat16")
+    monkeypatch.chdir(tmp_path)
+    options = replace(PLAIN, run_dir="run") if name in ("checkpoint_every", "resume") else PLAIN
+    if name == "resume":
+        train(PICTURES, replace(options, checkpoint_every=3), verbose=False)
+    weights = weights_after(replace(options, **{name: ANOTHER[name]}))
+    is_same = all(map(np.array_equal, weights, plain_weights))
+    _, option = options_of(TrainingOptions)[name]
+    assert is_same != option.decides
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "instance"),
+    [
+        # Those that decide the result are read, or they would not change the weights.
+        *(
+            (TrainingOptions, name, "options")
+            for name, (_, each) in options_of(TrainingOptions).items()
+            if not each.decides
+        ),
+        *((Source, name, "source") for name in options_of(Source)),
+    ],
+)
+def test_package_reads_every_option(kind: type, name: str, instance: str) -> None:
+    code = "".join(file.read_text(encoding="utf-8") for file in Path(deconv_ae.__file__).parent.rglob("*.py"))
+    assert re.search(rf"\b{instance}\.{name}\b", code), f"nothing reads {kind.__name__}.{name}"
