@@ -48,7 +48,9 @@ def max_unpool(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Window
 def _scatter_add(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:
     """Returns images in which each position has the sum of all values that name the position.
 
-    This function and `_values_at` are linear, and each is the gradient of the other, to any order.
+    It is unpooling once the losers are zero, and the gradient of pooling. Its own gradient, which is unpooling's, is
+    `_values_at`. Both are linear, and each is the gradient of the other, to any order. So another gradient of unpooling
+    alone belongs in `max_unpool`.
     """
     batch, channels = argmax.shape[0], argmax.shape[windows.channel_axis]
 

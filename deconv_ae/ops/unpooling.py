@@ -10,6 +10,10 @@ The implementation depends on what executes the operations. Milliseconds are as 
 | PyTorch, its compiler, vmap, export | torch | `keras.ops.scatter` of Keras 3.15 loops in Python |
 
 Each implementation does less work if every position is in the window that chose it, as after a pooling.
+
+The gradient of a value is that of the image at its position, and zero if a later window won the position. Only
+tensorflow.py defines it, in `_scatter_add`; the others select, scatter and add, which the backend differentiates. A
+stage on blocks, in `model/fast/`, multiplies by a mask instead, which TensorFlow differentiates.
 """
 
 from collections.abc import Callable
