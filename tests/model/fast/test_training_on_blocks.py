@@ -1,9 +1,13 @@
 """Training on blocks has the same losses as training on the layers, and XLA compiles it where that is faster."""
 
+import re
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 
+import deconv_ae
 from deconv_ae import Architecture, Autoencoder
 from deconv_ae.data import ImageDataset, scale
 from deconv_ae.model.fast import pays
@@ -60,3 +64,10 @@ def test_auto_compiles_only_many_small_pictures(architecture, image_shape, image
     finally:
         keras.config.set_dtype_policy(before)
     assert model.is_faster_compiled(images) == compiled
+
+
+def test_only_the_stage_imports_the_fast_path() -> None:
+    room = Path(deconv_ae.__file__).parent / "model"
+    others = [file for file in room.parent.rglob("*.py") if file.parent != room / "fast"]
+    imports = re.compile(r"model(\.| import )fast")
+    assert [file for file in others if imports.search(file.read_text(encoding="utf-8"))] == [room / "stage.py"]
