@@ -95,7 +95,7 @@ class TrainingResult:
             f"training image {self.baselines.mean_image_rmse:.4f}, black {self.baselines.black_rmse:.4f}"
         )
         if self.baselines.thumbnail_rmse is not None:
-            text += f", a thumbnail of as many numbers {self.baselines.thumbnail_rmse:.4f}"
+            text += f", a thumbnail with as many numbers {self.baselines.thumbnail_rmse:.4f}"
         if self.silent_channels:
             channels = self.model.architecture.code_channels
             text += f"; silent, 0 in every test image: {self.silent_channels} of the code's {channels} channels"

@@ -80,7 +80,7 @@ photos_128 has the preset photos. `python scripts/train.py --dataset=folder:crop
 colour: twelve of nature in Debian's package mate-backgrounds 1.26.0, and six that scikit-image 0.26.0 and scikit-learn
 1.9.1 ship. The 3,000 training crops are of Aqua, Dune, FreshFlower, GreenMeadow, LadyBird, Storm, TwoWings,
 YellowFlower, astronaut, china, coffee and rocket. The 500 test crops are of Blinds, Garden, RainDrops, Wood, chelsea
-and flower. The test RMSE is 0.0138, the PSNR 38.9 dB; a thumbnail of as many numbers, 52x52, has an RMSE of 0.0158.
+and flower. The test RMSE is 0.0138, the PSNR 38.9 dB; a thumbnail with as many numbers, 52x52, has an RMSE of 0.0158.
 Enlarged three times, the reconstructions show edges of the 8x8 blocks at strong contours, and in a grey picture single
 pixels are tinted by up to 6 shades. According to the packages, astronaut and rocket are in the public domain, chelsea
 and coffee are CC0 by Stefan van der Walt and Rachel Michetti, and china and flower are CC BY 2.0 by the Flickr users
@@ -109,8 +109,8 @@ trained model, first call `scripts/compress.py --learn`, which calls that functi
 made the figures, from the first 1,000 test digits of MNIST and from 200 of the test crops.
 
 Digits take 22 to 92 bytes. JPEG's smallest files take 215 bytes, mostly headers, and WebP's 130. The pictures in both
-are better. No model here exceeds 21 dB at any size, and a PNG of 274 bytes holds the digit without loss. The 28 bytes
-of cmap1_pool2 have the SSIM of a thumbnail of 200 bytes. Switches are 70 to 79 % of two_layer's files and 15 to 41 % of
+are better. No model here exceeds 21 dB at any size, and a PNG holds a digit without loss in 274 bytes. In 28 bytes,
+cmap1_pool2 reaches the SSIM of a thumbnail of 200 bytes. Switches are 70 to 79 % of two_layer's files and 15 to 41 % of
 the other digit models' files.
 
 For photographs, these models are not useful codecs. photos_16_8 needs 3.4 bits a pixel for 27 dB; JPEG needs 0.7, and

@@ -63,7 +63,7 @@ class Trial:
         seed: the seed of the weights and of the order of the images.
         settings: the other settings that decide the result; an outcome with other settings is not reused.
         test_rmse: None if the run failed.
-        mean_image_rmse: the mean training image's test RMSE, the best without a model.
+        mean_image_rmse: the mean training image's test RMSE, the best RMSE without a model.
         seconds: wall time.
     """
 

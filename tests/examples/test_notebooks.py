@@ -112,7 +112,7 @@ def test_third_notebook_prints_what_its_prose_says_of_edges() -> None:
 
 
 def test_second_notebook_prints_what_its_prose_says() -> None:
-    """A flat code costs less than changed switches. Only thumbnails of as many numbers are worse than the models."""
+    """A flat code costs less than changed switches. Only thumbnails with as many numbers are worse than the models."""
     (file,) = (file for file in NOTEBOOKS if file.name.startswith("2"))
     texts = printed_texts(nbformat.read(file, as_version=4))
     (spoilt,) = (text for text in texts if "switches shuffled" in text)

@@ -91,7 +91,7 @@ SENTENCES = {
         lambda: (min((ModelCard.read(REFERENCE / name) for name in PRESETS), key=lambda c: c.test_rmse).parameters,),
     ),
     "a factor in numbers": (
-        r"calls (\d+) numbers becoming (\d+) \"a factor of (\d+)\"",
+        r"turns (\d+) numbers into (\d+), and calls this \"a factor of (\d+)\"",
         lambda: (*size("cmap1_pool4"), *of_cmap1_pool4("factor in numbers")),
     ),
     "a factor in bits": (
@@ -111,7 +111,7 @@ SENTENCES = {
         r"trains ([\d.]+) to ([\d.]+) times as fast as PyTorch in its usual layout",
         lambda: training("PyTorch compiled", "to the better PyTorch"),
     ),
-    "one picture": (r"one digit in ([\d.]+) to ([\d.]+) ms", milliseconds_of_one_picture),
+    "one picture": (r"takes ([\d.]+) to ([\d.]+) ms for one digit", milliseconds_of_one_picture),
 }
 
 
