@@ -319,9 +319,9 @@ def train(
         verbose: whether to print progress.
         **options: any other field of `deconv_ae.training.TrainingOptions`: `epochs`, `batch_size`, `learning_rate`,
             `seed`, `recipe` and so on. With `run_dir`, the run is kept there, and the same call with `resume=True`
-            resumes it from its last checkpoint, also for more `epochs`. For a folder, also how its pictures are
-            read: `image_size` (64 or (height, width), needed if they differ in size), `color_mode`, `split_by`, and
-            the other options of `deconv_ae.data.Source`.
+            resumes it from its last checkpoint; more `epochs` extend it. For a folder, also the options of
+            `deconv_ae.data.Source` that say how to read the pictures: `image_size` (64 or (height, width), needed if
+            the pictures differ in size), `color_mode`, `split_by`, and the others.
 
     Returns:
         The trained model.

@@ -188,7 +188,7 @@ def _check_own_data(card: ModelCard, own: Source) -> None:
 
 
 def check_source() -> None:
-    """Raises InputError for flags that no data set can be read with."""
+    """Raises InputError if the flags suit no data set."""
     _with_flags(Source(DATASET.value or SAMPLE_NAME))
 
 
@@ -265,7 +265,7 @@ def _description(program: ModuleType) -> str:
 
 
 def _help(program: ModuleType) -> str:
-    """A program's text, its flags in groups, and the way to further flags.
+    """A program's description, its flags in groups, and how to see the other flags.
 
     The groups are the program's `FLAG_GROUPS`, from headings to flags' names. The first heading also has the flags that
     are in no group.

@@ -5,7 +5,7 @@ deconv-ae decompress --model=saved_models/mine --output_dir=pictures \
 
 NAME.dcae becomes NAME.png: the model decodes the code and the switches in the
 file. Every machine reads the same code and switches. But processors may round
-floats differently in the last bit, so that a rare pixel differs by one shade.
+floats differently in the last bit, so that a few pixels differ by one shade.
 """
 
 from absl import flags

@@ -18,7 +18,7 @@ from pathlib import Path
 from absl import flags
 
 from deconv_ae.errors import InputError
-from deconv_ae.playground.address import bound, open_to_others
+from deconv_ae.playground.address import bound, urls_for_others
 from deconv_ae.saved_model.model_card import model_directory
 from deconv_ae_programs import command_line, process
 
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def _print_address(address: str) -> None:
-    others = open_to_others(HOST.value, PORT.value)
+    others = urls_for_others(HOST.value, PORT.value)
     if others:
         print(f"other machines can use the page, without a password, at {' and '.join(others)}")
     print(f"open {address}; Ctrl-C stops it", flush=True)

@@ -98,7 +98,7 @@ class Source:
         None,
         optional(_path_or_none),
         "The directory for decoded images. A data set is decoded once, to height x width x channels bytes an image, "
-        "and mapped from then on. You may delete its files at any time. Default: the environment's "
+        "and memory-mapped afterwards. You may delete the directory's files at any time. Default: the environment's "
         "DECONV_AE_CACHE_DIR, or deconv_ae in the user's cache directory (~/.cache, ~/Library/Caches, "
         "%LOCALAPPDATA%). Empty: decode into memory, every time.",
         decides=False,
@@ -113,7 +113,7 @@ class Source:
     max_pixels: int = option(
         MOST_PIXELS,
         whole(least=1),
-        "The most pixels of a picture in a folder. A tiny file can declare a huge picture.",
+        "The most pixels that a picture in a folder may have. A tiny file can declare a huge picture.",
         decides=False,
     )
     split_by: str = option(
@@ -121,8 +121,9 @@ class Source:
         one_of(SPLIT_BY),
         "How to divide a folder without train and test in it: about a fifth of the pictures are for testing. "
         f"{listed(SPLIT_BY)}. If several pictures show one scene, or are crops of one photograph, choose the way that "
-        "keeps them together. One of five consecutive numbers is for testing. A hash assigns a name without a number, "
-        "so the share is binomial: 40 of 200 such names are for testing, give or take 6.",
+        "keeps them together. Of five pictures with consecutive numbers in their names, one is for testing. A hash "
+        "decides for a name without a number, so the share is binomial: 40 of 200 such names are for testing, give or "
+        "take 6.",
     )
 
     def __post_init__(self) -> None:

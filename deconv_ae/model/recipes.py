@@ -150,7 +150,7 @@ def _fitted(description: str, epochs: int) -> Recipe:
         description,
         epochs,
         batch_size=128,
-        learning_rate=f"{ADAM_PEAK_LEARNING_RATE}, less if a kernel sums more than {FREELY_SUMMED_VALUES} values",
+        learning_rate=f"{ADAM_PEAK_LEARNING_RATE} (less if a kernel sums more than {FREELY_SUMMED_VALUES} values)",
         plans_ahead=True,
         optimizer=warm_cosine_adam,
         initializers=he_initializers,
@@ -161,7 +161,7 @@ def _fitted(description: str, epochs: int) -> Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "cntk": Recipe(
-        "exactly as the original: momentum SGD from random weights",
+        "momentum SGD from random weights, exactly as the original",
         epochs=3,
         batch_size=CNTK_BATCH_SIZE,
         learning_rate=f"{CNTK_LEARNING_RATE_PER_SAMPLE} an image",
@@ -169,6 +169,6 @@ RECIPES: dict[str, Recipe] = {
         optimizer=cntk_optimizer,
         initializers=cntk_initializers,
     ),
-    "default": _fitted("this project's: Adam, from decoders fitted by least squares", epochs=3),
-    "long": _fitted("as default, for ten times as many epochs and a lower RMSE", epochs=30),
+    "default": _fitted("Adam, after least squares has fitted the decoders", epochs=3),
+    "long": _fitted("as default, with ten times as many epochs and a lower RMSE", epochs=30),
 }

@@ -64,7 +64,7 @@ def url(host: str, port: int) -> str:
     return f"http://{bracketed}" if port == 80 else f"http://{bracketed}:{port}"
 
 
-def open_to_others(host: str, port: int) -> list[str]:
+def urls_for_others(host: str, port: int) -> list[str]:
     """The URLs for browsers on other machines; none if the host is reachable from this machine only."""
     if host in LOOPBACK or (_ip_address(host) or ipaddress.ip_address("192.0.2.1")).is_loopback:
         return []

@@ -29,13 +29,13 @@ DEFAULT_RECIPE = "default"
 
 
 def _by_recipe(field: str, unit: str = "") -> str:
-    """Lists a field of all recipes, the default one first: "3 epochs by the default recipe and cntk, 30 by long"."""
+    """Lists a field of all recipes, the default one first: "3 epochs with the recipe default or cntk, 30 with long"."""
     names: dict[str, list[str]] = {}
     for name in sorted(RECIPES, key=lambda name: (name != DEFAULT_RECIPE, name)):
-        shown = "the default recipe" if name == DEFAULT_RECIPE else name
+        shown = f"the recipe {name}" if name == DEFAULT_RECIPE else name
         names.setdefault(str(getattr(RECIPES[name], field)), []).append(shown)
-    first, *others = (f"{value} by {' and '.join(those)}" for value, those in names.items())
-    return ", ".join([first.replace(" by ", f"{unit} by ", 1), *others])
+    first, *others = (f"{value} with {' or '.join(those)}" for value, those in names.items())
+    return ", ".join([first.replace(" with ", f"{unit} with ", 1), *others])
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,11 @@ class TrainingOptions:
     validate_every: int = option(
         1,
         whole(),
-        "Epochs between two computations of the test RMSE, for the epochs' lines and TensorBoard; 0: never.",
+        "Compute the test RMSE after every so many epochs, print it and log it to TensorBoard. 0: never.",
         decides=False,
     )
     resume: bool = option(
-        False, switch, "Resume from the last checkpoint in run_dir, also for more --epochs.", decides=False
+        False, switch, "Resume from the last checkpoint in run_dir. More --epochs extend the run.", decides=False
     )
     strategy: str = option(
         "auto", one_of(STRATEGIES), f"Devices to train on. {options.listed(STRATEGIES)}.", decides=False
