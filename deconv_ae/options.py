@@ -54,7 +54,7 @@ def check(record: Any) -> None:
     """Checks every option of a frozen dataclass, in its `__post_init__`.
 
     Args:
-        record: the dataclass's instance, whose options are replaced by what their checks return.
+        record: the dataclass's instance. The result of each check replaces the option's value.
 
     Raises:
         InputError: for the first wrong value.

@@ -98,7 +98,7 @@ class Compressor:
         """Decompresses one file.
 
         The decoder's inputs are the same on every machine. Its outputs are floats, whose last bits may differ with the
-        processor and the number of threads. So a pixel near the middle of two shades may get either.
+        processor and the number of threads. So a pixel about halfway between two shades may get either.
 
         Args:
             file: the file's bytes.

@@ -106,7 +106,7 @@ class EntropyCoder:
                     encoder.encode(_split_words(of_pass[each.escaped[own]]), self._half_word)
 
     def bits(self, values: Values) -> dict[str, float]:
-        """The bits of each tensor, summed over the pictures, as its probabilities predict."""
+        """The number of bits that the probabilities predict for each tensor, summed over the pictures."""
         totals = dict.fromkeys(values, 0.0)
         for each in self._coded_visits(values):
             symbols = each.symbols[each.present]
@@ -251,7 +251,7 @@ def encoded_bytes(encoder: Any) -> bytes:
 
 
 def new_decoder(payload: bytes) -> Any:
-    """A range decoder of `encoded_bytes`."""
+    """A range decoder for the result of `encoded_bytes`."""
     padded = payload + bytes(-len(payload) % WORD + 2 * WORD)
     return constriction.stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
 

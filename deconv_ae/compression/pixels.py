@@ -21,16 +21,16 @@ def png(picture: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-def in_groups(files: Sequence[Path], channels: int, reading: Source) -> Iterator[list[np.ndarray]]:
-    """Reads picture files in order, in groups that fit into memory, as the options of `reading` say.
+def in_groups(files: Sequence[Path], channels: int, source: Source) -> Iterator[list[np.ndarray]]:
+    """Reads picture files in order, in groups that fit into memory. The options of `source` say how.
 
-    It raises InputError if a picture is damaged.
+    Raises InputError if a picture is damaged.
     """
     group: list[np.ndarray] = []
-    background = parse_colour(reading.background)
+    background = parse_colour(source.background)
     for file in files:
         try:
-            group.append(decode(file, channels, background, reading.load_truncated_images, reading.max_pixels))
+            group.append(decode(file, channels, background, source.load_truncated_images, source.max_pixels))
         except PictureError as error:
             raise InputError(f"pictures: {file} {error}; give pictures") from error
         if sum(picture.size for picture in group) >= VALUES_AT_ONCE:

@@ -46,10 +46,10 @@ def rate_distortion(models: Sequence[tuple[str, Compressor]], images: np.ndarray
         images: `(N, height, width, 1 or 3)` uint8, of which the first 1,000 digits or 200 pictures of 64x64 are used.
 
     Returns:
-        The measurements of each codec, by its name, from the smallest files on.
+        The measurements of each codec, by its name, smallest files first.
 
     Raises:
-        InputError: if images have other channels, or sides below 11 pixels.
+        InputError: if images have neither 1 nor 3 channels, or sides below 11 pixels.
     """
     check_images("images", images)
     _, height, width, channels = images.shape

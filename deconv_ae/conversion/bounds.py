@@ -80,7 +80,7 @@ class Bounds:
 def _bounds(model: Autoencoder, images: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     values, choices, shapes = tf.constant(images, tf.float32), [], []
     smooth = model.smooth(values)
-    # `magnitudes` are those of a convolution's terms. A difference counts with the magnitudes of both its operands.
+    # `magnitudes` are the absolute values of a convolution's inputs; for a difference, the sum of both operands'.
     values, magnitudes = values - smooth, tf.abs(values) + tf.abs(smooth)
     for number, pool_size in enumerate(model.architecture.pool_sizes, start=1):
         kernel, bias = model.get_layer(f"conv{number}").get_weights()
@@ -111,7 +111,10 @@ def _may_be_maximum(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _unpooled(middle: tf.Tensor, reach: tf.Tensor, choices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unpools ranges of values to windows of ranges. At a position of a near tie, the range includes 0."""
+    """Unpools ranges of values into windows.
+
+    At each position of a near tie, the range includes 0, because the value may go to another position.
+    """
     middle, reach = (part.numpy()[..., np.newaxis] for part in (middle, reach))
     low, high = middle - reach, middle + reach
     clear = choices.sum(-1, keepdims=True) == 1

@@ -221,7 +221,7 @@ class _Stage:
         return tf.reshape(rows, (-1, down * height, right * width, filters))
 
     def _pixels(self, windows: tf.Tensor) -> tf.Tensor:
-        """Joins windows whose channels are `position * channels + channel` to images."""
+        """Joins windows into images. A window's values are numbered `position * channels + channel`."""
         return _cropped(_joined(windows, self.pool_size, self.shape[-1]), *self.shape[:2])
 
 

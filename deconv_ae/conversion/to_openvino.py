@@ -31,12 +31,12 @@ def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[
 
 
 def open_file(file: Path) -> Runner:
-    """Opens the files in OpenVINO on the CPU, with float32 arithmetic also on CPUs with bfloat16."""
+    """Opens a file in OpenVINO on the CPU, with float32 arithmetic even on CPUs with bfloat16."""
     return _runner(file, {"INFERENCE_PRECISION_HINT": "f32"})
 
 
 def open_by_default(file: Path) -> Runner:
-    """Opens the files in OpenVINO on the CPU with its default precision."""
+    """Opens a file in OpenVINO on the CPU, with OpenVINO's default precision."""
     return _runner(file, {})
 
 

@@ -40,9 +40,9 @@ def visualize(
     output_dir: str | Path,
     drawings: Collection[str] = tuple(DRAWINGS),
 ) -> list[Path]:
-    """Draws the original visualizer's pictures, the figures of its page, and figures that explain a model.
+    """Draws the pictures of CNTK's visualizer, figures like those of CNTK's page, and figures that explain a model.
 
-    One model is drawn into output_dir itself. Several are drawn into a folder each, beside comparison.png. If anything
+    One model is drawn into output_dir itself. Each of several models gets a folder, beside comparison.png. If anything
     fails, no file is written.
 
     Args:

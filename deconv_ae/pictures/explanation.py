@@ -54,7 +54,7 @@ NARROWEST_INCHES, COLOUR_LABELS_INCHES, BAR_INCHES = 5.0, 0.5, 0.75
 
 
 def shuffled(encoded: Encoded, seed: int = SHUFFLING_SEED) -> Encoded:
-    """The same code, with each image's switches in a random order, every pooling by itself.
+    """The same code, with the switches of each image and each pooling in a random order.
 
     The same seed gives the same order.
     """

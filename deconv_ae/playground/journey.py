@@ -39,7 +39,7 @@ class BeforePooling:
         self._features = tf.function(keras.Model(autoencoder.inputs, last.input))
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
-        """The `(h, w, c)` float32 input of the pooling, of a `(height, width, channels)` uint8 picture."""
+        """The pooling's `(h, w, c)` float32 input for a `(height, width, channels)` uint8 picture."""
         return self._features(scale(tf.constant(picture[None])))[0].numpy()
 
 

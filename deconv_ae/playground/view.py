@@ -63,7 +63,7 @@ class View:
         self.show(State(test_images[0], 0, Tampering()))  # Traces all functions, before anybody waits for an answer.
 
     def show(self, state: State) -> Shown:
-        """Everything that the page shows of a state. `without_unknown` has to have checked the state."""
+        """Everything that the page shows of a state. Call `without_unknown` on the state first."""
         passages = [
             pass_through(model, number, state.picture, state.tampering) for number, model in enumerate(self.models)
         ]

@@ -101,10 +101,10 @@ class SignatureAutoencoder:
         rows = (
             ("original", f"{size.original_bits:,} bits at 8 bits a pixel"),
             ("code", f"{size.code_bits:,} bits as float32"),
-            ("switches", f"{size.switches_bits:,.0f} bits, log2 of the window's positions each"),
+            ("switches", f"{size.switches_bits:,.0f} bits, log2(positions in a window) for each switch"),
             ("factor without switches", f"{size.factor_without_switches:.2f}"),
             ("factor with switches", f"{size.factor_with_switches:.2f}"),
-            ("factor in numbers", f"{size.factor_in_numbers:.2f}, pixels over code values"),
+            ("factor in numbers", f"{size.factor_in_numbers:.2f}, pixel values divided by code values"),
         )
         return "\n".join(f"{label:<24}{value}" for label, value in rows)
 

@@ -40,8 +40,8 @@ def segnet(
         argmax, channels = poolings.pop()
         # On TensorFlow and JAX, the argmax remembers the size to restore.
         x = MaxUnpooling2D(2, padding="same")(x, argmax)
-        # Unpooling needs as many channels as its argmax has. So a block's last convolution has the channels of the next
-        # block.
+        # Unpooling needs as many channels as its argmax has. So a block's last convolution has as many filters as the
+        # next block has channels.
         next_channels = poolings[-1][1] if poolings else channels
         for filters in [channels] * (convolutions - 1) + [next_channels]:
             x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)

@@ -21,7 +21,7 @@ digits, XLA saves 1 to 2 s per epoch."""
 def pays(channels: int, filters: int, compiled: bool = False) -> bool:
     """Whether blocks are faster than layers.
 
-    A convolution from few channels to few channels leaves a vector mostly idle.
+    A convolution from few channels to few channels leaves most of a vector register idle.
 
     >>> pays(1, 3), pays(1, 5), pays(1, 5, compiled=True), pays(3, 16, compiled=True)
     (True, False, True, False)

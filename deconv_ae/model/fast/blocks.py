@@ -111,7 +111,8 @@ def _first_maxima(results: tf.Tensor, positions: int) -> tuple[tf.Tensor, tf.Ten
     @environment.custom_gradient
     def maxima(results: tf.Tensor) -> tuple[Any, Callable]:
         windows = tf.reshape(results, shape)
-        # With a NaN, XLA's argmax returns the last position. Infinity in place of every NaN gives the first NaN's.
+        # For a window with NaN, XLA's argmax returns the last position. With infinity in place of each NaN, it returns
+        # the position of the first.
         comparable = tf.where(tf.math.is_nan(windows), np.inf, windows) if environment.compiled_by_xla() else windows
         first = tf.argmax(comparable, -1, tf.int32)
 
