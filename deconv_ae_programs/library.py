@@ -30,11 +30,13 @@ _left_out: list[ModuleType] = []
 
 def defer() -> None:
     """Makes modules of the library importable without TensorFlow, unless the library is imported already."""
+    if PACKAGES[0] in sys.modules:
+        return
     for name in PACKAGES:
-        spec = None if name in sys.modules else importlib.util.find_spec(name)
-        if spec is not None:
-            sys.modules[name] = importlib.util.module_from_spec(spec)
-            _left_out.append(sys.modules[name])
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        _left_out.append(sys.modules[name])
 
 
 def load() -> None:

@@ -85,5 +85,14 @@ def test_programs_load_without_packages_of_extras() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_imported_library_keeps_packages_that_programs_defer() -> None:
+    code = (
+        "import deconv_ae; from deconv_ae_programs import library; library.defer();"
+        "from deconv_ae import compression, conversion; print(conversion.convert, compression.Compressor)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_order_of_imports_is_one_short_file() -> None:
     assert len(Path(library.__file__).read_text(encoding="utf-8").splitlines()) <= 60
