@@ -1,6 +1,7 @@
 """Reads any image data set of TensorFlow Datasets, by its name."""
 
 import contextlib
+import io
 import math
 import os
 import re
@@ -105,7 +106,9 @@ def _builder(source: Source) -> Any:
 
         _check_files(Path(source.data_dir or tfds.core.constants.DATA_DIR) / re.split("[:/]", source.name)[0])
         try:
-            return tfds.builder(source.name, data_dir=source.data_dir)
+            # TFDS prints advice of several lines about packages that are missing, before it raises an error.
+            with contextlib.redirect_stdout(io.StringIO()):
+                return tfds.builder(source.name, data_dir=source.data_dir)
         except tfds.core.registered.DatasetNotFoundError as error:
             raise unknown_to_tfds(source) from error
 

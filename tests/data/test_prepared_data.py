@@ -104,6 +104,7 @@ NAMES = {
     "mnist:1.*.*": "cannot be opened",
     "mnist[": "cannot be opened",
     "glue": "holds no uint8 images",
+    "huggingface:mnist": "cannot be opened: ",
     "kaggle:x": "unknown 'kaggle:x'; give mnist_5k, folder:PATH",
     "/tmp": "is a path; give folder:/tmp",
     "/no/such/folder": "is a path; give folder:/no/such/folder",
@@ -113,7 +114,8 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_wrong_names_are_one_line(name: str, tmp_path: Path) -> None:
+def test_wrong_names_are_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(InputError, match=NAMES[name]) as raised:
         load_dataset(Source(name, data_dir=str(tmp_path), cache_dir=""))
     assert "\n" not in str(raised.value)
+    assert not capsys.readouterr().out
