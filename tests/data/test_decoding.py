@@ -247,6 +247,8 @@ def test_max_pixels_limits_a_picture(tmp_path: Path) -> None:
     assert len(dataset.train) + len(dataset.test) == 5
     with pytest.raises(InputError, match="too large"):
         load_dataset(dataclasses.replace(source, max_pixels=120_000_000 - 1))
+    with pytest.raises(InputError, match=r"is too large \(Image size \(1200 pixels\)\); --max_pixels allows 500;"):
+        load_dataset(dataclasses.replace(source, max_pixels=500))
 
 
 @pytest.mark.parametrize("background", ["", "red", "#fff", "#gggggg", "ffffff", "#ffffff00", "#ffffff\n"])
