@@ -125,7 +125,7 @@ def _load(source: Source, split: str) -> Decoded:
     else:
         loaded = cache.mapped(_cache_dir(source), _file_name(source), split, read)
     if loaded.left_out:
-        tell(f"{len(loaded.left_out)} files left out:", *(f"  {line}" for line in loaded.left_out))
+        tell(f"files left out: {len(loaded.left_out):,}", *(f"  {line}" for line in loaded.left_out))
     return loaded
 
 
