@@ -16,18 +16,21 @@ def max_pool(images: torch.Tensor, windows: Windows) -> tuple[torch.Tensor, torc
     # first position of the whole image. One pass finds both: the sum is not finite. Some other images also have a sum
     # that is not finite; they take the slower path, which is right as well.
     total = images.detach().sum(dtype=torch.promote_types(images.dtype, torch.float32))
-    if not _can_place(windows, windows.size_of(images.shape)) or not environment.truth_of(total.isfinite()):
+    if not _can_place(windows, images.shape) or not environment.truth_of(total.isfinite()):
         return reference.max_pool(images, windows)
     return _max_pool_kernel(images, windows)
 
 
-def _can_place(windows: Windows, size: Size) -> bool:
-    """Whether PyTorch's pooling can place the windows.
+def _can_place(windows: Windows, shape: torch.Size) -> bool:
+    """Whether PyTorch's pooling can place the windows of images of this shape.
 
     PyTorch pads both sides equally. Rounding the number of windows up (`ceil_mode`) adds one position behind the image,
-    except with strides of 1.
+    except with strides of 1. It refuses images without channels.
     """
-    return all(axis.stride > 1 or len(set(axis.pads(length))) == 1 for axis, length in zip(windows.axes, size))
+    size = windows.size_of(shape)
+    return shape[windows.channel_axis] > 0 and all(
+        axis.stride > 1 or len(set(axis.pads(length))) == 1 for axis, length in zip(windows.axes, size)
+    )
 
 
 def _max_pool_kernel(images: torch.Tensor, windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:

@@ -183,6 +183,10 @@ def test_parameters_variables_arrays_and_lists_are_pooled():
         max_pool_with_argmax(RAMP.to_sparse(), 2)
 
 
+def test_images_without_channels_pool_to_none():
+    assert [each.shape for each in max_pool_with_argmax(torch.zeros(1, 4, 4, 0), 2)] == [(1, 2, 2, 0)] * 2
+
+
 @pytest.mark.parametrize("window, padding", [((2, 2), "valid"), ((3, 2), "same")], ids=["side by side", "overlapping"])
 def test_portable_model_runs_in_onnx_runtime(window, padding, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
