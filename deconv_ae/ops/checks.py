@@ -49,13 +49,16 @@ def as_tensor(name: str, value: Any, dtype: str | None = None) -> Any:
         A dense tensor.
 
     Raises:
-        ValueError: For symbolic, sparse and ragged tensors.
+        ValueError: For symbolic, sparse and ragged tensors, and for complex numbers and text.
     """
     if isinstance(value, keras.KerasTensor):
         raise ValueError(f"`{name}` is symbolic: call the layer of the same name where a Keras model is built")
     if not environment.is_dense(value):
         raise ValueError(f"`{name}` is a {type(value).__name__}; give a dense tensor")
     tensor = environment.value_of(ops.convert_to_tensor(value))
+    if any(kind in str(tensor.dtype) for kind in ("complex", "string")):
+        # Layers cast their input, which would drop the imaginary part.
+        raise ValueError(f"`{name}` holds no real numbers: its type is {tensor.dtype}")
     return tensor if dtype is None else ops.cast(tensor, dtype)
 
 
@@ -103,8 +106,7 @@ def check_same_shape(pooled: Any, argmax: Any) -> None:
 def checked_shape(argmax: Any, pooled: Any) -> Any:
     """Checks that argmax has the shape of pooled, now or when the graph runs; returns argmax."""
     check_same_shape(pooled, argmax)
-    # An unknown batch size is not checked.
-    if None not in (*pooled.shape[1:], *argmax.shape[1:]):
+    if None not in (*pooled.shape, *argmax.shape):
         return argmax
     ours, theirs = (ops.stack(list(ops.shape(tensor))) for tensor in (pooled, argmax))
     return checked(argmax, ops.all(ops.equal(ours, theirs)), ANOTHER_SHAPE, ours, theirs)

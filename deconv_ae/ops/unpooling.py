@@ -94,7 +94,11 @@ def unpool(values: Any, argmax: Any, windows: Windows, output_size: Any = None, 
     if origin is not None:
         argmax = checks.checked_same_size(argmax, origin.size, size, windows)
     argmax = checks.checked_restorable(argmax, size, windows)
-    implementation = UNPOOLINGS[environment.runtime(values)]
+    runtime = environment.runtime(values)
+    if runtime == environment.XLA and None in (values.shape[0], argmax.shape[0]):
+        # XLA checks no shape, and would repeat the values of a batch of one. A reshape to another batch size fails.
+        values = keras.ops.reshape(values, keras.ops.shape(argmax))
+    implementation = UNPOOLINGS[runtime]
 
     def restored(argmax: Any, in_their_windows: bool) -> Any:
         images = implementation(values, argmax, size, windows, in_their_windows)

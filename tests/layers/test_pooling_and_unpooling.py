@@ -281,6 +281,18 @@ def test_different_numbers_of_channels_raise_an_error():
         run(values, argmax)
 
 
+@pytest.mark.parametrize("window", [{"pool_size": 2}, {"pool_size": 3, "strides": 1}], ids=["apart", "overlapping"])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_values_of_one_image_are_not_repeated_for_other_images(window, jit_compile):
+    def run(values, images):
+        return MaxUnpooling2D(**window)(values, MaxPoolingWithArgmax2D(**window)(images)[1])
+
+    unknown = [tf.TensorSpec((None, 2, 2, 1)), tf.TensorSpec((None, 4, 4, 1))]
+    traced = tf.function(run, input_signature=unknown, jit_compile=jit_compile)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        traced(tf.ones((1, 2, 2, 1)), tf.ones((2, 4, 4, 1)))
+
+
 def test_values_and_positions_may_be_a_list():
     _, pooled, argmax = distinct_images(2)
     argmax = tf.constant(argmax)

@@ -91,6 +91,13 @@ def test_sparse_and_ragged_tensors_raise_one_sentence(values, function):
             function(wrong)
 
 
+@every_function
+def test_complex_numbers_and_text_raise_one_sentence(values, function):
+    for wrong in (tf.complex(values, values), tf.strings.as_string(values)):
+        with pytest.raises(ValueError, match="holds no real numbers: its type is"):
+            function(wrong)
+
+
 @pytest.mark.parametrize(
     "function", [max_pool_with_argmax, lambda x, size: max_unpool(x, x, size)], ids=["pooling", "unpooling"]
 )
