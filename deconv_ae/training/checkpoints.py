@@ -8,7 +8,9 @@ RUN_DIR/logs/                             TensorBoard's logs
 """
 
 import contextlib
+import fnmatch
 import json
+import os
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -172,10 +174,13 @@ class RunDirectory:
             run that was killed before its first checkpoint.
 
         Raises:
-            InputError: if a checkpoint is of a run on other pictures.
+            InputError: if a checkpoint is of a run on other pictures, or the checkpoints cannot be listed.
             RunError: if there are checkpoints and none of them can be used.
         """
-        saved = self._saved() if self._resume else []
+        try:
+            saved = self._saved() if self._resume else []
+        except OSError as error:
+            raise InputError(f"resume: {self._checkpoints} cannot be read: {first_line(error)}; mend it") from error
         for file in reversed(saved):
             try:
                 progress = _verified_progress(file, self._record.pictures)
@@ -220,7 +225,9 @@ class RunDirectory:
         return [epoch for epoch in kept if epoch.number <= epochs]
 
     def _saved(self) -> list[Path]:
-        return sorted(self._checkpoints.glob("step-*.keras"))
+        # Path.glob finds nothing in a directory that cannot be read, and the run would start anew.
+        names = os.listdir(self._checkpoints) if self._checkpoints.exists() else []  # noqa: PTH208
+        return sorted(self._checkpoints / name for name in names if fnmatch.fnmatch(name, "step-*.keras"))
 
 
 def _verified_progress(file: Path, pictures: str) -> tuple[int, list[float]]:

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from deconv_ae.data import ImageDataset, training_batches
-from deconv_ae.errors import InputError
+from deconv_ae.errors import InputError, RunError
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.baselines import Baselines
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
@@ -161,6 +161,10 @@ def _result(
     model: Autoencoder, dataset: ImageDataset, options: TrainingOptions, history: list[Epoch], started: float
 ) -> TrainingResult:
     training_rmse, test_rmse = (evaluation.mean_rmse(model, images) for images in (dataset.train, dataset.test))
+    if not (
+        math.isfinite(training_rmse) and math.isfinite(test_rmse)
+    ):  # The last step's loss is of the weights before it.
+        raise RunError(f"the test RMSE is {test_rmse} after the last step; try a lower --learning_rate")
     code_values = options.architecture.size_per_image(dataset.image_shape).code_values
     without_model = evaluation.baselines(dataset.train, dataset.test, code_values)
     loss_before = next((epoch.training_rmse for epoch in history if epoch.number == 0), None)

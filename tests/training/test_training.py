@@ -148,6 +148,12 @@ def test_non_finite_loss_ends_the_run(digits: ImageDataset, tmp_path: Path) -> N
     assert first <= step <= last
 
 
+def test_last_step_that_ruins_the_model_ends_the_run(digits: ImageDataset) -> None:
+    few = ImageDataset("few", digits.train[:8], digits.test[:8])
+    with pytest.raises(RunError, match=r"the test RMSE is (inf|nan) after the last step;"):
+        train(few, TrainingOptions(CMAP1, epochs=1, batch_size=8, learning_rate=3e38))
+
+
 def test_dead_relu_ends_the_run(digits: ImageDataset) -> None:
     # One enormous step moves the bias so far below zero that no image activates the convolution.
     with pytest.raises(RunError, match="a ReLU has died"):
@@ -344,6 +350,19 @@ def test_checkpoint_configuration_is_never_executed(
         checkpoint.write_bytes(code_instead_of_numbers(checkpoint.read_bytes()))
     assert train(digits, TrainingOptions(**options)).test_rmse == first.test_rmse
     assert "damaged" not in capsys.readouterr().out
+
+
+def test_checkpoints_that_cannot_be_listed_are_refused(
+    digits: ImageDataset, finished: tuple[dict, TrainingResult]
+) -> None:
+    options, _ = finished
+    checkpoints = Path(options["run_dir"]) / "checkpoints"
+    checkpoints.chmod(0o300)
+    if os.access(checkpoints, os.R_OK):
+        pytest.skip("root may list every directory")
+    with pytest.raises(InputError, match=r"^resume: .*/checkpoints cannot be read: Permission denied; mend it$"):
+        train(digits, TrainingOptions(**options))
+    checkpoints.chmod(0o700)
 
 
 def test_run_without_usable_checkpoint_is_refused(digits: ImageDataset, finished: tuple[dict, TrainingResult]) -> None:
