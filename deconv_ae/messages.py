@@ -6,5 +6,10 @@ files that were left out or work that is repeated.
 
 
 def tell(*lines: str) -> None:
-    """Prints a message and flushes it."""
-    print(*lines, sep="\n", flush=True)
+    r"""Prints a message and flushes it. Control characters are escaped: names of files can have them.
+
+    >>> tell("left out: new\nline.png")
+    left out: new\nline.png
+    """
+    shown = ("".join(each if each.isprintable() else ascii(each)[1:-1] for each in line) for line in lines)
+    print(*shown, sep="\n", flush=True)

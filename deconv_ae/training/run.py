@@ -316,7 +316,7 @@ def _run_directory(
         fit=dataset.fit,
         pictures=dataset.fingerprint,
         peak_learning_rate=options.peak_learning_rate,
-        onednn=os.environ.get(ONEDNN_VARIABLE),
+        onednn=os.environ.get(ONEDNN_VARIABLE) or None,
     )
     return RunDirectory(options.run_dir, record, options.resume, writes)
 

@@ -41,7 +41,7 @@ class RunRecord:
     fit: Name | None
     pictures: Name
     peak_learning_rate: Measure | None
-    onednn: str | None
+    onednn: Name | None
     extended_after_epochs: tuple[Count, ...] = ()
 
 

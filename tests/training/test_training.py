@@ -532,6 +532,7 @@ RECORDS = [
     *(("options.architecture.pool_sizes", value) for value in ([[4]], [4], [[4, 4], [4, 4]], [[17, 17]], [[True, 4]])),
     *(("options.architecture.deconvolution_bias", value) for value in (None, 1, "no")),
     *(("dataset", value) for value in (None, "", 5, ["mnist_5k"], "a" * 1001, "a\n")),
+    *(("onednn", value) for value in ("", 5, "\x1b[2J")),
     *(("image_shape", value) for value in (None, [28, 28], [28, 28, 0], [28, 28, 1.0], "28x28x1")),
     *(("training_images", value) for value in (*EPOCHS, 0)),
     ("further", 1),
