@@ -310,8 +310,8 @@ def damage_checkpoint(torture: Torture) -> bool:
     newest.write_bytes(damaged[kind])
     with torture.start(name) as program:
         resumed = program.finish()
-    if f"{newest.name} is damaged" not in resumed.stderr:
-        torture.problem = f"{kind}: no message about the damage: {resumed.stderr[-300:]!r}"
+    if f"{newest.name} is damaged" not in resumed.stdout:
+        torture.problem = f"{kind}: no message about the damage: {resumed.stdout[-300:]!r}"
         return False
     return torture.ends_as_expected(name)
 
