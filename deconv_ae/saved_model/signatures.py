@@ -189,12 +189,23 @@ def functions(
 
 
 def traced(functions: Mapping[str, Function], model: Autoencoder) -> dict[str, Function]:
-    """Traces each signature's function once, for any batch size."""
+    """Traces each signature's function once, for any batch size. Their gradient is a LookupError."""
     # Concrete functions: saving would trace a tf.function again, and the file would hold both graphs. No control flow
     # depends on a tensor, and autograph would only double the time of tracing.
     return {
-        name: tf.function(function, autograph=False).get_concrete_function(
+        name: tf.function(_without_gradient(function), autograph=False).get_concrete_function(
             **SIGNATURES[name].inputs(model.architecture, model.image_shape)
         )
         for name, function in functions.items()
     }
+
+
+def _without_gradient(function: Function) -> Function:
+    # Some graphs that serve would have a gradient of zeros.
+    reason = "an exported autoencoder has none; export yours with Keras's model.export"
+
+    def call(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = function(**inputs)
+        return {name: tf.raw_ops.PreventGradient(input=each, message=reason) for name, each in outputs.items()}
+
+    return call
