@@ -88,7 +88,8 @@ class TrainedAutoencoder:
             The pixels, `(N, height, width, channels)` uint8.
 
         Raises:
-            InputError: for something else, arrays of other shapes or types, or switches outside of their windows.
+            InputError: for something else, arrays of other shapes or types, a code that is not finite, or switches
+                outside of their windows.
         """
         self._check_encoded(encoded)
         return to_pixels(self._by_signatures.decode(encoded))
@@ -114,6 +115,8 @@ class TrainedAutoencoder:
                 raise InputError(
                     f"{name}: is of {len(values)} images, and the code of {len(encoded.code)}; give both alike"
                 )
+        if not np.isfinite(encoded.code).all():  # Its pixels would be black.
+            raise InputError("code: has numbers that are infinite or NaN; give finite numbers")
         for name, switches, window in zip(architecture.switches_names, encoded.switches, architecture.pool_sizes):
             last = math.prod(window) - 1
             if switches.max(initial=0) > last:

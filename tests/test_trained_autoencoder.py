@@ -206,6 +206,15 @@ def test_figures_have_the_name_that_a_user_gave(tmp_path: Path) -> None:
         assert " ".join(figure.get_suptitle().split()).startswith(f"{title}, test RMSE")
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_code_that_is_not_finite_is_refused(mine: Path, number: float) -> None:
+    model = deconv_ae.load(mine)
+    encoded = model.encode(PICTURES[:2])
+    encoded.code[1, 0, 0, 0] = number
+    with pytest.raises(InputError, match=r"^code: has numbers that are infinite or NaN; give finite numbers$"):
+        model.decode(encoded)
+
+
 def test_switch_outside_of_its_window_is_refused(mine: Path) -> None:
     model = deconv_ae.load(mine)
     encoded = model.encode(PICTURES[:2])
