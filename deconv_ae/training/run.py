@@ -161,9 +161,8 @@ def _result(
     model: Autoencoder, dataset: ImageDataset, options: TrainingOptions, history: list[Epoch], started: float
 ) -> TrainingResult:
     training_rmse, test_rmse = (evaluation.mean_rmse(model, images) for images in (dataset.train, dataset.test))
-    if not (
-        math.isfinite(training_rmse) and math.isfinite(test_rmse)
-    ):  # The last step's loss is of the weights before it.
+    # The last step's loss is that of the weights before the step.
+    if not math.isfinite(training_rmse + test_rmse):
         raise RunError(f"the test RMSE is {test_rmse} after the last step; try a lower --learning_rate")
     code_values = options.architecture.size_per_image(dataset.image_shape).code_values
     without_model = evaluation.baselines(dataset.train, dataset.test, code_values)
