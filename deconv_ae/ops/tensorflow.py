@@ -40,8 +40,9 @@ def max_unpool(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Window
             won = in_windows.winners(argmax, image_shape, windows)
         else:
             won = reference.winners(argmax, image_shape)
-        # `where`, not a product: zero times an infinity or NaN that lost would be NaN.
-        values = tf.where(won, values, tf.zeros((), values.dtype))
+        # Not a product: zero times an infinity or NaN that lost would be NaN. Not tf.where: it would repeat the values
+        # of a batch of one for all images.
+        values = tf.raw_ops.Select(condition=won, x=values, y=tf.zeros_like(values))
     return _scatter_add(values, argmax, size, windows)
 
 
