@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from deconv_ae.data import ImageDataset, Source, load_dataset, to_pixels
@@ -18,7 +17,7 @@ from deconv_ae.errors import InputError, RunError
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
-from deconv_ae.ops.environment import without_gradients
+from deconv_ae.ops.environment import BACKEND, without_gradients
 from deconv_ae.options import options_of, switch
 from deconv_ae.paths import is_plain
 from deconv_ae.records import LONGEST_NAME
@@ -286,9 +285,9 @@ def load(directory: str | Path) -> TrainedAutoencoder:
 
 
 def _check_backend() -> None:
-    if keras.backend.backend() != "tensorflow":
+    if BACKEND != "tensorflow":
         raise InputError(
-            f"KERAS_BACKEND: training and loading need tensorflow, not {keras.backend.backend()!r}; unset it. The "
+            f"KERAS_BACKEND: training and loading need tensorflow, not {BACKEND!r}; unset it. The "
             "layers, and the model under model.fit, work on every backend"
         )
 

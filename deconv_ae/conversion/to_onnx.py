@@ -10,6 +10,7 @@ from onnx import ModelProto
 
 from deconv_ae.conversion.portable import Part
 from deconv_ae.conversion.verification import Runner, Tensors
+from deconv_ae.saved_model.signatures import SIGNATURES
 
 OPSET = 17
 """Released in 2022: new enough for every operation used here, old enough for browsers and phones."""
@@ -18,7 +19,7 @@ VARIANTS = ("float32",)
 VERSIONS = {"onnxruntime": onnxruntime.__version__, "tf2onnx": tf2onnx.__version__}
 
 
-@functools.lru_cache(maxsize=3)  # Keeps the parts of one model, which to_openvino.py converts as well.
+@functools.lru_cache(maxsize=len(SIGNATURES))  # Keeps one model's parts, which to_openvino.py converts as well.
 def model_proto(part: Part) -> ModelProto:
     """A part as an ONNX model with the part's names of inputs and outputs."""
     signature = list(part.inputs.values())

@@ -1,4 +1,4 @@
-"""Where the code runs: the only file that asks for the backend, XLA, a GPU, determinism or `portable`.
+"""Where the code runs. In the library, only this file asks for the backend, XLA, a GPU, determinism or `portable`.
 
 Only this file imports private names of a backend. setup.py bounds the backends' versions. If a new version moves such a
 name, the import fails at once; a fallback would silently give the wrong answer.
