@@ -1,4 +1,7 @@
-"""Compresses pictures to small files and back: an exported model's code and switches, quantised and entropy coded."""
+"""Compresses pictures to small files, and decompresses them.
+
+A file holds the code and switches of an exported model, quantised and entropy coded.
+"""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""Compresses pictures to bytes and back, with an exported model and its probabilities."""
+"""Compresses pictures to bytes, and decompresses them, with an exported model and its probabilities."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ MOST_PIXELS = 2**27
 
 @dataclass(frozen=True)
 class _TileRange:
-    """Some tiles of one picture, which are coded in a batch with those of other pictures."""
+    """Consecutive tiles of one picture. A batch may hold ranges of several pictures."""
 
     picture: int
     first: int
@@ -38,13 +38,13 @@ class _TileRange:
 class Compressor:
     """Compresses pictures with one exported model.
 
-    Making a compressor reads a file, so keep it for several pictures.
+    A new compressor reads a file, so use one compressor for several pictures.
 
     Args:
         model: an exported model, for which `learn_probabilities` was called.
 
     Raises:
-        InputError: if the probabilities are missing or another model's.
+        InputError: if the probabilities are missing, or belong to another model.
     """
 
     qualities = range(1, RATES + 1)
@@ -134,7 +134,7 @@ class Compressor:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def bits(self, images: Sequence[np.ndarray], quality: int = DEFAULT_QUALITY) -> dict[str, float]:
-        """The bits of code and switches in the files of all pictures together, by the tensors' names."""
+        """The bits of code and switches, summed over the files of all pictures, by the tensors' names."""
         quality = whole("quality", quality, least=1, most=RATES)
         totals: dict[str, float] = {}
         for batch in self._batches([self._tile_count(image.shape[:2]) for image in images]):
@@ -167,7 +167,10 @@ class Compressor:
         return down * right
 
     def _batches(self, counts: Sequence[int]) -> Iterator[list[_TileRange]]:
-        """Divides the tiles of all pictures, in order, into batches of the model; `counts` are the pictures' tiles."""
+        """Divides the tiles of all pictures, in order, into the model's batches.
+
+        `counts` has the number of tiles of each picture.
+        """
         batch: list[_TileRange] = []
         room = self._model.batch_size
         for picture, count in enumerate(counts):

@@ -5,7 +5,7 @@
 | 2 | `DE C0` |
 | 1 | the format's version; its highest bit says that a size follows |
 | 1 | the rate |
-| 4 | the model's checksum: the first bytes of the SHA-256 of its probabilities, which contain the model's checksum |
+| 4 | the model's checksum: the first bytes of the SHA-256 of its probabilities, which include a checksum of its files |
 | 4 | CRC-32 of all other bytes |
 | 0 or 4 | height and width; left out if the picture has the model's own size |
 """
@@ -32,7 +32,7 @@ class FileError(InputError):
     """A file is not a compressed picture that can be read here.
 
     Attributes:
-        reason: what is wrong and what to do, to follow the file's name.
+        reason: what is wrong and what to do, as a phrase that follows the file's name.
         number: the file's index among the files to read.
 
     Args:

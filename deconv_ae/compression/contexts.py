@@ -17,7 +17,7 @@ STEPS = np.array([0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128])
 
 MAGNITUDES = len(STEPS)
 SWITCH_CLASSES = 16
-"""The most classes of switches. The positions of larger windows are grouped into so many."""
+"""The most classes of switches. In a window with more positions, several positions share a class."""
 
 
 def magnitude_class(values: np.ndarray) -> np.ndarray:
@@ -44,7 +44,7 @@ class CodeContext:
 
     def __init__(self, shape: Shape, pictures: int) -> None:
         height, width, channels = shape
-        # A 0 past the last place serves as the missing neighbour.
+        # A 0 after the last place stands for a missing neighbour.
         self._magnitudes = np.zeros((channels, pictures, height * width + 1), np.int32)
 
     @property

@@ -1,4 +1,4 @@
-"""Codes whole numbers as bytes and back, by constriction's range coder.
+"""Encodes whole numbers as bytes, and decodes them, with constriction's range coder.
 
 The coder's probabilities are whole numbers of 24 bits. It computes them from `Plane.frequencies`, which are exact in
 float32, by one division and one multiplication. IEEE 754 defines the rounding of both, so all machines agree.
@@ -40,7 +40,7 @@ class _CodedVisit:
         symbols: `(pictures, n)`.
         frequencies: `(values, symbols)` for the present values, picture by picture; for a plane without a context
             `(symbols,)`, the same for all values.
-        escaped: `(pictures, n)`, whether each value is coded after all symbols; None if no value is.
+        escaped: `(pictures, n)`, whether each value is an escape, coded after all symbols; None if no value is.
     """
 
     visit: Visit
@@ -121,7 +121,7 @@ class EntropyCoder:
     def decode(self, shares: Sequence[tuple[Any, slice]]) -> Values:
         """Decodes pictures, in the order in which they were encoded.
 
-        Most other bytes decode as well, but to random pictures.
+        Most bytes that no encoder wrote decode as well, but to random pictures.
 
         Args:
             shares: for each file, its `new_decoder` and the slice of the pictures that come from it.
@@ -170,7 +170,9 @@ class EntropyCoder:
         return coded
 
     def _encode(self, coded: Sequence[_CodedVisit], of_picture: np.ndarray, encoders: Sequence[Any]) -> None:
-        """Encodes consecutive visits with equal numbers of symbols by one call per file; a call takes microseconds.
+        """Encodes consecutive visits with equal numbers of symbols.
+
+        It makes one call per file, because each call takes microseconds.
 
         Args:
             coded: the visits.
@@ -233,8 +235,8 @@ def new_encoder() -> Any:
 def encoded_bytes(encoder: Any) -> bytes:
     """The fewest bytes that decode to the encoded values; the decoder reads zeros after them.
 
-    A range coder's file is a binary fraction in an interval. constriction writes whole words of 32 bits. Any fraction
-    in the interval decodes to the same symbols, so the shortest one is written.
+    A range coder's file is a binary fraction. All fractions in an interval decode to the same symbols. constriction
+    writes whole words of 32 bits; this function writes the shortest fraction in the interval.
     """
     words, (lower, length) = encoder.pos()
     sealed = encoder.get_compressed().astype(">u4").tobytes()

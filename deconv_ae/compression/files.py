@@ -1,4 +1,4 @@
-"""Reads input files, names output files, and writes all of them or none."""
+"""Reads input files, names output files, and writes all output files or none."""
 
 import contextlib
 import itertools
@@ -63,7 +63,7 @@ def write_together(folder: Path, contents: Iterable[tuple[str, bytes]]) -> int:
     """Writes all files to a folder, or none.
 
     Args:
-        folder: the folder, which is made if need be.
+        folder: the folder, created if it does not exist.
         contents: the files' names and bytes.
 
     Returns:
@@ -90,7 +90,7 @@ def write_together(folder: Path, contents: Iterable[tuple[str, bytes]]) -> int:
 
 @contextlib.contextmanager
 def _existing(folder: Path) -> Iterator[None]:
-    """A context in which a folder exists. If the context made the folder, an empty folder is removed at the end."""
+    """A context in which a folder exists. At its end, the context removes the empty folders that it made."""
     missing = list(itertools.takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
 
     def clear() -> None:

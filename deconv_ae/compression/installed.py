@@ -9,7 +9,7 @@ PACKAGES = ("constriction", "scipy")
 
 
 def check_installed() -> None:
-    """Raises InputError if a package is missing that only compression needs."""
+    """Raises InputError if a package that only compression needs is missing."""
     for package in PACKAGES:
         if importlib.util.find_spec(package) is None:
             raise InputError(f"compress: {package} is not installed; run pip install 'deconv_ae[compress]'")

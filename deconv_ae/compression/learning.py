@@ -29,10 +29,10 @@ MOST_LEVELS = 48
 """The most symbols of a code's channel, without the escape; other values are escaped."""
 
 CONSTANT = 0.9995
-"""A channel with this share of one value is coded without a context."""
+"""A channel in which one value has at least this share is coded without a context."""
 
 PRIOR = 0.5
-"""Twice the cost of a weight's square in nats: a normal prior with a standard deviation of 1.4."""
+"""A weight costs half of this times its square, in nats: a normal prior with a standard deviation of 1.4."""
 
 FIT_STEPS = 40
 
@@ -187,6 +187,9 @@ def _fit_weights(plane: Plane, features: np.ndarray, symbols: np.ndarray) -> np.
 
 
 def _in_scores(nats: np.ndarray) -> np.ndarray:
-    """Shifts each row of weights so that its largest is 0, which has no effect, and rounds to whole numbers."""
+    """Converts weights from nats to scores, which are whole numbers.
+
+    First it shifts each row so that the row's largest weight is 0. The shift changes no probability.
+    """
     scores = np.round((nats - nats.max(axis=1, keepdims=True)) / np.log(2) * SCORES_PER_BIT)
     return np.clip(scores, -LARGEST_WEIGHT, LARGEST_WEIGHT).astype(np.int16)

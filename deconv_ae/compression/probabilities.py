@@ -1,9 +1,9 @@
-"""The probability of each value, given its neighbours; in integers only, so that all machines agree.
+"""The probability of each value, given its neighbours, computed in integers, so that all machines agree.
 
 A plane's values are symbols 0 to n - 2. Symbol n - 1, the escape, stands for values that training pictures did not
 have; such a value follows separately. A symbol's context is a few features, each a small whole number. The score of a
-symbol is the sum of one weight per feature, as in logistic regression. Its frequency is a power of two of the score,
-from a table.
+symbol is the sum of one weight per feature, as in logistic regression. The symbol's frequency is 2 to the power of the
+score, from a table.
 """
 
 import functools
@@ -15,7 +15,7 @@ import numpy as np
 
 SCORES_PER_BIT = 64
 LARGEST_FREQUENCY = 2**15
-"""The frequencies of 512 symbols then have a sum below 2^24: exact in float32, which the entropy coder reads."""
+"""So the sum of 512 symbols' frequencies is at most 2^24, which is exact in float32, the entropy coder's input."""
 
 LARGEST_WEIGHT = 2**15 - 1
 MOST_SYMBOLS = 300
@@ -24,7 +24,10 @@ LARGEST_TABLE = 2**15
 
 
 def _frequencies() -> np.ndarray:
-    """2^(15 - i/64), rounded, at least 1. Integer square roots, because exp2 may differ by a bit between machines."""
+    """The table of 2^(15 - i/64), rounded, at least 1.
+
+    It uses integer square roots, because exp2 may differ by a bit between machines.
+    """
     digits = 128
     ratio = 2 << digits
     for _ in range(SCORES_PER_BIT.bit_length() - 1):
@@ -45,8 +48,8 @@ class Plane:
     Attributes:
         lowest: the value of symbol 0.
         feature_sizes: the number of values of each feature; empty for a plane that is coded without a context.
-        weights: `(1 + sum(feature_sizes), symbols)` int16, in 1/64 bit: first the weights without any feature, then
-            those of each feature's values.
+        weights: `(1 + sum(feature_sizes), symbols)` int16, in 1/64 bit: first the biases, then the weights of each
+            feature's values.
     """
 
     lowest: int
@@ -89,7 +92,7 @@ class Plane:
 
     @functools.cached_property
     def _tables(self) -> list[tuple[int, int, np.ndarray]]:
-        """The weights as a few tables, each of consecutive features and indexed by the values of all of them."""
+        """The weights in a few tables: each sums the weights of consecutive features, whose values are its index."""
         found: list[tuple[int, int, np.ndarray]] = []
         beginnings = 1 + np.cumsum([0, *self.feature_sizes])
         for number, (begin, count) in enumerate(zip(beginnings, self.feature_sizes)):

@@ -86,7 +86,7 @@ class Probabilities:
         model: the checksum of the model's files.
         tensors: the encoder's outputs.
         steps: `(RATES, channels)` float32 for each part of the code.
-        planes: for each tensor, its channels' planes: a code has planes for each rate, switches for all rates at once.
+        planes: for each tensor, the planes of its channels. A code has a set for each rate, switches one for all rates.
         pictures: the number of training pictures that they were learnt from.
     """
 
@@ -103,7 +103,7 @@ class Probabilities:
     @functools.cached_property
     def checksum(self) -> bytes:
         """The model's checksum in the header of a compressed picture."""
-        # Of the uncompressed weights, because another zlib may compress them differently.
+        # Hashes the uncompressed weights, because another zlib may compress them differently.
         fields = asdict(self._record()) | {"weights": sha256(self._flat())}
         return bytes.fromhex(sha256(json.dumps(fields, sort_keys=True).encode()))[:MODEL_BYTES]
 
@@ -181,7 +181,7 @@ def model_checksum(model_dir: Path) -> str:
 
 
 def feature_sizes_of(tensor: Tensor, positions: int) -> tuple[int, ...]:
-    """The number of values of each feature of a tensor's contexts; `positions` is the number in a window."""
+    """The number of values of each feature of a tensor's contexts, for windows of `positions` positions."""
     return CodeContext.feature_sizes if tensor.is_code else SwitchContext.feature_sizes(positions)
 
 

@@ -9,7 +9,7 @@ from deconv_ae.compression.model_tensors import Tensors, planes_first
 from deconv_ae.compression.traversal import Symbols, Tensor, values_of_switches
 
 COARSEST_LEVELS = 1.5
-"""In the channel that needs most steps, the 0.999 quantile of the magnitudes is this many of the coarsest steps."""
+"""In the channel that needs the most steps, the 0.999 quantile of the magnitudes is this many of the coarsest steps."""
 
 LARGEST = 2**30
 
@@ -71,7 +71,7 @@ def choose_steps(
 def quantized_planes(
     tensors: Sequence[Tensor], encoded: Tensors, steps: Mapping[str, np.ndarray], rate: int
 ) -> Symbols:
-    """The integers that are coded at a rate: the quantised code, and switches, which are 0 where they place a 0."""
+    """The integers that are coded at a rate: the quantised code, and switches. A switch that places a 0 becomes 0."""
     planes = {
         tensor.name: planes_first(
             quantize(encoded[tensor.name], steps[tensor.name][rate])

@@ -1,4 +1,4 @@
-"""Sizes of files and quality of their pictures: models beside JPEG, WebP, PNG and thumbnails."""
+"""Compares models with JPEG, WebP, PNG and thumbnails: the sizes of files and the quality of their pictures."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Measured:
 
     Attributes:
         bytes: the average size of a file.
-        bits_per_pixel: the average size in bits, headers included, over the number of pixels; a colour pixel counts
-            once.
+        bits_per_pixel: the average size in bits, headers included, divided by the number of pixels; a colour pixel
+            counts once.
         psnr: the pictures' average peak signal-to-noise ratio in dB; infinite for lossless files.
         ssim: the pictures' average structural similarity, at most 1.
         switches: the switches' share of a model's files, 0 to 1; None for other codecs.

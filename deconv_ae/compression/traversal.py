@@ -46,7 +46,7 @@ class Visit:
     """One pass over one plane.
 
     Attributes:
-        tensor, channel, part: the position of the traversal.
+        tensor, channel, part: where the traversal is.
         context: each feature, `(pictures, n)`; empty for a plane that is coded without a context.
         present: `(pictures, n)`, whether each value is coded; None if all are.
     """
@@ -83,7 +83,8 @@ def traverse(
         tensors: the encoder's outputs.
         planes: the planes of each tensor's channels.
         pictures: the number of pictures.
-        halvings: how often the coarsest steps were halved. Switches see the code in the coarsest steps, at every rate.
+        halvings: how often the coarsest steps were halved. The contexts of switches undo this: they see the code in
+            the coarsest steps.
         symbols_of: returns the `(pictures, n)` symbols of a visit; those of absent values are ignored.
 
     Returns:
