@@ -80,7 +80,8 @@ class Bounds:
 def _bounds(model: Autoencoder, images: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     values, choices, shapes = tf.constant(images, tf.float32), [], []
     smooth = model.smooth(values)
-    # `magnitudes` are the absolute values of a convolution's inputs; for a difference, the sum of both operands'.
+    # `magnitudes` are the absolute values of a convolution's inputs. If an input is a difference, its magnitude is the
+    # sum of both operands' absolute values.
     values, magnitudes = values - smooth, tf.abs(values) + tf.abs(smooth)
     for number, pool_size in enumerate(model.architecture.pool_sizes, start=1):
         kernel, bias = model.get_layer(f"conv{number}").get_weights()
@@ -136,7 +137,7 @@ def _windows(images: tf.Tensor, pool_size: tuple[int, int]) -> np.ndarray:
 
 
 def _images(windows: np.ndarray, shape: tuple[int, ...], pool_size: tuple[int, int]) -> tf.Tensor:
-    """Joins windows to images of `shape`, the inverse of `_windows`. Rows and columns in no window are zeros."""
+    """Joins windows into images of `shape`, the inverse of `_windows`. Rows and columns in no window are zeros."""
     (height, width), (_, down, right, channels, _) = pool_size, windows.shape
     cut = windows.reshape(-1, down, right, channels, height, width).transpose(0, 1, 4, 2, 5, 3)
     cut = cut.reshape(-1, down * height, right * width, channels)

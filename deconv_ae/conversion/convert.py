@@ -67,7 +67,7 @@ def convert(
         formats: names in `FORMATS`.
         output_dir: a directory, which is created if it does not exist.
         test_images: `(N, height, width, channels)` uint8, like the images that the model was trained on. Any number of
-            channels works, even if the programs cannot read it.
+            channels works, even one that the programs cannot read.
         calibration_images: as `test_images`; the first 200 determine the ranges of int8.
 
     Returns:
@@ -134,7 +134,7 @@ def table(written: Sequence[ConvertedFile]) -> str:
     lines.append(f"RMSE: over {CHECKED_IMAGES} test images at most; cost: RMSE minus the SavedModel's RMSE")
     lines += [
         f"{entry.file}: {entry.agreement.switches:,} switches do not point to a maximum, whatever the cost says. The "
-        "SavedModel gives others: decode these with files of the same variant, or use float32."
+        "SavedModel's switches differ: decode with files of the same variant, or use float32."
         for entry in written
         if entry.agreement.switches
     ]
@@ -171,7 +171,7 @@ def _convert_to(
 
 
 def _kept_report(output: Path, served: ServedAutoencoder, formats: Sequence[str]) -> dict[str, Any]:
-    """The entries of an earlier report for other formats whose files still exist.
+    """The entries of an earlier report that are for other formats, and whose files still exist.
 
     Args:
         output: the output directory.
@@ -182,7 +182,7 @@ def _kept_report(output: Path, served: ServedAutoencoder, formats: Sequence[str]
         `files` and `versions` of the report; empty if there is no report or nothing to keep.
 
     Raises:
-        InputError: If the report is damaged, or is of another model, whose files would share the directory.
+        InputError: If the report is damaged, or if the directory would mix the files of two models.
     """
     file = output / REPORT_FILE
     try:

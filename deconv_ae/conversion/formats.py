@@ -22,7 +22,7 @@ class Format:
     channels_first: bool
 
 
-# With channels first ONNX Runtime and OpenVINO decode in about half the time. LiteRT has only channels last.
+# With channels first, ONNX Runtime and OpenVINO decode in about half the time. LiteRT has only channels last.
 FORMATS = {
     "litert": Format("to_litert", ("ai_edge_litert",), channels_first=False),
     "onnx": Format("to_onnx", ("tf2onnx", "onnx", "onnxruntime"), channels_first=True),

@@ -63,7 +63,7 @@ def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
             channels last in any case.
 
     Returns:
-        A part for each of `SIGNATURES` that names its converted files, in their order.
+        A part for each of `SIGNATURES` that names its converted files, in the order of `SIGNATURES`.
     """
     portable = PortableAutoencoder(model, channels_first)
 
@@ -176,7 +176,7 @@ class _Stage:
         # tf2onnx turns `where` into six operations. In LiteRT's int8 files, a product with a rounded zero is not 0.
         values = tf.cast(chosen, tf.float32) * values if self.channels_first else tf.where(chosen, values, 0.0)
         windows = self._by_channel(values, self._positions)
-        # With an even kernel a convolution pads one more after, and a transposed convolution pads one more before.
+        # With an even kernel, a convolution pads one more after, and a transposed convolution one more before.
         padding = [(length // 2, (length - 1) // 2) for length in kernel.shape[:2]]
         left_over = [length % pool for length, pool in zip(self.shape, self.pool_size)]
         if not unpools_by_windows(kernel.shape, self.pool_size):
@@ -197,7 +197,7 @@ class _Stage:
         if not self.channels_first:
             return tf.reshape(windows, (-1, count))
         window_count = math.prod(self.pooled_shape[:2])
-        # Transposing a single channel or window is a reshape. OpenVINO fuses two reshapes to one in bfloat16.
+        # Transposing a single channel or window is a reshape. OpenVINO would fuse two reshapes into one, in bfloat16.
         first = windows if 1 in (window_count, windows.shape[-1]) else tf.transpose(windows, (0, 3, 1, 2))
         return tf.reshape(first, (-1, count, window_count))
 
@@ -264,8 +264,8 @@ class _SmoothPath:
         """The smooth picture of averages, `(N, height, width, channels)`."""
         return self._smooth(averages, *self.to_blocks)
 
-    # In LiteRT's int8 files a slice keeps the scale of its input. Averages are a hundred times as large as maxima, so
-    # at their scale the maxima would round to nothing. So a product with ones and zeros takes the place of a slice.
+    # In LiteRT's int8 files, a slice keeps the scale of its input. Averages are a hundred times as large as maxima, and
+    # at the averages' scale the maxima would round to 0. So a product with ones and zeros replaces the slice.
 
     def smooth_of_code(self, code: tf.Tensor) -> tf.Tensor:
         """The smooth picture of the averages in a code."""
@@ -286,7 +286,7 @@ class _SmoothPath:
 
 
 def _joined(blocks: tf.Tensor, block: Pair, channels: int) -> tf.Tensor:
-    """Joins blocks whose channels are `position * channels + channel` to images."""
+    """Joins blocks into images. A block's values are numbered `position * channels + channel`."""
     (_, down, right, _), (height, width) = blocks.shape, block
     rows = tf.transpose(tf.reshape(blocks, (-1, right, height, width * channels)), (0, 2, 1, 3))
     return tf.reshape(rows, (-1, down * height, right * width, channels))
@@ -301,9 +301,10 @@ def _convolve(
     extra: Sequence[int] = (0, 0),
 ) -> tf.Tensor:
     """Convolves images with `extra` zero rows below and `extra` zero columns to the right."""
-    # Zeros within the kernel's reach become padding of the convolution: with a separate padding, tf2onnx would lose the
-    # convolution's own. Results beyond the kernel's reach are only the bias, and are padded after the convolution:
-    # OpenVINO 2026.4 crashes (SIGSEGV) in some convolutions with results from nothing but padding.
+    # Extra zeros within the kernel's reach become padding of the convolution: if a separate operation padded, tf2onnx
+    # would lose the convolution's own padding. Beyond the kernel's reach, results are only the bias, so the code pads
+    # after the convolution: OpenVINO 2026.4 crashes (SIGSEGV) in some convolutions that compute results from padding
+    # alone.
     reached = [min(length, before) for length, (before, _) in zip(extra, padding)]
     padding = [(before, after + length) for (before, after), length in zip(padding, reached)]
     convolved = tf.nn.conv2d(images, kernel, strides, [(0, 0), *padding, (0, 0)])
@@ -315,5 +316,5 @@ def _convolve(
 
 def _cropped(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
     """Crops images to their first rows and columns."""
-    # Without anything to crop, runtimes would still copy the images.
+    # A slice that crops nothing would still copy the images in a runtime.
     return images if images.shape[1:3] == (height, width) else images[:, :height, :width]

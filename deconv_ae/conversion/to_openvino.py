@@ -19,8 +19,8 @@ def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[
     """Writes the graph to `<part>.xml` and its weights to `<part>.bin`."""
     # OpenVINO reads the ONNX model that is also written and verified for ONNX Runtime.
     model = openvino.Core().read_model(model=model_proto(part).SerializeToString())
-    # Compiling starts with these transformations. Applying them now gives their new operations the mark of
-    # `_keep_float32`.
+    # OpenVINO compiles a model by applying these transformations first. Here they are applied now, so that
+    # `_keep_float32` also marks the operations that they add.
     apply_moc_transformations(model, False)
     _name_only_inputs_and_outputs(model)
     file = folder / f"{part.name}.xml"
@@ -56,8 +56,8 @@ def _keep_float32(file: Path) -> None:
     """Marks every operation, so that OpenVINO computes it in no fewer bits than the file has.
 
     On a CPU with bfloat16, OpenVINO computes in bfloat16 by default, which changes pixels visibly. The file keeps a
-    hint for the whole model (runtime_options, INFERENCE_PRECISION_HINT), but OpenVINO ignores it. OpenVINO obeys this
-    mark of single operations, DisableFP16Compression, for which Python has no function.
+    hint for the whole model (runtime_options, INFERENCE_PRECISION_HINT), but OpenVINO ignores it. OpenVINO obeys the
+    mark of a single operation, DisableFP16Compression. Python has no function that sets this mark.
     """
     tree = ET.parse(file)
     for layer in tree.getroot().iterfind("layers/layer"):

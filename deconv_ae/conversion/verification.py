@@ -34,7 +34,7 @@ class Agreement:
     Attributes:
         code: the code's largest absolute difference; None if the part has no such output.
         reconstruction: the reconstruction's largest absolute difference; None if the part has no such output. If the
-            part itself chooses among near ties, the difference from the range that the near ties allow.
+            part itself chooses among near ties, it is the difference from the range that the near ties allow.
         relative: the largest difference of any output, divided by the output's largest magnitude if that is above 1:
             float32 has 7 digits, however large the values are.
         switches: the number of switches that point to a value that cannot be the window's maximum; None if the part has
@@ -71,7 +71,7 @@ class Reference:
         images: `(N, height, width, channels)` uint8.
 
     Attributes:
-        tensors: `images` scaled, `code`, `switches_1` to `switches_n`, `reconstruction`, and the outputs of further
+        tensors: the scaled `images`, `code`, `switches_1` to `switches_n`, `reconstruction`, and the outputs of further
             signatures.
     """
 

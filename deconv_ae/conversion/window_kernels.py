@@ -1,8 +1,8 @@
 """Kernels of convolutions from images to whole pooling windows, and from windows to images.
 
 Here each window is one pixel, with channels `filter * positions + position in the window`. A convolution that computes
-all positions of a window at once fills the processor's vectors, where one filter leaves most lanes idle. Its results
-lie in the order in which pooling reads them. Its kernel also contains zeros, and more zeros for larger windows.
+all positions of a window at once fills the processor's vectors; a single filter leaves most lanes idle. Its results
+lie in the order in which pooling reads them. But its kernel also contains zeros, and more zeros for larger windows.
 """
 
 import math
@@ -16,7 +16,8 @@ VECTOR = 16
 """float32 values in a vector of AVX-512."""
 
 MOST_VECTORS = 1.5
-"""A rearranged kernel pays off up to this ratio of vector multiplications, because it saves rearranging results."""
+"""A rearranged kernel pays off up to this many times the vector multiplications of the plain kernel, because it saves
+rearranging results."""
 
 
 def pools_by_windows(kernel_shape: tuple[int, ...], pool_size: Pair) -> bool:
