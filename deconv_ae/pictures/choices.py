@@ -2,7 +2,7 @@
 
 DRAWINGS = {
     "pictures": "imageAutoEncoder_<i>__input.png, __encoding.png and __output.png of every image",
-    "text": "codes, switches and reconstructions as numbers, one line an image",
+    "text": "codes, switches and reconstructions as numbers, one line for each image",
     "autoencoder": "the images, their codes and their reconstructions",
     "errors": "the error of each reconstruction, by pixel",
     "switches": "the place of every stage's maxima, and the reconstruction without these places",
@@ -11,6 +11,6 @@ DRAWINGS = {
     "comparison": "the reconstructions of several models, side by side",
 }
 MOST_EXPLAINED = 10
-"""Images in the figures of errors and switches. These have many rows, and laying out more columns took minutes."""
+"""The most images in the figures of errors and switches. These have many rows; more columns took minutes to lay out."""
 MOST_IMAGES = 250
-"""Images in a figure. matplotlib cannot draw more of them at a size that one can see."""
+"""The most images in a figure. matplotlib cannot draw more of them at a size that one can see."""

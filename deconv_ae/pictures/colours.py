@@ -6,7 +6,7 @@ ORANGE, SKY_BLUE, GREEN, BLUE, VERMILION = "#e69f00", "#56b4e9", "#009e73", "#00
 """Five of the eight colours of Okabe and Ito, "Color Universal Design", 2008."""
 
 CURVES = (BLUE, ORANGE, GREEN, SKY_BLUE)
-"""In the order in which curves of one plot take them."""
+"""The colours of curves, in the order in which a plot uses them."""
 
 POINTS = ORANGE
 """Points on grey pictures. Nobody sees this colour as grey."""

@@ -32,10 +32,10 @@ from deconv_ae.saved_model.serving import Encoded
 
 SHUFFLING_SEED = 0
 PIXEL_INCHES = 4 / PIXELS_AN_INCH
-"""The least width of an image's pixel in `switches_figure` at which one sees which place of a window has the point."""
+"""The least width of an image's pixel in `switches_figure`. In a narrower one nobody sees which place has the point."""
 POINT_OF_A_PLACE, POINT_OF_A_WINDOW = 0.6, 0.2
-"""The width of a point, as a share of a place and of its window; the larger counts. So neighbours in small windows do
-not touch, and points in large windows are seen."""
+"""The width of a point, as a share of a place and of its window; the larger width counts. So neighbours in small
+windows do not touch, and points in large windows are seen."""
 POINTS_AN_INCH = 72
 LABEL_LINES = 2
 
@@ -180,7 +180,7 @@ class _Layer:
 
     @property
     def weight_pixels(self) -> int:
-        """The side of a weight."""
+        """The side of a weight, in pixels."""
         rows, columns, *size = self.shares.shape
         kernel_pixels = LAYER_PIXELS // max(rows, columns) - GAP_PIXELS
         within_limits = min(max(kernel_pixels, SMALLEST_KERNEL_PIXELS), LARGEST_KERNEL_PIXELS)
@@ -196,7 +196,7 @@ class _Layer:
         )
 
     def picture(self) -> np.ndarray:
-        """The kernels in colours, `(height, width, 3)`, a pixel for each of the figure's."""
+        """The kernels in colours, `(height, width, 3)`, with a pixel for each pixel of the figure."""
         rows, columns, height, width = self.shares.shape
         side = self.weight_pixels
         gap = GAP_PIXELS // 2
@@ -241,7 +241,7 @@ def kernels_figure(models: dict[str, Autoencoder]) -> Figure:
 
 
 def _layer(model_name: str, layer: keras.layers.Layer, image_channels: int) -> _Layer:
-    # (height, width, channels towards the image, filters), of convolutions and of transposed convolutions.
+    # Convolutions and transposed convolutions both have (height, width, channels towards the image, filters).
     kernels = np.asarray(layer.kernel).transpose(2, 3, 0, 1)
     reads_or_draws_the_image = layer.name in ("averages", "enlarge", "conv1", "deconv1")
     row_labels = COLOURS if reads_or_draws_the_image and image_channels == len(COLOURS) else ()

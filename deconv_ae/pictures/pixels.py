@@ -58,7 +58,7 @@ def code_brightness(code: np.ndarray, averages: int) -> np.ndarray:
 
     Args:
         code: `(N, h, w, c)`.
-        averages: how many of the channels, the last ones, hold averages.
+        averages: the number of averages, which are the last channels.
 
     Returns:
         Brightness from 0 to 1, of the codes' shape.
@@ -82,7 +82,7 @@ def brightest_to_255(picture: np.ndarray) -> np.ndarray:
 
 
 def black_to_white(picture: np.ndarray) -> np.ndarray:
-    """A picture as uint8, 0 as black and 1 as white; the first channel if there are 2, or more than 3."""
+    """A picture as uint8, 0 as black and 1 as white. Of 2 channels, or of more than 3, only the first is drawn."""
     if picture.shape[-1] not in (1, 3):
         picture = picture[..., :1]
     return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)

@@ -30,7 +30,7 @@ PIXELS_AN_INCH = 150
 MOST_PIXELS = 65_000
 """Pixels of a figure's longer side. matplotlib refuses 65,536 and more."""
 WIDEST_INCHES = 1600 / PIXELS_AN_INCH
-"""The most for any figure: a screen shows 1,600 pixels without scrolling."""
+"""The greatest width of a figure: a screen shows 1,600 pixels without scrolling."""
 COLUMN_INCHES = 1.25
 TILE_INCHES = 0.45
 """The smallest size at which one sees what a code's channel shows."""
@@ -104,7 +104,7 @@ def write_pictures(shown: View, folder: Path) -> list[Path]:
 
 
 def write_text(shown: View, folder: Path) -> list[Path]:
-    """Writes encoder_output.txt, decoder_output.txt and switches_<k>.txt: a line for each image, with spaces."""
+    """Writes encoder_output.txt, decoder_output.txt and switches_<k>.txt: a line of numbers for each image."""
     switches = dict(zip(switches_names(len(shown.encoded.switches)), shown.encoded.switches))
     texts = {"encoder_output": shown.encoded.code, "decoder_output": shown.reconstruction} | switches
     for name, values in texts.items():
@@ -159,7 +159,7 @@ def errors_figure(shown: View) -> Figure:
     """Rows for the originals, the reconstructions and the errors; a column for each image; one scale for all errors.
 
     With one channel, an error is vermilion where the reconstruction is too bright, and blue where it is too dark. With
-    several, it is the root mean square over the channels.
+    several channels, an error is the root mean square over the channels.
     """
     errors = shown.reconstruction - shown.originals
     signed = errors.shape[-1] == 1
@@ -212,19 +212,19 @@ def new_grid(
     A figure is never wider than `WIDEST_INCHES`. Columns that do not fit side by side are divided into bands, one below
     the other. Each band has all rows and their labels.
 
-    This file's lengths lay the figure out. matplotlib's constrained layout measures everything several times, which
-    takes as long as the drawing.
+    The lengths in this file lay the figure out, because matplotlib's constrained layout measures everything several
+    times, which takes as long as the drawing.
 
     Args:
         labels: the label of each row of axes; an empty one for none.
-        columns: the columns of axes.
+        columns: the number of columns of axes.
         inches: the width and the height of one of the axes. Beneath each is room for a line.
         title: the figure's title, wrapped to its width.
         heading_lines: lines in the headings of columns, in small letters.
         beneath: inches left free at the bottom.
 
     Returns:
-        The figure, and its axes as a `(rows, columns)` array, wherever they lie.
+        The figure, and its axes as a `(rows, columns)` array, in whatever bands they lie.
     """
     label_lines = max(len(label.splitlines()) for label in labels)
     left = left_inches(label_lines)
@@ -252,7 +252,7 @@ def new_grid(
 
 
 def columns_that_fit(inches: float, left: float) -> int:
-    """The columns of so many inches that lie side by side in a figure, beside labels on the left."""
+    """The number of columns, each this many inches wide, that fit side by side beside `left` inches of labels."""
     return max(1, int((WIDEST_INCHES - left + 1e-9) / (inches + MARGIN_INCHES)))
 
 
@@ -279,7 +279,7 @@ def wrapped(text: str, inches: float, letters_an_inch: float = SMALL_LETTERS_AN_
 
 
 def save_figure(figure: Figure, file: Path) -> Path:
-    """Writes a PNG under a partial name, renames it to `file` and returns that. No text is read as mathematics."""
+    """Writes a PNG under a partial name, renames it to `file`, and returns `file`. No text is read as mathematics."""
     partial = partial_beside(file)
     dpi = min(PIXELS_AN_INCH, MOST_PIXELS / max(figure.get_size_inches()))
     _take_literally(figure)
@@ -297,8 +297,8 @@ def save_figure(figure: Figure, file: Path) -> Path:
 def _take_literally(figure: Figure) -> None:
     """Turns mathematics off in all text but the numbers at the axes.
 
-    A "$" in the name of a model or a data set would begin a formula, and matplotlib raises an error for a wrong one.
-    matplotlib itself writes the powers at an axis as formulas.
+    A "$" in the name of a model or a data set would begin a formula, and matplotlib raises an error for a malformed
+    formula. matplotlib itself writes the powers at an axis as formulas.
     """
     numbers = {
         label
