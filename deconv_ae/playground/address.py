@@ -17,7 +17,7 @@ network."""
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """Binds a socket to an address. The socket does not listen yet: first the models are loaded.
+    """Binds a socket to an address. The server makes it listen only after the models are loaded.
 
     Args:
         host: a name or an address of this machine.
@@ -74,8 +74,8 @@ def urls_for_others(host: str, port: int) -> list[str]:
 def is_own_address(named: str, host: str, port: int) -> bool:
     """Whether a request's Host header names the address at which the page listens.
 
-    An attacker can make their own name resolve to 127.0.0.1, and read the page (DNS rebinding). With an address instead
-    of a name, this attack fails.
+    An attacker can make their own host name resolve to 127.0.0.1, and so read the page (DNS rebinding). A request whose
+    Host header has an IP address cannot come from this attack.
 
     >>> is_own_address("127.0.0.1:7860", "127.0.0.1", 7860), is_own_address("evil.example:7860", "127.0.0.1", 7860)
     (True, False)

@@ -1,6 +1,6 @@
 """The page's drawings as SVG: pixels as a PNG inside, with lines, points and crosses over them.
 
-Each has a name for screen readers.
+Each drawing has a name for screen readers.
 """
 
 import base64
@@ -21,7 +21,7 @@ POINT_COLOURS = (ORANGE, SKY_BLUE, NEARLY_WHITE)
 """The colours of channels. People with colour-blindness tell them apart."""
 
 FEW_PLACES = tuple(ImageColor.getrgb(colour) for colour in (SLATE, ORANGE, SKY_BLUE, NEARLY_WHITE))
-"""The colours of places in windows of up to four. People with colour-blindness tell them apart."""
+"""The colours of places in windows of up to four places. People with colour-blindness tell them apart."""
 
 MOST_CHANNELS_AS_POINTS = len(POINT_COLOURS)
 SMALLEST_SATURATION, LARGEST_SATURATION = 0.25, 0.75
@@ -78,7 +78,7 @@ def tiles_size(shape: Sequence[int]) -> tuple[int, int]:
 
 
 def tiles(values: np.ndarray) -> str:
-    """A tile for each channel of `(h, w, c)` floats or `(h, w, c, 3)` colours, with nothing between tiles."""
+    """A tile for each channel of `(h, w, c)` floats or `(h, w, c, 3)` colours, with transparent gaps between tiles."""
     values = values if values.dtype == np.uint8 else black_to_white(values[..., None])
     shape = values.shape[:3]
     pixels = np.zeros((*tiles_size(shape), 4), np.uint8)
@@ -123,7 +123,7 @@ def places_key(pool_size: Sequence[int]) -> str:
 
 
 def switches_points(switches: np.ndarray, pool_size: Sequence[int], code: np.ndarray | None) -> str:
-    """`(h, w, c)` switches of few channels as points between lines of windows. A point is faint if its `code` is 0."""
+    """`(h, w, c)` switches of few channels as points, with the windows' lines. A point is faint if its `code` is 0."""
     (rows, columns, channels), (pool_height, pool_width) = switches.shape, pool_size
     row, column = np.mgrid[0:rows, 0:columns]
     drawn = [window_lines((rows, columns), pool_size)]
@@ -164,6 +164,6 @@ def crosses(places: Iterable[tuple[int, int]]) -> str:
 
 
 def frame(row: float, column: float, height: int = 1, width: int = 1, kind: str = "followed") -> str:
-    """A frame around some pixels. It is bright on dark, so that it is seen on any picture."""
+    """A frame around some pixels: a bright line over a wider dark one, so that it is seen on any picture."""
     box = f'x="{column}" y="{row}" width="{width}" height="{height}"'
     return f'<rect class="{kind} under" {box}/><rect class="{kind}" {box}/>'

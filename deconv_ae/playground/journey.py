@@ -16,7 +16,7 @@ from deconv_ae.playground.passage import Passage, maxima, pool_sizes, window_siz
 from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
-HOW_TO_FOLLOW = "Click in a drawing to follow another window. In a code, arrow keys follow and Enter erases."
+HOW_TO_FOLLOW = "Click in a drawing to follow another window. In a code, arrow keys choose a value and Enter erases it."
 LETTERS = 12 / 84
 """The height of letters as a share of a step's drawing: 12 of its 84 pixels in page.css."""
 MOST_NUMBERED = 5
@@ -72,7 +72,7 @@ class Journey:
         sent: the value that leaves the encoder.
         received: the value that reaches the decoder.
         unpooled: its way through pooling and unpooling; None for an average.
-        reconstruction: the decoder's pixels there, float32 of the shape of `pixels`.
+        reconstruction: the decoder's pixels of the same window, float32 of the shape of `pixels`.
     """
 
     place: tuple[int, int, int]

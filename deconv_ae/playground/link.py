@@ -26,7 +26,8 @@ from deconv_ae.playground.tampering import (
 )
 
 MOST_ERASED = 4096
-"""The most values in a link: several times those of a digit's codes. Browsers and servers pass on 40,000 characters."""
+"""The most values in a link: several times as many as the codes of a digit have. Browsers and servers pass on 40,000
+characters."""
 
 NAMES = (
     *("image", "upload", "picture", "pixels"),
@@ -158,7 +159,7 @@ def number_up_to(text: str, largest: float) -> float:
     except ValueError:
         number = math.nan
     if not 0 <= number <= largest:  # NaN fails both comparisons.
-        raise ValueError(f"{shown(text)} is not a number from 0 to {largest:g}")
+        raise ValueError(f"{quoted(text)} is not a number from 0 to {largest:g}")
     return number + 0.0
 
 
@@ -166,18 +167,18 @@ def whole_up_to(text: str, largest: int) -> int:
     """Reads a whole number from 0 to `largest`."""
     number = int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else -1
     if not 0 <= number <= largest:
-        raise ValueError(f"{shown(text)} is not a whole number from 0 to {largest}")
+        raise ValueError(f"{quoted(text)} is not a whole number from 0 to {largest}")
     return number
 
 
 def one_of(text: str, choices: tuple[str, ...]) -> str:
     """Reads one of the choices."""
     if text not in choices:
-        raise ValueError(f"{shown(text)} is not one of {', '.join(choices)}")
+        raise ValueError(f"{quoted(text)} is not one of {', '.join(choices)}")
     return text
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """A text in quotes, shortened if it is long, for a message."""
     return ascii(text if len(text) <= 40 else f"{text[:37]}...")
 
@@ -190,13 +191,13 @@ def packed_drawing(picture: np.ndarray, ground: np.ndarray) -> str:
 
 
 def unpacked_drawing(text: str, ground: np.ndarray) -> np.ndarray:
-    """Reads the letters of `packed_drawing`, and draws on a ground of the same shape."""
+    """Reads the letters of `packed_drawing`, and puts the drawing on a ground."""
     height, width, channels = ground.shape
-    message = f"{shown(text)} is not a drawing on {width} x {height} pixels"
+    message = f"{quoted(text)} is not a drawing on {width} x {height} pixels"
     bits = -(-height * width // 8)
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        # A few bytes can unpack to gigabytes, so unpacking ends after the size of a drawing.
+        # A few bytes can unpack to gigabytes, so unpacking ends a byte after the size of a drawing.
         content = np.frombuffer(zlib.decompressobj().decompress(packed, bits + ground.size + 1), np.uint8)
     except (binascii.Error, ValueError, zlib.error) as error:
         raise ValueError(message) from error
@@ -228,7 +229,7 @@ def uploaded_picture(text: str, like: np.ndarray) -> np.ndarray:
                 raise ValueError("another size")
             pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
     except Exception as error:  # Pillow's decoders raise errors of any type.
-        raise ValueError(f"{shown(text)} is not a picture of {width} x {height} pixels") from error
+        raise ValueError(f"{quoted(text)} is not a picture of {width} x {height} pixels") from error
     return pixels.reshape(like.shape)
 
 
@@ -237,7 +238,7 @@ def _pixels_of(text: str, like: np.ndarray) -> np.ndarray:
     try:
         pixels = base64.b64decode(text, validate=True)
     except binascii.Error as error:
-        raise ValueError(f"{shown(text)} is not a picture") from error
+        raise ValueError(f"{quoted(text)} is not a picture") from error
     if len(pixels) != like.size:
         raise ValueError(f"is a picture of {len(pixels)} bytes, not of {like.size}")
     return np.frombuffer(pixels, np.uint8).reshape(like.shape)
@@ -254,7 +255,7 @@ def _pixels(text: str) -> list[Pixel]:
     pixels = []
     for pixel in written:
         if not re.fullmatch(r"[0-9]{1,4}(-[0-9]{1,4}){3}", pixel):
-            raise ValueError(f"{shown(pixel)} is not model-row-column-channel")
+            raise ValueError(f"{quoted(pixel)} is not model-row-column-channel")
         number, row, column, channel = map(int, pixel.split("-"))
         pixels.append((number, row, column, channel))
     return pixels
@@ -264,7 +265,7 @@ def _moves(text: str) -> list[Move]:
     moves = []
     for move in text.split("_")[: MOST_ERASED + 1]:
         if not re.fullmatch(r"[0-9]{1,4}(-[0-9]{1,4}){4}", move):
-            raise ValueError(f"{shown(move)} is not model-row-column-channel-place")
+            raise ValueError(f"{quoted(move)} is not model-row-column-channel-place")
         number, row, column, channel, place = map(int, move.split("-"))
         moves.append((number, row, column, channel, place))
     if len(moves) > MOST_ERASED:
@@ -274,6 +275,6 @@ def _moves(text: str) -> list[Move]:
 
 def _window(text: str) -> Place:
     if not re.fullmatch(r"[0-9]{1,4}(-[0-9]{1,4}){2,3}", text):
-        raise ValueError(f"{shown(text)} is not model-row-column or model-row-column-channel")
+        raise ValueError(f"{quoted(text)} is not model-row-column or model-row-column-channel")
     number, row, column, *channel = map(int, text.split("-"))
     return number, row, column, channel[0] if channel else None

@@ -125,7 +125,7 @@ function say(text) {
   at("#notice").textContent = text;
 }
 
-// Turns an element's content into the HTML in place: an element keeps its focus and its pointer capture.
+// Changes an element's content to this HTML in place, so that the elements inside keep focus and pointer capture.
 function patch(element, html) {
   const fresh = element.cloneNode(false);
   fresh.innerHTML = html;

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from deconv_ae.data.decoding import PictureError
 from deconv_ae.playground.address import url
 from deconv_ae.playground.cards import legend
-from deconv_ae.playground.link import NAMES, State, one_of, read, shown, tampering_values, upload_text
+from deconv_ae.playground.link import NAMES, State, one_of, quoted, read, tampering_values, upload_text
 from deconv_ae.playground.request_guard import RequestGuard, body
 from deconv_ae.playground.server import serve
 from deconv_ae.playground.tampering import (
@@ -50,9 +50,9 @@ MEDIA_TYPES = {
 MOST_OF_A_REQUEST = 1_000_000
 MOST_OF_AN_UPLOAD = 10_000_000
 MOST_VALUES = 32
-"""Names and values in a query; a state has half as many."""
+"""The most names with values in a query; a state has half as many."""
 UPLOADS_AT_ONCE = 4
-"""Uploads whose bytes are in memory at once. Of these, one is decoded at a time."""
+"""The most uploads whose bytes are in memory at once. Of these, one is decoded at a time."""
 ANSWERS_AT_ONCE = 2
 
 SENTENCES = {
@@ -132,7 +132,7 @@ class Playground:
         query = _values(await body(request, MOST_OF_A_REQUEST))
         unknown = sorted(query.keys() - NAMES)
         if unknown:
-            raise HTTPException(400, f"{shown(unknown[0])} is an unknown name; the page knows {', '.join(NAMES)}.")
+            raise HTTPException(400, f"{quoted(unknown[0])} is an unknown name; the page knows {', '.join(NAMES)}.")
         state, refused = self._read(query)
         if refused:
             raise HTTPException(400, "; ".join(refused.values()) + ".")

@@ -18,7 +18,7 @@ class Thumbnail:
     """A picture made smaller, to as many numbers as the code has, and enlarged again.
 
     Attributes:
-        size: its (height, width) in between.
+        size: its (height, width) before it is enlarged again.
         enlarged: `(height, width, channels)` float32, by the method with the lower RMSE.
         rmse: the RMSE of the enlarged picture.
     """
@@ -36,7 +36,7 @@ class Passage:
         picture: `(height, width, channels)` uint8.
         sent: the encoder's code and switches.
         received: the code and switches that reach the decoder.
-        reconstruction: the decoder's picture of those, `(height, width, channels)` float32.
+        reconstruction: the decoder's picture from `received`, `(height, width, channels)` float32.
         rmse: the RMSE of the reconstruction.
         untouched_rmse: the RMSE of the reconstruction from `sent`.
         thumbnail: the same picture without a model.

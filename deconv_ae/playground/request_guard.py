@@ -25,8 +25,8 @@ HEADERS = {
 }
 FOREIGN = "Only this page itself may send this request: open the page in its own tab.\n"
 MOST_READ = 64_000_000
-"""The bytes of a too large body that are read and dropped: most clients read an answer only after they have sent
-all."""
+"""The most bytes of a too large body that are read and dropped: most clients read an answer only after they have sent
+the whole body."""
 
 
 class RequestGuard:

@@ -23,7 +23,7 @@ OTHER_DESCRIPTORS = 64
 
 
 def serve(app: Any, listening: socket.socket, when_ready: Callable[[], None]) -> None:
-    """Serves until Ctrl-C, and returns normally then. Other signals keep their handlers.
+    """Serves until Ctrl-C, and then returns normally. Other signals keep their handlers.
 
     Args:
         app: an ASGI application.
@@ -61,7 +61,7 @@ class _Server(uvicorn.Server):
 
 
 class _Connection(H11Protocol):
-    """A connection for one request, with a time limit. If too many are open, the longest silent one is closed."""
+    """A connection for one request, with a time limit. If too many are open, the one silent for longest is closed."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)

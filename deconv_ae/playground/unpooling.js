@@ -2,7 +2,7 @@
 const PLAY_MILLISECONDS = 8000; // of all windows
 const SLOWEST = 200; // milliseconds a window
 const FASTEST = 30;
-const SEEN_MOVING = 100; // milliseconds a window from which one can follow a moving value
+const SEEN_MOVING = 100; // the fewest milliseconds a window in which one can follow a moving value
 
 const section = document.querySelector("#unpooling");
 const drawing = section.querySelector("svg");
@@ -74,7 +74,7 @@ function go(to, isMoving) {
   frameNow();
 }
 
-// From its pixel of the code, which is as large as a window, to its place.
+// Moves a value from its square in the code, which is as large as a window, to its place.
 function move(index, put) {
   if (isCalm.matches) return;
   const { columns, height, width, right } = lengths();
