@@ -7,17 +7,28 @@ from deconv_ae.saved_model.serving import SignatureAutoencoder
 from deconv_ae.training.evaluation import mean_rmse
 
 NEAR_EVEN = 0.8
-"""Images get a warning if their RMSE is more than this share of the RMSE of an even colour, each image's own mean.
+"""Images get a warning if their RMSE is more than this share of an even colour's RMSE.
 
-Measured with the reference models, of digits: digits, letters and drawings have 0.3 to 0.8 of it; photographs 1.6 to 6,
-dark ones too, which have a small RMSE; inverted digits and noise 0.86 to 2. Of photographs: photographs have 0.1 to
-0.7, and noise 0.86 to 2.4. Nearly black ones have 1.7 to 3.7 in photos_16_8, which cannot draw black. The sign misses
-drawings and digits in models of photographs, 0.02 to 0.6: they draw these, photos_16_8 with twice its usual RMSE.
+The even colour is each image's own mean. The shares that the reference models have:
+
+| models of | images | share |
+| --- | --- | --- |
+| digits | digits, letters, drawings | 0.3 to 0.8 |
+| digits | inverted digits, noise | 0.86 to 2 |
+| digits | photographs, also dark ones, whose RMSE is small | 1.6 to 6 |
+| photographs | photographs | 0.1 to 0.7 |
+| photographs | noise | 0.86 to 2.4 |
+| photographs: photos_16_8, which cannot draw black | nearly black photographs | 1.7 to 3.7 |
+| photographs | drawings, digits | 0.02 to 0.6 |
+
+So drawings and digits get no warning from models of photographs. These models can draw them; photos_16_8 draws them
+with twice its usual RMSE.
 """
 ABOVE_ITS_OWN = 1.5
-"""A model that is no good even for its own images has a higher limit: this many times its own share."""
+"""A model that is poor even on its own images has a higher limit: this many times its share on these."""
 NEGLIGIBLE = 0.25
-"""An RMSE below this share of the card's gets no warning: a black image, say, whose even colour is exact."""
+"""An RMSE below this share of the card's test RMSE gets no warning: that of a black image, say, whose even colour is
+exact."""
 
 
 def other_domain(model: SignatureAutoencoder, images: np.ndarray, rmse: float) -> str | None:

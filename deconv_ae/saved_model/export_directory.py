@@ -18,7 +18,7 @@ from deconv_ae.saved_model.model_card import COMPRESSION_FILE, FILE_NAME, KERAS_
 
 MODEL_FILE = "saved_model.pb"
 VARIABLES, ASSETS = "variables", "assets"
-# TensorFlow 2.16 and later write the fingerprint. TensorFlow makes the directory of assets, though a model has none.
+# TensorFlow 2.16 and later write the fingerprint. TensorFlow makes the directory of assets, though models have none.
 EXPORTED_NAMES = {MODEL_FILE, FILE_NAME, KERAS_FILE, COMPRESSION_FILE, "fingerprint.pb", VARIABLES, ASSETS}
 
 
@@ -59,7 +59,7 @@ class ExportDirectory:
                 shutil.rmtree(left, ignore_errors=True)
             check(self.path, self._overwrite)
             self._held = held.pop_all()
-        # Entered last, so that it is left before the lock is released.
+        # This context is entered last, so that it ends before the lock is released.
         self._held.enter_context(cleanup_on_exit(self._held.close))
         return self
 

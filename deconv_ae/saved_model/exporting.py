@@ -140,14 +140,15 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
     weights = model.get_weights()
 
     def constant_weights() -> keras.StatelessScope:
-        # When TensorFlow loads constant weights, it folds all that depends on them alone, such as kernels of blocks.
+        # When TensorFlow loads a graph, it folds all that depends on constants alone, such as kernels of blocks.
         return keras.StatelessScope([(variable, tf.constant(w)) for variable, w in zip(model.weights, weights)])
 
     with without_gradients():
         signatures = traced(functions(model, constant_weights), model)
         module = tf.Module()
         for name, function in signatures.items():
-            # keras.layers.TFSMLayer prefers an attribute to a signature, as it calls signatures by position.
+            # keras.layers.TFSMLayer passes its first input by position, which a signature of several inputs refuses. An
+            # attribute accepts it, and TFSMLayer prefers an attribute to a signature.
             setattr(module, SIGNATURES[name].attribute, function)
         tf.saved_model.save(module, str(directory), signatures=signatures)
 

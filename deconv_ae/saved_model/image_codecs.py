@@ -21,7 +21,7 @@ SETTINGS: dict[str, dict[str, int]] = {JPEG: {"optimize": True}, WEBP: {"method"
 """Pillow's settings for the smallest files of a quality."""
 
 MOST_PICTURES = 100
-"""The number of pictures on which `files_of_size` searches the quality."""
+"""The most pictures on which `files_of_size` searches for the quality."""
 
 LOWEST_QUALITY, HIGHEST_QUALITY = 1, 100
 """Pillow advises against JPEG above 95, because files grow and hardly improve. Here the size is given: a model's code

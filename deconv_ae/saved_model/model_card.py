@@ -97,7 +97,7 @@ class ModelCard:
         seed: the seed of the initial weights and of the images' order.
         layers: the layers, in the order in which data passes them.
         versions: the versions of python, tensorflow and keras.
-        signatures: the SavedModel's signatures, which may be another version's.
+        signatures: the SavedModel's signatures, which another version may have written.
         checksums: the SHA-256 of the files that were exported with the card.
         baselines: the test RMSE of baselines that need no model; None in older cards.
         format_version: the version of this file's format.
@@ -142,7 +142,10 @@ class ModelCard:
         return self.architecture.size_per_image(self.image_shape)
 
     def source(self, name: str) -> Source:
-        """The source of a data set, read as the model's own; another data set is resized to the model's images."""
+        """The source of a data set, read in the same way as the model's own.
+
+        Another data set gets the size and the colours of the model's images.
+        """
         height, width, channels = self.image_shape
         used, is_another = self.dataset, name != self.dataset.name
         return Source(

@@ -1,4 +1,4 @@
-"""An autoencoder that works through the signatures of a SavedModel or of a Keras model alone."""
+"""An autoencoder that needs only the signatures of a SavedModel or of a Keras model."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -58,7 +58,7 @@ class Signature:
         converted: the name of its converted files; None for a signature that no format needs.
 
     Raises:
-        ValueError: for a name that no attribute can have, or that another one has.
+        ValueError: for a name that no attribute can have, or that another attribute has.
 
     >>> Signature("serve", _images_spec, _images_spec, _serve, converted=None)
     Traceback (most recent call last):
@@ -85,7 +85,7 @@ class Signature:
 
 
 def by_name(*signatures: Signature) -> dict[str, Signature]:
-    """The signatures by their names; a ValueError if two share their name, or the name of their converted files."""
+    """The signatures by their names; raises ValueError if two share a name, or a name of converted files."""
     for names in ([each.name for each in signatures], [each.converted for each in signatures if each.converted]):
         for name in names:
             if names.count(name) > 1:
@@ -189,7 +189,7 @@ def functions(
 
 
 def traced(functions: Mapping[str, Function], model: Autoencoder) -> dict[str, Function]:
-    """Traces each signature's function once, for any batch size. Their gradient is a LookupError."""
+    """Traces each signature's function once, for any batch size. Their gradients raise LookupError."""
     # Concrete functions: saving would trace a tf.function again, and the file would hold both graphs. No control flow
     # depends on a tensor, and autograph would only double the time of tracing.
     return {
@@ -201,7 +201,7 @@ def traced(functions: Mapping[str, Function], model: Autoencoder) -> dict[str, F
 
 
 def _without_gradient(function: Function) -> Function:
-    # Some graphs that serve would have a gradient of zeros.
+    # Without PreventGradient, some served graphs would have a gradient of zeros.
     reason = "an exported autoencoder has none; export yours with Keras's model.export"
 
     def call(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
