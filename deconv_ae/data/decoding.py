@@ -185,7 +185,7 @@ def _decoded(picture: Image.Image, channels: int | None, background: tuple[int, 
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Scales deeper shades, which Pillow's own conversion would clip, to "L", or "LA" with a transparent shade."""
+    """Scales shades deeper than 8 bits, which Pillow would clip, to "L", or to "LA" if one shade is transparent."""
     values = np.asarray(picture)
     tags = getattr(picture, "tag_v2", {})  # TIFF only. Pillow neither scales 12 bits nor inverts deep "white is zero".
     whitest = 1.0 if picture.mode == "F" else 2.0 ** (tags.get(TIFF_BITS, (16,))[0] if picture.mode != "I" else 16) - 1

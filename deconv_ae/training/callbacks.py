@@ -266,7 +266,7 @@ class WriteTensorBoard(keras.callbacks.Callback):
 def _epoch_file(log_dir: Path, epoch: int) -> Iterator[None]:
     """A context in which TensorBoard's default writer writes a file of one epoch's records.
 
-    The file appears only when it is complete. If a run is killed after the file and before the epoch's checkpoint, the
+    The file appears only when it is complete. If a run is killed between the file and the epoch's checkpoint, the
     resumed run writes the epoch again and replaces the file. So no step is recorded twice.
     """
     with partial_directory(log_dir) as partial:

@@ -46,7 +46,7 @@ def read(file: Path, parse: Callable[[dict[str, Any]], Ended]) -> Ended | None:
 
 
 def recipe_details(options: TrainingOptions, channels: int) -> dict[str, Any]:
-    """Returns the optimizer and the initializers that a recipe's name stands for in this version, as JSON has them."""
+    """Returns the optimizer and the initializers that a recipe's name stands for in this version, as JSON values."""
     recipe, architecture = RECIPES[options.recipe], options.architecture
     optimizer = keras.optimizers.serialize(recipe.optimizer(architecture, recipe.batch_size, 1, None))
     # Keras numbers the optimizers of a process: adam, adam_1 and so on.

@@ -108,7 +108,7 @@ def reproduce(
         presets: names of presets.
         recipes: names of recipes.
         seeds: the number of seeds; they are 0, 1, 2 and so on.
-        output_dir: see above.
+        output_dir: the folder, with the files that this module's docstring lists.
 
     Yields:
         The outcomes.

@@ -108,7 +108,7 @@ def compare(
         architectures: such as `architectures_for(dataset)`.
         seeds: the number of seeds for ours; they are 0, 1, 2 and so on.
         epochs: epochs of every run; None is the default recipe's. All have the default recipe's batch size.
-        output_dir: see above.
+        output_dir: the folder, with the files that this module's docstring lists.
 
     Yields:
         The outcomes.
