@@ -41,9 +41,8 @@ def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[
         bias: `(filters,)`, likewise.
 
     Returns:
-        The maxima, `(N, windows down, windows right, filters)`, and uint8 switches of that shape: the first position
-        in the window that has the maximum after the ReLU, so 0 where the ReLU leaves only zeros. A NaN is more than
-        any number.
+        The maxima, `(N, windows down, windows right, filters)`, and uint8 switches of that shape: the first position of
+        the maximum after the ReLU, which is 0 in a window of zeros. A NaN is more than any number.
     """
     images, kernel, bias = (tf.convert_to_tensor(tensor) for tensor in (images, kernel, bias))
     size = tuple(images.shape[1:3])
@@ -111,8 +110,7 @@ def _first_maxima(results: tf.Tensor, positions: int) -> tuple[tf.Tensor, tf.Ten
     @environment.custom_gradient
     def maxima(results: tf.Tensor) -> tuple[Any, Callable]:
         windows = tf.reshape(results, shape)
-        # For a window with NaN, XLA's argmax returns the last position. With infinity in place of each NaN, it returns
-        # the position of the first.
+        # For a window with NaN, XLA's argmax returns the last position; for infinities in their place, the first.
         comparable = tf.where(tf.math.is_nan(windows), np.inf, windows) if environment.compiled_by_xla() else windows
         first = tf.argmax(comparable, -1, tf.int32)
 
@@ -129,9 +127,8 @@ def _faster(
 ) -> list[tf.Tensor]:
     """Computes `one_by_one` if a tensor is not finite, or if a graph for serving gets fewer images; else `by_blocks`.
 
-    The kernel of blocks contains zeros. Zero times an infinity or a NaN is NaN, even for pixels that the original
-    kernel does not reach. Under XLA, this choice would triple the time of a step. So XLA and files for other runtimes
-    always use blocks. The gradient is that of the blocks.
+    The kernel of blocks has zeros, and zero times infinity is NaN, even for pixels beyond the original kernel. Under
+    XLA, a choice would triple a step's time: XLA, like files for other runtimes, uses blocks. So do all gradients.
     """
     if environment.compiled_by_xla() or environment.is_portable():
         return by_blocks()
@@ -150,10 +147,7 @@ def _faster(
 
 @functools.lru_cache(maxsize=16)
 class _Grid:
-    """The places of blocks. The first block starts at the first pixel that the first window depends on.
-
-    Lengths are (height, width).
-    """
+    """The places of blocks, the first at the first pixel that the first window depends on. Lengths are pairs."""
 
     def __init__(self, size: Size, taps: Size, pool: Pair) -> None:
         self.pooling = Windows(pool, pool, "valid", "channels_last")
@@ -190,8 +184,7 @@ class _Grid:
     def kernel_of_blocks(self, kernel: tf.Tensor) -> tf.Tensor:
         """The kernel of blocks, `(*reach, positions * channels, windows * filters * window's positions)`.
 
-        It is a matrix product of the original kernel with zeros and ones. So its gradient is a matrix product,
-        too, and TensorFlow folds a constant kernel to a constant.
+        It is a matrix product with zeros and ones. So it has a gradient, and TensorFlow folds a constant kernel.
         """
         height, width, channels, filters = kernel.shape
         pixels, positions = self.block.prod(), self.pool.prod()
