@@ -16,6 +16,9 @@ from matplotlib.figure import Figure
 from benchmarks.measurement import Comparison, Measurement, Timing
 from deconv_ae.pictures.visualization import WIDEST_INCHES, save_figure
 
+LEGEND_COLUMN_INCHES = 2.6
+"""For the longest name of a contestant, with its line."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -141,11 +144,12 @@ def throughput_figure(measurements: Sequence[dict[str, Any]], panel: str, label:
         for contestant in dict.fromkeys(number["contestant"] for number in measurements):
             chosen = [n for n in measurements if n[panel] == title and n["contestant"] == contestant]
             batch_sizes, throughputs = [n["batch_size"] for n in chosen], [n["images_per_second"] for n in chosen]
-            floor = "alone" in contestant
-            axis.plot(batch_sizes, throughputs, "--" if floor else "-o", markersize=3, label=contestant)
+            is_part = "alone" in contestant
+            axis.plot(batch_sizes, throughputs, "--" if is_part else "-o", markersize=3, label=contestant)
         axis.set(title=title, xlabel="batch size", xscale="log", yscale="log")
         axis.grid(True, which="major", alpha=0.3)
     axes[0].set_ylabel(label)
     lines, names = axes[-1].get_legend_handles_labels()
-    figure.legend(lines, names, loc="outside lower center", ncols=len(names), fontsize="small", frameon=False)
+    columns = max(1, int(figure.get_figwidth() / LEGEND_COLUMN_INCHES))
+    figure.legend(lines, names, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
     return figure

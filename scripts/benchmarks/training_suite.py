@@ -24,7 +24,7 @@ from deconv_ae.training import steps_per_execution
 
 BATCH_SIZES = (64, 256, 1024)
 OURS, PLAIN = "deconv_ae", "plain Keras"
-FLOOR, PLAIN_FLOOR = "its convolutions alone", "Keras's convolutions alone"
+CONVOLUTIONS, PLAIN_CONVOLUTIONS = "its convolutions alone", "Keras's convolutions alone"
 CHECKED_STEPS = 3
 MNIST_IMAGES = 60_000
 # The first step of a round does not count.
@@ -172,8 +172,8 @@ CONTESTANTS: dict[str, Callable[[Case], Callable[[], Contestant]]] = {
     OURS: partial(partial, our_training),
     PLAIN: partial(partial, plain_training),
     **{name: partial(torch_training, variant) for name, variant in VARIANTS.items()},
-    FLOOR: partial(partial, Convolutions, False),
-    PLAIN_FLOOR: partial(partial, Convolutions, True),
+    CONVOLUTIONS: partial(partial, Convolutions, False),
+    PLAIN_CONVOLUTIONS: partial(partial, Convolutions, True),
 }
 
 
@@ -204,7 +204,7 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
         logging.info("%s, batch %d: %s", case.name, case.batch_size, {n: str(m.timing) for n, m in measured.items()})
         throughputs = cells(comparisons[-1], CONTESTANTS, partial(_throughput, case.batch_size))
         ratios = [speedup(measured, [OURS], [PLAIN]), speedup(measured, [OURS], VARIANTS)]
-        rows.append([case.name, str(case.batch_size), *throughputs, *ratios, _over_floor(measured)])
+        rows.append([case.name, str(case.batch_size), *throughputs, *ratios, _to_convolutions(measured)])
     steps = [case.steps_per_round for case in cases]
     presets = [number for number in numbers if number["model"] in PRESETS]
     return Report(
@@ -215,7 +215,7 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
             *CONTESTANTS,
             f"{OURS} to {PLAIN}",
             f"{OURS} to the best PyTorch",
-            "time over its floor",
+            "time to its convolutions'",
         ],
         rows=rows,
         notes=[
@@ -223,7 +223,8 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
             f"turns, each in its own process. Their first {CHECKED_STEPS} losses were checked to agree to {TOLERANCE}.",
             *notes(comparisons),
             "The convolutions alone are a step's convolutions, forward and backward, without loss, optimizer, pooling "
-            "and input. Those of this project's layers are the floor.",
+            "and input. A step on blocks has other convolutions, and can take less time than its layers' convolutions "
+            "alone.",
             *options.memory_note("training needs on top of libraries, images and model"),
         ],
         measurements=numbers,
@@ -237,7 +238,7 @@ def _throughput(batch_size: int, timing: Timing) -> str:
     return f"{middle:,.0f} ({slow:,.0f}-{fast:,.0f})"
 
 
-def _over_floor(measured: Mapping[str, Measurement]) -> str:
-    if FLOOR not in measured:
+def _to_convolutions(measured: Mapping[str, Measurement]) -> str:
+    if CONVOLUTIONS not in measured:
         return "-"
-    return f"{measured[OURS].timing.median / measured[FLOOR].timing.median:.2f}"
+    return f"{measured[OURS].timing.median / measured[CONVOLUTIONS].timing.median:.2f}"
