@@ -5,8 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh sample,convert,compress,playground,notebooks,test
 
-# Three workers on two cores: tests that wait for processes leave two workers half idle.
-tests() { python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder "$@"; }
+# Three workers on two cores: tests that wait for processes leave two workers half idle. A worker that crashes is not
+# started again: pytest-xdist would repeat the crash, and once waited for ever.
+tests() { python -m pytest --numprocesses=3 --max-worker-restart=0 --dist=loadfile --no-loadscope-reorder "$@"; }
 
 # The larger of two nearly equal values depends on the CPU's instructions, on TensorFlow's oneDNN, and on the number of
 # threads that share a sum. No test may depend on which value is larger.
