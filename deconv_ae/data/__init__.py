@@ -1,7 +1,7 @@
 """Loads a data set by its name, and makes the batches for training and evaluation.
 
-Every split is one uint8 array. It is decoded once into a file of `cache`, and mapped from there. Pixels become floats
-only in batches, by `scale`.
+Every split is one uint8 array. `cache` decodes a split once into a file, and maps that file from then on. Pixels become
+floats only in batches, by `scale`.
 """
 
 from deconv_ae.data.batches import (

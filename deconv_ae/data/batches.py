@@ -11,14 +11,15 @@ from deconv_ae.data.readahead import read_ahead
 from deconv_ae.data.steps import steps_per_epoch
 
 PIXEL_SCALE = 1 / 256
-"""The original's scale: pixels in [0, 1), not 1/255."""
+"""The original's scale: pixels are divided by 256, not by 255, so they lie in [0, 1)."""
 
 TENSOR_ALIGNMENT = 64
 EVALUATION_BATCH = 1000
-# Several batches and a model's activations are in memory at once: a thousand photographs would take gigabytes.
+# Memory holds several batches and a model's activations at once, so batches of a thousand photographs would take
+# gigabytes.
 EVALUATION_PIXELS = 1 << 22
 
-# For functions without control flow on tensors: autograph would rewrite them to no effect, in a third of a second.
+# For functions without control flow on tensors: autograph would spend a third of a second on them and change nothing.
 without_autograph = tf.autograph.experimental.do_not_convert
 
 
@@ -45,8 +46,9 @@ def to_pixels(reconstruction: np.ndarray) -> np.ndarray:
 def as_written(batches: tf.data.Dataset) -> tf.data.Dataset:
     """Switches off tf.data's optimizations and its autotuning thread.
 
-    The optimizations copy every tensor that the data set reads: a whole split. The autotuning thread sleeps for up to a
-    minute and does not always wake when its iterator is deleted: finished programs waited for it for seconds.
+    The optimizations copy every tensor that the data set reads, and such a tensor holds a whole split. The autotuning
+    thread sleeps for up to a minute. The thread does not always wake when its iterator is deleted: finished programs
+    waited seconds for the thread to end.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -148,8 +150,8 @@ def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> t
 class EvaluationBatches:
     """Scaled float32 batches of all images, or of those from `first` to before `end`, in order.
 
-    A batch has 1,000 small images, or fewer large ones. It does not use `tf.data`: to build its graph takes the time of
-    evaluating a thousand digits.
+    A batch has 1,000 small images, or fewer large ones. The class does not use `tf.data`, because building the graph of
+    a `tf.data.Dataset` takes as long as evaluating a thousand digits.
 
     >>> batches = EvaluationBatches(np.zeros((10, 28, 28, 1), np.uint8), batch_size=4)
     >>> len(batches), [len(batch) for batch in batches]

@@ -44,7 +44,7 @@ class Record:
     """The record beside a split's pixels.
 
     Attributes:
-        version: the VERSION that wrote it.
+        version: the VERSION of the program that wrote the record.
         made_of: as in the `Reading`.
         shape: the array's shape.
         checksum: SHA-256 of the pixels.
@@ -101,7 +101,7 @@ def decode(read: Callable[[], Reading], reading: Reading) -> Generator[np.ndarra
 
     Raises:
         InputError: if the split's files have changed while they were decoded, or hold fewer images than they promise.
-        TypeError: if a reader's batches are not uint8 images of one shape, which the cache's file holds.
+        TypeError: if a reader's batches are not uint8 images of one shape; the cache's file can hold no others.
     """
     import keras  # Imported here: callers that only need the cache's directory do without it.
 
@@ -128,7 +128,7 @@ def in_memory(read: Callable[[], Reading], check: Callable[[int], None]) -> Deco
 
     Args:
         read: opens the split.
-        check: gets the number of bytes that the split takes, after the first batch; it may raise an error.
+        check: called after the first batch, with the number of bytes that the whole split takes; may raise an error.
 
     Returns:
         The split.
@@ -146,7 +146,7 @@ def in_memory(read: Callable[[], Reading], check: Callable[[int], None]) -> Deco
 def checksum(images: np.ndarray) -> str:
     """SHA-256 of the pixels."""
     summed = hashlib.sha256()
-    for first in range(0, len(images), 1000):  # In parts: an array with gaps is copied.
+    for first in range(0, len(images), 1000):  # In parts, because an array with gaps is copied.
         summed.update(np.ascontiguousarray(images[first : first + 1000]).data.cast("B"))
     return summed.hexdigest()
 
@@ -161,7 +161,7 @@ def default_cache_dir() -> Path:
 
 
 def mapped(folder: Path, name: str, split: str, read: Callable[[], Reading]) -> Decoded:
-    """Maps a split from its file, which is written first if necessary.
+    """Maps a split from its file, after writing this file if necessary.
 
     Args:
         folder: the cache directory.
@@ -173,7 +173,7 @@ def mapped(folder: Path, name: str, split: str, read: Callable[[], Reading]) -> 
         The split.
 
     Raises:
-        InputError: if the directory cannot be used, or `read` and its batches raise it.
+        InputError: if the directory cannot be used, or `read` or its batches raise an InputError.
         RunError: if the disk is full, or another program holds the lock for an hour.
     """
     pixels, record_file = folder / f"{name}-{split}.uint8", folder / f"{name}-{split}.json"
@@ -220,7 +220,7 @@ def _wait_for(lock: filelock.BaseFileLock, file: Path) -> None:
 
 
 def _usable(pixels: Path, record_file: Path, made_of: Any) -> Record | None:
-    """The record of undamaged pixels that were made of the same files; None if there are none."""
+    """The record of undamaged pixels that were made of the same files; None if there are no such pixels."""
     try:
         record = records.read_file(Record, record_file)
         # Through JSON and back, so that tuples and lists compare equal.
@@ -229,8 +229,8 @@ def _usable(pixels: Path, record_file: Path, made_of: Any) -> Record | None:
         stamp = _stamp(pixels)
         if stamp[0] != math.prod(record.shape):
             raise ValueError(f"it has {stamp[0]:,} bytes instead of {math.prod(record.shape):,}")
-        # A change of a file changes its times, and the last of them cannot be set back. Against silent faults of a
-        # disk, files up to 256 MiB are hashed every time, which takes a fifth of a second.
+        # A change of a file changes its times, and the last time in a stamp cannot be set back. Silent faults of a disk
+        # change no time. So files up to 256 MiB are hashed every time, which takes a fifth of a second.
         if (stamp != record.stamp or stamp[0] <= ALWAYS_CHECKED_BYTES) and _file_checksum(pixels) != record.checksum:
             raise ValueError("its checksum differs")
         if stamp != record.stamp:

@@ -41,9 +41,10 @@ def decode(
     load_truncated: bool = False,
     max_pixels: int = MOST_PIXELS,
 ) -> np.ndarray:
-    """Decodes one picture, upright by its EXIF orientation; an animation or several pages give their first picture.
+    """Decodes one picture, and turns it upright by its EXIF orientation.
 
-    Transparent pixels show the background. Shades of 16 bits, and floats from 0 to 1, are scaled to 8 bits.
+    Of an animation, or of several pages, the result is the first picture. Transparent pixels show the background.
+    Shades of 16 bits, and floats from 0 to 1, are scaled to 8 bits.
 
     Args:
         file: a picture in one of FORMATS.
@@ -104,14 +105,14 @@ def _opened(file: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Most are about metadata, which no user can mend.
             with Image.open(file, formats=_available_formats()) as picture:
-                # The header has the size, so nothing is decoded yet.
+                # The header has the size, so this check decodes nothing.
                 if picture.width * picture.height > max_pixels:
                     raise Image.DecompressionBombError(f"{picture.width}x{picture.height} pixels")
                 yield picture
     except PictureError:
         raise
     except Image.DecompressionBombError as error:
-        # Without Pillow's own limit, which is twice as high.
+        # Cuts Pillow's own limit, which is twice as high, from the message.
         found = str(error).split(" exceeds")[0]
         raise PictureError(f"is too large ({found}); --max_pixels allows {max_pixels:,}") from error
     except UnidentifiedImageError as error:
@@ -218,7 +219,7 @@ def _scale_transparent_shade(picture: ImageFile.ImageFile) -> None:
 
 
 def _printed(picture: Image.Image) -> Image.Image:
-    """Converts inks to colours by their colour profile; without a usable profile, Pillow's plain formula follows."""
+    """Converts inks to colours by the picture's colour profile; without a usable one, Pillow converts them later."""
     profile = picture.info.get("icc_profile")
     if profile:
         with contextlib.suppress(ImageCms.PyCMSError, OSError):

@@ -1,8 +1,8 @@
 """Decodes pictures on all cores, in processes that run this very file.
 
 Threads would not help: Pillow releases the interpreter lock only for a part of the time that a small picture takes.
-`concurrent.futures` does not fit: its processes fork TensorFlow's threads, or import the caller's own script. A script
-without `if __name__ == "__main__"` would start again.
+`concurrent.futures` does not fit: its processes are forks of a process that runs TensorFlow's threads, or they import
+the caller's own script. A script without `if __name__ == "__main__"` would start again.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ def decode_all(files: Sequence[str], *arguments: Any, function: str = "decode") 
         for index in range(count):
             command = [sys.executable, "-P", __file__]
             process = running.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
-            running.callback(process.kill)  # Runs before the process is waited for, also if the caller stops reading.
+            running.callback(process.kill)  # Runs before Popen waits for the process, also if the caller stops reading.
             assert process.stdin is not None
             pickle.dump((files[index::count], function, arguments), process.stdin)
             process.stdin.close()
@@ -64,7 +64,8 @@ def decode_all(files: Sequence[str], *arguments: Any, function: str = "decode") 
 
 
 def _widen(pipe: Any) -> None:
-    # Only on Linux, and for at most 64 MiB of pipes of one user: beyond that, Popen's own pipesize fails.
+    # Linux alone can widen a pipe, and only while one user's pipes take at most 64 MiB. Beyond that, Popen's own
+    # `pipesize` raises an error.
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
 
@@ -77,7 +78,7 @@ def _read(output: Any) -> Iterator[Any]:
 
 
 def _decode_here(files: Sequence[str], function: str, arguments: tuple) -> Iterator[Any]:
-    # Run by its path, because an import of the package would import TensorFlow.
+    # Runs decoding.py by its path, because an import of the package would import TensorFlow.
     decoding = runpy.run_path(str(Path(__file__).with_name("decoding.py")))
     for file in files:
         try:

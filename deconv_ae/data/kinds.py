@@ -45,7 +45,7 @@ class Kind:
         return name.startswith(self.prefix) if self.prefix else name == self.shown
 
     def name(self, rest: str | Path) -> str:
-        """The name with this after the prefix, such as a path."""
+        """A data set's name: the prefix, then `rest`, such as a path."""
         return f"{self.prefix}{rest}"
 
     def path(self, name: str) -> str | None:
@@ -85,7 +85,7 @@ def _check_known_to_tfds(source: Source) -> None:
     name = source.name.split("/")[0]
     if ":" in name:  # TFDS has to open a data set to know its versions or its namespace.
         return
-    # Imported here: the import takes a second of a processor, and six seconds if it also imports TensorFlow.
+    # Imported here: the import takes a second of processor time, and six seconds if it also imports TensorFlow.
     import tensorflow_datasets as tfds
 
     try:
@@ -128,7 +128,7 @@ SAMPLE = Kind(SAMPLE_NAME, "sample", _check_sample)
 FOLDER = Kind("folder:PATH", "picture_folder", _check_picture_folder, prefix="folder:", is_path=True)
 TFDS = Kind("the name of a TFDS image data set, such as mnist or cifar10", "tfds_images", _check_tfds)
 KINDS = (SAMPLE, FOLDER, TFDS)
-"""All kinds. A name of no other kind is one of TFDS."""
+"""All kinds. A name that fits no other kind is the name of a TFDS data set."""
 
 CHOICES = f"{', '.join(kind.shown for kind in KINDS[:-1])} or {KINDS[-1].shown}"
 """The forms of data sets' names, for help texts and messages."""
@@ -146,8 +146,8 @@ def kind_of(name: str) -> Kind:
 def check_available(source: Source) -> None:
     """Raises InputError if a data set is missing, as far as this is known without TensorFlow and without decoding.
 
-    Missing are a folder without pictures, a sample that is not installed, a name that TFDS does not know, and
-    directories that cannot be used.
+    A data set is missing if its folder has no pictures, its sample is not installed, TFDS does not know its name, or
+    its directories cannot be used.
     """
     if not source.name:
         raise InputError(f"dataset: is empty; give {CHOICES}")
@@ -161,7 +161,7 @@ def reader(source: Source) -> "Callable[[Source, str], Reading]":
 
 
 def directory(source: Source) -> str | None:
-    """The user's own directory that holds the data set; None for other data sets."""
+    """The user's own directory that holds the data set; None for a data set without a path."""
     return kind_of(source.name).path(source.name)
 
 

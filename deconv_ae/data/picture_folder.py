@@ -118,11 +118,12 @@ def _survey_first_bytes(
 ) -> tuple[bool, dict[str, str]]:
     """Whether any picture is in colour, and the bad files with their faults if bad files are left out.
 
-    The answer is kept for the other split. `state` is a part of its key, so that a change of the folder clears it.
+    The cache keeps the answer for the other split. `state` is a part of the cache's key, so no answer outlives a change
+    of the folder.
     """
     arguments, in_colour = (parse_colour(source.background), source.max_pixels), False
     bad_files: dict[str, str] = {}
-    # The first picture is decoded alone, without processes: usually it is in colour, which decides.
+    # The first picture comes alone, which needs no processes: usually it is in colour, and this decides.
     for part in (names[:1], names[1:]):
         for name, found in zip(part, _decode(source, folder, part, *arguments, function="own_channels")):
             if isinstance(found, str):

@@ -10,7 +10,7 @@ from deconv_ae.errors import InputError
 
 CHECKED_AT_ONCE = 1000
 DIGEST_BYTES = 4
-"""Beside 10,000 known images, one new image in 400,000 has the digest of a known image."""
+"""With 10,000 known images, one new image in 400,000 has the digest of a known image."""
 
 
 def check_images(argument: str, images: Any) -> None:
@@ -37,7 +37,7 @@ def check_images(argument: str, images: Any) -> None:
 
 
 def check_shades(argument: str, *splits: np.ndarray) -> None:
-    """Raises InputError if no pixel is above 1 of 255: such masks, or pictures divided by 255, look black.
+    """Raises InputError if no pixel is above 1 of 255: masks of 0 and 1, or pictures divided by 255, look black.
 
     In most data sets the first images have a brighter pixel, so the others are not read.
     """

@@ -19,8 +19,8 @@ BATCHES_AHEAD = 4
 def read_ahead(batches: tf.data.Dataset, images: np.ndarray) -> tf.data.Dataset:
     """Returns the same batches, and makes the system read a batch's images a few steps before their turn.
 
-    Without these requests, the system reads a mapped image page by page, on each page fault. A disk then delivered 150
-    shuffled pictures of 48 kB a second, and with requests batch by batch, 14,000.
+    Without these requests, the system reads a mapped image page by page, on each page fault. Page by page, a disk
+    delivered 150 shuffled pictures of 48 kB a second. With requests batch by batch, the disk delivered 14,000.
 
     Args:
         batches: batches of numbers, or tuples that begin with them.

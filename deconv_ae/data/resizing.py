@@ -82,8 +82,8 @@ def _padded(image: tf.Tensor, size: Pair, colour: tuple[int, int, int]) -> tf.Te
         fill = tf.image.rgb_to_grayscale(fill)
     missing = tf.constant(size) - tf.shape(image)[:2]
     paddings = tf.stack([missing // 2, missing - missing // 2], axis=1)
-    # tf.pad fills all channels with one number. So the colour is subtracted before, and added again. int32, because
-    # differences may be negative.
+    # tf.pad fills all channels with one number. So the colour is subtracted before the padding, and added after it, in
+    # int32, because differences may be negative.
     fill = tf.cast(fill, tf.int32)
     padded = tf.pad(tf.cast(image, tf.int32) - fill, tf.concat([paddings, [[0, 0]]], axis=0)) + fill
     return tf.ensure_shape(tf.cast(padded, tf.uint8), [*size, image.shape[-1]])

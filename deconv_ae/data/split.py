@@ -20,9 +20,10 @@ SPLIT_BY = {
 }
 """The ways to divide, and what each keeps together.
 
-If both splits have pictures of one scene, or crops of one photograph, the test measures memory of the training
-pictures. Only the owner knows such pictures. The default is "file" for two reasons: folders are classes more often than
-scenes, and a whole class would be missing in the training; and cameras number all their pictures under one name."""
+If both splits have pictures of one scene, or crops of one photograph, the test measures how well a model remembers the
+training pictures. Only the owner knows such pictures. The default is not "folder", because folders are classes more
+often than scenes, and a whole class would be missing in the training. The default is not "name", because cameras number
+all their pictures under one name."""
 LAST_NUMBER = re.compile(r"([0-9]+)([^0-9]*)\Z")
 NUMBER_AT_THE_END = re.compile(r"[\s_.(-]*[0-9]+\)?\Z")
 

@@ -60,7 +60,8 @@ def read(source: Source, split: str) -> Reading:
         count = available[name].num_examples
         if count < 1:
             raise ValueError(f"its {name} split has {count:,} examples; remove it to prepare it again")
-        # With the time: a data set's author may have prepared the same version again with other images.
+        # The time is a part of `made_of`, because a data set's author may have prepared the same version again with
+        # other images.
         prepared = (builder.data_path / "dataset_info.json").stat().mtime
         made_of = [builder.info.full_name, name, str(builder.data_path), prepared]
         image_bytes = math.prod(_image_shape(source, feature))
@@ -71,8 +72,8 @@ def read(source: Source, split: str) -> Reading:
 def _errors_as_input_errors(source: Source, problem: str, remedy: str = "") -> Iterator[None]:
     """Turns any error of TFDS into an InputError of one line, with TFDS's own reason.
 
-    TFDS raises many types, from AssertionError for a version to the network's errors. Only a lack of memory passes,
-    because the data set is not its cause.
+    TFDS raises errors of many types, from AssertionError for a version to the network's errors. Only a lack of memory
+    passes unchanged, because the data set does not cause it.
     """
     try:
         yield
@@ -89,7 +90,7 @@ def _images(source: Source, builder: Any, name: str, key: str, image_bytes: int)
 
     damaged = f"under {builder.data_path} is damaged"
     with _errors_as_input_errors(source, damaged, "; remove it to prepare it again"):
-        # The images are read once, but TFDS would keep a small data set in memory for a second time.
+        # The images are read once, but TFDS would keep a small data set in memory for a second reading.
         read_once = tfds.ReadConfig(try_autocache=False)
         examples = builder.as_dataset(split=name, shuffle_files=False, read_config=read_once)
         fitted = without_autograph(lambda example: fit_image(example[key], source))
