@@ -61,8 +61,8 @@ class StopOnFailure(keras.callbacks.Callback):
 
     After every execution, the callback looks for a loss that is NaN or infinite. Keras logs the epoch's mean, which
     stays NaN or infinite after the first such step. Every 100 steps and after every epoch, the callback looks for a
-    code that is all zeros for all of 64 images. Then the ReLU of a last convolution has died. No gradient passes
-    through a dead ReLU, so no later step can revive it.
+    code that is all zeros for all of 64 images. Such a code means that the last convolution's ReLU has died. No
+    gradient passes through a dead ReLU, so no later step can revive it.
 
     Args:
         progress: counts the steps.
@@ -101,8 +101,8 @@ class StopOnFailure(keras.callbacks.Callback):
 class Validate(keras.callbacks.Callback):
     """Adds the RMSE over the test images to an epoch's metrics, as `test_rmse`, for the callbacks after it.
 
-    Keras's own validation would use the training's metrics, which are part of a checkpoint. Every worker of a cluster
-    would also read all images.
+    Keras's own validation would use the training's metrics, which are part of a checkpoint. With Keras's own
+    validation, every worker of a cluster would also read all images.
 
     Args:
         rmse: computes a model's RMSE.
@@ -221,7 +221,7 @@ class WriteTensorBoard(keras.callbacks.Callback):
     Keras's TensorBoard callback buffers its records. If the records are still in memory when the epoch's checkpoint is
     on the disk, a killed run loses them for good.
 
-    A disk error is a RunError from within fit.
+    A disk error ends the run, by a RunError from within fit.
 
     Args:
         log_dir: TensorBoard's directory.

@@ -129,7 +129,8 @@ class RunDirectory:
     def save(self, model: keras.Model, step: int) -> None:
         """Writes a checkpoint of the model, its optimizer and its metrics, and deletes all but the newest three.
 
-        Under a strategy of several workers every worker has to call it, since metrics are summed over all workers.
+        Under a strategy of several workers, every worker has to call this method, because it sums the metrics over all
+        workers.
         Only the worker that `writes` writes the file.
 
         Args:

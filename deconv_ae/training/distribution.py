@@ -72,9 +72,10 @@ def make_strategy(name: str, worker_timeout: float = 120.0) -> tf.distribute.Str
     Args:
         name: a key of `options.STRATEGIES`. "none" is one device. "mirrored" has a replica on every visible GPU, or
             on every logical CPU if there is no GPU. "auto" is "mirrored" with several GPUs, else "none".
-            "multi_worker" joins the cluster of the environment variable TF_CONFIG; it must be made before TensorFlow
+            "multi_worker" joins the cluster of the environment variable TF_CONFIG; make this strategy before TensorFlow
             runs anything.
-        worker_timeout: seconds to wait for the complete cluster. Then the process ends with one line and status 1.
+        worker_timeout: seconds to wait for the complete cluster. If the cluster is still incomplete then, the process
+            ends with one line and status 1.
 
     Returns:
         The strategy.
@@ -98,8 +99,8 @@ def _end_after(seconds: float, complaint: str) -> Iterator[None]:
     """A context that ends the process with one line and status 1 after this many seconds.
 
     Joining a cluster holds Python's global lock until every worker has come. So a Python thread, such as the
-    Watchdog's, cannot do this. Instead, another process prints the line, and faulthandler's timer, which needs no
-    lock, ends this process just after.
+    Watchdog's, cannot end the process. Instead, another process prints the line, and faulthandler's timer, which needs
+    no lock, ends this process just after.
     """
     sayer = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _SAY_LATER, str(seconds), complaint], stdin=subprocess.PIPE
@@ -197,8 +198,8 @@ class ReplicatedTraining:
     This class works around errors of Keras 3 (keras issue 20585; seen with 3.15.1). `_maybe_symbolic_build` averages a
     first batch over replicas, which fails for shares of different sizes and in several processes. `reduce_per_replica`
     reduces scalar logs of several workers over an axis that they do not have. So this class replaces Keras's train
-    function, and makes the build do nothing, since it is already done. A test in tests/training/test_distribution.py
-    fails once Keras no longer needs this.
+    function, and makes the build do nothing, because the model is already built. A test in
+    tests/training/test_distribution.py fails once Keras no longer needs this class.
 
     The train function also shares the signals that any worker has received, so that all workers stop after the same
     step.
@@ -251,7 +252,7 @@ class ReplicatedTraining:
         return self._strategy.reduce("SUM", vectors, axis=None) / self._strategy.num_replicas_in_sync
 
     def _replica_step(self, images: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Does Keras's `train_step` with weights by which shares of any size add up to one batch."""
+        """Takes the place of Keras's `train_step`; with the weights, shares of any size add up to one batch."""
         model = self._model
         with tf.GradientTape() as tape:
             reconstruction = model(images, training=True)

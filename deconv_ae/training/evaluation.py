@@ -13,7 +13,9 @@ from deconv_ae.model.baselines import Baselines, thumbnail_size
 from deconv_ae.model.objective import per_image_rmse
 
 RISE = 1.01
-"""A loss above this many times its start has risen. The order of the images alone moves it by less than a hundredth."""
+"""A loss above this many times its first value has risen.
+
+The order of the images alone changes a loss by less than a hundredth."""
 SAMPLED_IMAGES = 256
 ENLARGING_METHODS = ("lanczos3", "bicubic")
 # In this number of batches of digits, a graph saves as much time as its tracing takes.
@@ -26,7 +28,7 @@ def baselines(train: np.ndarray, test: np.ndarray, code_values: int | None = Non
     Args:
         train: `(N, height, width, channels)` uint8 training images.
         test: test images of the same shape.
-        code_values: numbers in a code. The thumbnail has at most as many; None leaves the thumbnail out.
+        code_values: numbers in a code. The thumbnail has at most as many numbers; None leaves the thumbnail out.
 
     Returns:
         The RMSEs.

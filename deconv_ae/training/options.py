@@ -133,8 +133,8 @@ class TrainingOptions:
     def deciding(self, images: int | None = None) -> "TrainingOptions":
         """Returns the options that decide the result, which must be the same when a run is resumed.
 
-        All others have their defaults. `epochs` and `batch_size` may depend on the number of training images; if it is
-        None, they may be None too.
+        All other options have their defaults. `epochs` and `batch_size` may depend on `images`, the number of training
+        images; if `images` is None, `epochs` and `batch_size` may be None, too.
         """
         others: dict[str, Any] = {
             name: field.default for name, (field, each) in options_of(self).items() if not each.decides

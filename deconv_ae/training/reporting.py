@@ -123,8 +123,8 @@ def duration(seconds: float) -> str:
 class ShowProgress(keras.callbacks.Callback):
     """Prints a line for every epoch, with its RMSE and the time left for the whole run.
 
-    On a terminal it also redraws a progress line during the epoch. It must come after all callbacks that add to an
-    epoch's metrics.
+    On a terminal, the callback also redraws a progress line during the epoch. The callback must come after all others
+    that add to an epoch's metrics.
 
     Args:
         progress: counts the steps.

@@ -139,7 +139,7 @@ def train(
         watchdog(strategy, options.worker_timeout) as watch,
         report_lost_workers(strategy),
     ):
-        # Only around the variables: in the scope, making a variable waits for all workers.
+        # The scope holds only the model's making, because making a variable within the scope waits for all workers.
         with strategy.scope():
             model = _compiled(dataset, options)
         if verbose:
@@ -161,7 +161,7 @@ def _result(
     model: Autoencoder, dataset: ImageDataset, options: TrainingOptions, history: list[Epoch], started: float
 ) -> TrainingResult:
     training_rmse, test_rmse = (evaluation.mean_rmse(model, images) for images in (dataset.train, dataset.test))
-    # The last step's loss is that of the weights before the step.
+    # The last step's loss is that of the weights before the step, so a finite loss does not prove finite last weights.
     if not math.isfinite(training_rmse + test_rmse):
         raise RunError(f"the test RMSE is {test_rmse} after the last step; try a lower --learning_rate")
     code_values = options.architecture.size_per_image(dataset.image_shape).code_values
@@ -232,7 +232,7 @@ def _fit(
         history = [Epoch(0, evaluation.mean_rmse(model, evaluation.sample(dataset.train)))]
     if strategy.num_replicas_in_sync == 1:
         model.steps_per_execution = steps_per_execution(steps, done % steps, options.checkpoint_every or 0)
-        # Not by the epochs: a resumed run may change their number.
+        # This choice disregards the number of epochs, because a resumed run may change it.
         if options.jit_compile == "auto" and model.is_faster_compiled(len(dataset.train)):
             model.jit_compile = True
     progress = Progress(done, steps, metrics)
@@ -245,7 +245,7 @@ def _fit(
             batches_from = partial(global_batches, strategy, dataset.train)
         rmse = shared_rmse(strategy, dataset.test, watch.feed)
         checkpoints = SaveCheckpoints(progress, run_directory, options.checkpoint_every) if run_directory else None
-        # The order matters: each depends on those before it.
+        # The order matters: each callback depends on those before it.
         callbacks: list[keras.callbacks.Callback | None] = [
             progress,  # Counts the step, which all others read.
             StopOnFailure(progress, dataset.test),  # Before a failed step is saved.
@@ -265,7 +265,7 @@ def _fit(
                     initial_epoch=first_epoch,
                     epochs=end,
                     callbacks=[callback for callback in callbacks if callback],
-                    shuffle=False,  # They are shuffled already. Without this, Keras warns.
+                    shuffle=False,  # The batches are shuffled already. Without this argument, Keras warns.
                     verbose=0,
                 )
         finally:
@@ -323,7 +323,7 @@ def _run_directory(
 def check_mixed_precision(name: str) -> None:
     """Raises InputError if this machine cannot convolve in the dtype of one of `MIXED_PRECISIONS`.
 
-    TensorFlow looks at the CPU, oneDNN at ONEDNN_MAX_CPU_ISA: with AVX2 they can disagree.
+    TensorFlow goes by the CPU, and oneDNN goes by ONEDNN_MAX_CPU_ISA. If this variable is AVX2, the two can disagree.
     """
     dtype = keras.DTypePolicy(MIXED_PRECISIONS[name] or "float32").compute_dtype
     try:

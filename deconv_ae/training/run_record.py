@@ -100,7 +100,7 @@ def check(run_dir: Path, record: RunRecord, resume: bool) -> RunRecord | None:
 
 
 def extend(record: RunRecord, recorded: RunRecord | None) -> RunRecord:
-    """Returns the record to write. With more epochs than `recorded`, it extends the run."""
+    """Returns the record to write. A record with more epochs than `recorded` extends the run."""
     if recorded is None:
         return record
     before, extensions = recorded.options.epochs, recorded.extended_after_epochs
@@ -155,7 +155,7 @@ def _settings(record: RunRecord) -> dict[str, Any]:
 def check_not_in_use(run_dir: str | Path) -> None:
     """Raises InputError if another run uses the directory now. The lock is released again, for the run to take."""
     path = paths.given("run_dir", run_dir)
-    if os.path.lexists(path / LOCK):  # A broken link exists, too, and cannot be locked.
+    if os.path.lexists(path / LOCK):  # Also true for a broken link, which cannot be locked.
         lock_exclusively("run_dir", path, path / LOCK).release()
 
 

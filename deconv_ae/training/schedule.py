@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from deconv_ae.data.steps import steps_per_epoch
 from deconv_ae.model.recipes import Recipe
 
-# Training takes a few hundred steps at least, however few the images are. Recipes were made for MNIST, with 469 steps
-# an epoch; 300 images in batches of 128 have 3.
+# Training takes a few hundred steps at least, however few the images are. The recipes were made for MNIST, which has
+# 469 steps an epoch in batches of 128. In such batches, 300 images have 3 steps an epoch.
 FEWEST_STEPS_PER_EPOCH = 20
 # In a smaller batch, one picture dominates the gradient, and ReLUs die.
 SMALLEST_BATCH = 15

@@ -1,14 +1,15 @@
 """The start of a run: an encoder, and the decoder that fits it best.
 
-Given the switches, everything after the code is linear. So the transposed convolutions need not start at random: least
-squares fits each to restore its stage's input from what the inner stages reconstruct of the code. Only the convolutions
-are guesses. The fitted decoders tell which of several guesses preserves the pictures best.
+Given the switches, everything after the code is linear. So the transposed convolutions need not start at random. Least
+squares fits each of them: its input is what the inner stages reconstruct from the code, and its target is the input of
+its stage. Only the convolutions are guesses. The fitted decoders tell which of several guesses preserves the pictures
+best.
 
 Random kernels are made to fire, so that no channel is silent from the start. Each filter gets the sign that makes the
 mean of its sums over the pictures positive, and the scale that makes the sums vary as much as the filter's input.
 
-The best linear averages of blocks are their principal components. A smooth path starts from these, and the stages start
-from the rest of the pictures.
+The best linear averages of blocks are the blocks' principal components. A smooth path starts from these components. The
+stages start from the rest: the pictures minus what the smooth path reconstructs.
 """
 
 from collections.abc import Sequence
@@ -34,8 +35,8 @@ MOST_UNKNOWNS = 4096
 MOST_BLOCK_VALUES = 2**24
 # Ridge regression, relative to the equations' mean square: unknowns that the pictures do not determine stay near zero.
 RIDGE = 1e-3
-# Noise replaces a guess only if the noise's RMSE is at most this many times the guess's RMSE: noise that starts a
-# little ahead ends behind.
+# The model's own random kernels replace a guess only if their RMSE is at most this many times the guess's RMSE: random
+# kernels that start a little ahead end behind.
 WORTH_CHANGING = 0.8
 
 
