@@ -106,7 +106,7 @@ def check_same_shape(pooled: Any, argmax: Any) -> None:
 def checked_shape(argmax: Any, pooled: Any) -> Any:
     """Checks that argmax has the shape of pooled, now or when the graph runs; returns argmax."""
     check_same_shape(pooled, argmax)
-    # An unknown batch size is not checked here: every implementation fails for another one.
+    # An unknown batch size is not checked here: every implementation fails if the batch sizes differ.
     if None not in (*pooled.shape[1:], *argmax.shape[1:]):
         return argmax
     ours, theirs = (ops.stack(list(ops.shape(tensor))) for tensor in (pooled, argmax))

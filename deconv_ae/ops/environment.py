@@ -98,7 +98,7 @@ def runtime(tensor: Any) -> str:
 
 
 def compiled_by_xla() -> bool:
-    """Whether XLA compiles the graph that TensorFlow is tracing, determined as TensorFlow's own operations do."""
+    """Whether XLA compiles the graph that TensorFlow is tracing, as TensorFlow's own operations determine it."""
     if BACKEND != "tensorflow" or tf.executing_eagerly():
         return False
     return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
@@ -129,9 +129,9 @@ def truth_of(condition: Any) -> bool | None:
 def checked(tensor: Any, condition: Any, sentence: str, *numbers: Any) -> Any:
     """Returns the tensor if the condition holds; else raises an error with the sentence and the numbers.
 
-    The error is tf.errors.InvalidArgumentError on TensorFlow, and ValueError on JAX and PyTorch. In a graph of
-    TensorFlow it is raised when the graph runs. Nothing is checked where nothing can raise: under XLA, in other
-    runtimes, and while JAX or PyTorch trace.
+    The error is tf.errors.InvalidArgumentError on TensorFlow, and ValueError on JAX and PyTorch. A graph of TensorFlow
+    raises the error when the graph runs. Nothing is checked where nothing can raise: under XLA, in other runtimes, and
+    while JAX or PyTorch trace.
     """
     if not can_raise():
         return tensor

@@ -24,7 +24,7 @@ def max_unpool(values: Any, argmax: Any, size: Size, windows: Windows, repeat: C
 
 
 def winners(argmax: Any, image_shape: tuple[Length, ...], windows: Windows) -> Any:
-    """Whether each value is the last at its position: no later window that overlaps its own chose that position."""
+    """Whether each value is the last at its position: no later, overlapping window chose that position."""
     # Plus one, so that the padding's zeros differ from every position.
     numbers = ops.cast(argmax, counting_dtype(product(image_shape[1:]))) + 1
     shape, reaches, first = ops.shape(argmax), [axis.reach for axis in windows.axes], windows.first_axis

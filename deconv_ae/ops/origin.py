@@ -1,7 +1,7 @@
 """The origin of an argmax: the windows that pooled it, and the size of the pooled images.
 
-A pooling records the origin of its argmax, on backends whose tensors cannot change in place. From the origin an
-unpooling takes the size to restore and better error messages; it also skips the check of positions. A tensor computed
+A pooling records the origin of its argmax, on backends whose tensors cannot change in place. With an origin, an
+unpooling knows the size to restore, gives better error messages, and skips the check of positions. A tensor computed
 from an argmax is another tensor, of unknown origin. Tensors of PyTorch can change in place, so they carry no origin.
 """
 

@@ -17,7 +17,8 @@ def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
     """Returns the maximum of every window, and the number of its position in its own image.
 
     Pools one dimension after the other, the last one first: along every row, then down the columns of the rows' maxima.
-    So among equal values the maximum is the first in row-major order: the first of its row, in the first such row.
+    So among equal values the first in row-major order is the maximum: the value in the first row, and in that row the
+    first value.
     """
     values, numbers = maxima(images, windows)
     return values, ops.cast(numbers, ARGMAX_DTYPE)
@@ -33,7 +34,7 @@ def maxima(images: Any, windows: Windows) -> tuple[Any, Any]:
     for index in reversed(range(windows.dimensions)):
         values, numbers = first_maxima(values, numbers, windows, index, size[index], steps[index])
     if windows.pool_size == (1,) * windows.dimensions:
-        # Windows of one position compare nothing, so the numbers still have a batch of one.
+        # With windows of one position, no comparison has broadcast the numbers over the batch.
         numbers = ops.broadcast_to(numbers, ops.shape(values))
     return values, numbers
 
@@ -87,8 +88,8 @@ def max_unpool(values: Any, argmax: Any, size: Size, windows: Windows, in_their_
     """Returns images of zeros with each value at its position.
 
     If several windows chose one position, the last of them in row-major order wins. Values that lost, and values whose
-    position is in no image, go to one place behind the last image, which is cut off. So the gradient of a value that
-    lost is zero, whatever the value is.
+    position is in no image, go to one place behind the last image; that place is cut off. So the gradient of a value
+    that lost is zero, whatever the value is.
 
     Args:
         values: the pooled values.
@@ -124,7 +125,7 @@ def scatter(values: Any, argmax: Any, won: Any, image_shape: tuple[Length, ...])
 
 
 def positions_in_batch(argmax: Any, image_shape: tuple[Length, ...]) -> Any:
-    """Positions counted through the batch; a position in no image becomes the first one behind the last image."""
+    """Positions counted through the batch; a position in no image becomes the position behind the last image."""
     image_length, length = (ops.cast(product(lengths), ARGMAX_DTYPE) for lengths in (image_shape[1:], image_shape))
     argmax = ops.cast(argmax, ARGMAX_DTYPE)
     starts = ops.reshape(arange(image_shape[0], ARGMAX_DTYPE) * image_length, (-1, *[1] * (len(image_shape) - 1)))

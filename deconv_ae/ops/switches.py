@@ -20,8 +20,8 @@ from deconv_ae.ops.origin import Origin, origin_of, with_origin
 from deconv_ae.ops.pooling import dimensions_of
 from deconv_ae.ops.windows import Size, Windows, arange, counting_dtype, product, size_argument
 
-# Up to this number float32 represents halves exactly, and a rounded-down quotient equals integer division. On a CPU the
-# division of float32 takes a quarter of the time of int64's.
+# Up to this number float32 represents halves exactly, and a rounded-down quotient equals that of integer division. On a
+# CPU, dividing float32 takes a quarter of the time of dividing int64.
 _LARGEST_DIVIDED_AS_FLOAT32 = 2**21
 
 

@@ -9,8 +9,8 @@ from deconv_ae.ops import environment, in_windows, reference
 from deconv_ae.ops.windows import Size, Windows, product, static
 
 # With fewer channels than this, TensorFlow's CPU kernel for pooling with argmax takes up to 9 times as long as max
-# pooling followed by a lookup of each maximum's position. With more channels, the kernel's inner loop over them is
-# vectorized if positions are as wide as float32 values. With int64 positions it takes 2 to 6 times as long.
+# pooling followed by a lookup of each maximum's position. With more channels, the kernel's inner loop over the channels
+# is vectorized if positions are as wide as float32 values. With int64 positions, the kernel takes 2 to 6 times as long.
 _FEW_CHANNELS = 16
 # If more windows than this share a position, one scatter is faster than comparing them all.
 _MOST_SHARING_WINDOWS = 16
@@ -49,16 +49,16 @@ def max_unpool(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Window
 def _scatter_add(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:
     """Returns images in which each position has the sum of all values that name the position.
 
-    It is unpooling once the losers are zero, and the gradient of pooling. Its own gradient, which is unpooling's, is
-    `_values_at`. Both are linear, and each is the gradient of the other, to any order. So another gradient of unpooling
-    alone belongs in `max_unpool`.
+    The scatter is unpooling if the values that lost are zero, and it is the gradient of pooling. The gradient of the
+    scatter, and so of unpooling, is `_values_at`. Both functions are linear, and each is the gradient of the other, to
+    any order. So `max_unpool` is the place for another gradient of unpooling alone.
     """
     batch, channels = argmax.shape[0], argmax.shape[windows.channel_axis]
 
     @environment.custom_gradient
     def scatter_add(values):
         # TensorFlow traces the gradient of a tf.function's gradient in a third graph. That graph captures tensors of
-        # the second graph only, and argmax may be in the first. So copy it to the graph that is traced now.
+        # the second graph only, and argmax may be in the first. So copy argmax to the graph that is traced now.
         copied = tf.identity(argmax)
         return _scatter_add_kernel(values, copied, size, windows), lambda upstream: _values_at(upstream, copied)
 

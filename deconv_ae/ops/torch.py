@@ -13,8 +13,8 @@ from deconv_ae.ops.windows import Size, Windows, product
 def max_pool(images: torch.Tensor, windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
     """As `reference.max_pool`."""
     # PyTorch takes the last of several NaNs. For a window of only -inf, on a GPU with channels last, it returns the
-    # first position of the whole image. One pass finds both: the sum is not finite. Some other images also have a sum
-    # that is not finite; they take the slower path, which is right as well.
+    # first position of the whole image. One pass detects both cases, because the sum is then not finite. Some other
+    # images also have a sum that is not finite; they take the slower path, which is right as well.
     total = images.detach().sum(dtype=torch.promote_types(images.dtype, torch.float32))
     if not _can_place(windows, images.shape) or not environment.truth_of(total.isfinite()):
         return reference.max_pool(images, windows)
@@ -25,7 +25,7 @@ def _can_place(windows: Windows, shape: torch.Size) -> bool:
     """Whether PyTorch's pooling can place the windows of images of this shape.
 
     PyTorch pads both sides equally. Rounding the number of windows up (`ceil_mode`) adds one position behind the image,
-    except with strides of 1. It refuses images without channels.
+    except with strides of 1. PyTorch refuses images without channels.
     """
     size = windows.size_of(shape)
     return shape[windows.channel_axis] > 0 and all(
@@ -61,8 +61,8 @@ def max_unpool(
 ) -> torch.Tensor:
     """As `reference.max_unpool`.
 
-    If all positions are in their windows, PyTorch scatters in parallel over the images. Else it scatters through the
-    whole batch; values that lost, and values in no image, go behind the last image.
+    If all positions are in their windows, PyTorch scatters in parallel over the images. Else PyTorch scatters over the
+    whole batch at once; values that lost, and values whose position is in no image, go behind the last image.
     """
     batch = argmax.shape[0]
     image_shape = windows.shape_of(batch, size, argmax.shape[windows.channel_axis])

@@ -11,9 +11,9 @@ The implementation depends on what executes the operations. Milliseconds are as 
 
 Each implementation does less work if every position is in the window that chose it, as after a pooling.
 
-The gradient of a value is that of the image at its position, and zero if a later window won the position. Only
-tensorflow.py defines it, in `_scatter_add`; the others select, scatter and add, which the backend differentiates. A
-stage on blocks, in `model/fast/`, multiplies by a mask instead, which TensorFlow differentiates.
+The gradient of a value is the image's gradient at the value's position, or zero if a later window won the position.
+Only tensorflow.py defines this gradient, in `_scatter_add`; the other files select, scatter and add, which the backend
+differentiates. A stage on blocks, in `model/fast/`, multiplies by a mask instead, which TensorFlow differentiates.
 """
 
 from collections.abc import Callable
@@ -86,7 +86,7 @@ def max_unpool(
 
 
 def unpool(values: Any, argmax: Any, windows: Windows, output_size: Any = None, like: Any = None) -> Any:
-    """`max_unpool` of `Windows`."""
+    """`max_unpool` with the arguments of the pooling as `Windows`."""
     windows.check_rank("pooled", values.shape)
     origin = origin_of(argmax)
     argmax = checks.checked_shape(checks.as_integers("argmax", argmax), values)
@@ -128,8 +128,8 @@ def unpool_switches(values: Any, switches: Any, size: Size, windows: Windows) ->
 def _checked_default(argmax: Any, windows: Windows) -> Any:
     """Returns an argmax that does not fit the default size; raises an error if it fits another size.
 
-    Users forget to give the size, as in TensorFlow's issues 2169 and 10216. Then the positions count by another width
-    than the default's. An argmax that fits no size has positions outside of its windows on purpose.
+    Users forget to give the size, as in TensorFlow's issues 2169 and 10216. Then the positions were numbered with
+    another width than the default size's. An argmax that fits no size has positions outside of its windows on purpose.
     """
     sizes = windows.sizes_pooled_to(windows.size_of(keras.ops.shape(argmax)))
     if len(sizes) == 1:

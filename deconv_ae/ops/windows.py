@@ -36,7 +36,7 @@ class Axis:
         return at_least_zero((length - self.pool) // self.stride + 1)
 
     def smallest_length(self, pooled_length: Length) -> Length:
-        """The smallest length with this many windows, 1 or more. The next `stride - 1` lengths have as many."""
+        """The smallest length with this many windows (1 or more). The next `stride - 1` lengths also have this many."""
         return (pooled_length - 1) * self.stride + (1 if self.padding == "same" else self.pool)
 
     def default_length(self, pooled_length: Length) -> Length:
@@ -262,7 +262,7 @@ def counting_dtype(image_length: Length) -> str:
 def pad(tensor: Any, widths: dict[int, tuple[Length, Length]]) -> Any:
     """Pads the tensor with zeros before and after, along the given dimensions.
 
-    There is no other padding value: `tf.vectorized_map` of TensorFlow 2.21 pads with 0 whatever the value.
+    This function takes no padding value, because `tf.vectorized_map` of TensorFlow 2.21 pads with 0 in any case.
     """
     pads = [widths.get(dimension, (0, 0)) for dimension in range(len(tensor.shape))]
     if all(isinstance(n, int) and n == 0 for pair in pads for n in pair):

@@ -1,8 +1,8 @@
 """Pooling and unpooling under XLA: TensorFlow's `jit_compile=True`, and JAX.
 
-XLA has no pooling with positions (tensorflow/tensorflow issue 103438), so keras.ops compose both. On a CPU, XLA's
-fusion repeats the comparison of a whole window for every output pixel that reads the window's result. Two fusion
-barriers prevent that.
+XLA has no pooling with positions (tensorflow/tensorflow issue 103438), so this file composes pooling and unpooling from
+keras.ops. On a CPU, XLA's fusion repeats the comparison of a whole window for every output pixel that reads the
+window's result. Two fusion barriers prevent that.
 """
 
 import math
