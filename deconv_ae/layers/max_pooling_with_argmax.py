@@ -54,8 +54,9 @@ class MaxPoolingWithArgmax1D(_MaxPoolingWithArgmax):
         `(batch, length, channels)`, or `(batch, channels, length)` with `channels_first`.
 
     Output shape:
-        Two tensors of shape `(batch, pooled_length, channels)`, or with channels first: the maxima, and their positions
-        within their own sequence as it lies in memory, `step * channels + channel` with channels last.
+        Two tensors of shape `(batch, pooled_length, channels)`, or `(batch, channels, pooled_length)` with
+        `channels_first`: the maxima, and their positions within their own sequence as it lies in memory,
+        `step * channels + channel` with channels last.
 
     Example:
     >>> pooled, argmax = MaxPoolingWithArgmax1D(pool_size=2)(keras.ops.array([[[3.0], [7.0], [5.0], [1.0]]]))
@@ -73,7 +74,7 @@ class MaxPoolingWithArgmax2D(_MaxPoolingWithArgmax):
     Along an axis of `length`, `padding="valid"` gives `(length - pool) // stride + 1` values. `padding="same"` gives
     `ceil(length / stride)` values, with windows that may reach outside of the image. Among equal values the maximum is
     the first in row-major order. NaN counts as more than any number: a window with a NaN gives NaN and the position of
-    its first NaN. The gradient of a maximum goes only to its position, to any order.
+    its first NaN. The gradient of a maximum, of any order, goes only to its position.
 
     The layer uses the pooling kernels of TensorFlow or PyTorch; the table in `deconv_ae/ops/pooling.py` says which
     implementation runs where. The result is the same everywhere. Under XLA (`jit_compile=True`) the layer is composed
@@ -92,15 +93,16 @@ class MaxPoolingWithArgmax2D(_MaxPoolingWithArgmax):
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
     Input shape:
-        `(batch, height, width, channels)`, or `(batch, channels, height, width)` with `channels_first`. Any of them may
-        be None; JAX must know height and width. The layer casts the input to its compute dtype: float16, bfloat16,
-        float32 or float64.
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)` with `channels_first`. Any of these
+        lengths may be None; JAX must know height and width. The layer casts the input to its compute dtype: float16,
+        bfloat16, float32 or float64.
 
     Output shape:
-        A pair of tensors of shape `(batch, pooled_height, pooled_width, channels)`, or with channels first: the maxima,
-        in the compute dtype; and their positions within their own image as it lies in memory, int64 (int32 on JAX):
-        `(row * width + column) * channels + channel`, or `(channel * height + row) * width + column` with channels
-        first.
+        A pair of tensors of shape `(batch, pooled_height, pooled_width, channels)`, or `(batch, channels,
+        pooled_height, pooled_width)` with `channels_first`: the maxima, in the compute dtype; and their positions
+        within their own image as it lies in memory, int64 (int32 on JAX):
+        `(row * width + column) * channels + channel`, or `(channel * height + row) * width + column` with
+        `channels_first`.
 
     Raises:
         ValueError: If an argument is not as above, or with `"valid"`, if the images are known to be smaller than the
@@ -130,8 +132,9 @@ class MaxPoolingWithArgmax3D(_MaxPoolingWithArgmax):
         `(batch, depth, height, width, channels)`, or `(batch, channels, depth, height, width)` with `channels_first`.
 
     Output shape:
-        Two tensors of shape `(batch, pooled_depth, pooled_height, pooled_width, channels)`, or with channels first: the
-        maxima, and their positions within their own volume as it lies in memory.
+        Two tensors of shape `(batch, pooled_depth, pooled_height, pooled_width, channels)`, or `(batch, channels,
+        pooled_depth, pooled_height, pooled_width)` with `channels_first`: the maxima, and their positions within their
+        own volume as it lies in memory.
 
     Example:
     >>> volume = keras.ops.reshape(keras.ops.arange(8, dtype="float32"), (1, 2, 2, 2, 1))

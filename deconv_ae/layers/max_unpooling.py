@@ -13,7 +13,7 @@ from deconv_ae.ops.windows import static
 class _MaxUnpooling(WindowsLayer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        # Keras would reject a list of both as too many inputs; `unpool` checks the shapes.
+        # Keras would reject a list of both inputs as too many; `unpool` checks the shapes.
         self.input_spec = None
 
     def call(self, pooled, argmax=None, output_size=None, like=None):
@@ -77,7 +77,7 @@ class MaxUnpooling1D(_MaxUnpooling):
 class MaxUnpooling2D(_MaxUnpooling):
     """Puts every pooled value back to the position of its maximum; all other values are 0.
 
-    The counterpart of `MaxPoolingWithArgmax2D` with the same arguments, as in https://arxiv.org/abs/1505.04366.
+    This is the counterpart of `MaxPoolingWithArgmax2D` with the same arguments, see https://arxiv.org/abs/1505.04366.
     Values are assigned, not added: if several windows chose one position, the last of them in row-major order wins, on
     every device and in every run, and only its value gets the gradient. A position may be anywhere in its own image and
     channel, also outside of the window that chose it.
@@ -106,10 +106,11 @@ class MaxUnpooling2D(_MaxUnpooling):
 
     Input shape:
         `pooled` and `argmax`: `(batch, pooled_height, pooled_width, channels)`, or `(batch, channels, pooled_height,
-        pooled_width)` with `channels_first`. Any of them may be None; JAX must know height and width.
+        pooled_width)` with `channels_first`. Any of these lengths may be None; JAX must know height and width.
 
     Output shape:
-        `(batch, height, width, channels)`, or with channels first, in the compute dtype.
+        `(batch, height, width, channels)`, or `(batch, channels, height, width)` with `channels_first`, in the compute
+        dtype.
 
     Raises:
         ValueError: If an argument is not as above; if both `output_size` and `like` are given; if the size is known
