@@ -235,7 +235,7 @@ class SizePerImage:
     Attributes:
         pixels: numbers in the image, height x width x channels, of 8 bits each.
         code_values: numbers in the code, served as float32.
-        switches_bits: log2 of the window's positions per pooled value, summed over all stages.
+        switches_bits: log2 of the number of positions in a window, for each pooled value, summed over all stages.
 
     >>> size = Architecture(filters=(1,), pool_sizes=(4,)).size_per_image((28, 28, 1))
     >>> size.code_bits, size.switches_bits, size.factor_in_numbers, round(size.factor_with_switches, 2)

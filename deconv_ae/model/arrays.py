@@ -1,6 +1,7 @@
-"""Keras's variables as NumPy arrays and its models as files, without NumPy's warning.
+"""Keras's variables as NumPy arrays and Keras's models as files, without NumPy's warning.
 
-NumPy 2 passes an argument that `keras.Variable.__array__` of Keras 3.15 lacks, and warns. Keras's saving does so too.
+NumPy 2 passes an argument that `keras.Variable.__array__` of Keras 3.15 does not take, and warns about that. Saving a
+model with Keras causes the same warning.
 """
 
 import os

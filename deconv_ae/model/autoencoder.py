@@ -52,10 +52,10 @@ class Autoencoder(ScaledImagesModel):
     """The model from images to their reconstruction. `encoder` and `decoder` are models that share its weights.
 
     The layers have the original's names: `conv1`, `pool1`, `unpool1`, `deconv1`, then `conv2` and so on for further
-    stages. With averages, `averages`, `enlarge` and `rest` come before them and `reconstruction` comes last. A
-    model of their outputs, `keras.Model(model.inputs, model.get_layer("conv1").output)`, runs these layers. The
-    autoencoder itself runs its stages. The stages compute the same with the same weights, and faster if they have a
-    fast path. The model saves to `.keras` and loads without custom_objects.
+    stages. With averages, `averages`, `enlarge` and `rest` come before `conv1`, and `reconstruction` comes last. A
+    model of the layers' outputs, `keras.Model(model.inputs, model.get_layer("conv1").output)`, runs the layers. The
+    autoencoder itself runs its stages. The stages compute the same results with the same weights, and faster if they
+    have a fast path. The model saves to `.keras` and loads without custom_objects.
 
     Input: `(N, height, width, channels)` float images, scaled to [0, 1). Output: the same shape, not clipped; float32
     also under a mixed precision policy.
@@ -122,7 +122,7 @@ class Autoencoder(ScaledImagesModel):
         self._initializers = tuple(
             keras.initializers.get(value) for value in (convolution_initializer, deconvolution_initializer)
         )
-        # Neither is a layer, so Keras does not store their layers a second time.
+        # Neither a stage nor the smooth path is a layer, so Keras does not store their layers a second time.
         self._stages = tuple(stages)
         self._smooth_path = smooth_path
 
@@ -150,8 +150,8 @@ class Autoencoder(ScaledImagesModel):
             The reconstruction, of the images' shape.
 
         Raises:
-            tf.errors.InvalidArgumentError: on TensorFlow, for a switch outside of its window. Elsewhere it is a
-                ValueError. Compiled code cannot raise.
+            tf.errors.InvalidArgumentError: on TensorFlow, for a switch outside of its window. Other backends raise
+                a ValueError. Compiled code cannot raise.
         """
         checked = [stage.checked(of_stage) for stage, of_stage in zip(self._stages, switches)]
         return self.reconstruct(code, checked)
@@ -167,7 +167,7 @@ class Autoencoder(ScaledImagesModel):
         return keras.ops.zeros_like(images) if smooth is None else smooth
 
     def is_faster_compiled(self, images: int) -> bool:
-        """Whether XLA makes training on this many images faster on this machine. It has to do so for every stage."""
+        """Whether XLA makes training on this many images faster on this machine; XLA has to do so for every stage."""
         pixels = images * math.prod(self.image_shape)
         return all(stage.is_faster_compiled(pixels) for stage in self._stages)
 

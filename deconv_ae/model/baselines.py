@@ -13,7 +13,8 @@ class Baselines:
     """The test RMSE of baselines that need no model.
 
     Attributes:
-        mean_image_rmse: of the mean training image in place of every test image: the best guess without seeing any.
+        mean_image_rmse: of the mean training image in place of every test image: the best guess without
+            seeing a test image.
         black_rmse: of black in place of every test image.
         thumbnail_rmse: of test images scaled down to as many numbers as a code has, and enlarged again; None if no
             code was given.
@@ -25,9 +26,9 @@ class Baselines:
 
 
 def thumbnail_size(image_shape: Sequence[int], numbers: float) -> Pair:
-    """Returns (height, width) of the largest thumbnail with at most so many numbers.
+    """Returns (height, width) of the largest thumbnail with at most this many numbers.
 
-    It has the picture's aspect ratio, and is 1x1 at least.
+    The thumbnail has the picture's aspect ratio, and is 1x1 at least.
 
     >>> thumbnail_size((64, 64, 3), 2048), thumbnail_size((28, 28, 1), 49), thumbnail_size((8, 8, 3), 1e6)
     ((26, 26), (7, 7), (8, 8))

@@ -17,8 +17,8 @@ class RowOfBumps(keras.Initializer):
     """Kernels that start as small blurred dots, one per filter, in a row along the kernel's diagonal.
 
     A maximum's position has no gradient, so training stays in the basin where the kernels start. Random kernels start
-    in bad basins. Some start with a sum below zero, and then the ReLU dies on the first stroke. These kernels start in
-    a good basin:
+    in bad basins. Some random kernels have a sum below zero; then their ReLU is dead on strokes from the start. The
+    kernels of this initializer start in a good basin:
 
     Filter i is a Gaussian of standard deviation 0.7 pixels and sum 1, centred at `(t, t)` from the kernel's middle,
     `t = shift + linspace(-1, 1, filters)[i]`: a row across the slant of handwriting. A convolution's filter is its dot

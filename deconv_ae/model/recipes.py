@@ -62,9 +62,8 @@ def cntk_optimizer(
 ) -> keras.Optimizer:
     """Makes CNTK's momentum SGD in Keras's terms.
 
-    CNTK's learning rate is per sample, for a gradient summed over the minibatch. Its momentum is a time constant in
-    samples, and has unit gain: the gradient enters the velocity times (1 - momentum). Keras's momentum has no unit
-    gain.
+    CNTK's learning rate is per sample, for a gradient summed over the minibatch. CNTK's momentum is a time constant in
+    samples, and has unit gain: the velocity adds the gradient times (1 - momentum). Keras's momentum has no unit gain.
 
     >>> optimizer = cntk_optimizer(Architecture((1,), (4,)), batch_size=64, total_steps=1)
     >>> round(float(optimizer.learning_rate), 6), round(optimizer.momentum, 4)
@@ -112,7 +111,7 @@ def warm_cosine_adam(
     import keras
 
     del batch_size
-    # A run shorter than twice the warm-up spends half of its steps on it, and cannot recover from large steps.
+    # A run shorter than twice the warm-up spends half of its steps warming up, and cannot recover from large steps.
     share = min(1.0, total_steps / (2 * ADAM_WARMUP_STEPS))
     peak = share * peak_learning_rate(architecture) if learning_rate is None else learning_rate
     warmup = min(ADAM_WARMUP_STEPS, total_steps // 2)

@@ -47,9 +47,10 @@ class SmoothPath:
 
     Attributes:
         channels: the number of averages, the last channels of the code.
-        averages: a linear convolution. Kernel and strides are the block that a value of the code stands for.
+        averages: a linear convolution. Its kernel and its strides have the size of the block that a code's value stands
+            for.
         enlarge: the transposed convolution back, with a bias.
-        repeat_edges: adds rows and columns outside of all blocks to the smooth picture; None if there are none.
+        repeat_edges: adds rows and columns outside of all blocks to the smooth picture; None if blocks cover the image.
         rest: subtracts the smooth picture from the images, for the stages.
         code: concatenates maxima and averages.
         reconstruction: adds what the stages draw to the smooth picture.

@@ -62,7 +62,7 @@ class Stage:
             padding="same",
             use_bias=architecture.deconvolution_bias,
             kernel_initializer=_fresh(deconvolution_initializer),
-            # The reconstruction has the variables' precision: loss and metric are float32 under mixed precision.
+            # The reconstruction has the variables' precision, so loss and metric are float32 under mixed precision.
             dtype=keras.config.dtype_policy().variable_dtype if number == 1 else None,
             name=f"deconv{number}",
         )

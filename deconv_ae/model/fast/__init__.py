@@ -1,4 +1,4 @@
-"""A stage computed faster than by its layers, where it pays: functions of tensors, kernels and switches."""
+"""Computes a stage faster than its layers do, where that pays: functions of tensors, kernels and switches."""
 
 from deconv_ae.model.fast.blocks import decode, encode
 

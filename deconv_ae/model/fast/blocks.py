@@ -1,9 +1,9 @@
 """A stage on blocks of pixels, in TensorFlow.
 
-A convolution of few channels leaves most of the processor's vector idle; here a vector holds one window or several.
-A block becomes one pixel, with channels `position in the block * channels + channel` (space_to_depth). A convolution of
-images becomes one of blocks, whose kernel covers all blocks that a block's results depend on: 2x2 for a kernel of 5x5
-and blocks of 4x4. It multiplies by many zeros, but a window's positions lie side by side in its results.
+A convolution of few channels leaves most of a vector register idle; here a register holds one window or several. A
+block becomes one pixel, with channels `position in the block * channels + channel` (space_to_depth). The convolution of
+blocks has a kernel that covers all blocks that a block's results depend on: 2x2 blocks for a kernel of 5x5 and blocks
+of 4x4. This convolution multiplies by many zeros, but it puts a window's positions side by side in its results.
 """
 
 import functools
@@ -38,11 +38,11 @@ def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[
         images: `(N, height, width, channels)` float32; only N may be unknown.
         pool_size: (height, width) of the windows, which lie side by side; pixels outside of every window are left out.
         kernel: `(kernel height, kernel width, channels, filters)`, a tensor or a variable.
-        bias: `(filters,)`, likewise.
+        bias: `(filters,)`, a tensor or a variable.
 
     Returns:
         The maxima, `(N, windows down, windows right, filters)`, and uint8 switches of that shape: the first position of
-        the maximum after the ReLU, which is 0 in a window of zeros. A NaN is more than any number.
+        the maximum after the ReLU, so position 0 in a window of zeros. A NaN is more than any number.
     """
     images, kernel, bias = (tf.convert_to_tensor(tensor) for tensor in (images, kernel, bias))
     size = tuple(images.shape[1:3])
@@ -77,7 +77,7 @@ def decode(
         pool_size: (height, width) of the windows.
         size: (height, width) of the images; windows may leave rows or columns over.
         kernel: `(kernel height, kernel width, channels, filters)`, as Keras stores it; a tensor or a variable.
-        bias: `(channels,)`, likewise; or None.
+        bias: `(channels,)`, a tensor or a variable; or None.
 
     Returns:
         `(N, height, width, channels)`.
@@ -110,7 +110,7 @@ def _first_maxima(results: tf.Tensor, positions: int) -> tuple[tf.Tensor, tf.Ten
     @environment.custom_gradient
     def maxima(results: tf.Tensor) -> tuple[Any, Callable]:
         windows = tf.reshape(results, shape)
-        # For a window with NaN, XLA's argmax returns the last position; for infinities in their place, the first.
+        # For a window with NaNs, XLA's argmax returns the last position; with infinities in their place, the first.
         comparable = tf.where(tf.math.is_nan(windows), np.inf, windows) if environment.compiled_by_xla() else windows
         first = tf.argmax(comparable, -1, tf.int32)
 
@@ -125,10 +125,10 @@ def _first_maxima(results: tf.Tensor, positions: int) -> tuple[tf.Tensor, tf.Ten
 def _faster(
     tensors: Sequence[tf.Tensor], by_blocks: Computation, one_by_one: Computation, fewest: int = 0
 ) -> list[tf.Tensor]:
-    """Computes `one_by_one` if a tensor is not finite, or if a graph for serving gets fewer images; else `by_blocks`.
+    """Computes `one_by_one` if a tensor is not finite or if a served batch has under `fewest` images; else `by_blocks`.
 
     The kernel of blocks has zeros, and zero times infinity is NaN, even for pixels beyond the original kernel. Under
-    XLA, a choice would triple a step's time: XLA, like files for other runtimes, uses blocks. So do all gradients.
+    XLA, a choice would triple a step's time, so XLA uses blocks. Files for other runtimes and all gradients do too.
     """
     if environment.compiled_by_xla() or environment.is_portable():
         return by_blocks()
@@ -147,7 +147,7 @@ def _faster(
 
 @functools.lru_cache(maxsize=16)
 class _Grid:
-    """The places of blocks, the first at the first pixel that the first window depends on. Lengths are pairs."""
+    """The places of blocks. The first starts at the first pixel that the first window depends on. Lengths are pairs."""
 
     def __init__(self, size: Size, taps: Size, pool: Pair) -> None:
         self.pooling = Windows(pool, pool, "valid", "channels_last")
@@ -184,7 +184,7 @@ class _Grid:
     def kernel_of_blocks(self, kernel: tf.Tensor) -> tf.Tensor:
         """The kernel of blocks, `(*reach, positions * channels, windows * filters * window's positions)`.
 
-        It is a matrix product with zeros and ones. So it has a gradient, and TensorFlow folds a constant kernel.
+        It is a 0-1 matrix times the kernel. So it has a gradient, and TensorFlow folds it if the kernel is constant.
         """
         height, width, channels, filters = kernel.shape
         pixels, positions = self.block.prod(), self.pool.prod()
