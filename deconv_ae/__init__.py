@@ -2,7 +2,7 @@
 
 This module imports the layers and the model. Data, training, exporting and visualization are modules of their own, so
 that a program with the layers alone loads nothing else; `deconv_ae.train` and `deconv_ae.load` import them on demand.
-This module imports every class that a saved file can name, which registers it with Keras.
+This module imports every class that a saved file can name, because the import registers the class with Keras.
 """
 
 from typing import Any
@@ -46,8 +46,8 @@ __all__ = [
     "portable",
     "switches_to_argmax",
 ]
-# Without `load` and `train`, which need TensorFlow and all other requirements. All these names work on every Keras
-# backend.
+# The list leaves out `load` and `train`, which need TensorFlow and all other requirements. All names in the list work
+# on every Keras backend.
 
 
 _NEED_ALL_PACKAGES = ("load", "train")

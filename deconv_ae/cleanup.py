@@ -1,6 +1,6 @@
 """Cleans up half-finished work when a signal ends the program, or delays the signal until the work is finished.
 
-A signal ends a program at once, see `deconv_ae_programs.process`. If it raised an exception instead, the running
+A signal ends a program at once, see `deconv_ae_programs.process`. If a signal raised an exception instead, the running
 library could catch, wrap or print the exception.
 """
 
@@ -30,7 +30,7 @@ def cleanup_on_exit(clean_up: Callable[[], object]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def delay_signals() -> Iterator[None]:
-    """A context for short work that must not stop half-way: a signal ends the program after it."""
+    """A context for short work that must not stop half-way: a signal ends the program only after the work."""
     global _uninterruptible
     _uninterruptible += 1
     try:

@@ -49,7 +49,7 @@ def first_line(error: BaseException) -> str:
 
 
 def not_installed(error: ModuleNotFoundError) -> str | None:
-    """What to do about a missing package, in a line; None if it is a module of this project, which is a defect.
+    """What to do about a missing package, in a line; None if it is this project's own module, which is a defect.
 
     >>> not_installed(ModuleNotFoundError("No module named 'filelock'", name="filelock"))
     'needs filelock, which is not installed; run pip install deconv_ae, which brings all that is missing'

@@ -74,7 +74,7 @@ def partial_beside(path: Path) -> Path:
 def partials(path: Path) -> Iterator[Path]:
     """Finds the paths that `partial_beside` named for a file or directory.
 
-    If no other process is writing it, killed processes left these behind.
+    If no other process is writing the file or directory, killed processes left these paths behind.
     """
     return path.parent.glob(f"{PARTIAL}{16 * '[0-9a-f]'}-{glob.escape(path.name)}")
 
@@ -112,7 +112,7 @@ def flush_tree_to_disk(directory: Path) -> None:
 
 @delay_signals()
 def move_together(moves: Sequence[tuple[Path, Path]]) -> None:
-    """Renames all of several files, also if an interruption comes in between.
+    """Renames all of several files, even if an interruption comes between two renames.
 
     Args:
         moves: pairs of a file and its new name.
@@ -163,7 +163,7 @@ def in_use(argument: str, directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Deleted before the release: after it, another process might have locked the file.
+        # The file is deleted before the release, because after the release another process might have locked the file.
         lock_file.unlink(missing_ok=True)
         lock.release()
 

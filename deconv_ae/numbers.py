@@ -78,7 +78,7 @@ def pair(argument: str, value: Any, most: int = LARGEST) -> Pair:
 def real(
     argument: str, value: Any, above: float | None = None, least: float | None = None, most: float = LARGEST_REAL
 ) -> float:
-    """Checks a finite number against bounds and returns it as Python's float; by default float32 can hold it.
+    """Checks a finite number against bounds and returns it as Python's float. By default, float32 can hold the number.
 
     >>> real("learning_rate", float("nan"), above=0)
     Traceback (most recent call last):
@@ -106,7 +106,7 @@ def check_memory(argument: str, needed: int, what: str) -> None:
 
 
 def memory() -> int:
-    """The most bytes that this process can have: the machine's, or the limit of a container, service or shell."""
+    """The most bytes that this process can have: the machine's memory, or a container's, service's or shell's limit."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for file in _limit_files():
         with contextlib.suppress(OSError, ValueError):  # "max" is not a number.

@@ -8,7 +8,7 @@
             check(self)
 
 A field gives a program its flag (name, type, default and help) and Python its argument. One check refuses wrong values
-of both. If an option `decides` a result, a resumed run needs the same value.
+of the flag and of the argument. If an option `decides` a result, a resumed run needs the same value.
 """
 
 import os
@@ -32,7 +32,7 @@ class Option:
     Attributes:
         check: checks its value.
         help: a sentence for the user.
-        decides: whether it decides the result. Then it is in the record of the result.
+        decides: whether the option decides the result. If so, the record of the result holds the option.
     """
 
     check: Check
@@ -105,7 +105,7 @@ def switch(name: str, value: Any) -> bool:
 
 
 def text(name: str, value: Any) -> str:
-    """Checks that a value is text, or a path whose text it returns."""
+    """Checks that a value is text or a path, and returns its text."""
     shown = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if not isinstance(shown, str):
         raise InputError(f"{name}: {value!a} is not text; give text")

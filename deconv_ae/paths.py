@@ -1,7 +1,7 @@
 """Checks of the caller's paths and of the files there, all in one place.
 
 A path must be local and not empty, and have a printable name. `~` is the home directory, and links are followed.
-A path to write to is tried before any work is done for it.
+The checks try to write to a path before the work whose result goes there.
 """
 
 import os
@@ -30,8 +30,8 @@ def given(argument: str, text: str | os.PathLike[str]) -> Path:
         The path.
 
     Raises:
-        InputError: if the path is empty, an address such as gs://bucket, or not text for a file system and a model
-            card.
+        InputError: if the path is empty, an address such as gs://bucket, or text that a file system or a model card
+            cannot hold.
 
     >>> given("export_dir", "gs://bucket/model")
     Traceback (most recent call last):
@@ -61,7 +61,7 @@ def is_plain(text: str) -> bool:
 def check_no_pattern(argument: str, path: Path) -> None:
     """Raises InputError for a path with a wildcard.
 
-    TensorFlow takes a SavedModel's path for a pattern: it finds no variables, or another model's.
+    TensorFlow takes a SavedModel's path for a pattern, and then finds no variables, or another model's variables.
 
     >>> check_no_pattern("model", Path("models[old]/mine"))
     Traceback (most recent call last):
@@ -142,8 +142,8 @@ def directory_to_read(argument: str, text: str | os.PathLike[str], advice: str) 
 def directory_to_write(argument: str, text: str | os.PathLike[str]) -> Path:
     """Checks that a directory can be made or written to, and returns its absolute path without links.
 
-    It tries to write, because only a trial tells about permissions, a read-only or full file system, and the length of
-    names. The trial leaves nothing behind.
+    The check tries to write, because only a trial tells about permissions, a read-only or full file system, and the
+    length of names. The trial leaves nothing behind.
 
     Args:
         argument: the name of the caller's argument, for errors.
@@ -199,9 +199,9 @@ def resolved(argument: str, text: str | os.PathLike[str]) -> Path:
 
 
 def check_apart(given_paths: Mapping[str, str | os.PathLike[str] | None]) -> None:
-    """Raises InputError if two of several directories are the same, or one lies in another. Arguments are the keys.
+    """Raises InputError if two of several directories are the same, or one lies in another.
 
-    None stands for an argument that was not given.
+    The keys are the arguments' names. None stands for an argument that was not given.
     """
     directories = {argument: resolved(argument, text) for argument, text in given_paths.items() if text is not None}
     for (argument, path), (other_argument, other) in permutations(directories.items(), 2):

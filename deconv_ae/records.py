@@ -41,7 +41,7 @@ class Within:
 
 @dataclass(frozen=True)
 class Printable:
-    """Text that is printable, not empty and at most so long."""
+    """Text that is printable, not empty and of at most `most` characters."""
 
     most: int
 

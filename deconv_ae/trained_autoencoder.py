@@ -39,7 +39,7 @@ ARRAY = "array"
 
 
 class TrainedAutoencoder:
-    """A trained autoencoder. `load` and `train` return one, and `train`'s can be exported.
+    """A trained autoencoder. `load` and `train` return one, and the one from `train` can be exported.
 
     Images are uint8 pixels, 0 to 255, `(N, height, width, channels)`. The methods scale them, and refuse floats.
 
@@ -73,7 +73,7 @@ class TrainedAutoencoder:
             Code and switches.
 
         Raises:
-            InputError: if images are not uint8, do not have the model's shape, or are none.
+            InputError: if images are not uint8 or do not have the model's shape, or if there are none.
         """
         return self._by_signatures.encode(images)
 
@@ -87,8 +87,8 @@ class TrainedAutoencoder:
             The pixels, `(N, height, width, channels)` uint8.
 
         Raises:
-            InputError: for something else, arrays of other shapes or types, a code that is not finite, or switches
-                outside of their windows.
+            InputError: for anything but an `Encoded`, arrays of other shapes or types, a code that is not finite, or
+                switches outside of their windows.
         """
         self._check_encoded(encoded)
         return to_pixels(self._by_signatures.decode(encoded))
@@ -114,7 +114,7 @@ class TrainedAutoencoder:
                 raise InputError(
                     f"{name}: is of {len(values)} images, and the code of {len(encoded.code)}; give both alike"
                 )
-        if not np.isfinite(encoded.code).all():  # Its pixels would be black.
+        if not np.isfinite(encoded.code).all():  # The pixels of such a code would be black.
             raise InputError("code: has numbers that are infinite or NaN; give finite numbers")
         for name, switches, window in zip(architecture.switches_names, encoded.switches, architecture.pool_sizes):
             last = math.prod(window) - 1
@@ -204,7 +204,7 @@ class NewAutoencoder(TrainedAutoencoder):
 
     @property
     def history(self) -> list[Epoch]:
-        """The RMSE of every epoch; epoch 0 is before the first."""
+        """The RMSE of every epoch; epoch 0 stands for the model before the first epoch."""
         return self.result.history
 
     @property
@@ -222,7 +222,7 @@ class NewAutoencoder(TrainedAutoencoder):
         """A reason not to keep the model, in one line, or None.
 
         The model is no better on the test images than the mean training image, or the loss rose over the run.
-        `print(trained.result)` compares it with the mean image and black, and counts silent channels of its code.
+        `print(trained.result)` compares the model with the mean image and black, and counts the code's silent channels.
         """
         return self.result.problem
 
@@ -312,11 +312,11 @@ def train(
             has `train/` and `test/` in it, or its pictures are divided by their names.
         filters: filters of each stage's convolution, outermost first: `(16, 8)`; an int is one stage.
         pool_sizes: each stage's pooling window: `(2, 2)`, or (height, width) pairs; an int is one stage.
-        kernel_size: of every convolution, an int or (height, width).
+        kernel_size: the size of every convolution's kernel, an int or (height, width).
         averages: number of weighted averages per block in the code, beside the maxima; for photographs.
         test_images: test images of the same kind as an array of images. By default one of every five images is for
-            testing, always the same. If several images show one scene, or are crops of one photograph, give those
-            of some scenes here.
+            testing, always the same. If several images show one scene, or are crops of one photograph, give all
+            images of some scenes here.
         name: the name of an array's images, in the model card and in figures. A folder's images have the folder's name.
         verbose: whether to print progress.
         **options: any other field of `deconv_ae.training.TrainingOptions`: `epochs`, `batch_size`, `learning_rate`,
@@ -381,7 +381,7 @@ def _dataset(images: Any, test_images: np.ndarray | None, name: str, reading: di
     if test_images is None:
         if len(images) < 2:
             raise InputError("images: one image cannot be divided; give more, or test_images")
-        # An image's number decides, as a picture's name does in a folder: further images do not change the split.
+        # An image's number decides, as a picture's name does in a folder. So further images do not change the split.
         for_testing = np.array(which_are_for_testing([str(number) for number in range(len(images))]))
         images, test_images = images[~for_testing], images[for_testing]
     return ImageDataset(name, images, test_images)
