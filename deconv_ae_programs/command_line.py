@@ -26,7 +26,8 @@ from deconv_ae.paths import given, is_file
 from deconv_ae.saved_model.model_card import ModelCard, model_directory
 from deconv_ae_programs import library, option_flags, process
 
-# Even at 3, the highest level, some libraries write before they read the level.
+# Whether the user chose another level than 3, the highest. Even at 3, some libraries write before they read the level,
+# so `quiet` drops their output.
 _WANTS_LOGS = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") != "3"
 
 
@@ -52,7 +53,7 @@ def quiet() -> Iterator[None]:
 
 
 def require_tensorflow(backend: str) -> None:
-    """Ends the program with one line if Keras uses another backend, which only the layers and the model support."""
+    """Ends the program with one line if Keras uses another backend. Only the layers and the model support others."""
     if backend != "tensorflow":
         sys.exit(process.say(f"KERAS_BACKEND: the programs need tensorflow, not {backend!r}; unset it for them", 2))
 
@@ -76,7 +77,7 @@ def loading() -> Iterator[None]:
 
 
 MAY_BE_EMPTY = {"cache_dir"}
-"""Flags that accept an empty value. For other flags it comes from an unset shell variable, and is an error."""
+"""Flags that accept an empty value. For other flags, an empty value is an error, as from an unset shell variable."""
 TERMINAL_COLUMNS = 80
 HELP = {"--help", "-help", "-h", "-?", "--helpshort"}
 
@@ -136,7 +137,7 @@ def reading(card: ModelCard) -> Source:
 
 
 def source_of(cards: Sequence[ModelCard]) -> Source:
-    """The data set of the flags, or the first model's own; its images get the size and colours of that model.
+    """The data set of the flags, or the first model's own data set; images get the first model's size and colours.
 
     Args:
         cards: the models' cards.
@@ -232,7 +233,7 @@ def _is_script() -> bool:
 
 
 def cards(models: Sequence[str | Path]) -> list[ModelCard]:
-    """The cards of exported models: checks them without TensorFlow, which loading a model needs."""
+    """The cards of exported models. Reading and checking a card needs no TensorFlow, unlike loading the model."""
     return [ModelCard.read(model_directory(model)) for model in models]
 
 
@@ -267,8 +268,8 @@ def _description(program: ModuleType) -> str:
 def _help(program: ModuleType) -> str:
     """A program's description, its flags in groups, and how to see the other flags.
 
-    The groups are the program's `FLAG_GROUPS`, from headings to flags' names. The first heading also has the flags that
-    are in no group.
+    The program's `FLAG_GROUPS` maps headings to the names of flags. The first heading also has the flags that are in no
+    group.
     """
     program_flags = {flag.name: flag for flag in flags.FLAGS.get_key_flags_for_module(program)}
     of_data = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(__name__)}
@@ -287,7 +288,7 @@ def _help(program: ModuleType) -> str:
 def status_of(main: Callable[[], None]) -> int:
     """Calls main and returns the exit status. An error is printed in one line."""
     if not flags.FLAGS["verbosity"].present:
-        # Failures are exceptions; the other levels of absl, TensorFlow and TFDS are narration.
+        # Failures are exceptions. Below ERROR, absl, TensorFlow and TFDS log only what they are doing.
         logging.set_verbosity(logging.ERROR)
     try:
         main()

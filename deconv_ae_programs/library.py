@@ -1,4 +1,4 @@
-"""Imports the library in two steps: modules that check flags first, and TensorFlow after the check.
+"""Imports the library in two steps: first the modules that check flags, and after the check TensorFlow.
 
 `import deconv_ae` registers every class that a saved file can name, and so imports Keras and TensorFlow, which takes
 seconds. --help, a mistyped flag or a missing folder must not wait for them. So `defer` creates the packages whose
@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from types import ModuleType
 
 # TensorFlow disables oneDNN's kernels on CPUs without VNNI, but the kernels are faster there, too. Programs set the
-# variable before TensorFlow loads. The library does not: an import decides nothing for others. run.json records the
-# variable.
+# variable before TensorFlow loads. The library does not set it, because an import must not decide for the program that
+# imports it. run.json records the variable.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 PACKAGES = ("deconv_ae", "deconv_ae.data", "deconv_ae.training", "deconv_ae.conversion", "deconv_ae.compression")

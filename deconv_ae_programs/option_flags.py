@@ -8,7 +8,7 @@ from absl import flags
 from deconv_ae.numbers import Pair
 from deconv_ae.options import options_of
 
-# absl then counts the flags to the program, and not to this file.
+# absl then lists the flags under the program, and not under this file.
 flags.disclaim_key_flags()
 
 _DEFINE: dict[Any, Callable[..., flags.FlagHolder]] = {
@@ -28,11 +28,11 @@ def define(kind: type, default: str = "") -> Callable[[], dict[str, Any]]:
 
     Args:
         kind: the dataclass.
-        default: for options that decide the result and whose default is not the field's: what it is, for the help,
-            with `{}` for the field's own.
+        default: the words by which the help explains the default of an option that decides the result; `{}` stands for
+            the field's default. Without these words, the field's default is the flag's default.
 
     Returns:
-        A function that reads the parsed values, by name: all of them, or with `default` those of the given flags.
+        A function that returns the parsed values by name: of all flags or, with `default`, of the given flags.
     """
     holders = {}
     for name, (field, each) in options_of(kind).items():

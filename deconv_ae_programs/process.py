@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, the end of a system or a scheduler's job, and a closed terminal or connection."""
+"""In this order: Ctrl-C; the end of the system or of a scheduler's job; a closed terminal or connection."""
 SMALLEST_ADDRESS_SPACE = 4 * 2**30
 """A training of small images took 2.9 GiB of address space on two processors. If the space runs out, TensorFlow
 aborts."""
@@ -23,20 +23,21 @@ _errors = 2
 
 
 def begin() -> None:
-    """Makes closed or failing streams writable, and an interruption one line."""
+    """Makes closed or failing streams writable, and lets an interruption print one line."""
     global _errors
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            # The stream is closed. The next opened file would get its number, and then the printed text.
+            # The stream is closed. Otherwise the next opened file would get the stream's number, and printed text would
+            # go into that file.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if not isinstance(sys.stdout, Output):
         sys.stdout = Output(sys.stdout or open(1, "w", closefd=False))  # type: ignore[assignment]  # noqa: SIM115
         sys.stderr = Output(sys.stderr or open(2, "w", closefd=False))  # type: ignore[assignment]  # noqa: SIM115
     _errors = os.dup(2)
     for number in SIGNALS:
-        # A shell's background job ignores SIGINT, and a job of nohup SIGHUP. Such signals stay ignored.
+        # A shell's background job ignores SIGINT, and a job of nohup ignores SIGHUP. Such signals stay ignored.
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _end_at_once)
     _check_address_space()

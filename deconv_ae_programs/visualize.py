@@ -80,7 +80,7 @@ def main() -> None:
         from deconv_ae.saved_model.domain import other_domain
         from deconv_ae.saved_model.serving import ServedAutoencoder
     models = [ServedAutoencoder(path) for path in paths]
-    # A drawing without images does not show this one.
+    # A stand-in that is never shown: without a data set, no drawing shows images.
     no_image = np.zeros((1, *cards[0].image_shape), np.uint8)
     images = no_image if source is None else load_split(source, "test")[:count]
     written = visualize(models, images, OUTPUT_DIR.value, drawings)
