@@ -112,7 +112,7 @@ def free_ports(number: int) -> list[int]:
 
 
 def print_errors(index: int, lines: IO[str]) -> None:
-    """Prints a worker's errors, with its number unless it is 0."""
+    """Prints a worker's errors. Each line begins with the worker's number, except for worker 0."""
     for line in lines:
         print(f"worker {index}: {line}" if index else line, end="", file=sys.stderr, flush=True)
 

@@ -55,7 +55,7 @@ def main() -> None:
         kill_exports(torture, EXPORT_KILLS.value, table)
         kill_preparing(torture, PREPARING_KILLS.value, table)
         for kind, inject in FAULTS.items():
-            # Below 3 it is a trial run, so random kinds have no minimum.
+            # A value below 3 asks for a trial run, to which the minimum counts in TIMES do not apply.
             times = OTHER_FAULTS.value if OTHER_FAULTS.value < 3 else max(OTHER_FAULTS.value, TIMES.get(kind, 0))
             for _ in range(times):
                 if not table.out_of_time:
