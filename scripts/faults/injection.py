@@ -30,7 +30,7 @@ MANY_PICTURES = 1500
 SETTINGS = ("--dataset=folder:pictures", "--filters=2", "--pool_sizes=2", "--batch_size=6")
 TRAINING = (*SETTINGS, "--epochs=3", "--checkpoint_every=2")
 FAULTS: dict[str, Callable[["Torture"], bool]] = {}
-"""By name, a function that injects one fault of this kind and returns whether everything survived."""
+"""The faults by name. Each function injects one fault, and returns whether everything survived."""
 TIMES: dict[str, int] = {}
 """How often torture.py injects a fault of this kind, if a few times are too few to judge."""
 
@@ -153,7 +153,7 @@ def tensorboard_records(log_dir: Path) -> list[tuple[str, int, bytes]]:
 
 
 def kill_training(torture: Torture, kills: int, table: "Table") -> None:
-    """Kills runs, in turn while they write a checkpoint and at a random moment."""
+    """Kills runs, alternately while they write a checkpoint and at a random moment."""
     kinds, done = ("SIGKILL while writing a checkpoint", "SIGKILL at a random moment"), 0
     while done < kills and not table.out_of_time:
         name, injected = torture.new_run(), Counter[str]()
@@ -247,7 +247,7 @@ def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
 
 @fault("file system full while decoding")
 def fill_disk_of_cache(torture: Torture) -> bool:
-    # Less than the training images need; more than the error line needs, which also goes to a file.
+    # The limit is less than the training images need, and more than the error line needs: it goes to a file, too.
     environment, limit = {CACHE_VARIABLE: "full-cache"}, torture.random.randrange(1_000, 4_000)
     arguments = [*SETTINGS, "--epochs=1", f"--export_dir={torture.new_run()}"]
     with RunningProgram("train.py", arguments, torture.directory, environment, limit) as program:
@@ -322,7 +322,7 @@ def fill_disk(torture: Torture) -> bool:
     with torture.start_to_checkpoint(name) as program:
         program.stop(signal.SIGKILL)
     before = {file: file.read_bytes() for file in torture.checkpoints(name)}
-    # Less than a checkpoint or a model needs, more than the small files need.
+    # The limit is less than a checkpoint or a model needs, and more than the small files need.
     with torture.start(name, largest_file=torture.random.randrange(2_000, 30_000)) as program:
         failed = torture.check(program.finish(), 1, "cannot be written")
     kept = {file: file.read_bytes() for file in torture.checkpoints(name)}

@@ -1,4 +1,4 @@
-"""The imports that forked programs share: all that load without starting TensorFlow's threads, which a fork loses."""
+"""The imports that forked programs share. None of them starts TensorFlow's threads, which a fork would lose."""
 
 import importlib
 import os

@@ -114,7 +114,7 @@ class RunningProgram:
 
 
 def start_process(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
-    """Forks a process whose target gets the sending end of a pipe as its first argument; also returns the other end."""
+    """Forks a process, and returns it with a pipe's receiving end; the target's first argument is the sending end."""
     receiver, sender = _context.Pipe(duplex=False)
     process = _context.Process(target=target, args=(sender, *arguments))
     _start(process)
@@ -169,7 +169,8 @@ def _run(
     for descriptor, stream in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(Path(output) / stream, os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ.update(environment)
-    # No signal is ignored, as in a terminal: nohup and a shell's background jobs pass on ignored signals.
+    # As in a terminal, the program must ignore no signal. From nohup or a shell's background job, it would inherit
+    # ignored signals.
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)

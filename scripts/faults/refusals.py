@@ -1,4 +1,4 @@
-"""Runs many command lines of one program in one process, for command lines that are refused before any work."""
+"""Runs many command lines of one program in one process. The program must refuse each of them before any work."""
 
 import contextlib
 import ctypes
@@ -114,9 +114,9 @@ def _files(directory: Path) -> set[tuple[str, int, int]]:
         for name in (*folders, *names):
             try:
                 state = (Path(parent) / name).lstat()
-            except PermissionError:  # The directory may be listed, but not entered.
+            except PermissionError:  # The user can list the directory, but not enter it.
                 continue
-            # Not a directory's time: it changes if a file is created and removed again.
+            # A directory's time is left out: it changes if a file is created and removed again.
             found.add((os.path.join(parent, name), state.st_size, 0 if name in folders else state.st_mtime_ns))  # noqa: PTH118
     return found
 

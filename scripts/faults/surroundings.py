@@ -14,7 +14,7 @@ from faults.injection import SETTINGS, Torture, fault
 from faults.programs import SCRIPTS, Finished, RunningProgram
 
 FIRST_SECONDS = (0.1, 5.0)
-"""The earliest and the latest Ctrl-C. In the first tenth of a second Python itself starts, and prints a traceback."""
+"""The earliest and the latest Ctrl-C. An earlier one would interrupt Python's own start, which prints a traceback."""
 
 DRAWN = 22
 """Files that visualize.py draws: three pictures for each of five images; the code, the switches and the output as text;
@@ -85,7 +85,7 @@ def spoil_streams(torture: Torture) -> bool:
 @fault("out of disk while visualizing")
 def fill_disk_while_visualizing(torture: Torture) -> bool:
     arguments = ["--output_dir=drawn", "--dataset=folder:pictures"]
-    # Less than the figure needs, more than the text needs.
+    # The limit is less than the figure needs, and more than the text needs.
     return _all_or_none(torture, "visualize.py", arguments, "drawn", torture.random.randrange(500, 10_000))
 
 
