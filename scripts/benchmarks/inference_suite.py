@@ -61,7 +61,7 @@ def saved_model(folder: str, preset: str, signature: str, batch_size: int) -> Ca
 
 
 def checked_output(outputs: Iterable[str]) -> str:
-    """The output of a signature that is compared between contestants."""
+    """Which of a signature's outputs the suite compares between contestants."""
     names = list(outputs)
     return next((name for name in (RECONSTRUCTION, CODE) if name in names), names[0])
 
@@ -84,7 +84,7 @@ def convert(model: Autoencoder, preset: str, folder: Path) -> dict[tuple[str, st
 def converted_file(
     name: str, files: Files, models: Mapping[str, Autoencoder], preset: str, signature: str, batch_size: int
 ) -> Callable[[], Calls]:
-    """Calls of the file of a format that computes a signature."""
+    """A function that makes the calls of the converted file for a signature, in the format `name`."""
     if SIGNATURES[signature].converted is None:
         return partial(unavailable, f"no converted file computes the signature {signature}")
     if (name, preset, signature) not in files:
@@ -109,7 +109,7 @@ def torch_model(variant: Variant, preset: str, signature: str, batch_size: int) 
 def check_results(bounds: Bounds, results: Mapping[str, Sequence[np.ndarray]]) -> None:
     """Raises Failed unless all contestants' results agree within what near ties allow.
 
-    Near ties count because contestants decode the switches of their own encoders.
+    Each contestant decodes its own encoder's switches, and in a near tie two encoders may choose different positions.
     """
     expected = results[OURS][0]
     is_reconstruction = expected.shape == bounds.middle.shape
@@ -154,7 +154,7 @@ def _run(
         for signature in SIGNATURES:
             for batch_size in batch_sizes:
                 makers = {name: make(preset, signature, batch_size) for name, make in contestants.items()}
-                # Smaller batches need less memory, and measuring it takes twice as long as timing them.
+                # Smaller batches need less memory, and measuring memory takes twice as long as timing.
                 memory = options.memory and batch_size == max(batch_sizes)
                 agree = partial(check_results, bounds[batch_size])
                 row = f"{preset}, {signature}, batch {batch_size},"

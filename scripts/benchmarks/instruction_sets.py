@@ -36,7 +36,7 @@ _PROBE = "import tensorflow as tf; tf.nn.conv2d(tf.ones((8, 32, 32, 16)), tf.one
 
 
 def limit(isa: str) -> None:
-    """Sets the environment variables: the instruction set, and oneDNN on in TensorFlow unless the user set it."""
+    """Sets the variables that limit the instruction set, and turns on TensorFlow's oneDNN unless the user decided."""
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     for name, value in _VARIABLES.get(isa, {}).items():
         # XLA_FLAGS may hold other flags. Of repeated flags, the last counts.
@@ -56,7 +56,7 @@ def note(isa: str) -> str:
     if probe.returncode:
         return f"{asked}. TensorFlow's oneDNN is unknown: its process ended with status {probe.returncode}."
     found = re.search(r"cpu,isa:(.+)", probe.stdout)
-    # Even when it is off, TensorFlow multiplies matrices with it.
+    # Only a convolution counts: even when oneDNN is off, TensorFlow multiplies matrices with it.
     if found is None or ",exec,cpu,convolution," not in probe.stdout:
         return f"{asked}. TensorFlow's oneDNN was off."
     return f"{asked}. TensorFlow's oneDNN was on, and used {found[1].strip()}."

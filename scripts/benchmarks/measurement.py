@@ -188,7 +188,7 @@ def _is_error(answer: Any) -> bool:
 
 
 def _note(row: str, name: str, reason: Exception) -> str:
-    # A package that is not installed is missing in every row, but is named once.
+    # A package that is not installed is missing in every row. Notes without the row are equal, so the report has one.
     return f"{row} {name} failed: {reason}." if isinstance(reason, Died) else f"{name} is left out: {reason}."
 
 
@@ -217,7 +217,7 @@ def interpreter(connection: multiprocessing.connection.Connection) -> Started:
     """Starts a new Python interpreter, which has imported nothing.
 
     multiprocessing's own processes would import the main program, and TensorFlow with it. PyTorch's contestants must
-    not have TensorFlow in their process: its library and triton's crash together.
+    not have TensorFlow in their process: PyTorch brings triton, and triton's library and TensorFlow's crash together.
     """
     descriptor = connection.fileno()
     command = [sys.executable, "-c", f"from benchmarks.measurement import serve; serve({descriptor})"]
@@ -228,7 +228,7 @@ def interpreter(connection: multiprocessing.connection.Connection) -> Started:
 
 
 class _Process:
-    """The outer end of a contestant's process; a process that died is started again for the next row."""
+    """A contestant's process, as the main process sees it; a process that died is started again for the next row."""
 
     def __init__(self, start: Start) -> None:
         self._start_process = start
@@ -245,14 +245,14 @@ class _Process:
         self._connection.close()
 
     def make(self, request: Callable[[], Contestant]) -> None:
-        """Has the process make a contestant; starts it first if the last one died."""
+        """Has the process make a contestant; if the process has died, starts a new one first."""
         if self._process.poll() is not None:
             self._connection.close()
             self._start()
         self.send(request)
 
     def send(self, request: Any) -> None:
-        # A dead process is noticed by `answer`.
+        # If the process is dead, `answer` reports it.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._connection.send(request)
 
@@ -316,7 +316,7 @@ def serve(descriptor: int) -> None:
 
 
 def _peaks_mib(contestants: Mapping[str, Callable[[], Contestant]]) -> dict[str, Any]:
-    """The peak memory of the contestants' work by name; None where it is unknown, or an error that is not raised.
+    """The peak memory of each contestant's work, by name: None if it is unknown, and errors are returned, not raised.
 
     The processes are fresh, because TensorFlow does not return memory. All contestants run at once: unlike their time,
     their memory does not depend on other load.

@@ -81,7 +81,7 @@ class Report:
 
 
 def cells(comparison: Comparison, names: Iterable[str], describe: Callable[[Timing], str] = str) -> list[str]:
-    """A row's cells, one for each contestant; the process of a contestant that failed has died."""
+    """A row's cells, one for each contestant; a contestant whose process died has the cell "failed"."""
     return ["failed" if name in comparison.died else cell(comparison.measured.get(name), describe) for name in names]
 
 

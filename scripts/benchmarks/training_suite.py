@@ -55,7 +55,7 @@ class Case:
 
     @property
     def steps_per_round(self) -> int:
-        """A whole number of executions, such that rounds of digits take about as long for every batch size."""
+        """The steps of a round: whole executions. Rounds of digits take about the same time for every batch size."""
         if not self.is_digits:
             return PICTURE_STEPS
         enough, together = max(8, min(80, 8192 // self.batch_size)), self.steps_together
@@ -96,7 +96,7 @@ class _Clock(keras.callbacks.Callback):
 
 
 class KerasTraining:
-    """Trains a Keras model; `fit` calls `model.fit` with the images in its own way."""
+    """Trains a Keras model; `fit` calls `model.fit`, and passes the images in the contestant's own way."""
 
     def __init__(self, model: keras.Model, case: Case, fit: Callable[..., None]) -> None:
         self._model = compiled(model)
@@ -128,7 +128,7 @@ def our_training(case: Case) -> KerasTraining:
         model.fit(batches, steps_per_epoch=steps, callbacks=[clock], shuffle=False, verbose=0)
 
     training = KerasTraining(model, case, fit)
-    # As in training on MNIST. It must be set before the first step.
+    # As in training on MNIST. `jit_compile` must be set before the first step.
     model.jit_compile = case.is_digits and model.is_faster_compiled(MNIST_IMAGES)
     return training
 
