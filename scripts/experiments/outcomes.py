@@ -14,7 +14,7 @@ from deconv_ae.training import TrainingOptions
 
 
 class Kept(Protocol):
-    """A dataclass. An outcome is reused only if its settings are the wanted ones."""
+    """The dataclass of an outcome. An outcome is reused only if its settings are those of the wanted run."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 

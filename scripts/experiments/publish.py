@@ -136,9 +136,9 @@ RECIPE_COLOURS = {"cntk": "tab:grey", "default": "tab:blue", "long": "tab:green"
 def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Path) -> list[Path]:
     """Writes tables and figures of the outcomes.
 
-    The tables are results.md, results.json, published.md and switches.md; training_curves.png shows all recipes. The
-    other figures show the recipe `default`, or else the first recipe: autoencoder.png and comparison.png, as on the
-    original's page, kernels.png and switches.png.
+    The tables are results.md, results.json, published.md and switches.md. The figure training_curves.png shows all
+    recipes. The figures autoencoder.png, comparison.png, kernels.png and switches.png show the recipe `default`, or
+    else the first recipe. The original's page has figures such as the first two.
 
     Args:
         outcomes: from `runs.reproduce`.
@@ -170,7 +170,7 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
 
 
 def _write_figures(models: Sequence[ServedAutoencoder], images: np.ndarray, output_dir: Path) -> list[Path]:
-    # They are published under their titles; their folders here also name the recipe.
+    # Models are published under their titles, but the models' folders here also name the recipe.
     views = [replace(view(model, images), title=model.card.title) for model in models]
     # The first figure shows the best model.
     best = min(views, key=lambda each: each.test_rmse)
@@ -217,7 +217,7 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
     Args:
         output_dir: the directory that `write_report` wrote to.
         reference_dir: the directory whose models and figures are replaced.
-        readme: a README with this section; None writes none.
+        readme: a README with the section `results`; with None, no such section is written.
 
     Raises:
         InputError: if a README lacks its section.

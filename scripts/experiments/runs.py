@@ -144,7 +144,7 @@ def finished(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
 
 
 def _settings(run: Run, dataset: ImageDataset) -> dict[str, Any]:
-    """The settings that decide a run's result, including the recipe's details, as JSON has them."""
+    """The settings that decide a run's result, including the recipe's details, as JSON values."""
     options = run.options
     settings = {
         "options": asdict(options.deciding(len(dataset.train))),

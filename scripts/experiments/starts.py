@@ -107,7 +107,8 @@ def compare(
         dataset: the training and test images.
         architectures: such as `architectures_for(dataset)`.
         seeds: the number of seeds for ours; they are 0, 1, 2 and so on.
-        epochs: epochs of every run; None is the default recipe's. All have the default recipe's batch size.
+        epochs: the epochs of every run; None stands for the default recipe's epochs. Every run has the default recipe's
+            batch size.
         output_dir: the folder, with the files that this module's docstring lists.
 
     Yields:
