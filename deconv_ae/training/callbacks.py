@@ -165,8 +165,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._saved_step = progress.step
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        # An epoch's last step is saved by on_epoch_end, so that a resumed run does not write the epoch's TensorBoard
-        # records again.
+        # on_epoch_end saves an epoch's last step, after the epoch's history and TensorBoard records are written: a run
+        # that resumes after the epoch does not write them.
         if self._progress.epoch_is_complete or not self._every_steps:
             return
         if self._progress.step // self._every_steps > self._saved_step // self._every_steps:

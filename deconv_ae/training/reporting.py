@@ -20,7 +20,7 @@ REDRAWN_SECONDS = 0.1
 LINE_SECONDS = 10.0
 """If the output is a file, a longer epoch gets a line every so many seconds."""
 VALUES_EVALUATED_SILENTLY = 1 << 28
-"""Digits have a fifth of these values and take seconds; 40,000 pictures of 128x128x3 have eight times as many."""
+"""Digits have a fifth of these values and take seconds; 40,000 pictures of 128x128x3 have seven times as many."""
 
 
 def labelled(label: str, *texts: str) -> str:
