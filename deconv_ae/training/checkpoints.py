@@ -8,9 +8,7 @@ RUN_DIR/logs/                             TensorBoard's logs
 """
 
 import contextlib
-import fnmatch
 import json
-import os
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -81,9 +79,8 @@ class RunDirectory:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock = lock_exclusively("run_dir", self.path, self.path / run_record.LOCK)
             if not resume:
-                run_record.check(
-                    self.path, record, resume
-                )  # Checked again: with the lock, nobody else can start a run.
+                # Checked again: with the lock, nobody else can start a run.
+                run_record.check(self.path, record, resume)
             if self._record != recorded:
                 run_record.write(self.path, self._record)
             if recorded is not None and recorded.onednn != record.onednn:
@@ -227,8 +224,8 @@ class RunDirectory:
 
     def _saved(self) -> list[Path]:
         # Path.glob finds nothing in a directory that cannot be read, and the run would start anew.
-        names = os.listdir(self._checkpoints) if self._checkpoints.exists() else []  # noqa: PTH208
-        return sorted(self._checkpoints / name for name in names if fnmatch.fnmatch(name, "step-*.keras"))
+        files = self._checkpoints.iterdir() if self._checkpoints.exists() else ()
+        return sorted(file for file in files if file.match("step-*.keras"))
 
 
 def _verified_progress(file: Path, pictures: str) -> tuple[int, list[float]]:
