@@ -46,7 +46,7 @@ class MaxPoolingWithArgmax1D(_MaxPoolingWithArgmax):
     Args:
         pool_size: int, length of the window.
         strides: int, distance between windows. Defaults to `pool_size`.
-        padding: `"valid"` or `"same"`, in any case.
+        padding: `"valid"` or `"same"`, in upper or lower case.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to `keras.config.image_data_format()`.
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
@@ -81,14 +81,14 @@ class MaxPoolingWithArgmax2D(_MaxPoolingWithArgmax):
     of operations that XLA has. The layer decides this when it is traced. TensorFlow does not trace a `tf.function`
     again. So a compiled function cannot call a `tf.function` that was traced outside of XLA.
 
-    To pool the frames of a film one by one, use `MaxPoolingWithArgmax3D((1, 2, 2))`; `keras.layers.TimeDistributed`
+    To pool the frames of a video one by one, use `MaxPoolingWithArgmax3D((1, 2, 2))`; `keras.layers.TimeDistributed`
     does not support layers with two results.
 
     Args:
         pool_size: int or pair of ints, (height, width) of the window.
         strides: int or pair of ints, distance between windows. May be smaller than `pool_size` (windows overlap)
             or larger (windows skip positions). Defaults to `pool_size`.
-        padding: `"valid"` or `"same"`, in any case.
+        padding: `"valid"` or `"same"`, in upper or lower case.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to `keras.config.image_data_format()`.
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
@@ -124,7 +124,7 @@ class MaxPoolingWithArgmax3D(_MaxPoolingWithArgmax):
     Args:
         pool_size: int or three ints, (depth, height, width) of the window.
         strides: int or three ints, distance between windows. Defaults to `pool_size`.
-        padding: `"valid"` or `"same"`, in any case.
+        padding: `"valid"` or `"same"`, in upper or lower case.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to `keras.config.image_data_format()`.
         **kwargs: `name` and `dtype`, as for any Keras layer.
 

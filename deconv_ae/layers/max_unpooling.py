@@ -88,8 +88,8 @@ class MaxUnpooling2D(_MaxUnpooling):
     TensorFlow Addons', `(pooled - 1) * stride + pool` for `padding="valid"` and `pooled * stride` for `padding="same"`.
     Positions that do not fit images of the default size, but fit another size, are an error.
 
-    On TensorFlow and JAX, the layer does not check the positions of a pooling layer again. It checks all other
-    positions: whether they are in their own image, channel and window.
+    On TensorFlow and JAX, the layer does not check the positions of a pooling layer again. It checks that all other
+    positions are in their own image and channel.
 
     Args:
         pool_size: int or pair of ints, (height, width) of the pooling's window.

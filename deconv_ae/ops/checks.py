@@ -32,9 +32,9 @@ NOT_OF_DEFAULT_SIZE = (
 OUTSIDE_WINDOW = "`switches` has positions outside of the window, or of the image"
 ANOTHER_SHAPE = "`argmax` and `pooled` are of different shapes: each value needs the position of its own maximum"
 NOT_RESTORABLE = (
-    "the size to restore does not pool to the size of `argmax`; size to restore, its pooled size, actual size:"
+    "the size to restore does not pool to the size of `argmax`; size to restore, its pooled size, size of `argmax`:"
 )
-ANOTHER_SIZE = "`argmax` is of images of another size than the size to restore; their size, the size to restore:"
+ANOTHER_SIZE = "`argmax` numbers images of another size than the size to restore; their size, the size to restore:"
 
 
 def as_tensor(name: str, value: Any, dtype: str | None = None) -> Any:
@@ -52,7 +52,7 @@ def as_tensor(name: str, value: Any, dtype: str | None = None) -> Any:
         ValueError: For symbolic, sparse and ragged tensors, and for complex numbers and text.
     """
     if isinstance(value, keras.KerasTensor):
-        raise ValueError(f"`{name}` is symbolic: call the layer of the same name where a Keras model is built")
+        raise ValueError(f"`{name}` is symbolic: call the layer instead of this function to build a Keras model")
     if not environment.is_dense(value):
         raise ValueError(f"`{name}` is a {type(value).__name__}; give a dense tensor")
     tensor = environment.value_of(ops.convert_to_tensor(value))
@@ -132,13 +132,13 @@ def check_known_size(pooled_from: Size, size: Size, windows: Windows) -> None:
     for name, ours, theirs in zip(windows.size_names, pooled_from, size):
         if isinstance(ours, int) and isinstance(theirs, int) and ours != theirs:
             raise ValueError(
-                f"`argmax` is of images of {name} {ours}, and the size to restore is of {name} {theirs}: restore "
-                f"{name} {ours}, the default: the positions number images of that size"
+                f"`argmax` numbers the values of images of {name} {ours}, and the size to restore has {name} {theirs}: "
+                f"restore {name} {ours}, which is the default"
             )
 
 
 def checked_same_size(argmax: Any, pooled_from: Size, size: Size, windows: Windows) -> Any:
-    """Checks that argmax is of images of the size to restore, now or when the graph runs; returns argmax."""
+    """Checks that argmax numbers images of the size to restore, now or when the graph runs; returns argmax."""
     check_known_size(pooled_from, size, windows)
     if all(a is b or (isinstance(a, int) and isinstance(b, int)) for a, b in zip(pooled_from, size)):
         return argmax

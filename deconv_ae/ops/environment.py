@@ -1,4 +1,4 @@
-"""Where the code runs. In the library, only this file asks for the backend, XLA, a GPU, determinism or `portable`.
+"""Where the code runs. In the library, only this file detects the backend, XLA, a GPU, determinism or `portable`.
 
 Only this file imports private names of a backend. setup.py bounds the backends' versions. If a new version moves such a
 name, the import fails at once; a fallback would silently give the wrong answer.
@@ -98,7 +98,7 @@ def runtime(tensor: Any) -> str:
 
 
 def compiled_by_xla() -> bool:
-    """Whether XLA compiles the graph that TensorFlow is tracing, as TensorFlow's own operations determine it."""
+    """Whether XLA compiles the graph that TensorFlow is tracing. TensorFlow's own operations use the same check."""
     if BACKEND != "tensorflow" or tf.executing_eagerly():
         return False
     return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
@@ -112,7 +112,7 @@ def has_gpu() -> bool:
 
 
 def truth_of(condition: Any) -> bool | None:
-    """The truth of a tensor that has a value; None if it is only traced."""
+    """The truth of a tensor that has a value; None if the tensor is only traced."""
     if BACKEND == "tensorflow":
         return bool(condition) if tf.executing_eagerly() else None
     if BACKEND == "jax":
@@ -183,7 +183,7 @@ def pad(tensor: Any, pads: Sequence[tuple[Any, Any]]) -> Any:
 
 
 def value_of(tensor: Any) -> Any:
-    """The tensor; for a variable of TensorFlow, which Keras takes for a tensor, its current value."""
+    """The tensor itself, or the current value of a TensorFlow variable, which Keras takes for a tensor."""
     return tf.convert_to_tensor(tensor) if BACKEND == "tensorflow" else tensor
 
 

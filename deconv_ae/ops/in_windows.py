@@ -45,8 +45,8 @@ def winners(argmax: Any, image_shape: tuple[Length, ...], windows: Windows) -> A
 def spread(values: Any, argmax: Any, size: Size, windows: Windows, repeat: Callable) -> Any:
     """Copies each window's value to all positions of the window, and keeps the copy at the maximum.
 
-    Each copy also gets the distance of the maximum from the window's start. One dimension after the other, each copy
-    subtracts the distance of its own position. The copy at the maximum is left with zero.
+    Each copy also gets the distance from the window's start to the maximum. For each dimension in turn, the copy
+    subtracts its own distance from the window's start. Only the copy at the maximum ends at zero.
     """
     shape = ops.shape(argmax)
     channels = shape[windows.channel_axis]

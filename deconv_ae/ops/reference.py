@@ -1,6 +1,6 @@
 """Max pooling with argmax and max unpooling, in keras.ops: the specification.
 
-This file says what the two compute, in one to three dimensions, on every backend. Faster implementations must give the
+This file defines both operations, in one to three dimensions, on every backend. Faster implementations must give the
 same results, as the tests check. This file defines no gradient: the backend differentiates selection, slicing and
 addition, which gives the gradients of max pooling and max unpooling.
 """

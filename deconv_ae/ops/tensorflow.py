@@ -51,7 +51,7 @@ def _scatter_add(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Wind
 
     The scatter is unpooling if the values that lost are zero, and it is the gradient of pooling. The gradient of the
     scatter, and so of unpooling, is `_values_at`. Both functions are linear, and each is the gradient of the other, to
-    any order. So `max_unpool` is the place for another gradient of unpooling alone.
+    any order. To change the gradient of unpooling alone, edit `max_unpool`.
     """
     batch, channels = argmax.shape[0], argmax.shape[windows.channel_axis]
 
@@ -82,12 +82,12 @@ def _scatter_add_kernel(values: tf.Tensor, argmax: tf.Tensor, size: Size, window
             positions = reference.positions_in_batch(argmax, image_shape)
             images = tf.math.unsorted_segment_sum(values, positions, product(image_shape))
             return tf.reshape(images, image_shape)
-        # The kernel does not use the windows' places, only their number.
+        # The kernel uses only the number of windows, not their places.
         kernel_shape, pool_size = (lengths[0], 1, image_length, 1), (1, image_length - count + 1)
         strides, padding = (1, 1), "valid"
         values, argmax = (tf.reshape(tensor, (lengths[0], 1, count, 1)) for tensor in (values, argmax))
     images = tf.raw_ops.MaxPoolGradWithArgmax(
-        # The kernel reads only the shape of this, so the memory stays uninitialized.
+        # The kernel reads only the shape of `input`, so the memory stays uninitialized.
         input=tf.raw_ops.Empty(shape=tf.stack(kernel_shape), dtype=values.dtype),
         grad=values,
         argmax=argmax,

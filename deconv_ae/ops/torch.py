@@ -1,6 +1,6 @@
 """Pooling and unpooling by PyTorch's own operations and their gradients.
 
-PyTorch's pooling takes channels first and numbers the positions of every channel by itself. keras.ops has no fast
+PyTorch's pooling takes channels first and numbers the positions of each channel separately. keras.ops has no fast
 scatter on PyTorch: the scatter of Keras 3.15 loops in Python (keras pull request 23196).
 """
 

@@ -262,7 +262,7 @@ def counting_dtype(image_length: Length) -> str:
 def pad(tensor: Any, widths: dict[int, tuple[Length, Length]]) -> Any:
     """Pads the tensor with zeros before and after, along the given dimensions.
 
-    This function takes no padding value, because `tf.vectorized_map` of TensorFlow 2.21 pads with 0 in any case.
+    This function takes no padding value, because `tf.vectorized_map` of TensorFlow 2.21 always pads with 0.
     """
     pads = [widths.get(dimension, (0, 0)) for dimension in range(len(tensor.shape))]
     if all(isinstance(n, int) and n == 0 for pair in pads for n in pair):

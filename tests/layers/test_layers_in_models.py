@@ -56,7 +56,7 @@ def test_subclassed_and_sequential_models_train_and_reload_weights(build, tmp_pa
     np.testing.assert_array_equal(other(images), model(images))
 
 
-def test_films_are_pooled_frame_by_frame():
+def test_videos_are_pooled_frame_by_frame():
     frames = tf.constant(random_images((2, 3, 5, 4, 2)))
     # Keras's TimeDistributed takes one layer that contains both; the pair of layers pools in three dimensions.
     expected = np.stack([pool_and_unpool(((5, 4), 2, 2, "valid"))(frames[:, n])[2] for n in range(3)], axis=1)
@@ -65,7 +65,7 @@ def test_films_are_pooled_frame_by_frame():
     np.testing.assert_array_equal(MaxUnpooling3D((1, 2, 2))(pooled, argmax), expected)
 
 
-def test_time_distributed_pair_says_what_to_use_instead():
+def test_time_distributed_error_names_the_alternative():
     frames = keras.Input((5, 4, 4, 1))
     with pytest.raises(ValueError, match=r"TimeDistributed takes no layer with two results: .*Argmax3D\(\(1, 2, 2\)\)"):
         keras.layers.TimeDistributed(MaxPoolingWithArgmax2D(2))(frames)

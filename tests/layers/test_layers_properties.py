@@ -108,13 +108,13 @@ def test_graph_for_any_batch_size_equals_the_reference(data, pooling):
     )
 
     @tf.function(input_signature=[tf.TensorSpec((None, *shape[1:]))], autograph=False)
-    def there_and_back(images):
+    def round_trip(images):
         pooled, argmax = pool(images)
         return pooled, argmax, unpool(pooled, argmax)
 
     pooled, argmax, _ = pool_reference(images, pool_size, strides, padding)
     restored, _ = unpool_reference(pooled, argmax, shape[1:3])
-    for actual, expected in zip(there_and_back(tf.constant(images)), (pooled, argmax, restored)):
+    for actual, expected in zip(round_trip(tf.constant(images)), (pooled, argmax, restored)):
         np.testing.assert_array_equal(actual, expected)
 
 

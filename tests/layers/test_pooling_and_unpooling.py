@@ -113,7 +113,7 @@ def test_argmax_of_a_pooling_knows_the_size_to_restore(padding, shape):
 def test_another_size_than_was_pooled_raises_while_tracing():
     for images in (tf.ones((1, 45, 45, 1)), keras.Input((45, 45, 1))):
         pooled, argmax = MaxPoolingWithArgmax2D(2)(images)
-        with pytest.raises(ValueError, match="is of images of width 45, and the size to restore is of width 44"):
+        with pytest.raises(ValueError, match="images of width 45, and the size to restore has width 44"):
             MaxUnpooling2D(2)(pooled, argmax, output_size=(45, 44))
     with pytest.raises(ValueError, match="with data_format='channels_last'"):
         MaxUnpooling2D(2, data_format="channels_first")(pooled, argmax)
@@ -502,7 +502,7 @@ def test_windows_of_one_extreme_value_keep_first_position(value, padding):
 @pytest.mark.parametrize("bad", [-1, 16, 2**40, -(2**63), 2**63 - 1])
 @pytest.mark.parametrize("in_graph", [False, True])
 def test_position_out_of_range_raises_an_error_with_the_range(bad, in_graph):
-    # In the first of two images, whose memory the second image follows.
+    # The bad position is in the first of two images; in memory, the second image follows the first.
     argmax = np.tile(np.array([0, 2, 8, 10]).reshape(1, 2, 2, 1), (2, 1, 1, 1))
     argmax[0, 1, 1] = bad
     layer = MaxUnpooling2D(2)

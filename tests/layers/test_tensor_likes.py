@@ -55,8 +55,8 @@ def gradient_of_gradient(function, watched):
 
 @every_function
 @pytest.mark.parametrize("derivative", [gradient, gradient_of_gradient])
-@pytest.mark.parametrize("way", ["eager", "graph", "XLA"])
-def test_variable_has_the_gradient_of_a_tensor(values, function, derivative, way):
+@pytest.mark.parametrize("mode", ["eager", "graph", "XLA"])
+def test_variable_has_the_gradient_of_a_tensor(values, function, derivative, mode):
     expected = derivative(function, tf.constant(values))
     assert np.count_nonzero(expected) > 10
     variable = tf.Variable(values)
@@ -64,7 +64,7 @@ def test_variable_has_the_gradient_of_a_tensor(values, function, derivative, way
     def run():
         return derivative(function, variable)
 
-    actual = run() if way == "eager" else tf.function(run, autograph=False, jit_compile=way == "XLA")()
+    actual = run() if mode == "eager" else tf.function(run, autograph=False, jit_compile=mode == "XLA")()
     np.testing.assert_array_equal(actual, expected)
 
 
@@ -133,10 +133,10 @@ def test_vectorized_map_keeps_value_at_position_zero():
     images = np.zeros((1, 1, 7, 6, 1), "float32")
     images[0, 0, 0, 0, 0] = 9
 
-    def there_and_back(x):
+    def round_trip(x):
         return max_unpool(*max_pool_with_argmax(x, 3, 2, "same"), 3, 2, "same", like=x)
 
-    np.testing.assert_array_equal(tf.vectorized_map(there_and_back, tf.constant(images)), images)
+    np.testing.assert_array_equal(tf.vectorized_map(round_trip, tf.constant(images)), images)
 
 
 def test_version_1_graph_assigns_the_last_value():

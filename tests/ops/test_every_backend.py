@@ -175,7 +175,7 @@ def implementation(request):
 
 @examples(40)
 @hypothesis.given(data=st.data(), pooling=poolings(), data_format=formats)
-def test_pooling_and_its_gradient(data, pooling, data_format):
+def test_pooling_and_its_gradient_equal_the_reference(data, pooling, data_format):
     arguments, shape = pooling
     images = data.draw(image_values(shape))
     pooled, argmax, _ = reference(images, **arguments)
@@ -200,7 +200,7 @@ def test_pooling_and_its_gradient(data, pooling, data_format):
 
 @examples(40)
 @hypothesis.given(data=st.data(), pooling=poolings(), data_format=formats, anywhere=st.booleans())
-def test_unpooling_and_its_gradient(data, pooling, data_format, anywhere):
+def test_unpooling_and_its_gradient_equal_the_reference(data, pooling, data_format, anywhere):
     arguments, shape = pooling
     images = data.draw(image_values(shape))
     size, channels = shape[1:-1], shape[-1]
@@ -290,7 +290,7 @@ def test_model_of_both_layers_trains_and_reloads(dimensions, data_format, tmp_pa
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
-def test_other_floating_point_types(dtype):
+def test_other_floating_point_types_equal_the_reference(dtype):
     if BACKEND == "jax" and dtype == "float64":
         pytest.skip("JAX has no float64 unless the whole program enables it")
     if BACKEND == "jax" and dtype == "float16" and "xla_cpu_max_isa=SSE4_2" in os.environ.get("XLA_FLAGS", ""):

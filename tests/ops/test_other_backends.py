@@ -27,7 +27,7 @@ sys.exit(pytest.main(sys.argv[1:]))
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_layers_and_models_conform_on_other_backends(backend, tmp_path):
-    # Not asked during collection, when conftest.py hides the packages that TensorFlow need not import.
+    # Not checked during collection, when conftest.py hides the packages that TensorFlow need not import.
     if importlib.util.find_spec(backend) is None:
         pytest.skip("not installed")
     keras.utils.set_random_seed(1)
@@ -36,7 +36,7 @@ def test_layers_and_models_conform_on_other_backends(backend, tmp_path):
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "images.npy", images)
     np.save(tmp_path / "reconstruction.npy", model(images))
-    # JAX's compiler takes as long as all the tests. The optimizations that it leaves out change no result here.
+    # JAX's compiler takes as long as all the tests, so most optimizations are off. They change no result here.
     environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     tests = [CONFORMANCE, TRANSFORMS] if backend == "torch" else [CONFORMANCE]
     command = [sys.executable, "-c", PROGRAM, *map(str, tests), "--noconftest", "-q", "-o", "addopts="]

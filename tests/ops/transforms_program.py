@@ -108,7 +108,7 @@ def test_one_graph_serves_positions_of_every_pooling():
 
 
 @every_function
-def test_gradients_of_both_orders(function):
+def test_first_and_second_gradients_equal_finite_differences(function):
     images = IMAGES[0, :1].double().requires_grad_()
     assert torch.autograd.gradcheck(function, (images,)) and torch.autograd.gradgradcheck(function, (images,))
 
@@ -183,7 +183,7 @@ def test_parameters_variables_arrays_and_lists_are_pooled():
         max_pool_with_argmax(RAMP.to_sparse(), 2)
 
 
-def test_images_without_channels_pool_to_none():
+def test_pooled_images_without_channels_have_no_channels():
     assert [each.shape for each in max_pool_with_argmax(torch.zeros(1, 4, 4, 0), 2)] == [(1, 2, 2, 0)] * 2
 
 
