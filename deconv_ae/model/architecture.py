@@ -19,8 +19,8 @@ CODE_BITS_PER_VALUE = 32
 class Architecture:
     """The stages of an autoencoder, outermost first.
 
-    On the way in, stage k is a convolution with `filters[k]` filters and ReLU, then max pooling with windows of
-    `pool_sizes[k]` that do not overlap. On the way out, it is max unpooling, then a transposed convolution without
+    In the encoder, stage k is a convolution with `filters[k]` filters and ReLU, then max pooling with windows of
+    `pool_sizes[k]` that do not overlap. In the decoder, stage k is max unpooling, then a transposed convolution without
     activation. Convolutions are zero-padded and keep height and width.
 
     With averages the code has a second, linear part beside the last stage's maxima. Each value of the code stands for
@@ -146,8 +146,8 @@ class Architecture:
         in_block = math.prod(self.block) * image_shape[-1]
         if self.averages > in_block:
             raise InputError(
-                f"averages: {self.averages} are more than the {in_block} numbers of a block, {_times(self.block)} "
-                f"pixels of {image_shape[-1]}; give at most {in_block}"
+                f"averages: {self.averages} are more than the {in_block} numbers of a block ({_times(self.block)} "
+                f"pixels, channels: {image_shape[-1]}); give at most {in_block}"
             )
         return height, width, self.code_channels
 
@@ -172,7 +172,7 @@ class Architecture:
             )
         weights, activations = 2 * math.prod(self.block) * shapes[0][-1] * self.averages, 0
         for (height, width, channels), (*_, filters) in pairwise(shapes):
-            # Twice: on the way in and on the way out.
+            # Twice: in the encoder and in the decoder.
             weights += 2 * math.prod(self.kernel_size) * channels * filters
             activations += 2 * height * width * filters
         # Each weight has a gradient and two moments. Each value of a convolution has a gradient.

@@ -23,7 +23,7 @@ class ScaledImagesModel(keras.Model):
     >>> ScaledImagesModel(images, keras.layers.Flatten()(images))(keras.ops.zeros((2, 28, 28, 1), "uint8"))
     Traceback (most recent call last):
     deconv_ae.errors.InputError: images: pixels are uint8, and a Keras model takes floats in [0, 1); give images / 256,
-    or call `reconstruct` or `encode` of what `deconv_ae.load` returns, which take uint8
+    or call `reconstruct` or `encode` of a model from `deconv_ae.load`, which take uint8
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -43,7 +43,7 @@ class ScaledImagesModel(keras.Model):
                 self.train_function = self.test_function = self.predict_function = None
                 raise InputError(
                     f"images: pixels are {dtype}, and a Keras model takes floats in [0, 1); give images / 256, or call "
-                    "`reconstruct` or `encode` of what `deconv_ae.load` returns, which take uint8"
+                    "`reconstruct` or `encode` of a model from `deconv_ae.load`, which take uint8"
                 )
 
 
@@ -167,7 +167,7 @@ class Autoencoder(ScaledImagesModel):
         return keras.ops.zeros_like(images) if smooth is None else smooth
 
     def is_faster_compiled(self, images: int) -> bool:
-        """Whether XLA makes training on this many images faster on this machine; XLA has to do so for every stage."""
+        """Whether XLA makes training on this many images faster on this machine, in every stage."""
         pixels = images * math.prod(self.image_shape)
         return all(stage.is_faster_compiled(pixels) for stage in self._stages)
 

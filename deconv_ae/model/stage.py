@@ -1,4 +1,4 @@
-"""One stage: convolution and pooling on the way in, unpooling and transposed convolution on the way out."""
+"""One stage: convolution and pooling in the encoder, unpooling and transposed convolution in the decoder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from deconv_ae.ops.windows import Windows
 class Stage:
     """The four layers of a stage, which the autoencoder, its encoder and its decoder share.
 
-    The windows of a stage do not overlap. Switches alone lead from the way in to the way out.
+    The windows of a stage do not overlap. Within a stage, only switches lead from the encoder to the decoder.
 
     Attributes:
         input_shape: (height, width, channels) of its images.
@@ -78,21 +78,21 @@ class Stage:
 
     def encode(self, images: Any) -> tuple[Any, Any]:
         """Turns `(N, *input_shape)` into pooled values and uint8 switches, each `(N, *output_shape)`."""
-        return self._way(environment.compiled_by_xla()).encode(images)
+        return self._implementation(environment.compiled_by_xla()).encode(images)
 
     def decode(self, values: Any, switches: Any) -> Any:
         """Turns values and switches, each `(N, *output_shape)`, into `(N, *input_shape)`.
 
         Every switch has to be inside of its window.
         """
-        return self._way(environment.compiled_by_xla()).decode(values, switches)
+        return self._implementation(environment.compiled_by_xla()).decode(values, switches)
 
     def is_faster_compiled(self, pixels: int) -> bool:
         """Whether XLA makes training faster on this machine, with this many pixels in an epoch's images."""
-        return self._way(compiled=True).is_faster_compiled(pixels)
+        return self._implementation(compiled=True).is_faster_compiled(pixels)
 
-    def _way(self, compiled: bool) -> "_Way":
-        """The fastest way to compute the stage here; `compiled` is whether XLA compiles it.
+    def _implementation(self, compiled: bool) -> "_Implementation":
+        """The fastest implementation of the stage here; `compiled` is whether XLA compiles it.
 
         Nothing else imports `model.fast`: without that folder and without this `if`, the layers compute everything.
         """
@@ -105,14 +105,14 @@ class Stage:
             from deconv_ae.model import fast  # model.fast needs TensorFlow.
 
             if fast.pays(self.input_shape[-1], self.output_shape[-1], compiled):
-                return _Way(
+                return _Implementation(
                     lambda images: fast.encode(images, self.pool_size, *self.convolution.weights),
                     lambda values, switches: fast.decode(
                         values, switches, self.pool_size, self._size, *self.deconvolution.weights
                     ),
                     fast.is_faster_compiled,
                 )
-        return _Way(self._encode_by_layers, self._decode_by_layers, is_faster_compiled=lambda pixels: False)
+        return _Implementation(self._encode_by_layers, self._decode_by_layers, is_faster_compiled=lambda pixels: False)
 
     def _encode_by_layers(self, images: Any) -> tuple[Any, Any]:
         pooled, argmax = self.pooling(self.convolution(images))
@@ -138,7 +138,7 @@ class Stage:
 
 
 @dataclass(frozen=True, eq=False)
-class _Way:
+class _Implementation:
     """How a stage is computed: `Stage.encode`, `Stage.decode` and `Stage.is_faster_compiled`."""
 
     encode: Callable[[Any], tuple[Any, Any]]

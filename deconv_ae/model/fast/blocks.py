@@ -147,7 +147,7 @@ def _faster(
 
 @functools.lru_cache(maxsize=16)
 class _Grid:
-    """The places of blocks. The first starts at the first pixel that the first window depends on. Lengths are pairs."""
+    """The places of blocks. The first block starts at the first pixel that window 0 depends on. Lengths are pairs."""
 
     def __init__(self, size: Size, taps: Size, pool: Pair) -> None:
         self.pooling = Windows(pool, pool, "valid", "channels_last")

@@ -67,7 +67,7 @@ def test_auto_compiles_only_many_small_pictures(architecture, image_shape, image
 
 
 def test_only_the_stage_imports_the_fast_path() -> None:
-    room = Path(deconv_ae.__file__).parent / "model"
-    others = [file for file in room.parent.rglob("*.py") if file.parent != room / "fast"]
+    model_folder = Path(deconv_ae.__file__).parent / "model"
+    others = [file for file in model_folder.parent.rglob("*.py") if file.parent != model_folder / "fast"]
     imports = re.compile(r"model(\.| import )fast")
-    assert [file for file in others if imports.search(file.read_text(encoding="utf-8"))] == [room / "stage.py"]
+    assert [file for file in others if imports.search(file.read_text(encoding="utf-8"))] == [model_folder / "stage.py"]
