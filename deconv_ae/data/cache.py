@@ -246,7 +246,7 @@ def _usable(pixels: Path, record_file: Path, made_of: Any) -> Record | None:
 
 
 def _write(pixels: Path, record_file: Path, read: Callable[[], Reading], reading: Reading) -> Record:
-    print(f"decoding {reading.count:,} images, this once, into {pixels}", flush=True)
+    print(f"decoding {reading.count:,} images once, into {pixels}", flush=True)
     partial = partial_beside(pixels)
     summed, count, shape = hashlib.sha256(), 0, (0, 0, 0)
     try:

@@ -159,7 +159,7 @@ def _cache_dir(source: Source) -> Path:
 
 
 def _file_name(source: Source) -> str:
-    """A readable beginning, and a hash of everything that decides the pixels besides the data set's files."""
+    """A readable prefix, and a hash of everything that decides the pixels, except the data set's files."""
     source = replace(kinds.with_resolved_path(source), manual_dir=None, cache_dir=None)
     readable = re.sub(r"[^A-Za-z0-9._]+", "-", Path(source.name).name)[-40:]
     return f"{readable}-{hashlib.sha256(json.dumps(asdict(source)).encode()).hexdigest()[:16]}"

@@ -43,7 +43,7 @@ def decode(
 ) -> np.ndarray:
     """Decodes one picture, and turns it upright by its EXIF orientation.
 
-    Of an animation, or of several pages, the result is the first picture. Transparent pixels show the background.
+    A file of several frames or pages gives its first picture. Transparent pixels show the background.
     Shades of 16 bits, and floats from 0 to 1, are scaled to 8 bits.
 
     Args:
@@ -99,11 +99,11 @@ def own_channels(file: Path, background: tuple[int, int, int] = WHITE, max_pixel
 def _opened(file: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
     """A picture after its first bytes have been read; every error within the block becomes a PictureError."""
     if isinstance(file, (str, Path)) and not Path(file).is_file():  # Pillow would wait for ever for a pipe.
-        raise PictureError("is not a file: a link to nothing, a pipe or a device")
+        raise PictureError("is not a file: a broken link, a pipe or a device")
     guarded, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Most are about metadata, which no user can mend.
+            warnings.simplefilter("ignore")  # Most warnings concern metadata, which no user can mend.
             with Image.open(file, formats=_available_formats()) as picture:
                 # The header has the size, so this check decodes nothing.
                 if picture.width * picture.height > max_pixels:
@@ -180,7 +180,7 @@ def _decoded(picture: Image.Image, channels: int | None, background: tuple[int, 
     if picture.has_transparency_data:
         picture = Image.fromarray(composite(np.asarray(picture.convert("RGBA")), background))
     if picture.mode == "CMYK":
-        picture = _printed(picture)
+        picture = _cmyk_to_rgb(picture)
     pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
     return pixels.reshape(*pixels.shape[:2], channels)
 
@@ -218,8 +218,8 @@ def _scale_transparent_shade(picture: ImageFile.ImageFile) -> None:
         picture.info["transparency"] = tuple(int(value * scale) for value in transparent)
 
 
-def _printed(picture: Image.Image) -> Image.Image:
-    """Converts inks to colours by the picture's colour profile; without a usable one, Pillow converts them later."""
+def _cmyk_to_rgb(picture: Image.Image) -> Image.Image:
+    """Converts inks to colours by the picture's colour profile. Without a usable one, Pillow converts them later."""
     profile = picture.info.get("icc_profile")
     if profile:
         with contextlib.suppress(ImageCms.PyCMSError, OSError):

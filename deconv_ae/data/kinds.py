@@ -94,7 +94,7 @@ def _check_known_to_tfds(source: Source) -> None:
         prepared = Path(source.data_dir or tfds.core.constants.DATA_DIR) / name
         if not os.path.exists(prepared):  # noqa: PTH110 (a name that is too long does not exist)
             raise unknown_to_tfds(source) from error
-    except Exception:  # Errors of any type. Opening the data set tells the reason.
+    except Exception:  # Errors of any type. Opening the data set reports the reason.
         return
 
 

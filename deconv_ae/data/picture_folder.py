@@ -123,7 +123,7 @@ def _survey_first_bytes(
     """
     arguments, in_colour = (parse_colour(source.background), source.max_pixels), False
     bad_files: dict[str, str] = {}
-    # The first picture comes alone, which needs no processes: usually it is in colour, and this decides.
+    # Reads the first picture alone, without processes: if it is in colour, as most are, the answer is known.
     for part in (names[:1], names[1:]):
         for name, found in zip(part, _decode(source, folder, part, *arguments, function="own_channels")):
             if isinstance(found, str):

@@ -23,7 +23,7 @@ def fit_image(image: Any, source: Source) -> tf.Tensor:
     channels, colour = COLOR_MODES[source.color_mode], parse_colour(source.background)
     image = tf.convert_to_tensor(image)
     if image.shape[-1] == 4:
-        image = _over(image, colour)
+        image = _composited(image, colour)
     if channels == 1 and image.shape[-1] == 3:
         image = tf.image.rgb_to_grayscale(image)
     elif channels == 3 and image.shape[-1] == 1:
@@ -45,7 +45,7 @@ def resizer(source: Source, channels: int) -> Callable[[Any], tf.Tensor]:
     return tf.function(lambda image: fit_image(image, source), input_signature=[pixels], autograph=False)
 
 
-def _over(image: tf.Tensor, colour: tuple[int, int, int]) -> tf.Tensor:
+def _composited(image: tf.Tensor, colour: tuple[int, int, int]) -> tf.Tensor:
     shown = tf.numpy_function(lambda pixels: composite(pixels, colour), [image], tf.uint8, stateful=False)
     return tf.ensure_shape(shown, [*image.shape[:2], 3])
 

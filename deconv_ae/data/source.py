@@ -131,7 +131,7 @@ class Source:
 
 
 ONLY_FOR_TFDS = ("data_dir", "manual_dir")
-"""Options that only TFDS data sets have a use for."""
+"""Options that apply only to TFDS data sets."""
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:

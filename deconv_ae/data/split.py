@@ -14,7 +14,7 @@ from deconv_ae.errors import InputError, choose
 
 TEST_EVERY = 5
 SPLIT_BY = {
-    "file": "each picture by itself",
+    "file": "each picture separately",
     "folder": "the pictures of a subfolder stay together",
     "name": "pictures stay together if their names differ only in a number at the end",
 }
@@ -22,8 +22,8 @@ SPLIT_BY = {
 
 If both splits have pictures of one scene, or crops of one photograph, the test measures how well a model remembers the
 training pictures. Only the owner knows such pictures. The default is not "folder", because folders are classes more
-often than scenes, and a whole class would be missing in the training. The default is not "name", because cameras number
-all their pictures under one name."""
+often than scenes, and a whole class would be missing from the training split. The default is not "name", because
+cameras number all their pictures under one name."""
 LAST_NUMBER = re.compile(r"([0-9]+)([^0-9]*)\Z")
 NUMBER_AT_THE_END = re.compile(r"[\s_.(-]*[0-9]+\)?\Z")
 
@@ -56,8 +56,8 @@ def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[
     chosen = {group: _is_for_testing(group) for group in groups}
     if len(chosen) < 2:
         raise InputError(
-            f"split_by: all {len(names)} pictures are of one {split_by}; at least 2 are needed, one of them to test "
-            "on; give another way"
+            f"split_by: all {len(names)} pictures are of one {split_by}; at least 2 groups are needed, one of them "
+            "to test on; give another way to divide"
         )
     if len(set(chosen.values())) == 1:
         nearest = min(chosen, key=_hash) if not any(chosen.values()) else max(chosen, key=_hash)

@@ -42,8 +42,9 @@ def read(source: Source, split: str) -> Reading:
         The split, not decoded yet.
 
     Raises:
-        InputError: if TFDS knows no such data set, it has no uint8 images or no such split, an archive does not match
-            its checksum, or the data set is neither prepared, nor in manual_dir, nor downloadable.
+        InputError: if TFDS does not know the data set; if the data set has no uint8 images or no such split; if an
+            archive does not match its checksum; or if the data set is neither prepared, nor in manual_dir, nor
+            downloadable.
     """
     builder = _builder(source)
     key, feature = _image_feature(source, builder)
@@ -177,7 +178,7 @@ def _has_archives(source: Source, builder: Any) -> bool:
 
 
 def _reachable(builder: Any) -> bool:
-    """Whether any of the data set's servers answers, with any status.
+    """Whether one of the data set's first two servers answers, with any status; True if it has no servers.
 
     TFDS itself gives up only after ten retries of every archive, which take over 200 seconds.
     """

@@ -67,7 +67,7 @@ def test_added_kind_is_a_module_and_an_entry(tmp_path: Path, monkeypatch: pytest
     source = Source("shades:9", cache_dir=str(tmp_path / "cache"))
     for _ in range(2):  # The second time from the cache.
         np.testing.assert_array_equal(load_dataset(source).test[:, 0, 0, 0], range(9))
-    # What follows its prefix is no path of the user's disk.
+    # The text after its prefix is not a path.
     assert kinds.directory(source) is None
     assert kinds.with_resolved_path(source) == source
 
@@ -193,7 +193,7 @@ def test_unusable_folders_are_refused(tmp_path: Path, prepare, message: str) -> 
 
 
 class GreyAndColour(tfds.core.GeneratorBasedBuilder):
-    """A TFDS data set of the tests' own, which needs no network."""
+    """A TFDS data set that the tests make, without a network."""
 
     VERSION = tfds.core.Version("1.0.0")
     name = "grey_and_colour"
@@ -324,10 +324,10 @@ def test_input_and_target_are_the_same_image() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
-@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("nowhere")], ids=["pipe", "link to nothing"])
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("nowhere")], ids=["pipe", "broken link"])
 def test_pipes_and_broken_links_are_reported(pictures: Path, capfd, make) -> None:
     make(pictures / "99.png")
-    with pytest.raises(InputError, match=r"99.png is not a file: a link to nothing, a pipe or a device; mend or"):
+    with pytest.raises(InputError, match=r"99.png is not a file: a broken link, a pipe or a device; mend or"):
         load_dataset(Source(f"folder:{pictures}"))
     load_dataset(Source(f"folder:{pictures}", skip_bad_images=True))
     assert "99.png is not a file" in capfd.readouterr().out

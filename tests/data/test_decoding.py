@@ -145,7 +145,7 @@ def test_first_of_several_frames_is_read(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["JPEG", "TIFF"])
-def test_inks_become_colours(form: str) -> None:
+def test_cmyk_inks_become_rgb_colours(form: str) -> None:
     # Cyan and yellow inks give green.
     green = decode(encoded(Image.new("CMYK", (8, 8), (255, 0, 255, 0)), form))[4, 4]
     assert green[1] > 200

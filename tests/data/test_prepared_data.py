@@ -89,7 +89,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes are POSIX's")
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_damaged_tfds_data_are_one_line(prepared: Path, tmp_path: Path, damage: Callable[[Path], object]) -> None:
+def test_damage_to_tfds_data_is_one_line(prepared: Path, tmp_path: Path, damage: Callable[[Path], object]) -> None:
     folder = tmp_path / "data"
     shutil.copytree(prepared, folder)
     damage(folder)
