@@ -153,7 +153,7 @@ class Compressor:
                 raise FileError(f"has quality {found.rate}, which is not 1 to {RATES}; compress the picture again")
             height, width = found.size or self._tile
             if not 0 < height * width <= MOST_PIXELS:
-                raise FileError(f"has {height}x{width} pixels, which no picture has; compress the picture again")
+                raise FileError(f"has {height}x{width} pixels, which is out of range; compress the picture again")
         except FileError as error:
             raise FileError(error.reason, number) from None
         return found

@@ -15,7 +15,7 @@ import numpy as np
 
 SCORES_PER_BIT = 64
 LARGEST_FREQUENCY = 2**15
-"""So the sum of 512 symbols' frequencies is at most 2^24, which is exact in float32, the entropy coder's input."""
+"""With this limit, 512 symbols' frequencies sum to at most 2^24, exact in float32, which the entropy coder takes."""
 
 LARGEST_WEIGHT = 2**15 - 1
 MOST_SYMBOLS = 300

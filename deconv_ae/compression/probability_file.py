@@ -225,5 +225,5 @@ def _weights(packed: str, count: int) -> np.ndarray:
     except zlib.error as error:
         raise ValueError(f"weights cannot be decompressed: {error}") from error
     if len(unpacked) != 2 * count:
-        raise ValueError(f"weights are not {count:,}")
+        raise ValueError(f"weights are not {count:,} numbers")
     return np.frombuffer(unpacked, "<i2").astype(np.int16)

@@ -55,8 +55,8 @@ def rate_distortion(models: Sequence[tuple[str, Compressor]], images: np.ndarray
     _, height, width, channels = images.shape
     if channels not in (1, 3) or min(height, width) < WINDOW:
         raise InputError(
-            f"dataset: images are {height}x{width}x{channels}; rates need 1 or 3 channels and sides of at least "
-            f"{WINDOW} pixels; give other images"
+            f"dataset: images are {height}x{width}x{channels}; the comparison needs 1 or 3 channels and sides of at "
+            f"least {WINDOW} pixels; give other images"
         )
     images = np.array(images[: max(1, min(MOST_PICTURES, MOST_PIXELS // (height * width)))])
     curves: Curves = {}

@@ -134,7 +134,7 @@ def test_picture_of_any_size_is_cut_into_tiles(
         np.testing.assert_array_equal(own, alone[: own.shape[0], : own.shape[1]])
 
 
-def test_picture_larger_than_a_batch_comes_back(
+def test_picture_larger_than_a_batch_round_trips(
     digit_compressor: Compressor, digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = np.concatenate(list(digits.test[:5]), axis=1)
@@ -145,7 +145,7 @@ def test_picture_larger_than_a_batch_comes_back(
     np.testing.assert_array_equal(found, whole)
 
 
-def test_pictures_unlike_the_training_pictures_come_back(digit_compressor: Compressor, digit_model_dir: Path) -> None:
+def test_pictures_unlike_the_training_pictures_round_trip(digit_compressor: Compressor, digit_model_dir: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 2, (6, 28, 28, 1)).astype(np.uint8) * 255
     for image in (*noise, 255 - noise[0], np.full((28, 28, 1), 255, np.uint8)):
         found = digit_compressor.tensors(digit_compressor.compress(image, 5))
@@ -330,7 +330,7 @@ def test_programs_compress_and_decompress_on_other_threads(
     for number, file in enumerate(files):
         found = np.asarray(Image.open(tmp_path / "back" / f"{number}.png"))[..., np.newaxis]
         np.testing.assert_array_equal(found, digit_compressor.decompress(file.read_bytes()))
-    # Existing files are kept, and one damaged file keeps all from being written.
+    # Existing files are kept. One damaged file prevents all writes.
     assert run_program("decompress.py", back, tmp_path).status == 2
     files[2].write_bytes(files[2].read_bytes()[:-1] + b"x")
     refused = run_program("decompress.py", [*back, "--output_dir=never"], tmp_path)
