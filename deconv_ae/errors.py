@@ -52,12 +52,12 @@ def not_installed(error: ModuleNotFoundError) -> str | None:
     """What to do about a missing package, in a line; None if it is this project's own module, which is a defect.
 
     >>> not_installed(ModuleNotFoundError("No module named 'filelock'", name="filelock"))
-    'needs filelock, which is not installed; run pip install deconv_ae, which brings all that is missing'
+    'needs filelock, which is not installed; run pip install deconv_ae, which installs all missing packages'
     """
     package = (error.name or "deconv_ae").partition(".")[0]
     if package.startswith("deconv_ae"):
         return None
-    return f"needs {package}, which is not installed; run pip install deconv_ae, which brings all that is missing"
+    return f"needs {package}, which is not installed; run pip install deconv_ae, which installs all missing packages"
 
 
 def choose(argument: str, name: object, choices: Mapping[str, Value]) -> Value:

@@ -127,7 +127,7 @@ def _limit_files() -> list[Path]:
     files = [
         CGROUPS / "memory.max",
         CGROUPS / "memory/memory.limit_in_bytes",
-    ]  # In a container, which sees only its own group.
+    ]  # For a container, which sees only its own group.
     for _, controllers, group in (line.split(":", 2) for line in lines if line.count(":") >= 2):
         for place in (Path(group.lstrip("/")), *Path(group.lstrip("/")).parents):
             if not controllers:
@@ -139,6 +139,6 @@ def _limit_files() -> list[Path]:
 
 def _shown(value: Any) -> str:
     """The value's text, cut to 40 characters."""
-    # Python raises an error for the text of a number of thousands of digits.
+    # Python raises an error when it converts a number of thousands of digits to text.
     text = "a number of many digits" if isinstance(value, int) and value.bit_length() > 200 else repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,7 +1,7 @@
 """Checks of the caller's paths and of the files there, all in one place.
 
 A path must be local and not empty, and have a printable name. `~` is the home directory, and links are followed.
-The checks try to write to a path before the work whose result goes there.
+Before the work starts, the checks try to write to the paths of its results.
 """
 
 import os
@@ -83,8 +83,8 @@ def state(argument: str, path: str | os.PathLike[str]) -> os.stat_result | None:
         What `os.stat` returns, or None.
 
     Raises:
-        InputError: if the system cannot tell: the name is too long, a directory on the way may not be entered, or
-            links lead back to themselves.
+        InputError: if the system cannot tell: the name is too long, a directory above may not be entered, or links
+            lead back to themselves.
     """
     try:
         return os.stat(path)  # noqa: PTH116

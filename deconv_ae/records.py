@@ -188,7 +188,7 @@ def _within(where: str, name: str) -> str:
 
 
 def _refused(where: str, value: Any, what: str) -> ValueError:
-    # Only 40 characters: Python raises an error for the text of a number of thousands of digits.
+    # Only 40 characters. Python raises an error when it converts a number of thousands of digits to text.
     shown = "a number of many digits" if type(value) is int and value.bit_length() > 200 else ascii(value)
     shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
     return ValueError(f"{where or 'it'} is {shown}, not {what}")

@@ -95,7 +95,7 @@ class TrainedAutoencoder:
 
     def _check_encoded(self, encoded: Encoded) -> None:
         if not isinstance(encoded, Encoded):
-            raise InputError(f"encoded: a {type(encoded).__name__} is not what `encode` returns; give that")
+            raise InputError(f"encoded: a {type(encoded).__name__} is not the result of `encode`; give that result")
         architecture = self.card.architecture
         specs = signatures.encoded_specs(architecture, self.card.image_shape)
         if len(encoded.switches) != len(architecture.pool_sizes):
@@ -112,7 +112,7 @@ class TrainedAutoencoder:
                 )
             if len(values) != len(encoded.code):
                 raise InputError(
-                    f"{name}: is of {len(values)} images, and the code of {len(encoded.code)}; give both alike"
+                    f"{name}: is of {len(values)} images, but the code is of {len(encoded.code)}; give equally many"
                 )
         if not np.isfinite(encoded.code).all():  # The pixels of such a code would be black.
             raise InputError("code: has numbers that are infinite or NaN; give finite numbers")
@@ -329,7 +329,7 @@ def train(
         The trained model.
 
     Raises:
-        InputError: for arrays, an architecture or options that cannot be used, with what to do about it.
+        InputError: for arrays, an architecture or options that cannot be used; the message has the remedy.
         RunError: if the training fails.
 
     >>> import numpy as np
@@ -353,9 +353,7 @@ def train(
     try:
         training_options = TrainingOptions(architecture, **options)
     except TypeError as error:
-        raise InputError(
-            f"options: {error}; see deconv_ae.training.TrainingOptions for those that there are"
-        ) from error
+        raise InputError(f"options: {error}; deconv_ae.training.TrainingOptions lists all options") from error
     trained = NewAutoencoder(train_on_dataset(dataset, training_options, verbose=verbose), dataset)
     if trained.problem:
         warnings.warn(trained.problem, stacklevel=2)

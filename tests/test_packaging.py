@@ -71,7 +71,7 @@ def test_wheel_installs_the_deconv_ae_command(wheel: zipfile.ZipFile, tmp_path: 
 def test_light_install_has_the_model_and_names_the_rest(tmp_path: Path) -> None:
     keras_file = ROOT / "saved_models" / "reference" / "cmap1_pool4" / "autoencoder.keras"
     done = subprocess.run([sys.executable, "-c", LIGHT, keras_file], cwd=tmp_path, capture_output=True, text=True)
-    remedy = ", which is not installed; run pip install deconv_ae, which brings all that is missing"
+    remedy = ", which is not installed; run pip install deconv_ae, which installs all missing packages"
     for line, name in zip(done.stdout.splitlines(), ("load", "train"), strict=True):
         assert line.startswith(f"deconv_ae.{name}: needs ")
         assert line.endswith(remedy)

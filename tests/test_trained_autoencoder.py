@@ -225,9 +225,9 @@ def test_switch_outside_of_its_window_is_refused(mine: Path) -> None:
 def test_code_and_switches_of_different_batches_are_refused(mine: Path) -> None:
     model = deconv_ae.load(mine)
     encoded = model.encode(PICTURES[:2])
-    with pytest.raises(InputError, match=r"^switches_1: is of 2 images, and the code of 1; give both alike$"):
+    with pytest.raises(InputError, match=r"^switches_1: is of 2 images, but the code is of 1; give equally many$"):
         model.decode(replace(encoded, code=encoded.code[:1]))
-    with pytest.raises(InputError, match=r"^encoded: a ndarray is not what `encode` returns; give that$"):
+    with pytest.raises(InputError, match=r"^encoded: a ndarray is not the result of `encode`; give that result$"):
         model.decode(encoded.code)
     with pytest.raises(InputError, match=r"^switches: 1 arrays, and the model has 2 poolings; give one array"):
         model.decode(replace(encoded, switches=encoded.switches[:1]))
