@@ -57,12 +57,12 @@ class Progress(keras.callbacks.Callback):
 
 
 class StopOnFailure(keras.callbacks.Callback):
-    """Ends a run that can no longer succeed, by a RunError from within fit.
+    """Raises RunError from within fit if the run can no longer succeed.
 
-    After every execution, the callback looks for a loss that is NaN or infinite. Keras logs the epoch's mean, which
-    stays NaN or infinite after the first such step. Every 100 steps and after every epoch, the callback looks for a
-    code that is all zeros for all of 64 images. Such a code means that the last convolution's ReLU has died. No
-    gradient passes through a dead ReLU, so no later step can revive it.
+    After every execution, the callback checks that the loss is finite. Keras logs the epoch's mean, which stays NaN or
+    infinite after the first such step. Every 100 steps and after every epoch, the callback encodes 64 images. If all
+    their codes are zeros, the last convolution's ReLU has died. No gradient passes through a dead ReLU, so no later
+    step can revive it.
 
     Args:
         progress: counts the steps.
@@ -101,8 +101,8 @@ class StopOnFailure(keras.callbacks.Callback):
 class Validate(keras.callbacks.Callback):
     """Adds the RMSE over the test images to an epoch's metrics, as `test_rmse`, for the callbacks after it.
 
-    Keras's own validation would use the training's metrics, which are part of a checkpoint. With Keras's own
-    validation, every worker of a cluster would also read all images.
+    Keras's own validation would overwrite the training's metrics, which are part of a checkpoint. It would also make
+    every worker of a cluster read all images.
 
     Args:
         rmse: computes a model's RMSE.
@@ -166,7 +166,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         # on_epoch_end saves an epoch's last step, after the epoch's history and TensorBoard records are written: a run
-        # that resumes after the epoch does not write them.
+        # that resumes from this checkpoint does not write them.
         if self._progress.epoch_is_complete or not self._every_steps:
             return
         if self._progress.step // self._every_steps > self._saved_step // self._every_steps:
@@ -183,7 +183,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
 
 class StopWhenAsked(keras.callbacks.Callback):
-    """If a signal came, raises Interrupted from within fit, after an execution or an epoch.
+    """Raises Interrupted from within fit, after the execution or the epoch in which a signal arrived.
 
     Args:
         progress: counts the steps.
@@ -221,7 +221,7 @@ class WriteTensorBoard(keras.callbacks.Callback):
     Keras's TensorBoard callback buffers its records. If the records are still in memory when the epoch's checkpoint is
     on the disk, a killed run loses them for good.
 
-    A disk error ends the run, by a RunError from within fit.
+    A disk error raises RunError from within fit.
 
     Args:
         log_dir: TensorBoard's directory.
@@ -250,7 +250,7 @@ class WriteTensorBoard(keras.callbacks.Callback):
         reconstruction = self.model.reconstruct(code, switches)
         code = tf.cast(code, tf.float32)
         code = code / tf.maximum(tf.reduce_max(code), keras.config.epsilon())
-        # Channels side by side: a code may have any number, and TensorBoard shows images of 1, 3 or 4 channels.
+        # Channels side by side: a code may have any number of channels, but TensorBoard shows only 1, 3 or 4.
         count, height, width, channels = code.shape
         tiles = tf.reshape(tf.transpose(code, (0, 1, 3, 2)), (count, height, channels * width, 1))
         for name, pictures in (
@@ -264,7 +264,7 @@ class WriteTensorBoard(keras.callbacks.Callback):
 
 @contextlib.contextmanager
 def _epoch_file(log_dir: Path, epoch: int) -> Iterator[None]:
-    """A context in which TensorBoard's default writer writes a file of one epoch's records.
+    """A context in which `tf.summary` writes the records of one epoch to a file of their own.
 
     The file appears only when it is complete. If a run is killed between the file and the epoch's checkpoint, the
     resumed run writes the epoch again and replaces the file. So no step is recorded twice.

@@ -79,7 +79,7 @@ class RunDirectory:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock = lock_exclusively("run_dir", self.path, self.path / run_record.LOCK)
             if not resume:
-                # Checked again: with the lock, nobody else can start a run.
+                # Checked again: once this process has the lock, no other process can start a run.
                 run_record.check(self.path, record, resume)
             if self._record != recorded:
                 run_record.write(self.path, self._record)
@@ -126,9 +126,8 @@ class RunDirectory:
     def save(self, model: keras.Model, step: int) -> None:
         """Writes a checkpoint of the model, its optimizer and its metrics, and deletes all but the newest three.
 
-        Under a strategy of several workers, every worker has to call this method, because it sums the metrics over all
-        workers.
-        Only the worker that `writes` writes the file.
+        Under a strategy of several workers, every worker must call this method, because saving sums the metrics over
+        all workers. Only the worker with `writes` writes the file.
 
         Args:
             model: a compiled model.
@@ -223,7 +222,7 @@ class RunDirectory:
         return [epoch for epoch in kept if epoch.number <= epochs]
 
     def _saved(self) -> list[Path]:
-        # Path.glob finds nothing in a directory that cannot be read, and the run would start anew.
+        # In a directory that cannot be read, Path.glob would find nothing, and the run would start anew.
         files = self._checkpoints.iterdir() if self._checkpoints.exists() else ()
         return sorted(file for file in files if file.match("step-*.keras"))
 

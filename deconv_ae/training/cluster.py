@@ -72,7 +72,7 @@ def _other_addresses(config: dict[str, Any]) -> list[str]:
     jobs, task = _jobs(config.get("cluster")), _object("task", config.get("task"))
     job, index = task.get("type"), task.get("index")
     if job not in TRAINING_JOBS or job not in jobs:
-        raise ValueError("task.type is not chief or worker, or no job of the cluster")
+        raise ValueError("task.type is not chief or worker, or is not a job of the cluster")
     # TensorFlow itself waits for ever for a worker that is not in the list.
     if type(index) is not int or not 0 <= index < len(jobs[job]):
         raise ValueError(f"task.index is not 0 to {len(jobs[job]) - 1}, the indices of cluster.{job}")

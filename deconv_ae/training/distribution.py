@@ -1,6 +1,6 @@
 """tf.distribute strategies by name, and everything that Keras's fit lacks to train under them.
 
-Training on one device needs only `make_strategy` of this file.
+On one device, only `make_strategy` and `shared_rmse` have an effect.
 
 The arithmetic is that of one device. A global batch is cut into one share per replica, and each image weighs the same.
 So the sum of the gradients over replicas is the gradient of the mean over the global batch, even for shares of
@@ -102,7 +102,7 @@ def _end_after(seconds: float, complaint: str) -> Iterator[None]:
     Watchdog's, cannot end the process. Instead, another process prints the line, and faulthandler's timer, which needs
     no lock, ends this process just after.
     """
-    sayer = subprocess.Popen(
+    reporter = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _SAY_LATER, str(seconds), complaint], stdin=subprocess.PIPE
     )
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123 (faulthandler's report; the line says more)
@@ -111,9 +111,9 @@ def _end_after(seconds: float, complaint: str) -> Iterator[None]:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-    if sayer.poll() is not None:  # The last worker came after the line was printed.
+    if reporter.poll() is not None:  # The last worker came after the line was printed.
         os._exit(EXIT_FAILED)
-    sayer.communicate()
+    reporter.communicate()
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
@@ -197,11 +197,11 @@ class ReplicatedTraining:
 
     This class works around errors of Keras 3 (keras issue 20585; seen with 3.15.1). `_maybe_symbolic_build` averages a
     first batch over replicas, which fails for shares of different sizes and in several processes. `reduce_per_replica`
-    reduces scalar logs of several workers over an axis that they do not have. So this class replaces Keras's train
-    function, and makes the build do nothing, because the model is already built. A test in
+    reduces scalar logs of several workers over an axis that scalars lack. So this class replaces Keras's train
+    function, and makes `_maybe_symbolic_build` a no-op, because the model is already built. A test in
     tests/training/test_distribution.py fails once Keras no longer needs this class.
 
-    The train function also shares the signals that any worker has received, so that all workers stop after the same
+    The train function also tells all workers which signals any worker has received, so that all stop after the same
     step.
 
     Args:
@@ -241,7 +241,7 @@ class ReplicatedTraining:
         return dict(zip(self._log_names, logs))
 
     def _global_step(self, share: Any, received: tf.Tensor) -> tf.Tensor:
-        """The means over replicas of logs and signals, in one vector: one reduction in place of four."""
+        """The means over replicas of logs and signals, in one vector, which needs one reduction."""
 
         def replica_step(share: Any, received: tf.Tensor) -> tf.Tensor:
             logs = self._replica_step(*share)
@@ -252,7 +252,7 @@ class ReplicatedTraining:
         return self._strategy.reduce("SUM", vectors, axis=None) / self._strategy.num_replicas_in_sync
 
     def _replica_step(self, images: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Takes the place of Keras's `train_step`; with the weights, shares of any size add up to one batch."""
+        """Replaces Keras's `train_step`. The weights make shares of any size add up to one batch."""
         model = self._model
         with tf.GradientTape() as tape:
             reconstruction = model(images, training=True)

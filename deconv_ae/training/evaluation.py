@@ -46,7 +46,7 @@ def baselines(train: np.ndarray, test: np.ndarray, code_values: int | None = Non
 
 
 def thumbnail_rmse(images: np.ndarray, numbers: float, shades: bool = False) -> float:
-    """Computes the mean RMSE of thumbnails, enlarged by Lanczos or by cubic splines, whichever is better.
+    """Computes the mean RMSE of thumbnails, enlarged by Lanczos or bicubic interpolation, whichever is better.
 
     Args:
         images: `(N, height, width, channels)` uint8.

@@ -20,7 +20,7 @@ REDRAWN_SECONDS = 0.1
 LINE_SECONDS = 10.0
 """If the output is a file, a longer epoch gets a line every so many seconds."""
 VALUES_EVALUATED_SILENTLY = 1 << 28
-"""Digits have a fifth of these values and take seconds; 40,000 pictures of 128x128x3 have seven times as many."""
+"""MNIST has a fifth of this many values and takes seconds; 40,000 pictures of 128x128x3 have seven times as many."""
 
 
 def labelled(label: str, *texts: str) -> str:
@@ -109,7 +109,7 @@ def describe_evaluation(training_shape: tuple[int, ...], test_shape: tuple[int, 
 
 
 def duration(seconds: float) -> str:
-    """Formats a time to wait, no more exact than it can be known.
+    """Formats an estimated time, with no more digits than the estimate allows.
 
     >>> duration(0.2), duration(89), duration(91), duration(5000)
     ('1 s', '89 s', '2 min', '1 h 23 min')
@@ -138,7 +138,7 @@ class ShowProgress(keras.callbacks.Callback):
         self._redraws = sys.stdout.isatty()
         self._drawn = 0
         self._drawn_at = 0.0
-        # The first execution does not count: tracing and compiling take as long as hundreds of others.
+        # The first execution does not count: its tracing and compiling take as long as hundreds of executions.
         self._measured_from: tuple[int, float] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:

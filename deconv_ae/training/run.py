@@ -139,7 +139,7 @@ def train(
         watchdog(strategy, options.worker_timeout) as watch,
         report_lost_workers(strategy),
     ):
-        # The scope holds only the model's making, because making a variable within the scope waits for all workers.
+        # Only the model is built in the scope, because creating a variable there waits for all workers.
         with strategy.scope():
             model = _compiled(dataset, options)
         if verbose:
@@ -150,7 +150,7 @@ def train(
         history = _fit(model, dataset, options, strategy, run_directory, watch, callbacks, verbose)
     if verbose and (evaluation_line := describe_evaluation(dataset.train.shape, dataset.test.shape)):
         print(evaluation_line, flush=True)
-    # The result is evaluated and served in float32 on one device, also after mixed precision or with replicas.
+    # The result is evaluated and served in float32 on one device, even after mixed precision or with replicas.
     weights, model = model.get_weights(), _compiled(dataset, options)
     model.set_weights(weights)
     extended = run_directory.extended_after_epochs if run_directory else ()
@@ -161,7 +161,7 @@ def _result(
     model: Autoencoder, dataset: ImageDataset, options: TrainingOptions, history: list[Epoch], started: float
 ) -> TrainingResult:
     training_rmse, test_rmse = (evaluation.mean_rmse(model, images) for images in (dataset.train, dataset.test))
-    # The last step's loss is that of the weights before the step, so a finite loss does not prove finite last weights.
+    # The last step's loss is computed before the step changes the weights, so it does not prove that they are finite.
     if not math.isfinite(training_rmse + test_rmse):
         raise RunError(f"the test RMSE is {test_rmse} after the last step; try a lower --learning_rate")
     code_values = options.architecture.size_per_image(dataset.image_shape).code_values
@@ -232,7 +232,7 @@ def _fit(
         history = [Epoch(0, evaluation.mean_rmse(model, evaluation.sample(dataset.train)))]
     if strategy.num_replicas_in_sync == 1:
         model.steps_per_execution = steps_per_execution(steps, done % steps, options.checkpoint_every or 0)
-        # This choice disregards the number of epochs, because a resumed run may change it.
+        # This choice ignores the number of epochs, which a resumed run may change.
         if options.jit_compile == "auto" and model.is_faster_compiled(len(dataset.train)):
             model.jit_compile = True
     progress = Progress(done, steps, metrics)
@@ -290,7 +290,7 @@ def steps_per_execution(*lengths: int) -> int:
 
 
 def _spans(done: int, steps: int, epochs: int) -> list[tuple[int, int, int]]:
-    """The calls of fit that remain, as (first epoch, end, steps of each): Keras needs epochs of equal length.
+    """The remaining calls of fit, as (first epoch, end, steps of each epoch): one call has epochs of equal length.
 
     >>> _spans(done=0, steps=10, epochs=3)
     [(0, 3, 10)]
@@ -323,7 +323,7 @@ def _run_directory(
 def check_mixed_precision(name: str) -> None:
     """Raises InputError if this machine cannot convolve in the dtype of one of `MIXED_PRECISIONS`.
 
-    TensorFlow goes by the CPU, and oneDNN goes by ONEDNN_MAX_CPU_ISA. If this variable is AVX2, the two can disagree.
+    TensorFlow looks at the CPU, but oneDNN obeys ONEDNN_MAX_CPU_ISA. If this variable is AVX2, the two can disagree.
     """
     dtype = keras.DTypePolicy(MIXED_PRECISIONS[name] or "float32").compute_dtype
     try:

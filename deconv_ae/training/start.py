@@ -8,8 +8,8 @@ best.
 Random kernels are made to fire, so that no channel is silent from the start. Each filter gets the sign that makes the
 mean of its sums over the pictures positive, and the scale that makes the sums vary as much as the filter's input.
 
-The best linear averages of blocks are the blocks' principal components. A smooth path starts from these components. The
-stages start from the rest: the pictures minus what the smooth path reconstructs.
+A smooth path starts from the principal components of the pictures' blocks, because no other linear averages preserve
+the blocks better. The stages start from the rest: the pictures minus what the smooth path reconstructs.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ MOST_UNKNOWNS = 4096
 MOST_BLOCK_VALUES = 2**24
 # Ridge regression, relative to the equations' mean square: unknowns that the pictures do not determine stay near zero.
 RIDGE = 1e-3
-# The model's own random kernels replace a guess only if their RMSE is at most this many times the guess's RMSE: random
+# The model's own random kernels replace a guess only if their RMSE is at most this share of the guess's RMSE: random
 # kernels that start a little ahead end behind.
 WORTH_CHANGING = 0.8
 
@@ -83,7 +83,7 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
 
 
 def _fit_smooth_path(model: Autoencoder, images: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Gives the smooth path the principal components of the images' blocks; returns the images' smooth pictures."""
+    """Gives the smooth path the principal components of the images' blocks; returns what the path reconstructs."""
     averages, enlarge = model.get_layer(AVERAGES), model.get_layer(ENLARGE)
     height, width, channels, count = averages.kernel.shape
     down, right = (length // side for length, side in zip(images.shape[1:3], (height, width)))
@@ -100,7 +100,7 @@ def _fit_smooth_path(model: Autoencoder, images: np.ndarray, random: np.random.G
     colour = mean.reshape(-1, channels).mean(axis=0)
     kernel = kernel.reshape(count, height, width, channels)
     averages.kernel.assign(kernel.transpose(1, 2, 3, 0))
-    # The code is a block's distance from the mean colour.
+    # The bias subtracts the mean colour from each block before its projection.
     averages.bias.assign(-(kernel * colour).sum(axis=(1, 2, 3)))
     enlarge.kernel.assign(kernel.transpose(1, 2, 3, 0))
     enlarge.bias.assign(colour)
