@@ -9,7 +9,7 @@ from deconv_ae.training.evaluation import mean_rmse
 NEAR_EVEN = 0.8
 """Images get a warning if their RMSE is more than this share of an even colour's RMSE.
 
-The even colour is each image's own mean. The shares that the reference models have:
+The even colour is each image's own mean. The reference models have these shares:
 
 | models of | images | share |
 | --- | --- | --- |
@@ -25,14 +25,14 @@ So drawings and digits get no warning from models of photographs. These models c
 with twice its usual RMSE.
 """
 ABOVE_ITS_OWN = 1.5
-"""A model that is poor even on its own images has a higher limit: this many times its share on these."""
+"""A model that is poor even on its own images has a higher limit: this many times its share on its own images."""
 NEGLIGIBLE = 0.25
-"""An RMSE below this share of the card's test RMSE gets no warning: that of a black image, say, whose even colour is
-exact."""
+"""An RMSE below this share of the card's test RMSE gets no warning. Otherwise a black image would get one, because its
+even colour is exact."""
 
 
 def other_domain(model: SignatureAutoencoder, images: np.ndarray, rmse: float) -> str | None:
-    """A sentence if a model draws images hardly better than an even colour would; else None.
+    """Returns a warning if a model reconstructs images hardly better than an even colour would; else None.
 
     Args:
         model: the model.
@@ -40,11 +40,11 @@ def other_domain(model: SignatureAutoencoder, images: np.ndarray, rmse: float) -
         rmse: the mean RMSE of their reconstructions.
 
     Returns:
-        The sentence, without a full stop.
+        The warning, a sentence without a full stop, or None.
     """
     card = model.card
     even = mean_rmse(lambda batch: tf.reduce_mean(batch, axis=(1, 2), keepdims=True), images)
-    # The mean training image is about as good as each image's own even colour.
+    # The mean training image has about the same RMSE as each image's own even colour.
     own = 0.0 if card.baselines is None else card.test_rmse / max(card.baselines.mean_image_rmse, 1e-6)
     if rmse <= max(NEAR_EVEN, ABOVE_ITS_OWN * own) * even or rmse <= NEGLIGIBLE * card.test_rmse:
         return None

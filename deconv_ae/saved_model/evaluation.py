@@ -54,7 +54,7 @@ class Evaluation:
         rows.append(("SSIM", f"{self.ssim:.4f}, the mean over {measured}; 1 means equal"))
         if self.baselines is not None:
             rows += [
-                ("mean training image", f"{self.baselines.mean_image_rmse:.6f}, in the place of every test image"),
+                ("mean training image", f"{self.baselines.mean_image_rmse:.6f}, in place of every test image"),
                 ("black", f"{self.baselines.black_rmse:.6f}"),
             ]
         rows += [("thumbnail", f"{rmse:.6f}, {description}") for description, rmse in self.thumbnails]
@@ -133,7 +133,7 @@ def _thumbnail(images: np.ndarray, numbers: float, of_as_many: str) -> str:
 
 
 def compared(card: ModelCard, dataset: ImageDataset) -> str:
-    """Says in one line whether these images are the model's own, and how many test images are new to it."""
+    """Says in one line whether the model was trained on this data set, and how many test images are new to it."""
     known = card.dataset
     if not known.fingerprint:
         said = "the card does not say which images the model was trained on"
@@ -143,7 +143,7 @@ def compared(card: ModelCard, dataset: ImageDataset) -> str:
         new = pixels.new_among(dataset.test, known.test_pictures)
         said = (
             f"not those of the card, or read in another way: {new:,} of the {len(dataset.test):,} test images are new, "
-            f"and the card has {known.training_images:,} and {known.test_images:,}"
+            f"and the card has {known.training_images:,} training and {known.test_images:,} test images"
         )
     return f"{'images':<24}{said}"
 

@@ -34,7 +34,7 @@ class ExportDirectory:
         overwrite: whether to replace an existing model.
 
     Raises:
-        InputError: as `check`; on entering also if another process holds the directory.
+        InputError: as `check`; on entering, also if another process holds the lock.
     """
 
     def __init__(self, export_dir: str | os.PathLike[str], overwrite: bool = False) -> None:
@@ -98,8 +98,8 @@ class ExportDirectory:
             if not self.path.exists():
                 partial.rename(self.path)
             elif not _exchange(partial, self.path):
-                # Two renames where the system has no exchange. A kill between them leaves the old model under the
-                # hidden name.
+                # Without an atomic exchange, two renames replace the model. A kill between them leaves the old model
+                # under the hidden name.
                 old = self.path.with_name(f".{self.path.name}.old-{os.urandom(4).hex()}")
                 self.path.rename(old)
                 partial.rename(self.path)

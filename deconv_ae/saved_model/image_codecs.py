@@ -68,11 +68,11 @@ class FileOfSize:
 
 
 def files_of_size(images: np.ndarray, bits: float) -> tuple[FileOfSize, ...]:
-    """Finds the best JPEG and WebP files of at most a given size on average.
+    """Finds the best JPEG and WebP files whose average size is at most a given size.
 
     Args:
         images: `(N, height, width, channels)` uint8, of which 100 are used, evenly spaced.
-        bits: the size of one file in bits.
+        bits: the largest average size of a file, in bits.
 
     Returns:
         One result for each format; nothing unless the images have 1 or 3 channels.

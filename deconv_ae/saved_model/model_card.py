@@ -95,7 +95,7 @@ class ModelCard:
         recipe, dataset: how the model was trained, and on which images.
         training_rmse, test_rmse: the mean per-image RMSE over the split, on the scale of pixels / 256.
         seed: the seed of the initial weights and of the images' order.
-        layers: the layers, in the order in which data passes them.
+        layers: the layers, in the order in which data passes through them.
         versions: the versions of python, tensorflow and keras.
         signatures: the SavedModel's signatures, which another version may have written.
         checksums: the SHA-256 of the files that were exported with the card.

@@ -75,7 +75,7 @@ class SignatureAutoencoder:
         return self.call(DECODE, encoded)[RECONSTRUCTION]
 
     def call(self, signature: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Calls a signature with those of the arrays that are its inputs."""
+        """Calls a signature with its inputs, which are among the arrays."""
         inputs = SIGNATURES[signature].inputs(self.card.architecture, self.card.image_shape)
         outputs = self._signatures[signature](**{name: tf.constant(arrays[name]) for name in inputs})
         return {name: values.numpy() for name, values in outputs.items()}
@@ -85,7 +85,7 @@ class SignatureAutoencoder:
         return float(self.errors(images).mean(dtype=np.float64))
 
     def errors(self, images: np.ndarray) -> np.ndarray:
-        """The RMSE of each of `(N, height, width, channels)` uint8 images, `(N,)` float32."""
+        """The RMSE of each image, `(N,)` float32, for `(N, height, width, channels)` uint8 images."""
         return np.concatenate([per_image_rmse(*pair) for pair in self.reconstructed(images)])
 
     def reconstructed(self, images: np.ndarray) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:

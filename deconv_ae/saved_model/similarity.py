@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 WINDOW = 11
-"""The side of SSIM's window, as Wang et al. have it. Smaller images get a window of their shorter side."""
+"""The side of SSIM's window, as in Wang et al. Smaller images get a window of their shorter side."""
 
 
 def ssim(images: Any, others: Any, brightest: float) -> np.ndarray:

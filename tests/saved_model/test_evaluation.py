@@ -53,7 +53,7 @@ def test_table_has_a_line_for_each_number() -> None:
         "train RMSE              0.100000, PSNR 0.10 dB, over 4,000 images",
         "test RMSE               0.200000, PSNR 0.20 dB, over 1,000 images",
         "SSIM                    0.7500, the mean over the test images; 1 means equal",
-        "mean training image     0.250000, in the place of every test image",
+        "mean training image     0.250000, in place of every test image",
         "black                   0.500000",
         "thumbnail               0.125000, 7x7 pixels",
         "JPEG                    0.062500, quality 7: 1,600 bits, 1,000 without header, over 100 test images",
