@@ -176,7 +176,7 @@ class _Stage:
         # tf2onnx turns `where` into six operations. In LiteRT's int8 files, a product with a rounded zero is not 0.
         values = tf.cast(chosen, tf.float32) * values if self.channels_first else tf.where(chosen, values, 0.0)
         windows = self._by_channel(values, self._positions)
-        # With an even kernel, a convolution pads one more after, and a transposed convolution one more before.
+        # With an even kernel, a convolution pads one more pixel after the image, and its transpose one more before it.
         padding = [(length // 2, (length - 1) // 2) for length in kernel.shape[:2]]
         left_over = [length % pool for length, pool in zip(self.shape, self.pool_size)]
         if not unpools_by_windows(kernel.shape, self.pool_size):

@@ -19,7 +19,7 @@ def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[
     """Writes the graph to `<part>.xml` and its weights to `<part>.bin`."""
     # OpenVINO reads the ONNX model that is also written and verified for ONNX Runtime.
     model = openvino.Core().read_model(model=model_proto(part).SerializeToString())
-    # OpenVINO compiles a model by applying these transformations first. Here they are applied now, so that
+    # OpenVINO applies these transformations when it compiles a model. They are applied here already, so that
     # `_keep_float32` also marks the operations that they add.
     apply_moc_transformations(model, False)
     _name_only_inputs_and_outputs(model)

@@ -1,8 +1,8 @@
 """Kernels of convolutions from images to whole pooling windows, and from windows to images.
 
 Here each window is one pixel, with channels `filter * positions + position in the window`. A convolution that computes
-all positions of a window at once fills the processor's vectors; a single filter leaves most lanes idle. Its results
-lie in the order in which pooling reads them. But its kernel also contains zeros, and more zeros for larger windows.
+all positions of a window at once fills the processor's vectors, where a single filter would leave most lanes idle. The
+results lie in the order in which pooling reads them. But the kernel also contains zeros, more for larger windows.
 """
 
 import math
@@ -71,7 +71,7 @@ def unpooling_kernel(kernel: np.ndarray, pool_size: Pair) -> tuple[np.ndarray, l
 
     Args:
         kernel: `(height, width, filters, channels)` of a convolution with stride 1 that equals a transposed
-            convolution, and so pads `height // 2` before.
+            convolution, so it pads `height // 2` rows before the image.
         pool_size: (height, width) of the windows.
 
     Returns:
@@ -101,7 +101,7 @@ def unpooling_kernel(kernel: np.ndarray, pool_size: Pair) -> tuple[np.ndarray, l
 
 
 def _reach(kernel_shape: tuple[int, ...], pool_size: Pair) -> list[Pair]:
-    """The numbers of windows before and after its own that a kernel reaches, down and right."""
+    """How many windows a kernel reaches before and after its own: (before, after) down, then right."""
     return [
         (math.ceil((length // 2) / pool), math.ceil(((length - 1) // 2) / pool))
         for length, pool in zip(kernel_shape, pool_size)

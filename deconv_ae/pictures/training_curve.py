@@ -46,8 +46,8 @@ def draw_training_curve(history: Sequence[Epoch], mean_image_rmse: float, files:
     """Writes `training_curve` to PNG files.
 
     Args:
-        history: as of `training_curve`.
-        mean_image_rmse: as of `training_curve`.
+        history: as in `training_curve`.
+        mean_image_rmse: as in `training_curve`.
         files: the PNG files.
 
     Returns:

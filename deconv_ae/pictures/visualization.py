@@ -212,7 +212,7 @@ def new_grid(
     A figure is never wider than `WIDEST_INCHES`. Columns that do not fit side by side are divided into bands, one below
     the other. Each band has all rows and their labels.
 
-    The lengths in this file lay the figure out, because matplotlib's constrained layout measures everything several
+    The layout uses the lengths in this file, because matplotlib's constrained layout measures everything several
     times, which takes as long as the drawing.
 
     Args:
@@ -224,7 +224,7 @@ def new_grid(
         beneath: inches left free at the bottom.
 
     Returns:
-        The figure, and its axes as a `(rows, columns)` array, in whatever bands they lie.
+        The figure, and its axes as a `(rows, columns)` array, regardless of the bands.
     """
     label_lines = max(len(label.splitlines()) for label in labels)
     left = left_inches(label_lines)
@@ -262,7 +262,7 @@ def left_inches(label_lines: int) -> float:
 
 
 def show_picture(axis: Axes, picture: np.ndarray) -> None:
-    """Draws 0 as black, 1 as white, and NaN in a colour."""
+    """Draws 0 as black, 1 as white, and NaN in the colour of gaps."""
     if picture.shape[-1] not in (1, 3):
         picture = code_picture(picture)
     axis.imshow(np.clip(picture, 0, 1), cmap=GREY, vmin=0, vmax=1, interpolation="nearest")
