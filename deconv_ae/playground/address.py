@@ -47,7 +47,7 @@ def bound(host: str, port: int) -> socket.socket:
             bound_to.close()
         if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
             raise InputError(
-                f"host: {host} is not an address of this machine; give 127.0.0.1, or an address that is"
+                f"host: {host} is not an address of this machine; give 127.0.0.1, or another address of this machine"
             ) from error
         raise RunError(f"port: {host}:{port} cannot be used: {error.strerror}; give another --port") from error
     return bound_to
@@ -105,7 +105,7 @@ def _own_addresses(host: str) -> Iterator[str]:
     for family in families:
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as asked:
-                asked.connect((ELSEWHERE[family], 9))  # Sends nothing, and chooses the route.
+                asked.connect((ELSEWHERE[family], 9))  # Sends nothing, but chooses the route.
                 yield asked.getsockname()[0]
         except OSError:  # This machine has no route of this family.
             continue

@@ -24,7 +24,7 @@ MOST_OBLONG = 3
 def cards(
     models: Sequence[ServedAutoencoder], passages: Sequence[Passage], tampering: Tampering, followed: Pixel
 ) -> str:
-    """A card for each model. Before them is the list of models, for screens that show one card at a time."""
+    """A card for each model, after a list of the models for screens that show one card at a time."""
     made = [
         card(model, number, passage, tampering, followed)
         for number, (model, passage) in enumerate(zip(models, passages))

@@ -1,4 +1,4 @@
-"""Writes the page's state as the query of a link, and reads it. Requests and the page's address hold this query."""
+"""Writes the page's state as the query of a link, and reads it back. Requests and the page's address hold the query."""
 
 import base64
 import binascii
@@ -26,8 +26,8 @@ from deconv_ae.playground.tampering import (
 )
 
 MOST_ERASED = 4096
-"""The most values in a link: several times as many as the codes of a digit have. Browsers and servers pass on 40,000
-characters."""
+"""The most values in a link: several times as many as the codes of a digit have. Browsers and servers accept links of
+40,000 characters."""
 
 NAMES = (
     *("image", "upload", "picture", "pixels"),
@@ -210,7 +210,7 @@ def unpacked_drawing(text: str, ground: np.ndarray) -> np.ndarray:
 
 
 def upload_text(picture: np.ndarray) -> dict[str, str]:
-    """An uploaded picture as a query's name and value: exact if that is short, or else as a WebP, a tenth as long."""
+    """An uploaded picture as a query's name and value: exact if the text is short, else as a WebP a tenth as long."""
     exact = packed_drawing(picture, np.zeros_like(picture))
     if len(exact) <= LONGEST_EXACT_UPLOAD:
         return {"picture": exact}
@@ -251,7 +251,7 @@ def _written(pixels: Iterable[Sequence[int | None]]) -> str:
 def _pixels(text: str) -> list[Pixel]:
     written = text.split("_")
     if len(written) > MOST_ERASED:
-        raise ValueError(f"are {len(written)} values; give at most {MOST_ERASED}")
+        raise ValueError(f"{len(written)} values are too many; give at most {MOST_ERASED}")
     pixels = []
     for pixel in written:
         if not re.fullmatch(r"[0-9]{1,4}(-[0-9]{1,4}){3}", pixel):
@@ -269,7 +269,7 @@ def _moves(text: str) -> list[Move]:
         number, row, column, channel, place = map(int, move.split("-"))
         moves.append((number, row, column, channel, place))
     if len(moves) > MOST_ERASED:
-        raise ValueError(f"are more than {MOST_ERASED} switches; give at most that many")
+        raise ValueError(f"more than {MOST_ERASED} switches are too many; give at most {MOST_ERASED}")
     return moves
 
 

@@ -6,7 +6,7 @@ import { showUnpooling } from "./unpooling.js";
 
 const at = (selector) => document.querySelector(selector);
 const { channels, mostUpload } = at("main").dataset;
-// The names in the state that each change of the picture removes. One draws on a test image, on an upload, or on black.
+// The names that each change of the picture removes from the state. One draws on a test image, an upload, or black.
 const REPLACED = {
   image: ["upload", "picture", "pixels"],
   upload: ["image", "picture", "pixels"],

@@ -50,9 +50,9 @@ MEDIA_TYPES = {
 MOST_OF_A_REQUEST = 1_000_000
 MOST_OF_AN_UPLOAD = 10_000_000
 MOST_VALUES = 32
-"""The most names with values in a query; a state has half as many."""
+"""The most names with values in a query; a state has at most half as many."""
 UPLOADS_AT_ONCE = 4
-"""The most uploads whose bytes are in memory at once. Of these, one is decoded at a time."""
+"""The most uploads whose bytes are in memory at once. Only one of them is decoded at a time."""
 ANSWERS_AT_ONCE = 2
 
 SENTENCES = {

@@ -1,4 +1,4 @@
-"""One picture's way through one model, with what the page does to the code in between."""
+"""One picture's way through one model, with the page's changes to code and switches."""
 
 from dataclasses import dataclass
 
@@ -15,10 +15,10 @@ from deconv_ae.training.evaluation import ENLARGING_METHODS, enlarged_thumbnails
 
 @dataclass(frozen=True, eq=False)
 class Thumbnail:
-    """A picture made smaller, to as many numbers as the code has, and enlarged again.
+    """A picture reduced to as many numbers as the code has, and enlarged again.
 
     Attributes:
-        size: its (height, width) before it is enlarged again.
+        size: the reduced picture's (height, width).
         enlarged: `(height, width, channels)` float32, by the method with the lower RMSE.
         rmse: the RMSE of the enlarged picture.
     """
@@ -51,7 +51,7 @@ class Passage:
     thumbnail: Thumbnail
 
     def error(self, rmse: float) -> str:
-        """An RMSE as text. A black picture gets none, because every model reconstructs black."""
+        """An RMSE as text, or "-" for a black picture."""
         return f"{rmse:.3f}" if self.picture.any() else "-"
 
 

@@ -25,7 +25,7 @@ HEADERS = {
 }
 FOREIGN = "Only this page itself may send this request: open the page in its own tab.\n"
 MOST_READ = 64_000_000
-"""The most bytes of a too large body that are read and dropped: most clients read an answer only after they have sent
+"""The most bytes of an oversized body that are read and dropped: most clients read an answer only after they have sent
 the whole body."""
 
 
@@ -103,7 +103,7 @@ async def body(request: Request, most: int) -> bytes:
 
 
 def _address_of(scope: Any) -> str:
-    """The URL at which this request would be answered: the address of this machine that received it."""
+    """The URL at which this page answers: the address of this machine that received the request."""
     name, port = scope["server"]
     address = ipaddress.ip_address(name)
     mapped = getattr(address, "ipv4_mapped", None)  # An IPv6 socket reports IPv4 addresses in this form.

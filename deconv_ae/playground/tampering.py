@@ -91,7 +91,7 @@ class Tampering:
         plural = "values" if count > 1 else "value"
         changes = (
             (self.scale != 1, f"code times {self.scale:g}"),
-            (self.noise, f"noise of {self.noise:g} times its largest value"),
+            (self.noise, f"noise of {self.noise:g} times the code's largest value"),
             (self.bits, f"code rounded to {self.bits} {'bits' if self.bits > 1 else 'bit'}"),
             (self.dropped, f"{self.dropped:.0%} of the code's values set to 0"),
             (count, f"{count} {plural} erased, in every picture until put back"),
@@ -138,7 +138,7 @@ PRESETS = {
     "Round to 3 bits": Tampering(bits=3),
     "Drop half of the values": Tampering(dropped=0.5),
 }
-"""Single changes, each on a button: without places, with less precision, with fewer values."""
+"""Changes that each have a button: the code without places, with less precision, or with fewer values."""
 
 
 def is_inside(place: Sequence[int], shape: Sequence[int]) -> bool:

@@ -2,7 +2,7 @@
 const PLAY_MILLISECONDS = 8000; // of all windows
 const SLOWEST = 200; // milliseconds a window
 const FASTEST = 30;
-const SEEN_MOVING = 100; // the fewest milliseconds a window in which one can follow a moving value
+const SEEN_MOVING = 100; // the fewest milliseconds a window at which the eye can follow a moving value
 
 const section = document.querySelector("#unpooling");
 const drawing = section.querySelector("svg");

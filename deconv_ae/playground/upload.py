@@ -33,7 +33,7 @@ def receive(content: bytes, fit: str, shape: Sequence[int]) -> np.ndarray:
     Raises:
         PictureError: if the upload is not a picture, or too large.
     """
-    # decode is annotated for paths, and takes files in memory as well.
+    # decode is annotated for paths, but also takes files in memory.
     pixels = decode(_decodable(content), shape[-1])  # type: ignore[arg-type]
     return fitted(Image.fromarray(np.squeeze(pixels, axis=-1 if shape[-1] == 1 else ())), fit, shape)
 
@@ -76,4 +76,4 @@ def _check_size(picture: Image.Image, most_pixels: int) -> None:
     width, height = picture.size
     if width * height > most_pixels or max(width, height) > LONGEST_SIDE:
         most = f"{most_pixels // 10**6} million, and {LONGEST_SIDE:,} a side"
-        raise PictureError(f"has {width:,} x {height:,} pixels; the most are {most}: make it smaller")
+        raise PictureError(f"has {width:,} x {height:,} pixels; the limit is {most}: make it smaller")

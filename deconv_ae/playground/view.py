@@ -57,7 +57,7 @@ class View:
             raise InputError(f"model: images of {test_images.shape[-1]} channels cannot be drawn on; give 1 or 3")
         self.models = list(models)
         self._code_shapes = [model.card.architecture.code_shape(model.card.image_shape) for model in models]
-        # The model with the largest windows: in small ones there is little to see.
+        # The model with the largest windows, because small windows show little.
         self._first_followed = int(np.argmax([math.prod(window_size(model)) for model in models]))
         self._before_pooling = [BeforePooling(model) for model in models]
         self.show(State(test_images[0], 0, Tampering()))  # Traces all functions, before anybody waits for an answer.

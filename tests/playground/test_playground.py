@@ -94,7 +94,7 @@ def test_dropping_half_of_the_values_follows_the_seed() -> None:
     ("tampering", "text"),
     [
         (Tampering(seed=3), "nothing"),
-        (Tampering(scale=0.5, noise=0.02), "code times 0.5; noise of 0.02 times its largest value"),
+        (Tampering(scale=0.5, noise=0.02), "code times 0.5; noise of 0.02 times the code's largest value"),
         (Tampering(bits=1, dropped=0.25), "code rounded to 1 bit; 25% of the code's values set to 0"),
         (
             Tampering(erased=frozenset({(0, 0, 0, 0), (1, 0, 0, 0)}), switches="centred"),
@@ -109,7 +109,7 @@ def test_changes_are_named(tampering: Tampering, text: str) -> None:
     assert str(tampering) == text
 
 
-def test_changes_leave_the_encoders_arrays_alone() -> None:
+def test_changes_leave_the_encoders_arrays_unchanged() -> None:
     encoded = Encoded(CODE.copy(), (PLACES.copy(),))
     Tampering(erased=frozenset({(0, 1, 2, 0)}), switches="centred").apply(encoded, 0, [(3, 3)])
     np.testing.assert_array_equal(encoded.code, CODE)
@@ -179,7 +179,7 @@ def test_impossible_value_in_a_link_is_dropped_and_named(name: str, text: str) -
     assert (restored.tampering.bits, restored.tampering.seed) == ((0, 2) if name == "bits" else (2, 0))
 
 
-# ------------------------------------------------------------------------------- Its HTML
+# ------------------------------------------------------------------------------- The page's HTML
 
 
 @pytest.fixture(scope="module")
@@ -291,12 +291,12 @@ def test_each_place_of_a_window_has_its_own_colour(pool_size: tuple[int, int]) -
     assert len(np.unique(colours, axis=0)) >= 0.85 * len(colours) == 0.85 * pool_size[0] * pool_size[1]
 
 
-def test_an_empty_picture_has_no_rmse(grey) -> None:
+def test_a_black_picture_has_no_rmse(grey) -> None:
     view, picture = grey
-    empty = view.show(State(np.zeros_like(picture), None, Tampering()))
-    assert "0.000" not in empty.models
-    assert "7x7: <span class='unit'>RMSE</span> <b>-</b>" in empty.models
-    assert [card.find(".//b").text for card in parsed(empty).iter("section")][:2] == ["-", "-"]
+    black = view.show(State(np.zeros_like(picture), None, Tampering()))
+    assert "0.000" not in black.models
+    assert "7x7: <span class='unit'>RMSE</span> <b>-</b>" in black.models
+    assert [card.find(".//b").text for card in parsed(black).iter("section")][:2] == ["-", "-"]
     assert "RMSE -" not in view.show(State(picture, None, Tampering())).models
 
 
@@ -353,7 +353,7 @@ def test_a_drawing_on_a_photograph_takes_a_short_link(colour) -> None:
     _, picture = colour
     photographs = np.stack([np.random.default_rng(0).integers(0, 256, picture.shape, np.uint8), picture])
     drawn = photographs[0].copy()
-    drawn[8:56, 30:36] = (255, 200, 0)  # Its bits that differ from the ground would take 1,150 letters.
+    drawn[8:56, 30:36] = (255, 200, 0)  # The XOR of drawing and ground would take 1,150 letters.
     state = State(drawn, 0, Tampering(), ground=photographs[0])
     query = state.query()
     assert len(query) < 500
@@ -479,14 +479,14 @@ def refused(arguments: list[str], directory: Path, status: int = 2) -> str:
     return finished.stderr
 
 
-def test_bad_input_is_one_line(tmp_path: Path) -> None:
+def test_bad_input_gives_one_line(tmp_path: Path) -> None:
     assert "nowhere does not exist" in refused(["--model=nowhere"], tmp_path)
     assert "port" in refused([f"--model={MODEL}", "--port=99999"], tmp_path)
     (tmp_path / "pictures").mkdir()
     assert "pictures is empty" in refused([f"--model={MODEL}", "--dataset=folder:pictures"], tmp_path)
 
 
-def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+def test_a_port_in_use_gives_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         message = refused([f"--model={MODEL}", "--dataset=mnist_5k", f"--port={port}"], tmp_path, status=1)

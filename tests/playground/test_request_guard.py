@@ -177,7 +177,7 @@ BAD_REQUESTS = [
     ),
     Bad("preflight", "/upload", 403, FOREIGN, None, ELSEWHERE | {"Access-Control-Request-Method": "POST"}, "OPTIONS"),
     # To another name.
-    Bad("a name of somebody", "/", 421, "is served at http://127.0.0.1:", None, {"Host": "evil.example"}, "GET"),
+    Bad("a foreign name", "/", 421, "is served at http://127.0.0.1:", None, {"Host": "evil.example"}, "GET"),
     Bad("no name", "/", 421, "is served at http://127.0.0.1:", None, {"Host": ""}, "GET"),
     Bad("no port", "/show", 421, "is served at http://127.0.0.1:", "image=1", {"Host": "127.0.0.1"}),
     Bad("another port", "/show", 421, "is served at http://127.0.0.1:", "image=1", {"Host": "127.0.0.1:9"}),
@@ -239,7 +239,7 @@ BAD_REQUESTS = [
     bad_state("erased: '1-2-3' is not model-row-column-channel", erased="1-2-3"),
     bad_state("erased: no model here has a value at 0-7-0-0", erased="0-7-0-0"),
     bad_state("erased: no model here has a value at 1-0-0-0", erased="1-0-0-0"),
-    bad_state("erased: are 5000 values; give at most 4096", erased="_".join(["0-0-0-0"] * 5000)),
+    bad_state("erased: 5000 values are too many; give at most 4096", erased="_".join(["0-0-0-0"] * 5000)),
     bad_state("moved: '0-0-0-0' is not model-row-column-channel-place", moved="0-0-0-0"),
     bad_state("moved: no model here has such a window and place: 0-0-0-0-16", moved="0-0-0-0-16"),
     bad_state("upload: 'AAAA' is not a picture of 28 x 28 pixels", upload="AAAA"),
@@ -253,7 +253,7 @@ BAD_REQUESTS = [
     Bad("an upload of nothing", "/upload", 422, "This file is not a picture in a known format", b""),
     Bad("an upload of text", "/upload", 422, "This file is not a picture in a known format", b"no picture"),
     Bad("half a picture", "/upload", 422, "This file cannot be decoded", png(99, 99)[:80]),
-    Bad("a giant", "/upload", 422, "has 9,400 x 9,400 pixels; the most are 25 million", png_that_claims(9400, 9400)),
+    Bad("a giant", "/upload", 422, "has 9,400 x 9,400 pixels; the limit is 25 million", png_that_claims(9400, 9400)),
     Bad("a line", "/upload", 422, "has 1 x 80,000,000 pixels", png_that_claims(1, 80_000_000)),
     Bad("a long side", "/upload", 422, "20,000 a side", png_that_claims(20_001, 1)),
     Bad("11 MB", "/upload", 413, "more than 10 MB", b"\x89PNG" + bytes(11_000_000)),
@@ -425,7 +425,7 @@ def test_erasing_many_values_costs_one_encoding(page: Page) -> None:
 
 
 @pytest.mark.parametrize("host", ["::1", "::", "0.0.0.0", "localhost"])
-def test_it_listens_at_any_own_address(host: str, tmp_path: Path) -> None:
+def test_page_is_served_at_any_own_address(host: str, tmp_path: Path) -> None:
     if ":" in host:
         try:
             socket.create_server(("::1", 0), family=socket.AF_INET6).close()
@@ -448,7 +448,7 @@ def test_it_listens_at_any_own_address(host: str, tmp_path: Path) -> None:
             assert f"http://{named}:{served.port}" in response.read().decode() or host == "localhost"
 
 
-def test_ctrl_c_ends_it_within_a_second_despite_open_connections(tmp_path: Path) -> None:
+def test_ctrl_c_ends_program_within_a_second_despite_open_connections(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     arguments = [f"--model={MODEL}", "--dataset=mnist_5k", f"--port={port}"]
