@@ -108,7 +108,7 @@ export function canvas(element, channels, drawn) {
   }
   surface.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const step = Math.max(1, Math.round(Math.max(width, height) / 28)); // a 28th of the longer side: on a digit, one pixel
+    const step = Math.max(1, Math.round(Math.max(width, height) / 28)); // a 28th of the longer side: a pixel of a digit
     if (event.key in STEPS) {
       const [right, down] = STEPS[event.key];
       pen.x = Math.min(width - 1, Math.max(0, pen.x + right * step));

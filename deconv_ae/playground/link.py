@@ -269,7 +269,7 @@ def _moves(text: str) -> list[Move]:
         number, row, column, channel, place = map(int, move.split("-"))
         moves.append((number, row, column, channel, place))
     if len(moves) > MOST_ERASED:
-        raise ValueError(f"more than {MOST_ERASED} switches are too many; give at most {MOST_ERASED}")
+        raise ValueError(f"too many switches; give at most {MOST_ERASED}")
     return moves
 
 

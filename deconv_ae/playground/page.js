@@ -1,5 +1,5 @@
-// The page's state is the query of its address. Each request sends the whole state, and the answer shows that state. The
-// program keeps nothing between two requests.
+// The page's state is the query of its address. Each request sends the whole state, and the answer shows that state.
+// The program keeps nothing between two requests.
 import { canvas } from "./canvas.js";
 import { connect } from "./code.js";
 import { showUnpooling } from "./unpooling.js";
