@@ -12,8 +12,9 @@ Tensors = dict[str, np.ndarray]
 OPENVINO_FAILS = "ONEDNN_MAX_CPU_ISA" in os.environ
 needs_openvino = pytest.mark.skipif(
     OPENVINO_FAILS,
-    reason="ONEDNN_MAX_CPU_ISA limits OpenVINO's oneDNN, not its own kernels (2026.4). With SSE4.1, it fails with "
-    "'bad combination' (Xbyak); with AVX2 on a CPU with AVX-512, by SIGSEGV where a rest is padded",
+    reason="ONEDNN_MAX_CPU_ISA limits OpenVINO's oneDNN, not its own kernels (2026.4). With SSE4.1, OpenVINO fails "
+    "with 'bad combination' (Xbyak). With AVX2 on a CPU with AVX-512, it crashes (SIGSEGV) where it pads left-over "
+    "rows or columns",
 )
 
 

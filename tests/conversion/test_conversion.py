@@ -113,7 +113,7 @@ def test_array_of_five_bands_converts_from_python_only(tmp_path: Path) -> None:
         assert "was trained on an array in Python, which is in no file; programs read images of 1 or 3" in line
 
 
-def test_model_with_averages_converts_exactly_where_blocks_leave_a_rest(
+def test_model_with_averages_converts_exactly_where_blocks_leave_a_remainder(
     colour_images: ImageDataset, tmp_path: Path
 ) -> None:
     options = {"filters": 3, "pool_sizes": 4, "averages": 5, "epochs": 1, "batch_size": 8, "verbose": False}
@@ -140,7 +140,7 @@ def test_openvino_has_one_name_for_each_output(tmp_path: Path) -> None:
     assert [output.names for output in compiled.outputs] == [{"code"}, {"reconstruction"}]
 
 
-def test_litert_files_have_no_operations_of_tensorflow(converted: tuple[Finished, Path]) -> None:
+def test_litert_files_have_no_tensorflow_operations(converted: tuple[Finished, Path]) -> None:
     files = list((converted[1] / "litert").iterdir())
     assert len(files) == 9
     assert not any(b"Flex" in file.read_bytes() for file in files)
@@ -208,9 +208,9 @@ def test_tolerance_is_relative_to_the_values(trained: TrainingResult, digits: Im
         assert agreement.is_exact == is_exact
 
 
-def test_any_maximum_of_a_tie_agrees_and_no_other_value(served: ServedAutoencoder) -> None:
+def test_every_tied_maximum_agrees_and_no_other_value(served: ServedAutoencoder) -> None:
     flat = np.full((2, 28, 28, 1), 128, np.uint8)
-    flat[0, 12:16, 12:16] = np.arange(16, dtype=np.uint8).reshape(4, 4, 1) * 15  # One window of the first is not flat.
+    flat[0, 12:16, 12:16] = np.arange(16, dtype=np.uint8).reshape(4, 4, 1) * 15  # One window is not flat.
     reference = Reference(served, load_keras_model(served), flat)
 
     def choosing(image: int) -> Runner:

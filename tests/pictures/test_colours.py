@@ -10,7 +10,7 @@ from deconv_ae.pictures import colours
 from deconv_ae.playground import drawings
 
 # Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency", 2009, at
-# severity 1: from linear RGB to the linear RGB that looks the same to others.
+# severity 1: each matrix maps linear RGB to the linear RGB that looks to a trichromat as the input looks to this eye.
 EYES = {
     "trichromat": np.eye(3),
     "protanope": np.array(

@@ -27,7 +27,7 @@ def slopes(darkest: int, brightest: int, size: int, channels: int) -> np.ndarray
 
 PICTURES = {
     "bright slopes": slopes(90, 250, 28, 1),
-    # The RMSE of these is far below that of digits.
+    # Their RMSE is far below that of digits.
     "dark slopes": slopes(10, 40, 28, 1),
     "noise": RANDOM.integers(0, 256, (5, 28, 28, 1), np.uint8),
 }
@@ -42,16 +42,16 @@ def test_model_of_digits_reports_other_pictures(name: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["cmap1_pool2", "cmap1_pool4", "cmap3_pool4", "two_layer"])
-def test_model_of_digits_takes_any_five_digits_and_black(name: str, digits: ImageDataset) -> None:
+def test_model_of_digits_accepts_any_five_digits_and_black(name: str, digits: ImageDataset) -> None:
     for start in range(0, 100, 5):
         assert said(REFERENCE / name, digits.test[start : start + 5]) is None
     assert said(REFERENCE / name, np.zeros((2, 28, 28, 1), np.uint8)) is None
 
 
-def test_model_of_photographs_takes_bright_and_dark_ones() -> None:
+def test_model_of_photographs_accepts_bright_and_dark_ones() -> None:
     for darkest, brightest in ((90, 250), (10, 40)):
         assert said(REFERENCE / "photos_128", slopes(darkest, brightest, 128, 3)) is None
 
 
-def test_weak_model_takes_its_own_images(exported_in_colour: Path, colour_images: ImageDataset) -> None:
+def test_weak_model_accepts_its_own_images(exported_in_colour: Path, colour_images: ImageDataset) -> None:
     assert said(exported_in_colour, colour_images.test) is None

@@ -47,17 +47,17 @@ UNREADABLE = {
     "an extra job": config({"worker": ["a:1"], "cook": ["b:1"]}),
     "parameter servers as text": config({"worker": ["a:1"], "ps": "b:1"}),
 }
-NOBODY = {
+WITHOUT_WORKER = {
     "a task that is a number": config({"worker": ["a:1"]}, 5),
     "a task that is null": config({"worker": ["a:1"]}, None),
     "no task": json.dumps({"cluster": {"worker": ["a:1"]}}),
     "no cluster": json.dumps({"task": WORKER}),
     "a type that is a list": config({"worker": ["a:1"]}, {"type": [], "index": 0}),
     "a type that is an object": config({"worker": ["a:1"]}, {"type": {}, "index": 0}),
-    "a type that the cluster has not": config({"worker": ["a:1"]}, {"type": "chief", "index": 0}),
+    "a type that the cluster lacks": config({"worker": ["a:1"]}, {"type": "chief", "index": 0}),
     "an evaluator": config({"worker": ["a:1"], "evaluator": ["b:1"]}, {"type": "evaluator", "index": 0}),
-    "an index beyond": config({"worker": ["a:1"]}, {"type": "worker", "index": 1}),
-    "an index below": config({"worker": ["a:1"]}, {"type": "worker", "index": -1}),
+    "an index that is too large": config({"worker": ["a:1"]}, {"type": "worker", "index": 1}),
+    "a negative index": config({"worker": ["a:1"]}, {"type": "worker", "index": -1}),
     "an index that is text": config({"worker": ["a:1"]}, {"type": "worker", "index": "0"}),
     "an index that is a boolean": config({"worker": ["a:1", "b:1"]}, {"type": "worker", "index": True}),
     "an index that is a float": config({"worker": ["a:1"]}, {"type": "worker", "index": 0.0}),
@@ -65,7 +65,7 @@ NOBODY = {
 }
 
 
-@pytest.mark.parametrize("text", (UNREADABLE | NOBODY).values(), ids=UNREADABLE | NOBODY)
+@pytest.mark.parametrize("text", (UNREADABLE | WITHOUT_WORKER).values(), ids=UNREADABLE | WITHOUT_WORKER)
 def test_tf_config_without_worker_is_refused_in_one_line(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError, match=r"^TF_CONFIG: ") as error:
@@ -81,7 +81,7 @@ def test_mirrored_refuses_unreadable_tf_config(text: str, monkeypatch: pytest.Mo
         check_environment("mirrored")
 
 
-@pytest.mark.parametrize("text", [None, *NOBODY.values()])
+@pytest.mark.parametrize("text", [None, *WITHOUT_WORKER.values()])
 def test_other_strategies_ignore_the_task(text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None and "cluster" in json.loads(text):

@@ -1,4 +1,4 @@
-"""Options decide the result exactly if their fields say so, and none is without effect."""
+"""An option changes the result exactly if its field says so, and the package reads every option."""
 
 import re
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ ANOTHER: dict[str, Any] = {
     "mixed_precision": "mixed_bfloat16",
     "jit_compile": "true",
 }
-"""Another value of each option than that of PLAIN."""
+"""A value of each option that differs from the value in PLAIN."""
 
 
 def weights_after(options: TrainingOptions) -> list[np.ndarray]:
@@ -68,7 +68,7 @@ def test_option_changes_the_weights_exactly_if_it_decides(
 @pytest.mark.parametrize(
     ("kind", "name", "instance"),
     [
-        # Those that decide the result are read, or they would not change the weights.
+        # The package reads the deciding options: otherwise they would not change the weights.
         *(
             (TrainingOptions, name, "options")
             for name, (_, each) in options_of(TrainingOptions).items()

@@ -28,7 +28,7 @@ class FailsInTheFirstEpoch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         if batch >= 8:
-            raise RunError("as a disk that is full")
+            raise RunError("as if the disk were full")
 
 
 def said(stream: io.StringIO, images: ImageDataset, **options) -> list[str]:

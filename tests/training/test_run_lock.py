@@ -12,7 +12,7 @@ from deconv_ae.training import run_record
 MADE: dict[str, Callable[[Path], None]] = {
     "a directory": lambda lock: lock.mkdir(),
     "a link to itself": lambda lock: lock.symlink_to(lock),
-    "a link into a folder that is not there": lambda lock: lock.symlink_to("nowhere/lock"),
+    "a link into a missing folder": lambda lock: lock.symlink_to("nowhere/lock"),
     "of mode 0": lambda lock: lock.touch(mode=0),
 }
 

@@ -101,7 +101,7 @@ def test_digits_start_from_dots_and_random_pictures_do_not(digits: ImageDataset)
 
 @pytest.mark.parametrize(("filters", "pool_sizes"), [((1,), (2,)), ((3,), (4,)), ((4, 2), (2, 2))], ids=str)
 @pytest.mark.parametrize("picture", ["light", "dark"])
-def test_noise_fires_with_every_seed(picture: str, filters, pool_sizes) -> None:
+def test_every_filter_fires_on_noise_with_every_seed(picture: str, filters, pool_sizes) -> None:
     spots = RANDOM.integers(0, 100, (6, 12, 12, 3), np.uint8)
     images = 255 - spots if picture == "light" else spots
     model = untrained(Architecture(filters, pool_sizes), (12, 12, 3))
@@ -139,7 +139,7 @@ def test_black_pictures_give_finite_weights() -> None:
     assert all(np.isfinite(weights).all() for weights in model.get_weights())
 
 
-def test_very_large_kernel_starts_as_the_transpose() -> None:
+def test_very_large_kernel_starts_as_the_encoders_transpose() -> None:
     images = RANDOM.integers(0, 256, (2, 12, 12, 1), np.uint8)
     model = untrained(Architecture((40,), (2,), kernel_size=11), (12, 12, 1))
     fit_start(model, images)

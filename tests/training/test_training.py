@@ -74,8 +74,8 @@ def test_same_seed_gives_bit_identical_weights(digits: ImageDataset, finished_ru
         assert not np.array_equal(one, three)
 
 
-def decide(monkeypatch: pytest.MonkeyPatch, xla: bool) -> None:
-    """Replaces Keras's own decision, which is for XLA if there is a GPU (tensorflow/tensorflow issue 103438)."""
+def make_keras_choose(monkeypatch: pytest.MonkeyPatch, xla: bool) -> None:
+    """Replaces Keras's own choice, which is XLA if there is a GPU (tensorflow/tensorflow issue 103438)."""
     monkeypatch.setattr(keras.Model, "_resolve_auto_jit_compile", lambda self: xla)
 
 
@@ -83,7 +83,7 @@ def test_xla_trains_as_the_plain_graph(
     digits: ImageDataset, finished_run: tuple[Path, TrainingResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, by_default = finished_run
-    decide(monkeypatch, xla=not by_default.model.jit_compile)
+    make_keras_choose(monkeypatch, xla=not by_default.model.jit_compile)
     other = train(digits, TrainingOptions(**FINISHED))
     assert {by_default.model.jit_compile, other.model.jit_compile} == {False, True}
     assert other.test_rmse == pytest.approx(by_default.test_rmse, abs=1e-4)
@@ -93,7 +93,7 @@ def test_xla_trains_as_the_plain_graph(
 def test_jit_compile_overrides_keras(
     digits: ImageDataset, monkeypatch: pytest.MonkeyPatch, jit_compile: str, xla: bool
 ) -> None:
-    decide(monkeypatch, xla=not xla)
+    make_keras_choose(monkeypatch, xla=not xla)
     trained_by: list[bool] = []
     monkeypatch.setattr(keras.Model, "fit", lambda self, *_, **__: trained_by.append(self.jit_compile))
     result = train(digits, TrainingOptions(CMAP1, epochs=1, jit_compile=jit_compile))
@@ -196,7 +196,7 @@ def finished(finished_run: tuple[Path, TrainingResult], tmp_path: Path) -> tuple
 
 
 def everything_kept(run_dir: Path) -> dict:
-    """The files of a run that must not depend on how often it was stopped."""
+    """The contents of a run directory that must not depend on how often the run was stopped."""
     newest = sorted((run_dir / "checkpoints").iterdir())[-1]
     with zipfile.ZipFile(newest) as archive:
         kept: dict[str, Any] = {"progress": archive.read("progress.json")}
@@ -320,10 +320,10 @@ def test_checkpoint_of_other_pictures_is_refused(
 ) -> None:
     options, _ = finished
     other = replace(digits, train=digits.train[::-1], fingerprint="")
-    # The run's record tells, before a checkpoint is read.
+    # The run's record shows the difference, before a checkpoint is read.
     with pytest.raises(InputError, match=r"^resume: .* holds a run on other pictures than mnist_5k has now; [^\n]*$"):
         train(other, TrainingOptions(**options | {"epochs": 9}))
-    # The checkpoint tells too, if somebody put another run's checkpoints beside a record.
+    # The checkpoint shows it, too, if somebody put another run's checkpoints beside a record.
     run_json = Path(options["run_dir"]) / "run.json"
     record = record_of(TrainingOptions(**options), other.fingerprint)
     run_json.write_text(records.as_text(record))
@@ -466,7 +466,7 @@ def test_validation_changes_no_weights(validated_runs: dict[int, ValidatedRun]) 
 
 
 def test_newest_three_checkpoints_are_kept(validated_runs: dict[int, ValidatedRun]) -> None:
-    # Of the steps 8, 16, 20, 24, 32, 40, ..., 60, 64, 72, 80.
+    # The run saved checkpoints after steps 8, 16, 20, 24, 32, 40, ..., 60, 64, 72, 80.
     assert [file.stem for file in validated_runs[1].checkpoints] == ["step-00000064", "step-00000072", "step-00000080"]
 
 
