@@ -22,7 +22,7 @@ def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[
     calibration images; inputs and outputs stay float32.
     """
     function = part.graph_function
-    # The converter needs an object that owns the function, to read the names of its inputs and outputs.
+    # The converter needs an object that owns the function, to read the function's input and output names.
     owner = tf.Module()
     owner.function = function
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], owner)

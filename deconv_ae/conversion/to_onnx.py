@@ -21,7 +21,7 @@ VERSIONS = {"onnxruntime": onnxruntime.__version__, "tf2onnx": tf2onnx.__version
 
 @functools.lru_cache(maxsize=len(SIGNATURES))  # Keeps one model's parts, which to_openvino.py converts as well.
 def model_proto(part: Part) -> ModelProto:
-    """A part as an ONNX model with the part's names of inputs and outputs."""
+    """A part as an ONNX model with the part's input and output names."""
     signature = list(part.inputs.values())
     model, _ = tf2onnx.convert.from_function(part.graph_function, input_signature=signature, opset=OPSET)
     return model

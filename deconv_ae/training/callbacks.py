@@ -106,7 +106,7 @@ class Validate(keras.callbacks.Callback):
 
     Args:
         rmse: computes a model's RMSE.
-        every: number of epochs between two RMSEs.
+        every: number of epochs between two computations of the RMSE.
     """
 
     def __init__(self, rmse: Callable[[keras.Model], float], every: int) -> None:

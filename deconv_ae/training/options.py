@@ -94,7 +94,7 @@ class TrainingOptions:
     validate_every: int = option(
         1,
         whole(),
-        "Compute the test RMSE after every so many epochs, print it and log it to TensorBoard. 0: never.",
+        "Epochs between two computations of the test RMSE, which is printed and logged to TensorBoard. 0: never.",
         decides=False,
     )
     resume: bool = option(
