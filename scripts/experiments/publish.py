@@ -26,8 +26,8 @@ PICTURED_IMAGES = 5
 PAGE = """\
 # Reference models
 
-This page and the presets' models were made by `python scripts/reproduce.py --dataset=mnist --seeds=20
---reference_dir=saved_models/reference --readme=README.md`. reproduce.py trains the missing runs and reports all
+`python scripts/reproduce.py --dataset=mnist --reference_dir=saved_models/reference --readme=README.md` wrote this page
+and the presets' models. `--recipes` and `--seeds` choose the runs. reproduce.py trains the missing runs and reports all
 finished runs. `scripts/visualize.py` draws the presets' models by default.
 
 {models}
@@ -66,10 +66,10 @@ of positions in its window, and the image as 8 bits a pixel. A factor below 1 is
 
 ## Any architecture
 
-These tables compare the test RMSE of `default` with four plain starts: He's or Glorot's noise, and Adam with a peak of
-0.003 or 0.01. All have the same number of epochs over the same batches. `python scripts/compare_starts.py --readme`
-wrote the tables. Plain starts have seed 0. A failed run counts as the mean training image. A stuck run is less than 2 %
-better than that image.
+These tables compare the test RMSE of `default` with four plain starts: He's or Glorot's noise, and Adam with a peak
+learning rate of 0.003 or 0.01. All train for the same number of epochs on the same batches. `python
+scripts/compare_starts.py --readme` wrote the tables. Plain starts have seed 0. A failed run counts as the mean training
+image. A stuck run is less than 2 % better than that image.
 
 <!-- starts:begin -->{starts}<!-- starts:end -->
 
@@ -81,8 +81,8 @@ colour: twelve of nature in Debian's package mate-backgrounds 1.26.0, and six th
 1.9.1 ship. The 3,000 training crops are of Aqua, Dune, FreshFlower, GreenMeadow, LadyBird, Storm, TwoWings,
 YellowFlower, astronaut, china, coffee and rocket. The 500 test crops are of Blinds, Garden, RainDrops, Wood, chelsea
 and flower. The test RMSE is 0.0138, the PSNR 38.9 dB; a thumbnail with as many numbers, 52x52, has an RMSE of 0.0158.
-Enlarged three times, the reconstructions show edges of the 8x8 blocks at strong contours. In 60 of the test crops
-without their colours, the three values of a reconstructed pixel differ by 1.3 shades on average, and in one pixel of
+Enlarged three times, the reconstructions show edges of the 8x8 blocks at strong contours. In 60 of the test crops,
+converted to grey, the three values of a reconstructed pixel differ by 1.3 shades on average, and in one pixel of
 1,000 by more than 19. With 40,000 crops of the same photographs, 32,000 of them for training, `--batch_size=8
 --epochs=1` took 612 s of processor time and at most 3.2 GiB of memory, mapped pictures included. The test RMSE was
 0.0111, and a thumbnail's was 0.0140. According to the packages, astronaut and rocket are in the public domain, chelsea
@@ -90,10 +90,10 @@ and coffee are CC0 by Stefan van der Walt and Rachel Michetti, and china and flo
 danielbuechele and vultilion. This repository holds none of these photographs.
 
 photos_16_8 has filters 16, 8 and pools 2x2, 2x2. `python scripts/train.py --dataset=folder:photos --filters=16,8
---pool_sizes=2,2 --epochs=20 --batch_size=128` trained it for 20 epochs. The folder holds 64x64 crops at random places
-of the twelve photographs in Debian's package mate-backgrounds 1.26.0, each halved in size twice. 6,000 crops of ten
-photographs are for training, and 1,000 crops of the other two, Garden.jpg and TwoWings.jpg, for testing. So the test
-RMSE comes from two photographs, and says little about others.
+--pool_sizes=2,2 --epochs=20 --batch_size=128` trained it. The folder holds 64x64 crops at random places of the twelve
+photographs in Debian's package mate-backgrounds 1.26.0, each halved in size twice. 6,000 crops of ten photographs are
+for training, and 1,000 crops of the other two, Garden.jpg and TwoWings.jpg, for testing. So the test RMSE comes from
+two photographs, and says little about others.
 
 According to the package's copyright file, all twelve photographs are under the GNU General Public License, version 2 or
 later. Their authors are Charles Barbin, Lennart Poettering, Andrea Cimitan, Marco Cogoni, Hylke Bons, Jens Ansorg,
@@ -111,10 +111,10 @@ Each model's `compression.json` holds the probabilities that `scripts/compress.p
 trained model, first call `scripts/compress.py --learn`, which calls that function. `python scripts/evaluate.py --rate`
 made the figures, from the first 1,000 test digits of MNIST and from 200 of the test crops.
 
-Digits take 22 to 92 bytes. JPEG's smallest files take 215 bytes, mostly headers, and WebP's 130. The pictures in both
-are better. No model here exceeds 21 dB at any size, and a PNG holds a digit without loss in 274 bytes. In 28 bytes,
-cmap1_pool2 reaches the SSIM of a thumbnail of 200 bytes. Switches are 70 to 79 % of two_layer's files and 15 to 41 % of
-the other digit models' files.
+Digits take 22 to 92 bytes. JPEG's smallest files take 215 bytes, mostly headers, and WebP's 130. Pictures in both
+formats are better than the models' pictures. No model here exceeds 21 dB at any size, and a PNG holds a digit without
+loss in 274 bytes. In 28 bytes, cmap1_pool2 reaches the SSIM of a thumbnail of 200 bytes. Switches are 70 to 79 % of
+two_layer's files and 15 to 41 % of the other digit models' files.
 
 For photographs, these models are not useful codecs. photos_16_8 needs 3.4 bits a pixel for 27 dB; JPEG needs 0.7, and
 WebP less than 0.3. Switches are 82 to 97 % of photos_16_8's files. photos_128 was measured on 40 crops of
