@@ -26,7 +26,7 @@ from deconv_ae.paths import given, is_file
 from deconv_ae.saved_model.model_card import ModelCard, model_directory
 from deconv_ae_programs import library, option_flags, process
 
-# Whether the user chose another level than 3, the highest. Even at 3, some libraries write before they read the level,
+# Whether the user chose a log level below 3, the quietest. Even at 3, some libraries write before they read the level,
 # so `quiet` drops their output.
 _WANTS_LOGS = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") != "3"
 
@@ -53,7 +53,7 @@ def quiet() -> Iterator[None]:
 
 
 def require_tensorflow(backend: str) -> None:
-    """Ends the program with one line if Keras uses another backend. Only the layers and the model support others."""
+    """Ends the program with one line if Keras does not use TensorFlow. Only layers and model run on other backends."""
     if backend != "tensorflow":
         sys.exit(process.say(f"KERAS_BACKEND: the programs need tensorflow, not {backend!r}; unset it for them", 2))
 
@@ -62,11 +62,11 @@ def require_tensorflow(backend: str) -> None:
 def loading() -> Iterator[None]:
     """Surrounds a program's imports that need TensorFlow and take seconds, after its flags have been checked.
 
-    A signal ends the program at once here too, see `deconv_ae.cleanup`.
+    During these imports, too, a signal ends the program at once, see `deconv_ae.cleanup`.
     """
     # Checked before Keras reads the variable: for a backend that is not installed, Keras raises an error of many lines.
     require_tensorflow(os.environ.get("KERAS_BACKEND") or "tensorflow")
-    with quiet(), library.without(library.FOR_OTHERS):
+    with quiet(), library.without(library.UNNEEDED):
         import keras
         import tensorflow as tf
     require_tensorflow(keras.backend.backend())  # ~/.keras/keras.json can name a backend, too.
@@ -153,7 +153,7 @@ def source_of(cards: Sequence[ModelCard]) -> Source:
     found = _with_flags(first.source(DATASET.value or first.dataset.name))
     height, width, _ = first.image_shape
     if found.image_size not in (None, (height, width)):
-        raise InputError(f"image_size: {first.title} was made for {height}x{width}; leave it out, or give that")
+        raise InputError(f"image_size: {first.title} was made for {height}x{width}; give that size, or leave it out")
     if DATASET.value is None:
         _check_own_data(first, found)
     else:
@@ -177,7 +177,7 @@ def _check_own_data(card: ModelCard, own: Source) -> None:
         if channels not in COLOR_MODES.values():
             advice = f"programs read images of 1 or 3 channels, and this model takes {channels}: use it from Python"
         raise InputError(
-            f"dataset: not given, and {card.title} was trained on an array in Python, which is in no file; {advice}"
+            f"dataset: not given, and {card.title} was trained on an array in Python, which no file holds; {advice}"
         )
     try:
         check_available(own)
@@ -215,7 +215,7 @@ def shell_lines(start: str, arguments: Sequence[str]) -> str:
     """A command and its arguments, quoted for a shell, in lines that fit a terminal of 80 columns."""
     lines = [f"  {start}"]
     for argument in map(shlex.quote, arguments):
-        if len(lines[-1]) + len(argument) > TERMINAL_COLUMNS - 3:  # With two spaces and \\.
+        if len(lines[-1]) + len(argument) > TERMINAL_COLUMNS - 3:  # Leaves room for two spaces and \\.
             lines[-1] += " \\"
             lines.append(f"    {argument}")
         else:

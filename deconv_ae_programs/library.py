@@ -21,7 +21,7 @@ from types import ModuleType
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 PACKAGES = ("deconv_ae", "deconv_ae.data", "deconv_ae.training", "deconv_ae.conversion", "deconv_ae.compression")
-FOR_OTHERS = ("jax", "matplotlib", "pandas", "sklearn")
+UNNEEDED = ("jax", "matplotlib", "pandas", "sklearn")
 """If these packages are installed, TensorFlow and Keras import them, for features that no program here uses. They take
 two of the five seconds of processor time of `import tensorflow`."""
 

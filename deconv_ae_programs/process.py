@@ -1,4 +1,4 @@
-"""A program's surroundings: standard streams, signals and the limit of memory.
+"""A program's surroundings: standard streams, signals and the memory limit.
 
 `begin` comes before every other import: libraries take seconds to load, and print tracebacks of dozens of lines if they
 are interrupted or cannot write.
@@ -16,7 +16,7 @@ from typing import Any, TextIO
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """In this order: Ctrl-C; the end of the system or of a scheduler's job; a closed terminal or connection."""
 SMALLEST_ADDRESS_SPACE = 4 * 2**30
-"""A training of small images took 2.9 GiB of address space on two processors. If the space runs out, TensorFlow
+"""Training on small images took 2.9 GiB of address space on two processors. If the space runs out, TensorFlow
 aborts."""
 
 _errors = 2
@@ -59,7 +59,7 @@ def end(status: int) -> int:
     # A reader that closes the pipe early is no failure. Every other error is lost output.
     error = getattr(sys.stdout, "error", None)
     if error is not None and error.errno != errno.EPIPE:
-        status = status or say(f"standard output cannot be written: {error.strerror}; give it another place", 1)
+        status = status or say(f"standard output cannot be written: {error.strerror}; redirect it to another place", 1)
     return status
 
 
@@ -136,5 +136,5 @@ def _check_address_space() -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY and limit < SMALLEST_ADDRESS_SPACE:
         needed = f"{SMALLEST_ADDRESS_SPACE / 2**30:g} GiB"
-        given = f"the shell's limit of memory (ulimit -v) is {limit / 2**30:.1f} GiB"
-        sys.exit(say(f"{given}, and TensorFlow alone takes {needed}; raise it: ulimit -v unlimited", 2))
+        given = f"the shell's memory limit (ulimit -v) is {limit / 2**30:.1f} GiB"
+        sys.exit(say(f"{given}, and the programs need {needed}; raise it: ulimit -v unlimited", 2))

@@ -27,9 +27,9 @@ from deconv_ae.training import history, run_record
 from deconv_ae_programs import command_line
 
 flags.adopt_module_key_flags(command_line)
-OF_THE_KERAS_FILE = ("switches", "kernels")
+NEED_KERAS_FILE = ("switches", "kernels")
 WITHOUT_IMAGES = {"kernels", "training_curve"}
-"""Drawings of a model and its run alone. They need no data set."""
+"""Drawings that show only the model or its run. They need no data set."""
 GIVE_RUN = "give the run directory of the model's training"
 
 MODELS = flags.DEFINE_multi_string(
@@ -99,7 +99,7 @@ def _drawings(models: Iterable[str | Path]) -> list[str]:
         if "training_curve" in DRAW.value and RUN_DIR.value is None:
             raise InputError("run_dir: not given; the training curve shows a run, give the run's directory")
         return DRAW.value
-    without = [] if all((Path(model) / KERAS_FILE).exists() for model in models) else [*OF_THE_KERAS_FILE]
+    without = [] if all((Path(model) / KERAS_FILE).exists() for model in models) else [*NEED_KERAS_FILE]
     return [name for name in DRAWINGS if name not in without and (name != "training_curve" or RUN_DIR.value)]
 
 

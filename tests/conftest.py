@@ -51,26 +51,27 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Skips other files if only fast tests are wanted, since importing them takes as long as running the fast tests."""
     if config.option.markexpr != "fast" or collection_path.is_dir():
         return None
-    return None if any(collection_path.is_relative_to(ROOT / room) for room in FAST) else True
+    return None if any(collection_path.is_relative_to(ROOT / path) for path in FAST) else True
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the tests in FAST as fast, and moves those in FIRST to the front."""
 
     def place(item: pytest.Item) -> int:
-        return next((n for n, room in enumerate(FIRST) if item.path.is_relative_to(ROOT / room)), len(FIRST))
+        return next((n for n, path in enumerate(FIRST) if item.path.is_relative_to(ROOT / path)), len(FIRST))
 
     for item in items:
-        if any(item.path.is_relative_to(ROOT / room) for room in FAST):
+        if any(item.path.is_relative_to(ROOT / path) for path in FAST):
             item.add_marker(pytest.mark.fast)
     items.sort(key=place)
 
 
-# Collecting the tests imports TensorFlow in every process. Tests also need matplotlib and Keras's backend, which is JAX
-# if someone runs tests/ops/test_every_backend.py on it.
+# Collecting the tests imports TensorFlow in every process. Until they are collected, packages that TensorFlow would
+# import for itself are hidden. Tests need matplotlib and Keras's backend, which may be JAX for
+# tests/ops/test_every_backend.py.
 _needed = {"matplotlib", os.environ.get("KERAS_BACKEND")}
 _without = contextlib.ExitStack()
-_without.enter_context(library.without(tuple(set(library.FOR_OTHERS) - _needed)))
+_without.enter_context(library.without(tuple(set(library.UNNEEDED) - _needed)))
 
 
 def pytest_collection_finish() -> None:
@@ -150,7 +151,7 @@ def exported(made_once: MadeOnce, digits: ImageDataset, request: pytest.FixtureR
 
 @pytest.fixture(scope="session")
 def exported_in_colour(made_once: MadeOnce, colour_images: ImageDataset) -> Path:
-    """A SavedModel of colour images: two stages, an even kernel, sizes with a rest. Tests only read it."""
+    """A SavedModel of colour images: two stages, an even kernel, windows that do not fit evenly. Tests only read it."""
     from deconv_ae import Architecture
     from deconv_ae.saved_model import exporting
     from deconv_ae.training import TrainingOptions, train

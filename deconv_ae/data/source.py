@@ -85,13 +85,13 @@ class Source:
         "auto",
         one_of(COLOR_MODES),
         f"Convert images: {', '.join(COLOR_MODES)}. auto keeps their colours, but if one picture in a folder is in "
-        "colour, all get colour.",
+        "colour, all are read in colour.",
     )
     background: str = option("white", _colour, "The colour behind transparent pixels: white, black or #rrggbb.")
     skip_bad_images: bool = option(
         False,
         switch,
-        "Leave out damaged images and other files of a folder, and list them, instead of stopping.",
+        "List a folder's damaged images and files that are no images, and leave them out, instead of stopping.",
         decides=False,
     )
     cache_dir: str | None = option(
@@ -103,7 +103,9 @@ class Source:
         "%LOCALAPPDATA%). Empty: decode into memory, every time.",
         decides=False,
     )
-    fit: str = option("crop", one_of(FITS), f"How an image of another aspect ratio gets --image_size. {listed(FITS)}.")
+    fit: str = option(
+        "crop", one_of(FITS), f"How to fit an image with another aspect ratio to --image_size. {listed(FITS)}."
+    )
     load_truncated_images: bool = option(
         False,
         switch,

@@ -110,7 +110,7 @@ def test_array_of_five_bands_converts_from_python_only(tmp_path: Path) -> None:
         finished = run_program(program, ["--model=model"], tmp_path)
         (line,) = finished.error_lines
         assert finished.status == 2
-        assert "was trained on an array in Python, which is in no file; programs read images of 1 or 3" in line
+        assert "was trained on an array in Python, which no file holds; programs read images of 1 or 3" in line
 
 
 def test_model_with_averages_converts_exactly_where_blocks_leave_a_remainder(

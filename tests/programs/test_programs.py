@@ -129,7 +129,7 @@ def test_drawings_without_images_need_no_data_set(tmp_path: Path) -> None:
     assert run_program("visualize.py", arguments, tmp_path).status == 0
     assert {file.name for file in (tmp_path / "drawn").iterdir()} == {"kernels.png", "training_curve.png"}
     refused = run_program("visualize.py", ["--model=model", "--draw=errors"], tmp_path)
-    assert_refused(refused, "was trained on an array in Python, which is in no file; pass --dataset")
+    assert_refused(refused, "was trained on an array in Python, which no file holds; pass --dataset")
 
 
 UNTRAINED = ("--dataset=mnist_5k", "--recipe=cntk", "--epochs=0", "--export_dir=model")
