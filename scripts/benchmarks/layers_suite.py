@@ -86,7 +86,7 @@ def backend_step(backend: str, case: Case, backward: bool) -> Callable[[], Step]
     return partial(backend_contestants.STEPS[backend], case.arrays(), case.pool_size, case.strides, backward)
 
 
-# Each is called here, and returns a picklable function that makes the contestant in its own process.
+# Each is called in the main process, and returns a picklable function that makes the contestant in its own process.
 CONTESTANTS: dict[str, Callable[[Case, bool], Callable[[], Step]]] = {
     OURS: partial(partial, tensorflow_step, our_layers, False),
     f"{OURS}, XLA": partial(partial, tensorflow_step, our_layers, True),

@@ -49,13 +49,13 @@ class Case:
     def steps_together(self) -> int:
         """Steps per execution: as in training on MNIST, but 1 for larger pictures.
 
-        A step on larger pictures takes so long that the return to Python does not count.
+        A step on larger pictures takes so long that the return to Python costs almost nothing.
         """
         return steps_per_execution(steps_per_epoch(MNIST_IMAGES, self.batch_size)) if self.is_digits else 1
 
     @property
     def steps_per_round(self) -> int:
-        """The steps of a round: whole executions. Rounds of digits take about the same time for every batch size."""
+        """The steps of a round, in whole executions. Rounds of digits take about the same time for every batch size."""
         if not self.is_digits:
             return PICTURE_STEPS
         enough, together = max(8, min(80, 8192 // self.batch_size)), self.steps_together
@@ -167,7 +167,7 @@ class Convolutions:
         return [1e3 * (time.perf_counter() - began) / self._steps]
 
 
-# Each is called here, and returns a picklable function that makes the contestant in its own process.
+# Each is called in the main process, and returns a picklable function that makes the contestant in its own process.
 CONTESTANTS: dict[str, Callable[[Case], Callable[[], Contestant]]] = {
     OURS: partial(partial, our_training),
     PLAIN: partial(partial, plain_training),

@@ -32,7 +32,7 @@ TRAINING = (*SETTINGS, "--epochs=3", "--checkpoint_every=2")
 FAULTS: dict[str, Callable[["Torture"], bool]] = {}
 """The faults by name. Each function injects one fault, and returns whether everything survived."""
 TIMES: dict[str, int] = {}
-"""How often torture.py injects a fault of this kind, if a few times are too few to judge."""
+"""The least number of faults of these kinds that torture.py injects: a few are too few to judge."""
 
 
 def fault(name: str, times: int | None = None) -> Callable[[Callable[["Torture"], bool]], Callable[["Torture"], bool]]:
@@ -247,7 +247,7 @@ def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
 
 @fault("file system full while decoding")
 def fill_disk_of_cache(torture: Torture) -> bool:
-    # The limit is less than the training images need, and more than the error line needs: it goes to a file, too.
+    # The limit is less than the training images need, and more than the error line needs, which goes to a file, too.
     environment, limit = {CACHE_VARIABLE: "full-cache"}, torture.random.randrange(1_000, 4_000)
     arguments = [*SETTINGS, "--epochs=1", f"--export_dir={torture.new_run()}"]
     with RunningProgram("train.py", arguments, torture.directory, environment, limit) as program:
