@@ -25,7 +25,8 @@ def test_run_with_checkpoints_and_export_does_not_warn(tmp_path: Path) -> None:
     trained.export(tmp_path / "model")
 
 
-NUMBERS = {
+# An accepted value of each option, and refused values.
+OPTION_VALUES = {
     "epochs": (np.int64(1), ["3", 2.5, 2.0, True, [3], -1, 10**400, np.bool_(True), np.array([1])]),
     "batch_size": (np.uint8(200), ["4", 0, True, 4.0]),
     "seed": (np.int64(3), [None, "0", False, -1, 2**40]),
@@ -48,7 +49,7 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [(option, value) for option, (_, values) in NUMBERS.items() for value in values]
+    ("option", "value"), [(option, value) for option, (_, values) in OPTION_VALUES.items() for value in values]
 )
 def test_wrong_option_value_is_refused_by_name(option: str, value: object) -> None:
     with pytest.raises(InputError, match=f"^{option}: ") as error:
@@ -57,7 +58,7 @@ def test_wrong_option_value_is_refused_by_name(option: str, value: object) -> No
 
 
 def test_numpy_numbers_survive_training_and_export(tmp_path: Path) -> None:
-    trained = deconv_ae.train(PICTURES, **QUICK | {option: value for option, (value, _) in NUMBERS.items()})
+    trained = deconv_ae.train(PICTURES, **QUICK | {option: value for option, (value, _) in OPTION_VALUES.items()})
     trained.export(tmp_path / "model", anyway=True)
     card = ServedAutoencoder(tmp_path / "model").card
     assert (card.recipe.epochs, card.recipe.batch_size, card.seed) == (1, 200, 3)
@@ -87,8 +88,8 @@ REFUSED = {
     "pixels from 0 to 1": (PICTURES / 255, r"float64, not uint8; they are from 0 to 1: np.round\(images \* 255\)"),
     "pixels from -1 to 1": (PICTURES / 127.5 - 1, r"from -1 to 1: np.round\(\(images \+ 1\) \* 127.5\)"),
     "floats from 0 to 255": (PICTURES.astype(np.float32), r"float32, not .*from 0 to 255: np.round\(images\).astype"),
-    "floats of no range": (PICTURES * 4.0, "from 0 to 1020; give numbers from 0 to 255, such as"),
-    "floats that are none": (PICTURES * np.nan, "from nan to nan; give numbers"),
+    "floats of no usual range": (PICTURES * 4.0, "from 0 to 1020; give numbers from 0 to 255, such as"),
+    "NaN": (PICTURES * np.nan, "from nan to nan; give numbers"),
     "0 to 255 in 64 bits": (PICTURES.astype(np.int64), r"int64, not .*from 0 to 255: images.astype\(np.uint8\)"),
     "pixels in 16 bits": (PICTURES.astype(np.uint16) * 257, r"from 0 to 65535: np.round\(images / 257\)"),
     "truth values": (PICTURES > 128, r"bool, not uint8; images.astype\(np.uint8\) \* 255 makes"),
@@ -277,7 +278,7 @@ WRONG_FOR_FOLDERS = {
 
 
 def test_every_option_has_a_wrong_value_here() -> None:
-    assert options_of(TrainingOptions).keys() <= NUMBERS.keys()
+    assert options_of(TrainingOptions).keys() <= OPTION_VALUES.keys()
     assert options_of(Source).keys() <= WRONG_FOR_FOLDERS.keys()
 
 

@@ -74,7 +74,7 @@ class Dying(Counting):
 
 
 class DyingWhenMadeAgain(Counting):
-    """A contestant whose second process aborts; `made` is the file by which it knows."""
+    """A contestant whose second process aborts; the first process leaves the file `made`."""
 
     def __init__(self, made: Path) -> None:
         super().__init__(1.0)

@@ -163,7 +163,7 @@ def test_dead_contestants_cell_says_failed_and_the_run_goes_on(processes: Contes
     assert (list(comparison.measured), comparison.notes) == (["one", "other"], [])
 
 
-def test_contestant_killed_between_turns_is_named(processes: ContestantProcesses) -> None:
+def test_death_between_turns_becomes_a_note(processes: ContestantProcesses) -> None:
     def kill(results) -> None:
         processes.processes["other"]._process.kill()
 
@@ -173,7 +173,7 @@ def test_contestant_killed_between_turns_is_named(processes: ContestantProcesses
     assert comparison.notes == ["row other failed: its process died (SIGKILL)."]
 
 
-def test_death_while_memory_is_measured_is_named(processes: ContestantProcesses, tmp_path: Path) -> None:
+def test_death_while_measuring_memory_becomes_a_note(processes: ContestantProcesses, tmp_path: Path) -> None:
     makers = {"one": partial(Counting, 1.0), "other": partial(DyingWhenMadeAgain, tmp_path / "made")}
     comparison = processes.compare("row", makers, rounds=1, memory=True, agree=always_agree)
     assert list(comparison.measured) == ["one", "other"]
@@ -181,7 +181,7 @@ def test_death_while_memory_is_measured_is_named(processes: ContestantProcesses,
     assert comparison.notes == ["row other has no peak memory: its process died (SIGABRT)."]
 
 
-def test_added_signature_is_a_row_without_files(
+def test_signature_without_converted_file_leaves_contestants_out(
     processes: ContestantProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(SIGNATURES, "invert", replace(SIGNATURES["encode"], name="invert", converted=None))

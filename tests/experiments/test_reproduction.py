@@ -92,7 +92,7 @@ def test_rows_have_median_best_worst_and_collapsed_runs() -> None:
     assert "| 0.2000 | 0.1800 | 0.3000 | 1 of 4 |" in markdown(rows)
 
 
-def test_preset_with_only_failed_runs_has_no_figures() -> None:
+def test_preset_with_only_failed_runs_has_no_rmse() -> None:
     (row,) = summarize([outcome(0, None)])
     assert row.median_test_rmse is None
     assert "| - | - | - | - | 1 of 1 |" in markdown([row])

@@ -19,7 +19,7 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.training.cluster import other_addresses
 
 SHORT, LONG = 7, 72
-"""Damages of each file below: 50 in total, or 500 in the long test."""
+"""Damages of each file below: more than 50 in total, or more than 500 in the long tests."""
 
 
 def damaged(content: bytes, chance: random.Random) -> bytes:

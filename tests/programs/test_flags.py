@@ -100,7 +100,7 @@ def test_wrong_values_are_one_line_and_write_nothing(workplace: Path, program: s
             and len(lines) == 1
             and lines[0].startswith("error: ")
             and lines[0].isprintable()
-            # The cache directory is created before the program finds no images for it.
+            # The program creates the cache directory before it finds that there are no images.
             and (not refusal.wrote or flag.name == "cache_dir")
             and refusal.seconds < SECONDS
             and (flag.name in lines[0] or not must_be_named(flag, kind))

@@ -17,8 +17,8 @@ from deconv_ae import conversion
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-ROOMS = ("deconv_ae", "deconv_ae_programs", "saved_models/reference", "scripts")
-PAGES = sorted([ROOT / "README.md", *(page for room in ROOMS for page in (ROOT / room).rglob("*.md"))])
+FOLDERS = ("deconv_ae", "deconv_ae_programs", "saved_models/reference", "scripts")
+PAGES = sorted([ROOT / "README.md", *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
 PROGRAMS_PAGE = (ROOT / "deconv_ae_programs" / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 

@@ -55,7 +55,7 @@ def numbers_in_readme(pattern: str) -> tuple[float, ...]:
 
 
 def training(isa: str) -> tuple[float, ...]:
-    """Returns the least and the largest ratio to PyTorch, then to plain Keras, in the training table of these."""
+    """Returns the least and the largest ratio to PyTorch, then to plain Keras, with these instructions."""
     ratios = ("deconv_ae to the best PyTorch", "deconv_ae to plain Keras")
     table = dict(zip(("AVX-512", "AVX2"), tables(BENCHMARKS, "model", *ratios), strict=True))[isa]
     return tuple(each for ratio in ratios for each in spread([number(row[ratio]) for row in table]))

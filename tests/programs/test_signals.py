@@ -41,7 +41,7 @@ def test_a_signal_between_start_and_first_step_is_one_line(tmp_path: Path, name:
         if not end.status:  # It ended before the signal.
             continue
         context = f"{number.name} after {seconds:.2f} s: status {end.status}, {end.stderr}"
-        # Before the program's first line, the system ends it.
+        # A signal before the program's first line kills the process, without a line.
         assert end.status in (128 + number, -number), context
         assert end.status == -number or len(end.error_lines) == 1, context
         assert not [file for file in tmp_path.rglob("*") if ".partial-" in file.name], context
@@ -70,4 +70,4 @@ def test_end_finishes_short_work_and_deletes_partial_files(tmp_path: Path) -> No
             assert not told
         assert not folder.exists()
         assert told == ["ended"]
-    cleanup._delayed_ends.clear()  # Where a program would have ended.
+    cleanup._delayed_ends.clear()  # A program would have ended here.
