@@ -6,6 +6,7 @@ name, the import fails at once; a fallback would silently give the wrong answer.
 
 import contextlib
 import contextvars
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -78,10 +79,13 @@ def records_gradients() -> bool:
 
 
 def custom_gradient(function: Callable) -> Callable:
-    """`tf.custom_gradient`; inside of `without_gradients`, the function without its gradient."""
-    if records_gradients():
-        return tf.custom_gradient(function)
-    return lambda *tensors: function(*tensors)[0]
+    """`tf.custom_gradient`; for a call inside of `without_gradients`, the function without its gradient."""
+
+    @functools.wraps(function)
+    def call(*tensors: Any) -> Any:
+        return tf.custom_gradient(function)(*tensors) if records_gradients() else function(*tensors)[0]
+
+    return call
 
 
 def runtime(tensor: Any) -> str:

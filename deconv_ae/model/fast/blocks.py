@@ -1,9 +1,9 @@
 """A stage on blocks of pixels, in TensorFlow.
 
 A convolution of few channels leaves most of a vector register idle; here a register holds one window or several. A
-block becomes one pixel, with channels `position in the block * channels + channel` (space_to_depth). The convolution of
-blocks has a kernel that covers all blocks that a block's results depend on: 2x2 blocks for a kernel of 5x5 and blocks
-of 4x4. This convolution multiplies by many zeros, but it puts a window's positions side by side in its results.
+block becomes one pixel, with channels `position in the block * channels + channel` (space_to_depth). The kernel of
+blocks covers all blocks that a block's results depend on: 2x2 blocks for a kernel of 5x5 and blocks of 4x4. It has many
+zeros, but its results have a window's positions side by side.
 """
 
 import functools
@@ -21,9 +21,6 @@ from deconv_ae.ops.pooling import pool
 from deconv_ae.ops.switches import switches_of
 from deconv_ae.ops.unpooling import unpool_switches
 from deconv_ae.ops.windows import Windows
-
-Size = tuple[int, int]
-Computation = Callable[[], list[tf.Tensor]]
 
 FEWEST_ROWS = 4
 """Rows in a block. With one filter and windows of 2x2, 1,024 digits take half the time in blocks of 4x4."""
@@ -45,14 +42,15 @@ def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[
         the maximum after the ReLU, so position 0 in a window of zeros. A NaN is more than any number.
     """
     images, kernel, bias = (tf.convert_to_tensor(tensor) for tensor in (images, kernel, bias))
-    size = tuple(images.shape[1:3])
+    size, positions = tuple(images.shape[1:3]), math.prod(pool_size)
     grid = _Grid(size, tuple(kernel.shape[:2]), pool_size)
     kernel_of_blocks = grid.kernel_of_blocks(kernel)
 
     def by_blocks() -> list[tf.Tensor]:
-        results = tf.nn.conv2d(grid.blocks_of(images), kernel_of_blocks, 1, "VALID")
+        results = _convolved(grid.blocks_of(images), kernel_of_blocks)
+        windows = tf.reshape(results, (-1, *grid.with_results, results.shape[3] // positions, positions))
         # The bias does not change which value is the largest, and takes fewer additions after the pooling.
-        pooled, first = (grid.images_of_windows(tensor) for tensor in _first_maxima(results, math.prod(pool_size)))
+        pooled, first = (grid.images_of_windows(tensor) for tensor in _first_maxima(windows))
         pooled = tf.nn.relu(tf.nn.bias_add(pooled, bias))
         return [pooled, tf.cast(tf.where(pooled <= 0, 0, first), tf.uint8)]
 
@@ -67,7 +65,7 @@ def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[
 
 
 def decode(
-    values: tf.Tensor, switches: tf.Tensor, pool_size: Pair, size: Size, kernel: Any, bias: Any = None
+    values: tf.Tensor, switches: tf.Tensor, pool_size: Pair, size: Pair, kernel: Any, bias: Any = None
 ) -> tf.Tensor:
     """Computes max unpooling, then a "same" transposed convolution.
 
@@ -84,47 +82,64 @@ def decode(
     """
     kernel = tf.convert_to_tensor(kernel)
     grid = _Grid(size, tuple(kernel.shape[:2]), pool_size)
-    kernel_of_blocks, count = grid.kernel_of_blocks(kernel), tf.shape(values)[0]
+    kernel_of_blocks = grid.kernel_of_blocks(kernel)
 
     def by_blocks() -> list[tf.Tensor]:
         # A product with a mask of floats: tf.where with a boolean mask takes three times as long.
         chosen = tf.one_hot(tf.cast(grid.blocks_of_windows(switches), tf.int32), math.prod(pool_size))
         results = chosen * grid.blocks_of_windows(values)[..., None]
         results = tf.reshape(results, (-1, *grid.with_results, math.prod(results.shape[3:])))
-        shape = [count, *grid.blocks, kernel_of_blocks.shape[2]]
-        blocks = tf.nn.conv2d_transpose(results, kernel_of_blocks, shape, 1, "VALID")
-        return [grid.images_of(tf.ensure_shape(blocks, [None, *shape[1:]]))]
+        return [grid.images_of(_deconvolved(results, kernel_of_blocks))]
 
     def one_by_one() -> list[tf.Tensor]:
         unpooled = unpool_switches(values, switches, size, grid.pooling)
-        return [tf.nn.conv2d_transpose(unpooled, kernel, [count, *size, kernel.shape[2]], 1, "SAME")]
+        return [tf.nn.conv2d_transpose(unpooled, kernel, [tf.shape(values)[0], *size, kernel.shape[2]], 1, "SAME")]
 
     (images,) = _faster((values, kernel), by_blocks, one_by_one, FEWEST_DECODED)
     return images if bias is None else tf.nn.bias_add(images, bias)
 
 
-def _first_maxima(results: tf.Tensor, positions: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Each window's maximum and its first position, for results of `(N, down, right, windows * positions)`."""
-    shape = (-1, *results.shape[1:3], results.shape[3] // positions, positions)
-
-    @environment.custom_gradient
-    def maxima(results: tf.Tensor) -> tuple[Any, Callable]:
-        windows = tf.reshape(results, shape)
-        # For a window with NaNs, XLA's argmax returns the last position; with infinities in their place, the first.
-        comparable = tf.where(tf.math.is_nan(windows), np.inf, windows) if environment.compiled_by_xla() else windows
-        first = tf.argmax(comparable, -1, tf.int32)
-
-        def gradient(upstream: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
-            return tf.reshape(tf.one_hot(first, positions) * upstream[..., None], tf.shape(results))
-
-        return (tf.gather(windows, first, batch_dims=4), first), gradient
-
-    return maxima(results)
+@environment.custom_gradient
+def _first_maxima(windows: tf.Tensor) -> tuple[Any, Callable]:
+    """Each window's maximum and its first position, for `(N, down, right, windows, positions)`."""
+    # For a window with NaNs, XLA's argmax returns the last position; with infinities in their place, the first.
+    comparable = tf.where(tf.math.is_nan(windows), np.inf, windows) if environment.compiled_by_xla() else windows
+    first = tf.argmax(comparable, -1, tf.int32)
+    maxima = tf.gather(windows, first, batch_dims=4)
+    return (maxima, first), lambda upstream, _: tf.one_hot(first, windows.shape[-1]) * upstream[..., None]
 
 
-def _faster(
-    tensors: Sequence[tf.Tensor], by_blocks: Computation, one_by_one: Computation, fewest: int = 0
-) -> list[tf.Tensor]:
+@environment.custom_gradient
+def _convolved(blocks: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
+    """The "valid" convolution. Its gradients are products: for XLA's own ones, XLA would transpose large tensors."""
+    results = tf.nn.conv2d(blocks, kernel, 1, "VALID")
+    return results, lambda upstream: (_deconvolved(upstream, kernel), _kernel_gradient(blocks, upstream, kernel))
+
+
+@environment.custom_gradient
+def _deconvolved(results: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
+    """The transpose of `_convolved`. For few channels, XLA computes a product and a sum over taps faster."""
+    (_, *size, filters), (*reach, channels, _) = results.shape, kernel.shape
+    if environment.compiled_by_xla() and channels <= filters:
+        of_taps, after = tf.tensordot(results, kernel, (3, 3)), np.subtract(reach, 1)
+        places = [(of_taps[:, :, :, down, right], (down, right)) for down, right in np.ndindex(*reach)]
+        blocks = tf.add_n([tf.pad(pixels, [(0, 0), *zip(at, after - at), (0, 0)]) for pixels, at in places])
+    else:
+        shape = [tf.shape(results)[0], *(np.add(size, reach) - 1), channels]
+        blocks = tf.nn.conv2d_transpose(results, kernel, shape, 1, "VALID")
+    return blocks, lambda upstream: (_convolved(upstream, kernel), _kernel_gradient(upstream, results, kernel))
+
+
+def _kernel_gradient(blocks: tf.Tensor, upstream: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    if not environment.compiled_by_xla():
+        return tf.compat.v1.nn.conv2d_backprop_filter(blocks, kernel.shape, upstream, [1] * 4, "VALID")
+    height, width = upstream.shape[1:3]
+    inputs = [blocks[:, down : down + height, right : right + width] for down, right in np.ndindex(*kernel.shape[:2])]
+    upstream, *inputs = (tf.reshape(tensor, (-1, tensor.shape[3])) for tensor in (upstream, *inputs))
+    return tf.reshape([tf.matmul(of_tap, upstream, transpose_a=True) for of_tap in inputs], kernel.shape)
+
+
+def _faster(tensors: Sequence, by_blocks: Callable, one_by_one: Callable, fewest: int = 0) -> list[tf.Tensor]:
     """Computes `one_by_one` if a tensor is not finite or if a served batch has under `fewest` images; else `by_blocks`.
 
     The kernel of blocks has zeros, and zero times infinity is NaN, even for pixels beyond the original kernel. Under
@@ -132,15 +147,13 @@ def _faster(
     """
     if environment.compiled_by_xla() or environment.is_portable():
         return by_blocks()
-    # A sum is finite only if all numbers are.
-    finite = tf.math.is_finite(tf.add_n([tf.reduce_sum(tensor) for tensor in tensors]))
+    finite = tf.math.is_finite(tf.add_n([tf.reduce_sum(tensor) for tensor in tensors]))  # Only if all numbers are.
     if not environment.records_gradients():
         return environment.cond(finite & (tf.shape(tensors[0])[0] >= fewest), by_blocks, one_by_one)
 
     @tf.custom_gradient
     def choose(*results: tf.Tensor) -> tuple[Any, Callable]:
-        chosen = environment.cond(finite, lambda: [tf.identity(result) for result in results], one_by_one)
-        return chosen, lambda *upstream: upstream
+        return environment.cond(finite, lambda: list(map(tf.identity, results)), one_by_one), lambda *upstream: upstream
 
     return choose(*by_blocks())
 
@@ -149,33 +162,31 @@ def _faster(
 class _Grid:
     """The places of blocks. The first block starts at the first pixel that window 0 depends on. Lengths are pairs."""
 
-    def __init__(self, size: Size, taps: Size, pool: Pair) -> None:
+    def __init__(self, size: Pair, taps: Pair, pool: Pair) -> None:
         self.pooling = Windows(pool, pool, "valid", "channels_last")
         self.size, self.taps, self.pool = (np.array(lengths) for lengths in (size, taps, pool))
         self.windows, self.windows_in_block = self.size // self.pool, -(-FEWEST_ROWS // self.pool)
         self.block = self.windows_in_block * self.pool
-        # Numbers of blocks: those that one block's results depend on, those with windows, and all.
+        # Numbers of blocks: those that one block's results depend on, and those with results.
         self.reach = -(-(self.taps + self.block - 1) // self.block)
-        self.with_results = -(-self.windows // self.windows_in_block)
-        self.blocks = self.with_results + self.reach - 1
-        # Pixels of padding. `after` is negative if the images reach beyond the blocks.
         self.before = (self.taps - 1) // 2
-        self.after = self.blocks * self.block - self.before - self.size
+        with_pixels = -(-(self.before + self.size) // self.block)
+        self.with_results = np.maximum(-(-self.windows // self.windows_in_block), with_pixels - self.reach + 1)
+        self.after = (self.with_results + self.reach - 1) * self.block - self.before - self.size
 
     def blocks_of(self, images: tf.Tensor) -> tf.Tensor:
         """Images as `(N, blocks down, blocks right, positions * channels)`."""
-        height, width = self.size + np.minimum(self.after, 0)
-        padding = zip(self.before, np.maximum(self.after, 0))
-        return _split(tf.pad(images[:, :height, :width], [(0, 0), *padding, (0, 0)]), self.block)
+        return _split(tf.pad(images, [(0, 0), *zip(self.before, self.after), (0, 0)]), self.block)
 
     def images_of(self, blocks: tf.Tensor) -> tf.Tensor:
-        """The inverse of `blocks_of`, with zeros outside of all blocks."""
+        """The inverse of `blocks_of`."""
         (top, left), (bottom, right) = self.before, self.before + self.size
-        return _padded(_joined(blocks, self.block)[:, top:bottom, left:right], self.size)
+        return _joined(blocks, self.block)[:, top:bottom, left:right]
 
     def blocks_of_windows(self, values: tf.Tensor) -> tf.Tensor:
         """`(N, windows down, windows right, filters)` as `(N, blocks down, blocks right, windows * filters)`."""
-        return _split(_padded(values, self.with_results * self.windows_in_block), self.windows_in_block)
+        down, right = self.with_results * self.windows_in_block - self.windows
+        return _split(tf.pad(values, [(0, 0), (0, down), (0, right), (0, 0)]), self.windows_in_block)
 
     def images_of_windows(self, blocks: tf.Tensor) -> tf.Tensor:
         """The inverse of `blocks_of_windows`."""
@@ -186,42 +197,29 @@ class _Grid:
 
         It is a 0-1 matrix times the kernel. So it has a gradient, and TensorFlow folds it if the kernel is constant.
         """
-        height, width, channels, filters = kernel.shape
-        pixels, positions = self.block.prod(), self.pool.prod()
-        places = self._places.reshape(-1, height * width).astype(kernel.dtype.as_numpy_dtype)
-        spread = tf.matmul(places, tf.reshape(kernel, (height * width, channels * filters)))
-        spread = tf.reshape(spread, (-1, pixels, pixels // positions, positions, channels, filters))
-        return tf.reshape(tf.transpose(spread, (0, 1, 4, 2, 5, 3)), (*self.reach, pixels * channels, pixels * filters))
+        taps = tf.reshape(kernel, (-1, *kernel.shape[2:]))
+        kernel_of_blocks = tf.einsum("bxwpt,tcf->bxcwfp", self._places.astype(kernel.dtype.as_numpy_dtype), taps)
+        return tf.reshape(kernel_of_blocks, (*self.reach, -1, self.block.prod() * kernel.shape[3]))
 
     @functools.cached_property
     def _places(self) -> np.ndarray:
         """The tap from each pixel to each result, one-hot: (block, pixel in block, window, position in window, tap)."""
-        by_axis = []
-        for taps, rows, block, reach in zip(self.taps, self.pool, self.block, self.reach):
-            by_axis.append(taps_between(reach * block, block, taps).reshape(reach, block, -1, rows, taps))
-        return np.einsum("abcde,ijklm->aibjckdlem", *by_axis)
+        lengths = zip(self.taps, self.pool, self.block, self.reach)
+        by_axis = [taps_between(n * block, block, t).reshape(n, block, -1, pool, t) for t, pool, block, n in lengths]
+        shape = (self.reach.prod(), self.block.prod(), -1, self.pool.prod(), self.taps.prod())
+        return np.einsum("abcde,ijklm->aibjckdlem", *by_axis).reshape(shape)
 
 
 def _split(images: tf.Tensor, block: np.ndarray) -> tf.Tensor:
     """`(N, rows, columns, channels)` as blocks, whose size divides rows and columns."""
-    if block.prod() == 1:
-        return images
     (height, width), (_, rows, columns, channels) = block, images.shape
     down, right = rows // height, columns // width
-    by_row = tf.transpose(tf.reshape(images, (-1, down, height, right, width * channels)), (0, 1, 3, 2, 4))
-    return tf.reshape(by_row, (-1, down, right, height * width * channels))
+    by_row = tf.reshape(images, (-1, down, height, right, width * channels))
+    return tf.reshape(tf.transpose(by_row, (0, 1, 3, 2, 4)), (-1, down, right, height * width * channels))
 
 
 def _joined(blocks: tf.Tensor, block: np.ndarray) -> tf.Tensor:
     """The inverse of `_split`."""
-    if block.prod() == 1:
-        return blocks
     (height, width), (_, down, right, length) = block, blocks.shape
     by_row = tf.transpose(tf.reshape(blocks, (-1, down, right, height, length // height)), (0, 1, 3, 2, 4))
-    return tf.reshape(by_row, (-1, down * height, right * width, length // (height * width)))
-
-
-def _padded(images: tf.Tensor, size: np.ndarray) -> tf.Tensor:
-    """Images, padded to a size with zeros below and to the right."""
-    missing = [(0, length - there) for length, there in zip(size, images.shape[1:3])]
-    return tf.pad(images, [(0, 0), *missing, (0, 0)]) if any(map(any, missing)) else images
+    return tf.reshape(by_row, (-1, down * height, right * width, length // block.prod()))
