@@ -104,7 +104,7 @@ class Stage:
         ):
             from deconv_ae.model import fast  # model.fast needs TensorFlow.
 
-            if fast.pays(self.input_shape[-1], self.output_shape[-1], compiled):
+            if fast.pays(self.input_shape[-1], self.output_shape[-1], self.pool_size, compiled):
                 return _Implementation(
                     lambda images: fast.encode(images, self.pool_size, *self.convolution.weights),
                     lambda values, switches: fast.decode(
