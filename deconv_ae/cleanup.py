@@ -44,7 +44,7 @@ def delay_signals() -> Iterator[None]:
 def end(end_now: Callable[[], object]) -> None:
     """Cleans up and calls `end_now`, which ends the process; inside of `delay_signals`, only after that context.
 
-    A signal's handler calls this. Python runs handlers between two steps of the main thread.
+    A signal's handler calls this. Python runs handlers between two bytecode instructions of the main thread.
     """
     if _uninterruptible:
         _delayed_ends.append(end_now)

@@ -1,4 +1,4 @@
-"""An exported model's encoder and decoder, as functions of NumPy arrays by name."""
+"""An exported model's encoder and decoder, as functions of named NumPy arrays."""
 
 import math
 from collections.abc import Mapping

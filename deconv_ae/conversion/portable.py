@@ -1,4 +1,4 @@
-"""An autoencoder composed of operations that every runtime has, with the same results.
+"""Computes an autoencoder's results with operations that every runtime has.
 
 The windows of an autoencoder lie side by side. Here each window is one pixel, and the window's positions are its
 channels. Then pooling is a maximum over channels, and unpooling keeps one channel and sets the others to zero.
@@ -215,7 +215,7 @@ class _Stage:
         return tf.reshape(tf.transpose(rows, (0, 2, 4, 1, 3)), (-1, down, right, filters * self._positions))
 
     def _unpooled(self, windows: tf.Tensor) -> tf.Tensor:
-        """The inverse of `_windows`, without the rows and columns in no window."""
+        """The inverse of `_windows`. Rows and columns in no window are missing."""
         (down, right, filters), (height, width) = self.pooled_shape, self.pool_size
         rows = tf.transpose(tf.reshape(windows, (-1, right, filters, height, width)), (0, 3, 1, 4, 2))
         return tf.reshape(rows, (-1, down * height, right * width, filters))

@@ -40,7 +40,7 @@ class _MaxUnpooling(WindowsLayer):
         return self._windows.shape_of(pooled_shape[0], static(size), pooled_shape[self._windows.channel_axis])
 
     def _pair(self, pooled, argmax):
-        """Both inputs, which keras.Sequential and TensorFlow Addons' V2 layer pass as a list."""
+        """Both inputs, which keras.Sequential passes as a list."""
         if argmax is None and isinstance(pooled, (tuple, list)) and len(pooled) == 2:
             return pooled
         if argmax is None:
@@ -115,7 +115,7 @@ class MaxUnpooling2D(_MaxUnpooling):
     Raises:
         ValueError: If an argument is not as above; if both `output_size` and `like` are given; if the size is known
             not to pool to the shape of `pooled` (the message has the sizes that do), or to differ from the size that
-            was pooled; on PyTorch, and on JAX outside of `jit`, also for positions as below.
+            was pooled; on PyTorch, and on JAX outside of `jit`, also for positions outside of their image or channel.
         tf.errors.InvalidArgumentError: On TensorFlow, when the layer runs: if positions are not in their own image and
             channel, or if the size does not pool to the shape of `pooled`. XLA cannot raise: there, a value whose
             position is in no image is dropped, and a value whose position is in another channel goes to that channel.

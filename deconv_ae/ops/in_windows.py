@@ -46,7 +46,7 @@ def spread(values: Any, argmax: Any, size: Size, windows: Windows, repeat: Calla
     """Copies each window's value to all positions of the window, and keeps the copy at the maximum.
 
     Each copy also gets the distance from the window's start to the maximum. For each dimension in turn, the copy
-    subtracts its own distance from the window's start. Only the copy at the maximum ends at zero.
+    subtracts its own offset in the window. Only the copy at the maximum ends at zero.
     """
     shape = ops.shape(argmax)
     channels = shape[windows.channel_axis]

@@ -123,13 +123,13 @@ class Windows:
         return (batch, *size, channels) if self.channels_last else (batch, channels, *size)
 
     def along(self, vector: Any, axis: int) -> Any:
-        """A vector as a tensor that broadcasts along one of the images' axes."""
+        """A vector as a tensor that lies along one of the images' axes and broadcasts along the others."""
         shape = [1] * (self.dimensions + 2)
         shape[axis] = -1
         return keras.ops.reshape(vector, shape)
 
     def steps(self, size: Size, channels: Length) -> tuple[tuple[Length, ...], Length]:
-        """How much the number of a position grows by one step along each dimension, and by one channel."""
+        """How much a position's number grows per step along each dimension, and per channel."""
         steps = [channels if self.channels_last else 1]
         for length in reversed(size[1:]):
             steps.append(steps[-1] * length)

@@ -82,16 +82,16 @@ def files_of_size(images: np.ndarray, bits: float) -> tuple[FileOfSize, ...]:
     sample = evenly_spaced(images, MOST_PICTURES)
     found = []
     for name in SETTINGS:
-        made = functools.cache(functools.partial(_made, sample, name, bits))
+        at_quality = functools.cache(functools.partial(_at_quality, sample, name, bits))
         low, high = LOWEST_QUALITY, HIGHEST_QUALITY
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (low, middle - 1) if made(middle).is_larger else (middle, high)
-        found.append(made(low))
+            low, high = (low, middle - 1) if at_quality(middle).is_larger else (middle, high)
+        found.append(at_quality(low))
     return tuple(found)
 
 
-def _made(images: np.ndarray, name: str, most_bits: float, quality: int) -> FileOfSize:
+def _at_quality(images: np.ndarray, name: str, most_bits: float, quality: int) -> FileOfSize:
     files, seen = zip(*map(_by_pillow(name, quality=quality, **SETTINGS[name]), images))
     rmses = per_image_rmse(scale(images), scale(np.stack(seen)))
     bits, headers = (8 * sum(lengths) / len(images) for lengths in (map(len, files), map(_header, files)))

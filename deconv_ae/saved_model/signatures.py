@@ -8,8 +8,8 @@
 
 Images, code and reconstruction are float32, switches are uint8. The batch size is free.
 
-To add a signature, add an entry to `SIGNATURES`: it is exported, and converted if it names its files. Exports of
-earlier versions stay readable: the model card lists the signatures that an export has.
+To add a signature, add an entry to `SIGNATURES`. Every entry is exported; it is converted if its `converted` is not
+None. Exports of earlier versions stay readable: the model card lists the signatures that an export has.
 """
 
 import contextlib

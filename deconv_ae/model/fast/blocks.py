@@ -54,13 +54,13 @@ def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[
         pooled = tf.nn.relu(tf.nn.bias_add(pooled, bias))
         return [pooled, tf.cast(tf.where(pooled <= 0, 0, first), tf.uint8)]
 
-    def one_by_one() -> list[tf.Tensor]:
+    def by_pixels() -> list[tf.Tensor]:
         # Not tf.nn.relu: in a graph, oneDNN fuses it with the convolution, and then a NaN becomes 0 (TensorFlow 2.21).
         convolved = tf.maximum(tf.nn.bias_add(tf.nn.conv2d(images, kernel, 1, "SAME"), bias), 0.0)
         pooled, argmax = pool(convolved, grid.pooling)
         return [pooled, switches_of(argmax, size, grid.pooling)[0]]
 
-    pooled, switches = _faster((images, kernel, bias), by_blocks, one_by_one)
+    pooled, switches = _faster((images, kernel, bias), by_blocks, by_pixels)
     return pooled, switches
 
 
@@ -91,11 +91,11 @@ def decode(
         results = tf.reshape(results, (-1, *grid.with_results, math.prod(results.shape[3:])))
         return [grid.images_of(_deconvolved(results, kernel_of_blocks))]
 
-    def one_by_one() -> list[tf.Tensor]:
+    def by_pixels() -> list[tf.Tensor]:
         unpooled = unpool_switches(values, switches, size, grid.pooling)
         return [tf.nn.conv2d_transpose(unpooled, kernel, [tf.shape(values)[0], *size, kernel.shape[2]], 1, "SAME")]
 
-    (images,) = _faster((values, kernel), by_blocks, one_by_one, FEWEST_DECODED)
+    (images,) = _faster((values, kernel), by_blocks, by_pixels, FEWEST_DECODED)
     return images if bias is None else tf.nn.bias_add(images, bias)
 
 
@@ -111,7 +111,7 @@ def _first_maxima(windows: tf.Tensor) -> tuple[Any, Callable]:
 
 @environment.custom_gradient
 def _convolved(blocks: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
-    """The "valid" convolution. Its gradients are products: for XLA's own ones, XLA would transpose large tensors."""
+    """The "valid" convolution. Under XLA, its gradients are products, because XLA would transpose large tensors."""
     results = tf.nn.conv2d(blocks, kernel, 1, "VALID")
     return results, lambda upstream: (_deconvolved(upstream, kernel), _kernel_gradient(blocks, upstream, kernel))
 
@@ -139,8 +139,8 @@ def _kernel_gradient(blocks: tf.Tensor, upstream: tf.Tensor, kernel: tf.Tensor) 
     return tf.reshape([tf.matmul(of_tap, upstream, transpose_a=True) for of_tap in inputs], kernel.shape)
 
 
-def _faster(tensors: Sequence, by_blocks: Callable, one_by_one: Callable, fewest: int = 0) -> list[tf.Tensor]:
-    """Computes `one_by_one` if a tensor is not finite or if a served batch has under `fewest` images; else `by_blocks`.
+def _faster(tensors: Sequence, by_blocks: Callable, by_pixels: Callable, fewest: int = 0) -> list[tf.Tensor]:
+    """Computes `by_pixels` if a tensor is not finite or if a served batch has under `fewest` images; else `by_blocks`.
 
     The kernel of blocks has zeros, and zero times infinity is NaN, even for pixels beyond the original kernel. Under
     XLA, a choice would triple a step's time, so XLA uses blocks. Files for other runtimes and all gradients do too.
@@ -149,11 +149,11 @@ def _faster(tensors: Sequence, by_blocks: Callable, one_by_one: Callable, fewest
         return by_blocks()
     finite = tf.math.is_finite(tf.add_n([tf.reduce_sum(tensor) for tensor in tensors]))  # Only if all numbers are.
     if not environment.records_gradients():
-        return environment.cond(finite & (tf.shape(tensors[0])[0] >= fewest), by_blocks, one_by_one)
+        return environment.cond(finite & (tf.shape(tensors[0])[0] >= fewest), by_blocks, by_pixels)
 
     @tf.custom_gradient
     def choose(*results: tf.Tensor) -> tuple[Any, Callable]:
-        return environment.cond(finite, lambda: list(map(tf.identity, results)), one_by_one), lambda *upstream: upstream
+        return environment.cond(finite, lambda: list(map(tf.identity, results)), by_pixels), lambda *upstream: upstream
 
     return choose(*by_blocks())
 
