@@ -27,8 +27,8 @@ ISA = flags.DEFINE_enum(
     "isa",
     instruction_sets.NATIVE,
     list(instruction_sets.ISAS),
-    "The newest instructions that contestants may use. native: all that the CPU has; otherwise the table's name is "
-    "SUITE-ISA.",
+    "The newest instructions that contestants may use. native: all that the CPU has. The table of any other "
+    "value is named SUITE-ISA.",
 )
 ROUNDS = flags.DEFINE_integer("rounds", 15, "The number of times that each contestant is timed; the median counts.")
 MEMORY = flags.DEFINE_bool("memory", True, "Measure peak memory too.")

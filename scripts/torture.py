@@ -48,7 +48,7 @@ def main() -> None:
         whole(flag.name, flag.value)
     real("minutes", MINUTES.value, least=0)
     with command_line.loading():
-        import faults.surroundings  # noqa: F401 (enters its faults in the table)
+        import faults.surroundings  # noqa: F401 (adds its faults to FAULTS)
         from faults.injection import FAULTS, TIMES, Table, Torture, kill_exports, kill_preparing, kill_training
     directory = Path(tempfile.mkdtemp(prefix="torture-"))
     table = Table(time.monotonic() + 60 * MINUTES.value)

@@ -48,7 +48,7 @@ FIRST = (
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Skips other files if only fast tests are wanted, since importing them takes as long as running the fast tests."""
+    """With `-m fast`, skips files outside of FAST: importing them takes as long as running the fast tests."""
     if config.option.markexpr != "fast" or collection_path.is_dir():
         return None
     return None if any(collection_path.is_relative_to(ROOT / path) for path in FAST) else True

@@ -88,7 +88,7 @@ def test_importing_deconv_ae_registers_every_class(fresh: subprocess.CompletedPr
     assert seen["by importing"] == seen["by every module"] != []
 
 
-def test_reference_models_exports_and_checkpoints_load(
+def test_exports_checkpoints_and_reference_models_load(
     fresh: subprocess.CompletedProcess, saved: dict[str, str]
 ) -> None:
     assert json.loads(fresh.stdout)["loaded"] == list(saved.values())

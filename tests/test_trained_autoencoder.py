@@ -311,7 +311,7 @@ def test_dir_lists_public_names() -> None:
     assert {"load", "train", "__version__", "MaxUnpooling2D"} <= set(dir(deconv_ae))
 
 
-def test_train_without_tensorflow_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_without_tensorflow_gives_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("trained_autoencoder", "data", "data.batches"):
         monkeypatch.delitem(sys.modules, f"deconv_ae.{name}", raising=False)
     monkeypatch.delattr(deconv_ae, "trained_autoencoder", raising=False)

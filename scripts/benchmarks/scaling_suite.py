@@ -107,12 +107,13 @@ def run(
             numbers.append({**asdict(point), "milliseconds": timing.median, "peak_mib": memory})
             rows.append([grows, f"{point.amount:,}", str(timing), growth, "-" if memory is None else f"{memory:.0f}"])
     return Report(
-        title="Scaling: milliseconds a training step (quartiles), its growth over that of the row before, MiB",
+        title="Scaling: milliseconds a training step (quartiles), its growth since the row before, MiB",
         columns=["what grows", "to", "milliseconds", "growth / linear", "MiB at the peak"],
         rows=rows,
         notes=[
-            f"Median of {options.rounds} rounds of {STEPS} steps, in which the rows of each part take turns. Batches "
-            "have 128, 16, 64 and 32 images. Peak memory is on top of libraries, images and model, tracing included.",
+            f"Median of {options.rounds} rounds of {STEPS} steps, in which the rows of each part take turns. The "
+            "parts' batches have 128, 16, 64 and 32 images. Peak memory is on top of libraries, images and model, "
+            "tracing included.",
             f"Grew more than {MORE_THAN_LINEAR - 1:.0%} faster than linearly: {'; '.join(faster) or 'nothing'}.",
             *notes(comparisons),
         ],

@@ -81,7 +81,7 @@ colour: twelve of nature in Debian's package mate-backgrounds 1.26.0, and six th
 1.9.1 ship. The 3,000 training crops are of Aqua, Dune, FreshFlower, GreenMeadow, LadyBird, Storm, TwoWings,
 YellowFlower, astronaut, china, coffee and rocket. The 500 test crops are of Blinds, Garden, RainDrops, Wood, chelsea
 and flower. The test RMSE is 0.0138, the PSNR 38.9 dB; a thumbnail with as many numbers, 52x52, has an RMSE of 0.0158.
-Enlarged three times, the reconstructions show edges of the 8x8 blocks at strong contours. In 60 of the test crops,
+Enlarged three times, the reconstructions show edges of the 8x8 blocks at strong contours. On 60 test crops that were
 converted to grey, the three values of a reconstructed pixel differ by 1.3 shades on average, and in one pixel of
 1,000 by more than 19. With 40,000 crops of the same photographs, 32,000 of them for training, `--batch_size=8
 --epochs=1` took 612 s of processor time and at most 3.2 GiB of memory, mapped pictures included. The test RMSE was

@@ -1,4 +1,4 @@
-"""Faults around a program: another program that writes the same files, streams, Ctrl-C at the start, a full disk."""
+"""Faults around a program: spoilt streams, Ctrl-C at the start, a full disk, two programs that write the same files."""
 
 import hashlib
 import os

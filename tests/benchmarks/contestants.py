@@ -1,4 +1,4 @@
-"""Contestants for tests, whose processes import only what this file imports, and forked processes."""
+"""For tests: forked processes, and contestants whose processes import only what this file imports."""
 
 import os
 from multiprocessing.connection import Connection

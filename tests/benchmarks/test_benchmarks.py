@@ -208,7 +208,7 @@ def disagree(results) -> None:
         (partial(Counting, 1.0), partial(Counting, 2.0), disagree, "they differ"),
     ],
 )
-def test_failed_row_is_one_line_and_the_next_is_measured(
+def test_failed_row_gives_one_line_and_the_next_is_measured(
     processes: ContestantProcesses, one, other, agree, reason: str
 ) -> None:
     makers = {"one": one, "other": other}

@@ -208,7 +208,7 @@ def test_random_payload_never_crashes(digit_compressor: Compressor, payload: byt
         ("x", "uint8"),
     ],
 )
-def test_other_arrays_are_refused(digit_compressor: Compressor, image: object, reason: str) -> None:
+def test_wrong_image_or_quality_is_refused(digit_compressor: Compressor, image: object, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         digit_compressor.compress(image)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="quality"):

@@ -1,4 +1,4 @@
-"""Splits are decoded once and mapped: always the same pixels, whatever happens to the files."""
+"""Splits are decoded once and memory-mapped: always the same pixels, whatever happens to the files."""
 
 import fcntl
 import os

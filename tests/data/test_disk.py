@@ -87,7 +87,7 @@ def test_pipes_devices_and_sockets_do_not_block(tmp_path: Path, make: Callable[[
     assert len(dataset.train) + len(dataset.test) == 6
 
 
-def test_unavailable_lock_is_one_line(tmp_path: Path) -> None:
+def test_unavailable_lock_gives_one_line(tmp_path: Path) -> None:
     (tmp_path / "run.lock").mkdir()
     with pytest.raises(InputError, match=r"run_dir: .*run.lock cannot be locked: Is a directory; remove it"):
         lock_exclusively("run_dir", tmp_path, tmp_path / "run.lock")

@@ -89,7 +89,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes are POSIX's")
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_damage_to_tfds_data_is_one_line(prepared: Path, tmp_path: Path, damage: Callable[[Path], object]) -> None:
+def test_damage_to_tfds_data_gives_one_line(prepared: Path, tmp_path: Path, damage: Callable[[Path], object]) -> None:
     folder = tmp_path / "data"
     shutil.copytree(prepared, folder)
     damage(folder)
@@ -114,7 +114,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_wrong_names_are_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_wrong_names_give_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(InputError, match=NAMES[name]) as raised:
         load_dataset(Source(name, data_dir=str(tmp_path), cache_dir=""))
     assert "\n" not in str(raised.value)

@@ -122,7 +122,7 @@ FOLDERS: dict[str, tuple[list[str], dict, tuple[int, int, int]]] = {
 
 
 @pytest.mark.parametrize(("files", "how", "expected"), FOLDERS.values(), ids=FOLDERS)
-def test_whole_folder_decides_splits_and_colour(
+def test_folder_has_expected_splits_and_colour(
     tmp_path: Path, files: list[str], how: dict, expected: tuple[int, int, int]
 ) -> None:
     for name in files:

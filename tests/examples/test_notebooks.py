@@ -99,7 +99,7 @@ def test_only_import_cells_are_saved_without_output() -> None:
 
 
 def test_third_notebook_prints_what_its_prose_says_of_edges() -> None:
-    """Upsampling makes several times the errors next to the edge, and fewer from distance 3 on."""
+    """Upsampling makes several times unpooling's errors next to the edge, and fewer from distance 3 on."""
     (file,) = (file for file in NOTEBOOKS if file.name.startswith("3"))
     (table,) = (
         text for text in printed_texts(nbformat.read(file, as_version=4)) if text.startswith("distance to the edge")

@@ -1,4 +1,4 @@
-"""The table of architectures, with ours and plain starts."""
+"""The table of architectures, which compares our start with plain starts."""
 
 import json
 from dataclasses import replace

@@ -444,7 +444,7 @@ def test_every_float_dtype_is_right(dtype, channels):
 
 @pytest.mark.parametrize("policy, compute", [("mixed_float16", "float16"), ("mixed_bfloat16", "bfloat16")])
 def test_mixed_precision_keeps_exact_positions(policy, compute):
-    # float16 cannot represent 65,521 and more, and bfloat16 no number between 256 and 258.
+    # float16 cannot represent more than 65,504, and bfloat16 no number between 256 and 258.
     images = random_images((1, 260, 260, 1))
     inputs = keras.Input((260, 260, 1))
     pooled, argmax = MaxPoolingWithArgmax2D(2, dtype=policy)(inputs)

@@ -102,7 +102,7 @@ def value_gradient_and_auxiliary(function, array, upstream):
 
 
 def run(function, *arrays):
-    """A function's result. On JAX it is compiled as a whole, which is faster than each operation separately."""
+    """A function's result. On JAX, the whole function is compiled, which is faster than each operation separately."""
     if BACKEND == "jax":
         import jax
 

@@ -82,7 +82,7 @@ def must_be_named(flag: Flag, kind: str) -> bool:
 
 @pytest.mark.skipif(os.name != "posix", reason="links and permissions are POSIX's")
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_wrong_values_are_one_line_and_write_nothing(workplace: Path, program: str) -> None:
+def test_wrong_values_give_one_line_and_write_nothing(workplace: Path, program: str) -> None:
     cases = [(flag, kind) for flag in flags_of(program, workplace) for kind in VALUES]
     assert cases
     command_lines = []

@@ -15,7 +15,7 @@ def test_unneeded_packages_are_hidden_while_tensorflow_loads(tmp_path, monkeypat
     with library.without(("not_needed", "pytest")):
         with pytest.raises(ModuleNotFoundError):
             import not_needed
-        # A package that is loaded already stays.
+        # A package that is already loaded stays.
         assert sys.modules["pytest"] is pytest
     import not_needed
 

@@ -148,7 +148,7 @@ def test_useless_model_is_exported_only_with_export_anyway(untrained: tuple[Path
     (line,) = failed.error_lines
     assert line.startswith("error: the model is no better than the mean training image, a test RMSE of 0.")
     assert "--export_anyway" in line
-    assert "--preset=photos" in line  # Only for presets, because the others are made for digits.
+    assert "--preset=photos" in line  # Only with a preset: the other presets are made for digits.
     assert "the mean training image 0.2595, black 0.3314" in failed.stdout
     assert not list(tmp_path.iterdir())
 
@@ -221,7 +221,7 @@ def workplace(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD_TRAINING_FLAGS, ids=[" ".join(a) for a, _ in BAD_TRAINING_FLAGS])
-def test_bad_input_to_train_is_one_line_and_changes_nothing(
+def test_bad_input_to_train_gives_one_line_and_changes_nothing(
     workplace: Path, arguments: list[str], message: str
 ) -> None:
     before = files(workplace)
@@ -240,13 +240,13 @@ def test_bad_input_to_train_is_one_line_and_changes_nothing(
         (["--model=documents"], "documents has no model_card.json"),
     ],
 )
-def test_bad_model_path_is_one_line(workplace: Path, program: str, arguments: list[str], message: str) -> None:
+def test_bad_model_path_gives_one_line(workplace: Path, program: str, arguments: list[str], message: str) -> None:
     before = files(workplace)
     assert_refused(run_program(program, arguments, workplace), message)
     assert files(workplace) == before
 
 
-def test_evaluate_without_a_model_is_one_line(tmp_path: Path) -> None:
+def test_evaluate_without_a_model_gives_one_line(tmp_path: Path) -> None:
     assert_refused(run_program("evaluate.py", [], tmp_path), "model: not given")
 
 
@@ -256,11 +256,11 @@ def test_foreign_saved_model_is_refused(workplace: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--num_images=0"], ["--num_images=-3"]])
-def test_bad_number_of_images_is_one_line(exported: Path, workplace: Path, arguments: list[str]) -> None:
+def test_bad_number_of_images_gives_one_line(exported: Path, workplace: Path, arguments: list[str]) -> None:
     assert_refused(run_program("visualize.py", [f"--model={exported}", *arguments], workplace), "num_images")
 
 
-def test_truncated_archive_is_one_line(workplace: Path) -> None:
+def test_truncated_archive_gives_one_line(workplace: Path) -> None:
     for split in ("train", "t10k"):
         for kind in ("images-idx3", "labels-idx1"):
             (workplace / "empty" / f"{split}-{kind}-ubyte.gz").write_bytes(b"\x1f\x8b truncated")
@@ -297,7 +297,7 @@ def test_programs_start_as_files(tmp_path: Path) -> None:
     assert_refused(Finished(done.returncode, done.stdout, done.stderr), "preset: unknown 'nothing'")
 
 
-def test_missing_packages_are_one_line(tmp_path: Path) -> None:
+def test_missing_packages_give_one_line(tmp_path: Path) -> None:
     # -S: Python ignores installed packages.
     command = [sys.executable, "-E", "-S", str(SCRIPTS / "train.py"), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
@@ -306,7 +306,7 @@ def test_missing_packages_are_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch", "nonsense"])
-def test_another_backend_is_one_line(tmp_path: Path, backend: str) -> None:
+def test_another_backend_gives_one_line(tmp_path: Path, backend: str) -> None:
     # In a new process, because Keras reads its backend once.
     command = [sys.executable, str(SCRIPTS / "train.py"), "--dataset=mnist_5k"]
     environment = os.environ | {"KERAS_BACKEND": backend}

@@ -1,4 +1,4 @@
-"""The README's programs run as written. Files that any page links or runs exist."""
+"""The README's programs run as written. Every file that a page links or runs exists."""
 
 import json
 import os

@@ -32,7 +32,7 @@ def interrupted(name: str, directory: Path, number: int, seconds: float) -> Fini
 
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize("moments", [3, pytest.param(20, marks=pytest.mark.long)])
-def test_a_signal_between_start_and_first_step_is_one_line(tmp_path: Path, name: str, moments: int) -> None:
+def test_a_signal_between_start_and_first_step_gives_one_line(tmp_path: Path, name: str, moments: int) -> None:
     chance = random.Random(name)
     for moment in range(moments):
         number = SIGNALS[moment % len(SIGNALS)]
