@@ -180,7 +180,8 @@ def lock_exclusively(argument: str, directory: Path, lock_file: Path) -> "BaseFi
         The lock.
 
     Raises:
-        InputError: if another process has locked the file, so that `directory` is in use; or if it cannot be locked.
+        InputError: if another process has locked the file, so that `directory` is in use; or if the file cannot be
+            locked.
     """
     from filelock import FileLock, Timeout  # The import is slow, and a program refuses a wrong flag without it.
 

@@ -1,4 +1,4 @@
-"""Messages beside a result, on standard output.
+"""Messages that accompany a result, on standard output.
 
 Standard error gets one line at most: an error, or a warning about the result. Everything else is a message, such as
 files that were left out or work that is repeated.
