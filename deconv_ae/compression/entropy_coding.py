@@ -121,7 +121,7 @@ class EntropyCoder:
     def decode(self, shares: Sequence[tuple[Any, slice]]) -> Values:
         """Decodes pictures, in the order in which they were encoded.
 
-        Most bytes that no encoder wrote decode as well, but to random pictures.
+        Most bytes that no encoder wrote also decode, but to random pictures.
 
         Args:
             shares: for each file, its `new_decoder` and the slice of the pictures that come from it.

@@ -67,11 +67,11 @@ class _Record:
     def _check(self, tensor: Tensor, codes: set[str]) -> None:
         rates = RATES if tensor.is_code else 1
         if [len(of_rate) for of_rate in self.planes[tensor.name]] != [tensor.shape[2]] * rates:
-            raise ValueError(f"planes.{tensor.name} are not {tensor.shape[2]} at {rates} rates")
+            raise ValueError(f"planes.{tensor.name} are not {rates} lists of {tensor.shape[2]}")
         if tensor.is_code:
             steps = self.steps[tensor.name]
             if [len(of_rate) for of_rate in steps] != [tensor.shape[2]] * rates:
-                raise ValueError(f"steps.{tensor.name} are not {tensor.shape[2]} at {rates} rates")
+                raise ValueError(f"steps.{tensor.name} are not {rates} lists of {tensor.shape[2]}")
             if not all(np.float32(step) > 0 for of_rate in steps for step in of_rate):
                 raise ValueError(f"steps.{tensor.name} are not all above 0")
         if tensor.values_in is not None and (tensor.is_code or tensor.values_in not in codes):

@@ -1,8 +1,8 @@
 """Checks that a converted file computes, in its own runtime, what the SavedModel computes.
 
 In flat parts of a picture, the values of a window are near ties: equal but for rounding. A runtime may choose any of
-them as the maximum, and a whole autoencoder may choose differently from its encoder. Each such choice is right: see
-`bounds.py`.
+them as the maximum, and the autoencoder's file may choose differently from the encoder's. Each such choice is right:
+see `bounds.py`.
 """
 
 import functools

@@ -101,7 +101,7 @@ def unpooling_kernel(kernel: np.ndarray, pool_size: Pair) -> tuple[np.ndarray, l
 
 
 def _reach(kernel_shape: tuple[int, ...], pool_size: Pair) -> list[Pair]:
-    """How many windows a kernel reaches before and after its own: (before, after) down, then right."""
+    """How many windows a kernel reaches before and after its own, down and right."""
     return [
         (math.ceil((length // 2) / pool), math.ceil(((length - 1) // 2) / pool))
         for length, pool in zip(kernel_shape, pool_size)

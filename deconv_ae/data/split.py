@@ -34,7 +34,7 @@ def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[
     Of five pictures with consecutive numbers in their names, one is for testing, so that the shares are 20 % and 80 %
     except for the last few. A hash decides which of the five. For a name without numbers, the name's own hash decides.
     So the number of such pictures for testing is binomial: of 200, 40 are for testing, give or take 6. Each split gets
-    at least one picture: an empty split takes the next picture in the order of hashes.
+    at least one picture: an empty test split takes the smallest hash, an empty training split the largest.
 
     Args:
         names: the paths of at least two pictures, below the folder, with `/`.

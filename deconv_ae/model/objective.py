@@ -30,7 +30,7 @@ def per_image_rmse(images: Any, reconstruction: Any) -> Any:
     difference = ops.cast(reconstruction, dtype) - ops.cast(images, dtype)
     mean_square = ops.mean(ops.square(difference), axis=list(range(1, len(difference.shape))))
     # The inner `where` keeps the square root's infinite slope at 0 out of the gradient. The outer one alone would
-    # multiply that slope by zero, which is NaN. Not `> 0`, which is false for a NaN: it would make a NaN a perfect 0.
+    # multiply that slope by zero, which is NaN. `mean_square > 0` is false for a NaN and would make it a perfect 0.
     is_exact = ops.equal(mean_square, 0)
     root = ops.sqrt(ops.where(is_exact, ops.ones_like(mean_square), mean_square))
     return ops.where(is_exact, ops.zeros_like(root), root)

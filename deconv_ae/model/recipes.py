@@ -133,8 +133,8 @@ def row_of_bumps(architecture: Architecture, channels: int) -> list[tuple[keras.
     """Makes `RowOfBumps` for images of one channel, which consist of strokes; nothing for colour.
 
     The row is shifted from the kernel's middle: up and left for windows of 4 and more, down and right for smaller ones.
-    Measurements favour these directions; the reason is not known. More noise helps the filters of several stages to differ, and harms a single
-    stage.
+    Measurements favour these directions; the reason is not known. More noise helps the filters of several stages to
+    differ, and harms a single stage.
     """
     if channels != 1 or architecture.averages:
         return []

@@ -9,7 +9,7 @@ backward with unpooling, the best of 20 runs on two busy cores:
 | XLA (TensorFlow's, JAX); a deterministic GPU | xla | XLA has no such kernel (TensorFlow issue 103438) |
 | TensorFlow | tensorflow | 35 to 43 ms; reference 310 to 360 |
 | PyTorch | torch | its pooling returns indices: 93 ms; reference 521 |
-| PyTorch's compiler, vmap, export | reference | it never reads values, which are unknown here |
+| PyTorch's compiler, vmap, export | reference | reference reads no values: here they are unknown |
 """
 
 from collections.abc import Callable

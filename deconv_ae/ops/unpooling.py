@@ -160,8 +160,8 @@ def size_to_restore(
     if origin is not None:
         if origin.windows.data_format != windows.data_format:
             raise ValueError(
-                f"`argmax` was made with data_format={origin.windows.data_format!r}, which decides the numbers of its "
-                f"positions, and this unpooling has data_format={windows.data_format!r}: use the same for both"
+                f"`argmax` was made with data_format={origin.windows.data_format!r}, which decides how positions "
+                f"are numbered, and this unpooling has data_format={windows.data_format!r}: use the same for both"
             )
         if symbolic:
             checks.check_known_size(origin.size, size, windows)

@@ -24,7 +24,7 @@ MOST_OBLONG = 3
 def cards(
     models: Sequence[ServedAutoencoder], passages: Sequence[Passage], tampering: Tampering, followed: Pixel
 ) -> str:
-    """A card for each model, after a list of the models for screens that show one card at a time."""
+    """A list of the models, for screens that show one card at a time; then a card for each model."""
     made = [
         card(model, number, passage, tampering, followed)
         for number, (model, passage) in enumerate(zip(models, passages))
@@ -127,7 +127,7 @@ def _tile_place(place: tuple[int, int, int], shape: tuple[int, ...]) -> tuple[in
 
 
 def _switches(model: ServedAutoencoder, passage: Passage, followed: tuple[int, int, int] | None) -> list[str]:
-    """A tile for each pooling. Few channels are points in the windows; many are squares in the colour of the place."""
+    """A tile for each pooling. Switches of few channels are points in windows; of many, squares coloured by place."""
     made = []
     height, width = passage.picture.shape[:2]
     sizes = pool_sizes(model)

@@ -117,7 +117,7 @@ class View:
         return state, refused
 
     def has(self, place: Place) -> bool:
-        """Whether a code of these models has such a value."""
+        """Whether a code of these models has this place."""
         number, row, column, channel = place
         return 0 <= number < len(self.models) and is_inside((row, column, channel or 0), self._code_shapes[number])
 

@@ -62,7 +62,7 @@ class Signature:
 
     >>> Signature("serve", _images_spec, _images_spec, _serve, converted=None)
     Traceback (most recent call last):
-    ValueError: 'serve' cannot be the name of a signature: a SavedModel has an attribute of that name, or can have none
+    ValueError: 'serve' cannot be the name of a signature: a SavedModel has, or cannot have, an attribute of that name
     """
 
     name: str
@@ -74,13 +74,13 @@ class Signature:
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or self.name in (SERVE, "signatures", *dir(tf.Module())):
             raise ValueError(
-                f"{self.name!a} cannot be the name of a signature: a SavedModel has an attribute of that name, or can "
-                "have none"
+                f"{self.name!a} cannot be the name of a signature: a SavedModel has, or cannot have, an attribute of "
+                "that name"
             )
 
     @property
     def attribute(self) -> str:
-        """The attribute of a loaded SavedModel that calls it."""
+        """A loaded SavedModel's attribute that calls the signature."""
         return SERVE if self.name == SERVING_DEFAULT else self.name
 
 

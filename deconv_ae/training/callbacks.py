@@ -225,7 +225,7 @@ class WriteTensorBoard(keras.callbacks.Callback):
 
     Args:
         log_dir: TensorBoard's directory.
-        images: `(N, height, width, channels)` uint8, shown unscaled.
+        images: `(N, height, width, channels)` uint8, shown as they are.
     """
 
     def __init__(self, log_dir: Path, images: np.ndarray) -> None:

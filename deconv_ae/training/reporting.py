@@ -49,12 +49,12 @@ def describe_schedule(options: TrainingOptions, schedule: Schedule) -> str:
 
     >>> options = TrainingOptions(Architecture((1,), (4,)))
     >>> describe_schedule(options, options.schedule(300))
-    "recipe default; 300 pictures: 20 steps an epoch, 30 epochs, at least 200 steps for each of the recipe's 3 epochs"
+    "recipe default; 300 pictures: 20 steps an epoch, 30 epochs, since the recipe's 3 epochs need 200 steps each"
     """
     recipe = RECIPES[options.recipe]
     text = f"recipe {options.recipe}; {schedule}"
     if options.epochs is None and schedule.epochs > recipe.epochs:
-        text += f", at least {STEPS_FOR_A_RECIPES_EPOCH} steps for each of the recipe's {recipe.epochs} epochs"
+        text += f", since the recipe's {recipe.epochs} epochs need {STEPS_FOR_A_RECIPES_EPOCH} steps each"
     return text
 
 
