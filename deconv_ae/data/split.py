@@ -1,7 +1,7 @@
 """Divides pictures into a training and a test split, by their own names: about a fifth are for testing.
 
 A picture stays in its split, on every machine, when other pictures are added, removed or renamed. So no picture moves
-from the training to the test split.
+from the training to the test split. Only if a split would be empty, one picture of the other split fills it.
 """
 
 import hashlib

@@ -130,7 +130,7 @@ def he_initializers(architecture: Architecture) -> tuple[keras.Initializer, kera
 
 
 def row_of_bumps(architecture: Architecture, channels: int) -> list[tuple[keras.Initializer, keras.Initializer]]:
-    """Makes `RowOfBumps` for images of one channel, which consist of strokes; nothing for colour.
+    """Makes `RowOfBumps` for images of one channel, which consist of strokes; nothing for colour or averages.
 
     The row is shifted from the kernel's middle: up and left for windows of 4 and more, down and right for smaller ones.
     Measurements favour these directions; the reason is not known. More noise helps the filters of several stages to
