@@ -164,7 +164,7 @@ RECIPES: dict[str, Recipe] = {
         "momentum SGD from random weights, exactly as the original",
         epochs=3,
         batch_size=CNTK_BATCH_SIZE,
-        learning_rate=f"{CNTK_LEARNING_RATE_PER_SAMPLE} an image",
+        learning_rate=f"CNTK's {CNTK_LEARNING_RATE_PER_SAMPLE} per sample",
         plans_ahead=False,
         optimizer=cntk_optimizer,
         initializers=cntk_initializers,

@@ -60,7 +60,9 @@ class Evaluation:
         rows += [("thumbnail", f"{rmse:.6f}, {description}") for description, rmse in self.thumbnails]
         rows += [(file.name, str(file)) for file in self.files]
         if self.silent_channels:
-            rows.append(("silent channels", f"{self.silent_channels} of {self.channels}, 0 in every test image"))
+            rows.append(
+                ("silent channels", f"{self.silent_channels} of {self.channels}; they are 0 in every test image")
+            )
         return "\n".join(f"{label:<24}{value}" for label, value in rows)
 
 

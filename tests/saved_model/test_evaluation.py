@@ -57,7 +57,7 @@ def test_table_has_a_line_for_each_number() -> None:
         "black                   0.500000",
         "thumbnail               0.125000, 7x7 pixels",
         "JPEG                    0.062500, quality 7: 1,600 bits, 1,000 without header, over 100 test images",
-        "silent channels         2 of 4, 0 in every test image",
+        "silent channels         2 of 4; they are 0 in every test image",
     ]
 
 
