@@ -91,9 +91,9 @@ danielbuechele and vultilion. This repository holds none of these photographs.
 
 photos_16_8 has filters 16, 8 and pools 2x2, 2x2. `python scripts/train.py --dataset=folder:photos --filters=16,8
 --pool_sizes=2,2 --epochs=20 --batch_size=128` trained it. The folder holds 64x64 crops at random places of the twelve
-photographs in Debian's package mate-backgrounds 1.26.0, each halved in size twice. 6,000 crops of ten photographs are
-for training, and 1,000 crops of the other two, Garden.jpg and TwoWings.jpg, for testing. So the test RMSE comes from
-two photographs, and says little about others.
+photographs in Debian's package mate-backgrounds 1.26.0. Before the cutting, the photographs were halved in size
+twice. 6,000 crops of ten photographs are for training, and 1,000 crops of the other two, Garden.jpg and TwoWings.jpg,
+for testing. So the test RMSE comes from two photographs, and says little about others.
 
 According to the package's copyright file, all twelve photographs are under the GNU General Public License, version 2 or
 later. Their authors are Charles Barbin, Lennart Poettering, Andrea Cimitan, Marco Cogoni, Hylke Bons, Jens Ansorg,
