@@ -112,7 +112,7 @@ def files(argument: str, advice: str) -> list[Path]:
 
 
 def source(default: str | None = None) -> Source:
-    """The data set of the flags, after `check_available`.
+    """The data set that the flags name, checked by `check_available`.
 
     Args:
         default: the data set's name if --dataset is left out; None makes --dataset required.

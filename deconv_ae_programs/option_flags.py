@@ -32,7 +32,7 @@ def define(kind: type, default: str = "") -> Callable[[], dict[str, Any]]:
             the field's default. Without these words, the field's default is the flag's default.
 
     Returns:
-        A function that returns the parsed values by name: of all flags or, with `default`, of the given flags.
+        A function that returns the parsed values by name: of all flags or, with `default`, of those that the user gave.
     """
     holders = {}
     for name, (field, each) in options_of(kind).items():

@@ -29,8 +29,8 @@ def begin() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            # The stream is closed. Otherwise the next opened file would get the stream's number, and printed text would
-            # go into that file.
+            # Replaces a closed stream. Otherwise the next opened file would get the stream's number, and printed text
+            # would go into that file.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if not isinstance(sys.stdout, Output):
         sys.stdout = Output(sys.stdout or open(1, "w", closefd=False))  # type: ignore[assignment]  # noqa: SIM115

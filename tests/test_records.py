@@ -1,4 +1,4 @@
-"""Records are written as JSON and read back with their types; a wrong value is refused by the field's name."""
+"""Records are written as JSON and read back with their types; the error about a wrong value names its field."""
 
 import json
 from dataclasses import asdict, dataclass, field

@@ -50,7 +50,7 @@ print(json.dumps(seen | {"by every module": registered()}))
 
 @pytest.fixture(scope="module")
 def saved(exported: Path, colour_images: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The class of the model in each reference model, in an export and in the checkpoints of a run."""
+    """The files of the reference models, of an export and of a run's checkpoints, each with the class to load."""
     run_dir = tmp_path_factory.mktemp("run")
     architecture = PRESETS["cmap1_pool4"].architecture
     train(colour_images, TrainingOptions(architecture, epochs=1, batch_size=8, run_dir=str(run_dir)))

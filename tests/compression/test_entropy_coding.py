@@ -57,7 +57,7 @@ def test_every_place_is_coded_once_after_its_neighbours(size: tuple[int, int]) -
     assert before == set(range(height * width))
 
 
-def test_frequencies_are_powers_of_two_of_the_scores() -> None:
+def test_frequencies_are_two_to_the_power_of_scores() -> None:
     assert np.array_equal(
         FREQUENCIES, np.maximum(1, np.round(LARGEST_FREQUENCY * 2.0 ** (-np.arange(len(FREQUENCIES)) / SCORES_PER_BIT)))
     )
@@ -70,7 +70,7 @@ def test_frequencies_are_powers_of_two_of_the_scores() -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_decoding_inverts_encoding_in_the_predicted_bits(seed: int) -> None:
+def test_decoding_inverts_encoding_and_files_have_the_predicted_size(seed: int) -> None:
     coder = EntropyCoder(TENSORS, random_planes(seed), halvings=seed % 5)
     values = random_values(seed, pictures=6)
     shares = [slice(0, 1), slice(1, 4), slice(4, 6)]

@@ -99,7 +99,7 @@ def test_only_import_cells_are_saved_without_output() -> None:
 
 
 def test_third_notebook_prints_what_its_prose_says_of_edges() -> None:
-    """Upsampling makes several times unpooling's errors next to the edge, and fewer from distance 3 on."""
+    """Next to the edge, upsampling makes several times as many errors as unpooling, and from distance 3 on, fewer."""
     (file,) = (file for file in NOTEBOOKS if file.name.startswith("3"))
     (table,) = (
         text for text in printed_texts(nbformat.read(file, as_version=4)) if text.startswith("distance to the edge")
@@ -112,7 +112,10 @@ def test_third_notebook_prints_what_its_prose_says_of_edges() -> None:
 
 
 def test_second_notebook_prints_what_its_prose_says() -> None:
-    """A flat code costs less than changed switches. Only thumbnails with as many numbers are worse than the models."""
+    """A flat code raises the RMSE less than changed switches.
+
+    Only thumbnails with as many numbers are worse than the models.
+    """
     (file,) = (file for file in NOTEBOOKS if file.name.startswith("2"))
     texts = printed_texts(nbformat.read(file, as_version=4))
     (spoilt,) = (text for text in texts if "switches shuffled" in text)

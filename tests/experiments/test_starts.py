@@ -31,7 +31,9 @@ def test_ours_and_plain_starts_have_the_same_schedule(compared: tuple[list[Trial
     assert rmses[OURS] == min(filter(None, rmses.values()))
 
 
-def test_only_missing_runs_are_trained_again(compared: tuple[list[Trial], Path], digits: ImageDataset) -> None:
+def test_only_runs_without_a_readable_outcome_are_trained_again(
+    compared: tuple[list[Trial], Path], digits: ImageDataset
+) -> None:
     outcomes, directory = compared
     assert list(compare(digits, [SMALL], 1, 1, directory)) == outcomes
     file = directory / "runs" / "2-4x4-He_0.01-0.json"

@@ -58,7 +58,7 @@ def test_subclassed_and_sequential_models_train_and_reload_weights(build, tmp_pa
 
 def test_videos_are_pooled_frame_by_frame():
     frames = tf.constant(random_images((2, 3, 5, 4, 2)))
-    # Keras's TimeDistributed takes one layer that contains both; the pair of layers pools in three dimensions.
+    # Keras's TimeDistributed takes a single layer: `Stack`, which pools and unpools. The 3D layers need no wrapper.
     expected = np.stack([pool_and_unpool(((5, 4), 2, 2, "valid"))(frames[:, n])[2] for n in range(3)], axis=1)
     np.testing.assert_array_equal(keras.layers.TimeDistributed(Stack())(frames), expected)
     pooled, argmax = MaxPoolingWithArgmax3D((1, 2, 2))(frames)

@@ -389,7 +389,7 @@ def test_deterministic_operations_use_no_atomic_additions_on_a_gpu(monkeypatch):
     assert "MaxPoolGradWithArgmax" not in ops_of(run, images)
     for actual, wanted in zip(run(images), expected):
         np.testing.assert_array_equal(actual, wanted)
-    # A deterministic GPU gets composed operations. Outside of XLA, wrong positions raise an error there, too.
+    # For deterministic operations, a GPU runs the code for XLA. Without XLA, this code refuses wrong positions, too.
     for wrong in (
         lambda: MaxUnpooling2D(2)(tf.zeros((1, 2, 2, 1)), tf.fill((1, 2, 2, 1), 99)),
         lambda: argmax_to_switches(tf.fill((1, 2, 2, 1), 99), (4, 4), 2),

@@ -1,4 +1,4 @@
-"""Recipes in Keras's terms."""
+"""The optimizers, learning rates and initial weights of the recipes."""
 
 import keras
 import numpy as np
