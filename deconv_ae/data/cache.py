@@ -100,8 +100,8 @@ def decode(read: Callable[[], Reading], reading: Reading) -> Generator[np.ndarra
         np.ndarray: its batches.
 
     Raises:
-        InputError: if the split's files have changed while they were decoded, or hold another number of images than they
-            promise.
+        InputError: if the split's files have changed while they were decoded, or if the number of their images is not
+            the promised one.
         TypeError: if a reader's batches are not uint8 images of one shape; the cache's file can hold no others.
     """
     import keras  # Imported here: callers that only need the cache's directory do without it.
