@@ -30,7 +30,7 @@ class Option:
     """The metadata of a field.
 
     Attributes:
-        check: checks its value.
+        check: checks the field's value.
         help: a sentence for the user.
         decides: whether the option decides the result. If so, the record of the result holds the option.
     """

@@ -288,7 +288,7 @@ def _check_backend() -> None:
     if BACKEND != "tensorflow":
         raise InputError(
             f"KERAS_BACKEND: training and loading need tensorflow, not {BACKEND!r}; unset it. The "
-            "layers, and the model under model.fit, work on every backend"
+            "layers, and deconv_ae.Autoencoder with model.fit, work on every backend"
         )
 
 

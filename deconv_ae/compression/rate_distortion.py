@@ -71,8 +71,8 @@ def rate_distortion(models: Sequence[tuple[str, Compressor]], images: np.ndarray
     for name, rates in codecs().items():
         curves[name] = []
         for compress in rates:
-            made, seen = zip(*(compress(image) for image in images))
-            curves[name].append(_measured(images, made, seen))
+            made, decoded = zip(*(compress(image) for image in images))
+            curves[name].append(_measured(images, made, decoded))
     return curves
 
 
@@ -90,9 +90,9 @@ def table(curves: Curves) -> str:
 
 
 def _measured(
-    images: np.ndarray, files: Sequence[bytes], seen: Iterable[np.ndarray], switches: float | None = None
+    images: np.ndarray, files: Sequence[bytes], decoded: Iterable[np.ndarray], switches: float | None = None
 ) -> Measured:
-    shown = np.stack(list(seen))
+    shown = np.stack(list(decoded))
     size = sum(map(len, files)) / len(files)
     errors = ((images.astype(np.float32) - shown) ** 2).mean(axis=(1, 2, 3), dtype=np.float64)
     with np.errstate(divide="ignore"):

@@ -101,7 +101,7 @@ class Reference:
             inputs: the names of the part's inputs. A part that takes images chooses among near ties itself.
 
         Returns:
-            The agreement of the batch size with the largest differences.
+            The agreement at the batch size whose differences are largest.
 
         Raises:
             RunError: If the runtime fails, or the outputs' names, shapes or types differ from the SavedModel's.

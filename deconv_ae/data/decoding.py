@@ -145,7 +145,7 @@ def _unidentified(file: Any) -> str:
 
 
 def _tiff_bands(opened: Any) -> int:
-    """The number of bands of a TIFF; Pillow shows one band, or three or four that are colours."""
+    """The number of bands of a TIFF. Pillow refuses most TIFFs whose bands are not colours."""
     with contextlib.suppress(Exception):
         opened.seek(0)
         tags = TiffImagePlugin.ImageFileDirectory_v2(opened.read(8))

@@ -131,7 +131,7 @@ def _walk(folder: Path, passed_over: list[str]) -> Iterator[str]:
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
-    """The entries of a folder that are not hidden, by name."""
+    """The entries of a folder, sorted by name, without hidden ones."""
     with _query(os.scandir, folder) as entries:
         return sorted((each for each in entries if not each.name.startswith(".")), key=lambda each: each.name)
 

@@ -178,7 +178,7 @@ class Architecture:
         # Each weight has a gradient and two moments. Each value of a convolution has a gradient.
         values = 4 * weights + 2 * activations * images_per_step
         numbers.check_memory(
-            "filters", 4 * values, f"to train {weights:,} weights on {images_per_step:,} images of this size a step"
+            "filters", 4 * values, f"to train {weights:,} weights in steps of {images_per_step:,} images of this size"
         )
 
     @property

@@ -40,7 +40,7 @@ class Recipe:
         initializers: makes two Keras initializers from an architecture: of the convolutions' kernels and of the
             transposed convolutions' kernels.
         guesses: makes more pairs of initializers from an architecture and the images' channels. `training.start`
-            chooses among these and `initializers`, and fits decoders. If it is None, training starts from
+            chooses among these and `initializers`, and fits decoders. If `guesses` is None, training starts from
             `initializers` unchanged.
         peak_learning_rate: computes the default peak from an architecture, for runs long enough to reach it; None if
             the architecture does not decide it.

@@ -203,6 +203,6 @@ def _channels_moved_first(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _from_channels_last(argmax: tf.Tensor, pixels: Any, channels: Any) -> tf.Tensor:
-    """Renumbers positions, each in its own channel, from channels last to channels first."""
+    """Renumbers positions for channels first. Each must lie in the channel that chose it."""
     pixel = argmax // tf.cast(channels, tf.int64)
     return tf.range(tf.cast(channels, tf.int64)) * tf.cast(pixels, tf.int64) + pixel

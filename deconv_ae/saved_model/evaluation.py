@@ -135,7 +135,7 @@ def _thumbnail(images: np.ndarray, numbers: float, of_as_many: str) -> str:
 
 
 def compared(card: ModelCard, dataset: ImageDataset) -> str:
-    """Says in one line whether the model was trained on this data set, and how many test images are new to it."""
+    """Says in one line whether the data set is the card's, and how many test images are not among the card's."""
     known = card.dataset
     if not known.fingerprint:
         said = "the card does not say which images the model was trained on"
@@ -144,8 +144,8 @@ def compared(card: ModelCard, dataset: ImageDataset) -> str:
     else:
         new = pixels.new_among(dataset.test, known.test_pictures)
         said = (
-            f"not those of the card, or read in another way: {new:,} of the {len(dataset.test):,} test images are new, "
-            f"and the card has {known.training_images:,} training and {known.test_images:,} test images"
+            f"not those of the card, or read in another way: {new:,} of the {len(dataset.test):,} test images are not "
+            f"among the card's; the card has {known.training_images:,} training and {known.test_images:,} test images"
         )
     return f"{'images':<24}{said}"
 

@@ -97,7 +97,7 @@ class ModelCard:
         seed: the seed of the initial weights and of the images' order.
         layers: the layers, in the order in which data passes through them.
         versions: the versions of python, tensorflow and keras.
-        signatures: the SavedModel's signatures, which another version may have written.
+        signatures: the SavedModel's signatures, which another version of this package may have written.
         checksums: the SHA-256 of the files that were exported with the card.
         baselines: the test RMSE of baselines that need no model; None in older cards.
         format_version: the version of this file's format.

@@ -33,7 +33,7 @@ Function = Callable[..., dict[str, tf.Tensor]]
 
 
 class Model(Protocol):
-    """What signatures call: an `Autoencoder`, or the same one composed for other runtimes."""
+    """What signatures call: an `Autoencoder`, or its `PortableAutoencoder` for other runtimes."""
 
     architecture: Architecture
 

@@ -167,7 +167,7 @@ class RunDirectory:
             model: the model to load into.
 
         Returns:
-            The number of steps done, and the values of the metrics' variables then: 0 and [] for a new run, or for a
+            The number of steps done, and the values of the metrics' variables after them; 0 and [] for a new run or a
             run that was killed before its first checkpoint.
 
         Raises:

@@ -6,7 +6,7 @@ its stage. Only the convolutions are guesses. The fitted decoders tell which of 
 best.
 
 Random kernels are made to fire, so that no channel is silent from the start. Each filter gets the sign that makes the
-mean of its sums over the pictures positive, and the scale that makes the sums vary as much as the filter's input.
+mean of its outputs before the ReLU positive, and the scale that makes their standard deviation the input's RMS.
 
 A smooth path starts from the principal components of the pictures' blocks, because no other linear averages preserve
 the blocks better. The stages start from the rest: the pictures minus what the smooth path reconstructs.

@@ -167,7 +167,7 @@ class _Grid:
         self.size, self.taps, self.pool = (np.array(lengths) for lengths in (size, taps, pool))
         self.windows, self.windows_in_block = self.size // self.pool, -(-FEWEST_ROWS // self.pool)
         self.block = self.windows_in_block * self.pool
-        # Numbers of blocks: those that one block's results depend on, and those with results.
+        # `reach` counts the blocks that one block's results depend on; `with_results` counts those with results.
         self.reach = -(-(self.taps + self.block - 1) // self.block)
         self.before = (self.taps - 1) // 2
         with_pixels = -(-(self.before + self.size) // self.block)
