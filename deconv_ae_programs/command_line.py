@@ -238,7 +238,7 @@ def cards(models: Sequence[str | Path]) -> list[ModelCard]:
 
 
 def reference_models() -> list[Path]:
-    """The directories of the project's own models of presets, all trained on digits."""
+    """The directories of the presets' reference models, all trained on digits."""
     folder = Path(__file__).parent.parent / "saved_models" / "reference"
     models = sorted(card.parent for card in folder.glob("*/model_card.json") if card.parent.name in PRESETS)
     if not models:

@@ -60,7 +60,7 @@ def main() -> None:
     test_images = load_split(source, "test")
     command = f"{command_line.started_as('playground')} {shlex.join(sys.argv[1:])}".rstrip()
     playground = Playground(models, test_images, command)
-    process.wait_until_interrupted()  # Before the server starts, because the server restores this handler when it ends.
+    process.raise_on_ctrl_c()  # Before the server starts, because the server restores this handler when it ends.
     playground.serve(listening, HOST.value, _print_address, OPEN_BROWSER.value)
     os._exit(process.end(0))  # All work is done, and TensorFlow would take seconds to shut down.
 

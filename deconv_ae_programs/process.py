@@ -43,8 +43,8 @@ def begin() -> None:
     _check_address_space()
 
 
-def wait_until_interrupted() -> None:
-    """Makes Ctrl-C a KeyboardInterrupt, for a program whose main thread only waits from now on."""
+def raise_on_ctrl_c() -> None:
+    """Makes Ctrl-C raise KeyboardInterrupt, for a program whose main thread only waits from now on."""
     if signal.getsignal(signal.SIGINT) is _end_at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -20,7 +20,7 @@ class Shape:
 
     def __post_init__(self) -> None:
         if self.lengths[0] > 100:
-            raise ValueError(f"{self.lengths[0]} is higher than any")
+            raise ValueError(f"{self.lengths[0]} is above 100")
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ INFINITE = json.loads("1e999")
         ("shape", {"lengths": [1, 2], "x": 1}, r"'shape\.x' is an unknown field"),
         ("shape", {"lengths": [1]}, r"shape\.lengths is \[1\], not a list of 2"),
         ("shape", {"lengths": [1, 0]}, r"shape\.lengths\[1\] is 0, not a whole number of 1 or more"),
-        ("shape", {"lengths": [101, 1]}, "shape: 101 is higher than any"),
+        ("shape", {"lengths": [101, 1]}, "shape: 101 is above 100"),
         ("shapes", {}, r"shapes is \{\}, not a list"),
         ("shapes", [{"lengths": "ab"}], r"shapes\[0\]\.lengths is 'ab', not a list"),
         ("names", ["a", None], r"names\[1\] is None, not text"),

@@ -217,7 +217,8 @@ def interpreter(connection: multiprocessing.connection.Connection) -> Started:
     """Starts a new Python interpreter, which has imported nothing.
 
     multiprocessing's own processes would import the main program, and TensorFlow with it. PyTorch's contestants must
-    not have TensorFlow in their process: PyTorch brings triton, and triton's library and TensorFlow's crash together.
+    not have TensorFlow in their process: PyTorch brings triton, and the libraries of triton and TensorFlow crash in
+    one process.
     """
     descriptor = connection.fileno()
     command = [sys.executable, "-c", f"from benchmarks.measurement import serve; serve({descriptor})"]

@@ -98,7 +98,7 @@ def _assign(torch: Any, parameter: Any, value: np.ndarray) -> None:
 
 
 def compiled(module: Any, channels: int) -> Any:
-    """Compiles a module by torch.compile; raises Unavailable if that fails, as without a C++ compiler."""
+    """Compiles a module by torch.compile; raises Unavailable if that fails, for example without a C++ compiler."""
     torch = import_torch()
     # Compile for one shape. By default, a second shape makes torch.compile compile for any shape, which is slower and,
     # in PyTorch 2.13, fails for unpooling.

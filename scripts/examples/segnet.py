@@ -1,4 +1,4 @@
-"""SegNet (arXiv:1511.00561) to copy: VGG16's encoder, and a decoder that unpools with the encoder's argmax.
+"""A SegNet (arXiv:1511.00561) to copy: VGG16's encoder, and a decoder that unpools with the encoder's argmax.
 
 model = segnet(classes=12, weights="imagenet")
 model.compile("adam", "sparse_categorical_crossentropy")

@@ -184,8 +184,8 @@ def section(dataset: ImageDataset, outcomes: Sequence[Trial]) -> str:
     sizes = f"{len(dataset.train):,} training and {len(dataset.test):,} test images"
     shape = "x".join(map(str, dataset.image_shape))
     return (
-        f"**{short_name(dataset.name)}**: {sizes} of {shape}; {schedule.steps_per_epoch} steps an epoch of "
-        f"{schedule.batch_size}, {schedule.epochs} epochs; the mean training image's RMSE is "
+        f"**{short_name(dataset.name)}**: {sizes} of {shape}; {schedule.epochs} epochs of "
+        f"{schedule.steps_per_epoch} steps, {schedule.batch_size} images a step; the mean training image's RMSE is "
         f"{outcomes[0].mean_image_rmse:.4f}.\n\n{table(outcomes)}"
     )
 

@@ -151,7 +151,7 @@ def test_contestants_that_are_not_installed_are_left_out(processes: ContestantPr
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 2])
-def test_dead_contestants_cell_says_failed_and_the_run_goes_on(processes: ContestantProcesses, rounds: int) -> None:
+def test_cell_of_dead_contestant_says_failed_and_run_goes_on(processes: ContestantProcesses, rounds: int) -> None:
     makers = {"one": partial(Counting, 1.0), "other": partial(Dying, rounds)}
     comparison = processes.compare("row", makers, rounds=3, memory=False, agree=always_agree)
     assert list(comparison.measured) == ["one"]

@@ -76,7 +76,7 @@ def test_file_holds_the_quantised_code_and_switches(
         np.testing.assert_array_equal(found["code"], quantised)
         np.testing.assert_array_equal(found["switches_1"], encoded.switches[0])
         np.testing.assert_array_equal(found["switches_2"], last)
-        # The file has no switches of zeros, which have no effect.
+        # Where the code is zero, the file omits the switch, which has no effect.
         decoded = model.decode(Encoded(quantised, encoded.switches))
         pixels = np.clip(np.round(decoded * 256), 0, 255).astype(np.uint8)
         np.testing.assert_array_equal(colour_compressor.decompress(file), pixels[0])

@@ -98,8 +98,8 @@ def test_odd_architectures_agree_in_every_runtime(
             run = module.open_file(module.write(part, "float32", {}, tmp_path)[0])
             for count in (1, 3):
                 outputs = run({name: values[:count] for name, values in inputs.items()})
-                # In near ties, the whole part may choose differently from the model. The decoder gets the model's
-                # switches.
+                # In near ties, the converted autoencoder may choose other maxima than the model. The converted
+                # decoder gets the model's switches.
                 actual = np.concatenate([outputs["reconstruction"], expected[count:]])
                 difference = bounds.difference(actual, expected) if part is whole else np.abs(actual - expected).max()
                 assert difference <= TOLERANCE, f"{format_name}, {part.name}"

@@ -114,7 +114,7 @@ def test_third_notebook_prints_what_its_prose_says_of_edges() -> None:
 def test_second_notebook_prints_what_its_prose_says() -> None:
     """A flat code raises the RMSE less than changed switches.
 
-    Only thumbnails with as many numbers are worse than the models.
+    Only thumbnails with as many numbers as the code are worse than the models.
     """
     (file,) = (file for file in NOTEBOOKS if file.name.startswith("2"))
     texts = printed_texts(nbformat.read(file, as_version=4))

@@ -45,7 +45,7 @@ def reference(images, pool_size, strides, padding):
 
 
 def spans_of(length, pool, stride, padding):
-    """For every window: its start, and its first and last + 1 position inside of the image."""
+    """For every window: its start, and the start and end of its part inside the image."""
     if padding == "valid":
         starts = range(0, length - pool + 1, stride)
     else:

@@ -74,7 +74,7 @@ def test_shuffling_follows_the_seed() -> None:
     assert not np.array_equal(first, encoded.switches[0])
 
 
-def test_noise_is_proportional_to_the_code_and_keeps_maxima_positive() -> None:
+def test_noise_is_proportional_to_code_and_makes_no_maximum_negative() -> None:
     code = np.full((1, 50, 50, 1), 4, np.float32)
     received = Tampering(noise=0.1).apply(Encoded(code, ()), 0, []).code
     assert np.std(received) == pytest.approx(0.4, rel=0.05)

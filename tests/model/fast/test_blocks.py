@@ -181,7 +181,7 @@ def test_export_takes_batches_of_any_size(tmp_path):
     )
     tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
-    # The plain results are sliced: for 0 images, TensorFlow's oneDNN convolution returns the shape of the kernel.
+    # Plain results are sliced: for 0 images, TensorFlow's oneDNN convolution returns a tensor of the kernel's shape.
     there = stage(plain_encode, plain_decode, geometry)(images, *weights)
     for count in (0, 1, 3):
         assert_near(loaded.reconstruct(images[:count]), [tensor[:count] for tensor in there])
