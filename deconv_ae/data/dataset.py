@@ -133,15 +133,15 @@ def _tell_passed_over(loaded: Decoded) -> None:
     first, others = loaded.passed_over[:3], loaded.passed_over[3:]
     if first:
         more = f" and {len(others):,} more" if others else ""
-        tell(f"ignored, as system files or outside of train and test: {', '.join(first)}{more}")
+        tell(f"ignored (system files, or outside of train and test): {', '.join(first)}{more}")
 
 
 def _check_memory(source: Source, needed: int) -> None:
     most = LARGEST_SHARE_OF_MEMORY * numbers.memory()
     if needed > most:
         raise InputError(
-            f"dataset: a split of {source.name} takes {needed / 2**30:,.1f} GiB, above half of the memory, "
-            f"{most / 2**30:,.1f} GiB; give a smaller --image_size, or a --cache_dir"
+            f"dataset: a split of {source.name} takes {needed / 2**30:,.1f} GiB, above "
+            f"{most / 2**30:,.1f} GiB, half of the memory; give a smaller --image_size, or a --cache_dir"
         )
 
 

@@ -139,6 +139,6 @@ def test_ignored_files_are_reported(tmp_path: Path, capsys: pytest.CaptureFixtur
         draw(tmp_path / name)
     (tmp_path / "train" / "Thumbs.db").write_bytes(b"")
     load_dataset(Source(f"folder:{tmp_path}", cache_dir=""))
-    assert f"ignored, as system files or outside of train and test: {tmp_path}/train/Thumbs.db, {tmp_path}/valid" in (
+    assert f"ignored (system files, or outside of train and test): {tmp_path}/train/Thumbs.db, {tmp_path}/valid" in (
         capsys.readouterr().out
     )
