@@ -29,7 +29,7 @@ class SignalsHeld:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def asked(self) -> int:
+    def received(self) -> int:
         """Returns the first signal's number, or 0."""
         return self._received
 

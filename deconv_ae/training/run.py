@@ -238,10 +238,10 @@ def _fit(
     progress = Progress(done, steps, metrics)
     shown = ShowProgress(progress, schedule)
     with SignalsHeld() as signals:
-        asked, batches_from = signals.asked, partial(training_batches, dataset.train)
+        asked, batches_from = signals.received, partial(training_batches, dataset.train)
         if strategy.num_replicas_in_sync > 1:
             check_agreement(strategy, done)
-            asked = ReplicatedTraining(model, strategy, signals.asked, watch).asked
+            asked = ReplicatedTraining(model, strategy, signals.received, watch).asked
             batches_from = partial(global_batches, strategy, dataset.train)
         rmse = shared_rmse(strategy, dataset.test, watch.feed)
         checkpoints = SaveCheckpoints(progress, run_directory, options.checkpoint_every) if run_directory else None
