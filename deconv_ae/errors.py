@@ -21,7 +21,7 @@ class InputError(ValueError):
 
 
 class RunError(RuntimeError):
-    """The input was right and the work failed: it diverged, the disk filled up, a worker died.
+    """The input was right and the work failed: training diverged, the disk filled up, a worker died.
 
     The message is one line. Programs end with exit status 1.
     """

@@ -88,7 +88,7 @@ def real(above: float | None = None, least: float | None = None, most: float = n
 
 
 def one_of(choices: Mapping[str, Any]) -> Check:
-    """Makes a check for one of several names."""
+    """Makes a check for a name in `choices`."""
 
     def checked(name: str, value: Any) -> str:
         choose(name, value, choices)

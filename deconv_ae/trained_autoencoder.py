@@ -221,7 +221,7 @@ class NewAutoencoder(TrainedAutoencoder):
     def problem(self) -> str | None:
         """A reason not to keep the model, in one line, or None.
 
-        The model is no better on the test images than the mean training image, or the loss rose over the run.
+        Reasons: the model is no better on the test images than the mean training image, or the loss rose over the run.
         `print(trained.result)` compares the model with the mean image and black, and counts the code's silent channels.
         """
         return self.result.problem

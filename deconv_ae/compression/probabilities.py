@@ -92,7 +92,7 @@ class Plane:
 
     @functools.cached_property
     def _tables(self) -> list[tuple[int, int, np.ndarray]]:
-        """The weights in a few tables: each sums the weights of consecutive features, whose values are its index."""
+        """A few tables, each indexed by the values of consecutive features, with the sums of their weights."""
         found: list[tuple[int, int, np.ndarray]] = []
         beginnings = 1 + np.cumsum([0, *self.feature_sizes])
         for number, (begin, count) in enumerate(zip(beginnings, self.feature_sizes)):

@@ -40,7 +40,7 @@ def choose_steps(
 
     Args:
         code: the encoder's code of training pictures, `(N, h, w, channels)` float32 for each of its parts.
-        decode: decodes the same pictures with another code.
+        decode: decodes another code with the same pictures' switches.
 
     Returns:
         `(RATES, channels)` float32 steps for each part of the code.

@@ -197,7 +197,7 @@ class _Stage:
         if not self.channels_first:
             return tf.reshape(windows, (-1, count))
         window_count = math.prod(self.pooled_shape[:2])
-        # Transposing a single channel or window is a reshape. OpenVINO would fuse two reshapes into one, in bfloat16.
+        # With a single channel or window, a transpose is a second reshape. OpenVINO would fuse both, in bfloat16.
         first = windows if 1 in (window_count, windows.shape[-1]) else tf.transpose(windows, (0, 3, 1, 2))
         return tf.reshape(first, (-1, count, window_count))
 

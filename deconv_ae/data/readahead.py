@@ -20,10 +20,10 @@ def read_ahead(batches: tf.data.Dataset, images: np.ndarray) -> tf.data.Dataset:
     """Returns the same batches, and makes the system read a batch's images a few steps before their turn.
 
     Without these requests, the system reads a mapped image page by page, on each page fault. Page by page, a disk
-    delivered 150 shuffled pictures of 48 kB a second. With requests batch by batch, the disk delivered 14,000.
+    delivered 150 shuffled 48 kB pictures a second. With requests batch by batch, the disk delivered 14,000.
 
     Args:
-        batches: batches of numbers, or tuples that begin with them.
+        batches: batches of image numbers, or tuples that begin with them.
         images: the split, mapped or in memory.
 
     Returns:

@@ -80,13 +80,13 @@ class MaxUnpooling2D(_MaxUnpooling):
     This is the counterpart of `MaxPoolingWithArgmax2D` with the same arguments, see https://arxiv.org/abs/1505.04366.
     Values are assigned, not added: if several windows chose one position, the last of them in row-major order wins, on
     every device and in every run, and only its value gets the gradient. A position may be anywhere in its own image and
-    channel, also outside of the window that chose it.
+    channel, also outside of its value's window.
 
     Several sizes pool to the same shape: 28 and 29 both pool to 14. Give the size to restore as `output_size`, or a
     tensor of that size as `like`. On TensorFlow and JAX, the `argmax` of a pooling layer knows the size of the images
     that were pooled. That size is the default, and any other size is an error. If the size is unknown, the default is
     TensorFlow Addons', `(pooled - 1) * stride + pool` for `padding="valid"` and `pooled * stride` for `padding="same"`.
-    Positions that do not fit images of the default size, but fit another size, are an error.
+    If the positions lie in their windows only for another size, that is an error.
 
     On TensorFlow and JAX, the layer does not check the positions of a pooling layer again. It checks that all other
     positions are in their own image and channel.

@@ -51,11 +51,11 @@ class ScaledImagesModel(keras.Model):
 class Autoencoder(ScaledImagesModel):
     """The model from images to their reconstruction. `encoder` and `decoder` are models that share its weights.
 
-    The layers have the original's names: `conv1`, `pool1`, `unpool1`, `deconv1`, then `conv2` and so on for further
-    stages. With averages, `averages`, `enlarge` and `rest` come before `conv1`, and `reconstruction` comes last. A
-    model of the layers' outputs, `keras.Model(model.inputs, model.get_layer("conv1").output)`, runs the layers. The
-    autoencoder itself runs its stages. The stages compute the same results with the same weights, and faster if they
-    have a fast path. The model saves to `.keras` and loads without custom_objects.
+    The layers have the names of CNTK's example: `conv1`, `pool1`, `unpool1`, `deconv1`, then `conv2` and so on for
+    further stages. With averages, `averages`, `enlarge` and `rest` come before `conv1`, and `reconstruction` comes
+    last. A model of the layers' outputs, `keras.Model(model.inputs, model.get_layer("conv1").output)`, runs the layers.
+    The autoencoder itself runs its stages. The stages compute the same results with the same weights, and faster if
+    they have a fast path. The model saves to `.keras` and loads without custom_objects.
 
     Input: `(N, height, width, channels)` float images, scaled to [0, 1). Output: the same shape, not clipped; float32
     also under a mixed precision policy.

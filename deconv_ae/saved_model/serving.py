@@ -89,7 +89,7 @@ class SignatureAutoencoder:
         return np.concatenate([per_image_rmse(*pair) for pair in self.reconstructed(images)])
 
     def reconstructed(self, images: np.ndarray) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        """Scales and reconstructs `(N, height, width, channels)` uint8 images; yields both, batch by batch."""
+        """Yields `(N, height, width, channels)` uint8 images, scaled, and their reconstructions, batch by batch."""
         self.check(images)
         serve = self._signatures[SERVING_DEFAULT]
         for batch in EvaluationBatches(images):

@@ -211,7 +211,7 @@ class RunDirectory:
             raise RunError(f"run_dir: {self._history_file} cannot be written: {error.strerror or error}") from error
 
     def history(self, epochs: int) -> list[Epoch]:
-        """Reads the history up to the end of this epoch; empty if it was lost."""
+        """Reads the history up to epoch `epochs`; empty if it was lost."""
         try:
             kept = history.read(self.path)
         except FileNotFoundError:
