@@ -315,7 +315,7 @@ def _is_lack_of_memory(error: Exception) -> bool:
 
 
 def parse(arguments: Sequence[str]) -> list[str]:
-    """Sets the flags and returns the program's name. Bad usage is one line, and ends the program with status 2."""
+    """Sets the flags and returns the program's name. Bad usage prints one line and ends the program with status 2."""
     try:
         program, *rest = flags.FLAGS(list(arguments))
     except (flags.Error, ValueError) as error:  # absl's own --logger_levels raises a ValueError.

@@ -8,7 +8,7 @@ For single pictures, ONNX Runtime and LiteRT take a tenth of the SavedModel's
 time, OpenVINO a quarter. For batches of a thousand, no runtime is the fastest
 for every model.
 
-This checks the files on your own pictures, in the model's size and colours:
+This checks the files with your own pictures, in the model's size and colours:
 
 deconv-ae convert --model=saved_models/mine \
     --dataset=folder:photos --output_dir=converted/mine

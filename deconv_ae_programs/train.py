@@ -56,7 +56,7 @@ KERNEL_SIZE = flags.DEFINE_string("kernel_size", None, "The kernel size of every
 AVERAGES = flags.DEFINE_integer(
     "averages",
     None,
-    "The number of weighted averages of each block of pixels that the code holds beside the last stage's maxima. "
+    "For each block of pixels, the number of weighted averages that the code holds beside the last stage's maxima. "
     "Averages carry the smooth part of a photograph, and the stages see the rest. Default: 0.",
 )
 EXPORT_DIR = flags.DEFINE_string("export_dir", None, "The SavedModel's directory. Default: saved_models/PRESET.")

@@ -1,4 +1,4 @@
-"""`deconv_ae.train` and `deconv_ae.load`: arrays and folders that are accepted, refused, trained on and exported."""
+"""`deconv_ae.train` and `deconv_ae.load`: inputs that they accept or refuse, and models that they return."""
 
 import sys
 from dataclasses import replace

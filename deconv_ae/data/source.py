@@ -79,7 +79,7 @@ class Source:
     image_size: tuple[int, int] | None = option(
         None,
         optional(partial(numbers.pair, most=LONGEST_SIDE)),
-        "Resize images to this height and width: 64, or 64x48. Without it, they keep their size.",
+        "Resize images to this height and width: 64, or 64x48. Without a size, they keep their own.",
     )
     color_mode: str = option(
         "auto",

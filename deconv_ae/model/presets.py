@@ -19,7 +19,7 @@ PRESETS: dict[str, Preset] = {
     "cmap1_pool4": Preset("1 filter, pool 4x4", Architecture((1,), (4,)), 0.225, 0.223),
     "cmap3_pool4": Preset("3 filters, pool 4x4", Architecture((3,), (4,)), 0.196, 0.196),
     "cmap1_pool2": Preset("1 filter, pool 2x2", Architecture((1,), (2,)), 0.136, 0.131),
-    "two_layer": Preset("two stages (5, 1), pool 2x2 twice", Architecture((5, 1), (2, 2))),
+    "two_layer": Preset("stages of 5 and 1 filters, pool 2x2", Architecture((5, 1), (2, 2))),
 }
 """The original's presets."""
 

@@ -170,5 +170,5 @@ RECIPES: dict[str, Recipe] = {
         initializers=cntk_initializers,
     ),
     "default": _fitted("Adam, after least squares has fitted the decoders", epochs=3),
-    "long": _fitted("as default, with ten times as many epochs, which lower the RMSE of several stages", epochs=30),
+    "long": _fitted("default with ten times the epochs, which lower the RMSE of models with several stages", epochs=30),
 }

@@ -113,8 +113,8 @@ class TrainingOptions:
     jit_compile: str = option(
         "auto",
         one_of(JIT_COMPILE),
-        f"XLA for training steps: {', '.join(JIT_COMPILE)}. auto: on a CPU for many small pictures, where it is "
-        "faster; else as Keras decides.",
+        f"XLA for training steps: {', '.join(JIT_COMPILE)}. auto: XLA for many small pictures on a CPU, where it "
+        "is faster; else as Keras decides.",
     )
 
     def __post_init__(self) -> None:

@@ -61,7 +61,7 @@ class Trial:
         pool_sizes: the architecture's windows.
         start: "default", or a name in PLAIN.
         seed: the seed of the weights and of the order of the images.
-        settings: the other settings that decide the result; an outcome with other settings is not reused.
+        settings: the other settings that decide the result; an outcome with different ones is not reused.
         test_rmse: None if the run failed.
         mean_image_rmse: the mean training image's test RMSE, the best RMSE without a model.
         seconds: wall time.

@@ -29,7 +29,7 @@ MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 
 @pytest.fixture(scope="module")
 def digit_model_dir(exported: Path, made_once: MadeOnce, digits: ImageDataset) -> Path:
-    """A model of digits with probabilities, which tests do not change."""
+    """A model of digits with probabilities. Tests only read it."""
 
     def make(directory: Path) -> None:
         shutil.copytree(exported, directory)

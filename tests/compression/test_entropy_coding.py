@@ -1,4 +1,4 @@
-"""Order, probabilities and entropy coder, without a model, compared with plain definitions."""
+"""Coding order, probabilities and entropy coder, without a model, compared with plain definitions."""
 
 import numpy as np
 import pytest

@@ -57,9 +57,9 @@ def counts(*lengths: str) -> Callable[[Path], object]:
     return edit
 
 
-def instead(make: Callable[[Path], object], of: Callable[[Path], Path]) -> Callable[[Path], object]:
+def replacement(make: Callable[[Path], object], original: Callable[[Path], Path]) -> Callable[[Path], object]:
     def replace(folder: Path) -> None:
-        file = of(folder)
+        file = original(folder)
         file.unlink()
         make(file)
 
@@ -71,13 +71,13 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a truncated record file": lambda folder: os.truncate(record(folder), 200),
     "an altered record file": lambda folder: record(folder).write_bytes(500 * b"x"),
     "no record file": lambda folder: record(folder).unlink(),
-    "a directory for a record file": instead(Path.mkdir, record),
-    "a pipe for a record file": instead(os.mkfifo, record),
+    "a directory for a record file": replacement(Path.mkdir, record),
+    "a pipe for a record file": replacement(os.mkfifo, record),
     "an empty description": lambda folder: info(folder).write_bytes(b""),
     "a description that is no JSON": lambda folder: info(folder).write_text("{"),
     "a description that is a list": lambda folder: info(folder).write_text("[]"),
-    "a directory for a description": instead(Path.mkdir, info),
-    "a pipe for a description": instead(os.mkfifo, info),
+    "a directory for a description": replacement(Path.mkdir, info),
+    "a pipe for a description": replacement(os.mkfifo, info),
     "counts too high": counts("3000"),
     "counts too low": counts("3"),
     "counts of 0": counts("0"),

@@ -37,7 +37,7 @@ def pool_reference(images, pool_size, strides, padding):
 
 
 def unpool_reference(pooled, argmax, size):
-    """Images with every value assigned to its position in row-major order, and whether each value was kept."""
+    """Assigns the values to their positions, in row-major order; also returns whether each value was kept."""
     batch, channels = pooled.shape[0], pooled.shape[-1]
     images = np.zeros((batch, size[0] * size[1] * channels), pooled.dtype)
     winner = {}

@@ -17,7 +17,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("preset, name", CASES)
-def test_reconstruction_has_gradient_by_every_layer(preset, name):
+def test_every_layers_output_has_a_gradient(preset, name):
     keras.utils.set_random_seed(0)
     model = Autoencoder(PRESETS[preset].architecture, (28, 28, 1))
     output = model.get_layer(name).output

@@ -55,7 +55,7 @@ def spans_of(length, pool, stride, padding):
 
 
 def unpooled(values, argmax, size):
-    """Images with every value assigned to its position, in row-major order, and whether each value was kept."""
+    """Assigns the values to their positions, in row-major order; also returns whether each value was kept."""
     flat = np.zeros((len(values), math.prod(size) * values.shape[-1]), values.dtype)
     last = {}
     for index in np.ndindex(values.shape):

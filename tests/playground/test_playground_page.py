@@ -126,7 +126,7 @@ def new_page(browser, address: str):
     assert {urlsplit(url).hostname for url in requests if not url.startswith(("data:", "blob:"))} == {"127.0.0.1"}
 
 
-def times_its_processor_time(seconds: float = 0.02) -> float:
+def slowdown(seconds: float = 0.02) -> float:
     """How many times longer than its processor time a computation takes now: 1 on an idle machine."""
     start, used = time.perf_counter(), time.thread_time()
     while time.thread_time() - used < seconds:
@@ -211,7 +211,7 @@ def test_the_reconstruction_follows_a_slider_within_200_ms(new_page) -> None:
     # On a busy machine, the page may take as many times longer as anything else takes at that moment.
     slowness, times = [], []
     for index in range(20):
-        slowness.append(times_its_processor_time())
+        slowness.append(slowdown())
         times.append(page.evaluate(MOVE, ["#scale", str(2 - index / 10)]))
     assert np.median(times) < REPLY_MILLISECONDS * np.median(slowness)
     page.evaluate(MOVE, ["#scale", "0"])

@@ -340,7 +340,7 @@ def test_signature_whose_attribute_is_taken_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("same", ["name", "converted"])
-def test_signatures_or_files_of_one_name_are_refused(same: str) -> None:
+def test_signatures_or_files_with_the_same_name_are_refused(same: str) -> None:
     one, other = SIGNATURES["encode"], SIGNATURES["decode"]
     with pytest.raises(ValueError, match=f"^'{getattr(one, same)}' is the name of two"):
         by_name(one, dataclasses.replace(other, **{same: getattr(one, same)}))

@@ -1,4 +1,4 @@
-"""The start of a run: decoders fitted by least squares, and encoders that preserve more of the pictures."""
+"""The start of a run: decoders fitted by least squares, and the encoder that preserves the pictures best."""
 
 import keras
 import numpy as np

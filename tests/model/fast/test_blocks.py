@@ -56,7 +56,7 @@ def tensors(geometry, seed=0):
 
 
 def stage(encode, decode, geometry):
-    """Makes the whole stage a function of the tensors."""
+    """Joins an encoder and its decoder into one function."""
     (height, width, _), _, pool_size, _ = geometry
 
     def reconstruct(images, kernel, bias, transposed, transposed_bias):
@@ -182,6 +182,6 @@ def test_export_takes_batches_of_any_size(tmp_path):
     tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
     # Plain results are sliced: for 0 images, TensorFlow's oneDNN convolution returns a tensor of the kernel's shape.
-    there = stage(plain_encode, plain_decode, geometry)(images, *weights)
+    plain = stage(plain_encode, plain_decode, geometry)(images, *weights)
     for count in (0, 1, 3):
-        assert_near(loaded.reconstruct(images[:count]), [tensor[:count] for tensor in there])
+        assert_near(loaded.reconstruct(images[:count]), [tensor[:count] for tensor in plain])
