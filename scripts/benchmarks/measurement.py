@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,7 @@ class ContestantProcesses:
         rounds: int,
         memory: bool,
         agree: Callable[[Mapping[str, Sequence[np.ndarray]]], None],
+        turn_seconds: float = 0,
     ) -> Comparison:
         """Measures the contestants of one row.
 
@@ -128,12 +130,14 @@ class ContestantProcesses:
             rounds: the number of turns of each contestant, after a first turn that does not count.
             memory: whether to measure memory, too.
             agree: raises Failed if the contestants' results differ.
+            turn_seconds: a contestant repeats its work in a turn until this time has passed. In short turns, the system
+                often leaves two threads of a contestant on one processor.
 
         Returns:
             The measurements, or why the row failed.
         """
         try:
-            return self._compare(row, contestants, rounds, memory, agree)
+            return self._compare(row, contestants, rounds, memory, agree, turn_seconds)
         except Failed as error:
             return Comparison({}, failure=f"{row} failed: {error}")
 
@@ -144,6 +148,7 @@ class ContestantProcesses:
         rounds: int,
         memory: bool,
         agree: Callable[[Mapping[str, Sequence[np.ndarray]]], None],
+        turn_seconds: float,
     ) -> Comparison:
         for name, make in contestants.items():
             self.processes[name].make(make)
@@ -157,7 +162,7 @@ class ContestantProcesses:
         for turn in range(rounds + 1):
             start = turn % len(names)
             for name in names[start:] + names[:start]:
-                milliseconds = self.processes[name].ask("time")
+                milliseconds = self.processes[name].ask(turn_seconds)
                 _require(next(iter(contestants)), {name: milliseconds})
                 if isinstance(milliseconds, ABSENT):
                     absent[name] = milliseconds
@@ -257,7 +262,7 @@ class _Process:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._connection.send(request)
 
-    def ask(self, request: str) -> Any:
+    def ask(self, request: Any) -> Any:
         self.send(request)
         return self.answer()
 
@@ -297,8 +302,8 @@ def serve(descriptor: int) -> None:
         except EOFError:  # The main process has closed the connection.
             return
         try:
-            if request == "time":
-                answer: Any = list(contestant.time())
+            if isinstance(request, int | float):
+                answer: Any = _turn(contestant, request)
             elif request == "peak":
                 contestant.time()
                 answer = None if before is None else resident_mib("VmHWM") - before
@@ -314,6 +319,15 @@ def serve(descriptor: int) -> None:
             # As text, because some exceptions cannot be pickled.
             answer = Failed(" ".join(f"{type(error).__name__}: {error}".split())[:1000])
         connection.send(answer)
+
+
+def _turn(contestant: Contestant, seconds: float) -> list[float]:
+    """Times the contestant's work until this time has passed, at least once."""
+    end = time.perf_counter() + seconds
+    milliseconds = list(contestant.time())
+    while time.perf_counter() < end:
+        milliseconds += contestant.time()
+    return milliseconds
 
 
 def _peaks_mib(contestants: Mapping[str, Callable[[], Contestant]]) -> dict[str, Any]:

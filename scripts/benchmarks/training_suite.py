@@ -29,6 +29,7 @@ CHECKED_STEPS = 3
 MNIST_IMAGES = 60_000
 # The first step of a round does not count.
 PICTURE_STEPS = 3
+TURN_SECONDS = 1.0
 TOLERANCE = 1e-4
 
 
@@ -195,7 +196,7 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
     for case in cases:
         makers = {name: make(case) for name, make in CONTESTANTS.items()}
         row = f"{case.name}, batch {case.batch_size},"
-        comparisons.append(processes.compare(row, makers, options.rounds, options.memory, check_losses))
+        comparisons.append(processes.compare(row, makers, options.rounds, options.memory, check_losses, TURN_SECONDS))
         measured = comparisons[-1].measured
         for name, measurement in measured.items():
             number = {"model": case.name, "batch_size": case.batch_size, "contestant": name, **asdict(measurement)}
@@ -205,7 +206,6 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
         throughputs = cells(comparisons[-1], CONTESTANTS, partial(_throughput, case.batch_size))
         ratios = [speedup(measured, [OURS], [PLAIN]), speedup(measured, [OURS], VARIANTS)]
         rows.append([case.name, str(case.batch_size), *throughputs, *ratios, _to_convolutions(measured)])
-    steps = [case.steps_per_round for case in cases]
     presets = [number for number in numbers if number["model"] in PRESETS]
     return Report(
         title=options.title("Training: images a second (quartiles)"),
@@ -219,8 +219,8 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
         ],
         rows=rows,
         notes=[
-            f"Median of {options.rounds} rounds of {min(steps)} to {max(steps)} steps, in which all contestants take "
-            f"turns, each in its own process. Their first {CHECKED_STEPS} losses were checked to agree to {TOLERANCE}.",
+            f"Median of {options.rounds} rounds, in which all contestants take turns of at least {TURN_SECONDS:g} s, "
+            f"each in its own process. Their first {CHECKED_STEPS} losses were checked to agree to {TOLERANCE}.",
             *notes(comparisons),
             "The convolutions alone are a step's convolutions, forward and backward, without loss, optimizer, pooling "
             "and input. A step on blocks has other convolutions, and can take less time than its layers' convolutions "
