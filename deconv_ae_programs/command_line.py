@@ -215,7 +215,7 @@ def shell_lines(start: str, arguments: Sequence[str]) -> str:
     """A command and its arguments, quoted for a shell, in lines that fit a terminal of 80 columns."""
     lines = [f"  {start}"]
     for argument in map(shlex.quote, arguments):
-        if len(lines[-1]) + len(argument) > TERMINAL_COLUMNS - 3:  # Leaves room for two spaces and \\.
+        if len(lines[-1]) + len(argument) > TERMINAL_COLUMNS - 3:  # Leaves room for two spaces and a backslash.
             lines[-1] += " \\"
             lines.append(f"    {argument}")
         else:

@@ -23,7 +23,10 @@ _errors = 2
 
 
 def begin() -> None:
-    """Makes closed or failing streams writable, and lets an interruption print one line."""
+    """Makes closed or failing streams writable, and lets a signal end the process with one line.
+
+    If the shell's memory limit is too low, the process ends here, with one line and status 2.
+    """
     global _errors
     for descriptor in (0, 1, 2):
         try:

@@ -59,7 +59,11 @@ AVERAGES = flags.DEFINE_integer(
     "For each block of pixels, the number of weighted averages that the code holds beside the last stage's maxima. "
     "Averages carry the smooth part of a photograph, and the stages see the rest. Default: 0.",
 )
-EXPORT_DIR = flags.DEFINE_string("export_dir", None, "The SavedModel's directory. Default: saved_models/PRESET.")
+EXPORT_DIR = flags.DEFINE_string(
+    "export_dir",
+    None,
+    "The SavedModel's directory. Default: saved_models/PRESET, or saved_models/custom with --filters.",
+)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a model in --export_dir, after the new one is complete.")
 EXPORT_ANYWAY = flags.DEFINE_bool(
     "export_anyway",

@@ -28,7 +28,7 @@ from deconv_ae.errors import RunError
 from deconv_ae.numbers import real, whole
 from deconv_ae_programs import command_line
 
-KILLS = flags.DEFINE_integer("kills", 50, "The number of runs to kill while they train or write checkpoints.")
+KILLS = flags.DEFINE_integer("kills", 50, "The number of kills while a run trains or writes a checkpoint.")
 EXPORT_KILLS = flags.DEFINE_integer("export_kills", 50, "The number of exports to kill.")
 PREPARING_KILLS = flags.DEFINE_integer(
     "preparing_kills", 20, "The number of programs to kill while they decode a data set."

@@ -67,7 +67,7 @@ def checked_output(outputs: Iterable[str]) -> str:
 
 
 def convert(model: Autoencoder, preset: str, folder: Path) -> dict[tuple[str, str, str], str]:
-    """Writes a model's files in all formats whose packages are installed."""
+    """Writes a model in all formats whose packages are installed; returns files by (format, preset, signature)."""
     files: dict[tuple[str, str, str], str] = {}
     for name, chosen in FORMATS.items():
         try:

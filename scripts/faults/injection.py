@@ -153,7 +153,10 @@ def tensorboard_records(log_dir: Path) -> list[tuple[str, int, bytes]]:
 
 
 def kill_training(torture: Torture, kills: int, table: "Table") -> None:
-    """Kills runs, alternately while they write a checkpoint and at a random moment."""
+    """Kills a run and resumes it until it finishes, then kills the next run, until there are enough kills.
+
+    The kills come alternately while the run writes a checkpoint and at a random moment.
+    """
     kinds, done = ("SIGKILL while writing a checkpoint", "SIGKILL at a random moment"), 0
     while done < kills and not table.out_of_time:
         name, injected = torture.new_run(), Counter[str]()

@@ -493,7 +493,7 @@ def test_a_port_in_use_gives_one_line(tmp_path: Path) -> None:
     assert f"127.0.0.1:{port} cannot be used" in message
 
 
-def test_models_of_different_sizes_do_not_share_a_page() -> None:
+def test_images_that_the_model_does_not_take_are_refused() -> None:
     pytest.importorskip("starlette")
     from deconv_ae.playground.page import Playground
 
