@@ -13,7 +13,7 @@ __all__ = ["Compressor", "learn_probabilities"]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use: both need packages of the extra `compress`, and every program imports this module.
+    # Imported on first use: both need the extra `compress`, and programs check for it with `installed` of this package.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from deconv_ae.compression import compressor, learning

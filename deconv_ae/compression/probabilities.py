@@ -1,9 +1,8 @@
 """The probability of each value, given its neighbours, computed in integers, so that all machines agree.
 
-A plane's values are symbols 0 to n - 2. Symbol n - 1, the escape, stands for values that training pictures did not
-have; such a value follows separately. A symbol's context is a few features, each a small whole number. The score of a
-symbol is the sum of one weight per feature, as in logistic regression. The symbol's frequency is 2 to the power of the
-score, from a table.
+A plane's values are symbols 0 to n - 2. Symbol n - 1, the escape, stands for all other values; such a value follows
+separately. A symbol's context is a few features, each a small whole number. The score of a symbol is the sum of one
+weight per feature, as in logistic regression. The symbol's frequency is 2 to the power of the score, from a table.
 """
 
 import functools
@@ -62,7 +61,7 @@ class Plane:
 
     @property
     def escape(self) -> int:
-        """The symbol of all values that training pictures did not have."""
+        """The symbol of all values below `lowest` or above `highest`."""
         return self.symbols - 1
 
     @property

@@ -36,7 +36,7 @@ class Architecture:
 
     Args:
         filters: one number per stage.
-        pool_sizes: one int, which stands for a square, or (height, width) per stage.
+        pool_sizes: for each stage an int, which stands for a square, or (height, width).
         kernel_size: an int or (height, width).
         deconvolution_bias: None is the original's choice: no bias in a single stage, a bias in each of several stages.
         averages: 0 for none, as in the original.

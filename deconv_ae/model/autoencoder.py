@@ -185,7 +185,7 @@ class Autoencoder(ScaledImagesModel):
 
     @cached_property
     def decoder(self) -> keras.Model:
-        """Runs the layers from the code and the switches, in the encoder's order, to the reconstruction."""
+        """Runs the layers from the encoder's outputs, the code and then the switches, to the reconstruction."""
         code = keras.Input(self.architecture.code_shape(self.image_shape), name="code")
         averages, values = self._split(code)
         inputs: list[Any] = []

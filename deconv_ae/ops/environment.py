@@ -203,7 +203,10 @@ def is_dense(value: Any) -> bool:
 
 
 def cond(condition: Any, when_true: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
-    """One of two results, chosen by Python if the condition has a value now, else by `tf.cond` when the graph runs."""
+    """One of two results, chosen by Python if the condition has a value now, else by `tf.cond` when the graph runs.
+
+    On JAX and PyTorch, a condition without a value counts as false.
+    """
     truth = truth_of(condition)
     if truth is None and BACKEND == "tensorflow":
         return tf.cond(condition, when_true, otherwise)

@@ -139,7 +139,7 @@ def _columns(shown: View) -> tuple[float, int]:
 
 
 def _stages(model: Autoencoder, originals: np.ndarray) -> list[tuple[str, list[np.ndarray], np.ndarray]]:
-    """A label for each stage, its maxima enlarged to their windows, and the places that have a maximum."""
+    """A label for each stage, its brightest channel's maxima enlarged to their windows, and the maxima's places."""
     stages = []
     pool_sizes = model.architecture.pool_sizes
     values = keras.ops.convert_to_tensor(originals)

@@ -23,7 +23,7 @@ OTHER_DESCRIPTORS = 64
 
 
 def serve(app: Any, listening: socket.socket, when_ready: Callable[[], None]) -> None:
-    """Serves until Ctrl-C, and then returns normally. Other signals keep their handlers.
+    """Serves until Ctrl-C, and then returns normally. SIGTERM also ends the serving, and then goes to its own handler.
 
     Args:
         app: an ASGI application.

@@ -176,11 +176,11 @@ class ModelCard:
             model_dir: the exported model's directory.
 
         Returns:
-            The card, of the current format version.
+            The card, of the current format version; a card of format 1 is converted.
 
         Raises:
-            InputError: if the card is missing, is not JSON, is incomplete, has another format version, holds impossible
-                values, or does not match its checksum.
+            InputError: if the card is missing, is not JSON, is incomplete, has an unknown format version, holds
+                impossible values, or does not match its checksum.
         """
         file = model_dir / FILE_NAME
         try:

@@ -120,12 +120,10 @@ class Validate(keras.callbacks.Callback):
 
 
 class KeepHistory(keras.callbacks.Callback):
-    """Adds every epoch's RMSE to a history, and writes it to the run directory.
-
-    An epoch that is trained again after a kill replaces its entry.
+    """Adds every epoch's RMSE to a history, and replaces the run directory's history with it.
 
     Args:
-        history: the list to add to.
+        history: the list to add to. After a kill it must not have the epochs that are trained again.
         run_directory: where to write it; None does not write it.
     """
 

@@ -123,8 +123,8 @@ def duration(seconds: float) -> str:
 class ShowProgress(keras.callbacks.Callback):
     """Prints a line for every epoch, with its RMSE and the time left for the whole run.
 
-    On a terminal, the callback also redraws a progress line during the epoch. The callback must come after all others
-    that add to an epoch's metrics.
+    During an epoch, the callback redraws a progress line on a terminal, and elsewhere prints one every `LINE_SECONDS`.
+    The callback must come after all others that add to an epoch's metrics.
 
     Args:
         progress: counts the steps.

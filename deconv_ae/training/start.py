@@ -45,11 +45,11 @@ Guess = tuple[keras.Initializer, keras.Initializer]
 
 
 def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] = (), seed: int = 0) -> None:
-    """Gives an untrained model the best of several encoders, and a decoder for it.
+    """Gives an untrained model one of several encoders, and a decoder for it.
 
     Args:
-        model: a built model. If the model's own kernels beat every guess, training starts from these kernels, made to
-            fire, and a fitted decoder.
+        model: a built model. If no guess is used, training starts from the model's own kernels, made to fire, and a
+            fitted decoder.
         images: `(N, height, width, channels)` uint8, all training images; at most 256 are used.
         guesses: other starts. Each is compared with the model's own kernels, both with fitted decoders. The first guess
             that the model's kernels do not beat by a fifth is used, with the guess's own decoder.
