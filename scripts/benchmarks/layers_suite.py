@@ -30,7 +30,10 @@ class Case:
         return f"{batch}x {'x'.join(map(str, sizes))}, pool {self.pool_size}{stride}"
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Images and weights, the same in every process. Half of the images' values are 0, as after a ReLU."""
+        """Images, and the restored images' weights in the loss; the same in every process.
+
+        Half of the images' values are 0, as after a ReLU.
+        """
         rng = np.random.default_rng(0)
         images = np.maximum(rng.standard_normal(self.shape, "float32"), 0)
         return images, rng.standard_normal(self.shape, "float32")

@@ -72,7 +72,7 @@ class Measurement:
 
     Attributes:
         timing: the timing over all rounds.
-        peak_mib: the peak memory of the work on top of libraries, data and model, tracing and compiling included; None
+        peak_mib: the peak memory of the work, tracing and compiling included, on top of libraries, data and model; None
             if it was not asked for or is unknown.
         rounds: the median milliseconds of each round.
     """

@@ -185,7 +185,7 @@ def _write_figures(models: Sequence[ServedAutoencoder], images: np.ndarray, outp
 
 
 def curves_figure(outcomes: Sequence[Outcome]) -> Figure:
-    """Draws a panel per preset, with a line per seed: the RMSE of some test images by the number of images seen."""
+    """Draws a panel per preset, with a line per run: the RMSE of some test images by the number of images seen."""
     presets = list(dict.fromkeys(outcome.run.preset for outcome in outcomes))
     figure = Figure(figsize=(min(3.2 * len(presets), WIDEST_INCHES), 3), layout="constrained")
     axes = figure.subplots(1, len(presets), squeeze=False)[0]

@@ -36,7 +36,7 @@ TIMES: dict[str, int] = {}
 
 
 def fault(name: str, times: int | None = None) -> Callable[[Callable[["Torture"], bool]], Callable[["Torture"], bool]]:
-    """Adds a fault to the table under a name."""
+    """Adds a fault to FAULTS under a name, and its least number, if given, to TIMES."""
 
     def add(inject: Callable[["Torture"], bool]) -> Callable[["Torture"], bool]:
         FAULTS[name] = inject
@@ -250,10 +250,11 @@ def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
 
 @fault("file system full while decoding")
 def fill_disk_of_cache(torture: Torture) -> bool:
-    # The limit is less than the training images need, and more than the error line needs, which goes to a file, too.
-    environment, limit = {CACHE_VARIABLE: "full-cache"}, torture.random.randrange(1_000, 4_000)
+    # Less than the training images need, and more than the error line needs, which goes to a file, too.
+    largest_file = torture.random.randrange(1_000, 4_000)
     arguments = [*SETTINGS, "--epochs=1", f"--export_dir={torture.new_run()}"]
-    with RunningProgram("train.py", arguments, torture.directory, environment, limit) as program:
+    environment = {CACHE_VARIABLE: "full-cache"}
+    with RunningProgram("train.py", arguments, torture.directory, environment, largest_file) as program:
         failed = torture.check(program.finish(), 1, "cannot be written")
     left = [file.name for file in (torture.directory / "full-cache").iterdir() if not file.name.endswith(".lock")]
     if left:

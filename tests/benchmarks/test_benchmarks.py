@@ -306,7 +306,8 @@ def test_cluster_model_extrapolates_from_measurements(tmp_path: Path) -> None:
     lines = [line.strip("| ").split(" | ") for line in finished.stdout.strip().splitlines()]
     assert lines[0] == ["workers", "1 Gbit/s", "10 Gbit/s", "25 Gbit/s", "100 Gbit/s"]
     assert [line[0] for line in lines[2:]] == ["8", "16", "32", "64", "128", "256"]
-    # A step of 8 workers at 1 Gbit/s: 10 + 5 ms, and 7/4 of 125 kB on the wire, 1.75 ms.
+    # Two workers send the gradients once each, together 250 kB, so the gradients are 125 kB.
+    # A step of 8 workers at 1 Gbit/s: 10 + 5 ms, and 7/4 of the gradients on the wire, 1.75 ms.
     images_per_second = 8 * 100 / (10 + 5 + 1.75) * 1000
     assert lines[2][1] == f"{images_per_second:,.0f} ({images_per_second / 8 / 10_000:.0%})"
 

@@ -41,7 +41,7 @@ def test_a_signal_between_start_and_first_step_gives_one_line(tmp_path: Path, na
         if not end.status:  # It ended before the signal.
             continue
         context = f"{number.name} after {seconds:.2f} s: status {end.status}, {end.stderr}"
-        # A signal before the program's first line kills the process, without a line.
+        # Before the program handles signals, a signal kills the process, and no error line is printed.
         assert end.status in (128 + number, -number), context
         assert end.status == -number or len(end.error_lines) == 1, context
         assert not [file for file in tmp_path.rglob("*") if ".partial-" in file.name], context

@@ -33,7 +33,8 @@ def test_more_pictures_make_no_smaller_batches_and_hardly_more_epochs() -> None:
     found = [schedule(RECIPES["default"], images) for images in range(1, 30_000, 13)]
     for fewer, more in itertools.pairwise(found):
         assert fewer.batch_size <= more.batch_size
-        assert fewer.epochs + 6 >= more.epochs  # A nearly empty last batch is a step, too.
+        # Larger batches can make fewer steps an epoch, and then take more epochs.
+        assert fewer.epochs + 6 >= more.epochs
 
 
 @pytest.mark.parametrize(
