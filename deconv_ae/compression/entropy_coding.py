@@ -170,7 +170,7 @@ class EntropyCoder:
         return coded
 
     def _encode(self, coded: Sequence[_CodedVisit], of_picture: np.ndarray, encoders: Sequence[Any]) -> None:
-        """Encodes consecutive visits with equal numbers of symbols.
+        """Encodes consecutive visits that have a context, and whose planes have equally many symbols.
 
         It makes one call per file, because each call takes microseconds.
 

@@ -34,7 +34,7 @@ class Part:
     Attributes:
         name: the name of its files.
         signature: the name of the SavedModel's signature that computes the same.
-        function: maps tensors by name to tensors by name; traced with `inputs`.
+        function: takes the tensors of `inputs` as keyword arguments, and returns tensors by name.
         inputs: the specification of each input, with an unknown batch size.
     """
 

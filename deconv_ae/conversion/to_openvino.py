@@ -55,9 +55,9 @@ def _name_only_inputs_and_outputs(model: openvino.Model) -> None:
 def _keep_float32(file: Path) -> None:
     """Marks every operation, so that OpenVINO computes it in no fewer bits than the file has.
 
-    On a CPU with bfloat16, OpenVINO computes in bfloat16 by default, which changes pixels visibly. The file keeps a
+    On a CPU with bfloat16, OpenVINO computes in bfloat16 by default, which changes pixels visibly. A file can hold a
     hint for the whole model (runtime_options, INFERENCE_PRECISION_HINT), but OpenVINO ignores it. OpenVINO obeys the
-    mark of a single operation, DisableFP16Compression. Python has no function that sets this mark.
+    mark of a single operation, DisableFP16Compression, "precise" in a file. Python has no function that sets this mark.
     """
     tree = ET.parse(file)
     for layer in tree.getroot().iterfind("layers/layer"):

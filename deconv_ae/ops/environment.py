@@ -151,7 +151,7 @@ def checked(tensor: Any, condition: Any, sentence: str, *numbers: Any) -> Any:
 
 
 def can_raise() -> bool:
-    """Whether an operation may raise an error when it runs."""
+    """Whether TensorFlow may raise an error when an operation runs; True on JAX and PyTorch, even while they trace."""
     if BACKEND != "tensorflow" or tf.executing_eagerly():
         return True
     return not is_portable() and not compiled_by_xla()

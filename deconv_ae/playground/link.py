@@ -184,7 +184,10 @@ def quoted(text: str) -> str:
 
 
 def packed_drawing(picture: np.ndarray, ground: np.ndarray) -> str:
-    """A drawing as the letters of a link: a bit for each pixel that differs from the ground, and the pixels' values."""
+    """A drawing as the letters of a link.
+
+    They hold a bit for each pixel, whether it differs from the ground; then the values of the pixels that differ.
+    """
     differs = (picture != ground).any(axis=-1)
     content = np.packbits(differs).tobytes() + picture[differs].T.tobytes()
     return base64.urlsafe_b64encode(zlib.compress(content, 9)).decode().rstrip("=")

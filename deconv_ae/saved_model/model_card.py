@@ -216,7 +216,7 @@ class ModelCard:
 
 
 def model_directory(model_dir: str | Path) -> Path:
-    """The path of an exported model's directory; raises InputError if it cannot be a directory."""
+    """The path of an exported model's directory; raises InputError if it is missing, empty or a file."""
     path = paths.given("model", model_dir)
     paths.check_no_pattern("model", path)
     if path.suffix == ".keras" and paths.is_file("model", path):

@@ -79,7 +79,7 @@ class RunDirectory:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock = lock_exclusively("run_dir", self.path, self.path / run_record.LOCK)
             if not resume:
-                # Checked again: once this process has the lock, no other process can start a run.
+                # Checked under the lock, so that no other process can start a run after the check.
                 run_record.check(self.path, record, resume)
             if self._record != recorded:
                 run_record.write(self.path, self._record)
