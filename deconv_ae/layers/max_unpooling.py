@@ -117,8 +117,9 @@ class MaxUnpooling2D(_MaxUnpooling):
             not to pool to the shape of `pooled` (the message has the sizes that do), or to differ from the size that
             was pooled; on PyTorch, and on JAX outside of `jit`, also for positions outside of their image or channel.
         tf.errors.InvalidArgumentError: On TensorFlow, when the layer runs: if positions are not in their own image and
-            channel, or if the size does not pool to the shape of `pooled`. XLA cannot raise: there, a value whose
-            position is in no image is dropped, and a value whose position is in another channel goes to that channel.
+            channel, if they fit only images of another size than the default, or if the size does not pool to the
+            shape of `pooled`. XLA cannot raise: there, a value whose position is in no image is dropped, and a value
+            whose position is in another channel goes to that channel.
 
     Example:
     >>> import numpy as np

@@ -279,7 +279,7 @@ def wrapped(text: str, inches: float, letters_an_inch: float = SMALL_LETTERS_AN_
 
 
 def save_figure(figure: Figure, file: Path) -> Path:
-    """Writes a PNG under a partial name, renames it to `file`, and returns `file`. No text is read as mathematics."""
+    """Writes a PNG under a partial name, renames it to `file`, and returns `file`. Texts are not read as formulas."""
     partial = partial_beside(file)
     dpi = min(PIXELS_AN_INCH, MOST_PIXELS / max(figure.get_size_inches()))
     _take_literally(figure)

@@ -162,8 +162,9 @@ def _result(
 ) -> TrainingResult:
     training_rmse, test_rmse = (evaluation.mean_rmse(model, images) for images in (dataset.train, dataset.test))
     # The last step's loss is computed before the step changes the weights, so it does not prove that they are finite.
-    if not math.isfinite(training_rmse + test_rmse):
-        raise RunError(f"the test RMSE is {test_rmse} after the last step; try a lower --learning_rate")
+    for split, rmse in (("training", training_rmse), ("test", test_rmse)):
+        if not math.isfinite(rmse):
+            raise RunError(f"the {split} RMSE is {rmse} after the last step; try a lower --learning_rate")
     code_values = options.architecture.size_per_image(dataset.image_shape).code_values
     without_model = evaluation.baselines(dataset.train, dataset.test, code_values)
     loss_before = next((epoch.training_rmse for epoch in history if epoch.number == 0), None)

@@ -21,8 +21,13 @@ def segnet(
         classes: number of classes.
         size: height and width of the images.
         weights: as in `keras.applications.VGG16`: "imagenet" downloads weights, None starts from random ones.
-        width: a value below 1 gives each layer fewer filters, for quick trials with random weights.
+        width: a value below 1 gives each layer fewer filters, for quick trials. It needs random weights.
+
+    Raises:
+        ValueError: if `width` is not in (0, 1], or below 1 with other weights than random ones.
     """
+    if not 0 < width <= 1 or (width < 1 and weights is not None):
+        raise ValueError(f"`width` is {width}; give 1, or for random weights a number in (0, 1)")
     vgg = keras.applications.VGG16(include_top=False, weights=weights, input_shape=(*size, 3))
     x = images = keras.Input((*size, 3))
     poolings = []
@@ -32,7 +37,7 @@ def segnet(
             features = x
             x, argmax = MaxPoolingWithArgmax2D(2, padding="same", name=layer.name)(features)
             poolings.append((argmax, features.shape[-1]))
-        elif weights is None and width < 1:
+        elif width < 1:
             x = keras.layers.Conv2D(max(1, int(layer.filters * width)), 3, padding="same", activation="relu")(x)
         else:
             x = layer(x)

@@ -1,5 +1,6 @@
 """A picture's own name decides its split, whatever lies beside it."""
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def test_composed_and_decomposed_accents_are_equal() -> None:
 def draw(file: Path, mode: str = "L") -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     shape = (4, 4) if mode == "L" else (4, 4, 3)
-    Image.fromarray(np.random.default_rng(hash(file.name) % 1000).integers(2, 256, shape, np.uint8)).save(file)
+    Image.fromarray(np.random.default_rng(zlib.crc32(file.name.encode())).integers(2, 256, shape, np.uint8)).save(file)
 
 
 FOLDERS: dict[str, tuple[list[str], dict, tuple[int, int, int]]] = {

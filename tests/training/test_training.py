@@ -150,7 +150,7 @@ def test_non_finite_loss_ends_the_run(digits: ImageDataset, tmp_path: Path) -> N
 
 def test_last_step_that_ruins_the_model_ends_the_run(digits: ImageDataset) -> None:
     few = ImageDataset("few", digits.train[:8], digits.test[:8])
-    with pytest.raises(RunError, match=r"the test RMSE is (inf|nan) after the last step;"):
+    with pytest.raises(RunError, match=r"the training RMSE is (inf|nan) after the last step;"):
         train(few, TrainingOptions(CMAP1, epochs=1, batch_size=8, learning_rate=3e38))
 
 
