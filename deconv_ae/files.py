@@ -118,7 +118,8 @@ def move_together(moves: Sequence[tuple[Path, Path]]) -> None:
         moves: pairs of a file and its new name.
 
     Raises:
-        OSError: if a target is a directory, before the first file is moved.
+        OSError: if a target is a directory, before the first file is moved; or if a rename fails. Then the files before
+            it have been moved.
     """
     for _, target in moves:
         if target.is_dir():

@@ -78,7 +78,7 @@ def pair(argument: str, value: Any, most: int = LARGEST) -> Pair:
 def real(
     argument: str, value: Any, above: float | None = None, least: float | None = None, most: float = LARGEST_REAL
 ) -> float:
-    """Checks a finite number against bounds and returns it as Python's float. By default, float32 can hold the number.
+    """Checks a finite number against bounds and returns it as Python's float. The default `most` fits into float32.
 
     >>> real("learning_rate", float("nan"), above=0)
     Traceback (most recent call last):

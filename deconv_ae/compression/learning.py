@@ -96,7 +96,7 @@ def _find_values_in(model: ModelTensors, encoded: Tensors, steps: Mapping[str, n
 def _fit_planes(
     tensors: Sequence[Tensor], encoded: Tensors, steps: Mapping[str, np.ndarray], rate: int
 ) -> dict[str, tuple[Plane, ...]]:
-    """Fits each tensor's planes at a rate; switches have the same planes at all rates, fitted at the middle rate."""
+    """Fits the code's planes at a rate; at the middle rate, also the switches' planes, which serve all rates."""
     numbers = quantized_planes(tensors, encoded, steps, rate)
     wanted = [tensor for tensor in tensors if tensor.is_code or rate == RATES // 2]
     empty = {tensor.name: _empty_planes(tensor, numbers[tensor.name]) for tensor in tensors}

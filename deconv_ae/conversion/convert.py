@@ -133,7 +133,7 @@ def table(written: Sequence[ConvertedFile]) -> str:
     lines.append("code, picture: largest difference from the SavedModel; switches: number of wrong ones;")
     lines.append(f"RMSE: over {CHECKED_IMAGES} test images at most; cost: RMSE minus the SavedModel's RMSE")
     lines += [
-        f"{entry.file}: {entry.agreement.switches:,} switches do not point to a maximum, however small the cost is. "
+        f"{entry.file}: {entry.agreement.switches:,} switches do not point to a maximum, even if the cost is small. "
         "The SavedModel's switches differ: decode with files of the same variant, or use float32."
         for entry in written
         if entry.agreement.switches

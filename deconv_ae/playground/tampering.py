@@ -30,8 +30,8 @@ class Tampering:
     Attributes:
         scale: a factor, 0 to 3.
         noise: the standard deviation of normal noise, as a share of the code's largest value, 0 to 1.
-        bits: 1 to 8 rounds the code to equal steps, which reach from 0, or from the lowest value if it is negative,
-            to the largest value. 0 leaves float32.
+        bits: 1 to 8 rounds the code to multiples of a step. `2**bits - 1` steps are as long as the range of the code,
+            extended to 0. 0 leaves float32.
         dropped: the share of values that become 0, 0 to 1. The seed chooses the values.
         erased: single values that become 0.
         switches: "kept"; "shuffled" among the windows of a pooling; or "centred", each at the middle of its window.

@@ -104,7 +104,7 @@ def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None 
         recipe=RecipeUsed(
             name=recorded.pop("recipe"),
             **{name: recorded.pop(name) for name in ("epochs", "batch_size", "learning_rate", "mixed_precision")},
-            # With other recipes, an extended run ends with the same weights as one run of all epochs.
+            # If a recipe does not plan ahead, an extended run ends with the same weights as one run of all epochs.
             extended_after_epochs=result.extended_after_epochs if RECIPES[options.recipe].plans_ahead else (),
             other_options=recorded,
         ),

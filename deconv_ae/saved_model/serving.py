@@ -109,7 +109,7 @@ class SignatureAutoencoder:
         return "\n".join(f"{label:<24}{value}" for label, value in rows)
 
     def check(self, images: np.ndarray) -> None:
-        """Raises InputError if images are not uint8, or not of the model's image shape."""
+        """Raises InputError if images are not uint8 or not of the model's image shape, or if there are none."""
         expected = tuple(self.card.image_shape)
         if isinstance(images, np.ndarray) and images.shape == expected:
             raise InputError("images: one image is not a batch; pass image[np.newaxis]")

@@ -111,7 +111,7 @@ def _first_maxima(windows: tf.Tensor) -> tuple[Any, Callable]:
 
 @environment.custom_gradient
 def _convolved(blocks: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
-    """The "valid" convolution. Under XLA, its gradients are products, because XLA would transpose large tensors."""
+    """The "valid" convolution. Under XLA, products give the kernel's gradient: XLA would transpose large tensors."""
     results = tf.nn.conv2d(blocks, kernel, 1, "VALID")
     return results, lambda upstream: (_deconvolved(upstream, kernel), _kernel_gradient(blocks, upstream, kernel))
 
