@@ -146,7 +146,8 @@ def source_of(cards: Sequence[ModelCard]) -> Source:
         The data set, and how its images are read.
 
     Raises:
-        InputError: if the models take images of different shapes, or the data set is missing.
+        InputError: if the models take images of different shapes, if the flag image_size gives another size, or if
+            the data set is missing.
     """
     first = cards[0]
     check_one_shape(cards)

@@ -93,7 +93,8 @@ def main() -> None:
         }
     )
     if source.image_size is not None:
-        architecture.check_trainable((*source.image_size, 1), images_per_step=1)  # At least one channel and one image.
+        # Before the images are read: they have at least one channel, and a batch has at least one image.
+        architecture.check_trainable((*source.image_size, 1), images_per_step=1)
     if options.run_dir is not None:
         run_record.check_place(options.run_dir, options, source.name)
         if options.strategy != "multi_worker":  # The processes of a cluster share the directory.

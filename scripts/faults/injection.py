@@ -250,7 +250,7 @@ def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
 
 @fault("file system full while decoding")
 def fill_disk_of_cache(torture: Torture) -> bool:
-    # Less than the training images need, and more than the error line needs, which goes to a file, too.
+    # The limit is less than the training images need, and more than the error line needs: stderr is a file, too.
     largest_file = torture.random.randrange(1_000, 4_000)
     arguments = [*SETTINGS, "--epochs=1", f"--export_dir={torture.new_run()}"]
     environment = {CACHE_VARIABLE: "full-cache"}

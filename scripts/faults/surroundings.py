@@ -64,7 +64,7 @@ def interrupt_the_start(torture: Torture) -> bool:
     return stopped and _left_nothing_behind(torture, f"*{name}-model*")
 
 
-@fault("streams that are closed, full or left", times=7)
+@fault("closed or full streams, broken pipes", times=7)
 def spoil_streams(torture: Torture) -> bool:
     name = torture.new_run()
     kind, (redirection, status) = list(STREAMS.items())[int(name.split("-")[1]) % len(STREAMS)]

@@ -47,7 +47,7 @@ def test_every_preset_and_recipe_is_trained_and_exported(reproduced: tuple[list[
         assert rmse[-1] < rmse[0]
 
 
-def test_only_runs_with_other_settings_are_trained_again(
+def test_only_runs_with_stale_or_unreadable_outcomes_are_trained_again(
     reproduced: tuple[list[Outcome], Path], digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes, directory = reproduced

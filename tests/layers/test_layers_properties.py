@@ -28,7 +28,7 @@ def poolings(draw):
     smallest = pool_size if padding == "valid" else (1, 1)
     height, width = (draw(st.integers(n, n + 7)) for n in smallest)
     batch = draw(st.integers(1, 3))
-    # On the CPU, the implementation for fewer than 16 channels differs from the one for more.
+    # On the CPU, the implementation for fewer than 16 channels differs from the one for 16 or more.
     channels = draw(st.sampled_from([1, 2, 3, 17]) if height * width < 40 else st.integers(1, 3))
     return pool_size, strides, padding, (batch, height, width, channels)
 

@@ -102,7 +102,10 @@ def browser():
 
 @pytest.fixture
 def new_page(browser, address: str):
-    """A function that opens the page as a new user. At the end, all requests must have gone to this host."""
+    """A function that opens the page as a new user.
+
+    At the end, no script may have failed, and all requests must have gone to this host.
+    """
     contexts, requests, errors = [], [], []
 
     def open_page(

@@ -137,7 +137,7 @@ UNTRAINED = ("--dataset=mnist_5k", "--recipe=cntk", "--epochs=0", "--export_dir=
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
-    """A directory with an untrained model and its run, and the end of the export. Tests only read it."""
+    """The directory of an untrained model and its run, and the finished train.py. Tests only read the directory."""
     directory = tmp_path_factory.mktemp("untrained")
     return directory, run_program("train.py", [*UNTRAINED, "--run_dir=run", "--export_anyway"], directory)
 
@@ -148,7 +148,7 @@ def test_useless_model_is_exported_only_with_export_anyway(untrained: tuple[Path
     (line,) = failed.error_lines
     assert line.startswith("error: the model is no better than the mean training image, a test RMSE of 0.")
     assert "--export_anyway" in line
-    assert "--preset=photos" in line  # A hint for presets only: the others are made for digits.
+    assert "--preset=photos" in line  # Only presets get this hint: all but photos are made for digits.
     assert "the mean training image 0.2595, black 0.3314" in failed.stdout
     assert not list(tmp_path.iterdir())
 
