@@ -33,7 +33,7 @@ _WANTS_LOGS = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") != "3"
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Drops the stderr output of TensorFlow's libraries, which write at any log level while they load or convert.
+    """Drops all output to stderr. TensorFlow's libraries write there, at any log level, while they load or convert.
 
     Failures are exceptions and still pass. With TF_CPP_MIN_LOG_LEVEL below 3, all output passes.
     """

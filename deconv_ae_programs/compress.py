@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def _check_use() -> None:
-    """Raises InputError for flags and files that would have no effect."""
+    """Raises InputError for pictures that --learn would ignore, and for data set flags that need --learn."""
     if LEARN.value:
         if command_line.has_files():
             raise InputError("learn: pictures are given as well; leave them out, and compress them afterwards")

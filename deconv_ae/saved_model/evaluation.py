@@ -19,7 +19,7 @@ THESE = "these"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of `evaluate`.
+    """The result of `evaluate` or `evaluate_images`.
 
     Attributes:
         rmse, psnr: of each split, by its name.
@@ -92,7 +92,7 @@ def evaluate_images(model: SignatureAutoencoder, images: np.ndarray) -> Evaluati
         images: `(N, height, width, channels)` uint8.
 
     Returns:
-        The errors of one split, `these`, and its baselines.
+        The errors, thumbnails and files of one split, `these`; `baselines` is None.
 
     Raises:
         InputError: if the images' shape is not the model's.

@@ -140,7 +140,7 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
     weights = model.get_weights()
 
     def constant_weights() -> keras.StatelessScope:
-        # When TensorFlow loads a graph, it folds operations on constants, such as those that make kernels of blocks.
+        # When TensorFlow loads a graph, it folds operations on constants, such as those of `kernel_of_blocks`.
         return keras.StatelessScope([(variable, tf.constant(w)) for variable, w in zip(model.weights, weights)])
 
     with without_gradients():

@@ -205,7 +205,7 @@ class ModelCard:
             raise InputError(f"model: {file} is not a model card ({error}); {ADVICE}") from error
 
     def check_file(self, model_dir: Path, name: str) -> None:
-        """Raises InputError if a file beside the card is missing, or is not the exported file."""
+        """Raises InputError if a file is missing or changed. A file without a checksum in the card is not checked."""
         file = model_dir / name
         expected = self.checksums.get(name)
         try:

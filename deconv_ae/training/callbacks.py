@@ -123,7 +123,7 @@ class KeepHistory(keras.callbacks.Callback):
     """Adds every epoch's RMSE to a history, and replaces the run directory's history with it.
 
     Args:
-        history: the list to add to. After a kill it must not have the epochs that are trained again.
+        history: the list to add to. In a resumed run it must not contain the epochs that this run trains again.
         run_directory: where to write it; None does not write it.
     """
 
@@ -214,7 +214,7 @@ class StopWhenAsked(keras.callbacks.Callback):
 
 
 class WriteTensorBoard(keras.callbacks.Callback):
-    """Writes every epoch's metrics, learning rate, and a few images with their codes and reconstructions.
+    """Writes every epoch's metrics, learning rate, and images with their codes and reconstructions.
 
     Keras's TensorBoard callback buffers its records. If the records are still in memory when the epoch's checkpoint is
     on the disk, a killed run loses them for good.
@@ -223,7 +223,7 @@ class WriteTensorBoard(keras.callbacks.Callback):
 
     Args:
         log_dir: TensorBoard's directory.
-        images: `(N, height, width, channels)` uint8, shown as they are.
+        images: `(N, height, width, channels)` uint8; all of them are written, every epoch.
     """
 
     def __init__(self, log_dir: Path, images: np.ndarray) -> None:

@@ -256,7 +256,7 @@ def _fit(
             shown if verbose else None,  # After all that add to the epoch's metrics.
             _tensorboard(run_directory, dataset),  # Before the checkpoint, for the same reason.
             checkpoints,
-            StopWhenAsked(progress, asked, checkpoints),  # After the checkpoint: otherwise it would save another one.
+            StopWhenAsked(progress, asked, checkpoints),  # Last: when asked, it saves a checkpoint and raises.
         ]
         try:
             for first_epoch, end, steps_each in _spans(done, steps, schedule.epochs):
@@ -281,7 +281,9 @@ def _tensorboard(run_directory: RunDirectory | None, dataset: ImageDataset) -> W
 
 
 def steps_per_execution(*lengths: int) -> int:
-    """Returns the largest number of steps per execution that divides all of these numbers of steps; 0 allows any.
+    """Returns the largest number of steps per execution, at most 8, that divides all of these numbers of steps.
+
+    A 0 among them allows any number.
 
     >>> steps_per_execution(469, 0, 0), steps_per_execution(469, 0, 100), steps_per_execution(32, 0, 0)
     (7, 1, 8)
