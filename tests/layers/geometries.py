@@ -19,18 +19,18 @@ GEOMETRIES = {
     "same, a window larger than the image": ((2, 3), (5, 5), (2, 2), "same"),
     "same, an image smaller than the stride": ((2, 2), (2, 2), (5, 4), "same"),
     "same, the stride leaves positions out": ((9, 10), (2, 1), (4, 3), "same"),
-    # 24 windows share a position; outside of XLA, unpooling compares fewer.
+    # 24 windows share a position: too many for unpooling to compare outside of XLA, so it scatters.
     "a large window": ((17, 18), (16, 16), (3, 4), "same"),
 }
 
 
 def random_images(shape, seed=0):
-    """Images of few different values, with ties in every window."""
+    """Images of few different values, with ties in many windows."""
     return np.random.default_rng(seed).integers(-3, 4, shape).astype("float32")
 
 
 def pool_and_unpool(geometry):
-    """A function of images that runs both layers."""
+    """A function from images to the results of both layers: the maxima, the argmax and the restored images."""
     _, *arguments = geometry
     pooling, unpooling = MaxPoolingWithArgmax2D(*arguments), MaxUnpooling2D(*arguments)
 

@@ -50,7 +50,7 @@ def test_pooling_equals_tensorflow_bit_for_bit(geometry, channels):
 
 @geometries
 @channel_counts
-def test_first_of_equal_zeros_is_the_maximum_with_its_sign(geometry, channels):
+def test_signed_zeros_pool_as_in_tensorflow(geometry, channels):
     size, pool_size, strides, padding = geometry
     images = tf.constant(np.random.default_rng(0).choice(np.float32([0.0, -0.0, -1.0]), (2, *size, channels)))
     pooled, argmax = MaxPoolingWithArgmax2D(pool_size, strides, padding)(images)
@@ -110,7 +110,7 @@ def test_argmax_of_a_pooling_knows_the_size_to_restore(padding, shape):
     np.testing.assert_array_equal(model(images), run(images))
 
 
-def test_another_size_than_was_pooled_raises_while_tracing():
+def test_another_size_or_data_format_than_pooled_is_refused():
     for images in (tf.ones((1, 45, 45, 1)), keras.Input((45, 45, 1))):
         pooled, argmax = MaxPoolingWithArgmax2D(2)(images)
         with pytest.raises(ValueError, match="images of width 45, and the size to restore has width 44"):
@@ -555,7 +555,7 @@ def test_window_of_more_than_256_positions_raises_an_error(convert):
         convert(*arguments, input_size=(16, 17), pool_size=(16, 17))
 
 
-@pytest.mark.parametrize("bad", [4, 2, 16], ids=["another row's", "another window's", "out of range"])
+@pytest.mark.parametrize("bad", [4, 2, 16], ids=["below the image", "left over", "far below"])
 def test_position_outside_of_its_window_has_no_switch(bad):
     with pytest.raises(tf.errors.InvalidArgumentError, match="outside of the windows"):
         argmax_to_switches(tf.constant([[[[bad]]]], tf.int64), (1, 3), (1, 2), (1, 2))

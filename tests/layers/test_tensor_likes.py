@@ -85,14 +85,14 @@ def test_positions_may_be_variables(values, function, in_graph):
 
 
 @every_function
-def test_sparse_and_ragged_tensors_raise_one_sentence(values, function):
+def test_error_names_the_type_of_sparse_and_ragged_tensors(values, function):
     for wrong in (tf.sparse.from_dense(values), tf.RaggedTensor.from_tensor(values)):
         with pytest.raises(ValueError, match=rf"is a {type(wrong).__name__}; give a dense tensor"):
             function(wrong)
 
 
 @every_function
-def test_complex_numbers_and_text_raise_one_sentence(values, function):
+def test_complex_numbers_and_text_are_refused(values, function):
     for wrong in (tf.complex(values, values), tf.strings.as_string(values)):
         with pytest.raises(ValueError, match="holds no real numbers: its type is"):
             function(wrong)
@@ -101,14 +101,14 @@ def test_complex_numbers_and_text_raise_one_sentence(values, function):
 @pytest.mark.parametrize(
     "function", [max_pool_with_argmax, lambda x, size: max_unpool(x, x, size)], ids=["pooling", "unpooling"]
 )
-def test_symbolic_tensor_raises_an_error_that_names_the_layer(function):
+def test_symbolic_tensor_raises_an_error_that_suggests_the_layer(function):
     with pytest.raises(ValueError, match="is symbolic: call the layer"):
         function(keras.KerasTensor((1, 4, 4, 1)), 2)
 
 
 @every_function
 def test_forward_mode_is_right_or_raises_lookup_error(values, function):
-    # ForwardAccumulator ignores tf.custom_gradient, and the scatter kernel has no JVP.
+    # ForwardAccumulator ignores tf.custom_gradient, and the kernel that scatters, MaxPoolGradWithArgmax, has no JVP.
     images, tangents = tf.constant(values), tf.constant(np.cos(values))
     expected = (function(images + 1e-3 * tangents) - function(images - 1e-3 * tangents)) / 2e-3
     with tf.autodiff.ForwardAccumulator(images, tangents) as accumulator:
@@ -122,7 +122,7 @@ def test_forward_mode_is_right_or_raises_lookup_error(values, function):
 
 @every_function
 def test_vectorized_map_equals_a_loop(values, function):
-    # Overlapping windows that chose the same position need equal values, so POOLED keeps its order.
+    # ARGMAX holds the positions of POOLED in its order, so POOLED is doubled and not reversed.
     both = tf.stack([values, values * 2 if values is POOLED else values[::-1]])
     expected = [function(each) for each in both]
     np.testing.assert_array_equal(tf.vectorized_map(function, both), expected)
@@ -138,7 +138,7 @@ def test_vectorized_map_keeps_value_at_position_zero():
     np.testing.assert_array_equal(tf.vectorized_map(round_trip, tf.constant(images)), images)
 
 
-def test_version_1_graph_assigns_the_last_value():
+def test_version_1_graph_assigns_and_does_not_add():
     with tf.Graph().as_default():
         images = tf.constant([0.0, 0, 9, 0, 0], shape=(1, 5, 1))
         restored = max_unpool(*max_pool_with_argmax(images, 3, 2), 3, 2, like=images)

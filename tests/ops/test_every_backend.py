@@ -160,7 +160,7 @@ def examples(count):
     )(test)
 
 
-# On JAX both are composed of keras.ops, so one is enough.
+# JAX's own implementation is composed of keras.ops, as the portable one is, so JAX needs only one of them.
 @pytest.fixture(params=["the backend's own", "portable"][: 1 if BACKEND == "jax" else 2], scope="module", autouse=True)
 def implementation(request):
     if request.param == "portable":
@@ -313,7 +313,7 @@ def test_other_floating_point_types_equal_the_reference(dtype):
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_window_of_minus_infinity_keeps_first_position(dimensions, padding):
-    # A mask makes such images. With several channels and no infinity but -inf, PyTorch's own pooling on a GPU is wrong.
+    # A mask makes such images. On a GPU with several channels last, PyTorch's own pooling of such a window is wrong.
     images = np.where(np.random.default_rng(0).random((2, *(9, 8, 7)[:dimensions], 3)) < 0.3, 1, -np.inf)
     arguments = {"pool_size": (2,) * dimensions, "strides": (2,) * dimensions, "padding": padding}
     images = images.astype("float32")
@@ -359,7 +359,7 @@ def test_model_exported_from_jax_runs_in_onnx_runtime(tmp_path):
             np.testing.assert_array_equal(actual, wanted[:count])
 
 
-def test_positions_of_another_convention_raise_an_error():
+def test_positions_out_of_range_or_in_other_channels_are_refused():
     argmax = ops.convert_to_tensor(np.array([0, 3, 99, 1]).reshape(1, 2, 2, 1), dtype=ARGMAX)
     with pytest.raises(Exception, match="`argmax` is out of range"):
         max_unpool(np.ones((1, 2, 2, 1), "float32"), argmax, 2)

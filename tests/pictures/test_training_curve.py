@@ -27,7 +27,7 @@ def test_without_a_test_rmse_there_is_no_test_curve() -> None:
     assert [line.get_label() for line in axis.lines] == ["training images", "mean training image"]
 
 
-def test_history_is_written_to_each_file_unless_empty(tmp_path: Path) -> None:
+def test_curve_is_drawn_into_each_file_unless_history_is_empty(tmp_path: Path) -> None:
     files = [tmp_path / "one.png", tmp_path / "other.png"]
     draw_training_curve([], 0.26, files)
     assert not list(tmp_path.iterdir())

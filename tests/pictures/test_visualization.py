@@ -296,7 +296,7 @@ MOST_COLUMNS = {3: 32, (1, 9): 30, 11: 31}
 @pytest.mark.parametrize(
     ("filters", "channels", "rows_and_columns"),
     [
-        # With one channel or one filter, all kernels stand in a row. Colours are rows of their own.
+        # With one channel or one filter, all kernels stand in one row, unless rows are colours.
         ((5,), 1, [(1, 5), (1, 5)]),
         ((1,), 3, [(3, 1), (3, 1)]),
         ((5,), 3, [(3, 5), (3, 5)]),
@@ -305,7 +305,7 @@ MOST_COLUMNS = {3: 32, (1, 9): 30, 11: 31}
     ],
 )
 @pytest.mark.parametrize("kernel_size", [3, (1, 9), 11])
-def test_every_kernel_is_drawn_with_40_pixels(filters, channels, rows_and_columns, kernel_size) -> None:
+def test_each_drawn_kernel_is_at_least_40_pixels_long(filters, channels, rows_and_columns, kernel_size) -> None:
     model = Autoencoder(Architecture(filters, (2,) * len(filters), kernel_size), (16, 16, channels))
     figure = kernels_figure({"own": model})
     assert figure.get_figwidth() * PIXELS_AN_INCH <= 1600
