@@ -5,10 +5,10 @@ python scripts/launch_local_workers.py 2 -- --dataset=mnist_5k \
 
 The workers are processes of a cluster on loopback. Everything after -- goes to
 scripts/train.py, with --strategy=multi_worker and a TF_CONFIG for each worker.
-The output of worker 0, the chief, is printed unchanged; the other workers'
-errors begin with the worker's number. SIGINT, SIGTERM and SIGHUP are passed on.
-The exit status is 0 if all workers succeed, else that of the failed worker with
-the lowest number.
+The output of worker 0, the chief, is printed unchanged. The other workers print
+only errors, after the worker's number. SIGINT, SIGTERM and SIGHUP are passed
+on. The exit status is 0 if all workers succeed, else that of the failed worker
+with the lowest number.
 """
 
 import installed

@@ -8,9 +8,9 @@ The program trains a small autoencoder on a few drawn pictures again and again.
 It kills the training at random moments and during the writing of checkpoints
 and models. It also damages checkpoints, fills the disk and removes the
 directory. A run survives if it can be resumed and then equals an undisturbed
-run bit for bit: weights, optimizer, metrics, TensorBoard, exported model. An
-export survives if the old or the new model is there, complete. The exit status
-is 1 if anything was lost.
+run bit for bit: weights, optimizer, metrics, TensorBoard, and the RMSEs of the
+exported model. An export survives if the old or the new model is there,
+complete. The exit status is 1 if anything was lost.
 """
 
 import installed

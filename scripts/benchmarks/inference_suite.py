@@ -84,7 +84,7 @@ def convert(model: Autoencoder, preset: str, folder: Path) -> dict[tuple[str, st
 def converted_file(
     name: str, files: Files, models: Mapping[str, Autoencoder], preset: str, signature: str, batch_size: int
 ) -> Callable[[], Calls]:
-    """A function that makes the calls of the converted file for a signature, in the format `name`."""
+    """A function that returns `Calls` of the converted file for a signature, in the format `name`."""
     if SIGNATURES[signature].converted is None:
         return partial(unavailable, f"no converted file computes the signature {signature}")
     if (name, preset, signature) not in files:
@@ -109,7 +109,7 @@ def torch_model(variant: Variant, preset: str, signature: str, batch_size: int) 
 def check_results(bounds: Bounds, results: Mapping[str, Sequence[np.ndarray]]) -> None:
     """Raises Failed unless all contestants' results agree within what near ties allow.
 
-    Each contestant decodes its own encoder's switches, and in a near tie two encoders may choose different positions.
+    Contestants decode switches of different encoders, and in a near tie two encoders may choose different positions.
     """
     expected = results[OURS][0]
     is_reconstruction = expected.shape == bounds.middle.shape

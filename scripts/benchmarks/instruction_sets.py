@@ -12,7 +12,8 @@ import sys
 NATIVE = "native"
 ISAS = (NATIVE, "avx2", "sse41")
 
-# Each library's variable. OpenVINO's oneDNN reads the first; its own kernels read the second, after release 2026.4.
+# Each library's variable. OpenVINO's oneDNN reads the first, too. OpenVINO's own kernels read the second, but only in
+# releases after 2026.4.
 _VARIABLES = {
     "avx2": {
         "ONEDNN_MAX_CPU_ISA": "AVX2",

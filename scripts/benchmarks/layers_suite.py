@@ -104,8 +104,8 @@ CONTESTANTS: dict[str, Callable[[Case, bool], Callable[[], Step]]] = {
 def check_agreement(case: Case, results: Mapping[str, Sequence[np.ndarray]]) -> None:
     """Raises Failed unless all contestants' results are equal.
 
-    With overlapping windows, only the positions of the values are compared: the obvious code adds values that meet at a
-    position, and PyTorch sends the gradient to the losing windows, too.
+    With overlapping windows, only the positions of the restored images' values are compared: the obvious code adds
+    values that meet at a position, and PyTorch sends the gradient to the losing windows, too.
     """
     overlap = case.strides < case.pool_size
     for name, arrays in results.items():

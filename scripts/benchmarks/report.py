@@ -94,7 +94,7 @@ def cell(measurement: Measurement | None, describe: Callable[[Timing], str] = st
 
 
 def notes(comparisons: Sequence[Comparison]) -> list[str]:
-    """The rows' notes on contestants that were left out or died, each once."""
+    """The notes of all rows, each once."""
     return list(dict.fromkeys(note for comparison in comparisons for note in comparison.notes))
 
 

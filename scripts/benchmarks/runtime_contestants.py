@@ -43,7 +43,7 @@ OPENED_BY = {".onnx": onnx_runtime, ".tflite": litert, ".xml": openvino}
 
 
 def unavailable(reason: str) -> Calls:
-    """A contestant without a file."""
+    """Raises Unavailable in place of making a contestant that has no file."""
     raise Unavailable(reason)
 
 

@@ -138,7 +138,8 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
 
     The tables are results.md, results.json, published.md and switches.md. The figure training_curves.png shows all
     recipes. The figures autoencoder.png, comparison.png, kernels.png and switches.png show the recipe `default`, or
-    else the first recipe. The original's page has figures such as autoencoder.png and comparison.png.
+    else the first recipe. The original's page has figures such as autoencoder.png and comparison.png. If that recipe
+    has no exported model, these four figures and switches.md are not written.
 
     Args:
         outcomes: from `runs.reproduce`.
@@ -172,7 +173,7 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
 def _write_figures(models: Sequence[ServedAutoencoder], images: np.ndarray, output_dir: Path) -> list[Path]:
     # Models are published under their titles, but the models' folders here also name the recipe.
     views = [replace(view(model, images), title=model.card.title) for model in models]
-    # The first figure shows the best model.
+    # autoencoder.png and switches.png show the best model.
     best = min(views, key=lambda each: each.test_rmse)
     keras_models = {shown.title: load_keras_model(model) for shown, model in zip(views, models)}
     figures: dict[str, Figure] = {

@@ -101,7 +101,7 @@ class Torture:
         return is_right
 
     def ends_as_expected(self, name: str) -> bool:
-        """Whether the resumed run ends with the same bits as the undisturbed run."""
+        """Resumes a run, and returns whether it ends with the same bits as the undisturbed run."""
         with self.start(name) as program:
             finished = program.finish()
         if finished.status:

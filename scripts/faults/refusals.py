@@ -30,14 +30,14 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag that a program defines; `kind` is absl's name of its type."""
+    """A flag of a program; `kind` is absl's name of its type."""
 
     name: str
     kind: str
 
 
 def flags_of(program: str, directory: Path) -> list[Flag]:
-    """All flags that a program of scripts/ defines itself."""
+    """All flags that a program of scripts/ defines or adopts."""
     return _in_a_process(_flags_of, program, directory)
 
 

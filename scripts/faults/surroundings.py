@@ -113,7 +113,7 @@ def interrupt_visualizing(torture: Torture) -> bool:
 
 
 def _all_or_none(torture: Torture, program: str, arguments: list[str], folder: str, largest_file: int) -> bool:
-    """Whether a program on a full disk fails with a message, and keeps its earlier files and no others."""
+    """Whether a program on a full disk fails with a message and changes no file, and with enough space succeeds."""
     arguments = ["--model=run-1-model", *arguments]
     before = _contents(torture.directory / folder)
     with RunningProgram(program, arguments, torture.directory, largest_file=largest_file) as running:
