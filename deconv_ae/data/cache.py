@@ -166,7 +166,7 @@ def mapped(folder: Path, name: str, split: str, read: Callable[[], Reading]) -> 
 
     Args:
         folder: the cache directory.
-        name: the file's name, which identifies the data set and how it is decoded.
+        name: the beginning of the files' names, which identifies the data set and how it is decoded.
         split: "train" or "test".
         read: opens the split.
 

@@ -34,7 +34,8 @@ class ImageDataset:
             the same way, have the same fingerprint everywhere. Computed if it is left out.
 
     Raises:
-        InputError: on arrays of another shape or type, with the remedy.
+        InputError: on arrays of another shape or type, if the splits differ in image shape, or if all images are
+            black; with the remedy.
     """
 
     name: str
@@ -88,8 +89,8 @@ def load_dataset(source: Source) -> ImageDataset:
         The splits.
 
     Raises:
-        InputError: if the name is unknown, a file or archive is damaged, the images differ in shape, or the data set is
-            neither on disk nor downloadable.
+        InputError: if the name is unknown, a file or archive is damaged, the images differ in shape or are all black,
+            or the data set is neither on disk nor downloadable.
     """
     train, test = (_load(source, split) for split in SPLITS)
     _tell_passed_over(train)

@@ -30,7 +30,7 @@ class Kind:
         shown: the form of its names, in help texts and messages.
         reader: the module of this package whose `read` decodes a split. It loads TensorFlow.
         check: raises InputError if a data set of this kind is missing.
-        prefix: the beginning of its names; empty for a kind with one name, `shown`.
+        prefix: the beginning of its names; empty for a kind with one name, `shown`, and for TFDS.
         is_path: whether a path of the user's disk follows the prefix.
     """
 
@@ -41,7 +41,7 @@ class Kind:
     is_path: bool = False
 
     def has(self, name: str) -> bool:
-        """Whether a data set's name is of this kind."""
+        """Whether a name has this kind's prefix, or is its one name. TFDS has neither: `kind_of` knows its names."""
         return name.startswith(self.prefix) if self.prefix else name == self.shown
 
     def name(self, rest: str | Path) -> str:

@@ -112,7 +112,7 @@ def _files(root: Path, folder: Path, passed_over: list[str]) -> list[File]:
 
 
 def _walk(folder: Path, passed_over: list[str]) -> Iterator[str]:
-    """The paths of all files, also behind links to folders. A call of os.walk would recurse once for each level."""
+    """The paths of all files, also behind links to folders. Python 3.11's os.walk would recurse once a level."""
     waiting, seen = [str(folder)], {_identity(str(folder)): str(folder)}
     while waiting:
         for entry in _entries(waiting.pop()):

@@ -56,8 +56,8 @@ def _colour(name: str, value: Any) -> str:
 class Source:
     """A data set's name, and how its images are read. The help of each option says what it does.
 
-    The card of a model records the options that decided the pixels of its training images. The card omits the options
-    on damaged files, because the folder alone decides which files are damaged.
+    The card of a model records the options that decided the pixels of its training images, so that programs read other
+    pictures in the same way. The card omits the options on damaged files: another folder has other damaged files.
 
     Attributes:
         name: `mnist_5k`, the name of a TensorFlow Datasets image data set, or `folder:PATH`.

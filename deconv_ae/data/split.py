@@ -1,7 +1,8 @@
 """Divides pictures into a training and a test split, by their own names: about a fifth are for testing.
 
 A picture stays in its split, on every machine, when other pictures are added, removed or renamed. So no picture moves
-from the training to the test split. Only if a split would be empty, one picture of the other split fills it.
+from the training to the test split. Only if a split would be empty, one picture of the other split fills it, along with
+the pictures that stay together with it.
 """
 
 import hashlib
@@ -34,7 +35,8 @@ def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[
     Of five pictures with consecutive numbers in their names, one is for testing, so that the shares are 20 % and 80 %
     except for the last few. A hash decides which of the five. For a name without numbers, the name's own hash decides.
     So the number of such pictures for testing is binomial: of 200, 40 are for testing, give or take 6. Each split gets
-    at least one picture: an empty test split takes the smallest hash, an empty training split the largest.
+    at least one picture: an empty test split takes the pictures of the smallest hash, an empty training split those of
+    the largest.
 
     Args:
         names: the paths of at least two pictures, below the folder, with `/`.

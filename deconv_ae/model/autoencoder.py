@@ -71,7 +71,7 @@ class Autoencoder(ScaledImagesModel):
         **options: further arguments of `keras.Model`.
 
     Raises:
-        InputError: if a pooling window is larger than its input.
+        InputError: if a pooling window is larger than its input, or a block has fewer numbers than there are averages.
 
     >>> model = Autoencoder(Architecture(filters=(1,), pool_sizes=(4,)), (28, 28, 1))
     >>> [layer.name for layer in model.layers]

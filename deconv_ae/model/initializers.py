@@ -21,13 +21,13 @@ class RowOfBumps(keras.Initializer):
     kernels of this initializer start in a good basin:
 
     Filter i is a Gaussian of standard deviation 0.7 pixels and sum 1, centred at `(t, t)` from the kernel's middle,
-    `t = shift + linspace(-1, 1, filters)[i]`: a row across the slant of handwriting. A convolution's filter is its dot
-    minus the mean of the other dots, divided by the number of channels: an edge detector. So the filters divide the
-    strokes between them. A transposed convolution's filter is its dot times 0.8, divided by the number of filters.
-    Normal noise is added. Only the noise depends on the seed.
+    `t = shift + linspace(-1, 1, filters)[i]`: a row across the slant of handwriting. A single filter has `t = shift`. A
+    convolution's filter is its dot minus the mean of the other dots, divided by the number of channels: an edge
+    detector. So the filters divide the strokes between them. A transposed convolution's filter is its dot times 0.8,
+    divided by the number of filters. Normal noise is added. Only the noise depends on the seed.
 
     Args:
-        noise: standard deviation of the noise, times the square root of the number of weights in one sum.
+        noise: a weight's noise has the standard deviation `noise / sqrt(weights in one sum)`.
         shift: pixels by which the row moves down and to the right.
         transposed: whether the kernel is a transposed convolution's, which sums over its last axis.
         seed: the noise's seed; None draws other noise for every kernel.
