@@ -47,7 +47,7 @@ class TrainedAutoencoder:
         name: a name for people.
         card: the model card, of the export or of the training.
         keras_model: the Keras model; it is compiled here.
-        path: the exported model's directory; None before the export.
+        path: the directory that `load` read the model from; None for a model from `train`, even after its export.
 
     Attributes:
         name: a name for people.
@@ -133,7 +133,8 @@ class TrainedAutoencoder:
                 and divided into training and test images as `train` divides them.
 
         Returns:
-            RMSE and PSNR of the model, and the RMSE of baselines.
+            RMSE and PSNR of the model, and the RMSE of thumbnails; for a folder also `baselines`, which need training
+            images.
 
         Raises:
             InputError: as `encode`, or if the folder cannot be read.
@@ -172,7 +173,8 @@ class TrainedAutoencoder:
 
         if self._path is None:
             raise InputError(
-                "model: is not exported yet; export it, run deconv-ae compress --learn --model=DIRECTORY, and load it"
+                "model: is not loaded from a directory; export it, run deconv-ae compress --learn --model=DIRECTORY, "
+                "and load it"
             )
         check_installed()
         from deconv_ae.compression import Compressor
@@ -314,8 +316,8 @@ def train(
         pool_sizes: each stage's pooling window: `(2, 2)`, or (height, width) pairs; an int is one stage.
         kernel_size: the size of every convolution's kernel, an int or (height, width).
         averages: number of weighted averages per block in the code, beside the maxima; for photographs.
-        test_images: test images of the same kind as an array of images. By default one of every five images is for
-            testing, always the same. If several images show one scene, or are crops of one photograph, give all
+        test_images: an array of test images; only if `images` is an array, too. By default one of every five images is
+            for testing, always the same. If several images show one scene, or are crops of one photograph, give all
             images of some scenes here.
         name: the name of an array's images, in the model card and in figures. A folder's images have the folder's name.
         verbose: whether to print progress.

@@ -65,7 +65,8 @@ class Compressor:
         """Compresses one picture.
 
         Args:
-            image: `(height, width, channels)` uint8 of any size, with the model's channels.
+            image: `(height, width, channels)` uint8 with the model's channels, at most 65,535 pixels a side and 2^27 in
+                all.
             quality: 1 to 5; 1 makes the smallest file.
 
         Returns:
@@ -116,7 +117,10 @@ class Compressor:
         return list(self.pictures_of(files))
 
     def pictures_of(self, files: Sequence[bytes]) -> Iterator[np.ndarray]:
-        """Decompresses files one by one, after checking all headers and checksums; raises as `decompress`."""
+        """Yields the pictures of `decompress_all` one by one, after checking all headers and checksums.
+
+        Raises as `decompress`.
+        """
         headers = [self.header(file, number) for number, file in enumerate(files)]
         tiles: list[np.ndarray] = []
         for batch, tensors in self._decoded(headers):

@@ -103,6 +103,7 @@ class SwitchContext:
 
     def record(self, channel: int, part: Pass, values: np.ndarray, present: np.ndarray | None) -> None:
         """Stores a pass's values, `(pictures, n)`, where they are present."""
+        # An escape comes as the value `count`.
         classes = np.minimum(values, self._count - 1) * self._classes // self._count
         self._known[channel][:, part.places] = classes if present is None else np.where(present, classes, self._classes)
 

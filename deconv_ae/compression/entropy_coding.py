@@ -55,7 +55,7 @@ class _CodedVisit:
 
     @property
     def present(self) -> np.ndarray:
-        """`(pictures, n)`, whether each symbol is coded."""
+        """`(pictures, n)`, whether each symbol is coded. Without a context all are: absent values as symbol 0."""
         present = self.visit.present if self.has_context else None
         return np.ones(self.symbols.shape, bool) if present is None else present
 
@@ -242,7 +242,7 @@ def encoded_bytes(encoder: Any) -> bytes:
     sealed = encoder.get_compressed().astype(">u4").tobytes()
     tail = int.from_bytes(sealed[WORD * words :].ljust(2 * WORD, b"\0"), "big")
     limit = 1 << (16 * WORD)
-    # If the interval extends past the last word's range, sealing may or may not have carried 1 into the words before.
+    # If the interval extends past 2^64, sealing may have carried 1 into the words before; if so, `tail` < `lower`.
     first, end = (lower, min(lower + length, limit)) if tail >= lower else (0, lower + length - limit)
     for bits in range(0, 16 * WORD + 1, 8):
         unit = limit >> bits

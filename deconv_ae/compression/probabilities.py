@@ -107,7 +107,7 @@ class Plane:
 
 
 def _powers(scores: np.ndarray) -> np.ndarray:
-    """Converts `(n, symbols)` scores to frequencies, in place."""
+    """Converts `(n, symbols)` scores to frequencies, and overwrites the scores."""
     # Column by column: NumPy's maximum along such short rows would take as long as the rest of this module.
     highest = functools.reduce(np.maximum, scores.T)
     np.subtract(highest[:, np.newaxis], scores, out=scores)

@@ -71,7 +71,10 @@ def choose_steps(
 def quantized_planes(
     tensors: Sequence[Tensor], encoded: Tensors, steps: Mapping[str, np.ndarray], rate: int
 ) -> Symbols:
-    """The integers that are coded at a rate: the quantised code, and switches. A switch that places a 0 becomes 0."""
+    """The integers that are coded at a rate, 0 to RATES - 1: the quantised code, and switches.
+
+    A switch that places a 0 becomes 0.
+    """
     planes = {
         tensor.name: planes_first(
             quantize(encoded[tensor.name], steps[tensor.name][rate])

@@ -43,7 +43,8 @@ def rate_distortion(models: Sequence[tuple[str, Compressor]], images: np.ndarray
 
     Args:
         models: compressors with their models' names.
-        images: `(N, height, width, 1 or 3)` uint8, of which the first 1,000 digits or 200 pictures of 64x64 are used.
+        images: `(N, height, width, 1 or 3)` uint8, of which the first are used: at most 1,000, and at most as many
+            pixels as 200 pictures of 64x64 have.
 
     Returns:
         The measurements of each codec, by its name, smallest files first.

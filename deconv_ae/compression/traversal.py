@@ -110,6 +110,7 @@ def traverse(
                 visited = symbols_of(Visit(tensor, channel, part, features, coded), plane)
                 visited = visited if coded is None else np.where(coded, visited, 0)
                 found[channel][:, part.places] = visited
+                # An escape enters the contexts as highest + 1, because its value is coded after all symbols.
                 context.record(channel, part, visited + plane.lowest, coded)
         symbols[tensor.name] = found
     return symbols

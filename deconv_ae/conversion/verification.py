@@ -29,7 +29,7 @@ TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Agreement:
-    """The differences between a converted part and the SavedModel, over all images and batch sizes.
+    """The differences between a converted part and the SavedModel over all images, at one batch size.
 
     Attributes:
         code: the code's largest absolute difference; None if the part has no such output.
