@@ -61,7 +61,7 @@ def test_table_has_a_line_for_each_number() -> None:
     ]
 
 
-def test_files_have_the_highest_quality_that_fits(colour_images: ImageDataset) -> None:
+def test_files_fit_the_bits_or_have_the_lowest_quality(colour_images: ImageDataset) -> None:
     images = colour_images.train
     finest = files_of_size(images, bits=1e9)
     assert [(file.name, file.quality) for file in finest] == [("JPEG", 100), ("WebP", 100)]

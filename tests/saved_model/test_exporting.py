@@ -205,7 +205,8 @@ def test_directory_of_other_files_is_never_replaced(
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
 
 
-def test_unwritable_directory_is_refused_before_training(tmp_path: Path) -> None:
+def test_unwritable_directory_is_refused(tmp_path: Path) -> None:
+    # train.py makes the ExportDirectory before it trains.
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         ExportDirectory(tmp_path / "file" / "model")
@@ -334,7 +335,7 @@ def test_added_signature_needs_one_entry_and_old_exports_stay_readable(
 
 
 @pytest.mark.parametrize("name", ["serve", "signatures", "variables", "name", "two words", ""])
-def test_signature_whose_attribute_is_taken_is_refused(name: str) -> None:
+def test_name_that_cannot_be_a_signatures_attribute_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"^'{name}' cannot be the name of a signature"):
         dataclasses.replace(SIGNATURES["encode"], name=name)
 

@@ -40,7 +40,7 @@ def test_every_preset_has_a_model_and_photographs_have_two() -> None:
     }
 
 
-def test_programs_use_the_presets_models_by_default(tmp_path: Path) -> None:
+def test_visualize_takes_the_presets_models_by_default(tmp_path: Path) -> None:
     listed = run_program("visualize.py", ["--list_layers"], tmp_path)
     titles = [line.split(":")[0] for line in listed.stdout.splitlines() if not line.startswith(" ")]
     assert titles == sorted(PRESETS)

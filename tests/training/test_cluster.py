@@ -1,4 +1,4 @@
-"""Every wrong TF_CONFIG is refused in one line, before TensorFlow reads it."""
+"""Strategies that read TF_CONFIG refuse a wrong one in one line, before TensorFlow reads it."""
 
 import json
 from typing import Any
@@ -66,7 +66,7 @@ WITHOUT_WORKER = {
 
 
 @pytest.mark.parametrize("text", (UNREADABLE | WITHOUT_WORKER).values(), ids=UNREADABLE | WITHOUT_WORKER)
-def test_tf_config_without_worker_is_refused_in_one_line(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_multi_worker_refuses_wrong_tf_config_in_one_line(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError, match=r"^TF_CONFIG: ") as error:
         check_environment("multi_worker")

@@ -19,7 +19,7 @@ from deconv_ae.errors import InputError
 from deconv_ae.training.distribution import check_replicas, make_strategy
 
 HERE = Path(__file__).parent
-# 613 images in batches of 51: no number of replicas shares a batch evenly, and the last batch has 1 image.
+# 613 images in batches of 51: neither 2 nor 4 replicas can share a batch evenly, and the last batch has 1 image.
 TRAINING = ("cmap3_pool4", "613", "51")
 
 
@@ -67,14 +67,14 @@ def test_mirrored_devices_train_as_one_device(on_one_device: dict[str, np.ndarra
 
 @pytest.mark.parametrize("number", [2, 4])
 @pytest.mark.long
-def test_workers_train_to_identical_weights_as_one_process(
+def test_workers_get_identical_weights_close_to_those_of_one_device(
     on_one_device: dict[str, np.ndarray], tmp_path: Path, number: int
 ) -> None:
     arguments = [[f"worker-{index}.npz", "multi_worker", "1", *TRAINING] for index in range(number)]
     with ExitStack() as stack:
         for finished in finish(start_workers(stack, str(HERE / "train_program.py"), arguments, tmp_path)):
             assert finished.status == 0, finished.stderr
-            # Each worker prints the same RMSEs as one process.
+            # Each worker prints the training RMSE of one process.
             assert "training RMSE 0.3234" in finished.stdout
     chief, *others = (dict(np.load(tmp_path / f"worker-{index}.npz")) for index in range(number))
     assert_same(chief, on_one_device)
@@ -220,7 +220,9 @@ def test_hanging_worker_ends_the_others_and_run_resumes(tmp_path: Path) -> None:
         ('{"cluster": {"worker": ["host:1"]}, "task": {"type": "cook", "index": 0}}', "does not name a cluster"),
     ],
 )
-def test_tf_config_without_cluster_is_refused(text: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tf_config_without_cluster_or_worker_is_refused(
+    text: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError) as raised:
         make_strategy("multi_worker")

@@ -14,7 +14,7 @@ SMALLEST_UNCHANGED = 199 * 128 + 1
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("images", [SMALLEST_UNCHANGED, 50_000, 60_000, 10_000_000])
-def test_data_as_large_as_mnist_keep_the_recipes_schedule(recipe: str, images: int) -> None:
+def test_data_of_at_least_200_batches_keep_the_recipes_schedule(recipe: str, images: int) -> None:
     found = schedule(RECIPES[recipe], images)
     assert (found.batch_size, found.epochs) == (RECIPES[recipe].batch_size, RECIPES[recipe].epochs)
 

@@ -49,7 +49,7 @@ def finished_in_float16(digits: ImageDataset, tmp_path_factory: pytest.TempPathF
 
 
 def record_of(options: TrainingOptions, pictures: str = "0" * 16) -> RunRecord:
-    """The record of a run with these options on the fixture's digits, or on other pictures."""
+    """The record of a run with these options on 640 digits; `pictures` is their fingerprint."""
     peak, environment = options.peak_learning_rate, os.environ.get("TF_ENABLE_ONEDNN_OPTS")
     return RunRecord(options.deciding(640), "mnist_5k", 640, (28, 28, 1), None, pictures, peak, environment)
 
@@ -58,7 +58,7 @@ def weights(result: TrainingResult) -> list[np.ndarray]:
     return result.model.get_weights()
 
 
-def test_run_learns_and_reports_rmse_of_whole_splits(trained: TrainingResult, digits: ImageDataset) -> None:
+def test_run_learns_and_reports_rmse_of_whole_test_split(trained: TrainingResult, digits: ImageDataset) -> None:
     images = digits.test.astype(np.float32) / 256
     assert trained.test_rmse == pytest.approx(per_image_rmse(images, trained.model(images)).numpy().mean(), rel=1e-5)
     all_zero = per_image_rmse(images, np.zeros_like(images)).numpy().mean()
@@ -504,7 +504,8 @@ def test_run_with_another_versions_learning_rate_is_refused(tmp_path: Path) -> N
         RunDirectory(tmp_path, replace(record, peak_learning_rate=0.0212), resume=True)
 
 
-def test_given_learning_rate_resumes_in_any_version(tmp_path: Path) -> None:
+def test_given_learning_rate_leaves_the_recipes_peak_out() -> None:
+    # So the run resumes in a version whose recipe has another peak.
     assert record_of(TrainingOptions(Architecture((8,), (4,)), learning_rate=0.01)).peak_learning_rate is None
 
 
