@@ -285,7 +285,7 @@ def test_channels_are_tiles_in_code_and_switches(colour) -> None:
 
 
 @pytest.mark.parametrize("pool_size", [(2, 2), (4, 4), (1, 1), (3, 1), (2, 3), (16, 16)], ids=str)
-def test_each_place_of_a_window_has_its_own_colour(pool_size: tuple[int, int]) -> None:
+def test_most_places_of_a_window_have_their_own_colour(pool_size: tuple[int, int]) -> None:
     colours = drawings.place_colours(pool_size)
     assert colours.dtype == np.uint8
     assert len(np.unique(colours, axis=0)) >= 0.85 * len(colours) == 0.85 * pool_size[0] * pool_size[1]
@@ -301,7 +301,7 @@ def test_a_black_picture_has_no_rmse(grey) -> None:
 
 
 @pytest.mark.parametrize("kind", ["grey", "colour", "averages"])
-def test_the_thumbnail_has_as_many_numbers_as_the_code(kind: str, request) -> None:
+def test_the_thumbnail_has_nearly_as_many_numbers_as_the_code(kind: str, request) -> None:
     view, picture = request.getfixturevalue(kind)
     for number, model in enumerate(view.models):
         thumbnail = pass_through(model, number, picture, Tampering()).thumbnail

@@ -259,7 +259,7 @@ def test_a_control_shows_the_value_in_use(new_page, control: str, typed: str, sh
     wait(page, "html => document.querySelector('#models').innerHTML === html", other.locator("#models").inner_html())
 
 
-def test_a_refused_value_is_named_and_put_back(new_page) -> None:
+def test_a_refused_value_is_named_and_the_old_one_returns(new_page) -> None:
     page = new_page("?image=4&noise=0.3")
     before = page.locator("#models").inner_html()
     box = page.locator("#noise input[type=number]")
@@ -636,7 +636,7 @@ def open_unpooling(page):
     return page.get_by_label("Unpooled windows")
 
 
-# The column and row of each visible value in its place, by the order of windows.
+# For each window in order: the column and row of its unpooled value, or null while the value is not visible.
 PUT = """() => [...document.querySelectorAll("#unpooling .all-put > *")].map((put) => {
   const isSeen = put.matches(".put") && getComputedStyle(put).visibility === "visible";
   return isSeen ? put.getAttribute("d").match(/[0-9.]+/g).slice(0, 2).map(Number) : null; })"""
@@ -688,6 +688,7 @@ def test_an_average_is_not_unpooled(new_page) -> None:
     page = new_page("?image=8")
 
     def without_unpooling(route) -> None:
+        """Answers as the server does for an average: the models here have only maxima."""
         answer = route.fetch()
         route.fulfill(response=answer, json=answer.json() | {"unpooling": None})
 

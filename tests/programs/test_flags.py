@@ -13,7 +13,7 @@ WITHOUT_FLAGS = {"run_notebooks.py"}
 PROGRAMS = sorted({file.name for file in SCRIPTS.glob("*.py") if STARTS.search(file.read_text())} - WITHOUT_FLAGS)
 SECONDS = 5.0
 
-# Flags that end a program at once with status 2, because its input is missing.
+# Flags that end a program at once with status 2: its input is missing, or a number is too low.
 NOTHING_TO_READ = {
     "benchmark.py": ("--readme=nowhere/README.md",),
     "compare_starts.py": ("--dataset=folder:nowhere",),
