@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 ROOT = Path(__file__).parents[1]
-# The tests of `-m fast`: folders that others build on, in one process, without a trained model.
+# The tests of `-m fast`: folders and files that others build on, in one process, without a trained model.
 FAST = (
     "deconv_ae",
     "tests/data/test_cache.py",
@@ -34,6 +34,7 @@ FAST = (
     "tests/data/test_decoding.py",
     "tests/layers/test_pooling_and_unpooling.py",
     "tests/model",
+    "tests/test_records.py",
 )
 # A file runs in one process. These files take longest. They start first, so that all processes end together.
 FIRST = (
@@ -75,7 +76,7 @@ _without.enter_context(library.without(tuple(set(library.UNNEEDED) - _needed)))
 
 
 def pytest_collection_finish() -> None:
-    """Collects garbage less often than Python does by default.
+    """Stops hiding packages, and collects garbage less often than Python does by default.
 
     Tracing graphs creates many objects, so Python's own settings cost a sixteenth of all tests' time.
     """

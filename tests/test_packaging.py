@@ -80,16 +80,15 @@ def test_light_install_has_the_model_and_names_the_rest(tmp_path: Path) -> None:
     assert done.returncode == 2
 
 
-def test_metadata_has_readme_licence_and_no_dead_links(wheel: zipfile.ZipFile) -> None:
+def test_metadata_has_readme_and_licence_but_no_project_url(wheel: zipfile.ZipFile) -> None:
     metadata = message_from_bytes(metadata_file(wheel, "METADATA"))
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert metadata["License"] == "Apache-2.0"
     assert metadata.get_payload().strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
-    # No dead links.
     assert metadata["Home-page"] is None
     assert metadata.get_all("Project-URL") is None
 
 
-def test_no_python_file_is_longer_than_450_lines(wheel: zipfile.ZipFile) -> None:
+def test_no_module_in_wheel_is_longer_than_450_lines(wheel: zipfile.ZipFile) -> None:
     lengths = {name: len(wheel.read(name).splitlines()) for name in wheel.namelist() if name.endswith(".py")}
     assert {name: length for name, length in lengths.items() if length > 450} == {}

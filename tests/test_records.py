@@ -9,8 +9,6 @@ import pytest
 from deconv_ae import records
 from deconv_ae.records import Count, Length, Measure, Name
 
-pytestmark = pytest.mark.fast
-
 
 @dataclass(frozen=True)
 class Shape:

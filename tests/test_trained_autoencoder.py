@@ -128,7 +128,7 @@ def test_wrong_array_is_refused_with_remedy(images, said: str) -> None:
         ({"test_images": (PICTURES / 255).astype(np.uint8)}, "test_images: the brightest pixel is 1 of 255"),
     ],
 )
-def test_wrong_option_is_refused_by_name(options: dict, said: str) -> None:
+def test_unknown_or_unfitting_options_are_refused(options: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
         deconv_ae.train(PICTURES, **QUICK | options)
 
@@ -223,7 +223,7 @@ def test_switch_outside_of_its_window_is_refused(mine: Path) -> None:
         model.decode(replace(encoded, switches=(encoded.switches[0] + 9, encoded.switches[1])))
 
 
-def test_code_and_switches_of_different_batches_are_refused(mine: Path) -> None:
+def test_mixed_or_incomplete_results_of_encode_are_refused(mine: Path) -> None:
     model = deconv_ae.load(mine)
     encoded = model.encode(PICTURES[:2])
     with pytest.raises(InputError, match=r"^switches_1: is of 2 images, but the code is of 1; give equally many$"):
@@ -241,7 +241,7 @@ def test_resumed_run_extends_its_history(tmp_path: Path) -> None:
     assert [epoch.number for epoch in resumed.history] == [0, 1, 2]
 
 
-def test_folder_trains_as_an_array_does(tmp_path: Path) -> None:
+def test_evaluating_the_training_folder_repeats_its_test_rmse(tmp_path: Path) -> None:
     for number, picture in enumerate(PICTURES):
         Image.fromarray(picture).save(tmp_path / f"{number}.png")
     trained = deconv_ae.train(tmp_path, **QUICK)
@@ -316,6 +316,6 @@ def test_train_without_tensorflow_gives_one_line(monkeypatch: pytest.MonkeyPatch
         monkeypatch.delitem(sys.modules, f"deconv_ae.{name}", raising=False)
     monkeypatch.delattr(deconv_ae, "trained_autoencoder", raising=False)
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    said = "deconv_ae.train: needs tensorflow, which is not installed; run pip install deconv_ae, which brings all"
-    with pytest.raises(InputError, match=f"^{said} that is missing$"):
+    said = "deconv_ae.train: needs tensorflow, which is not installed; run pip install deconv_ae, which installs"
+    with pytest.raises(InputError, match=f"^{said} all missing packages$"):
         _ = deconv_ae.train

@@ -60,7 +60,7 @@ class BrokenLater(Counting):
 
 
 class Dying(Counting):
-    """A contestant whose process aborts in its check or in a later round."""
+    """A contestant whose process aborts in call number `rounds` of `time`, or in `check` if that is 0."""
 
     def __init__(self, rounds: int) -> None:
         self.rounds = rounds

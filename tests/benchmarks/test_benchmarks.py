@@ -72,7 +72,7 @@ def test_training_suite_measures_and_draws(tmp_path: Path) -> None:
     assert (tmp_path / "training.png").is_file()
 
 
-def test_figure_is_a_screen_wide_with_its_legend_inside(tmp_path: Path) -> None:
+def test_figure_fits_a_screen_and_holds_its_legend(tmp_path: Path) -> None:
     contestants = (training_suite.OURS, *VARIANTS, training_suite.PLAIN_CONVOLUTIONS, training_suite.CONVOLUTIONS)
     measurements = [
         {"model": model, "contestant": contestant, "batch_size": size, "images_per_second": 1e4 + size}
@@ -115,7 +115,7 @@ def test_format_without_its_packages_is_left_out(processes: ContestantProcesses)
     assert comparison.notes == ["other is left out: its packages are not installed, see the extra [convert]."]
 
 
-def test_scaling_suite_divides_growth_by_linear_growth(layers_processes: ContestantProcesses) -> None:
+def test_scaling_suite_gives_growth_from_the_second_row_on(layers_processes: ContestantProcesses) -> None:
     def lent(names: Iterable[str]) -> nullcontext[ContestantProcesses]:
         used = (layers_processes.processes[contestant] for contestant in (OURS, OBVIOUS))
         return nullcontext(ContestantProcesses(dict(zip(names, used))))
@@ -127,7 +127,7 @@ def test_scaling_suite_divides_growth_by_linear_growth(layers_processes: Contest
 
 
 @pytest.mark.long
-def test_startup_suite_runs_fresh_processes() -> None:
+def test_startup_suite_has_a_row_for_each_program() -> None:
     report = startup_suite.run(Options(rounds=1))
     assert [row[0] for row in report.rows] == list(startup_suite.PROGRAMS)
 
@@ -220,7 +220,7 @@ def test_failed_row_gives_one_line_and_the_next_is_measured(
     assert following.failure is None
 
 
-def test_contestants_of_other_libraries_never_import_tensorflow() -> None:
+def test_processes_of_other_libraries_begin_without_tensorflow() -> None:
     makers = [
         layers_suite.CONTESTANTS["PyTorch"](Case((1, 2, 2, 1), 2, 2), False),
         training_suite.CONTESTANTS["PyTorch channels_last"](*training_suite.preset_cases(["two_layer"], [1])),
@@ -281,11 +281,11 @@ def test_bad_input_is_refused_in_one_line_before_measuring(tmp_path: Path, argum
     assert message in finished.stderr
 
 
-# The last value is oneDNN's own name of its instruction set.
+# If oneDNN is on, the last value ends with oneDNN's own name of its instruction set.
 @pytest.mark.parametrize(
     ("isa", "onednn", "used"), [("sse41", "1", "was on, and used Intel SSE4.1"), ("avx2", "0", "was off")]
 )
-def test_note_has_tensorflows_instruction_set(
+def test_note_has_the_limit_and_what_onednn_used(
     monkeypatch: pytest.MonkeyPatch, isa: str, onednn: str, used: str
 ) -> None:
     monkeypatch.setattr(os, "environ", {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn, "XLA_FLAGS": "--xla_dump_to="})

@@ -109,7 +109,7 @@ def test_higher_quality_makes_larger_files_and_better_pictures(
     )
 
 
-def test_switches_of_zeros_take_no_bits(digit_compressor: Compressor) -> None:
+def test_switches_where_the_code_is_zero_take_no_bits(digit_compressor: Compressor) -> None:
     black = [np.zeros((28, 28, 1), np.uint8)]
     assert digit_compressor.bits(black, 1)["switches_1"] == 0
     assert len(digit_compressor.compress(black[0], 1)) < 12 + 4
@@ -311,7 +311,7 @@ def test_rates_are_measured_beside_other_codecs(digit_compressor: Compressor, di
     assert len(rate_distortion_figure(curves, "digits").axes) == 2
 
 
-def test_programs_compress_and_decompress_on_other_threads(
+def test_programs_round_trip_whatever_the_number_of_threads(
     digit_model_dir: Path, digit_compressor: Compressor, digits: ImageDataset, tmp_path: Path
 ) -> None:
     for number, image in enumerate(digits.test[:3]):

@@ -84,7 +84,7 @@ def test_decoding_inverts_encoding_and_files_have_the_predicted_size(seed: int) 
     assert bits / 8 - 3 <= sum(map(len, files)) <= bits / 8 + 3 * 1.1 + 1e-3 * bits
 
 
-def test_no_byte_of_a_file_is_superfluous() -> None:
+def test_last_byte_of_a_file_is_needed() -> None:
     coder = EntropyCoder(TENSORS, random_planes(0), halvings=0)
     for seed in range(20):
         values = random_values(seed, pictures=1)

@@ -156,7 +156,7 @@ def test_sizes_and_colours_have_separate_files(source: Source) -> None:
 
 
 def repaint(folder: Path) -> None:
-    """Writes other pixels to a file and restores its size and modification time."""
+    """Shifts the pixels of a file and restores its modification time."""
     file = folder / "0005.png"
     before = file.stat()
     pixels = np.asarray(Image.open(file))
@@ -366,7 +366,7 @@ def test_partial_files_of_killed_programs_are_deleted(source: Source) -> None:
         ({"DECONV_AE_CACHE_DIR": "/own"}, "/own"),
     ],
 )
-def test_default_cache_is_in_the_platforms_cache_directory(
+def test_default_cache_follows_the_environment_and_the_platform(
     environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("XDG_CACHE_HOME", "DECONV_AE_CACHE_DIR"):

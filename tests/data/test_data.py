@@ -75,7 +75,7 @@ def test_added_kind_is_a_module_and_an_entry(tmp_path: Path, monkeypatch: pytest
 # ------------------------------------------------------------------------------- The sample
 
 
-def test_sample_is_split_by_class_without_overlap() -> None:
+def test_sample_is_split_four_to_one_without_overlap() -> None:
     dataset = load_dataset(Source("mnist_5k"))
     assert dataset.train.shape == (4000, 28, 28, 1)
     assert dataset.test.shape == (1000, 28, 28, 1)
@@ -83,7 +83,7 @@ def test_sample_is_split_by_class_without_overlap() -> None:
     assert dataset.train.max() == 255
     seen = {image.tobytes() for image in dataset.train}
     assert not any(image.tobytes() in seen for image in dataset.test)
-    # The classes take turns, so the first five test images are five different digits.
+    # The classes take turns, so the first five test images differ.
     assert len({image.tobytes() for image in dataset.test[:5]}) == 5
     np.testing.assert_array_equal(dataset.test, load_split(Source("mnist_5k"), "test"))
 
@@ -210,7 +210,7 @@ class GreyAndColour(tfds.core.GeneratorBasedBuilder):
             yield index, {"image": np.full((10 + index, 8, 3), index, np.uint8)}
 
 
-def test_tfds_data_set_is_prepared_once_and_resized(tmp_path: Path) -> None:
+def test_tfds_data_set_is_prepared_and_resized(tmp_path: Path) -> None:
     source = Source("grey_and_colour", data_dir=str(tmp_path), image_size=(6, 4))
     dataset = load_dataset(source)
     assert dataset.train.shape == (12, 6, 4, 3)

@@ -65,8 +65,8 @@ def pixels(mode: str, *values) -> Image.Image:
     return picture
 
 
-def tiff(values: np.ndarray, **tags) -> io.BytesIO:
-    return encoded(Image.fromarray(values), "TIFF", tiffinfo=tags.get("tags", {}))
+def tiff(values: np.ndarray, tags: dict[int, int] | None = None) -> io.BytesIO:
+    return encoded(Image.fromarray(values), "TIFF", tiffinfo=tags or {})
 
 
 @pytest.mark.parametrize(

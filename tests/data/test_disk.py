@@ -170,7 +170,7 @@ def test_memory_is_the_tightest_limit(
     assert numbers.memory() == (expected or unlimited)
 
 
-def test_split_larger_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_split_above_half_of_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(6):
         Image.new("L", (64, 64), 40 * number).save(tmp_path / f"{number}.png")
     monkeypatch.setattr(numbers, "memory", lambda: 5 * 64 * 64)

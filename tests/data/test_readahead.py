@@ -13,7 +13,7 @@ import pytest
 from deconv_ae.data import readahead, replica_batches, training_batches
 
 IMAGES, PIXELS = 64, (100, 100, 3)
-"""An image has 30,000 bytes: it begins and ends within pages, and covers seven complete pages."""
+"""An image has 30,000 bytes: it begins and ends within pages, and covers six or seven complete pages."""
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def test_new_outputs_equal_saved_outputs(file: Path) -> None:
     assert [each.size for each in pictures(now)] == [each.size for each in pictures(saved)]
 
 
-def test_only_import_cells_are_saved_without_output() -> None:
+def test_only_first_cells_are_tagged_to_be_saved_without_output() -> None:
     for file in NOTEBOOKS:
         tagged = [WITHOUT_OUTPUT in cell.metadata.get("tags", ()) for cell in code_cells(nbformat.read(file, 4))]
         assert tagged == [True] + [False] * (len(tagged) - 1)

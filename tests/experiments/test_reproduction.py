@@ -69,7 +69,7 @@ def test_only_runs_with_stale_or_unreadable_outcomes_are_trained_again(
     assert trained == [Run("cmap1_pool4", "cntk", 0)] * 2
 
 
-def test_table_shows_every_valid_run(
+def test_every_valid_outcome_is_read_in_order(
     reproduced: tuple[list[Outcome], Path], digits: ImageDataset, tmp_path: Path
 ) -> None:
     outcomes, _ = reproduced

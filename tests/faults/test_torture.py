@@ -1,11 +1,11 @@
-"""Each fault of scripts/torture.py, injected once into real processes."""
+"""The faults of scripts/torture.py, injected into real processes."""
 
 import math
 
 import pytest
 from faults import injection, surroundings
 
-assert surroundings  # Importing it adds its faults to the table.
+assert surroundings  # Importing it adds its faults to `injection.FAULTS`.
 
 
 @pytest.fixture(scope="module")
