@@ -87,7 +87,9 @@ def pytest_collection_finish() -> None:
 
 
 # One cache for all processes of a run, which inherit the environment; never the user's.
-CACHE_DIR = os.environ.setdefault("DECONV_AE_CACHE_DIR", tempfile.mkdtemp(prefix="deconv_ae-tests-"))
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["DECONV_AE_CACHE_DIR"] = tempfile.mkdtemp(prefix="deconv_ae-tests-")
+CACHE_DIR = os.environ["DECONV_AE_CACHE_DIR"]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
