@@ -134,8 +134,8 @@ def checked(tensor: Any, condition: Any, sentence: str, *numbers: Any) -> Any:
     """Returns the tensor if the condition holds; else raises an error with the sentence and the numbers.
 
     The error is tf.errors.InvalidArgumentError on TensorFlow, and ValueError on JAX and PyTorch. A graph of TensorFlow
-    raises the error when the graph runs. Nothing is checked where nothing can raise: under XLA, in other runtimes, and
-    while JAX or PyTorch trace.
+    raises the error when the graph runs. Nothing is checked under XLA in TensorFlow, in other runtimes, and while JAX
+    or PyTorch trace.
     """
     if not can_raise():
         return tensor
@@ -163,7 +163,7 @@ def can_check(condition: Any) -> bool:
 
 
 def static_value(lengths: Any) -> list[int] | None:
-    """The values of an integer tensor if they are known while a call is traced, else None."""
+    """The values of an integer tensor; None if TensorFlow knows them only when the graph runs."""
     if BACKEND == "tensorflow":
         known = tf.get_static_value(lengths)
         return None if known is None else known.tolist()

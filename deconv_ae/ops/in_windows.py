@@ -43,7 +43,7 @@ def winners(argmax: Any, image_shape: tuple[Length, ...], windows: Windows) -> A
 
 
 def spread(values: Any, argmax: Any, size: Size, windows: Windows, repeat: Callable) -> Any:
-    """Copies each window's value to all positions of the window, and keeps the copy at the maximum.
+    """Copies each window's value to all positions up to the next window, and keeps the copy at the maximum.
 
     Each copy also gets the distance from the window's start to the maximum. For each dimension in turn, the copy
     subtracts its own offset in the window. Only the copy at the maximum ends at zero.

@@ -36,9 +36,8 @@ def argmax_to_switches(
     """Converts positions in the image to positions in the pooling window.
 
     Args:
-        argmax: integers of shape `(batch, pooled_height, pooled_width, channels)`, as `MaxPoolingWithArgmax2D`
-            returns them.
-        input_size: (height, width) of the images that were pooled: two ints, or an integer tensor of shape (2,).
+        argmax: integers from images of one to three dimensions, as `max_pool_with_argmax` returns them.
+        input_size: the size of the images that were pooled: one int for each dimension, or an integer tensor of them.
         pool_size: the pooling's window, of at most 256 positions.
         strides: the pooling's strides. Defaults to `pool_size`.
         padding: the pooling's padding, `"valid"` or `"same"`.
@@ -82,9 +81,8 @@ def switches_to_argmax(
     """Converts positions in the pooling window to positions in the image.
 
     Args:
-        switches: integers of shape `(batch, pooled_height, pooled_width, channels)`, as `argmax_to_switches`
-            returns them.
-        input_size: (height, width) of the images that were pooled: two ints, or an integer tensor of shape (2,).
+        switches: integers from images of one to three dimensions, as `argmax_to_switches` returns them.
+        input_size: the size of the images that were pooled: one int for each dimension, or an integer tensor of them.
         pool_size: the pooling's window, of at most 256 positions.
         strides: the pooling's strides. Defaults to `pool_size`.
         padding: the pooling's padding, `"valid"` or `"same"`.

@@ -12,7 +12,7 @@ import keras
 from deconv_ae.ops import environment
 
 # A length, or one length for each dimension. A length is a Python integer if the shape is known when a call is traced,
-# else a scalar tensor of integers.
+# else a scalar tensor of integers, or None for a symbolic tensor of Keras.
 Length = Any
 Size = tuple[Length, ...]
 
@@ -153,7 +153,7 @@ class Windows:
         return numbers
 
     def pooled_size(self, size: Sequence[Length]) -> Size:
-        """The size of the pooled images. A length of None gives None."""
+        """The size of the pooled images; ValueError if they are known to be empty. A length of None gives None."""
         pooled = tuple(None if n is None else axis.pooled_length(n) for axis, n in zip(self.axes, size))
         if any(isinstance(n, int) and n < 1 for n in pooled):
             raise ValueError(

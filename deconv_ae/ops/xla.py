@@ -2,7 +2,7 @@
 
 XLA has no pooling with positions (tensorflow/tensorflow issue 103438), so this file composes pooling and unpooling from
 keras.ops. On a CPU, XLA's fusion repeats the comparison of a whole window for every output pixel that reads the
-window's result. Two fusion barriers prevent that.
+window's result. A fusion barrier prevents that for the positions, and a lookup prevents it for large windows' maxima.
 """
 
 import math

@@ -45,7 +45,7 @@ MOST_KERNELS = 32
 SMALLEST_KERNEL_PIXELS, LARGEST_KERNEL_PIXELS = 40, 100
 """The limits of a kernel's longer side in the figure. A weight is a whole number of pixels."""
 LAYER_PIXELS = 900
-"""The longer side of a layer, unless its kernels would be too small."""
+"""The longer side of a layer, unless its kernels would be too small or too large."""
 GAP_PIXELS = 4
 GROUND = 0.75
 """The grey between kernels. White would look like weights of 0."""
@@ -211,8 +211,8 @@ def kernels_figure(models: dict[str, Autoencoder]) -> Figure:
 
     Rows are the channels towards the image, columns the filters. With one channel or one filter, all kernels stand in
     one row, unless rows are colours. Blue is negative, white is 0, vermilion is positive. Each layer has its own scale:
-    its caption names its largest absolute weight. If a layer has more than 32 rows, or more columns than fit, the first
-    are drawn, and the caption says so.
+    its caption names the largest absolute weight drawn. If a layer has more than 32 rows, or more columns than fit, the
+    first are drawn, and the caption says so.
     """
     layers = [
         _layer(name, layer, model.image_shape[-1])

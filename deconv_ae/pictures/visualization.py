@@ -269,7 +269,7 @@ def show_picture(axis: Axes, picture: np.ndarray) -> None:
 
 
 def wrapped(text: str, inches: float, letters_an_inch: float = SMALL_LETTERS_AN_INCH) -> str:
-    """Text in lines that are no wider than a picture of this width.
+    """Text in lines that are no wider than a picture of this width; a longer word keeps its length.
 
     >>> print(wrapped("filters 16, 8; pools 2x2, 2x2", 1.25))
     filters 16, 8;

@@ -40,7 +40,7 @@ LONGEST_EXACT_UPLOAD = 1500
 15,000 letters, and takes 2,000 as a WebP."""
 
 Place = tuple[int, int, int, int | None]
-"""A window: the model's number, row, column and channel. None is the channel with the largest value there."""
+"""A window: the model's number, row, column and channel. None is the channel with the largest maximum there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +186,8 @@ def quoted(text: str) -> str:
 def packed_drawing(picture: np.ndarray, ground: np.ndarray) -> str:
     """A drawing as the letters of a link.
 
-    They hold a bit for each pixel, whether it differs from the ground; then the values of the pixels that differ.
+    They hold a bit for each pixel, whether it differs from the ground; then the values of the pixels that differ, one
+    channel after the other.
     """
     differs = (picture != ground).any(axis=-1)
     content = np.packbits(differs).tobytes() + picture[differs].T.tobytes()

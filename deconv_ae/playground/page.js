@@ -6,7 +6,8 @@ import { showUnpooling } from "./unpooling.js";
 
 const at = (selector) => document.querySelector(selector);
 const { channels, mostUpload } = at("main").dataset;
-// The names that each change of the picture removes from the state. One draws on a test image, an upload, or black.
+// The names that each change of the picture removes from the state. The pixels of a drawing keep the test image or the
+// upload on which somebody drew.
 const REPLACED = {
   image: ["upload", "picture", "pixels"],
   upload: ["image", "picture", "pixels"],

@@ -121,7 +121,8 @@ class Tampering:
     def _noisy(self, code: np.ndarray) -> np.ndarray:
         spread = abs(self.noise * float(np.max(code, initial=0)))  # NumPy refuses -0.
         noise = np.random.default_rng(self.seed).normal(0, spread, code.shape)
-        # Noise makes no maximum negative, since maxima come from a ReLU. Averages may be negative.
+        # Noise takes no value below 0 or its channel's lowest value, whichever is lower: maxima come from a ReLU, but
+        # averages may be negative.
         lowest = np.minimum(code.min(axis=(0, 1, 2)), 0)
         return np.maximum(code + noise.astype(np.float32), lowest)
 

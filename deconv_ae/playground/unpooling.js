@@ -110,7 +110,7 @@ const milliseconds = () => Math.min(Math.max(PLAY_MILLISECONDS / played.values.l
 function play() {
   if (done === played.values.length) go(0, false);
   button.textContent = "Pause";
-  // If there are very many windows, several move at a time.
+  // If there are very many windows, each step unpools several, and shows no movement.
   const step = Math.max(1, Math.round((FASTEST * played.values.length) / PLAY_MILLISECONDS));
   timer = setInterval(() => {
     go(Math.min(done + step, played.values.length), milliseconds() >= SEEN_MOVING);

@@ -16,7 +16,7 @@ MOST_JPEG_PIXELS = 100_000_000
 """A JPEG decodes at a half to an eighth of its size, so that large photographs cost little memory."""
 LONGEST_SIDE = 20_000
 ENOUGH = 1024
-"""Pixels of a side. A longer JPEG is decoded at a smaller scale, which leaves each long side at least this long."""
+"""Pixels of a side. A JPEG is decoded at a smaller scale only if both sides stay at least this long."""
 
 
 def receive(content: bytes, fit: str, shape: Sequence[int]) -> np.ndarray:
