@@ -112,11 +112,11 @@ trained model, first call `scripts/compress.py --learn`, which calls that functi
 made the figures, from the first 1,000 test digits of MNIST and from 200 of photos_16_8's test crops.
 
 Digits take 22 to 92 bytes. JPEG's smallest files take 215 bytes, mostly headers, and WebP's 130. Pictures in both
-formats are better than the models' pictures. No model here exceeds 21 dB at any size, and a PNG holds a digit without
-loss in 274 bytes. In 28 bytes, cmap1_pool2 reaches the SSIM of a thumbnail of 200 bytes. Switches are 70 to 79 % of
-two_layer's files and 15 to 41 % of the other digit models' files.
+formats are better than the models' pictures. No model of digits exceeds 21 dB at any size, and a PNG holds a digit
+without loss in 274 bytes. In 28 bytes, cmap1_pool2 reaches the SSIM of a thumbnail of 200 bytes. Switches are 70 to
+79 % of two_layer's files and 15 to 41 % of the other digit models' files.
 
-For photographs, these models are not useful codecs. photos_16_8 needs 3.4 bits a pixel for 27 dB; JPEG needs 0.7, and
+For photographs, the models are not useful codecs. photos_16_8 needs 3.4 bits a pixel for 27 dB; JPEG needs 0.7, and
 WebP less than 0.3. Switches are 82 to 97 % of photos_16_8's files. photos_128 was measured on 40 crops of
 scikit-learn's flower and matplotlib's grace_hopper, which are not among its training pictures. At quality 5, photos_128
 needs 1.4 bits a pixel for an RMSE of 0.032. Without compression, the RMSE on these crops is 0.020. A JPEG of 1.4 bits a

@@ -15,7 +15,11 @@ from experiments.runs import Outcome
 
 @dataclass(frozen=True)
 class Row:
-    """The results of a preset and a recipe over all seeds. RMSEs are None if every run failed."""
+    """The results of a preset and a recipe over all seeds.
+
+    Published RMSEs are None for a preset that the original lacks, and our RMSEs if every run failed. `epochs` are the
+    recipe's: on a small data set, the runs have more.
+    """
 
     preset: str
     recipe: str

@@ -331,7 +331,7 @@ def test_error_names_the_missing_package(monkeypatch: pytest.MonkeyPatch, format
 
 @pytest.fixture(scope="module")
 def unguarded(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> ServedAutoencoder:
-    """A copy of the export whose Keras file tests may replace."""
+    """A copy of the export without the Keras file's checksum, so that tests may replace that file."""
     copy = tmp_path_factory.mktemp("unguarded") / "model"
     return ServedAutoencoder(without_keras_checksum(shutil.copytree(exported, copy)))
 

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def window_spans(length, pool, stride, padding):
-    """For every window along an axis: its start (may be negative), and its first and last + 1 pixel in the image."""
+    """For every window along an axis: its start (may be negative), and the start and end of its part in the image."""
     if padding == "valid":
         starts = range(0, length - pool + 1, stride)
     else:
