@@ -38,7 +38,8 @@ class ArgmaxToSwitches2D(_SwitchesLayer):
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
     Input shape:
-        `(batch, pooled_height, pooled_width, channels)`, integers.
+        Integers, `(batch, pooled_height, pooled_width, channels)`, or `(batch, channels, pooled_height, pooled_width)`
+        with `channels_first`.
 
     Output shape:
         The shape of the input, uint8.
@@ -64,7 +65,8 @@ class SwitchesToArgmax2D(_SwitchesLayer):
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
     Input shape:
-        `(batch, pooled_height, pooled_width, channels)`, integers.
+        Integers, `(batch, pooled_height, pooled_width, channels)`, or `(batch, channels, pooled_height, pooled_width)`
+        with `channels_first`.
 
     Output shape:
         The shape of the input, int64 (int32 on JAX).

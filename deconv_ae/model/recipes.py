@@ -42,8 +42,8 @@ class Recipe:
         guesses: makes more pairs of initializers from an architecture and the images' channels. `training.start`
             chooses among these and `initializers`, and fits decoders. If `guesses` is None, training starts from
             `initializers` unchanged.
-        peak_learning_rate: computes the default peak from an architecture, for runs long enough to reach it; None if
-            the architecture does not decide it.
+        peak_learning_rate: computes the default peak from an architecture, for runs long enough to reach it. The field
+            is None if the peak does not depend on the architecture.
     """
 
     description: str

@@ -143,7 +143,7 @@ def _max_pool_kernel(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf
     if image_length is not None and not environment.has_gpu():
         exact = {tf.float32: 2**24, tf.float64: 2**53}.get(images.dtype, 0)
         size = tuple(images.shape[1:-1])
-        # With as many windows as pixels, the lookup kernel would overwrite the numbers with its result, and read zeros.
+        # With as many windows as pixels, MaxPoolGradGrad overwrites its input, the position numbers, and reads zeros.
         overwritten = windows.pooled_size(size) == size
         if images.shape[-1] < _FEW_CHANNELS and image_length <= exact and not overwritten:
             return _max_pool_and_look_up(images, windows)

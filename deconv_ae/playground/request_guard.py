@@ -30,7 +30,10 @@ the whole body."""
 
 
 class RequestGuard:
-    """ASGI middleware that checks each request before its route is called, and adds `HEADERS` to each answer."""
+    """ASGI middleware that checks each request before its route is called, and adds `HEADERS` to each answer.
+
+    It does not check the size of the body: a route reads the body with `body`, which does.
+    """
 
     def __init__(self, app: Any, host: str, port: int) -> None:
         self.app = app
