@@ -73,7 +73,7 @@ def quantized_planes(
 ) -> Symbols:
     """The integers that are coded at a rate, 0 to RATES - 1: the quantised code, and switches.
 
-    A switch that places a 0 becomes 0.
+    In a tensor with `values_in`, a switch that places a 0 becomes 0.
     """
     planes = {
         tensor.name: planes_first(

@@ -70,7 +70,8 @@ function pointed(svg, event) {
 }
 
 const isErasing = () => document.querySelector("#click input:checked").value === "erase";
-let dragged = null; // the switch that is dragged: its drawing, its window and its place
+// The switch that was dragged since the pointer was last pressed. The click at the end of a drag follows no window.
+let dragged = null;
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest("#models .overview a");

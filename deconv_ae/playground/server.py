@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 SECONDS_A_CONNECTION = 30
-"""The time of a connection, from its first byte to the last byte of the answer. Each carries one request."""
+"""The time from accepting a connection to the last byte of the answer. Each connection carries one request."""
 SECONDS_TO_HEADERS = 10
 """The time until a request's headers have arrived."""
 MOST_CONNECTIONS = 128
