@@ -30,7 +30,7 @@ class Calls:
 
 
 class Step:
-    """A step that unpools images and, with a backward pass, computes the gradient of their weighted sum."""
+    """A step that pools and unpools images, and may compute the gradient of the restored images' weighted sum."""
 
     def __init__(self, run: Callable[[], tuple[Any, ...]]) -> None:
         self._run = run

@@ -108,7 +108,7 @@ def _run(module: Any, program: str, directory: Path, arguments: list[str]) -> Re
 
 
 def _files(directory: Path) -> set[tuple[str, int, int]]:
-    """All visible paths below a directory, with their sizes and times."""
+    """All paths below a directory that this user can reach, hidden ones too, with their sizes and times."""
     found = set()
     for parent, folders, names in os.walk(directory):
         for name in (*folders, *names):

@@ -48,7 +48,9 @@ def layers_processes() -> Iterator[ContestantProcesses]:
         yield ContestantProcesses({**forked.processes, **started.processes})
 
 
-def test_layers_suite_measures_every_contestant(layers_processes: ContestantProcesses, tmp_path: Path) -> None:
+def test_layers_suite_measures_contestants_that_need_no_pytorch(
+    layers_processes: ContestantProcesses, tmp_path: Path
+) -> None:
     cases = [Case((2, 9, 9, 2), 3, 2), Case((2, 9, 2), 3, 3)]
     report = layers_suite.run_in(layers_processes, Options(rounds=2, memory=False), cases)
     assert len(report.rows) == 4
@@ -163,7 +165,7 @@ def test_cell_of_dead_contestant_says_failed_and_run_goes_on(processes: Contesta
     assert (list(comparison.measured), comparison.notes) == (["one", "other"], [])
 
 
-def test_death_between_turns_becomes_a_note(processes: ContestantProcesses) -> None:
+def test_death_before_the_first_turn_becomes_a_note(processes: ContestantProcesses) -> None:
     def kill(results) -> None:
         processes.processes["other"]._process.kill()
 

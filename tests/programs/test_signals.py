@@ -48,7 +48,7 @@ def test_a_signal_between_start_and_first_step_gives_one_line(tmp_path: Path, na
         assert not list(tmp_path.glob("*model*")), context
 
 
-def test_closed_terminal_stops_a_run_with_a_checkpoint(tmp_path: Path) -> None:
+def test_closed_terminal_stops_a_run_and_says_how_to_resume(tmp_path: Path) -> None:
     arguments = [*SMALL, "--run_dir=run", "--export_dir=model"]
     with RunningProgram("train.py", [*arguments, "--epochs=9999"], tmp_path) as program:
         program.wait_until(lambda: bool(list(tmp_path.glob("run/checkpoints/step-*"))))
@@ -62,6 +62,7 @@ def test_closed_terminal_stops_a_run_with_a_checkpoint(tmp_path: Path) -> None:
 
 def test_end_finishes_short_work_and_deletes_partial_files(tmp_path: Path) -> None:
     told: list[str] = []
+    # A clean-up that fails must not keep the files from being deleted.
     with partial_directory(tmp_path / "made") as folder, cleanup.cleanup_on_exit(lambda: 1 / 0):
         (folder / "file").write_text("")
         with cleanup.delay_signals():
