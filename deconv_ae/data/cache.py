@@ -75,7 +75,7 @@ class Reading:
     """A split that has been opened and can be decoded.
 
     Attributes:
-        made_of: identifies the split's files, as JSON. If it changes, the split is decoded again.
+        made_of: values that JSON can hold, to identify the split's files. If they change, the split is decoded again.
         count: the number of images, including those that are left out.
         batches: decodes the images: `(n, height, width, channels)` uint8 arrays.
         left_out: a line for each file that was left out; complete after the last batch.

@@ -28,7 +28,7 @@ class Kind:
 
     Attributes:
         shown: the form of its names, in help texts and messages.
-        reader: the module of this package whose `read` decodes a split. It loads TensorFlow.
+        reader: the module of this package whose `read` opens a split; importing it loads TensorFlow.
         check: raises InputError if a data set of this kind is missing.
         prefix: the beginning of its names; empty for a kind with one name, `shown`, and for TFDS.
         is_path: whether a path of the user's disk follows the prefix.

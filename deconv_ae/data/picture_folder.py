@@ -53,7 +53,7 @@ def read(source: Source, split: str) -> Reading:
 
 
 def _split_files(source: Source, folder: Folder, split: str, bad_files: frozenset[str] = frozenset()) -> list[str]:
-    """The names of a split's files; bad files do not influence how the others are divided."""
+    """The names of a split's files. A folder without train and test is divided without its bad files."""
     if split in folder.files:
         return [file.name for file in folder.files[split]]
     names = [file.name for file in folder.files[""] if file.name not in bad_files]

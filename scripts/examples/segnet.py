@@ -8,7 +8,7 @@ import keras
 
 from deconv_ae import MaxPoolingWithArgmax2D, MaxUnpooling2D
 
-# Convolutions in each block of the decoder, innermost first, as in the encoder.
+# Convolutions in each block of the decoder, innermost first: as many as in the encoder's block of that depth.
 CONVOLUTIONS = (3, 3, 3, 2, 2)
 
 

@@ -138,8 +138,8 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
 
     The tables are results.md, results.json, published.md and switches.md. The figure training_curves.png shows all
     recipes. The figures autoencoder.png, comparison.png, kernels.png and switches.png show the recipe `default`, or
-    else the first recipe. The original's page has figures such as autoencoder.png and comparison.png. If that recipe
-    has no exported model, these four figures and switches.md are not written.
+    else the first recipe. If that recipe has no exported model, these four figures and switches.md are not written. The
+    original's page has figures such as autoencoder.png and comparison.png.
 
     Args:
         outcomes: from `runs.reproduce`.
