@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 ROOT = Path(__file__).parents[1]
-# The tests of `-m fast`: folders and files that others build on, in one process, without a trained model.
+# The tests of `-m fast`: folders and files that others build on. Few start a process; none uses the models made below.
 FAST = (
     "deconv_ae",
     "tests/data/test_cache.py",

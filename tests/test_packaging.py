@@ -68,7 +68,7 @@ def test_wheel_installs_the_deconv_ae_command(wheel: zipfile.ZipFile, tmp_path: 
         assert (done.returncode, said in done.stderr, len(done.stderr.splitlines())) == (status, True, 1), done.stderr
 
 
-def test_light_install_has_the_model_and_names_the_rest(tmp_path: Path) -> None:
+def test_light_install_trains_model_and_names_remedy_for_the_rest(tmp_path: Path) -> None:
     keras_file = ROOT / "saved_models" / "reference" / "cmap1_pool4" / "autoencoder.keras"
     done = subprocess.run([sys.executable, "-c", LIGHT, keras_file], cwd=tmp_path, capture_output=True, text=True)
     remedy = ", which is not installed; run pip install deconv_ae, which installs all missing packages"

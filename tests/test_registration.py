@@ -76,7 +76,7 @@ def test_saved_model_serves_without_deconv_ae_and_without_gradient_warning(
     assert "gradient" not in said
 
 
-def test_importing_deconv_ae_does_not_warn(fresh: subprocess.CompletedProcess) -> None:
+def test_importing_tensorflow_and_deconv_ae_does_not_warn(fresh: subprocess.CompletedProcess) -> None:
     assert fresh.returncode == 0, fresh.stderr
     begun, _, rest = fresh.stderr.partition("TensorFlow and Keras are imported\n")
     _, _, rest = rest.partition("the model was served\n")

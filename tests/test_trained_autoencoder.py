@@ -167,7 +167,7 @@ def test_loaded_model_computes_the_same_as_its_saved_model(mine: Path) -> None:
     assert model.evaluate(PICTURES).rmse["these"] == pytest.approx(served.rmse(PICTURES), rel=1e-4)
 
 
-def test_methods_use_weights_of_fitted_keras_model(mine: Path) -> None:
+def test_evaluate_uses_weights_of_fitted_keras_model(mine: Path) -> None:
     model, scaled = deconv_ae.load(mine), PICTURES.astype(np.float32) / 256
     before = model.evaluate(PICTURES).rmse["these"]
     model.keras_model.fit(scaled, scaled, epochs=3, verbose=0)
@@ -193,7 +193,7 @@ def test_plot_displays_as_png_in_a_notebook(mine: Path) -> None:
     assert deconv_ae.load(mine).plot(PICTURES[:2])._repr_png_().startswith(b"\x89PNG")
 
 
-def test_figures_have_the_name_that_a_user_gave(tmp_path: Path) -> None:
+def test_figure_title_begins_with_name_folder_or_architecture(tmp_path: Path) -> None:
     for number, picture in enumerate(PICTURES[:10]):
         (tmp_path / "holidays").mkdir(exist_ok=True)
         Image.fromarray(picture).save(tmp_path / "holidays" / f"{number}.png")
@@ -311,7 +311,7 @@ def test_dir_lists_public_names() -> None:
     assert {"load", "train", "__version__", "MaxUnpooling2D"} <= set(dir(deconv_ae))
 
 
-def test_train_without_tensorflow_gives_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_without_tensorflow_raises_error_with_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("trained_autoencoder", "data", "data.batches"):
         monkeypatch.delitem(sys.modules, f"deconv_ae.{name}", raising=False)
     monkeypatch.delattr(deconv_ae, "trained_autoencoder", raising=False)

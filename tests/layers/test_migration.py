@@ -45,7 +45,7 @@ def test_masks_of_tensorflow_addons_restore_values():
     np.testing.assert_array_equal(tf.squeeze(v2), expected)
 
 
-def test_batch_numbers_modulo_image_length_equal_scatter_nd():
+def test_positions_counted_through_batch_modulo_image_length_equal_scatter_nd():
     images = np.random.default_rng(0).permutation(96).reshape(3, 4, 4, 2).astype("float32")
     pooled, mask = tf.nn.max_pool_with_argmax(images, 2, 2, "VALID", include_batch_in_index=True)
     flat = tf.scatter_nd(tf.reshape(mask, (-1, 1)), tf.reshape(pooled, (-1,)), [96])

@@ -1,4 +1,4 @@
-"""Variables, arrays and lists in place of tensors: under tapes, in graphs and under XLA."""
+"""Variables, arrays and lists in place of tensors; the functions under tapes, XLA, forward mode and vectorized_map."""
 
 import keras
 import numpy as np

@@ -75,7 +75,7 @@ def test_more_averages_than_numbers_in_a_block_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("stages", "bias"), [(1, False), (2, True)])
-def test_deconvolutions_have_bias_only_in_several_stages(stages: int, bias: bool) -> None:
+def test_deconvolutions_have_bias_only_if_stages_are_several(stages: int, bias: bool) -> None:
     model = Autoencoder(Architecture((2,) * stages, (2,) * stages), (8, 8, 1))
     for number in range(1, stages + 1):
         assert model.get_layer(f"conv{number}").activation is keras.activations.relu

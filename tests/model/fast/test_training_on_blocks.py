@@ -60,7 +60,9 @@ def test_hundred_losses_equal_those_of_the_layers(digits: ImageDataset, preset: 
         (Architecture((16, 8), (2, 2)), (64, 64, 3), MNIST, "float32", False),
     ],
 )
-def test_auto_compiles_only_many_small_pictures(architecture, image_shape, images, dtype, compiled) -> None:
+def test_auto_compiles_only_if_blocks_pay_and_pixels_are_many(
+    architecture, image_shape, images, dtype, compiled
+) -> None:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype)
     try:
