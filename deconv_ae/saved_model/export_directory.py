@@ -126,7 +126,7 @@ def check(export_dir: str | os.PathLike[str], overwrite: bool) -> Path:
 
     Raises:
         InputError: if the path exists without `overwrite`; if it holds anything but an exported model; if the directory
-            cannot be written; or if TensorFlow cannot read a model there.
+            cannot be written; or if its path has a wildcard, with which TensorFlow cannot read a model.
     """
     target = paths.resolved("export_dir", export_dir)
     paths.check_no_pattern("export_dir", target)

@@ -265,7 +265,7 @@ def _epoch_file(log_dir: Path, epoch: int) -> Iterator[None]:
     """A context in which `tf.summary` writes the records of one epoch to a file of their own.
 
     The file appears only when it is complete. If a run is killed between the file and the epoch's checkpoint, the
-    resumed run writes the epoch again and replaces the file. So no step is recorded twice.
+    resumed run writes the epoch again and replaces the file. So no epoch is recorded twice.
     """
     with partial_directory(log_dir) as partial:
         writer = tf.summary.create_file_writer(str(partial))

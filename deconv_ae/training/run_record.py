@@ -171,7 +171,7 @@ def read(argument: str, run_dir: Path, advice: str) -> RunRecord:
         The record.
 
     Raises:
-        InputError: if there is no run, or its record cannot be read. The message has the argument and the advice.
+        InputError: if there is no run, or its record cannot be read. The message begins with the argument.
     """
     file = run_dir / FILE_NAME
     try:

@@ -102,7 +102,7 @@ def decode(
 @environment.custom_gradient
 def _first_maxima(windows: tf.Tensor) -> tuple[Any, Callable]:
     """Each window's maximum and its first position, for `(N, down, right, windows, positions)`."""
-    # For a window with NaNs, XLA's argmax can return the window's last position; with infinities, the first NaN's.
+    # XLA's argmax can return the last position of a window with NaNs. For infinities it returns the first one's.
     comparable = tf.where(tf.math.is_nan(windows), np.inf, windows) if environment.compiled_by_xla() else windows
     first = tf.argmax(comparable, -1, tf.int32)
     maxima = tf.gather(windows, first, batch_dims=4)
