@@ -134,7 +134,7 @@ def test_picture_of_any_size_is_cut_into_tiles(
         np.testing.assert_array_equal(own, alone[: own.shape[0], : own.shape[1]])
 
 
-def test_picture_larger_than_a_batch_round_trips(
+def test_picture_larger_than_a_batch_gives_the_same_pixels(
     digit_compressor: Compressor, digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = np.concatenate(list(digits.test[:5]), axis=1)

@@ -74,7 +74,7 @@ def test_flat_picture_allows_every_choice_and_its_reconstruction(stage: int) -> 
     assert bounds.wrong(named(other)) == filters
 
 
-def test_first_of_equal_zeros_is_the_maximum(model: Autoencoder) -> None:
+def test_black_picture_allows_only_the_first_position(model: Autoencoder) -> None:
     choices = Bounds.of(model, np.zeros((1, 13, 17, 2), "float32")).choices["switches_1"]
     assert choices[..., 0].all()
     assert not choices[..., 1:].any()

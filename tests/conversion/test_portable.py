@@ -1,4 +1,4 @@
-"""The parts before their conversion: each gives the model's results, in both orders of channels."""
+"""The parts give the model's results: before their conversion in both orders of channels, then in every runtime."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Splits are decoded once and memory-mapped: always the same pixels, whatever happens to the files."""
+"""Splits are decoded once and memory-mapped. Whatever happens to the files, the pixels equal freshly decoded ones."""
 
 import fcntl
 import os
@@ -68,7 +68,7 @@ READERS = {
 
 @pytest.mark.parametrize("to_file", [True, False])
 @pytest.mark.parametrize("reader", READERS)
-def test_batches_that_the_cache_cannot_hold_are_refused(tmp_path: Path, reader: str, to_file: bool) -> None:
+def test_batches_of_wrong_type_size_or_number_are_refused(tmp_path: Path, reader: str, to_file: bool) -> None:
     batches, count, error, message = READERS[reader]
     reading = cache.Reading("made of", count, lambda: iter(batches))
     with pytest.raises(error, match=message):
@@ -269,7 +269,7 @@ def test_damaged_cache_files_are_reported_and_decoded_again(
     assert capsys.readouterr().out == ""
 
 
-def test_copied_cache_is_checked_and_used(source: Source, capsys: pytest.CaptureFixture) -> None:
+def test_copied_cache_is_used_without_decoding(source: Source, capsys: pytest.CaptureFixture) -> None:
     load_split(source, "train")
     shutil.copytree(str(source.cache_dir), f"{source.cache_dir}-copy")
     capsys.readouterr()
@@ -366,7 +366,7 @@ def test_partial_files_of_killed_programs_are_deleted(source: Source) -> None:
         ({"DECONV_AE_CACHE_DIR": "/own"}, "/own"),
     ],
 )
-def test_default_cache_follows_the_environment_and_the_platform(
+def test_default_cache_follows_the_environment(
     environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("XDG_CACHE_HOME", "DECONV_AE_CACHE_DIR"):

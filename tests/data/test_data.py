@@ -142,7 +142,7 @@ def test_pictures_are_turned_upright(tmp_path: Path) -> None:
         ("notes.txt", b"some text", "is not a picture in a known format"),
         ("fake.png", b"some text", "is not a picture in a known format"),
         ("empty.png", b"", "is not a picture in a known format"),
-        ("whole.png", None, "cannot be decoded"),
+        ("cut.png", None, "cannot be decoded"),
     ],
 )
 def test_damaged_pictures_are_named_or_left_out(
@@ -192,11 +192,11 @@ def test_unusable_folders_are_refused(tmp_path: Path, prepare, message: str) -> 
 # ------------------------------------------------------------------------------- TFDS
 
 
-class GreyAndColour(tfds.core.GeneratorBasedBuilder):
-    """A TFDS data set that the tests make, without a network."""
+class ManyHeights(tfds.core.GeneratorBasedBuilder):
+    """A TFDS data set of images of different heights, made without a network."""
 
     VERSION = tfds.core.Version("1.0.0")
-    name = "grey_and_colour"
+    name = "many_heights"
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(None, None, 3))})
@@ -211,7 +211,7 @@ class GreyAndColour(tfds.core.GeneratorBasedBuilder):
 
 
 def test_tfds_data_set_is_prepared_and_resized(tmp_path: Path) -> None:
-    source = Source("grey_and_colour", data_dir=str(tmp_path), image_size=(6, 4))
+    source = Source("many_heights", data_dir=str(tmp_path), image_size=(6, 4))
     dataset = load_dataset(source)
     assert dataset.train.shape == (12, 6, 4, 3)
     # It has no `test`, so `validation` is the test split.
@@ -221,7 +221,7 @@ def test_tfds_data_set_is_prepared_and_resized(tmp_path: Path) -> None:
 
 def test_images_of_different_sizes_need_a_size(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="differ in size; give --image_size"):
-        load_split(Source("grey_and_colour", data_dir=str(tmp_path)), "train")
+        load_split(Source("many_heights", data_dir=str(tmp_path)), "train")
 
 
 @pytest.fixture

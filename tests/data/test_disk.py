@@ -37,7 +37,7 @@ def test_too_long_path_is_refused(query: Callable[[str], object], path: str) -> 
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the test gives up privileges by Linux's system call")
-def test_programs_report_unreadable_paths_in_one_line(tmp_path: Path) -> None:
+def test_programs_report_unusable_paths_in_one_line(tmp_path: Path) -> None:
     for name in ("closed/pictures", "listed", "with/listed"):
         (tmp_path / name).mkdir(parents=True)
         Image.new("L", (8, 8), 99).save(tmp_path / name / "0.png")
@@ -87,7 +87,7 @@ def test_pipes_devices_and_sockets_do_not_block(tmp_path: Path, make: Callable[[
     assert len(dataset.train) + len(dataset.test) == 6
 
 
-def test_unavailable_lock_gives_one_line(tmp_path: Path) -> None:
+def test_unavailable_lock_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.lock").mkdir()
     with pytest.raises(InputError, match=r"run_dir: .*run.lock cannot be locked: Is a directory; remove it"):
         lock_exclusively("run_dir", tmp_path, tmp_path / "run.lock")

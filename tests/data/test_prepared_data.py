@@ -1,4 +1,4 @@
-"""Errors of TensorFlow Datasets become one line with TFDS's own reason."""
+"""Damaged TFDS data and wrong names of data sets are refused in one line."""
 
 import json
 import os

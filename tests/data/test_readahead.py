@@ -1,4 +1,4 @@
-"""Images of a large split are requested from the disk before they are read; their pixels stay the same."""
+"""Images are requested from the disk before they are read; their pixels stay the same."""
 
 import ctypes
 import mmap
@@ -42,12 +42,12 @@ def request_two(images: np.ndarray) -> None:
     np.testing.assert_array_equal(readahead.request(images, numbers), numbers)
 
 
-def train_on_few(images: np.ndarray) -> None:
+def make_batches_of_a_small_split(images: np.ndarray) -> None:
     training_batches(images, 24, seed=5)
 
 
 @pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="the system takes no requests")
-@pytest.mark.parametrize("ask", [request_two, train_on_few])
+@pytest.mark.parametrize("ask", [request_two, make_batches_of_a_small_split])
 def test_requested_images_are_read_without_access(images: np.ndarray, ask: Callable[[np.ndarray], None]) -> None:
     if in_memory(images, 3) or in_memory(images, IMAGES - 1):
         pytest.skip("the file system keeps files in memory")

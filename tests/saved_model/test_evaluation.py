@@ -14,7 +14,7 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.training.evaluation import baselines
 
 
-def test_errors_and_baselines_equal_numpys(exported: Path, digits: ImageDataset) -> None:
+def test_errors_equal_numpys_and_baselines_equal_the_cards(exported: Path, digits: ImageDataset) -> None:
     model = ServedAutoencoder(exported)
     found = evaluate(model, digits.train, digits.test)
     for split, images in (("train", digits.train), ("test", digits.test)):

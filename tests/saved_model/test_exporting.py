@@ -335,7 +335,7 @@ def test_added_signature_needs_one_entry_and_old_exports_stay_readable(
 
 
 @pytest.mark.parametrize("name", ["serve", "signatures", "variables", "name", "two words", ""])
-def test_name_that_cannot_be_a_signatures_attribute_is_refused(name: str) -> None:
+def test_impossible_name_of_a_signature_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"^'{name}' cannot be the name of a signature"):
         dataclasses.replace(SIGNATURES["encode"], name=name)
 
