@@ -20,7 +20,7 @@ from PIL import Image
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
 
-# Without these, Chromium itself sends requests to other hosts.
+# The last three keep Chromium itself from sending requests to other hosts.
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -347,7 +347,7 @@ def test_uploads_are_pictures_of_up_to_10_mb(new_page, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_two_users_click_a_thousand_times_at_once(new_page) -> None:
+def test_reset_undoes_a_thousand_clicks_of_two_users_at_once(new_page) -> None:
     pages = [new_page("?image=1"), new_page("?image=2")]
     for _ in range(5):
         for page in pages:
@@ -547,7 +547,7 @@ def switch_of(page, model: int, row: int, column: int) -> int:
     return int(places.split()[row * 7 + column])
 
 
-def test_dragging_a_switch_moves_the_stroke(new_page) -> None:
+def test_dragging_a_switch_changes_the_reconstruction(new_page) -> None:
     page = new_page("?image=8&window=0-2-3-0")
     before = page.locator("#model-0 figure.reconstruction image").first.get_attribute("href")
     svg = page.locator("#model-0 svg[data-places]")
@@ -752,7 +752,7 @@ def test_every_drawing_has_a_name_for_screen_readers(new_page) -> None:
     assert page.locator("main svg:not([aria-label]):not([aria-hidden])").count() == 0
 
 
-def test_drawings_are_large_and_below_each_other(new_page) -> None:
+def test_drawings_are_large_and_in_columns_across_models(new_page) -> None:
     page = new_page()
     assert page.locator("figure.picture").count() == 0
     boxes = {
@@ -766,7 +766,7 @@ def test_drawings_are_large_and_below_each_other(new_page) -> None:
     assert first["x"] + first["width"] == pytest.approx(last["x"] + last["width"], abs=1)
 
 
-def test_nothing_is_cut_off_at_any_width(new_page) -> None:
+def test_nothing_outside_the_cards_is_cut_off_at_any_width(new_page) -> None:
     page = new_page()
     for width in (320, 390, 768, 1000, 1280):
         page.set_viewport_size({"width": width, "height": 844})

@@ -27,7 +27,7 @@ pytest.importorskip("uvicorn")
 MODEL = SCRIPTS.parent / "saved_models" / "reference" / "cmap1_pool4"
 ANSWER_SECONDS = 20
 END_SECONDS = 1.0
-REFUSAL_SECONDS = 3.0
+REFUSAL_SECONDS = 3.0  # Too few to load TensorFlow.
 MEGABYTE = 2**20
 
 
@@ -101,7 +101,7 @@ def _of_status(pid: int, name: str) -> int:
 
 
 @contextlib.contextmanager
-def serving(directory: Path, host: str = "127.0.0.1", connect: str = "127.0.0.1") -> Iterator[Page]:
+def serving(directory: Path, host: str = "127.0.0.1") -> Iterator[Page]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as free:
         free.bind((host, 0))
@@ -468,7 +468,7 @@ def test_ctrl_c_ends_program_within_a_second_despite_open_connections(tmp_path: 
     assert (program.returncode, said) == (0, "")
 
 
-def test_a_damaged_model_is_refused_before_tensorflow_is_loaded(tmp_path: Path) -> None:
+def test_a_damaged_model_is_refused_within_three_seconds(tmp_path: Path) -> None:
     damaged = Path(shutil.copytree(MODEL, tmp_path / "damaged"))
     variables = next((damaged / "variables").glob("*.data*"))
     variables.write_bytes(variables.read_bytes()[:-1] + b"?")

@@ -74,7 +74,7 @@ def test_workers_get_identical_weights_close_to_those_of_one_device(
     with ExitStack() as stack:
         for finished in finish(start_workers(stack, str(HERE / "train_program.py"), arguments, tmp_path)):
             assert finished.status == 0, finished.stderr
-            # Each worker prints the training RMSE of one process.
+            # Each worker prints the training RMSE of one device, not of its own share.
             assert "training RMSE 0.3234" in finished.stdout
     chief, *others = (dict(np.load(tmp_path / f"worker-{index}.npz")) for index in range(number))
     assert_same(chief, on_one_device)

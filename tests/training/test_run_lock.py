@@ -1,4 +1,4 @@
-"""A run directory that cannot be locked is refused in one line, before TensorFlow is loaded."""
+"""The check before TensorFlow is loaded refuses, in one line, a run directory that cannot be locked."""
 
 import os
 from collections.abc import Callable

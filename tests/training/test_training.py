@@ -271,8 +271,8 @@ def flip_a_bit(content: bytes) -> bytes:
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
-def code_instead_of_numbers(content: bytes) -> bytes:
-    """Gives a checkpoint a configuration with arbitrary code, in a Lambda layer."""
+def with_lambda_configuration(content: bytes) -> bytes:
+    """Gives a checkpoint the configuration of a Lambda layer, which can hold arbitrary code."""
     written = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(written, "w") as other:
         for name in archive.namelist():
@@ -342,12 +342,12 @@ def test_run_resumes_from_checkpoint_before_a_damaged_one(
     assert train(digits, TrainingOptions(**options)).test_rmse == first.test_rmse
 
 
-def test_checkpoint_configuration_is_never_executed(
+def test_checkpoint_configuration_is_ignored(
     digits: ImageDataset, finished: tuple[dict, TrainingResult], capsys: pytest.CaptureFixture
 ) -> None:
     options, first = finished
     for checkpoint in Path(options["run_dir"]).glob("checkpoints/*"):
-        checkpoint.write_bytes(code_instead_of_numbers(checkpoint.read_bytes()))
+        checkpoint.write_bytes(with_lambda_configuration(checkpoint.read_bytes()))
     assert train(digits, TrainingOptions(**options)).test_rmse == first.test_rmse
     assert "damaged" not in capsys.readouterr().out
 
