@@ -104,7 +104,7 @@ class Reference:
             The agreement at the batch size whose differences are largest.
 
         Raises:
-            RunError: If the runtime fails, or the outputs' names, shapes or types differ from the SavedModel's.
+            RunError: If the runtime fails, or an output has another name, shape or type than the SavedModel's outputs.
         """
         tensors = {name: self.tensors[name] for name in inputs}
         agreements = [

@@ -50,7 +50,7 @@ def first_maxima(
     axis, dimension, dtype = windows.axes[index], windows.first_axis + index, numbers.dtype
     starts = windows.along(axis.starts(length, dtype), dimension)
     step, end = ops.cast(step, dtype), ops.cast(length, dtype)
-    # Until this dimension is pooled, the numbers are constant along it.
+    # The numbers have length 1 along this dimension if no comparison along another one has broadcast them.
     is_constant = numbers.shape[dimension] == 1
     numbers_by_offset = [numbers] * axis.pool if is_constant else _by_offset(numbers, axis, dimension, length)
     best: Any = None

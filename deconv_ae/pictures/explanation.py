@@ -211,8 +211,8 @@ def kernels_figure(models: dict[str, Autoencoder]) -> Figure:
 
     Rows are the channels towards the image, columns the filters. With one channel or one filter, all kernels stand in
     one row, unless rows are colours. Blue is negative, white is 0, vermilion is positive. Each layer has its own scale:
-    its caption names the largest absolute weight drawn. If a layer has more than 32 rows, or more columns than fit, the
-    first are drawn, and the caption says so.
+    its caption names the largest absolute weight drawn. If a layer has more than 32 rows or columns, or more columns
+    than fit, the first are drawn, and the caption says so.
     """
     layers = [
         _layer(name, layer, model.image_shape[-1])

@@ -262,7 +262,7 @@ def left_inches(label_lines: int) -> float:
 
 
 def show_picture(axis: Axes, picture: np.ndarray) -> None:
-    """Draws 0 as black, 1 as white, and NaN in the colour of gaps."""
+    """Draws 0 as black, 1 as white, and NaN in the colour of gaps. 2 channels, or more than 3, become tiles."""
     if picture.shape[-1] not in (1, 3):
         picture = code_picture(picture)
     axis.imshow(np.clip(picture, 0, 1), cmap=GREY, vmin=0, vmax=1, interpolation="nearest")
