@@ -138,7 +138,7 @@ class Compressor:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def bits(self, images: Sequence[np.ndarray], quality: int = DEFAULT_QUALITY) -> dict[str, float]:
-        """The bits of code and switches, summed over the files of all pictures, by the tensors' names."""
+        """The bits that the probabilities predict for each tensor, by its name, summed over the pictures."""
         quality = whole("quality", quality, least=1, most=RATES)
         totals: dict[str, float] = {}
         for batch in self._batches([self._tile_count(image.shape[:2]) for image in images]):

@@ -70,6 +70,7 @@ class EntropyCoder:
     """Codes the code and switches of one model at one rate.
 
     A "share" below is a range coder with the slice of the pictures that go into its file, or come from it.
+    The slices follow one another, and cover all pictures.
 
     Args:
         tensors: the encoder's outputs.

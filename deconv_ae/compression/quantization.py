@@ -6,10 +6,10 @@ import numpy as np
 
 from deconv_ae.compression.container import RATES
 from deconv_ae.compression.model_tensors import Tensors, planes_first
-from deconv_ae.compression.traversal import Symbols, Tensor, values_of_switches
+from deconv_ae.compression.traversal import Tensor, values_of_switches
 
 COARSEST_LEVELS = 1.5
-"""The 0.999 quantile of the magnitudes, in the coarsest steps, for the channel that needs the most steps."""
+"""In the channel that needs the most steps, the 0.999 quantile of the magnitudes is this many of the coarsest steps."""
 
 LARGEST = 2**30
 
@@ -70,8 +70,8 @@ def choose_steps(
 
 def quantized_planes(
     tensors: Sequence[Tensor], encoded: Tensors, steps: Mapping[str, np.ndarray], rate: int
-) -> Symbols:
-    """The integers that are coded at a rate, 0 to RATES - 1: the quantised code, and switches.
+) -> dict[str, np.ndarray]:
+    """The values to code at a rate, 0 to RATES - 1: the quantised code, and switches.
 
     In a tensor with `values_in`, a switch that places a 0 becomes 0.
     """

@@ -42,7 +42,7 @@ def read(run_dir: Path) -> list[Epoch]:
         The epochs.
 
     Raises:
-        OSError: if there is no history.
+        OSError: if there is no history, or it cannot be read.
         ValueError: if the history is damaged.
     """
     return list(records.read_file(History, run_dir / FILE_NAME).epochs)

@@ -18,7 +18,7 @@ from deconv_ae.training.schedule import STEPS_FOR_A_RECIPES_EPOCH, Schedule
 BAR_LETTERS = 20
 REDRAWN_SECONDS = 0.1
 LINE_SECONDS = 10.0
-"""If the output is a file, a longer epoch gets a line after every interval of this length."""
+"""Seconds between two progress lines within an epoch, if the output is not a terminal."""
 VALUES_EVALUATED_SILENTLY = 1 << 28
 """MNIST has a fifth of this many values and takes seconds; 40,000 pictures of 128x128x3 have seven times as many."""
 

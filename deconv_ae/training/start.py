@@ -1,9 +1,8 @@
-"""The start of a run: an encoder, and the decoder that fits it best.
+"""The start of a run: one of several encoders, and a decoder for it.
 
 Given the switches, everything after the code is linear. So the transposed convolutions need not start at random. Least
 squares fits each of them: its input is what the inner stages reconstruct from the code, and its target is the input of
-its stage. Only the convolutions are guesses. The fitted decoders tell which of several guesses preserves the pictures
-best.
+its stage. Only the convolutions are guesses. `fit_start` compares them by the RMSE of their fitted decoders.
 
 Random kernels are made to fire, so that no channel is silent from the start. Each filter gets the sign that makes the
 mean of its outputs before the ReLU positive, and the scale that makes their standard deviation the input's RMS.
