@@ -67,7 +67,7 @@ def test_added_kind_is_a_module_and_an_entry(tmp_path: Path, monkeypatch: pytest
     source = Source("shades:9", cache_dir=str(tmp_path / "cache"))
     for _ in range(2):  # The second time from the cache.
         np.testing.assert_array_equal(load_dataset(source).test[:, 0, 0, 0], range(9))
-    # The text after its prefix is not a path.
+    # The text after the prefix of the added kind is not a path.
     assert kinds.directory(source) is None
     assert kinds.with_resolved_path(source) == source
 

@@ -1,4 +1,4 @@
-"""Unusable paths in place of pictures and directories are refused in one line that names them."""
+"""Unusable paths and locks, and splits too large for the memory, are refused in one line that names them."""
 
 import os
 import socket
@@ -76,7 +76,7 @@ NOT_FILES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("make", NOT_FILES.values(), ids=NOT_FILES)
-def test_pipes_devices_and_sockets_do_not_block(tmp_path: Path, make: Callable[[Path], object]) -> None:
+def test_what_is_not_a_file_is_refused_without_blocking(tmp_path: Path, make: Callable[[Path], object]) -> None:
     make(tmp_path / "file")
     for read in (open_to_read, read_with_checksum):
         with pytest.raises(OSError, match="it is not a file"):

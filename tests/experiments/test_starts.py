@@ -21,7 +21,7 @@ def compared(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> 
     return list(compare(digits, [SMALL], 1, 1, directory)), directory
 
 
-def test_ours_and_plain_starts_have_the_same_schedule(compared: tuple[list[Trial], Path]) -> None:
+def test_ours_beats_plain_starts_with_the_same_schedule(compared: tuple[list[Trial], Path]) -> None:
     outcomes, _ = compared
     assert [outcome.start for outcome in outcomes] == [OURS, *PLAIN]
     assert len({json.dumps(outcome.settings["schedule"]) for outcome in outcomes}) == 1

@@ -9,7 +9,7 @@ import pytest
 from deconv_ae_programs import library
 
 
-def test_unneeded_packages_are_hidden_while_tensorflow_loads(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unneeded_packages_are_hidden_until_the_block_ends(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "not_needed.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     with library.without(("not_needed", "pytest")):

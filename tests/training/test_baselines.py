@@ -126,7 +126,7 @@ def test_result_counts_silent_channels(digits: ImageDataset) -> None:
     assert str(result).endswith("silent, 0 in every test image: 2 of the code's 2 channels")
 
 
-def test_history_is_resumed_with_its_checkpoints(
+def test_history_is_resumed_or_dropped_if_damaged(
     digits: ImageDataset, finished: tuple[Path, TrainingResult], capsys: pytest.CaptureFixture
 ) -> None:
     run_dir, first = finished

@@ -97,7 +97,7 @@ def test_digits_start_from_dots(digits: ImageDataset) -> None:
 
 @pytest.mark.parametrize(("filters", "pool_sizes"), [((1,), (2,)), ((3,), (4,)), ((4, 2), (2, 2))], ids=str)
 @pytest.mark.parametrize("picture", ["light", "dark"])
-def test_every_filter_fires_on_noise_with_every_seed(picture: str, filters, pool_sizes) -> None:
+def test_filters_fire_and_keep_the_inputs_rms_with_every_seed(picture: str, filters, pool_sizes) -> None:
     spots = RANDOM.integers(0, 100, (6, 12, 12, 3), np.uint8)
     images = 255 - spots if picture == "light" else spots
     model = untrained(Architecture(filters, pool_sizes), (12, 12, 3))

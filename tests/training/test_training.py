@@ -138,7 +138,7 @@ def test_mixed_precision_trains_and_restores_the_policy(
 
 def test_non_finite_loss_ends_the_run(digits: ImageDataset, tmp_path: Path) -> None:
     options = {"architecture": CMAP1, "batch_size": 16, "learning_rate": 1e30}
-    # 40 steps, eight per execution; with a checkpoint every 7 steps, one per execution.
+    # 40 steps, eight per execution. With a checkpoint every 7 steps, an execution is one step.
     with pytest.raises(RunError, match=r"the loss became \w+ in steps (\d+) to (\d+);") as several:
         train(digits, TrainingOptions(**options))
     with pytest.raises(RunError, match=r"the loss became \w+ at step (\d+);") as single:
@@ -246,7 +246,7 @@ def test_stopped_run_resumes_bit_for_bit(
     assert everything_kept(tmp_path / "stopped") == everything_kept(whole_dir)
 
 
-def test_run_without_run_dir_says_nothing_was_kept(digits: ImageDataset) -> None:
+def test_stopped_run_without_run_dir_says_nothing_was_kept(digits: ImageDataset) -> None:
     before = signal.getsignal(signal.SIGTERM)
 
     def stop_once_it_trains() -> None:
