@@ -74,7 +74,7 @@ def test_shuffling_follows_the_seed() -> None:
     assert not np.array_equal(first, encoded.switches[0])
 
 
-def test_noise_is_proportional_to_code_and_makes_no_maximum_negative() -> None:
+def test_noise_scales_with_largest_value_and_makes_no_maximum_negative() -> None:
     code = np.full((1, 50, 50, 1), 4, np.float32)
     received = Tampering(noise=0.1).apply(Encoded(code, ()), 0, []).code
     assert np.std(received) == pytest.approx(0.4, rel=0.05)
@@ -250,6 +250,7 @@ def test_average_can_be_erased_and_has_no_switch(averages) -> None:
     state = State(picture, None, Tampering(erased=frozenset({(0, 2, 3, 31)}), moved=frozenset({(0, 2, 3, 12, 0)})))
     state, refused = view.without_unknown(state)
     assert list(refused) == ["moved"]
+    # A card shows the untouched RMSE only if changes to the code changed the RMSE.
     assert "untouched" in view.show(state).models
 
 
@@ -427,7 +428,7 @@ def test_a_window_without_a_channel_takes_the_strongest(colour) -> None:
     assert shown.window == shown.state.window == (0, 3, 4, strongest)
 
 
-def test_places_of_other_models_are_left_out_and_named(grey) -> None:
+def test_places_that_no_model_has_are_left_out_and_named(grey) -> None:
     view, picture = grey
     erased = frozenset({(0, 6, 6, 0), (0, 7, 0, 0), (2, 0, 0, 0)})
     state, refused = view.without_unknown(State(picture, None, Tampering(erased=erased), window=(0, 0, 0, 1)))

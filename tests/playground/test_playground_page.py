@@ -53,7 +53,7 @@ MOVE = """async ([selector, value]) => {
   return await changed;
 }"""
 
-# Clicks many times: on pixels of the first model's code, on the choices for switches and on the buttons.
+# Clicks many times: on pixels of the first model's code, on the choices for switches and on the presets.
 CLICK = """async (count) => {
   for (let index = 0; index < count; index++) {
     const code = document.querySelector("figure.code svg"), box = code.getBoundingClientRect();
