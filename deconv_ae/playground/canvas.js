@@ -59,8 +59,8 @@ export function canvas(element, channels, drawn) {
         for (let shade = 0; shade < 3; shade++) {
           const index = 4 * (row * width + column) + shade;
           const before = image.data[index];
-          // White takes the brighter value, because mixing at every stamp would harden the soft rims of strokes. Other
-          // colours mix, and so cover.
+          // A channel of 255, as white has, takes the brighter value, because mixing at every stamp would harden the
+          // soft rims of strokes. Other channels mix, and so cover.
           const mixed = Math.round(before + (ink[shade] - before) * cover);
           image.data[index] = ink[shade] === 255 ? Math.max(before, Math.round(255 * cover)) : mixed;
         }

@@ -54,7 +54,8 @@ class State:
         tampering: the changes to codes and switches.
         window: the followed window; None is the most telling window of one model.
         upload: an uploaded picture, in the letters of a link.
-        ground: the picture on which somebody drew; None is `picture` itself if it is a test image, or else black.
+        ground: the picture to draw on, equal to `picture` until somebody draws; None is `picture` itself if it is a
+            test image, or else black.
     """
 
     picture: np.ndarray

@@ -135,7 +135,7 @@ def _thumbnail(images: np.ndarray, numbers: float, of_as_many: str) -> str:
 
 
 def compared(card: ModelCard, dataset: ImageDataset) -> str:
-    """Says in one line whether the data set is the card's, and how many test images are not among the card's."""
+    """Says in one line whether the data set is the card's, or how many test images the card's test split lacks."""
     known = card.dataset
     if not known.fingerprint:
         said = "the card does not say which images the model was trained on"
@@ -145,7 +145,8 @@ def compared(card: ModelCard, dataset: ImageDataset) -> str:
         new = pixels.new_among(dataset.test, known.test_pictures)
         said = (
             f"not those of the card, or read in another way: {new:,} of the {len(dataset.test):,} test images are not "
-            f"among the card's; the card has {known.training_images:,} training and {known.test_images:,} test images"
+            f"among the card's {known.test_images:,} test images; its {known.training_images:,} training images are "
+            "not compared"
         )
     return f"{'images':<24}{said}"
 

@@ -92,7 +92,7 @@ class ExportDirectory:
             shutil.rmtree(partial, ignore_errors=True)
 
     def _put_in_place(self, partial: Path) -> None:
-        """Renames `partial`; an existing model is exchanged for it atomically, then deleted."""
+        """Renames `partial`. An existing model is exchanged for it atomically; `replace` then deletes the old model."""
         try:
             check(self.path, self._overwrite)
             if not self.path.exists():

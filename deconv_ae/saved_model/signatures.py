@@ -52,7 +52,7 @@ class Signature:
     """One function of an exported autoencoder.
 
     Attributes:
-        name: its name, which is also the name of an attribute of the loaded SavedModel.
+        name: its name. The loaded SavedModel has an attribute of this name; for `serving_default`, it is `serve`.
         inputs, outputs: return the tensors' specifications by name, for an architecture and an image shape.
         function: returns the function that computes the signature with a model's current weights.
         converted: the name of its converted files; None for a signature that no format needs.
