@@ -144,7 +144,7 @@ class Autoencoder(ScaledImagesModel):
 
         Args:
             code: as `encode` returns it.
-            switches: one tensor per pooling, outermost first.
+            switches: one uint8 tensor per pooling, outermost first.
 
         Returns:
             The reconstruction, of the images' shape.

@@ -20,8 +20,8 @@ class RowOfBumps(keras.Initializer):
     in bad basins. Some random kernels have a sum below zero; then their ReLU is dead on strokes from the start. The
     kernels of this initializer start in a good basin:
 
-    Filter i is a Gaussian of standard deviation 0.7 pixels and sum 1, centred at `(t, t)` from the kernel's middle,
-    `t = shift + linspace(-1, 1, filters)[i]`: a row across the slant of handwriting. A single filter has `t = shift`. A
+    Dot i is a Gaussian of standard deviation 0.7 pixels and sum 1, centred at `(t, t)` from the kernel's middle,
+    `t = shift + linspace(-1, 1, filters)[i]`: a row across the slant of handwriting. A single dot has `t = shift`. A
     convolution's filter is its dot minus the mean of the other dots, divided by the number of channels: an edge
     detector. So the filters divide the strokes between them. A transposed convolution's filter is its dot times 0.8,
     divided by the number of filters. Normal noise is added. Only the noise depends on the seed.

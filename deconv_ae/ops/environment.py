@@ -1,6 +1,6 @@
 """Where the code runs. In the library, only this file detects the backend, XLA, a GPU, determinism or `portable`.
 
-Only this file imports private names of a backend. setup.py bounds the backends' versions. If a new version moves such a
+Only this file imports private names: those of TensorFlow, whose versions setup.py bounds. If a new version moves such a
 name, the import fails at once; a fallback would silently give the wrong answer.
 """
 

@@ -55,7 +55,8 @@ def max_pool_with_argmax(
         The maxima, and their positions in their own image as it lies in memory: int64, or int32 on JAX.
 
     Raises:
-        ValueError: If an argument is not as above, or the images are smaller than a window.
+        ValueError: If an argument is not as above, except that integers in `x` are not refused; with `"valid"`, also if
+            the images are smaller than a window.
 
     >>> pooled, argmax = max_pool_with_argmax(keras.ops.array([[[3.0], [7.0], [5.0], [1.0]]]), pool_size=2)
     >>> [keras.ops.convert_to_numpy(tensor).squeeze().tolist() for tensor in (pooled, argmax)]

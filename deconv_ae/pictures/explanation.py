@@ -94,12 +94,12 @@ def centre_name(pool_sizes: Sequence[Sequence[int]]) -> str:
 
 
 def switches_figure(model: Autoencoder, shown: View) -> Figure:
-    """What the switches carry: the places of all maxima, and reconstructions with other places.
+    """What the switches carry: the places of the maxima, and reconstructions with other places.
 
     The rows are the originals, each stage's maxima and switches, and the reconstructions with the switches as they are,
-    shuffled and centred. A stage is drawn as its windows, each as bright as its maximum, with a point where the maximum
-    lay. With several channels, the figure shows the channel that is brightest in these images. Images that do not fit
-    into `WIDEST_INCHES` are left out, and the title says so.
+    shuffled and centred. A stage is drawn as its windows, each as bright as its maximum, with a point where a maximum
+    above 0 lay. With several channels, the figure shows the channel that is brightest in these images. Images that do
+    not fit into `WIDEST_INCHES` are left out, and the title says so.
     """
     inches, count = _columns(shown)
     title = f"{shown.title}: what the switches carry"
@@ -139,7 +139,7 @@ def _columns(shown: View) -> tuple[float, int]:
 
 
 def _stages(model: Autoencoder, originals: np.ndarray) -> list[tuple[str, list[np.ndarray], np.ndarray]]:
-    """A label for each stage, its brightest channel's maxima enlarged to their windows, and the maxima's places."""
+    """A label for each stage, its brightest channel's maxima enlarged to their windows, and where those above 0 lay."""
     stages = []
     pool_sizes = model.architecture.pool_sizes
     values = keras.ops.convert_to_tensor(originals)
