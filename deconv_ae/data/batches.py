@@ -150,8 +150,8 @@ def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> t
 class EvaluationBatches:
     """Scaled float32 batches of all images, or of those from `first` to before `end`, in order.
 
-    A batch has 1,000 small images, or fewer large ones. The class does not use `tf.data`, because building the graph of
-    a `tf.data.Dataset` takes as long as evaluating a thousand digits.
+    By default, a batch has 1,000 small images, or fewer large ones. The class does not use `tf.data`, because building
+    the graph of a `tf.data.Dataset` takes as long as evaluating a thousand digits.
 
     >>> batches = EvaluationBatches(np.zeros((10, 28, 28, 1), np.uint8), batch_size=4)
     >>> len(batches), [len(batch) for batch in batches]

@@ -207,8 +207,8 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 def _scale_transparent_shade(picture: ImageFile.ImageFile) -> None:
     """Scales a PNG's transparent shade as Pillow scales the pixels.
 
-    Pillow scales pixels of 2, 4 or 3 x 16 bits to 8 bits when it loads them, but not the shade that is declared
-    transparent.
+    When Pillow loads grey pixels of 2 or 4 bits, or colours of 3 x 16 bits, it scales the pixels to 8 bits, but not the
+    shade that is declared transparent.
     """
     transparent = picture.info.get("transparency")
     scale = TRANSPARENT_SHADE_SCALES.get(str(picture.tile[0][3])) if picture.tile else None

@@ -41,7 +41,7 @@ class Kind:
     is_path: bool = False
 
     def has(self, name: str) -> bool:
-        """Whether a name has this kind's prefix, or is its one name. TFDS has neither: `kind_of` knows its names."""
+        """Whether a name has this kind's prefix, or is its one name. TFDS has neither: it gets all other names."""
         return name.startswith(self.prefix) if self.prefix else name == self.shown
 
     def name(self, rest: str | Path) -> str:
@@ -146,7 +146,7 @@ def kind_of(name: str) -> Kind:
 def check_available(source: Source) -> None:
     """Raises InputError if a data set is missing, as far as this is known without TensorFlow and without decoding.
 
-    A data set is missing if its folder has no pictures, its sample is not installed, TFDS does not know its name, or
+    A data set is missing if its folder has no files, its sample is not installed, TFDS does not know its name, or
     its directories cannot be used.
     """
     if not source.name:

@@ -41,7 +41,7 @@ class Folder:
     Attributes:
         path: the folder.
         files: sorted by name; by split if the folder has train/ and test/, else all under "".
-        passed_over: the paths of ignored files and folders.
+        passed_over: the paths of ignored files and folders, except hidden ones.
     """
 
     path: Path

@@ -28,8 +28,8 @@ def read(source: Source, split: str) -> Reading:
     """Opens a split: its pictures are in the order of their file names.
 
     Pictures may lie in subfolders. Folders named `train` and `test`, in upper or lower case, are the splits; without
-    them, `split.which_are_for_testing` divides the pictures. Files whose names start with a dot are ignored, and so are
-    `picture_files.SYSTEM_FILES`.
+    them, `split.which_are_for_testing` divides the pictures. Files and folders whose names start with a dot are
+    ignored, and so are `picture_files.SYSTEM_FILES`.
 
     Args:
         source: the folder, and how its pictures are read.

@@ -32,11 +32,11 @@ NUMBER_AT_THE_END = re.compile(r"[\s_.(-]*[0-9]+\)?\Z")
 def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[bool]:
     """Tells for each picture whether it is for testing.
 
-    Of five pictures with consecutive numbers in their names, one is for testing, so that the shares are 20 % and 80 %
-    except for the last few. A hash decides which of the five. For a name without numbers, the name's own hash decides.
-    So the number of such pictures for testing is binomial: of 200, 40 are for testing, give or take 6. Each split gets
-    at least one picture: an empty test split takes the pictures of the smallest hash, an empty training split those of
-    the largest.
+    Of five pictures with consecutive numbers in their names, 0 to 4, 5 to 9 and so on, one is for testing, so that the
+    shares are 20 % and 80 % except for the first and last few. A hash decides which of the five. For a name without
+    numbers, the name's own hash decides. So the number of such pictures for testing is binomial: of 200, 40 are for
+    testing, give or take 6. Each split gets at least one picture: an empty test split takes the pictures of the
+    smallest hash, an empty training split those of the largest.
 
     Args:
         names: the paths of at least two pictures, below the folder, with `/`.
