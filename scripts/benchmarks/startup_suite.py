@@ -1,4 +1,4 @@
-"""Measures the time from a process's start to its first training step, exported model and picture."""
+"""Measures whole processes that import, take first training steps, train and export, or draw a model's pictures."""
 
 import os
 import subprocess

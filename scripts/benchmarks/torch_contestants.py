@@ -1,7 +1,7 @@
 """Contestants in PyTorch, whose processes never import TensorFlow.
 
-PyTorch's wheel brings triton, and the libraries of triton and TensorFlow crash in one process. deconv_ae imports
-TensorFlow, so the contestants get its architectures and weights as plain data.
+PyTorch's wheel brings triton, and the libraries of triton and TensorFlow crash in one process. With Keras's default
+backend, deconv_ae imports TensorFlow, so the contestants get its architectures and weights as plain data.
 """
 
 import time

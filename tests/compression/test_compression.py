@@ -155,7 +155,7 @@ def test_pictures_unlike_the_training_pictures_round_trip(digit_compressor: Comp
         np.testing.assert_array_equal(found["switches_1"], np.where(found["code"], encoded.switches[0], 0))
 
 
-def test_file_with_any_byte_altered_is_refused(digit_compressor: Compressor, digits: ImageDataset) -> None:
+def test_altered_shortened_or_lengthened_file_is_refused(digit_compressor: Compressor, digits: ImageDataset) -> None:
     for file in (digit_compressor.compress(digits.test[0]), digit_compressor.compress(digits.test[0][:20])):
         assert len(file) < 80
         for place, change in itertools.product(range(len(file)), (*(1 << bit for bit in range(8)), 0xFF)):
@@ -188,7 +188,7 @@ def test_impossible_header_is_refused(digit_compressor: Compressor, change: dict
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xff" * 40, bytes(range(1, 200)), b"\0" * 7])
-def test_random_payload_never_crashes(digit_compressor: Compressor, payload: bytes) -> None:
+def test_any_payload_gives_a_picture_or_a_file_error(digit_compressor: Compressor, payload: bytes) -> None:
     header = unpack(digit_compressor.compress(np.zeros((28, 28, 1), np.uint8)))
     good = digit_compressor.compress(np.zeros((28, 28, 1), np.uint8))
     try:
@@ -330,7 +330,7 @@ def test_programs_round_trip_whatever_the_number_of_threads(
     for number, file in enumerate(files):
         found = np.asarray(Image.open(tmp_path / "back" / f"{number}.png"))[..., np.newaxis]
         np.testing.assert_array_equal(found, digit_compressor.decompress(file.read_bytes()))
-    # Existing files are kept. One damaged file prevents all writes.
+    # An existing output file is refused. One damaged file prevents all writes.
     assert run_program("decompress.py", back, tmp_path).status == 2
     files[2].write_bytes(files[2].read_bytes()[:-1] + b"x")
     refused = run_program("decompress.py", [*back, "--output_dir=never"], tmp_path)
