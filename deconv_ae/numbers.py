@@ -78,13 +78,16 @@ def pair(argument: str, value: Any, most: int = LARGEST) -> Pair:
 def real(
     argument: str, value: Any, above: float | None = None, least: float | None = None, most: float = LARGEST_REAL
 ) -> float:
-    """Checks a finite number against bounds and returns it as Python's float. The default `most` fits into float32.
+    """Checks a number against bounds and returns it as Python's float. The default `most` fits into float32.
+
+    Without `above` and `least`, the number must be 0 or more.
 
     >>> real("learning_rate", float("nan"), above=0)
     Traceback (most recent call last):
     deconv_ae.errors.InputError: learning_rate: nan is not a number; give one above 0
     """
-    bound = f"above {above:g}" if above is not None else f"of {least or 0:g} or more"
+    least = 0 if above is None and least is None else least
+    bound = f"above {above:g}" if above is not None else f"of {least:g} or more"
     if isinstance(value, bool) or not isinstance(value, Real) or value != value:
         raise InputError(f"{argument}: {_shown(value)} is not a number; give one {bound}")
     value = int(value) if isinstance(value, Integral) else float(value)  # A whole number may exceed every float.

@@ -125,7 +125,8 @@ class Stage:
         """Returns the caller's uint8 switches; a switch outside of its window is an error."""
         positions = self.pool_size[0] * self.pool_size[1]
         switches = checks.as_tensor("switches", switches)
-        inside = keras.ops.all(keras.ops.cast(switches, "int32") < positions)
+        numbers = keras.ops.cast(switches, "int32")
+        inside = keras.ops.all((numbers >= 0) & (numbers < positions))
         return environment.checked(switches, inside, checks.OUTSIDE_WINDOW)
 
     @property

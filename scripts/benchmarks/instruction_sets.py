@@ -8,6 +8,8 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 NATIVE = "native"
 ISAS = (NATIVE, "avx2", "sse41")
@@ -39,6 +41,9 @@ _PROBE = "import tensorflow as tf; tf.nn.conv2d(tf.ones((8, 32, 32, 16)), tf.one
 def limit(isa: str) -> None:
     """Sets the variables that limit the instruction set, and turns on TensorFlow's oneDNN unless the user decided."""
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    if isa != NATIVE:
+        # torch.compile's cache ignores the limit. With AVX2, code from a run with AVX-512 gave NaN (PyTorch 2.14.1).
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(tempfile.gettempdir(), f"torchinductor-{isa}"))
     for name, value in _VARIABLES.get(isa, {}).items():
         # XLA_FLAGS may hold other flags. Of repeated flags, the last counts.
         os.environ[name] = f"{os.environ.get(name, '')} {value}".strip() if name == "XLA_FLAGS" else value

@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from deconv_ae import Architecture, Autoencoder
 from deconv_ae.errors import InputError
@@ -199,3 +200,12 @@ def test_config_leaves_out_options_unknown_to_older_keras() -> None:
     config = model.get_config()
     assert config["convolution_initializer"]["config"] == {}
     assert config["deconvolution_initializer"]["config"] == {"seed": 3}
+
+
+@pytest.mark.parametrize("switch", [-1, 16])
+def test_decoding_refuses_switch_outside_of_its_window(switch: int) -> None:
+    model = Autoencoder(Architecture((1,), (4,)), (8, 8, 1))
+    switches = np.zeros((1, 2, 2, 1), np.int32)
+    switches[0, 1, 0, 0] = switch
+    with pytest.raises(tf.errors.InvalidArgumentError, match="outside of"):
+        model.decode(np.ones((1, 2, 2, 1), np.float32), [switches])
