@@ -51,7 +51,7 @@ class Compressed:
 
     Attributes:
         rate: the rate; 1 makes the smallest files.
-        model: the model's checksum.
+        model: the `checksum` of the model's `Probabilities`.
         size: (height, width); None for the model's own size.
         payload: the entropy coder's bytes.
     """

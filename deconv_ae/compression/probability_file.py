@@ -102,8 +102,8 @@ class Probabilities:
 
     @functools.cached_property
     def checksum(self) -> bytes:
-        """The model's checksum in the header of a compressed picture."""
-        # Hashes the uncompressed weights, because another zlib may compress them differently.
+        """A checksum of all fields, with `model` among them, for the header of a compressed picture."""
+        # Hashes the planes' uncompressed weights, because another zlib may compress them differently.
         fields = asdict(self._record()) | {"weights": sha256(self._flat())}
         return bytes.fromhex(sha256(json.dumps(fields, sort_keys=True).encode()))[:MODEL_BYTES]
 

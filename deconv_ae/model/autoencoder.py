@@ -173,7 +173,7 @@ class Autoencoder(ScaledImagesModel):
 
     @cached_property
     def encoder(self) -> keras.Model:
-        """Runs the layers from images to the code, then one uint8 switches tensor per pooling, outermost first."""
+        """Runs the layers from images to a list: the code, then uint8 switches of each pooling, outermost first."""
         images = keras.Input(self.image_shape, name="images")
         averages, _, values = self._divided(images)
         switches = []
