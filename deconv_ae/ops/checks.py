@@ -96,8 +96,8 @@ def check_same_shape(pooled: Any, argmax: Any) -> None:
     """Raises ValueError if argmax does not hold integers, or is known to have another shape than the values."""
     check_integers("argmax", argmax)
     ours, theirs = tuple(pooled.shape), tuple(argmax.shape)
-    if len(ours) != len(theirs) or any(None not in (a, b) and a != b for a, b in zip(ours, theirs)):
-        different = [length for own, length in zip(ours, theirs) if own != length]
+    different = [length for own, length in zip(ours, theirs) if None not in (own, length) and own != length]
+    if len(ours) != len(theirs) or different:
         raise ValueError(
             f"`argmax` must have the shape of `pooled`, {ours}; got {theirs}. Each value needs one position: if the "
             f"channels differ, add a 1x1 convolution with {different[0] if len(different) == 1 else theirs[-1]} filters"

@@ -48,6 +48,13 @@ class Failed(Exception):
 
 
 @dataclass(frozen=True)
+class Turn:
+    """The request for a turn: the contestant repeats its work until this time has passed."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Timing:
     """Milliseconds: the median, both quartiles and the 99th percentile."""
 
@@ -162,7 +169,7 @@ class ContestantProcesses:
         for turn in range(rounds + 1):
             start = turn % len(names)
             for name in names[start:] + names[:start]:
-                milliseconds = self.processes[name].ask(turn_seconds)
+                milliseconds = self.processes[name].ask(Turn(turn_seconds))
                 _require(next(iter(contestants)), {name: milliseconds})
                 if isinstance(milliseconds, ABSENT):
                     absent[name] = milliseconds
@@ -302,8 +309,8 @@ def serve(descriptor: int) -> None:
         except EOFError:  # The main process has closed the connection.
             return
         try:
-            if isinstance(request, int | float):
-                answer: Any = _turn(contestant, request)
+            if isinstance(request, Turn):
+                answer: Any = _milliseconds(contestant, request.seconds)
             elif request == "peak":
                 contestant.time()
                 answer = None if before is None else resident_mib("VmHWM") - before
@@ -321,7 +328,7 @@ def serve(descriptor: int) -> None:
         connection.send(answer)
 
 
-def _turn(contestant: Contestant, seconds: float) -> list[float]:
+def _milliseconds(contestant: Contestant, seconds: float) -> list[float]:
     """Times the contestant's work until this time has passed, at least once."""
     end = time.perf_counter() + seconds
     milliseconds = list(contestant.time())

@@ -14,10 +14,10 @@ def pays(channels: int, filters: int, pool_size: tuple[int, int], compiled: bool
     >>> pays(1, 3, (4, 4)), pays(1, 32, (4, 4)), pays(1, 32, (4, 4), compiled=True), pays(3, 6, (2, 2), compiled=True)
     (True, False, True, False)
     """
-    (fewest, most), small_blocks = sorted((channels, filters)), not any(FEWEST_ROWS % rows for rows in pool_size)
+    small_blocks = not any(FEWEST_ROWS % rows for rows in pool_size)
     if compiled and small_blocks:
-        return most <= (MOST_COMPILED_GREY if fewest == 1 else MOST_COMPILED)
-    return most <= (MOST_FILTERS if compiled or small_blocks else 1) and (compiled or channels == 1)
+        return max(channels, filters) <= (MOST_COMPILED_GREY if 1 in (channels, filters) else MOST_COMPILED)
+    return max(channels, filters) <= (MOST_FILTERS if compiled or small_blocks else 1) and (compiled or channels == 1)
 
 
 def is_faster_compiled(pixels: int) -> bool:
