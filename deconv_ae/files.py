@@ -50,15 +50,10 @@ def write_beside(file: Path, text: str) -> None:
     A link is followed, and remains a link.
     """
     file = file.resolve()
-    partial = partial_beside(file)
-    with delay_signals():
-        try:
-            partial.write_text(text, encoding="utf-8")
-            flush_to_disk(partial)
-            partial.replace(file)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+    with delay_signals(), partial_path(file) as partial:
+        partial.write_text(text, encoding="utf-8")
+        flush_to_disk(partial)
+        partial.replace(file)
         flush_to_disk(file.parent)
 
 
@@ -82,10 +77,31 @@ def partials(path: Path) -> Iterator[Path]:
 def remove_partials(directory: Path) -> None:
     """Deletes all partial files below a directory. No other process may be writing there."""
     for partial in list(directory.rglob(f"{PARTIAL}*")):
-        if partial.is_dir() and not partial.is_symlink():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
+        remove(partial)
+
+
+def remove(path: Path) -> None:
+    """Deletes a file or a directory with all its files, as far as possible, if it exists. A link alone is deleted."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def partial_path(path: Path) -> Iterator[Path]:
+    """A context with the name of `partial_beside`, for a file or directory that is renamed when it is complete.
+
+    What has this name at the end of the context is deleted, even if a signal ends the program.
+    """
+    partial = partial_beside(path)
+    # Registered before the caller makes the file: a signal may come directly after that.
+    with cleanup_on_exit(functools.partial(remove, partial)):
+        try:
+            yield partial
+        finally:
+            remove(partial)
 
 
 @contextlib.contextmanager
@@ -94,14 +110,9 @@ def partial_directory(path: Path) -> Iterator[Path]:
 
     The directory is removed at the end, even if a signal ends the program.
     """
-    directory = partial_beside(path)
-    clear = functools.partial(shutil.rmtree, directory, ignore_errors=True)
-    with cleanup_on_exit(clear):
-        try:
-            directory.mkdir()
-            yield directory
-        finally:
-            clear()
+    with partial_path(path) as directory:
+        directory.mkdir()
+        yield directory
 
 
 def flush_tree_to_disk(directory: Path) -> None:

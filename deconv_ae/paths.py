@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from itertools import permutations
 from pathlib import Path
 
+from deconv_ae.cleanup import delay_signals
 from deconv_ae.errors import InputError, first_line
 from deconv_ae.files import PARTIAL
 
@@ -164,7 +165,7 @@ def directory_to_write(argument: str, text: str | os.PathLike[str]) -> Path:
     if not is_directory(argument, existing):
         raise InputError(f"{argument}: {path} cannot be written: {existing} is a file; give another directory")
     try:
-        with tempfile.TemporaryDirectory(dir=existing, prefix=PARTIAL) as trial:
+        with delay_signals(), tempfile.TemporaryDirectory(dir=existing, prefix=PARTIAL) as trial:
             for name in missing:
                 (Path(trial) / name).mkdir()
     except OSError as error:

@@ -8,8 +8,8 @@ Mapped pages belong to the system, which shares them among processes and takes t
 """
 
 import contextlib
-import functools
 import hashlib
+import io
 import json
 import math
 import os
@@ -24,9 +24,8 @@ import numpy as np
 import platformdirs
 
 from deconv_ae import records
-from deconv_ae.cleanup import cleanup_on_exit
 from deconv_ae.errors import InputError, RunError, first_line
-from deconv_ae.files import flush_to_disk, open_to_read, partial_beside, partials, write_beside
+from deconv_ae.files import flush_to_disk, open_to_read, partial_path, partials, remove, write_beside
 from deconv_ae.messages import tell
 from deconv_ae.records import Count, Length, Within
 
@@ -183,7 +182,8 @@ def mapped(folder: Path, name: str, split: str, read: Callable[[], Reading]) -> 
         record = _usable(pixels, record_file, reading.made_of)
         if record is None:
             if is_locked:
-                _delete(partials(pixels))  # Killed programs left these files.
+                for left in partials(pixels):  # Killed programs left these files.
+                    remove(left)
             record = _write(pixels, record_file, read, reading)
         # Mode "c", copy on write: TensorFlow refuses a read-only array, and no write reaches the file.
         images = np.memmap(pixels, np.uint8, "c", shape=record.shape).view(np.ndarray)
@@ -248,37 +248,36 @@ def _usable(pixels: Path, record_file: Path, made_of: Any) -> Record | None:
 
 def _write(pixels: Path, record_file: Path, read: Callable[[], Reading], reading: Reading) -> Record:
     print(f"decoding {reading.count:,} images once, into {pixels}", flush=True)
-    partial = partial_beside(pixels)
-    summed, count, shape = hashlib.sha256(), 0, (0, 0, 0)
-    try:
-        record_file.unlink(missing_ok=True)
-        pixels.unlink(missing_ok=True)
-        file = partial.open("xb", buffering=0)
-    except OSError as error:
-        raise _unusable(pixels.parent, error) from error
-    try:
-        with (
-            file,
-            cleanup_on_exit(functools.partial(_delete, [partial])),
-            contextlib.closing(decode(read, reading)) as batches,
-        ):
-            for images in batches:
-                content = np.ascontiguousarray(images).data.cast("B")
-                summed.update(content)
-                while content:
-                    content = content[file.write(content) :]
-                count, shape = count + len(images), images.shape[1:]
-        flush_to_disk(partial)
-        partial.replace(pixels)
-        record = Record(
-            VERSION, reading.made_of, (count, *shape), summed.hexdigest(), _stamp(pixels), list(reading.left_out)
-        )
-        write_beside(record_file, records.as_text(record))
-    except OSError as error:
-        raise RunError(f"cache_dir: {pixels} cannot be written: {first_line(error)}") from error
-    finally:
-        _delete([partial])
+    with partial_path(pixels) as partial:
+        try:
+            record_file.unlink(missing_ok=True)
+            pixels.unlink(missing_ok=True)
+            file = partial.open("xb", buffering=0)
+        except OSError as error:
+            raise _unusable(pixels.parent, error) from error
+        try:
+            with file, contextlib.closing(decode(read, reading)) as batches:
+                shape, summed = _write_pixels(file, batches)
+            flush_to_disk(partial)
+            partial.replace(pixels)
+            record = Record(VERSION, reading.made_of, shape, summed, _stamp(pixels), list(reading.left_out))
+            write_beside(record_file, records.as_text(record))
+        except OSError as error:
+            raise RunError(f"cache_dir: {pixels} cannot be written: {first_line(error)}") from error
     return record
+
+
+def _write_pixels(file: io.FileIO, batches: Iterable[np.ndarray]) -> tuple[tuple[int, int, int, int], str]:
+    """Writes all batches, one after the other; returns the shape of the whole array, and its checksum."""
+    summed, count, height, width, channels = hashlib.sha256(), 0, 0, 0, 0
+    for images in batches:
+        content = np.ascontiguousarray(images).data.cast("B")
+        summed.update(content)
+        while content:
+            content = content[file.write(content) :]
+        height, width, channels = images.shape[1:]
+        count += len(images)
+    return (count, height, width, channels), summed.hexdigest()
 
 
 def _stamp(file: Path) -> Stamp:
@@ -289,12 +288,6 @@ def _stamp(file: Path) -> Stamp:
 def _file_checksum(file: Path) -> str:
     with open_to_read(file) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _delete(files: Iterable[Path]) -> None:
-    for file in files:
-        with contextlib.suppress(OSError):
-            file.unlink(missing_ok=True)
 
 
 def _unusable(folder: Path, error: OSError) -> InputError:

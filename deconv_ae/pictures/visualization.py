@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from deconv_ae.data import scale
-from deconv_ae.files import partial_beside
+from deconv_ae.files import partial_path
 from deconv_ae.model.architecture import switches_names
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.pictures.colours import NO_VALUE, SIGNED
@@ -280,17 +280,13 @@ def wrapped(text: str, inches: float, letters_an_inch: float = SMALL_LETTERS_AN_
 
 def save_figure(figure: Figure, file: Path) -> Path:
     """Writes a PNG under a partial name, renames it to `file`, and returns `file`. Texts are not read as formulas."""
-    partial = partial_beside(file)
     dpi = min(PIXELS_AN_INCH, MOST_PIXELS / max(figure.get_size_inches()))
     _take_literally(figure)
-    try:
-        with warnings.catch_warnings():
-            # For each letter that the font lacks, matplotlib draws a box and warns.
-            warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-            figure.savefig(partial, dpi=dpi, format="png")
+    with partial_path(file) as partial, warnings.catch_warnings():
+        # For each letter that the font lacks, matplotlib draws a box and warns.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figure.savefig(partial, dpi=dpi, format="png")
         partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
     return file
 
 

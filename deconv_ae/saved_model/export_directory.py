@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import functools
 import os
 import shutil
 import sys
@@ -13,7 +12,7 @@ from types import TracebackType
 from deconv_ae import files, paths
 from deconv_ae.cleanup import cleanup_on_exit, delay_signals
 from deconv_ae.errors import InputError, RunError
-from deconv_ae.files import flush_to_disk, flush_tree_to_disk, partial_beside, partials
+from deconv_ae.files import flush_to_disk, flush_tree_to_disk, partial_beside, partial_path, partials, remove
 from deconv_ae.saved_model.model_card import COMPRESSION_FILE, FILE_NAME, KERAS_FILE
 
 MODEL_FILE = "saved_model.pb"
@@ -42,6 +41,7 @@ class ExportDirectory:
         self._overwrite = overwrite
         self._held = contextlib.ExitStack()
 
+    @delay_signals()
     def __enter__(self) -> "ExportDirectory":
         with contextlib.ExitStack() as held:
             for ancestor in self.path.parents:
@@ -56,13 +56,14 @@ class ExportDirectory:
                     f"export_dir: {self.path} cannot be written: {error.strerror}; give another"
                 ) from error
             for left in partials(self.path):  # Left by processes that were killed.
-                shutil.rmtree(left, ignore_errors=True)
+                remove(left)
             check(self.path, self._overwrite)
             self._held = held.pop_all()
         # This context is entered last, so that it ends before the lock is released.
         self._held.enter_context(cleanup_on_exit(self._held.close))
         return self
 
+    @delay_signals()
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -78,9 +79,8 @@ class ExportDirectory:
             RunError: if writing fails; an existing model stays. If the new model is complete but its place has become
                 unusable, the model stays beside that place, and the message names the model's directory.
         """
-        partial = partial_beside(self.path)
         try:
-            with cleanup_on_exit(functools.partial(shutil.rmtree, partial, ignore_errors=True)):
+            with partial_path(self.path) as partial:
                 partial.mkdir(parents=True)
                 write(partial)
                 flush_tree_to_disk(partial)
@@ -88,8 +88,6 @@ class ExportDirectory:
                     self._put_in_place(partial)
         except OSError as error:
             raise RunError(f"export_dir: {self.path} cannot be written: {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
     def _put_in_place(self, partial: Path) -> None:
         """Renames `partial`. An existing model is exchanged for it atomically; `replace` then deletes the old model."""

@@ -7,7 +7,6 @@ RUN_DIR/history.json                      the RMSE of every epoch
 RUN_DIR/logs/                             TensorBoard's logs
 """
 
-import contextlib
 import json
 import warnings
 import zipfile
@@ -26,7 +25,7 @@ from deconv_ae.files import (
     flush_to_disk,
     lock_exclusively,
     open_to_read,
-    partial_beside,
+    partial_path,
     remove_partials,
     write_beside,
 )
@@ -142,19 +141,17 @@ class RunDirectory:
         if not self.writes:
             return
         target = self._checkpoints / f"step-{step:08d}.keras"
-        partial = partial_beside(target)
         try:
-            arrays.save(model, partial)
-            with zipfile.ZipFile(partial, "a") as archive:
-                archive.writestr(PROGRESS_FILE, json.dumps(asdict(Progress(step, sums, self._record.pictures))))
-            flush_to_disk(partial)
-            partial.replace(target)
+            with partial_path(target) as partial:
+                arrays.save(model, partial)
+                with zipfile.ZipFile(partial, "a") as archive:
+                    archive.writestr(PROGRESS_FILE, json.dumps(asdict(Progress(step, sums, self._record.pictures))))
+                flush_to_disk(partial)
+                partial.replace(target)
             flush_to_disk(self._checkpoints)
             for old in self._saved()[:-CHECKPOINTS_KEPT]:
                 old.unlink()
         except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
             raise RunError(f"run_dir: {target} cannot be written: {error.strerror or error}") from error
 
     def restore(self, model: keras.Model) -> tuple[int, list[float]]:

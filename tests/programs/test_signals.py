@@ -2,13 +2,29 @@
 
 import random
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
+import keras
+import numpy as np
 import pytest
 from faults.programs import Finished, RunningProgram
+from matplotlib.figure import Figure
 
+import deconv_ae
 from deconv_ae import cleanup
-from deconv_ae.files import partial_directory
+from deconv_ae.compression.files import write_together
+from deconv_ae.data import cache
+from deconv_ae.files import PARTIAL, partial_directory, write_beside
+from deconv_ae.model.architecture import Architecture
+from deconv_ae.pictures.visualization import save_figure
+from deconv_ae.saved_model.export_directory import ExportDirectory
+from deconv_ae.training.checkpoints import RunDirectory
+from deconv_ae.training.options import TrainingOptions
+from deconv_ae.training.run_record import RunRecord
 
 REFERENCE = Path(__file__).parents[2] / "saved_models" / "reference"
 SMALL = ["--dataset=mnist_5k", "--cache_dir=cache"]
@@ -44,7 +60,7 @@ def test_a_signal_between_start_and_first_step_gives_one_line(tmp_path: Path, na
         # Before the program handles signals, a signal kills the process, and no error line is printed.
         assert end.status in (128 + number, -number), context
         assert end.status == -number or len(end.error_lines) == 1, context
-        assert not [file for file in tmp_path.rglob("*") if ".partial-" in file.name], context
+        assert not [file for file in tmp_path.rglob("*") if PARTIAL in file.name], context
         assert not list(tmp_path.glob("*model*")), context
 
 
@@ -72,3 +88,105 @@ def test_end_finishes_short_work_and_deletes_partial_files(tmp_path: Path) -> No
         assert not folder.exists()
         assert told == ["ended"]
     cleanup._delayed_ends.clear()  # A program would have ended here.
+
+
+# -------------------------------------------------------------------- At every instruction
+
+
+MODEL = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+
+class Ended(BaseException):
+    """The end of the process."""
+
+
+def at_instructions(write: Callable[[], object], happen: Callable[[FrameType, int], object]) -> None:
+    """Calls `happen` before each bytecode instruction of the library, with its frame and number."""
+    package = str(Path(deconv_ae.__file__).parent)
+    executed = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal executed
+        if not frame.f_code.co_filename.startswith(package):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            executed += 1
+            happen(frame, executed)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        write()
+    finally:
+        sys.settrace(before)
+
+
+def instructions(write: Callable[[], object]) -> list[int]:
+    """The numbers of all instructions of the library, without repetitions in a loop."""
+    seen: dict[tuple[Any, ...], int] = {}
+
+    def note(frame: FrameType | None, number: int) -> None:
+        stack = []
+        while frame and frame.f_code.co_filename != __file__:
+            stack.append((frame.f_code, frame.f_lasti))
+            frame = frame.f_back
+        seen.setdefault(tuple(stack), number)
+
+    at_instructions(write, note)
+    return list(seen.values())
+
+
+def partial_files_after_a_signal(write: Callable[[], object], folder: Path, instruction: int) -> list[Path]:
+    """The partial files that remain if a signal ends the process before an instruction."""
+    left: list[Path] = []
+
+    def end_process() -> None:
+        left.extend(file for file in folder.rglob("*") if PARTIAL in file.name)
+        raise Ended
+
+    with pytest.raises(Ended):
+        at_instructions(write, lambda _, number: cleanup.end(end_process) if number == instruction else None)
+    cleanup._delayed_ends.clear()
+    return left
+
+
+def write_split(folder: Path) -> None:
+    images = np.zeros((2, 2, 2, 1), np.uint8)
+    cache.mapped(folder, "name", "train", lambda: cache.Reading("files", 2, lambda: iter([images])))
+
+
+def write_model(folder: Path) -> None:
+    with ExportDirectory(folder / "model") as place:
+        place.replace(lambda directory: (directory / "saved_model.pb").touch())
+
+
+def write_checkpoint(folder: Path) -> None:
+    options = TrainingOptions(Architecture((1,), (2,)))
+    record = RunRecord(options.deciding(2), "name", 2, (2, 2, 1), None, "0" * 16, options.peak_learning_rate, None)
+    with RunDirectory(folder / "run", record, resume=False) as run:
+        run.save(MODEL, 1)
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "text": lambda folder: write_beside(folder / "text", "text"),
+    "pictures": lambda folder: save_figure(Figure((0.1, 0.1)), folder / "figure.png"),
+    "compressed pictures": lambda folder: write_together(folder / "new", [("a", b"a"), ("b", b"b")]),
+    "cache": write_split,
+    "model": write_model,
+    "checkpoint": write_checkpoint,
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+def test_a_signal_at_any_instruction_leaves_no_partial_files(tmp_path: Path, writer: str, every: int) -> None:
+    def write(number: int) -> Callable[[], object]:
+        folder = tmp_path / f"{number:05d}"
+        folder.mkdir()
+        return lambda: WRITERS[writer](folder)
+
+    for instruction in instructions(write(0))[::every]:
+        left = partial_files_after_a_signal(write(instruction), tmp_path / f"{instruction:05d}", instruction)
+        assert not left, f"instruction {instruction}"
