@@ -79,6 +79,7 @@ class Reading:
         batches: decodes the images: `(n, height, width, channels)` uint8 arrays.
         left_out: a line for each file that was left out; complete after the last batch.
         passed_over: the paths of files and folders that are ignored.
+        count_is_exact: False if the number of images is only known after the last batch.
     """
 
     made_of: Any
@@ -86,6 +87,7 @@ class Reading:
     batches: Callable[[], Iterator[np.ndarray]]
     left_out: list[str] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
+    count_is_exact: bool = True
 
 
 def decode(read: Callable[[], Reading], reading: Reading) -> Generator[np.ndarray, None, None]:
@@ -119,7 +121,7 @@ def decode(read: Callable[[], Reading], reading: Reading) -> Generator[np.ndarra
         bar.update(done, finalize=True)
     if read().made_of != reading.made_of:
         raise InputError("dataset: it changed while it was decoded; start again when it is complete")
-    if done + len(reading.left_out) != reading.count:
+    if reading.count_is_exact and done + len(reading.left_out) != reading.count:
         raise InputError(f"dataset: it holds {done:,} images but promises {reading.count:,}; prepare it again")
 
 

@@ -49,7 +49,9 @@ def read(source: Source, split: str) -> Reading:
     left_out: list[str] = []
     files = _split_files(source, folder, split)
     batches = partial(_images, source, folder, state, split, left_out)
-    return Reading(state, len(files), batches, left_out, folder.passed_over)
+    # Bad files leave a folder before it is divided, and then a picture can change its split.
+    count_is_exact = not source.skip_bad_images
+    return Reading(state, len(files), batches, left_out, folder.passed_over, count_is_exact)
 
 
 def _split_files(source: Source, folder: Folder, split: str, bad_files: frozenset[str] = frozenset()) -> list[str]:

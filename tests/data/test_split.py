@@ -135,6 +135,16 @@ def test_folder_has_expected_splits_and_colour(
     assert (len(dataset.train), len(dataset.test), dataset.image_shape[-1]) == expected
 
 
+def test_another_picture_replaces_the_only_test_picture_if_it_is_bad(tmp_path: Path) -> None:
+    names = [f"{number}.png" for number in range(4)]
+    for name in names:
+        draw(tmp_path / name)
+    (only,) = for_testing(names)
+    (tmp_path / only).write_text("no picture")
+    dataset = load_dataset(Source(f"folder:{tmp_path}", cache_dir="", skip_bad_images=True))
+    assert (len(dataset.train), len(dataset.test)) == (2, 1)
+
+
 def test_ignored_files_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     for name in ("train/0.png", "test/0.png", "valid/0.png"):
         draw(tmp_path / name)
