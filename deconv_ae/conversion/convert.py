@@ -95,17 +95,15 @@ def convert(
         for channels_first in (True, False)
     }
     for name, module in modules.items():
+        of_format = all_parts[FORMATS[name].channels_first]
         try:
-            output.mkdir(parents=True, exist_ok=True)
-            written += _convert_to(
-                name, module, all_parts[FORMATS[name].channels_first], reference, calibration, output
-            )
+            written += _convert_to(name, module, of_format, reference, calibration, output)
+            # After each format: what comes next may fail, and the files that are there need their entries.
+            _write_report(output, served, modules, written, kept)
         except RunError as error:
             errors.append(str(error))
         except OSError as error:
             raise RunError(f"output_dir: {output} cannot be written: {error.strerror or error}") from error
-    if written:
-        _write_report(output, served, modules, written, kept)
     if errors:
         raise RunError("; ".join(errors))
     return written
@@ -146,11 +144,12 @@ def _convert_to(
 ) -> list[ConvertedFile]:
     """Writes all files of one format, or none of them."""
     converted, to_move = [], []
+    output.mkdir(parents=True, exist_ok=True)
     with partial_directory(output / name) as folder:
         for part in all_parts:
             for variant in module.VARIANTS:
                 files = module.write(part, variant, calibration.tensors, folder)
-                agreement = reference.compare(files[0].name, module.open_file(files[0]), list(part.inputs))
+                agreement = reference.compare(files[0].name, module.open_file(files[0]), part)
                 if variant == "float32" and not agreement.is_exact:
                     raise RunError(
                         f"{name}: {files[0].name} differs from the SavedModel's {part.name}: {agreement}; not written"
@@ -158,8 +157,7 @@ def _convert_to(
                 size = sum(file.stat().st_size for file in files)
                 by_default = None
                 if hasattr(module, "open_by_default"):
-                    run = module.open_by_default(files[0])
-                    by_default = reference.compare(files[0].name, run, list(part.inputs))
+                    by_default = reference.compare(files[0].name, module.open_by_default(files[0]), part)
                 converted.append(
                     ConvertedFile(name, variant, part.name, f"{name}/{files[0].name}", size, agreement, by_default)
                 )

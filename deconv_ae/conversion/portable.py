@@ -36,12 +36,14 @@ class Part:
         signature: the name of the SavedModel's signature that computes the same.
         function: takes the tensors of `inputs` as keyword arguments, and returns tensors by name.
         inputs: the specification of each input, with an unknown batch size.
+        outputs: the specification of each output.
     """
 
     name: str
     signature: str
     function: Callable[..., Tensors]
     inputs: dict[str, tf.TensorSpec]
+    outputs: dict[str, tf.TensorSpec]
 
     @functools.cached_property
     def graph_function(self) -> Any:
@@ -74,7 +76,7 @@ def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
         def call(**tensors: tf.Tensor) -> Tensors:
             return {name: tf.cast(values, outputs[name].dtype) for name, values in function(**tensors).items()}
 
-        return Part(name, signature.name, call, inputs)
+        return Part(name, signature.name, call, inputs, outputs)
 
     return [part(each.converted, each) for each in SIGNATURES.values() if each.converted is not None]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deconv_ae.conversion.bounds import Bounds
+from deconv_ae.conversion.portable import Part
 from deconv_ae.data import scale
 from deconv_ae.errors import RunError, first_line
 from deconv_ae.model.autoencoder import Autoencoder
@@ -92,32 +93,32 @@ class Reference:
         """The bounds on right results for the images."""
         return Bounds.of(self._model, self.tensors[IMAGES])
 
-    def compare(self, file_name: str, run: Runner, inputs: list[str]) -> Agreement:
+    def compare(self, file_name: str, run: Runner, part: Part) -> Agreement:
         """Runs a converted part on all images in batches of 1, 3 and 64.
 
         Args:
             file_name: the name of the file, for messages.
             run: the opened file.
-            inputs: the names of the part's inputs. A part that takes images chooses among near ties itself.
+            part: the part. If it takes images, it chooses among near ties itself.
 
         Returns:
             The agreement at the batch size whose differences are largest.
 
         Raises:
-            RunError: If the runtime fails, or an output has another name, shape or type than the SavedModel's outputs.
+            RunError: If the runtime fails, or an output is missing or has another shape or type than the SavedModel's.
         """
-        tensors = {name: self.tensors[name] for name in inputs}
+        tensors = {name: self.tensors[name] for name in part.inputs}
         agreements = [
-            self._agreement(_in_batches(file_name, run, tensors, size), IMAGES in tensors, file_name)
-            for size in BATCH_SIZES
+            self._agreement(_in_batches(file_name, run, tensors, size), part, file_name) for size in BATCH_SIZES
         ]
         return max(agreements, key=lambda a: (not a.is_exact, a.switches or 0, a.reconstruction or 0, a.code or 0))
 
-    def _agreement(self, outputs: Tensors, chooses: bool, file_name: str) -> Agreement:
+    def _agreement(self, outputs: Tensors, part: Part, file_name: str) -> Agreement:
+        if outputs.keys() != part.outputs.keys():
+            names, expected_names = (", ".join(sorted(each)) for each in (outputs, part.outputs))
+            raise RunError(f"{file_name}: has the outputs {names}, the SavedModel's are {expected_names}; not written")
         for name, values in outputs.items():
-            expected = self.tensors.get(name)
-            if expected is None:
-                raise RunError(f"{file_name}: the SavedModel has no output {name}; not written")
+            expected = self.tensors[name]
             if (values.shape, values.dtype) != (expected.shape, expected.dtype):
                 raise RunError(
                     f"{file_name}: output {name} is {values.dtype} of shape {values.shape}, the SavedModel's is "
@@ -127,7 +128,7 @@ class Reference:
         decoded = outputs[RECONSTRUCTION] if RECONSTRUCTION in outputs else self._decoded(self.tensors | outputs)
         rmse = self._rmse(decoded)
         differences = {
-            name: self._difference(name, values, chooses) for name, values in outputs.items() if name not in switches
+            name: self._difference(name, values, IMAGES in part.inputs) for name, values in outputs.items() if name not in switches
         }
         return Agreement(
             code=differences.get(CODE),

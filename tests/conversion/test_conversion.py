@@ -16,7 +16,7 @@ from runtimes import RUNTIMES, WORKING, Tensors, every_format, needs_openvino, r
 
 import deconv_ae
 from deconv_ae import Architecture, Autoencoder, conversion
-from deconv_ae.conversion.portable import parts
+from deconv_ae.conversion.portable import Part, parts
 from deconv_ae.conversion.verification import Reference, Runner
 from deconv_ae.data import ImageDataset, scale
 from deconv_ae.errors import InputError, RunError
@@ -42,6 +42,11 @@ def expected_tensors(served: ServedAutoencoder, images: np.ndarray) -> Tensors:
 def inputs_of(part: str, tensors: Tensors) -> Tensors:
     names = ["code", *(name for name in tensors if name.startswith("switches"))] if part == "decoder" else ["images"]
     return {name: tensors[name] for name in names}
+
+
+def part_of(model: Autoencoder, name: str) -> Part:
+    (part,) = (each for each in parts(model, channels_first=False) if each.name == name)
+    return part
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +208,7 @@ def test_tolerance_is_relative_to_the_values(trained: TrainingResult, digits: Im
         return decode
 
     for relative, is_exact in ((5e-6, True), (2e-5, False)):
-        agreement = reference.compare("decoder", off_by(relative), ["code", "switches_1"])
+        agreement = reference.compare("decoder", off_by(relative), part_of(model, "decoder"))
         assert agreement.reconstruction > 100 * TOLERANCE
         assert agreement.is_exact == is_exact
 
@@ -211,7 +216,9 @@ def test_tolerance_is_relative_to_the_values(trained: TrainingResult, digits: Im
 def test_every_tied_maximum_agrees_and_no_other_value(served: ServedAutoencoder) -> None:
     flat = np.full((2, 28, 28, 1), 128, np.uint8)
     flat[0, 12:16, 12:16] = np.arange(16, dtype=np.uint8).reshape(4, 4, 1) * 15  # One window is not flat.
-    reference = Reference(served, load_keras_model(served), flat)
+    model = load_keras_model(served)
+    reference = Reference(served, model, flat)
+    autoencoder, encoder = (part_of(model, name) for name in ("autoencoder", "encoder"))
 
     def choosing(image: int) -> Runner:
         def encode(inputs: Tensors) -> Tensors:
@@ -223,8 +230,8 @@ def test_every_tied_maximum_agrees_and_no_other_value(served: ServedAutoencoder)
 
         return encode
 
-    assert reference.compare("encoder", choosing(1), ["images"]).is_exact
-    assert reference.compare("encoder", choosing(0), ["images"]).switches == 1
+    assert reference.compare("encoder", choosing(1), encoder).is_exact
+    assert reference.compare("encoder", choosing(0), encoder).switches == 1
 
     def whole(image: int, brighter: float = 0) -> Runner:
         def autoencode(inputs: Tensors) -> Tensors:
@@ -234,10 +241,26 @@ def test_every_tied_maximum_agrees_and_no_other_value(served: ServedAutoencoder)
 
         return autoencode
 
-    assert reference.compare("autoencoder", whole(1), ["images"]).is_exact
+    assert reference.compare("autoencoder", whole(1), autoencoder).is_exact
     # A clear maximum allows one choice, and a near tie does not allow arbitrary pixels.
-    assert reference.compare("autoencoder", whole(0), ["images"]).reconstruction > 0.01
-    assert not reference.compare("autoencoder", whole(1, brighter=0.1), ["images"]).is_exact
+    assert reference.compare("autoencoder", whole(0), autoencoder).reconstruction > 0.01
+    assert not reference.compare("autoencoder", whole(1, brighter=0.1), autoencoder).is_exact
+
+
+@pytest.mark.parametrize("change", ["missing", "added"])
+def test_part_with_other_outputs_is_refused(served: ServedAutoencoder, digits: ImageDataset, change: str) -> None:
+    model = load_keras_model(served)
+
+    def encode(inputs: Tensors) -> Tensors:
+        outputs = dict(served.encode_scaled(inputs["images"]))
+        if change == "missing":
+            del outputs["switches_1"]
+        else:
+            outputs["switches_2"] = outputs["switches_1"]
+        return outputs
+
+    with pytest.raises(RunError, match="file: has the outputs code.*, the SavedModel's are code, switches_1;"):
+        Reference(served, model, digits.test[:2]).compare("file", encode, part_of(model, "encoder"))
 
 
 def without_keras_checksum(model_dir: Path) -> Path:
@@ -297,6 +320,16 @@ def test_failed_conversion_keeps_earlier_files(
     with pytest.raises(RunError, match="not written"):
         conversion.convert(tmp_path / "model", ["onnx"], tmp_path / "files", digits.test, digits.train)
     assert {file: file.read_bytes() for file in (tmp_path / "files").rglob("*") if file.is_file()} == before
+
+
+def test_report_has_the_files_before_a_format_that_cannot_be_written(
+    exported: Path, digits: ImageDataset, tmp_path: Path
+) -> None:
+    (tmp_path / "litert").write_text("not a directory")
+    with pytest.raises(RunError, match="output_dir: .* cannot be written: File exists"):
+        conversion.convert(exported, ["onnx", "litert"], tmp_path, digits.test, digits.train)
+    report = json.loads((tmp_path / "conversion_report.json").read_text())
+    assert {entry["file"] for entry in report["files"]} == {f"onnx/{part}.onnx" for part in PARTS}
 
 
 @pytest.mark.parametrize(
