@@ -48,9 +48,9 @@ def main() -> None:
         raise InputError("model: not given; pass the directory of an exported model")
     quality = whole("quality", QUALITY.value, least=1, most=RATES)
     output = given("output_dir", OUTPUT_DIR.value)
-    if OUTPUT_DIR.present or not LEARN.value:
-        directory_to_write("output_dir", output)
     _check_use()
+    if not LEARN.value:
+        directory_to_write("output_dir", output)
     command_line.check_source()
     (card,) = command_line.cards([MODEL.value])
     check_installed()
@@ -79,8 +79,11 @@ def main() -> None:
 
 
 def _check_use() -> None:
-    """Raises InputError for pictures that --learn would ignore, and for data set flags that need --learn."""
+    """Raises InputError for pictures and flags that --learn would ignore, and for data set flags that need --learn."""
     if LEARN.value:
+        for flag in (OUTPUT_DIR, QUALITY, OVERWRITE):
+            if flag.present:
+                raise InputError(f"{flag.name}: is for compressing pictures; leave it out, or leave out --learn")
         if command_line.has_files():
             raise InputError("learn: pictures are given as well; leave them out, and compress them afterwards")
         return
