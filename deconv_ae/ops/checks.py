@@ -98,9 +98,12 @@ def check_same_shape(pooled: Any, argmax: Any) -> None:
     ours, theirs = tuple(pooled.shape), tuple(argmax.shape)
     different = [length for own, length in zip(ours, theirs) if None not in (own, length) and own != length]
     if len(ours) != len(theirs) or different:
+        advice = ""
+        if len(ours) == len(theirs):
+            filters = different[0] if len(different) == 1 else theirs[-1]
+            advice = f": if the channels differ, add a 1x1 convolution with {filters} filters"
         raise ValueError(
-            f"`argmax` must have the shape of `pooled`, {ours}; got {theirs}. Each value needs one position: if the "
-            f"channels differ, add a 1x1 convolution with {different[0] if len(different) == 1 else theirs[-1]} filters"
+            f"`argmax` must have the shape of `pooled`, {ours}; got {theirs}. Each value needs one position{advice}"
         )
 
 

@@ -659,6 +659,8 @@ def test_wrong_call_arguments_raise_an_error():
         layer(values, values)
     with pytest.raises(ValueError, match="must have the shape of `pooled`"):
         layer(values, argmax[:, :3])
+    with pytest.raises(ValueError, match=r"must have the shape of `pooled`, \(1, 4, 4, 2\); got \(\)"):
+        layer(values, argmax[0, 0, 0, 0])
     with pytest.raises(ValueError, match="`output_size` must be"):
         layer(values, argmax, output_size=(8, -8))
     with pytest.raises(ValueError, match="`output_size` must be integers; got float32"):
