@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from markdown_page import markdown_table
 
 from deconv_ae.model.presets import PRESETS
-from deconv_ae.model.recipes import RECIPES
 from experiments.runs import Outcome
 
 
@@ -17,8 +16,8 @@ from experiments.runs import Outcome
 class Row:
     """The results of a preset and a recipe over all seeds.
 
-    Published RMSEs are None for a preset that the original lacks, and our RMSEs if every run failed. `epochs` are the
-    recipe's: on a small data set, the runs have more.
+    Published RMSEs are None for a preset that the original lacks, and our RMSEs if every run failed. All seeds of a
+    preset and a recipe have the same number of epochs.
     """
 
     preset: str
@@ -51,7 +50,7 @@ def _row(preset: str, recipe: str, outcomes: Sequence[Outcome]) -> Row:
         recipe=recipe,
         seeds=len(outcomes),
         collapsed=sum(outcome.collapsed for outcome in outcomes),
-        epochs=RECIPES[recipe].epochs,
+        epochs=outcomes[0].settings["options"]["epochs"],
         published_training_rmse=PRESETS[preset].published_training_rmse,
         published_test_rmse=PRESETS[preset].published_test_rmse,
         median_training_rmse=statistics.median(training) if training else None,

@@ -13,13 +13,16 @@ from experiments.what_switches_carry import without_switches
 from markdown_page import read_section, replace_section
 
 from deconv_ae.data import ImageDataset
+from deconv_ae.model.presets import PRESETS
+from deconv_ae.model.recipes import RECIPES
 from deconv_ae.saved_model.serving import ServedAutoencoder
-from deconv_ae.training import schedule
+from deconv_ae.training import TrainingOptions, schedule
 
 
 def outcome(seed: int, test_rmse: float | None, preset: str = "cmap1_pool4", silent_channels: int = 0) -> Outcome:
     failure = "a ReLU has died" if test_rmse is None else None
-    return Outcome(Run(preset, "default", seed), {}, test_rmse, test_rmse, silent_channels, failure, 10.0, [])
+    settings = {"options": {"epochs": 3}}
+    return Outcome(Run(preset, "default", seed), settings, test_rmse, test_rmse, silent_channels, failure, 10.0, [])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -104,7 +107,9 @@ def test_report_has_tables_and_figures(reproduced: tuple[list[Outcome], Path], d
     tables = {"results.md", "results.json", "published.md", "switches.md"}
     figures = {"training_curves.png", "autoencoder.png", "comparison.png", "kernels.png", "switches.png"}
     assert names == tables | figures
-    assert len(json.loads((directory / "results.json").read_text())) == 2
+    epochs = TrainingOptions(PRESETS["cmap1_pool4"].architecture).schedule(len(digits.train)).epochs
+    assert [row["epochs"] for row in json.loads((directory / "results.json").read_text())] == [epochs, epochs]
+    assert epochs > RECIPES["default"].epochs
     assert all((directory / name).stat().st_size > 5000 for name in figures)
 
 
