@@ -19,7 +19,7 @@ class _TwoShapes(tuple):
             raise ValueError(
                 "keras.layers.TimeDistributed takes no layer with two results: pool frames with "
                 "MaxPoolingWithArgmax3D((1, 2, 2)) and unpool them with MaxUnpooling3D((1, 2, 2)), or wrap one layer "
-                "that calls both"
+                "that pools and unpools"
             )
         return super().__getitem__(index)
 

@@ -88,7 +88,7 @@ class MaxUnpooling2D(_MaxUnpooling):
     TensorFlow Addons', `(pooled - 1) * stride + pool` for `padding="valid"` and `pooled * stride` for `padding="same"`.
     If the positions lie in their windows only for another size, that is an error.
 
-    On TensorFlow and JAX, the layer does not check the positions of a pooling layer again. It checks that all other
+    On TensorFlow and JAX, the layer does not check positions that a pooling layer returned. It checks that all other
     positions are in their own image and channel.
 
     Args:
@@ -119,8 +119,8 @@ class MaxUnpooling2D(_MaxUnpooling):
             channel, or fit only images of another size than the default.
         tf.errors.InvalidArgumentError: On TensorFlow, when the layer runs: if positions are not in their own image and
             channel, if they fit only images of another size than the default, or if the size does not pool to the
-            shape of `pooled`. XLA cannot raise: there, a value whose position is in no image is dropped, and a value
-            whose position is in another channel goes to that channel.
+            shape of `pooled`. XLA cannot raise: there, a value whose position is not in its own image is dropped, and a
+            value whose position is in another channel goes to that channel.
 
     Example:
     >>> import numpy as np
