@@ -102,7 +102,8 @@ def decode(
 @environment.custom_gradient
 def _first_maxima(windows: tf.Tensor) -> tuple[Any, Callable]:
     """Each window's maximum and its first position, for `(N, down, right, windows, positions)`."""
-    # XLA's argmax can return the last position of a window with NaNs. For infinities it returns the first one's.
+    # XLA's argmax can return the last position of a window with NaNs. In a window with infinities, it returns the first
+    # infinity's position.
     comparable = tf.where(tf.math.is_nan(windows), np.inf, windows) if environment.compiled_by_xla() else windows
     first = tf.argmax(comparable, -1, tf.int32)
     maxima = tf.gather(windows, first, batch_dims=4)
@@ -111,7 +112,10 @@ def _first_maxima(windows: tf.Tensor) -> tuple[Any, Callable]:
 
 @environment.custom_gradient
 def _convolved(blocks: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
-    """The "valid" convolution. Under XLA, products give the kernel's gradient: XLA would transpose large tensors."""
+    """The "valid" convolution.
+
+    Under XLA, products give the kernel's gradient, because XLA's own gradient transposes large tensors.
+    """
     results = tf.nn.conv2d(blocks, kernel, 1, "VALID")
     return results, lambda upstream: (_deconvolved(upstream, kernel), _kernel_gradient(blocks, upstream, kernel))
 
@@ -147,7 +151,8 @@ def _faster(tensors: Sequence, by_blocks: Callable, by_pixels: Callable, fewest:
     """
     if environment.compiled_by_xla() or environment.is_portable():
         return by_blocks()
-    finite = tf.math.is_finite(tf.add_n([tf.reduce_sum(tensor) for tensor in tensors]))  # Only if all numbers are.
+    # A sum is finite only if all its terms are finite.
+    finite = tf.math.is_finite(tf.add_n([tf.reduce_sum(tensor) for tensor in tensors]))
     if not environment.records_gradients():
         return environment.cond(finite & (tf.shape(tensors[0])[0] >= fewest), by_blocks, by_pixels)
 
