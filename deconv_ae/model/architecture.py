@@ -30,8 +30,8 @@ class Architecture:
     Attributes:
         filters: filters of each stage's convolution.
         pool_sizes: (height, width) of each stage's pooling window.
-        kernel_size: (height, width) of every convolution.
-        deconvolution_bias: whether transposed convolutions have a bias.
+        kernel_size: (height, width) of the kernel of every convolution in the stages.
+        deconvolution_bias: whether the transposed convolutions of the stages have a bias.
         averages: number of weighted averages per block, the last channels of the code.
 
     Args:

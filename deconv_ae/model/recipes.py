@@ -88,7 +88,9 @@ def cntk_initializers(architecture: Architecture) -> tuple[keras.Initializer, ke
 
 
 def peak_learning_rate(architecture: Architecture) -> float:
-    """Computes the default peak: 0.03, times `(75 / values) ** 0.75` for a kernel that sums more than 75 values.
+    """Computes the default peak: 0.03, times `(75 / values) ** 0.75` if `values` is more than 75.
+
+    `values` is the number of values that the transposed convolution's kernel sums in the stage with the most filters.
 
     Adam moves every weight by about the rate, whatever its gradient. The sum over a kernel of n weights then changes by
     n times the rate if all weights move one way, and by sqrt(n) times the rate if they move independently. The exponent

@@ -122,7 +122,7 @@ class Stage:
         return self.deconvolution(unpool_switches(values, switches, self._size, self._windows))
 
     def checked(self, switches: Any) -> Any:
-        """Returns the caller's uint8 switches; a switch outside of its window is an error."""
+        """Returns the caller's switches; a switch outside of its window is an error."""
         positions = self.pool_size[0] * self.pool_size[1]
         switches = checks.as_tensor("switches", switches)
         numbers = keras.ops.cast(switches, "int32")
