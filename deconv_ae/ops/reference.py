@@ -125,7 +125,7 @@ def scatter(values: Any, argmax: Any, won: Any, image_shape: tuple[Length, ...])
 
 
 def positions_in_batch(argmax: Any, image_shape: tuple[Length, ...]) -> Any:
-    """Positions counted through the batch; a position in no image becomes the position behind the last image."""
+    """Positions counted through the batch; a position not in its own image becomes the one behind the last image."""
     image_length, length = (ops.cast(product(lengths), ARGMAX_DTYPE) for lengths in (image_shape[1:], image_shape))
     argmax = ops.cast(argmax, ARGMAX_DTYPE)
     starts = ops.reshape(arange(image_shape[0], ARGMAX_DTYPE) * image_length, (-1, *[1] * (len(image_shape) - 1)))

@@ -72,7 +72,11 @@ def _values_at(images: tf.Tensor, argmax: tf.Tensor) -> tf.Tensor:
 
 
 def _scatter_add_kernel(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:
-    """Scatters with the gradient kernel of max pooling, a scatter-add that runs in parallel over the batch."""
+    """Scatters with the gradient kernel of max pooling, a scatter-add that runs in parallel over the batch.
+
+    The kernel takes two-dimensional images with channels last. Other images are reshaped to one row for it. The row's
+    window needs known lengths; if a length is unknown, a segment sum replaces the kernel.
+    """
     lengths = _lengths(argmax)
     image_shape = windows.shape_of(lengths[0], size, lengths[windows.channel_axis])
     kernel_shape, pool_size, strides, padding = image_shape, windows.pool_size, windows.strides, windows.padding
