@@ -14,7 +14,7 @@ _delayed_ends: list[Callable[[], object]] = []
 
 
 @contextlib.contextmanager
-def cleanup_on_exit(clean_up: Callable[[], object]) -> Iterator[None]:
+def cleanup_on_signal(clean_up: Callable[[], object]) -> Iterator[None]:
     """A context for half-finished work. If a signal ends the program in this context, `clean_up` is called first.
 
     If the context ends in another way, the caller cleans up.

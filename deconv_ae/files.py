@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deconv_ae.cleanup import cleanup_on_exit, delay_signals
+from deconv_ae.cleanup import cleanup_on_signal, delay_signals
 from deconv_ae.errors import InputError, first_line
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def partial_path(path: Path) -> Iterator[Path]:
     """
     partial = partial_beside(path)
     # Registered before the caller makes the file: a signal may come directly after that.
-    with cleanup_on_exit(functools.partial(remove, partial)):
+    with cleanup_on_signal(functools.partial(remove, partial)):
         try:
             yield partial
         finally:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from deconv_ae import paths
-from deconv_ae.cleanup import cleanup_on_exit
+from deconv_ae.cleanup import cleanup_on_signal
 from deconv_ae.errors import InputError, RunError, first_line
 from deconv_ae.files import flush_to_disk, flush_tree_to_disk, move_together, open_to_read, partial_directory
 
@@ -98,7 +98,7 @@ def _existing(folder: Path) -> Iterator[None]:
             for each in missing:
                 each.rmdir()
 
-    with cleanup_on_exit(clear):
+    with cleanup_on_signal(clear):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             yield

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from deconv_ae import files, paths
-from deconv_ae.cleanup import cleanup_on_exit, delay_signals
+from deconv_ae.cleanup import cleanup_on_signal, delay_signals
 from deconv_ae.errors import InputError, RunError
 from deconv_ae.files import flush_to_disk, flush_tree_to_disk, partial_beside, partial_path, partials, remove
 from deconv_ae.saved_model.model_card import COMPRESSION_FILE, FILE_NAME, KERAS_FILE
@@ -60,7 +60,7 @@ class ExportDirectory:
             check(self.path, self._overwrite)
             self._held = held.pop_all()
         # This context is entered last, so that it ends before the lock is released.
-        self._held.enter_context(cleanup_on_exit(self._held.close))
+        self._held.enter_context(cleanup_on_signal(self._held.close))
         return self
 
     @delay_signals()

@@ -79,7 +79,7 @@ def test_closed_terminal_stops_a_run_and_says_how_to_resume(tmp_path: Path) -> N
 def test_end_finishes_short_work_and_deletes_partial_files(tmp_path: Path) -> None:
     told: list[str] = []
     # A clean-up that fails must not keep the files from being deleted.
-    with partial_directory(tmp_path / "made") as folder, cleanup.cleanup_on_exit(lambda: 1 / 0):
+    with partial_directory(tmp_path / "made") as folder, cleanup.cleanup_on_signal(lambda: 1 / 0):
         (folder / "file").write_text("")
         with cleanup.delay_signals():
             cleanup.end(lambda: told.append("ended"))
