@@ -31,8 +31,8 @@ def given(argument: str, text: str | os.PathLike[str]) -> Path:
         The path.
 
     Raises:
-        InputError: if the path is empty, an address such as gs://bucket, or text that a file system or a model card
-            cannot hold.
+        InputError: if the path is empty, is an address such as gs://bucket, has control characters, cannot be written
+            as UTF-8, or begins with the home of an unknown user.
 
     >>> given("export_dir", "gs://bucket/model")
     Traceback (most recent call last):
@@ -48,7 +48,7 @@ def given(argument: str, text: str | os.PathLike[str]) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise InputError(f"{argument}: {text} is the home of an unknown user; give the whole path") from error
+        raise InputError(f"{argument}: {text} begins with the home of an unknown user; give the whole path") from error
 
 
 def is_plain(text: str) -> bool:
