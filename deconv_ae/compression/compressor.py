@@ -31,7 +31,7 @@ class _TileRange:
     end: int
 
     def shifted_by(self, pictures: int) -> "_TileRange":
-        """The range with this many pictures inserted before its own."""
+        """The same tiles, with the number of their picture increased by `pictures`."""
         return replace(self, picture=self.picture + pictures)
 
 

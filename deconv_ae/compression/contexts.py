@@ -1,7 +1,7 @@
 """The context of a value: its neighbours, the channels before it, and the code at its place.
 
 Values enter a context as classes, which are small whole numbers. A context holds only values that the decoder already
-has; `order.py` defines which those are.
+has; `order.py` and `traversal.py` define which those are.
 """
 
 import numpy as np
