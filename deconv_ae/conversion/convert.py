@@ -33,8 +33,8 @@ class ConvertedFile:
         format: the name of the format.
         variant: `"float32"`, `"float16"` or `"int8"`.
         part: the name of the part.
-        file: the path below the output directory.
-        bytes: the size of its files together.
+        file: the path of the file to open, below the output directory. OpenVINO reads its weights from a second file.
+        bytes: the size of all files of the part together.
         agreement: the agreement with the SavedModel. A runtime that chooses its own precision is set to float32 here.
         by_default: the agreement in such a runtime with its default precision on this CPU; None for other runtimes.
     """
@@ -110,7 +110,7 @@ def convert(
 
 
 def table(written: Sequence[ConvertedFile]) -> str:
-    """The report as text, one line for each file."""
+    """The report as text: a row for each file, the meaning of the columns, and warnings."""
     lines = [f"{'file':<36}{'bytes':>8}{'code':>10}{'picture':>10}{'switches':>10}{'RMSE':>10}{'cost':>10}"]
     for entry in written:
         agreement = entry.agreement
@@ -131,8 +131,8 @@ def table(written: Sequence[ConvertedFile]) -> str:
     lines.append("code, picture: largest difference from the SavedModel; switches: number of wrong ones;")
     lines.append(f"RMSE: over {CHECKED_IMAGES} test images at most; cost: RMSE minus the SavedModel's RMSE")
     lines += [
-        f"{entry.file}: {entry.agreement.switches:,} switches do not point to a maximum, even if the cost is small. "
-        "The SavedModel's switches differ: decode with files of the same variant, or use float32."
+        f"{entry.file}: {entry.agreement.switches:,} switches do not point to a maximum, and differ from the "
+        "SavedModel's, even if the cost is small. Decode them with files of the same variant, or use float32."
         for entry in written
         if entry.agreement.switches
     ]

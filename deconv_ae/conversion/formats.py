@@ -39,6 +39,6 @@ def check_formats(names: Sequence[str]) -> None:
         missing = [package for package in chosen.packages if importlib.util.find_spec(package) is None]
         if missing:
             raise InputError(
-                f"format: {name} needs {', '.join(missing)}, which is not installed; "
+                f"format: {name} needs packages that are not installed: {', '.join(missing)}; "
                 "run pip install 'deconv_ae[convert]'"
             )

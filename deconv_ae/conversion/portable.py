@@ -47,7 +47,7 @@ class Part:
 
     @functools.cached_property
     def graph_function(self) -> Any:
-        """The function as a tf.function with positional inputs. Every format uses the same trace."""
+        """The function as a tf.function with positional inputs. All formats that share the part use one trace."""
 
         def function(*tensors: tf.Tensor) -> Tensors:
             return self.function(**dict(zip(self.inputs, tensors)))
@@ -302,11 +302,11 @@ def _convolve(
     strides: Pair = (1, 1),
     extra: Sequence[int] = (0, 0),
 ) -> tf.Tensor:
-    """Convolves images with `extra` zero rows below and `extra` zero columns to the right."""
+    """Convolves images that first get `extra[0]` zero rows below and `extra[1]` zero columns to the right."""
     # Extra zeros within the kernel's reach become padding of the convolution: if a separate operation padded, tf2onnx
-    # would lose the convolution's own padding. Beyond the kernel's reach, results are only the bias, so the code pads
-    # after the convolution: OpenVINO 2026.4 crashes (SIGSEGV) in some convolutions that compute results from padding
-    # alone.
+    # would lose the convolution's own padding. Beyond the kernel's reach a result is only the bias, so zeros after the
+    # convolution give the same result. They are added there because OpenVINO 2026.4 crashes (SIGSEGV) in some
+    # convolutions that compute results from padding alone.
     reached = [min(length, before) for length, (before, _) in zip(extra, padding)]
     padding = [(before, after + length) for (before, after), length in zip(padding, reached)]
     convolved = tf.nn.conv2d(images, kernel, strides, [(0, 0), *padding, (0, 0)])

@@ -357,7 +357,7 @@ def test_bad_input_gives_one_line_and_no_files(
 )
 def test_error_names_the_missing_package(monkeypatch: pytest.MonkeyPatch, format_name: str, package: str) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    message = rf"{format_name} needs {package}, which is not installed; run pip install 'deconv_ae\[convert\]'"
+    message = rf"{format_name} needs packages that are not installed: {package}; run pip install 'deconv_ae\[convert\]'"
     with pytest.raises(InputError, match=message):
         conversion.check_formats([format_name])
 
