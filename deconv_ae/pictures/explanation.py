@@ -241,7 +241,7 @@ def kernels_figure(models: dict[str, Autoencoder]) -> Figure:
 
 
 def _layer(model_name: str, layer: keras.layers.Layer, image_channels: int) -> _Layer:
-    # Convolutions and transposed convolutions both have (height, width, channels towards the image, filters).
+    # The kernels of both kinds of convolutions have the shape (height, width, channels towards the image, filters).
     kernels = np.asarray(layer.kernel).transpose(2, 3, 0, 1)
     reads_or_draws_the_image = layer.name in ("averages", "enlarge", "conv1", "deconv1")
     row_labels = COLOURS if reads_or_draws_the_image and image_channels == len(COLOURS) else ()

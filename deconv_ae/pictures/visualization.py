@@ -252,7 +252,7 @@ def new_grid(
 
 
 def columns_that_fit(inches: float, left: float) -> int:
-    """The number of columns, each this many inches wide, that fit side by side beside `left` inches of labels."""
+    """The number of columns, each `inches` wide, that fit to the right of `left` inches of labels; at least 1."""
     return max(1, int((WIDEST_INCHES - left + 1e-9) / (inches + MARGIN_INCHES)))
 
 
