@@ -185,7 +185,7 @@ def _thumbnail(model: ServedAutoencoder, passage: Passage) -> str:
 
 
 def _bits(model: ServedAutoencoder, tampering: Tampering) -> str:
-    """The bits of the code and of the switches, as shares of the original's."""
+    """A bar and a line of text: the bits of code and switches, and their share of the original picture's bits."""
     size = model.card.size_per_image
     original = size.original_bits
     code = size.code_bits * (tampering.bits / 32 if tampering.bits else 1)

@@ -136,9 +136,9 @@ def switches_points(switches: np.ndarray, pool_size: Sequence[int], code: np.nda
         alive = np.ones((rows, columns), bool) if code is None else code[..., channel] > 0
         for chosen, kind in ((alive, "point"), (~alive, "point empty")):
             dots = "".join(f"M{left:g} {top:g}h0" for left, top in zip(x[chosen], y[chosen]))
-            radius = min(0.85, 1.1 / math.sqrt(channels))
+            diameter = min(0.85, 1.1 / math.sqrt(channels))
             drawn.append(
-                f'<path class="{kind}" stroke="{POINT_COLOURS[channel]}" stroke-width="{radius:.2f}" d="{dots}"/>'
+                f'<path class="{kind}" stroke="{POINT_COLOURS[channel]}" stroke-width="{diameter:.2f}" d="{dots}"/>'
             )
     return "".join(drawn)
 
@@ -150,7 +150,7 @@ def dot(channel: int, kind: str = "") -> str:
 
 
 def window_lines(windows: tuple[int, int], pool_size: Sequence[int]) -> str:
-    """The lines around windows, given as (rows, columns)."""
+    """The lines around the windows of a grid. `windows` is the (rows, columns) of the grid."""
     (rows, columns), (height, width) = windows, pool_size
     lines = "".join(f"M0 {row * height}h{columns * width}" for row in range(rows + 1))
     lines += "".join(f"M{column * width} 0v{rows * height}" for column in range(columns + 1))

@@ -71,7 +71,7 @@ class Journey:
         pixels: the window of the picture that the value stands for, `(height, width, channels)` uint8.
         sent: the value that leaves the encoder.
         received: the value that reaches the decoder.
-        unpooled: its way through pooling and unpooling; None for an average.
+        unpooled: the way of a maximum through pooling and unpooling; None if the value is a weighted average.
         reconstruction: the decoder's pixels of the same window, float32 of the shape of `pixels`.
     """
 

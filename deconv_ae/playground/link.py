@@ -124,7 +124,7 @@ def read(query: Mapping[str, str], test_images: np.ndarray) -> tuple[State, dict
         noise=value("noise", lambda text: number_up_to(text, LARGEST_NOISE), 0.0),
         bits=value("bits", lambda text: whole_up_to(text, MOST_BITS), 0),
         dropped=value("dropped", lambda text: number_up_to(text, 1), 0.0),
-        erased=value("erased", lambda text: frozenset(_pixels(text)), frozenset()),
+        erased=value("erased", lambda text: frozenset(_erased(text)), frozenset()),
         switches=value("switches", lambda text: one_of(text, SWITCHES), SWITCHES[0]),
         moved=value("moved", lambda text: frozenset(_moves(text)), frozenset()),
         seed=value("seed", lambda text: whole_up_to(text, SEEDS - 1), 0),
@@ -253,17 +253,17 @@ def _written(pixels: Iterable[Sequence[int | None]]) -> str:
     return "_".join("-".join(str(part) for part in pixel if part is not None) for pixel in pixels)
 
 
-def _pixels(text: str) -> list[Pixel]:
+def _erased(text: str) -> list[Pixel]:
     written = text.split("_")
     if len(written) > MOST_ERASED:
         raise ValueError(f"{len(written)} values are too many; give at most {MOST_ERASED}")
-    pixels = []
-    for pixel in written:
-        if not re.fullmatch(r"[0-9]{1,4}(-[0-9]{1,4}){3}", pixel):
-            raise ValueError(f"{quoted(pixel)} is not model-row-column-channel")
-        number, row, column, channel = map(int, pixel.split("-"))
-        pixels.append((number, row, column, channel))
-    return pixels
+    values = []
+    for value in written:
+        if not re.fullmatch(r"[0-9]{1,4}(-[0-9]{1,4}){3}", value):
+            raise ValueError(f"{quoted(value)} is not model-row-column-channel")
+        number, row, column, channel = map(int, value.split("-"))
+        values.append((number, row, column, channel))
+    return values
 
 
 def _moves(text: str) -> list[Move]:
