@@ -135,7 +135,10 @@ def _thumbnail(images: np.ndarray, numbers: float, of_as_many: str) -> str:
 
 
 def compared(card: ModelCard, dataset: ImageDataset) -> str:
-    """Says in one line whether the data set is the card's, or how many test images the card's test split lacks."""
+    """Says in one line whether the data set is the card's.
+
+    If it is another data set, the line also says how many of its test images are not among the card's test images.
+    """
     known = card.dataset
     if not known.fingerprint:
         said = "the card does not say which images the model was trained on"

@@ -26,7 +26,8 @@ class ExportDirectory:
 
     Use it as a context manager around training: while one process holds the lock, other processes cannot get the
     directory. `replace` writes a model to a hidden directory beside the target, and then renames that directory. So a
-    reader sees the old model or the new model, never a part. A symbolic link is followed and kept.
+    reader sees the old model or the new model, never a part. Where the system cannot exchange two directories
+    atomically, a reader may see no model for a moment. A symbolic link is followed and kept.
 
     Args:
         export_dir: the SavedModel's directory.

@@ -1,4 +1,4 @@
-"""Other ways to store pictures in few bytes: JPEG, WebP, PNG, and thumbnails that are enlarged again."""
+"""Ways to store pictures in few bytes without a model: JPEG, WebP, PNG, and thumbnails that are enlarged again."""
 
 import functools
 import io

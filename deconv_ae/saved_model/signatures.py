@@ -202,7 +202,7 @@ def traced(functions: Mapping[str, Function], model: Autoencoder) -> dict[str, F
 
 def _without_gradient(function: Function) -> Function:
     # Without PreventGradient, some served graphs would have a gradient of zeros.
-    reason = "an exported autoencoder has none; export yours with Keras's model.export"
+    reason = "an exported autoencoder has no gradient; for gradients, use Keras's model.export"
 
     def call(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = function(**inputs)
