@@ -241,7 +241,10 @@ class ReplicatedTraining:
         return dict(zip(self._log_names, logs))
 
     def _global_step(self, share: Any, received: tf.Tensor) -> tf.Tensor:
-        """The means over replicas of logs and signals, in one vector, which needs one reduction."""
+        """Trains one step and returns the means of logs and signals over the replicas.
+
+        The means are one vector, so that one reduction suffices.
+        """
 
         def replica_step(share: Any, received: tf.Tensor) -> tf.Tensor:
             logs = self._replica_step(*share)

@@ -204,8 +204,8 @@ def _make_variables(model: Autoencoder) -> None:
     Keras itself makes them only in the first step.
     """
     model.optimizer.build(model.trainable_variables)
-    no_images = tf.zeros((1, *model.image_shape))
-    tf.distribute.get_strategy().run(model.compute_metrics, args=(no_images, no_images, no_images))
+    black_image = tf.zeros((1, *model.image_shape))
+    tf.distribute.get_strategy().run(model.compute_metrics, args=(black_image, black_image, black_image))
 
 
 def _fit(

@@ -1,4 +1,7 @@
-"""`run.json` in a run directory: the settings that decide a run's result, and must be the same when it is resumed."""
+"""`run.json` in a run directory: the settings that decide a run's result.
+
+A resumed run must have the same settings, but may have more epochs and another setting of oneDNN.
+"""
 
 import os
 from dataclasses import asdict, dataclass, replace
