@@ -53,9 +53,12 @@ def quiet() -> Iterator[None]:
 
 
 def require_tensorflow(backend: str) -> None:
-    """Ends the program with one line if Keras does not use TensorFlow. Only layers and model run on other backends."""
+    """Ends the program with one line if Keras does not use TensorFlow.
+
+    Only the layers and the model run on other backends.
+    """
     if backend != "tensorflow":
-        sys.exit(process.say(f"KERAS_BACKEND: the programs need tensorflow, not {backend!r}; unset it for them", 2))
+        sys.exit(process.say(f"KERAS_BACKEND: the programs need tensorflow, not {backend!r}; set it to tensorflow", 2))
 
 
 @contextlib.contextmanager
@@ -287,7 +290,10 @@ def _help(program: ModuleType) -> str:
 
 
 def status_of(main: Callable[[], None]) -> int:
-    """Calls main and returns the exit status. An error is printed in one line."""
+    """Calls main and returns the exit status.
+
+    An InputError, a RunError, an interruption or a lack of memory is printed in one line. Any other exception passes.
+    """
     if not flags.FLAGS["verbosity"].present:
         # Failures are exceptions. Below ERROR, absl, TensorFlow and TFDS log only what they are doing.
         logging.set_verbosity(logging.ERROR)

@@ -19,7 +19,7 @@ HELP = ("--help", "-h", "help")
 
 
 def main() -> None:
-    """The command `deconv-ae`: its first argument is a program's name, the others are that program's flags."""
+    """The command `deconv-ae`: a program's name is the first argument; the program's flags and files follow."""
     begin()
     _, *arguments = sys.argv
     name = arguments[0] if arguments else None

@@ -2,8 +2,8 @@ r"""Prints the quality of an exported model, and the size of its codes in bits.
 
 RMSE, PSNR and SSIM are computed for each image and averaged over images. Pixels
 are from 0 to 1; PSNR is 20 log10(1 / RMSE). For comparison, the program prints
-the test RMSE of black and of the mean training image, which is the best answer
-without a model.
+the test RMSE of black, of the mean training image and of thumbnails, and the
+size and the RMSE of JPEG and WebP files. None of these needs a model.
 
 deconv-ae evaluate --model=saved_models/mine
 deconv-ae evaluate --model=saved_models/mine --dataset=folder:photos

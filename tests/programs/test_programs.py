@@ -312,7 +312,6 @@ def test_another_backend_gives_one_line(tmp_path: Path, backend: str) -> None:
     environment = os.environ | {"KERAS_BACKEND": backend}
     finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert finished.returncode == 2
-    assert (
-        finished.stderr == f"error: KERAS_BACKEND: the programs need tensorflow, not {backend!r}; unset it for them\n"
-    )
+    needed = f"error: KERAS_BACKEND: the programs need tensorflow, not {backend!r}; set it to tensorflow\n"
+    assert finished.stderr == needed
     assert list(tmp_path.iterdir()) == []
