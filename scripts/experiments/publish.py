@@ -46,9 +46,9 @@ The table has the root mean square error of each image, averaged over images, wi
 
 ![Five test digits, their codes and their reconstructions](figures/autoencoder.png)
 
-The recipes of version 1.0 were chosen by their test RMSE. The learning rate was chosen later, on held-out training
-images. The same seed gives bit-identical weights on the same machine, with the same versions and number of threads.
-Another CPU, a GPU or XLA rounds differently. Then the weights differ, but the figures in the tables agree.
+The recipes of version 1.0 were chosen by their test RMSE. The learning rate of `default` was chosen later, on held-out
+training images. The same seed gives bit-identical weights on the same machine, with the same versions and number of
+threads. Another CPU, a GPU or XLA rounds differently. Then the weights differ, but the numbers in the tables agree.
 
 ## What the switches carry
 
