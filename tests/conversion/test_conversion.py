@@ -220,22 +220,22 @@ def test_every_tied_maximum_agrees_and_no_other_value(served: ServedAutoencoder)
     reference = Reference(served, model, flat)
     autoencoder, encoder = (part_of(model, name) for name in ("autoencoder", "encoder"))
 
-    def choosing(image: int) -> Runner:
+    def moving_switch_of(image: int) -> Runner:
         def encode(inputs: Tensors) -> Tensors:
             encoded = {name: np.array(values) for name, values in served.encode_scaled(inputs["images"]).items()}
             switches = encoded["switches_1"]
-            chosen = np.all(inputs["images"] == reference.tensors["images"][image], axis=(1, 2, 3))
-            switches[chosen, 3, 3] = (switches[chosen, 3, 3] + 7) % 16
+            moved = np.all(inputs["images"] == reference.tensors["images"][image], axis=(1, 2, 3))
+            switches[moved, 3, 3] = (switches[moved, 3, 3] + 7) % 16
             return encoded
 
         return encode
 
-    assert reference.compare("encoder", choosing(1), encoder).is_exact
-    assert reference.compare("encoder", choosing(0), encoder).switches == 1
+    assert reference.compare("encoder", moving_switch_of(1), encoder).is_exact
+    assert reference.compare("encoder", moving_switch_of(0), encoder).switches == 1
 
     def whole(image: int, brighter: float = 0) -> Runner:
         def autoencode(inputs: Tensors) -> Tensors:
-            encoded = choosing(image)(inputs)
+            encoded = moving_switch_of(image)(inputs)
             decoded = served.decode(Encoded(encoded["code"], (encoded["switches_1"],)))
             return {"code": encoded["code"], "reconstruction": decoded + np.float32(brighter)}
 

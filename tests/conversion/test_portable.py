@@ -1,4 +1,4 @@
-"""The parts give the model's results: before their conversion in both orders of channels, then in every runtime."""
+"""The parts give the model's results: unconverted in both layouts, and converted in every runtime."""
 
 from pathlib import Path
 
