@@ -33,7 +33,7 @@ def convolution(x, filters):
 
 
 def pictures(count):
-    """Images of a bright and a dark disc on a noisy ground, and the label of each pixel."""
+    """Images of a bright and a dark disc on a noisy background, and the label of each pixel."""
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     images = rng.normal(0, 0.1, (count, HEIGHT, WIDTH, 3)).astype("float32")
