@@ -111,7 +111,7 @@ def run(function, *arrays):
 
 
 def size_if_unknown(size):
-    """The size to give to an unpooling: None on TensorFlow and JAX, where an argmax knows its size."""
+    """Returns the size on PyTorch, and None on TensorFlow and JAX, where an argmax knows the size of the images."""
     return size if BACKEND == "torch" else None
 
 

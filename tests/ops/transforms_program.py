@@ -1,4 +1,4 @@
-"""The functions under PyTorch's transforms, which torch.nn.functional's pooling and unpooling support as well."""
+"""The ops and layers under PyTorch's transforms, which torch.nn.functional's pooling and unpooling support as well."""
 
 import copy
 import io
