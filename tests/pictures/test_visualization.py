@@ -78,7 +78,7 @@ def test_all_files_of_the_original_visualizer_are_written(drawn: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["input", "encoding", "output"])
-def test_pictures_have_224_pixels_and_a_maximum_of_255(drawn: Path, kind: str) -> None:
+def test_pictures_have_224x224_pixels_and_a_maximum_of_255(drawn: Path, kind: str) -> None:
     for index in range(5):
         pixels = picture(drawn / f"imageAutoEncoder_{index}__{kind}.png")
         assert pixels.shape == (224, 224)
