@@ -1,4 +1,7 @@
-"""Randomly damaged models and records are reported or change no result; pictures and clusters give no traceback."""
+"""Random damage to files and to TF_CONFIG.
+
+Damaged models and records are reported or change no result. Damaged pictures and TF_CONFIG give no traceback.
+"""
 
 import json
 import random
@@ -88,7 +91,7 @@ def test_damaged_record_is_reported_or_unchanged(tmp_path: Path, count: int) -> 
 
 
 @pytest.mark.parametrize("count", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
-def test_damaged_pictures_and_clusters_give_no_traceback(pictures_folder: Path, count: int) -> None:
+def test_damaged_pictures_and_tf_config_give_no_traceback(pictures_folder: Path, count: int) -> None:
     picture, chance = pictures_folder / "0.png", random.Random(1)
     cluster = json.dumps({"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}}).encode()
     content = picture.read_bytes()

@@ -1,4 +1,4 @@
-"""A signal at any moment ends a program with one line and its status, and leaves no partial files."""
+"""A signal at any moment ends a program with one line and the status of the signal, and leaves no partial files."""
 
 import random
 import signal
@@ -54,7 +54,7 @@ def test_a_signal_between_start_and_first_step_gives_one_line(tmp_path: Path, na
         number = SIGNALS[moment % len(SIGNALS)]
         seconds = (moment + chance.random()) * LONGEST_START / moments
         end = interrupted(name, tmp_path, number, seconds)
-        if not end.status:  # It ended before the signal.
+        if not end.status:  # The program ended before the signal.
             continue
         context = f"{number.name} after {seconds:.2f} s: status {end.status}, {end.stderr}"
         # Before the program handles signals, a signal kills the process, and no error line is printed.
