@@ -43,7 +43,7 @@ def finished_run(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def finished_in_float16(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingResult]:
-    """The same run in mixed precision, which tests only read."""
+    """The run of `finished_run` in mixed precision. Tests only read it."""
     run_dir = tmp_path_factory.mktemp("finished_in_float16")
     return run_dir, train(digits, TrainingOptions(**FINISHED, mixed_precision="mixed_float16", run_dir=str(run_dir)))
 
