@@ -7,7 +7,7 @@ from deconv_ae_programs import library, process
 
 PROGRAMS = {
     "train": "trains an autoencoder, evaluates it and exports it as a SavedModel",
-    "evaluate": "prints the quality of an exported model, and its bits an image",
+    "evaluate": "prints the quality of an exported model, and the size of its codes",
     "visualize": "draws codes and reconstructions of test images",
     "convert": "converts an exported model for ONNX Runtime, LiteRT, OpenVINO",
     "compress": "compresses pictures to small files, with an exported model",

@@ -1,6 +1,7 @@
 r"""Converts an exported model for other runtimes.
 
-The program converts the whole autoencoder, its encoder and its decoder.
+The program writes files for the whole autoencoder, for its encoder and for its
+decoder.
 
 deconv-ae convert --model=saved_models/mine --format=onnx,litert
 

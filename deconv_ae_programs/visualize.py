@@ -42,8 +42,8 @@ OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "The directory for th
 DRAW = flags.DEFINE_list(
     "draw",
     None,
-    f"The drawings to make. {listed(DRAWINGS)}. Default: all of them. {' and '.join(sorted(WITHOUT_IMAGES))} need no "
-    "data set.",
+    f"The drawings to make. {listed(DRAWINGS)}. Default: all that the models allow; training_curve also needs "
+    f"--run_dir. {' and '.join(sorted(WITHOUT_IMAGES))} need no data set.",
 )
 NUM_IMAGES = flags.DEFINE_integer("num_images", 5, "The number of test images to draw.")
 RUN_DIR = flags.DEFINE_string("run_dir", None, "The run directory of the model's training, for the training curve.")
