@@ -18,7 +18,10 @@ COMPUTE_MS = flags.DEFINE_float(
     "compute_ms", None, "The time of a step of a single process, in milliseconds.", required=True
 )
 OVERHEAD_MS = flags.DEFINE_float(
-    "overhead_ms", None, "The additional time of a step with workers, in milliseconds.", required=True
+    "overhead_ms",
+    None,
+    "The additional time of a step, besides computing, when workers share one machine, in milliseconds.",
+    required=True,
 )
 SENT_BYTES = flags.DEFINE_float(
     "sent_bytes", None, "The bytes that two workers together send in a step.", required=True

@@ -36,7 +36,7 @@ PREPARING_KILLS = flags.DEFINE_integer(
 OTHER_FAULTS = flags.DEFINE_integer(
     "other_faults",
     3,
-    "The number of faults of each other kind. If it is 3 or more, some kinds get more faults, up to 20.",
+    "The number of faults of each other kind. If it is 3 or more, some kinds get at least 7 or at least 20 faults.",
 )
 MINUTES = flags.DEFINE_float("minutes", 30.0, "The minutes after which no further fault starts.")
 SEED = flags.DEFINE_integer("seed", 0, "The seed of the random moments of the faults.")
