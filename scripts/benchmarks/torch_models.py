@@ -47,7 +47,7 @@ def autoencoder(architecture: Layout, channels: int, weights: Sequence[np.ndarra
     padding = architecture.kernel_size[0] // 2
     sizes = list(zip((channels, *architecture.filters), architecture.filters))
 
-    # PyTorch is optional, so mypy does not know it: nn.Module is Any there, which is not a base class.
+    # PyTorch is optional, so mypy takes nn.Module for Any, and rejects it as a base class.
     class Autoencoder(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
