@@ -21,7 +21,7 @@ def run_notebook(file: Path) -> nbformat.NotebookNode:
     """Returns a notebook with new outputs; the file is not changed.
 
     Raises:
-        RunError: if a cell fails.
+        RunError: if a cell fails or exceeds the time limit, or if the kernel dies.
     """
     notebook = nbformat.read(file, as_version=4)
     client = NotebookClient(
