@@ -82,7 +82,7 @@ class Trial:
 
 
 def architectures_for(dataset: ImageDataset) -> list[Architecture]:
-    """Returns those of ARCHITECTURES whose windows fit into the images."""
+    """Returns those of ARCHITECTURES that can be trained on the images."""
     return [architecture for architecture in ARCHITECTURES if _fits(architecture, dataset)]
 
 

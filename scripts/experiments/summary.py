@@ -16,8 +16,8 @@ from experiments.runs import Outcome
 class Row:
     """The results of a preset and a recipe over all seeds.
 
-    Published RMSEs are None for a preset that the original lacks, and our RMSEs if every run failed. All seeds of a
-    preset and a recipe have the same number of epochs.
+    Published RMSEs are None for a preset without published results. Our RMSEs are None if every run failed. All seeds
+    of a preset and a recipe have the same number of epochs.
     """
 
     preset: str
