@@ -11,6 +11,8 @@ from deconv_ae.data.source import SPLITS
 from deconv_ae.errors import InputError, first_line
 
 Answer = TypeVar("Answer")
+Identity = tuple[int, int]
+"""The device and the inode of a folder, which all paths to it share."""
 SYSTEM_FILES = {
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "picasa.ini", "zbthumbnail.info"),
     *("__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found"),
@@ -51,8 +53,9 @@ class Folder:
 
 def check_folder(folder: Path) -> None:
     """Raises InputError if a folder has no files, or only one of `train/` and `test/`. It opens no file."""
+    seen: dict[Identity, str] = {}
     for part in _parts(folder, []).values():
-        if next(_walk(part, []), None) is None:
+        if next(_walk(part, [], seen), None) is None:
             raise _empty(part)
 
 
@@ -70,7 +73,8 @@ def list_folder(folder: Path) -> Folder:
     """
     passed_over: list[str] = []
     parts = _parts(folder, passed_over)
-    files = {split: _files(folder, part, passed_over) for split, part in parts.items()}
+    seen: dict[Identity, str] = {}
+    files = {split: _files(folder, part, passed_over, seen) for split, part in parts.items()}
     return Folder(folder, files, sorted(passed_over))
 
 
@@ -97,9 +101,9 @@ def _parts(folder: Path, passed_over: list[str]) -> dict[str, Path]:
     return {split: parts[split] for split in SPLITS}
 
 
-def _files(root: Path, folder: Path, passed_over: list[str]) -> list[File]:
+def _files(root: Path, folder: Path, passed_over: list[str], seen: dict[Identity, str]) -> list[File]:
     found, start = [], len(os.path.join(root, ""))  # noqa: PTH118
-    for file in _walk(folder, passed_over):
+    for file in _walk(folder, passed_over, seen):
         # Path.rglob and Path.stat would take four times as long: 2 s for 70,000 files, at every start.
         try:
             state = os.stat(file)  # noqa: PTH116
@@ -111,23 +115,27 @@ def _files(root: Path, folder: Path, passed_over: list[str]) -> list[File]:
     return sorted(found, key=lambda file: file.name.split(os.sep))  # noqa: PTH206
 
 
-def _walk(folder: Path, passed_over: list[str]) -> Iterator[str]:
+def _walk(folder: Path, passed_over: list[str], seen: dict[Identity, str]) -> Iterator[str]:
     """The paths of all files, also behind links to folders. Python 3.11's os.walk would recurse once a level."""
-    waiting, seen = [str(folder)], {_identity(str(folder)): str(folder)}
+    waiting = [str(folder)]
+    _check_new(str(folder), seen)
     while waiting:
         for entry in _entries(waiting.pop()):
             if entry.name.lower() in SYSTEM_FILES:
                 passed_over.append(entry.path)
             elif _is_directory(entry):
-                before = seen.setdefault(_identity(entry.path), entry.path)
-                if before != entry.path:
-                    link, other = (entry.path, before) if entry.is_symlink() else (before, entry.path)
-                    raise InputError(
-                        f"dataset: {link} leads to {other}, so that its pictures would be read twice; remove the link"
-                    )
+                _check_new(entry.path, seen)
                 waiting.append(entry.path)
             else:
                 yield entry.path
+
+
+def _check_new(folder: str, seen: dict[Identity, str]) -> None:
+    """Raises InputError if another path has led to the folder, in the same split or in the other."""
+    before = seen.setdefault(_identity(folder), folder)
+    if before != folder:
+        link, other = (folder, before) if os.path.islink(folder) else (before, folder)  # noqa: PTH114
+        raise InputError(f"dataset: {link} leads to {other}, so that its pictures would be read twice; remove the link")
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
@@ -143,7 +151,7 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _identity(folder: str) -> tuple[int, int]:
+def _identity(folder: str) -> Identity:
     state = _query(os.stat, folder)
     return state.st_dev, state.st_ino
 

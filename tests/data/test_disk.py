@@ -115,7 +115,14 @@ def linked_to_a_sibling(folder: Path) -> str:
     return f"{folder}/b leads to {folder}/a"
 
 
-@pytest.mark.parametrize("make", [linked_with_each_other, linked_to_a_sibling])
+def linked_to_the_other_split(folder: Path) -> str:
+    (folder / "train").mkdir()
+    Image.new("L", (4, 4), 99).save(folder / "train" / "0.png")
+    (folder / "test").symlink_to("train")
+    return f"{folder}/test leads to {folder}/train"
+
+
+@pytest.mark.parametrize("make", [linked_with_each_other, linked_to_a_sibling, linked_to_the_other_split])
 def test_folder_with_two_paths_is_refused(tmp_path: Path, make: Callable[[Path], str]) -> None:
     message = make(tmp_path)
     with pytest.raises(InputError, match=message):
