@@ -31,7 +31,7 @@ class _MaxUnpooling(WindowsLayer):
     def compute_output_spec(self, pooled, argmax=None, output_size=None, like=None):
         pooled, argmax = self._pair(pooled, argmax)
         self._windows.check_rank("pooled", pooled.shape)
-        checks.check_same_shape(pooled, argmax)
+        checks.check_same_shape(pooled, argmax, self._windows.channel_axis)
         shape = self._restored_shape(pooled.shape, argmax, output_size, like)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 

@@ -92,24 +92,22 @@ def check_width(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` is out of range: it has numbers that do not fit {ARGMAX_DTYPE}")
 
 
-def check_same_shape(pooled: Any, argmax: Any) -> None:
+def check_same_shape(pooled: Any, argmax: Any, channel_axis: int) -> None:
     """Raises ValueError if argmax does not hold integers, or is known to have another shape than the values."""
     check_integers("argmax", argmax)
     ours, theirs = tuple(pooled.shape), tuple(argmax.shape)
-    different = [length for own, length in zip(ours, theirs) if None not in (own, length) and own != length]
-    if len(ours) != len(theirs) or different:
-        advice = ""
-        if len(ours) == len(theirs):
-            filters = different[0] if len(different) == 1 else theirs[-1]
-            advice = f": if the channels differ, add a 1x1 convolution with {filters} filters"
+    same = [None in (own, length) or own == length for own, length in zip(ours, theirs)]
+    if len(ours) != len(theirs) or not all(same):
+        only_channels = len(ours) == len(theirs) and not same.pop(channel_axis) and all(same)
+        advice = f": add a 1x1 convolution with {theirs[channel_axis]} filters" if only_channels else ""
         raise ValueError(
             f"`argmax` must have the shape of `pooled`, {ours}; got {theirs}. Each value needs one position{advice}"
         )
 
 
-def checked_shape(argmax: Any, pooled: Any) -> Any:
+def checked_shape(argmax: Any, pooled: Any, channel_axis: int) -> Any:
     """Checks that argmax has the shape of pooled, now or when the graph runs; returns argmax."""
-    check_same_shape(pooled, argmax)
+    check_same_shape(pooled, argmax, channel_axis)
     # An unknown batch size is not checked here: every implementation fails if the batch sizes differ.
     if None not in (*pooled.shape[1:], *argmax.shape[1:]):
         return argmax

@@ -89,7 +89,7 @@ def unpool(values: Any, argmax: Any, windows: Windows, output_size: Any = None, 
     """`max_unpool` with the arguments of the pooling as `Windows`."""
     windows.check_rank("pooled", values.shape)
     origin = origin_of(argmax)
-    argmax = checks.checked_shape(checks.as_integers("argmax", argmax), values)
+    argmax = checks.checked_shape(checks.as_integers("argmax", argmax), values, windows.channel_axis)
     size = size_to_restore(argmax, windows, origin, output_size, like)
     if origin is not None:
         argmax = checks.checked_same_size(argmax, origin.size, size, windows)

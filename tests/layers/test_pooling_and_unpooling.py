@@ -18,6 +18,7 @@ from deconv_ae.layers import (
     switches_to_argmax,
 )
 from deconv_ae.ops import checks, environment
+from deconv_ae.ops.unpooling import max_unpool
 
 CHANNELS = {"few channels": 3, "many channels": 17}
 geometries = pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
@@ -268,6 +269,21 @@ def test_positions_of_other_conventions_raise_an_error(numbered, message, in_gra
     with pytest.raises(tf.errors.InvalidArgumentError, match=message) as error:
         run(pooled, tf.constant(wrong))
     assert in_graph or "tf.Tensor" not in str(error.value).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "data_format", "advice"),
+    [
+        ((2, 4, 4, 5), "channels_last", r": add a 1x1 convolution with 5 filters\Z"),
+        ((2, 5, 4, 3), "channels_first", r": add a 1x1 convolution with 5 filters\Z"),
+        ((2, 5, 4, 3), "channels_last", r"needs one position\Z"),
+        ((2, 5, 4, 5), "channels_last", r"needs one position\Z"),
+        ((), "channels_last", r"needs one position\Z"),
+    ],
+)
+def test_argmax_of_another_shape_names_filters_if_only_channels_differ(shape, data_format, advice):
+    with pytest.raises(ValueError, match=r"must have the shape of `pooled`, \(2, 4, 4, 3\); got .*" + advice):
+        max_unpool(tf.zeros((2, 4, 4, 3)), tf.zeros(shape, tf.int64), 2, data_format=data_format)
 
 
 def test_different_numbers_of_channels_raise_an_error():
@@ -659,8 +675,6 @@ def test_wrong_call_arguments_raise_an_error():
         layer(values, values)
     with pytest.raises(ValueError, match="must have the shape of `pooled`"):
         layer(values, argmax[:, :3])
-    with pytest.raises(ValueError, match=r"must have the shape of `pooled`, \(1, 4, 4, 2\); got \(\)"):
-        layer(values, argmax[0, 0, 0, 0])
     with pytest.raises(ValueError, match="`output_size` must be"):
         layer(values, argmax, output_size=(8, -8))
     with pytest.raises(ValueError, match="`output_size` must be integers; got float32"):
