@@ -101,7 +101,11 @@ class ExportDirectory:
                 # under the hidden name.
                 old = self.path.with_name(f".{self.path.name}.old-{os.urandom(4).hex()}")
                 self.path.rename(old)
-                partial.rename(self.path)
+                try:
+                    partial.rename(self.path)
+                except OSError:
+                    old.rename(self.path)
+                    raise
                 shutil.rmtree(old, ignore_errors=True)
         except (InputError, OSError) as error:
             kept = self.path.with_name(f"{self.path.name}.new-{os.urandom(4).hex()}")
