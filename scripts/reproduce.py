@@ -18,7 +18,7 @@ from absl import flags
 from markdown_page import read_section
 
 from deconv_ae.data.source import SAMPLE_NAME
-from deconv_ae.errors import choose
+from deconv_ae.errors import InputError, choose
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.numbers import whole
@@ -52,6 +52,8 @@ def main() -> None:
     if REFERENCE_DIR.value is not None:
         directory_to_write("reference_dir", REFERENCE_DIR.value)
     if README.value is not None:
+        if REFERENCE_DIR.value is None:
+            raise InputError("readme: is for --reference_dir; give both, or leave --readme out")
         # Training takes an hour, so a file without the section is refused first.
         read_section(given("readme", README.value), "results")
     seeds = 1 if QUICK.value else SEEDS.value

@@ -73,6 +73,7 @@ REFUSALS = {
     f"convert.py {MODEL} --format=gif": "format: unknown 'gif'",
     f"convert.py {MODEL}": "model: model has no model_card.json",
     f"playground.py {MODEL} --port=0": "port: 0 is below 1",
+    "reproduce.py --quick --readme=README.md": "readme: is for --reference_dir; give both",
     "compare_starts.py --dataset=mnist_5k --readme=nowhere/README.md": "readme: nowhere/README.md cannot be read",
     "compare_starts.py --dataset=mnist_5k --readme=run/run.json": "no section <!-- starts-mnist_5k:begin -->",
     "reproduce.py --recipes=magic": "recipes: unknown 'magic'",
