@@ -102,8 +102,7 @@ def decode(
 @environment.custom_gradient
 def _first_maxima(windows: tf.Tensor) -> tuple[Any, Callable]:
     """Each window's maximum and its first position, for `(N, down, right, windows, positions)`."""
-    # XLA's argmax can return the last position of a window with NaNs. In a window with infinities, it returns the first
-    # infinity's position.
+    # XLA's argmax can return the last position of a window with NaNs, but returns the first position of infinities.
     comparable = tf.where(tf.math.is_nan(windows), np.inf, windows) if environment.compiled_by_xla() else windows
     first = tf.argmax(comparable, -1, tf.int32)
     maxima = tf.gather(windows, first, batch_dims=4)
@@ -112,10 +111,7 @@ def _first_maxima(windows: tf.Tensor) -> tuple[Any, Callable]:
 
 @environment.custom_gradient
 def _convolved(blocks: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
-    """The "valid" convolution.
-
-    Under XLA, products give the kernel's gradient, because XLA's own gradient transposes large tensors.
-    """
+    """The "valid" convolution. Products give the kernel's gradient under XLA, whose own transposes large tensors."""
     results = tf.nn.conv2d(blocks, kernel, 1, "VALID")
     return results, lambda upstream: (_deconvolved(upstream, kernel), _kernel_gradient(blocks, upstream, kernel))
 
@@ -146,12 +142,11 @@ def _kernel_gradient(blocks: tf.Tensor, upstream: tf.Tensor, kernel: tf.Tensor) 
 def _faster(tensors: Sequence, by_blocks: Callable, by_pixels: Callable, fewest: int = 0) -> list[tf.Tensor]:
     """Computes `by_pixels` if a tensor is not finite or if a served batch has under `fewest` images; else `by_blocks`.
 
-    The kernel of blocks has zeros, and zero times infinity is NaN, even for pixels beyond the original kernel. Under
-    XLA, a choice would triple a step's time, so XLA uses blocks. Files for other runtimes and all gradients do too.
+    The kernel of blocks has zeros, and zero times infinity is NaN, even beyond the original kernel. A sum is finite
+    only if all terms are. A choice would triple XLA's time, so XLA uses blocks, as do other runtimes and gradients.
     """
     if environment.compiled_by_xla() or environment.is_portable():
         return by_blocks()
-    # A sum is finite only if all its terms are finite.
     finite = tf.math.is_finite(tf.add_n([tf.reduce_sum(tensor) for tensor in tensors]))
     if not environment.records_gradients():
         return environment.cond(finite & (tf.shape(tensors[0])[0] >= fewest), by_blocks, by_pixels)
