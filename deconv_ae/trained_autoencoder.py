@@ -289,8 +289,8 @@ def load(directory: str | Path) -> TrainedAutoencoder:
 def _check_backend() -> None:
     if BACKEND != "tensorflow":
         raise InputError(
-            f"KERAS_BACKEND: training and loading need tensorflow, not {BACKEND!r}; unset it. The "
-            "layers, and deconv_ae.Autoencoder with model.fit, work on every backend"
+            f"KERAS_BACKEND: training and loading need tensorflow, not {BACKEND!r}; set it to tensorflow. "
+            "The layers, and deconv_ae.Autoencoder with model.fit, work on every backend"
         )
 
 

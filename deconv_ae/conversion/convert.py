@@ -88,7 +88,7 @@ def convert(
     kept = _kept_report(output, served, formats)
     written: list[ConvertedFile] = []
     errors: list[str] = []
-    # Formats with the same order of channels share their parts: OpenVINO's files come from ONNX's.
+    # Formats with the same layout share their parts: OpenVINO's files come from ONNX's.
     # An export of an earlier version may lack a signature.
     all_parts = {
         channels_first: [part for part in parts(model, channels_first) if part.signature in served.card.signatures]

@@ -128,7 +128,9 @@ class Reference:
         decoded = outputs[RECONSTRUCTION] if RECONSTRUCTION in outputs else self._decoded(self.tensors | outputs)
         rmse = self._rmse(decoded)
         differences = {
-            name: self._difference(name, values, IMAGES in part.inputs) for name, values in outputs.items() if name not in switches
+            name: self._difference(name, values, IMAGES in part.inputs)
+            for name, values in outputs.items()
+            if name not in switches
         }
         return Agreement(
             code=differences.get(CODE),

@@ -88,8 +88,8 @@ def max_unpool(values: Any, argmax: Any, size: Size, windows: Windows, in_their_
     """Returns images of zeros with each value at its position.
 
     If several windows chose one position, the last of them in row-major order wins. Values that lost, and values whose
-    position is in no image, go to one place behind the last image; that place is cut off. So the gradient of a value
-    that lost is zero, whatever the value is.
+    position is not in their own image, go to one place behind the last image; that place is cut off. So the gradient of
+    a value that lost is zero, whatever the value is.
 
     Args:
         values: the pooled values.

@@ -62,7 +62,8 @@ def max_unpool(
     """As `reference.max_unpool`.
 
     If all positions are in their windows, PyTorch scatters in parallel over the images. Else PyTorch scatters over the
-    whole batch at once; values that lost, and values whose position is in no image, go behind the last image.
+    whole batch at once. Values that lost, and values whose position is not in their own image, go behind the last
+    image.
     """
     batch = argmax.shape[0]
     image_shape = windows.shape_of(batch, size, argmax.shape[windows.channel_axis])

@@ -19,7 +19,7 @@ def training_curve(history: Sequence[Epoch], mean_image_rmse: float) -> Figure:
 
     Args:
         history: the epochs, see `TrainingResult.history`.
-        mean_image_rmse: the test RMSE of the mean training image, the best guess without a model.
+        mean_image_rmse: the test RMSE of the mean training image, a guess that needs no model.
 
     Returns:
         The figure, with the mean training image as a horizontal line.

@@ -39,7 +39,7 @@ def export(
     """Writes a SavedModel with its model card.
 
     The function writes to a hidden directory beside `export_dir`, and then renames that directory. So a reader sees the
-    old model or the new model, never a part.
+    old model or the new model, never a part. See `ExportDirectory` for systems that cannot exchange two directories.
 
     Args:
         result: the result of `training.train`.

@@ -1,4 +1,4 @@
-"""Limits all contestants to an instruction set of the CPU, and finds out which one TensorFlow then uses.
+"""Limits contestants to an instruction set of the CPU, and finds out which one TensorFlow then uses.
 
 The limits are environment variables, which contestants' processes inherit. They must be set before any library is
 loaded, because each library reads them once.

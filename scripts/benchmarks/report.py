@@ -123,7 +123,7 @@ def speedup(measured: Mapping[str, Measurement], ours: Iterable[str], peers: Ite
 def environment() -> dict[str, Any]:
     """The versions and hardware that the numbers depend on."""
     versions: dict[str, str | None] = {}
-    for package in ("tensorflow", "keras", "torch", "numpy", "onnxruntime", "ai_edge_litert", "openvino"):
+    for package in ("tensorflow", "keras", "torch", "jax", "numpy", "onnxruntime", "ai_edge_litert", "openvino"):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -36,7 +36,7 @@ VARIANTS = {
     "PyTorch compiled": Variant(compiled=True, channels_last=False),
     "PyTorch compiled, channels_last": Variant(compiled=True, channels_last=True),
 }
-"""The fastest of these variants in a row is the row's peer."""
+"""In each row, the fastest of these variants is the best PyTorch."""
 
 
 @dataclass(frozen=True)

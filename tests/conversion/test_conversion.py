@@ -259,7 +259,7 @@ def test_part_with_other_outputs_is_refused(served: ServedAutoencoder, digits: I
             outputs["switches_2"] = outputs["switches_1"]
         return outputs
 
-    with pytest.raises(RunError, match="file: has the outputs code.*, the SavedModel's are code, switches_1;"):
+    with pytest.raises(RunError, match=r"file: has the outputs code.*, the SavedModel's are code, switches_1;"):
         Reference(served, model, digits.test[:2]).compare("file", encode, part_of(model, "encoder"))
 
 
@@ -326,7 +326,7 @@ def test_report_has_the_files_before_a_format_that_cannot_be_written(
     exported: Path, digits: ImageDataset, tmp_path: Path
 ) -> None:
     (tmp_path / "litert").write_text("not a directory")
-    with pytest.raises(RunError, match="output_dir: .* cannot be written: File exists"):
+    with pytest.raises(RunError, match=r"output_dir: .* cannot be written: File exists"):
         conversion.convert(exported, ["onnx", "litert"], tmp_path, digits.test, digits.train)
     report = json.loads((tmp_path / "conversion_report.json").read_text())
     assert {entry["file"] for entry in report["files"]} == {f"onnx/{part}.onnx" for part in PARTS}

@@ -89,7 +89,7 @@ def test_odd_architectures_agree_in_every_runtime(
     images = np.random.default_rng(0).random((3, *image_shape)).astype("float32")
     expected, bounds = np.asarray(model(images)), Bounds.of(model, images)
     encoded = list(map(np.asarray, model.encoder(images)))
-    # Formats with the same order of channels share their parts, as in a conversion.
+    # Formats with the same layout share their parts, as in a conversion.
     all_parts = {channels_first: parts(model, channels_first) for channels_first in (True, False)}
     for format_name in WORKING:
         module = MODULES[format_name]
