@@ -1,7 +1,7 @@
 """Max unpooling for Keras 3, and the image autoencoder that shows what it does.
 
 This module imports the layers and the model. Data, training, exporting and visualization are modules of their own, so
-that a program with the layers alone loads nothing else; `deconv_ae.train` and `deconv_ae.load` import them on demand.
+that a program with the layers alone does not load them; `deconv_ae.train` and `deconv_ae.load` import them on demand.
 This module imports every class that a saved file can name, because the import registers the class with Keras.
 """
 

@@ -1,7 +1,7 @@
 """Cleans up half-finished work when a signal ends the program, or delays the signal until the work is finished.
 
-A signal ends a program at once, see `deconv_ae_programs.process`. If a signal raised an exception instead, the running
-library could catch, wrap or print the exception.
+A signal's handler calls `end`, see `deconv_ae_programs.process`. If the handler raised an exception instead, the
+running library could catch, wrap or print the exception.
 """
 
 import contextlib
