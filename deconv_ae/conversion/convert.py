@@ -75,7 +75,7 @@ def convert(
 
     Raises:
         InputError: For an unknown format, a missing package, a bad model, images that do not fit the model, or an
-            output directory with files of another model.
+            output directory with a damaged report or with files of another model.
         RunError: If a file differs too much from the SavedModel, or cannot be written. Files of other formats are kept.
     """
     check_formats(formats)
@@ -142,7 +142,7 @@ def table(written: Sequence[ConvertedFile]) -> str:
 def _convert_to(
     name: str, module: ModuleType, all_parts: list[Part], reference: Reference, calibration: Reference, output: Path
 ) -> list[ConvertedFile]:
-    """Writes all files of one format, or none of them."""
+    """Writes all files of one format, or none of them. If a rename fails, the files renamed before it stay."""
     converted, to_move = [], []
     output.mkdir(parents=True, exist_ok=True)
     with partial_directory(output / name) as folder:
