@@ -1,6 +1,7 @@
 """Compresses pictures to small files, and decompresses them.
 
-A file holds the code and switches of an exported model, quantised and entropy coded.
+A file holds the code and switches that an exported model computes from a picture. The code is quantised, and then both
+are entropy coded.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -19,7 +19,7 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 
 DEFAULT_QUALITY = 3
 MOST_PIXELS = 2**27
-"""The most pixels of a picture; Pillow's own limit is lower."""
+"""The most pixels of a picture; the default of --max_pixels, from Pillow, is lower."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Compressor:
         model: an exported model, for which `learn_probabilities` was called.
 
     Raises:
-        InputError: if the probabilities are missing, or belong to another model.
+        InputError: if the probabilities are missing or damaged, or belong to another model.
     """
 
     qualities = range(1, RATES + 1)
@@ -78,7 +78,7 @@ class Compressor:
         return self.compress_all([image], quality)[0]
 
     def compress_all(self, images: Sequence[np.ndarray], quality: int = DEFAULT_QUALITY) -> list[bytes]:
-        """Compresses several pictures to the same files as `compress`, in a tenth of the time."""
+        """Compresses several pictures to the same files as `compress`; for many small ones, in a tenth of the time."""
         quality = whole("quality", quality, least=1, most=RATES)
         for image in images:
             self._check_image(image)
@@ -113,7 +113,7 @@ class Compressor:
         return self.decompress_all([file])[0]
 
     def decompress_all(self, files: Sequence[bytes]) -> list[np.ndarray]:
-        """Decompresses several files as `decompress` does, in a tenth of the time."""
+        """Decompresses several files as `decompress` does; for many small pictures, in a tenth of the time."""
         return list(self.pictures_of(files))
 
     def pictures_of(self, files: Sequence[bytes]) -> Iterator[np.ndarray]:

@@ -12,10 +12,10 @@ from deconv_ae.records import Length
 Shape = tuple[Length, Length, Length]
 """(height, width, channels) of a tensor."""
 
-STEPS = np.array([0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128])
+CLASS_STARTS = np.array([0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128])
 """The smallest magnitude of each class; classes of larger magnitudes are wider."""
 
-MAGNITUDES = len(STEPS)
+MAGNITUDES = len(CLASS_STARTS)
 SWITCH_CLASSES = 16
 """The most classes of switches. In a window with more positions, several positions share a class."""
 
@@ -29,7 +29,7 @@ def magnitude_class(values: np.ndarray) -> np.ndarray:
     return _CLASSES[np.minimum(values, len(_CLASSES) - 1)]
 
 
-_CLASSES = (np.searchsorted(STEPS, np.arange(STEPS[-1] + 1), side="right") - 1).astype(np.int64)
+_CLASSES = (np.searchsorted(CLASS_STARTS, np.arange(CLASS_STARTS[-1] + 1), side="right") - 1).astype(np.int64)
 
 
 class CodeContext:
@@ -64,7 +64,7 @@ class CodeContext:
         return [around, previous, magnitude_class(before.sum(axis=0))]
 
     def record(self, channel: int, part: Pass, values: np.ndarray, present: np.ndarray | None) -> None:
-        """Stores a pass's values, `(pictures, n)`; a code's values are all present."""
+        """Stores the magnitudes of a pass's values, `(pictures, n)`; a code's values are all present."""
         self._magnitudes[channel][:, part.places] = np.abs(values)
 
 
@@ -74,7 +74,7 @@ class SwitchContext:
     Args:
         shape: the switches' shape.
         pictures: the number of pictures.
-        count: the number of positions in a window.
+        count: the number of positions in a window, up to the last position that the training pictures' switches have.
         magnitudes: the code's magnitude at each place, `(channels or 1, pictures, places)`.
     """
 
@@ -102,7 +102,7 @@ class SwitchContext:
         return [*around, previous, self._code[min(channel, len(self._code) - 1)][:, part.places]]
 
     def record(self, channel: int, part: Pass, values: np.ndarray, present: np.ndarray | None) -> None:
-        """Stores a pass's values, `(pictures, n)`, where they are present."""
+        """Stores the classes of a pass's values, `(pictures, n)`; an absent value counts as a missing switch."""
         # An escape comes as the value `count`.
         classes = np.minimum(values, self._count - 1) * self._classes // self._count
         self._known[channel][:, part.places] = classes if present is None else np.where(present, classes, self._classes)

@@ -40,7 +40,8 @@ class _CodedVisit:
         symbols: `(pictures, n)`.
         frequencies: `(values, symbols)` for the present values, picture by picture; for a plane without a context
             `(symbols,)`, the same for all values.
-        escaped: `(pictures, n)`, whether each value is an escape, coded after all symbols; None if no value is.
+        escaped: `(pictures, n)`, whether each value is an escape, coded after all symbols; None if no value is, and
+            always in decoding.
     """
 
     visit: Visit

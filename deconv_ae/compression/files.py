@@ -70,7 +70,7 @@ def write_together(folder: Path, contents: Iterable[tuple[str, bytes]]) -> int:
         The number of bytes in all files.
 
     Raises:
-        RunError: if writing fails.
+        RunError: if writing fails. If a rename fails, the files that were renamed before it stay.
     """
     size = 0
     try:

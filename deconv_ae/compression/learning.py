@@ -23,7 +23,7 @@ MOST_FITTED = 30_000
 """The most values to fit one channel's probabilities to."""
 
 MEASURED_PICTURES = 200
-"""The number of pictures on which the channels' gains are measured."""
+"""The most pictures on which the channels' gains are measured."""
 
 MOST_LEVELS = 48
 """The most symbols of a code's channel, without the escape; other values are escaped."""

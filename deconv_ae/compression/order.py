@@ -1,9 +1,9 @@
 """The order in which a plane's values are coded: coarse to fine, so that most values have known neighbours all around.
 
-A plane is one channel of a tensor. The corner comes first. Then two passes halve the grid, again and again. The first
-visits the centres of the grid's squares, whose neighbours are the four corners. The second visits the midpoints of the
-edges, whose neighbours are two corners and two centres. Each of these passes is one operation on arrays; a raster scan
-would go value by value.
+A plane is one channel of a tensor. The upper left corner comes first. Then two passes halve the grid, again and again.
+The first visits the centres of the grid's squares, whose neighbours are the four corners. The second visits the
+midpoints of the edges, whose neighbours are two corners and two centres. Each of these passes is one operation on
+arrays; a raster scan would go value by value.
 """
 
 import functools

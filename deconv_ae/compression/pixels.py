@@ -24,7 +24,7 @@ def png(picture: np.ndarray) -> bytes:
 def in_groups(files: Sequence[Path], channels: int, source: Source) -> Iterator[list[np.ndarray]]:
     """Reads picture files in order, in groups that fit into memory. The options of `source` say how.
 
-    Raises InputError if a picture is damaged.
+    Raises InputError if a picture cannot be decoded, or has more pixels than `source.max_pixels`.
     """
     group: list[np.ndarray] = []
     background = parse_colour(source.background)

@@ -1,8 +1,9 @@
 """The probability of each value, given its neighbours, computed in integers, so that all machines agree.
 
 A plane's values are symbols 0 to n - 2. Symbol n - 1, the escape, stands for all other values; such a value follows
-separately. A symbol's context is a few features, each a small whole number. The score of a symbol is the sum of one
-weight per feature, as in logistic regression. The symbol's frequency is 2 to the power of the score, from a table.
+separately. A symbol's context is a few features, each a small whole number. The score of a symbol is the sum of a
+bias and one weight per feature, as in logistic regression. The symbol's frequency, from a table, is proportional to
+2^(score / 64), but for rounding.
 """
 
 import functools
@@ -91,7 +92,10 @@ class Plane:
 
     @functools.cached_property
     def _tables(self) -> list[tuple[int, int, np.ndarray]]:
-        """A few tables, each indexed by the values of consecutive features, with the sums of their weights."""
+        """A few tables, each indexed by the values of consecutive features, with the sums of their weights.
+
+        The sums in the first table include the biases.
+        """
         found: list[tuple[int, int, np.ndarray]] = []
         beginnings = 1 + np.cumsum([0, *self.feature_sizes])
         for number, (begin, count) in enumerate(zip(beginnings, self.feature_sizes)):

@@ -9,7 +9,8 @@ from deconv_ae.compression.model_tensors import Tensors, planes_first
 from deconv_ae.compression.traversal import Tensor, values_of_switches
 
 COARSEST_LEVELS = 1.5
-"""In the channel that needs the most steps, the 0.999 quantile of the magnitudes is this many of the coarsest steps."""
+"""In the channel that needs the most steps, the 0.999 quantile of the magnitudes above 0 is this many of the coarsest
+steps."""
 
 LARGEST = 2**30
 

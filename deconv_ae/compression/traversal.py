@@ -28,7 +28,7 @@ class Tensor:
         name, shape: the name in the signature, and (height, width, channels).
         is_code: whether the values are a code, which is quantised; otherwise they are switches.
         values_in: the name of the code whose first channels are the values that these switches place. Where such a
-            value is 0, its switch has no effect and is not coded.
+            value is 0, its switch has no effect, and `Visit.present` is false.
     """
 
     name: Name
@@ -48,7 +48,8 @@ class Visit:
     Attributes:
         tensor, channel, part: where the traversal is.
         context: each feature, `(pictures, n)`; empty for a plane that is coded without a context.
-        present: `(pictures, n)`, whether each value is coded; None if all are.
+        present: `(pictures, n)`, False for switches without an effect; None for a tensor without `values_in`. A switch
+            without an effect is not coded or, in a plane without a context, coded as symbol 0.
     """
 
     tensor: Tensor
