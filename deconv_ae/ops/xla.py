@@ -1,8 +1,9 @@
-"""Pooling and unpooling under XLA: TensorFlow's `jit_compile=True`, and JAX.
+"""Pooling and unpooling for XLA (TensorFlow's `jit_compile=True`, and JAX), and for TensorFlow on a deterministic GPU.
 
 XLA has no pooling with positions (tensorflow/tensorflow issue 103438), so this file composes pooling and unpooling from
 keras.ops. On a CPU, XLA's fusion repeats the comparison of a whole window for every output pixel that reads the
-window's result. A fusion barrier prevents that for the positions, and a lookup prevents it for large windows' maxima.
+window's result. A fusion barrier prevents that for the positions. A lookup prevents that for the maxima of large
+windows side by side.
 """
 
 import math
