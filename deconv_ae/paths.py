@@ -17,7 +17,7 @@ from deconv_ae.errors import InputError, first_line
 from deconv_ae.files import PARTIAL
 
 PATTERN = "*?[\\"
-"""Characters that TensorFlow takes for wildcards where it looks for a file."""
+"""The wildcards of the patterns by which TensorFlow looks for a file, and the backslash that escapes a wildcard."""
 
 
 def given(argument: str, text: str | os.PathLike[str]) -> Path:
@@ -60,7 +60,7 @@ def is_plain(text: str) -> bool:
 
 
 def check_no_pattern(argument: str, path: Path) -> None:
-    """Raises InputError for a path with a wildcard.
+    """Raises InputError for a path that has a character of `PATTERN`.
 
     TensorFlow takes a SavedModel's path for a pattern, and then finds no variables, or another model's variables.
 
@@ -124,7 +124,7 @@ def directory_to_read(argument: str, text: str | os.PathLike[str], advice: str) 
         The path.
 
     Raises:
-        InputError: if the directory does not exist, cannot be listed or is empty.
+        InputError: as `given`; or if the directory does not exist, is a file, cannot be listed or is empty.
     """
     path = given(argument, text)
     try:
@@ -154,7 +154,7 @@ def directory_to_write(argument: str, text: str | os.PathLike[str]) -> Path:
         The absolute path.
 
     Raises:
-        InputError: if something else or a broken link is there, or if the directory cannot be written.
+        InputError: as `given`; or if something else or a broken link is there, or if the directory cannot be written.
     """
     path = resolved(argument, text)
     missing: list[str] = []
@@ -184,7 +184,7 @@ def resolved(argument: str, text: str | os.PathLike[str]) -> Path:
         The absolute path.
 
     Raises:
-        InputError: if the path is a broken link, or the system cannot tell.
+        InputError: as `given` and `state`; or if the path is a broken link.
     """
     path = given(argument, text)
     found = state(argument, path)
