@@ -42,8 +42,8 @@ def visualize(
 ) -> list[Path]:
     """Draws the pictures of CNTK's visualizer, figures like those of CNTK's page, and figures that explain a model.
 
-    One model is drawn into output_dir itself. Each of several models gets a folder, beside comparison.png. If anything
-    fails, no file is written.
+    One model is drawn into output_dir itself. Each of several models gets a folder, beside comparison.png. If a
+    drawing fails, no file is written.
 
     Args:
         models: models of the same image shape.
@@ -55,7 +55,8 @@ def visualize(
         The files, in the order in which they were drawn.
 
     Raises:
-        InputError: if images do not fit a model, or if a model has no Keras file and a drawing needs it.
+        InputError: if images do not fit a model, or if a drawing needs a model's Keras file, and the file is missing or
+            damaged.
         RunError: if output_dir cannot be written.
     """
     views = [view(model, images) for model in models]

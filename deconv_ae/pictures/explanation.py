@@ -32,7 +32,8 @@ from deconv_ae.saved_model.serving import Encoded
 
 SHUFFLING_SEED = 0
 PIXEL_INCHES = 4 / PIXELS_AN_INCH
-"""The least width of an image's pixel in `switches_figure`. In narrower pixels, nobody sees which has the point."""
+"""The least width of an image's pixel in `switches_figure`, unless one image would then be wider than the figure. With
+narrower pixels, nobody sees on which pixel a point lies."""
 POINT_OF_A_PLACE, POINT_OF_A_WINDOW = 0.6, 0.2
 """The width of a point, as a share of a place and of its window; the larger width counts. So neighbours in small
 windows do not touch, and points in large windows can be seen."""
