@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from deconv_ae import numbers
 from deconv_ae.errors import InputError, RunError
 
-MOST_PORTS = 65535
+LARGEST_PORT = 65535
 EVERYWHERE = ("0.0.0.0", "::")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
@@ -30,7 +30,7 @@ def bound(host: str, port: int) -> socket.socket:
         InputError: if the host is not an address of this machine, or if the port is out of range.
         RunError: if the port is in use or not permitted.
     """
-    numbers.whole("port", port, least=1, most=MOST_PORTS)
+    numbers.whole("port", port, least=1, most=LARGEST_PORT)
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
@@ -90,7 +90,7 @@ def is_own_address(named: str, host: str, port: int) -> bool:
 
 
 def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= len(str(MOST_PORTS))
+    return text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST_PORT))
 
 
 def _ip_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

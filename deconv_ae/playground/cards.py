@@ -24,7 +24,7 @@ MOST_OBLONG = 3
 def cards(
     models: Sequence[ServedAutoencoder], passages: Sequence[Passage], tampering: Tampering, followed: Pixel
 ) -> str:
-    """A list of the models, for screens that show one card at a time; then a card for each model."""
+    """A card for each model. A list of the models precedes several cards, for screens that show one card at a time."""
     made = [
         card(model, number, passage, tampering, followed)
         for number, (model, passage) in enumerate(zip(models, passages))
@@ -51,7 +51,7 @@ def legend(models: Sequence[ServedAutoencoder]) -> str:
         sentences.append("A square is a switch, in the colour of its place; a dark square has a value of 0.")
     if any(each.averages for each in architectures):
         sentences.append("The code's last channels are averages: grey is 0, darker is negative.")
-    sentences.append("The thumbnail has as many numbers as the code, and needs no model.")
+    sentences.append("The thumbnail has at most as many numbers as the code, and needs no model.")
     return " ".join(sentences)
 
 
@@ -75,7 +75,8 @@ def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tam
     is_changed = passage.picture.any() and passage.rmse != passage.untouched_rmse
     untouched = f"untouched {passage.untouched_rmse:.3f}" if is_changed else ""
     place = followed[1:] if followed[0] == number else None
-    # The tiles of all models stand in columns, aligned at the right: models differ only in the number of switches.
+    # The tiles of all models stand in columns, aligned at the right: models differ only in the number of tiles of
+    # switches.
     tiles = [
         *_switches(model, passage, place),
         _code(model, number, passage, tampering, place),

@@ -92,8 +92,8 @@ def tiles(values: np.ndarray) -> str:
 def place_colours(pool_size: Sequence[int]) -> np.ndarray:
     """A colour for each place in a window, `(places, 3)` uint8.
 
-    The hue is the direction from the window's middle. The first place is grey. Windows of up to four places have
-    colours that people with colour-blindness tell apart.
+    The first place is grey. In windows of more than four places, the hue of another place is its direction from the
+    window's middle. Windows of up to four places have colours that people with colour-blindness tell apart.
     """
     height, width = pool_size
     if height * width <= len(FEW_PLACES):

@@ -135,7 +135,10 @@ def unpooling(model: ServedAutoencoder, passage: Passage, channel: int) -> dict[
 
 
 def strip(model: ServedAutoencoder, number: int, passage: Passage, followed: Journey, is_erased: bool) -> str:
-    """The journey as HTML: a small picture and a caption for each step; a button that erases; a box for the switch."""
+    """The journey as HTML: a small picture and a caption for each step, and a button that erases the value.
+
+    If the value is erased, the button puts the value back. For a maximum, the HTML also has a box for the switch.
+    """
     size = followed.pixels.shape
     pixel_lines = drawings.window_lines((size[0], size[1]), (1, 1))
     unpooled = followed.unpooled

@@ -25,9 +25,9 @@ from deconv_ae.playground.tampering import (
     Tampering,
 )
 
-MOST_ERASED = 4096
-"""The most values in a link: several times as many as the codes of a digit have. Browsers and servers accept links of
-40,000 characters."""
+MOST_CHANGED = 4096
+"""The most erased values in a link, and the most moved switches: several times as many as the codes of a digit have.
+Browsers and servers accept links of 40,000 characters."""
 
 NAMES = (
     *("image", "upload", "picture", "pixels"),
@@ -52,10 +52,10 @@ class State:
         image: the number of the test image that the picture is, or was before somebody drew on it; None for an upload
             and for a drawing on black.
         tampering: the changes to codes and switches.
-        window: the followed window; None is the most telling window of one model.
+        window: the followed window; None is the most telling window of the model with the largest windows.
         upload: an uploaded picture, in the letters of a link.
-        ground: the picture to draw on, equal to `picture` until somebody draws; None is `picture` itself if it is a
-            test image, or else black.
+        ground: the picture to draw on, equal to `picture` until somebody draws; None is `picture` itself if that is a
+            test image or an upload, or else black.
     """
 
     picture: np.ndarray
@@ -67,7 +67,7 @@ class State:
 
     @property
     def is_drawn(self) -> bool:
-        """Whether somebody drew the picture, or drew on it."""
+        """Whether somebody drew the picture, or drew on it. True also for an upload that `upload_text` keeps exact."""
         if self.image is None and self.upload is None:
             return True
         return self.ground is not None and not np.array_equal(self.picture, self.ground)
@@ -202,7 +202,7 @@ def unpacked_drawing(text: str, ground: np.ndarray) -> np.ndarray:
     bits = -(-height * width // 8)
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        # A few bytes can unpack to gigabytes, so unpacking ends a byte after the size of a drawing.
+        # A few bytes can unpack to gigabytes, so unpacking ends a byte after the size of the largest drawing.
         content = np.frombuffer(zlib.decompressobj().decompress(packed, bits + ground.size + 1), np.uint8)
     except (binascii.Error, ValueError, zlib.error) as error:
         raise ValueError(message) from error
@@ -215,7 +215,7 @@ def unpacked_drawing(text: str, ground: np.ndarray) -> np.ndarray:
 
 
 def upload_text(picture: np.ndarray) -> dict[str, str]:
-    """An uploaded picture as a query's name and value: exact if the text is short, else as a WebP a tenth as long."""
+    """An uploaded picture as a query's name and value: exact if the text is short, else as a shorter WebP."""
     exact = packed_drawing(picture, np.zeros_like(picture))
     if len(exact) <= LONGEST_EXACT_UPLOAD:
         return {"picture": exact}
@@ -255,8 +255,8 @@ def _written(pixels: Iterable[Sequence[int | None]]) -> str:
 
 def _erased(text: str) -> list[Pixel]:
     written = text.split("_")
-    if len(written) > MOST_ERASED:
-        raise ValueError(f"{len(written)} values are too many; give at most {MOST_ERASED}")
+    if len(written) > MOST_CHANGED:
+        raise ValueError(f"{len(written)} values are too many; give at most {MOST_CHANGED}")
     values = []
     for value in written:
         if not re.fullmatch(r"[0-9]{1,4}(-[0-9]{1,4}){3}", value):
@@ -268,13 +268,13 @@ def _erased(text: str) -> list[Pixel]:
 
 def _moves(text: str) -> list[Move]:
     moves = []
-    for move in text.split("_")[: MOST_ERASED + 1]:
+    for move in text.split("_")[: MOST_CHANGED + 1]:
         if not re.fullmatch(r"[0-9]{1,4}(-[0-9]{1,4}){4}", move):
             raise ValueError(f"{quoted(move)} is not model-row-column-channel-place")
         number, row, column, channel, place = map(int, move.split("-"))
         moves.append((number, row, column, channel, place))
-    if len(moves) > MOST_ERASED:
-        raise ValueError(f"too many switches; give at most {MOST_ERASED}")
+    if len(moves) > MOST_CHANGED:
+        raise ValueError(f"too many switches; give at most {MOST_CHANGED}")
     return moves
 
 
