@@ -56,13 +56,13 @@ def _resize(image: tf.Tensor, size: Any) -> tf.Tensor:
 
 
 def _size_within(image: tf.Tensor, size: Pair) -> tf.Tensor:
-    """The largest (height, width) within a size that has the image's aspect ratio, in whole pixels."""
+    """The largest (height, width) that fits into a size and has the image's aspect ratio, in whole pixels."""
     height, width = tf.unstack(tf.shape(image, tf.int64)[:2])
     return tf.cast(tf.stack(_within(height, width, *size)), tf.int32)
 
 
 def _cut_to_aspect(image: tf.Tensor, size: Pair) -> tf.Tensor:
-    """Cuts the largest part with a size's aspect ratio, in whole pixels, from the image's middle."""
+    """Keeps the image's middle: the largest part with a size's aspect ratio, in whole pixels."""
     height, width = tf.unstack(tf.shape(image, tf.int64)[:2])
     cut_height, cut_width = _within(*size, height, width)
     top, left = (height - cut_height) // 2, (width - cut_width) // 2

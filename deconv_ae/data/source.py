@@ -21,7 +21,7 @@ MOST_PIXELS = 89_478_485
 
 A file of a few bytes can declare a picture of any size."""
 LONGEST_SIDE = 9459
-"""The limit of a resized image's sides: a square of this side has MOST_PIXELS pixels."""
+"""The limit of a resized image's sides: the side of the largest square of at most MOST_PIXELS pixels."""
 FITS = {
     "crop": "cuts off both sides equally",
     "pad": "adds the background on both sides",
@@ -37,7 +37,7 @@ def _path(name: str, value: Any) -> str:
     return str(paths.given(name, text(name, value)))
 
 
-def _path_or_none(name: str, value: Any) -> str:
+def _path_or_empty(name: str, value: Any) -> str:
     """As `_path`, but empty text stands for no directory."""
     return "" if text(name, value) == "" else _path(name, value)
 
@@ -96,7 +96,7 @@ class Source:
     )
     cache_dir: str | None = option(
         None,
-        optional(_path_or_none),
+        optional(_path_or_empty),
         "The directory for decoded images. A data set is decoded once, to height x width x channels bytes an image, "
         "and memory-mapped afterwards. You may delete the directory's files at any time. Default: the environment's "
         "DECONV_AE_CACHE_DIR, or deconv_ae in the user's cache directory (~/.cache, ~/Library/Caches, "

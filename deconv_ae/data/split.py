@@ -36,7 +36,8 @@ def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[
     shares are 20 % and 80 % except for the first and last few. A hash decides which of the five. For a name without
     numbers, the name's own hash decides. So the number of such pictures for testing is binomial: of 200, 40 are for
     testing, give or take 6. Each split gets at least one picture: an empty test split takes the pictures of the
-    smallest hash, an empty training split those of the largest.
+    smallest hash, an empty training split those of the largest. Pictures that stay together count as one picture here,
+    with the name that they share.
 
     Args:
         names: the paths of at least two pictures, below the folder, with `/`.
@@ -68,7 +69,7 @@ def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[
 
 
 def _group(name: str, split_by: str) -> str:
-    """The name of the pictures that stay together with this one; it decides their split."""
+    """The name of a picture's group: the pictures that stay together. The group's name decides their split."""
     # Without the suffix, because a picture in two formats is one picture. NFC, because some file systems decompose
     # accents.
     path = PurePosixPath(unicodedata.normalize("NFC", name)).with_suffix("")

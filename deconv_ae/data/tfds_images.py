@@ -42,9 +42,9 @@ def read(source: Source, split: str) -> Reading:
         The split, not decoded yet.
 
     Raises:
-        InputError: if TFDS does not know the data set; if the data set has no uint8 images or no such split; if an
-            archive does not match its checksum; or if the data set is neither prepared, nor in manual_dir, nor
-            downloadable.
+        InputError: if TFDS does not know the data set; if the data set has no uint8 images or no such split; if the
+            images differ in size and source has no image_size; if an archive does not match its checksum; or if the
+            data set is neither prepared, nor in manual_dir, nor downloadable.
     """
     builder = _builder(source)
     key, feature = _image_feature(source, builder)
