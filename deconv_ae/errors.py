@@ -1,6 +1,7 @@
 """The exceptions that end a command early. A program prints each in one line.
 
-Any other exception is a defect of this project and keeps its traceback.
+A program also prints wrong usage, a lack of memory and a missing package in one line. Any other exception is a defect
+of this project and keeps its traceback.
 """
 
 import re
@@ -30,7 +31,8 @@ class RunError(RuntimeError):
 class Interrupted(RuntimeError):
     """A signal stopped the run after the current step.
 
-    The message is one line and says how to resume. Programs end with exit status 128 + signal_number.
+    The message is one line and says how to resume, or that nothing was kept. Programs end with exit status
+    128 + signal_number.
     """
 
     def __init__(self, message: str, signal_number: int) -> None:

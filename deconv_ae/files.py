@@ -75,13 +75,16 @@ def partials(path: Path) -> Iterator[Path]:
 
 
 def remove_partials(directory: Path) -> None:
-    """Deletes all partial files below a directory. No other process may be writing there."""
+    """Deletes all partial files and directories below a directory. No other process may be writing there."""
     for partial in list(directory.rglob(f"{PARTIAL}*")):
         remove(partial)
 
 
 def remove(path: Path) -> None:
-    """Deletes a file or a directory with all its files, as far as possible, if it exists. A link alone is deleted."""
+    """Deletes a file or a directory with all its files, as far as possible, if it exists.
+
+    Of a link, only the link is deleted, not the file or directory that it leads to.
+    """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -129,8 +132,8 @@ def move_together(moves: Sequence[tuple[Path, Path]]) -> None:
         moves: pairs of a file and its new name.
 
     Raises:
-        OSError: if a target is a directory, before the first file is moved; or if a rename fails. Then the files before
-            it have been moved.
+        OSError: if a target is a directory, before the first file is moved; or if a rename fails, after the files
+            before the failed one have been moved.
     """
     for _, target in moves:
         if target.is_dir():
@@ -168,7 +171,7 @@ def in_use(argument: str, directory: Path) -> Iterator[None]:
         directory: the directory to lock.
 
     Raises:
-        InputError: if another process has locked it.
+        InputError: as `lock_exclusively`.
     """
     lock_file = directory.with_name(f".{directory.name}.lock")
     lock = lock_exclusively(argument, directory, lock_file)
@@ -241,12 +244,12 @@ def sha256(content: bytes) -> str:
 
 
 def with_checksum(fields: dict[str, Any]) -> str:
-    """Writes a JSON object as text, with the checksum of its fields."""
+    """Returns the text of a JSON object with these fields and their checksum."""
     return json.dumps(fields | {CHECKSUM: _checksum(fields)}, indent=2) + "\n"
 
 
 def read_with_checksum(file: Path) -> dict[str, Any]:
-    """Reads a file that `with_checksum` made. A checksum may be missing, as in files of earlier versions.
+    """Reads a file with a text of `with_checksum`. A checksum may be missing, as in files of earlier versions.
 
     Args:
         file: the file's path.
@@ -256,7 +259,7 @@ def read_with_checksum(file: Path) -> dict[str, Any]:
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: if the file does not hold a JSON object, or its checksum differs.
+        ValueError: if the file is larger than LARGEST_RECORD, does not hold a JSON object, or its checksum differs.
     """
     with open_to_read(file) as opened:
         text = opened.read(LARGEST_RECORD + 1)
