@@ -79,7 +79,8 @@ class MaxPoolingWithArgmax2D(_MaxPoolingWithArgmax):
     The layer uses the pooling kernels of TensorFlow or PyTorch; the table in `deconv_ae/ops/pooling.py` says which
     implementation runs where. The result is the same everywhere. Under XLA (`jit_compile=True`) the layer is composed
     of operations that XLA has. The layer decides this when it is traced. TensorFlow does not trace a `tf.function`
-    again. So a compiled function cannot call a `tf.function` that was traced outside of XLA.
+    again when a compiled function calls it. So a compiled function cannot call a `tf.function` that was traced outside
+    of XLA.
 
     To pool the frames of a video one by one, use `MaxPoolingWithArgmax3D((1, 2, 2))`; `keras.layers.TimeDistributed`
     does not support layers with two results.

@@ -89,7 +89,7 @@ class MaxUnpooling2D(_MaxUnpooling):
     If the positions lie in their windows only for another size, that is an error.
 
     On TensorFlow and JAX, the layer does not check positions that a pooling layer returned. It checks that all other
-    positions are in their own image and channel.
+    positions are in their own image and channel, except in code that XLA compiles.
 
     Args:
         pool_size: int or pair of ints, (height, width) of the pooling's window.
