@@ -62,7 +62,7 @@ class Architecture:
         deconvolution_bias: bool | None = None,
         averages: Any = 0,
     ) -> None:
-        # A frozen dataclass assigns its fields this way.
+        # A frozen dataclass refuses `self.filters = ...`.
         vars(self).update(
             filters=tuple(numbers.whole("filters", value, least=1) for value in _by_stage("filters", filters)),
             pool_sizes=tuple(numbers.pair("pool_sizes", value) for value in _by_stage("pool_sizes", pool_sizes)),

@@ -13,7 +13,7 @@ import numpy as np
 
 
 def to_array(values: Any) -> np.ndarray:
-    """Copies a tensor or a variable to a NumPy array."""
+    """Returns a tensor or a variable as a NumPy array."""
     return values.numpy() if hasattr(values, "numpy") else np.asarray(values)
 
 

@@ -16,8 +16,8 @@ class Baselines:
         mean_image_rmse: of the mean training image in place of every test image: the best guess without
             seeing a test image.
         black_rmse: of black in place of every test image.
-        thumbnail_rmse: of test images scaled down to as many numbers as a code has, and enlarged again; None if no
-            code was given.
+        thumbnail_rmse: of test images scaled down to at most as many numbers as a code has, and enlarged again; None
+            if no code was given.
     """
 
     mean_image_rmse: Measure
@@ -28,7 +28,8 @@ class Baselines:
 def thumbnail_size(image_shape: Sequence[int], numbers: float) -> Pair:
     """Returns (height, width) of the largest thumbnail with at most this many numbers.
 
-    The thumbnail has the picture's aspect ratio, and is 1x1 at least.
+    The thumbnail has the picture's aspect ratio, with sides rounded down to whole pixels. The thumbnail is 1x1 at
+    least, and never larger than the picture.
 
     >>> thumbnail_size((64, 64, 3), 2048), thumbnail_size((28, 28, 1), 49), thumbnail_size((8, 8, 3), 1e6)
     ((26, 26), (7, 7), (8, 8))

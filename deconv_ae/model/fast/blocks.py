@@ -33,7 +33,7 @@ def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[
 
     Args:
         images: `(N, height, width, channels)` float32; only N may be unknown.
-        pool_size: (height, width) of the windows, which lie side by side; pixels outside of every window are left out.
+        pool_size: (height, width) of the windows, which lie side by side; pooling leaves out what no window covers.
         kernel: `(kernel height, kernel width, channels, filters)`, a tensor or a variable.
         bias: `(filters,)`, a tensor or a variable.
 
@@ -111,7 +111,7 @@ def _first_maxima(windows: tf.Tensor) -> tuple[Any, Callable]:
 
 @environment.custom_gradient
 def _convolved(blocks: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
-    """The "valid" convolution. Products give the kernel's gradient under XLA, whose own transposes large tensors."""
+    """The "valid" convolution. Under XLA, `_kernel_gradient` uses products: XLA's gradient transposes large tensors."""
     results = tf.nn.conv2d(blocks, kernel, 1, "VALID")
     return results, lambda upstream: (_deconvolved(upstream, kernel), _kernel_gradient(blocks, upstream, kernel))
 
