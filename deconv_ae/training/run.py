@@ -63,7 +63,9 @@ MOST_STEPS_PER_EXECUTION = 8
 
 @dataclass(frozen=True, eq=False)
 class TrainingResult:
-    """A trained model and its results. RMSEs are over a whole split, in the scale of pixels / 256.
+    """A trained model and its results.
+
+    RMSEs are in the scale of pixels / 256. All but the training RMSEs of `history` are over a whole split.
 
     Attributes:
         model: compiled, in float32, on one device.
@@ -74,7 +76,7 @@ class TrainingResult:
         silent_channels: number of channels of the code that are 0 in every test image.
         history: the RMSE of every epoch; epoch 0 is before the first.
         problem: a reason not to keep the model, in a line, or None. See `evaluation.problem`.
-        seconds: the run's duration.
+        seconds: the duration of the call of `train`; for a resumed run, without the time before it was resumed.
         extended_after_epochs: earlier numbers of epochs, if the run was extended.
     """
 
@@ -122,9 +124,9 @@ def train(
         The trained model and its results.
 
     Raises:
-        InputError: if the options do not fit the images, or run_dir cannot be used.
+        InputError: if the options do not fit the images or the machine, or run_dir cannot be used.
         RunError: if the run fails: a loss that is not finite, a dead ReLU, a full disk.
-        Interrupted: on SIGINT, SIGTERM or SIGHUP, after a checkpoint.
+        Interrupted: on SIGINT, SIGTERM or SIGHUP while the model trains; with a run_dir, after a checkpoint.
     """
     started = time.perf_counter()
     schedule = options.schedule(len(dataset.train))
@@ -246,9 +248,9 @@ def _fit(
             batches_from = partial(global_batches, strategy, dataset.train)
         rmse = shared_rmse(strategy, dataset.test, watch.feed)
         checkpoints = SaveCheckpoints(progress, run_directory, options.checkpoint_every) if run_directory else None
-        # The order matters: each callback depends on those before it.
+        # The order matters, for the reasons beside the callbacks.
         callbacks: list[keras.callbacks.Callback | None] = [
-            progress,  # Counts the step, which all others read.
+            progress,  # First: it counts the steps, and others read the count.
             StopOnFailure(progress, dataset.test),  # Before a failed step is saved.
             Validate(rmse, options.validate_every) if options.validate_every else None,  # Adds to the epoch's metrics.
             KeepHistory(history, run_directory),  # Before the checkpoint: after it, the epoch is not trained again.
@@ -324,7 +326,7 @@ def _run_directory(
 
 
 def check_mixed_precision(name: str) -> None:
-    """Raises InputError if this machine cannot convolve in the dtype of one of `MIXED_PRECISIONS`.
+    """Raises InputError if this machine cannot convolve in the dtype of `name`, one of `MIXED_PRECISIONS`.
 
     TensorFlow looks at the CPU, but oneDNN obeys ONEDNN_MAX_CPU_ISA. If this variable is AVX2, the two can disagree.
     """

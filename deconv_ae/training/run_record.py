@@ -148,7 +148,7 @@ def _check_agree(run_dir: Path, recorded: RunRecord, record: RunRecord) -> None:
 
 
 def _settings(record: RunRecord) -> dict[str, Any]:
-    """The settings that must be the same, by the names of the flags."""
+    """The settings that must be the same in a resumed run, by name; only `epochs` may be larger."""
     fields = asdict(record)
     for name in ("extended_after_epochs", "peak_learning_rate", "onednn"):
         del fields[name]

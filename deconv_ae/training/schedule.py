@@ -48,7 +48,8 @@ def schedule(recipe: Recipe, images: int, batch_size: int | None = None, epochs:
 
     A batch is the recipe's, or a twentieth of the images if that is less, but at least 15. Each epoch of the recipe
     stands for at least 200 steps. If a pass over the images has fewer steps, there are as many more passes as needed.
-    So few images get smaller batches and more epochs, and data sets as large as MNIST keep the recipe's numbers.
+    As a result, small data sets get smaller batches and more epochs, and data sets as large as MNIST keep the recipe's
+    numbers.
 
     >>> from deconv_ae.model.recipes import RECIPES
     >>> for images in (50, 300, 4_000, 60_000):

@@ -2,7 +2,8 @@
 
 Given the switches, everything after the code is linear. So the transposed convolutions need not start at random. Least
 squares fits each of them: its input is what the inner stages reconstruct from the code, and its target is the input of
-its stage. Only the convolutions are guesses. `fit_start` compares them by the RMSE of their fitted decoders.
+its stage. `fit_start` compares several encoders by the RMSE of their fitted decoders. The model's own encoder keeps the
+fitted decoder; a guess, if it is used, gets the guess's own decoder in place of the fitted one.
 
 Random kernels are made to fire, so that no channel is silent from the start. Each filter gets the sign that makes the
 mean of its outputs before the ReLU positive, and the scale that makes their standard deviation the input's RMS.
@@ -28,7 +29,8 @@ MOST_IMAGES = 256
 MOST_VALUES = 2**26
 FEWEST_PIXELS = 4_000
 PIXELS_AN_UNKNOWN = 8
-# With more unknowns, solving takes longer than it saves. Then a decoder starts as its encoder's transpose.
+# With more unknowns, solving takes longer than it saves. Then the kernel of a transposed convolution starts as its
+# stage's convolution kernel, times one number.
 MOST_UNKNOWNS = 4096
 # Numbers in the blocks whose principal components are computed.
 MOST_BLOCK_VALUES = 2**24
@@ -52,7 +54,7 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
         images: `(N, height, width, channels)` uint8, all training images; at most 256 are used.
         guesses: other starts. Each is compared with the model's own kernels, both with fitted decoders. The first guess
             that the model's kernels do not beat by a fifth is used, with the guess's own decoder.
-        seed: decides the choice of pixels.
+        seed: decides the choice of pixels, and of blocks for the smooth path.
 
     >>> from deconv_ae.model.architecture import Architecture
     >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), np.uint8)
