@@ -124,7 +124,7 @@ def source(default: str | None = None) -> Source:
         The data set, and how its images are read.
 
     Raises:
-        InputError: if the data set is missing.
+        InputError: if no data set is given, or the given one is missing.
     """
     name = DATASET.value or default
     if name is None:
@@ -140,7 +140,9 @@ def reading(card: ModelCard) -> Source:
 
 
 def source_of(cards: Sequence[ModelCard]) -> Source:
-    """The data set of the flags, or the first model's own data set; images get the first model's size and colours.
+    """The data set of the flags, or the first model's own data set.
+
+    Images get the first model's size and, unless the flag color_mode says otherwise, its colours.
 
     Args:
         cards: the models' cards.
@@ -333,8 +335,8 @@ def parse(arguments: Sequence[str]) -> list[str]:
         _files[:] = rest
     elif rest:
         sys.exit(process.say(f"unexpected argument {rest[0]!r}; every option is a flag, see --help", 2))
-    for name, flag in flags.FLAGS.flag_values_dict().items():
-        if flags.FLAGS[name].present and name not in MAY_BE_EMPTY and _is_empty(flag):
+    for name, value in flags.FLAGS.flag_values_dict().items():
+        if flags.FLAGS[name].present and name not in MAY_BE_EMPTY and _is_empty(value):
             sys.exit(process.say(f"{name}: is empty, as from an unset variable; give a value, or leave it out", 2))
     return [program]
 

@@ -1,4 +1,7 @@
-"""Defines a flag for each option of a dataclass, with the field's name, type, default, help and check."""
+"""Defines a flag for each option of a dataclass, with the field's name, type, default and help.
+
+The dataclass checks the flags' values when they become its fields.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +11,7 @@ from absl import flags
 from deconv_ae.numbers import Pair
 from deconv_ae.options import options_of
 
-# absl then lists the flags under the program, and not under this file.
+# absl then lists the flags under the module that calls `define`, and not under this file.
 flags.disclaim_key_flags()
 
 _DEFINE: dict[Any, Callable[..., flags.FlagHolder]] = {

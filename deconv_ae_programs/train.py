@@ -167,7 +167,7 @@ def _architecture() -> tuple[str | None, Architecture]:
         return preset, choose("preset", preset, ALL_PRESETS).architecture
     if PRESET.value is not None:
         raise InputError(
-            f"preset: given together with --{present[0]}; a preset is a complete architecture, give one of them"
+            f"preset: given together with --{present[0]}; a preset is a complete architecture, give one of the two"
         )
     averages = whole("averages", AVERAGES.value or 0)
     if FILTERS.value is None or POOL_SIZES.value is None:
