@@ -30,7 +30,9 @@ ISA = flags.DEFINE_enum(
     "The newest instructions that contestants may use. native: all that the CPU has. The table of any other "
     "value is named SUITE-ISA.",
 )
-ROUNDS = flags.DEFINE_integer("rounds", 15, "The number of times that each contestant is timed; the median counts.")
+ROUNDS = flags.DEFINE_integer(
+    "rounds", 15, "The number of rounds. In each, every contestant has a turn; the median over all rounds counts."
+)
 MEMORY = flags.DEFINE_bool("memory", True, "Measure peak memory too.")
 OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", None, "The directory for SUITE.md, SUITE.json and SUITE.png; without a directory, no file is written."

@@ -1,4 +1,4 @@
-"""This project's layers on JAX and PyTorch, in processes that never import TensorFlow."""
+"""This project's layers on any backend, and steps on JAX and PyTorch, whose processes never import TensorFlow."""
 
 import os
 from collections.abc import Callable, Sequence

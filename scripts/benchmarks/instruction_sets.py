@@ -60,7 +60,7 @@ def note(isa: str) -> str:
         text=True,
     )
     if probe.returncode:
-        return f"{asked}. TensorFlow's oneDNN is unknown: its process ended with status {probe.returncode}."
+        return f"{asked}. What TensorFlow's oneDNN used is unknown: the process ended with status {probe.returncode}."
     found = re.search(r"cpu,isa:(.+)", probe.stdout)
     # Only a convolution counts: even when oneDNN is off, TensorFlow multiplies matrices with it.
     if found is None or ",exec,cpu,convolution," not in probe.stdout:

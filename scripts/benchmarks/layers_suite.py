@@ -52,7 +52,7 @@ CASES = [
 
 def obvious_layers(case: Case) -> Callable[[tf.Tensor], tf.Tensor]:
     if len(case.shape) != 4:
-        raise Unavailable("TensorFlow pools with argmax in two dimensions only; rows of 1D and 3D images have -")
+        raise Unavailable("TensorFlow pools with argmax in two dimensions only; rows of 1D and 3D images show -")
 
     def run(images: tf.Tensor) -> tf.Tensor:
         pooled, argmax = obvious_code.max_pool(images, case.pool_size, case.strides)

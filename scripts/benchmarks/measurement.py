@@ -95,7 +95,7 @@ class Comparison:
 
     Attributes:
         measured: the measurements by contestant; empty if the row failed.
-        died: the contestants whose processes died.
+        died: the contestants whose processes died before or during the rounds.
         notes: a sentence on each contestant that was left out, died, or failed while its memory was measured.
         failure: a line that says why the whole row failed; None if it did not.
     """
