@@ -23,7 +23,7 @@ from deconv_ae.ops.unpooling import unpool_switches
 from deconv_ae.ops.windows import Windows
 
 FEWEST_ROWS = 4
-"""The fewest rows in a block. With one filter and windows of 2x2, 1,024 digits take half the time in blocks of 4x4."""
+"""The fewest rows in a block. With one filter and windows of 2x2, blocks of 4x4 take half the time of blocks of 2x2."""
 FEWEST_DECODED = 32
 """The layers decode fewer images faster: 1 digit in 0.7 of the blocks' time, but 64 digits in 1.5 of that time."""
 
