@@ -18,8 +18,8 @@ VERSIONS = {"ai_edge_litert": litert_version}
 def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[Path]:
     """Writes `<part>.tflite`, or `<part>_<variant>.tflite`.
 
-    float16 stores the weights in half the bytes. int8 computes in 8-bit integers, whose ranges come from the
-    calibration images; inputs and outputs stay float32.
+    float16 stores the weights in half the bytes. int8 computes in 8-bit integers. The calibration images determine the
+    ranges of the activations. Inputs and outputs keep their types.
     """
     function = part.graph_function
     # The converter needs an object that owns the function, to read the function's input and output names.

@@ -17,7 +17,7 @@ VERSIONS = {"openvino": openvino.__version__}
 
 def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[Path]:
     """Writes the graph to `<part>.xml` and its weights to `<part>.bin`."""
-    # OpenVINO reads the ONNX model that is also written and verified for ONNX Runtime.
+    # OpenVINO reads the same ONNX model as ONNX Runtime.
     model = openvino.Core().read_model(model=model_proto(part).SerializeToString())
     # OpenVINO applies these transformations when it compiles a model. They are applied here already, so that
     # `_keep_float32` also marks the operations that they add.
@@ -53,11 +53,12 @@ def _name_only_inputs_and_outputs(model: openvino.Model) -> None:
 
 
 def _keep_float32(file: Path) -> None:
-    """Marks every operation, so that OpenVINO computes it in no fewer bits than the file has.
+    """Marks every operation that has inputs, so that OpenVINO does not lower the operation's precision.
 
     On a CPU with bfloat16, OpenVINO computes in bfloat16 by default, which changes pixels visibly. A file can hold a
-    hint for the whole model (runtime_options, INFERENCE_PRECISION_HINT), but OpenVINO ignores it. OpenVINO obeys the
-    mark of a single operation, DisableFP16Compression, "precise" in a file. Python has no function that sets this mark.
+    hint for the whole model (runtime_options, INFERENCE_PRECISION_HINT), but OpenVINO ignores it. OpenVINO obeys a
+    mark of a single operation: DisableFP16Compression, which a file calls "precise". OpenVINO's Python interface has no
+    function that sets this mark.
     """
     tree = ET.parse(file)
     for layer in tree.getroot().iterfind("layers/layer"):

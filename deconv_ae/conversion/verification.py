@@ -34,10 +34,11 @@ class Agreement:
 
     Attributes:
         code: the code's largest absolute difference; None if the part has no such output.
-        reconstruction: the reconstruction's largest absolute difference; None if the part has no such output. If the
-            part itself chooses among near ties, it is the difference from the range that the near ties allow.
-        relative: the largest difference of any output, divided by the output's largest magnitude if that is above 1:
-            float32 has 7 digits, however large the values are.
+        reconstruction: the reconstruction's largest absolute difference; None if the part has no such output. For a
+            part that itself chooses among near ties, the difference from the range that the near ties allow.
+        relative: the largest of all outputs' differences, except for switches. Each difference is first divided by the
+            largest magnitude of the same output of the SavedModel if that magnitude is above 1: float32 has 7 digits,
+            however large the values are.
         switches: the number of switches that point to a value that cannot be the window's maximum; None if the part has
             no switches.
         rmse: mean per-image RMSE of the reconstruction, with this part in place of the SavedModel's.
@@ -102,10 +103,10 @@ class Reference:
             part: the part. If it takes images, it chooses among near ties itself.
 
         Returns:
-            The agreement at the batch size whose differences are largest.
+            The worst of the three agreements: by exactness, then by wrong switches, then by differences.
 
         Raises:
-            RunError: If the runtime fails, or an output is missing or has another shape or type than the SavedModel's.
+            RunError: If the runtime fails, or the outputs differ from the SavedModel's in name, shape or type.
         """
         tensors = {name: self.tensors[name] for name in part.inputs}
         agreements = [

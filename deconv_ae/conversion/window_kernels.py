@@ -1,8 +1,11 @@
 """Kernels of convolutions from images to whole pooling windows, and from windows to images.
 
-Here each window is one pixel, with channels `filter * positions + position in the window`. A convolution that computes
-all positions of a window at once fills the processor's vectors, where a single filter would leave most lanes idle. The
-results lie in the order in which pooling reads them. But the kernel also contains zeros, more for larger windows.
+Here each window is one pixel. A window of a stage's filters has the channels `filter * positions + position`. A window
+of an image has the channels `position * channels + channel`.
+
+A convolution that computes all positions of a window at once fills the processor's vectors, where a single filter would
+leave most lanes idle. The filters' values lie in the order in which pooling reads them. But the kernel also contains
+zeros, more for larger windows.
 """
 
 import math
@@ -16,8 +19,8 @@ VECTOR = 16
 """float32 values in a vector of AVX-512."""
 
 MOST_VECTORS = 1.5
-"""A rearranged kernel pays off up to this many times the vector multiplications of the plain kernel, because it saves
-rearranging results."""
+"""A rearranged kernel pays off if it takes at most this many times the plain kernel's vector multiplications. It may
+take more than the plain kernel, because it saves rearranging the filters' values between pixels and windows."""
 
 
 def pools_by_windows(kernel_shape: tuple[int, ...], pool_size: Pair) -> bool:
@@ -34,7 +37,7 @@ def pools_by_windows(kernel_shape: tuple[int, ...], pool_size: Pair) -> bool:
 
 
 def pooling_kernel(kernel: np.ndarray, pool_size: Pair) -> np.ndarray:
-    """The kernel of a convolution from images to windows, with strides of `pool_size` and the original's padding.
+    """The kernel of a convolution from images to windows, with strides of `pool_size` and the plain kernel's padding.
 
     Args:
         kernel: `(height, width, channels, filters)` of a convolution with stride 1.
@@ -101,7 +104,7 @@ def unpooling_kernel(kernel: np.ndarray, pool_size: Pair) -> tuple[np.ndarray, l
 
 
 def _reach(kernel_shape: tuple[int, ...], pool_size: Pair) -> list[Pair]:
-    """How many windows a kernel reaches before and after its own, down and right."""
+    """How many windows a kernel reaches before and after the window that it computes, down and right."""
     return [
         (math.ceil((length // 2) / pool), math.ceil(((length - 1) // 2) / pool))
         for length, pool in zip(kernel_shape, pool_size)
