@@ -60,7 +60,7 @@ def as_tensor(images: np.ndarray) -> tf.Tensor:
     """A tensor that shares the array's memory; nobody may change the array while the tensor is in use.
 
     A copy would double a split's memory, and would bring a mapped split into the process's own memory. An array is
-    copied only if it is read-only, has gaps or is not aligned as kernels require.
+    copied only if it is read-only, is not C-contiguous, or is not aligned as kernels require.
     """
     if images.flags.c_contiguous and images.flags.writeable and images.ctypes.data % TENSOR_ALIGNMENT == 0:
         return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
@@ -91,7 +91,7 @@ def training_batches(images: np.ndarray, batch_size: int, seed: int, first_step:
 def replica_batches(
     images: np.ndarray, batch_size: int, seed: int, first_step: int, replicas: range, num_replicas: int
 ) -> tf.data.Dataset:
-    """Divides `training_batches` among replicas, and yields the shares of some of them as (images, weights), float32.
+    """Divides `training_batches` among replicas, and yields the shares of `replicas` as (images, weights), float32.
 
     The shares of a batch follow each other, one for each of `replicas`. Their sizes differ by at most one image, and
     the shares of all replicas together hold each image of the batch once. A weight is an image's part in the mean over

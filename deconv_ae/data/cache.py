@@ -1,8 +1,8 @@
 """Decodes a split once into a file of raw pixels, and maps that file from then on.
 
-CACHE_DIR/mnist-0123456789-train.uint8   the pixels, as the array lies in memory
-CACHE_DIR/mnist-0123456789-train.json    the record of the pixels, written last
-CACHE_DIR/mnist-0123456789.lock          locked while a program prepares or checks one of the two splits
+CACHE_DIR/mnist-0123456789abcdef-train.uint8   the pixels, as the array lies in memory
+CACHE_DIR/mnist-0123456789abcdef-train.json    the record of the pixels, written last
+CACHE_DIR/mnist-0123456789abcdef.lock          locked while a program prepares or checks one of the two splits
 
 Mapped pages belong to the system, which shares them among processes and takes them back when it needs memory.
 """
@@ -35,7 +35,7 @@ CACHE_VARIABLE = "DECONV_AE_CACHE_DIR"
 ALWAYS_CHECKED_BYTES = 1 << 28
 WAIT_SECONDS = 3600.0
 Stamp = tuple[Annotated[int, Within(0, 2**63)], Annotated[int, Within(0, 2**63)], Annotated[int, Within(0, 2**63)]]
-"""A file's size and the times of its last change, in nanoseconds."""
+"""A file's size in bytes, the time of its last write, and the time of its last change of any kind, in nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A split's `(N, height, width, channels)` uint8 images, their checksum, and the messages of its `Reading`."""
+    """A split's `(N, height, width, channels)` uint8 images, their checksum, and two lists of its `Reading`."""
 
     images: np.ndarray
     checksum: str
@@ -130,7 +130,8 @@ def in_memory(read: Callable[[], Reading], check: Callable[[int], None]) -> Deco
 
     Args:
         read: opens the split.
-        check: called after the first batch, with the number of bytes that the whole split takes; may raise an error.
+        check: called after the first batch, with the number of bytes that the whole split takes if no image is left
+            out; may raise an error.
 
     Returns:
         The split.
@@ -148,7 +149,7 @@ def in_memory(read: Callable[[], Reading], check: Callable[[int], None]) -> Deco
 def checksum(images: np.ndarray) -> str:
     """SHA-256 of the pixels."""
     summed = hashlib.sha256()
-    for first in range(0, len(images), 1000):  # In parts, because an array with gaps is copied.
+    for first in range(0, len(images), 1000):  # In parts, because a part that is not contiguous is copied.
         summed.update(np.ascontiguousarray(images[first : first + 1000]).data.cast("B"))
     return summed.hexdigest()
 
@@ -175,8 +176,9 @@ def mapped(folder: Path, name: str, split: str, read: Callable[[], Reading]) -> 
         The split.
 
     Raises:
-        InputError: if the directory cannot be used, or `read` or its batches raise an InputError.
-        RunError: if the disk is full, or another program holds the lock for an hour.
+        InputError: if the directory cannot be used, or `read` or `decode` raises an InputError.
+        RunError: if a file cannot be written, another program holds the lock for an hour, or decoding fails with a
+            RunError.
     """
     pixels, record_file = folder / f"{name}-{split}.uint8", folder / f"{name}-{split}.json"
     with _locked(folder, f"{name}.lock") as is_locked:
@@ -187,7 +189,7 @@ def mapped(folder: Path, name: str, split: str, read: Callable[[], Reading]) -> 
                 for left in partials(pixels):  # Killed programs left these files.
                     remove(left)
             record = _write(pixels, record_file, read, reading)
-        # Mode "c", copy on write: TensorFlow refuses a read-only array, and no write reaches the file.
+        # Mode "c", copy on write: `as_tensor` would copy a read-only array, and here no write reaches the file.
         images = np.memmap(pixels, np.uint8, "c", shape=record.shape).view(np.ndarray)
     return Decoded(images, record.checksum, record.left_out, reading.passed_over)
 
@@ -213,7 +215,7 @@ def _wait_for(lock: filelock.BaseFileLock, file: Path) -> None:
         lock.acquire(blocking=False)
         return
     except filelock.Timeout:
-        print(f"waiting for another program that prepares these images under {file}", flush=True)
+        print(f"waiting for another program that prepares these images and holds {file}", flush=True)
     try:
         lock.acquire(timeout=WAIT_SECONDS)
     except filelock.Timeout as error:

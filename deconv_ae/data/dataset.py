@@ -35,7 +35,7 @@ class ImageDataset:
 
     Raises:
         InputError: on arrays of another shape or type, if the splits differ in image shape, or if all images are
-            black; with the remedy.
+            black (without a source: all images of one split); with the remedy.
     """
 
     name: str
@@ -101,7 +101,8 @@ def load_dataset(source: Source) -> ImageDataset:
 def load_split(source: Source, split: str) -> np.ndarray:
     """Loads one split, "train" or "test", as `(N, height, width, channels)` uint8.
 
-    The array is mapped from the cache; a write to it stays in this process. Raises the errors of `load_dataset`.
+    Unless `source.cache_dir` is empty, the array is mapped from the cache. A write to the array stays in this process.
+    Raises the errors of `load_dataset`.
     """
     choose("split", split, dict.fromkeys(SPLITS))
     loaded = _load(source, split)

@@ -48,8 +48,8 @@ def decode(
 
     Args:
         file: a picture in one of FORMATS.
-        channels: 1 for grey, 3 for colour, None for the picture's own channels (a grey picture with transparent pixels
-            over a background in colour has 3).
+        channels: 1 for grey, 3 for colour, None for the picture's own channels (a grey picture with an alpha
+            channel or a transparent shade, over a background in colour, has 3).
         background: red, green and blue, 0 to 255.
         load_truncated: show the readable part of a truncated file, as viewers do, with the rest in grey or black.
         max_pixels: the most pixels that a picture may have.

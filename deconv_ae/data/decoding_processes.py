@@ -21,14 +21,14 @@ FEWEST_PICTURES = 500
 """For fewer pictures, starting processes takes longer than they save."""
 
 CHUNK_BYTES = 1 << 18
-"""A process sends its pixels in chunks of this size: pipes are slow for single small pictures."""
+"""A process sends its results together when their pixels exceed this size: pipes are slow for single small pictures."""
 
 PIPE_BYTES = 1 << 20
 """The capacity of a pipe, if Linux grants it: a process decodes further pictures while the parent still reads."""
 
 
 def decode_all(files: Sequence[str], *arguments: Any, function: str = "decode") -> Iterator[Any]:
-    """Calls `decoding.decode(file, *arguments)` for every file, in parallel.
+    """Calls `decoding.<function>(file, *arguments)` for every file, in parallel for FEWEST_PICTURES files or more.
 
     Args:
         files: the pictures' paths.

@@ -146,8 +146,8 @@ def kind_of(name: str) -> Kind:
 def check_available(source: Source) -> None:
     """Raises InputError if a data set is missing, as far as this is known without TensorFlow and without decoding.
 
-    A data set is missing if its folder has no files, its sample is not installed, TFDS does not know its name, or
-    its directories cannot be used.
+    A data set is missing if its folder has no files, the sample's package is not installed, TFDS does not know its
+    name, or its directories cannot be used.
     """
     if not source.name:
         raise InputError(f"dataset: is empty; give {CHOICES}")

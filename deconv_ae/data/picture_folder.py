@@ -25,7 +25,7 @@ IMAGES_AT_ONCE = 64
 
 
 def read(source: Source, split: str) -> Reading:
-    """Opens a split: its pictures are in the order of their file names.
+    """Opens a split: its pictures are in the order of their paths.
 
     Pictures may lie in subfolders. Folders named `train` and `test`, in upper or lower case, are the splits; without
     them, `split.which_are_for_testing` divides the pictures. Files and folders whose names start with a dot are
@@ -40,8 +40,8 @@ def read(source: Source, split: str) -> Reading:
 
     Raises:
         InputError: if the folder is missing or empty; while decoding, if a file cannot be shown as a picture (see
-            `decoding.decode`), or pictures differ in size and no image_size is given.
-        RunError: while decoding, if a decoding process dies.
+            `decoding.decode`) and skip_bad_images is False, or pictures differ in size and no image_size is given.
+        RunError: while decoding, if a decoding process cannot be started, or dies.
     """
     folder = list_folder(paths.given("dataset", directory(source) or ""))
     # A hash of both splits' files: one picture in colour turns all pictures into colour.

@@ -1,4 +1,4 @@
-"""Checks arrays of images; each error says how to convert the array."""
+"""Checks arrays of images, with the remedy in each error, and tells new images from known ones by digests."""
 
 import base64
 import hashlib
