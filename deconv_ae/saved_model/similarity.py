@@ -15,7 +15,7 @@ def ssim(images: Any, others: Any, brightest: float) -> np.ndarray:
     Args:
         images: `(N, height, width, channels)`.
         others: their counterparts, of the same type.
-        brightest: the value of white.
+        brightest: the top of the scale: 255 for pixels, 1 for pixels / 256.
 
     Returns:
         `(N,)` float32.
