@@ -87,8 +87,8 @@ class TrainedAutoencoder:
             The pixels, `(N, height, width, channels)` uint8.
 
         Raises:
-            InputError: for anything but an `Encoded`, arrays of other shapes or types, a code that is not finite, or
-                switches outside of their windows.
+            InputError: if `encoded` is no `Encoded`, or has arrays of other shapes or types, a code that is not finite,
+                or switches outside of their windows.
         """
         self._check_encoded(encoded)
         return to_pixels(self._by_signatures.decode(encoded))
@@ -114,7 +114,7 @@ class TrainedAutoencoder:
                 raise InputError(
                     f"{name}: is of {len(values)} images, but the code is of {len(encoded.code)}; give equally many"
                 )
-        if not np.isfinite(encoded.code).all():  # The pixels of such a code would be black.
+        if not np.isfinite(encoded.code).all():  # Such numbers would make pixels black or white.
             raise InputError("code: has numbers that are infinite or NaN; give finite numbers")
         for name, switches, window in zip(architecture.switches_names, encoded.switches, architecture.pool_sizes):
             last = math.prod(window) - 1
@@ -130,11 +130,12 @@ class TrainedAutoencoder:
 
         Args:
             images: an array, or a folder of pictures. A folder's pictures are brought to the model's size and colours,
-                and divided into training and test images as `train` divides them.
+                and divided into training and test images as `train` divides them, by the model card's
+                `split_by`.
 
         Returns:
-            RMSE and PSNR of the model, and the RMSE of thumbnails; for a folder also `baselines`, which need training
-            images.
+            RMSE, PSNR, SSIM and silent channels of the model; the RMSE of thumbnails, and of JPEG and WebP files.
+            `baselines` is None for an array, because baselines need training images.
 
         Raises:
             InputError: as `encode`, or if the folder cannot be read.
@@ -240,7 +241,8 @@ class NewAutoencoder(TrainedAutoencoder):
             The model card.
 
         Raises:
-            InputError: if the directory holds a model and `overwrite` is false, or holds anything else.
+            InputError: if the directory exists and `overwrite` is false; or if it holds anything but a model, is in
+                use, or cannot be written.
             RunError: if the model has a `problem` and `anyway` is false, or if writing fails.
         """
         if self.problem and not anyway:
@@ -307,13 +309,14 @@ def train(
 ) -> NewAutoencoder:
     """Trains an autoencoder on pictures in an array or a folder.
 
-    A model with a `NewAutoencoder.problem` is returned too, with a UserWarning; its `export` refuses.
+    A model with a `NewAutoencoder.problem` is returned too, with a UserWarning; its `export` needs `anyway=True`.
 
     Args:
         images: `(N, height, width, channels)` uint8, grey or in colour; or the path of a folder of pictures. A folder
             has `train/` and `test/` in it, or its pictures are divided by their names.
         filters: filters of each stage's convolution, outermost first: `(16, 8)`; an int is one stage.
-        pool_sizes: each stage's pooling window: `(2, 2)`, or (height, width) pairs; an int is one stage.
+        pool_sizes: each stage's pooling window, an int or (height, width): `(2, 2)` is 2x2 in two stages, `[(4, 2)]` is
+            4x2 in one; an int alone is one stage.
         kernel_size: the size of every convolution's kernel, an int or (height, width).
         averages: number of weighted averages per block in the code, beside the maxima; for photographs.
         test_images: an array of test images; only if `images` is an array, too. By default one of every five images is
@@ -333,6 +336,7 @@ def train(
     Raises:
         InputError: for arrays, an architecture or options that cannot be used; the message has the remedy.
         RunError: if the training fails.
+        Interrupted: if SIGINT, SIGTERM or SIGHUP stops the training; with `run_dir`, after a checkpoint.
 
     >>> import numpy as np
     >>> import deconv_ae
