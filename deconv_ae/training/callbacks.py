@@ -93,13 +93,13 @@ class StopOnFailure(keras.callbacks.Callback):
         code, _ = self.model.encode(self._probe)
         if not tf.reduce_any(code != 0):
             raise RunError(
-                f"at step {self._progress.step} the code of every image is all zeros: a ReLU has died and cannot "
-                "recover; try another --seed or a lower --learning_rate"
+                f"at step {self._progress.step} the code of every probed image is all zeros: a ReLU has died and "
+                "cannot recover; try another --seed or a lower --learning_rate"
             )
 
 
 class Validate(keras.callbacks.Callback):
-    """Adds the RMSE over the test images to an epoch's metrics, as `test_rmse`, for the callbacks after it.
+    """Adds the RMSE over the test images to an epoch's metrics, as `test_rmse`, for later callbacks.
 
     Keras's own validation would overwrite the training's metrics, which are part of a checkpoint. It would also make
     every worker of a cluster read all images.
@@ -223,7 +223,8 @@ class WriteTensorBoard(keras.callbacks.Callback):
 
     Args:
         log_dir: TensorBoard's directory.
-        images: `(N, height, width, channels)` uint8; all of them are written, every epoch.
+        images: `(N, height, width, channels)` uint8; all of them are written, every epoch, if they have 1, 3 or 4
+            channels.
     """
 
     def __init__(self, log_dir: Path, images: np.ndarray) -> None:

@@ -186,7 +186,7 @@ class RunDirectory:
             except InputError:
                 raise
             except Exception as error:
-                tell(f"run_dir: {file} is damaged ({first_line(error)}); using the one before it")
+                tell(f"run_dir: {file} is damaged ({first_line(error)}); going on without it")
         if saved:
             raise RunError(f"run_dir: none of the {len(saved)} checkpoints in {self.path} can be used; start anew")
         return 0, []

@@ -81,7 +81,7 @@ def make_strategy(name: str, worker_timeout: float = 120.0) -> tf.distribute.Str
         The strategy.
 
     Raises:
-        InputError: if the name is unknown, or TF_CONFIG describes no cluster.
+        InputError: if the name is unknown; or as `check_environment`.
         RunError: if the cluster cannot be joined.
     """
     return choose("strategy", name, _MAKERS)(worker_timeout)
@@ -273,12 +273,13 @@ class ReplicatedTraining:
 
 
 class Watchdog:
-    """Ends the process with one line when it has waited too long for another worker.
+    """Ends the process with one line when the process has waited too long for another worker.
 
     TensorFlow's collectives notice a dead worker. But they wait for ever for a worker that hangs or never came.
 
     Args:
-        seconds: the longest time between two steps, and from the start to the first step; None never ends the process.
+        seconds: the longest time between two calls of `feed`, and from the start to the first call; None never ends the
+            process.
     """
 
     def __init__(self, seconds: float | None) -> None:

@@ -16,7 +16,8 @@ class Epoch:
 
     Attributes:
         number: 1 for the first epoch; 0 is before it.
-        training_rmse: the mean over the epoch's steps; for epoch 0, over a sample of the training images.
+        training_rmse: the mean over the training images, each measured in its step of the epoch; for epoch 0, over a
+            sample of the training images, before the first step.
         test_rmse: over the test images after the epoch; None if it was not computed.
     """
 

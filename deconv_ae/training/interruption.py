@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP, delayed until the end of a run's current step."""
+"""Handlers of SIGINT, SIGTERM and SIGHUP: a run ends after its current step, or the process ends at once."""
 
 import contextlib
 import signal

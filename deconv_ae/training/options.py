@@ -131,7 +131,9 @@ class TrainingOptions:
         return schedule(RECIPES[self.recipe], images, self.batch_size, self.epochs)
 
     def deciding(self, images: int | None = None) -> "TrainingOptions":
-        """Returns the options that decide the result, which must be the same when a run is resumed.
+        """Returns the options that decide the result.
+
+        A resumed run must have the same options, but may have more epochs.
 
         All other options have their defaults. `epochs` and `batch_size` may depend on `images`, the number of training
         images; if `images` is None, `epochs` and `batch_size` may be None, too.
@@ -151,6 +153,9 @@ class TrainingOptions:
 
     @property
     def peak_learning_rate(self) -> float | None:
-        """The recipe's peak learning rate, which may differ in another version; None if the recipe does not decide."""
+        """The recipe's peak learning rate, which may differ in another version.
+
+        None if `learning_rate` is given, or the recipe's peak does not depend on the architecture.
+        """
         peak = RECIPES[self.recipe].peak_learning_rate
         return None if self.learning_rate is not None or peak is None else peak(self.architecture)

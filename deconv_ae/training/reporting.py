@@ -70,7 +70,7 @@ def describe_run_dir(options: TrainingOptions) -> str:
 def describe_resumption(
     options: TrainingOptions, schedule: Schedule, done: int, extended_after_epochs: tuple[int, ...]
 ) -> str:
-    """Says where a run resumes, whether it is complete, and whether it was extended.
+    """Says that a run is complete, or where it resumes and whether its extension changes the weights.
 
     Args:
         options: the run's options.
@@ -79,7 +79,7 @@ def describe_resumption(
         extended_after_epochs: as `RunDirectory.extended_after_epochs`.
 
     Returns:
-        The labelled line.
+        The labelled text.
     """
     epoch, step = divmod(done, schedule.steps_per_epoch)
     if epoch >= schedule.epochs:
@@ -89,7 +89,7 @@ def describe_resumption(
         planned = ", then ".join(map(str, extended_after_epochs))
         text += (
             f"; the learning rate was planned for --epochs={planned} and rises again, so the weights will differ from "
-            f"those of a single run of {schedule.epochs}"
+            f"those of a single run with --epochs={schedule.epochs}"
         )
     return labelled("resumed", text)
 
