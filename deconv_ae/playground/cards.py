@@ -8,7 +8,7 @@ from deconv_ae.pictures.pixels import code_brightness, tile_corner
 from deconv_ae.playground import drawings
 from deconv_ae.playground.drawings import drawing
 from deconv_ae.playground.passage import Passage, maxima, most_telling, pool_sizes, window_size
-from deconv_ae.playground.tampering import Pixel, Tampering, is_inside
+from deconv_ae.playground.tampering import CodeValue, Tampering, is_inside
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 CODE_KEYS = "code-keys"
@@ -22,7 +22,7 @@ MOST_OBLONG = 3
 
 
 def cards(
-    models: Sequence[ServedAutoencoder], passages: Sequence[Passage], tampering: Tampering, followed: Pixel
+    models: Sequence[ServedAutoencoder], passages: Sequence[Passage], tampering: Tampering, followed: CodeValue
 ) -> str:
     """A card for each model. A list of the models precedes several cards, for screens that show one card at a time."""
     made = [
@@ -68,7 +68,7 @@ def _overview(models: Sequence[ServedAutoencoder], passages: Sequence[Passage]) 
     )
 
 
-def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tampering, followed: Pixel) -> str:
+def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tampering, followed: CodeValue) -> str:
     """A model's card, with a frame around the followed window if it is this model's."""
     preset = ALL_PRESETS.get(model.card.preset or "")
     subtitle = html.escape(preset.title if preset else model.card.title)

@@ -20,8 +20,8 @@ from deconv_ae.playground.tampering import (
     MOST_BITS,
     SEEDS,
     SWITCHES,
+    CodeValue,
     Move,
-    Pixel,
     Tampering,
 )
 
@@ -249,11 +249,11 @@ def _pixels_of(text: str, like: np.ndarray) -> np.ndarray:
     return np.frombuffer(pixels, np.uint8).reshape(like.shape)
 
 
-def _written(pixels: Iterable[Sequence[int | None]]) -> str:
-    return "_".join("-".join(str(part) for part in pixel if part is not None) for pixel in pixels)
+def _written(places: Iterable[Sequence[int | None]]) -> str:
+    return "_".join("-".join(str(part) for part in place if part is not None) for place in places)
 
 
-def _erased(text: str) -> list[Pixel]:
+def _erased(text: str) -> list[CodeValue]:
     written = text.split("_")
     if len(written) > MOST_CHANGED:
         raise ValueError(f"{len(written)} values are too many; give at most {MOST_CHANGED}")

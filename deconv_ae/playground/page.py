@@ -1,4 +1,4 @@
-"""The page's program: its answers to requests. It stores nothing: each request holds the whole state."""
+"""Answers the page's requests. The server keeps no state of a page: a request to show a state holds all of it."""
 
 import asyncio
 import base64
@@ -86,7 +86,7 @@ class Playground:
     def serve(
         self, listening: socket.socket, host: str, when_ready: Callable[[str], None], open_browser: bool = False
     ) -> None:
-        """Serves the page until it is interrupted.
+        """Serves the page until Ctrl-C or SIGTERM.
 
         Args:
             listening: a socket from `address.bound`.
@@ -145,7 +145,7 @@ class Playground:
         return await self._answer(state, names and f"This page could not use the link's {names}, and shows the rest.")
 
     async def _upload(self, request: Request) -> Response:
-        """Turns an uploaded picture into the names and values of a link."""
+        """Turns an uploaded picture into a name and a value of a link."""
         try:
             fit = one_of(_values(request.url.query.encode()).get("fit", CROPPED), FITS)
         except ValueError as error:
@@ -202,7 +202,7 @@ def _source(state: State) -> str:
 
 
 def _values(query: bytes) -> dict[str, str]:
-    """A query's values by their names. Raises HTTPException 400 if it is not a query."""
+    """A query's values by their names. Raises HTTPException 400 for no query, or for too many values."""
     try:
         pairs = parse_qsl(
             query.decode(), keep_blank_values=True, strict_parsing=bool(query), max_num_fields=MOST_VALUES
@@ -218,7 +218,7 @@ async def _say(request: Request, error: Exception) -> Response:
 
 
 async def _say_nothing(request: Request, error: Exception) -> Response:
-    """Answers a client that left before its request was complete: nobody reads this."""
+    """Answers a client that left before its request was complete: nobody reads the answer."""
     return Response(status_code=400)
 
 

@@ -15,7 +15,7 @@ from deconv_ae.training.evaluation import ENLARGING_METHODS, enlarged_thumbnails
 
 @dataclass(frozen=True, eq=False)
 class Thumbnail:
-    """A picture reduced to as many numbers as the code has, and enlarged again.
+    """A picture reduced to at most as many numbers as the code has, and enlarged again.
 
     Attributes:
         size: the reduced picture's (height, width).

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from deconv_ae.playground.address import is_own_address, url
 
 HEADERS = {
-    # With this, a browser sends requests to no other host, and shows the page in no other page's frame.
+    # With this header, the page can send requests to no other host, and no other page can show it in a frame.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr "
     "'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -62,7 +62,8 @@ class RequestGuard:
 def is_from_own_page(method: str, headers: Headers) -> bool:
     """Whether a request comes from this page, from a link, from the address bar, or from a program without pages.
 
-    Browsers name the origin of a request in Sec-Fetch-Site, and older ones in Origin alone. Pages cannot change either.
+    Browsers say in Sec-Fetch-Site whether a request comes from the same origin. Older browsers only name the origin, in
+    Origin. Pages cannot change either header.
 
     >>> is_from_own_page("POST", Headers({"host": "127.0.0.1:1", "origin": "http://127.0.0.1:2"}))
     False
@@ -81,14 +82,14 @@ async def body(request: Request, most: int) -> bytes:
 
     Args:
         request: the request.
-        most: the most bytes that it may have.
+        most: the most bytes that the body may have.
 
     Returns:
         The bytes.
 
     Raises:
-        HTTPException: with status 413 if it has more than `most` bytes, which are not kept.
-        ClientDisconnect: if the client leaves before its end.
+        HTTPException: with status 413 if the body has more than `most` bytes, which are not kept.
+        ClientDisconnect: if the client leaves before the end of the body.
     """
     parts: list[bytes] = []
     size = 0

@@ -12,9 +12,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 SECONDS_A_CONNECTION = 30
-"""The time from accepting a connection to the last byte of the answer. Each connection carries one request."""
+"""The longest time from accepting a connection to the last byte of the answer. Each connection carries one request."""
 SECONDS_TO_HEADERS = 10
-"""The time until a request's headers have arrived."""
+"""The longest time until a request's headers have arrived."""
 MOST_CONNECTIONS = 128
 BACKLOG = 32
 """Connections that are accepted together, before they are counted."""
@@ -30,7 +30,7 @@ def serve(app: Any, listening: socket.socket, when_ready: Callable[[], None]) ->
         listening: a bound socket, which is closed at the end.
         when_ready: called as soon as requests are answered.
     """
-    # Only defects are logged, to stderr with a traceback. Bad requests are not.
+    # uvicorn logs only defects, to stderr with a traceback. It does not log bad requests.
     config = uvicorn.Config(
         app,
         http=_Connection,
@@ -54,7 +54,7 @@ class _Server(uvicorn.Server):
     when_ready: Callable[[], None]
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # When accept fails, asyncio tries and logs again for each client that waits. One log line is enough.
+        # When accept fails, asyncio tries up to `BACKLOG` times, and logs each failure. One log line is enough.
         asyncio.get_running_loop().set_exception_handler(_LoggedOnce())
         await super().startup(sockets=sockets)
         self.when_ready()
@@ -107,7 +107,7 @@ class _LoggedOnce:
 
 
 def most_connections() -> int:
-    """The most connections for which this process may have file descriptors."""
+    """The most open connections: `MOST_CONNECTIONS`, or fewer if file descriptors are too few, but at least 1."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
         return MOST_CONNECTIONS

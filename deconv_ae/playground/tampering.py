@@ -16,11 +16,11 @@ LARGEST_NOISE = 1.0
 MOST_BITS = 8
 SEEDS = 1000
 
-Pixel = tuple[int, int, int, int]
+CodeValue = tuple[int, int, int, int]
 """A value of a code: the model's number, row, column and channel."""
 
 Move = tuple[int, int, int, int, int]
-"""A value of a code, as `Pixel`, and the place in its window to which its switch is moved."""
+"""A value of a code, as `CodeValue`, and the place in its window to which its switch is moved."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Tampering:
         scale: a factor, 0 to 3.
         noise: the standard deviation of normal noise, as a share of the code's largest value, 0 to 1.
         bits: 1 to 8 rounds the code to multiples of a step. `2**bits - 1` steps are as long as the range of the code,
-            extended to 0. 0 leaves float32.
+            extended so that it includes 0. With `bits=0` nothing is rounded.
         dropped: the share of values that become 0, 0 to 1. The seed chooses the values.
         erased: single values that become 0.
         switches: "kept"; "shuffled" among the windows of a pooling; or "centred", each at the middle of its window.
@@ -43,7 +43,7 @@ class Tampering:
     noise: float = 0.0
     bits: int = 0
     dropped: float = 0.0
-    erased: frozenset[Pixel] = frozenset()
+    erased: frozenset[CodeValue] = frozenset()
     switches: str = KEPT
     moved: frozenset[Move] = frozenset()
     seed: int = 0

@@ -13,7 +13,7 @@ FITS = (CROPPED, WHOLE)
 MOST_PIXELS = 25_000_000
 """75 MB in colour, of which decoding makes a few copies."""
 MOST_JPEG_PIXELS = 100_000_000
-"""A JPEG decodes at a half to an eighth of its size, so that large photographs cost little memory."""
+"""A large JPEG can be decoded at a half to an eighth of its sides, and then costs little memory."""
 LONGEST_SIDE = 20_000
 ENOUGH = 1024
 """Pixels of a side. A JPEG is decoded at a smaller scale only if both sides stay at least this long."""
@@ -31,7 +31,7 @@ def receive(content: bytes, fit: str, shape: Sequence[int]) -> np.ndarray:
         The picture, uint8 of this shape.
 
     Raises:
-        PictureError: if the upload is not a picture, or too large.
+        PictureError: if the upload cannot be decoded as a picture, is an icon, or is too large.
     """
     # decode is annotated for paths, but also takes files in memory.
     pixels = decode(_decodable(content), shape[-1])  # type: ignore[arg-type]
@@ -50,7 +50,7 @@ def fitted(picture: Image.Image, fit: str, shape: Sequence[int]) -> np.ndarray:
 
 
 def _decodable(content: bytes) -> io.BytesIO:
-    """The file, if its header gives a size that can be decoded. A large JPEG becomes a smaller copy."""
+    """The file; a large JPEG becomes a smaller copy. Raises PictureError for an icon, and for too large a picture."""
     file = io.BytesIO(content)
     Image.init()
     try:

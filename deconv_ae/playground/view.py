@@ -13,7 +13,7 @@ from deconv_ae.playground.cards import cards
 from deconv_ae.playground.journey import BeforePooling, journey, strip, unpooling
 from deconv_ae.playground.link import Place, State
 from deconv_ae.playground.passage import most_telling, pass_through, pool_sizes, strongest_channel, window_size
-from deconv_ae.playground.tampering import Move, Pixel, Tampering, is_inside
+from deconv_ae.playground.tampering import CodeValue, Move, Tampering, is_inside
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 
@@ -35,7 +35,7 @@ class Shown:
     journey: str
     unpooling: dict[str, Any] | None
     changes: str
-    window: Pixel
+    window: CodeValue
 
 
 class View:
@@ -97,7 +97,8 @@ class View:
             state: the state.
 
         Returns:
-            The rest of the state, and a sentence about each thing that was removed, by its name in a link.
+            The rest of the state; and for each of `erased`, `moved` and `window` from which something was removed, a
+            sentence about one such thing, by this name.
         """
         refused = {}
         erased = frozenset(filter(self.has, state.tampering.erased))
@@ -105,7 +106,7 @@ class View:
             other = min(state.tampering.erased - erased)
             refused["erased"] = f"erased: no model here has a value at {'-'.join(map(str, other))}"
             state = replace(state, tampering=replace(state.tampering, erased=erased))
-        moved = frozenset(filter(self.has_place, state.tampering.moved))
+        moved = frozenset(filter(self.has_move, state.tampering.moved))
         if moved != state.tampering.moved:
             move = "-".join(map(str, min(state.tampering.moved - moved)))
             refused["moved"] = f"moved: no model here has such a window and place: {move}"
@@ -121,8 +122,8 @@ class View:
         number, row, column, channel = place
         return 0 <= number < len(self.models) and is_inside((row, column, channel or 0), self._code_shapes[number])
 
-    def has_place(self, move: Move) -> bool:
-        """Whether these models have a window with such a switch and such a place."""
+    def has_move(self, move: Move) -> bool:
+        """Whether these models have the switch that a move names, and its window the place."""
         return (
             self.has(move[:4])
             and move[3] < self.models[move[0]].card.architecture.filters[-1]
