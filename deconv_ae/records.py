@@ -62,7 +62,7 @@ def as_text(record: Any) -> str:
 
 
 def read_file(kind: type[Record], file: Path) -> Record:
-    """Reads a record from a file that `as_text` made.
+    """Reads a record from a file that holds the text of `as_text`.
 
     Args:
         kind: the record's dataclass.
@@ -73,8 +73,7 @@ def read_file(kind: type[Record], file: Path) -> Record:
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: if the file's checksum differs, or a field is missing, unknown or of another type; the message names
-            the field.
+        ValueError: if the file is too large, is not a JSON object or does not match its checksum; and as `read`.
     """
     return read(kind, read_with_checksum(file))
 
@@ -90,7 +89,8 @@ def read(kind: type[Record], values: Any) -> Record:
         The record.
 
     Raises:
-        ValueError: if a field is missing, unknown or of another type; the message names the field.
+        ValueError: if a field is missing, unknown, of another type or out of bounds; the message names the field. Also
+            if `values` is not an object, or if the record's `__post_init__` refuses the values.
 
     >>> @dataclass(frozen=True)
     ... class Epoch:
