@@ -26,9 +26,9 @@ class Evaluation:
         ssim: structural similarity, averaged over the test images, or over images without splits.
         counts: the number of images of each split, by its name.
         baselines: the test RMSE of baselines; None without training images.
-        thumbnails: a description and the test RMSE of two thumbnails: one with as many numbers as the code, one with as
-            many bits as code and switches.
-        files: JPEG and WebP with at most as many bits as code and switches.
+        thumbnails: a description and the test RMSE of two thumbnails: one with at most as many numbers as the code,
+            one with at most as many bits as code and switches.
+        files: JPEG and WebP with at most as many bits as code and switches, or of the lowest quality.
         silent_channels: the number of the code's channels that are 0 in every test image.
         channels: the number of the code's channels.
     """
@@ -44,7 +44,7 @@ class Evaluation:
     ssim: float
 
     def table(self) -> str:
-        """Text with one line for each number."""
+        """Text with a line for each split, and for each other result."""
         rows = [
             (f"{split} RMSE", f"{self.rmse[split]:.6f}, PSNR {self.psnr[split]:.2f} dB, over {count:,} images")
             for split, count in self.counts.items()
@@ -78,7 +78,7 @@ def evaluate(model: SignatureAutoencoder, train: np.ndarray, test: np.ndarray) -
         The errors of both splits, and the baselines of the test split.
 
     Raises:
-        InputError: if the images' shape is not the model's.
+        InputError: as `SignatureAutoencoder.check`.
     """
     errors = {split: model.errors(images) for split, images in (("train", train), ("test", test))}
     return _evaluation(model, errors, test, baselines(train, test, model.card.size_per_image.code_values))
@@ -95,7 +95,7 @@ def evaluate_images(model: SignatureAutoencoder, images: np.ndarray) -> Evaluati
         The errors, thumbnails and files of one split, `these`; `baselines` is None.
 
     Raises:
-        InputError: if the images' shape is not the model's.
+        InputError: as `SignatureAutoencoder.check`.
     """
     return _evaluation(model, {THESE: model.errors(images)}, images, None)
 

@@ -91,7 +91,11 @@ class ExportDirectory:
             raise RunError(f"export_dir: {self.path} cannot be written: {error.strerror or error}") from error
 
     def _put_in_place(self, partial: Path) -> None:
-        """Renames `partial`. An existing model is exchanged for it atomically; `replace` then deletes the old model."""
+        """Renames `partial`, and replaces an existing model.
+
+        Where the system can, `partial` and the existing model exchange their names atomically. `replace` then deletes
+        the old model.
+        """
         try:
             check(self.path, self._overwrite)
             if not self.path.exists():
@@ -128,8 +132,9 @@ def check(export_dir: str | os.PathLike[str], overwrite: bool) -> Path:
         The absolute path, with symbolic links followed.
 
     Raises:
-        InputError: if the path exists without `overwrite`; if it holds anything but an exported model; if the directory
-            cannot be written; or if its path has a wildcard, with which TensorFlow cannot read a model.
+        InputError: if the path exists without `overwrite`; if it is a file or a mount point; if it holds anything but
+            an exported model; if the directory cannot be written; or if the path has a wildcard, with which TensorFlow
+            cannot read a model.
     """
     target = paths.resolved("export_dir", export_dir)
     paths.check_no_pattern("export_dir", target)

@@ -76,7 +76,7 @@ def export(
 
 
 def _read_back(directory: Path) -> None:
-    """Raises RunError if the written files cannot be served; called before they are renamed."""
+    """Raises RunError if the written model cannot be read back; called before its directory is renamed."""
     try:
         ServedAutoencoder(directory).card.check_file(directory, KERAS_FILE)
     except InputError as error:

@@ -40,11 +40,12 @@ class FileOfSize:
 
     Attributes:
         name: the format's name.
-        quality: the highest quality whose files are not larger than the given size; the lowest if all are larger.
+        quality: the highest quality whose files are on average not larger than the given size; the lowest if
+            there is none.
         bits, payload_bits: a file's size on average, with its header and without.
         rmse: the mean RMSE of the files' pictures.
         pictures: the number of pictures that were stored.
-        is_larger: whether even the lowest quality's files are larger than the given size.
+        is_larger: whether even the lowest quality's files are on average larger than the given size.
     """
 
     name: str
@@ -71,7 +72,7 @@ def files_of_size(images: np.ndarray, bits: float) -> tuple[FileOfSize, ...]:
     """Finds the best JPEG and WebP files whose average size is at most a given size.
 
     Args:
-        images: `(N, height, width, channels)` uint8, of which 100 are used, evenly spaced.
+        images: `(N, height, width, channels)` uint8, of which at most 100 are used, evenly spaced.
         bits: the largest average size of a file, in bits.
 
     Returns:

@@ -97,7 +97,7 @@ class ModelCard:
         seed: the seed of the initial weights and of the images' order.
         layers: the layers, in the order in which data passes through them.
         versions: the versions of python, tensorflow and keras.
-        signatures: the SavedModel's signatures, which another version of this package may have written.
+        signatures: the names of the SavedModel's signatures. Another version of this package may export others.
         checksums: the SHA-256 of the files that were exported with the card.
         baselines: the test RMSE of baselines that need no model; None in older cards.
         format_version: the version of this file's format.
@@ -179,8 +179,8 @@ class ModelCard:
             The card, of the current format version; a card of format 1 is converted.
 
         Raises:
-            InputError: if the card is missing, is not JSON, is incomplete, has an unknown format version, holds
-                impossible values, or does not match its checksum.
+            InputError: if the card is missing or unreadable, is not JSON, is incomplete, has an unknown format version,
+                holds impossible values, or does not match its checksum.
         """
         file = model_dir / FILE_NAME
         try:
@@ -216,7 +216,10 @@ class ModelCard:
 
 
 def model_directory(model_dir: str | Path) -> Path:
-    """The path of an exported model's directory; raises InputError if it is missing, empty or a file."""
+    """The path of an exported model's directory.
+
+    Raises InputError if the directory is missing, unreadable, empty or a file, or if its path has a wildcard.
+    """
     path = paths.given("model", model_dir)
     paths.check_no_pattern("model", path)
     if path.suffix == ".keras" and paths.is_file("model", path):

@@ -96,10 +96,10 @@ class SignatureAutoencoder:
             yield batch, serve(**{IMAGES: batch})[RECONSTRUCTION]
 
     def size_table(self) -> str:
-        """Text with the size of one image as code and switches, and the factors against 8 bits a pixel."""
+        """Text with the size of one image as pixels, code and switches, and the factors of compression."""
         size = self.card.size_per_image
         rows = (
-            ("original", f"{size.original_bits:,} bits at 8 bits a pixel"),
+            ("original", f"{size.original_bits:,} bits at 8 bits a pixel value"),
             ("code", f"{size.code_bits:,} bits as float32"),
             ("switches", f"{size.switches_bits:,.0f} bits, log2(positions in a window) for each switch"),
             ("factor without switches", f"{size.factor_without_switches:.2f}"),
@@ -150,7 +150,7 @@ class ServedAutoencoder(SignatureAutoencoder):
         self._check_signatures(signatures)
 
     def _check_signatures(self, signatures: Mapping[str, Any]) -> None:
-        """Raises InputError if the SavedModel's inputs or outputs contradict its card."""
+        """Raises InputError if a required signature is missing, or if inputs or outputs contradict the card."""
         for name in REQUIRED:
             if name not in signatures:
                 raise InputError(f"model: {self.path}'s SavedModel has no signature {name}; {ADVICE}")

@@ -172,7 +172,7 @@ def functions(
 
     Args:
         model: the autoencoder; a call uses its weights at the time of the call.
-        weights: a context that replaces the model's weights during a call.
+        weights: returns a context that may replace the model's weights during a call.
 
     Returns:
         The functions by the signatures' names; they take and return tensors by name.
