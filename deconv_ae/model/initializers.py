@@ -22,9 +22,10 @@ class RowOfBumps(keras.Initializer):
 
     Dot i is a Gaussian of standard deviation 0.7 pixels and sum 1, centred at `(t, t)` from the kernel's middle,
     `t = shift + linspace(-1, 1, filters)[i]`: a row across the slant of handwriting. A single dot has `t = shift`. A
-    convolution's filter is its dot minus the mean of the other dots, divided by the number of channels: an edge
-    detector. So the filters divide the strokes between them. A transposed convolution's filter is its dot times 0.8,
-    divided by the number of filters. Normal noise is added. Only the noise depends on the seed.
+    convolution's filter is its dot minus the mean of the other dots, if there are others: an edge detector. So the
+    filters divide the strokes between them. The filter is then divided by the number of channels. A transposed
+    convolution's filter is its dot times 0.8, divided by the number of filters. Normal noise is added. Only the noise
+    depends on the seed.
 
     Args:
         noise: a weight's noise has the standard deviation `noise / sqrt(weights in one sum)`.

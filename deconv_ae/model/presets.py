@@ -1,4 +1,4 @@
-"""Presets as data: the published ones with their published numbers, and one for photographs."""
+"""Presets as data: the original's, with the published RMSEs if there are any, and one for photographs."""
 
 from dataclasses import dataclass
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from deconv_ae.model.architecture import Architecture
 
-# Keras takes seconds to load, and a recipe's name and epochs do not need Keras. So each function imports Keras itself.
+# Keras takes seconds to load, and a recipe's name and epochs do not need Keras. So each function that needs Keras
+# imports it.
 if TYPE_CHECKING:
     import keras
 
@@ -30,7 +31,7 @@ class Recipe:
     """How to train. With the architecture, the images and the seed, a recipe decides the result.
 
     Attributes:
-        description: a sentence.
+        description: a phrase for the help texts.
         epochs: passes over the training images.
         batch_size: images a step, over all replicas together.
         learning_rate: the default peak, in words.
@@ -108,7 +109,9 @@ def warm_cosine_adam(
 ) -> keras.Optimizer:
     """Makes Adam with a learning rate that rises to its peak over 100 steps and falls to zero along a half cosine.
 
-    `peak_learning_rate` gives the peak. Without the warm-up, channels of a first convolution die in the first steps.
+    If `learning_rate` is None, `peak_learning_rate` gives the peak. In a run of fewer than 200 steps, the rate rises
+    over half of the steps, and the default peak is lower. Without the warm-up, channels of the first convolution die
+    in the first steps.
     """
     import keras
 
@@ -132,7 +135,7 @@ def he_initializers(architecture: Architecture) -> tuple[keras.Initializer, kera
 
 
 def row_of_bumps(architecture: Architecture, channels: int) -> list[tuple[keras.Initializer, keras.Initializer]]:
-    """Makes `RowOfBumps` for images of one channel, which consist of strokes; nothing for colour or averages.
+    """Makes `RowOfBumps` for images of one channel, as if they were strokes; nothing for colour or averages.
 
     The row is shifted from the kernel's middle: up and left for windows of 4 and more, down and right for smaller ones.
     Measurements favour these directions; the reason is not known. More noise helps the filters of several stages to

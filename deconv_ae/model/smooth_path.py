@@ -76,7 +76,7 @@ class SmoothPath:
         down, right, _ = architecture.code_shape(image_shape)
         height, width = architecture.block
         size = image_shape[:2]
-        # Averages are a block's brightness and colour; half precision is too coarse for them.
+        # Averages hold a block's brightness and colour; half precision is too coarse for them.
         dtype = keras.config.dtype_policy().variable_dtype
         block = {"kernel_size": architecture.block, "strides": architecture.block, "data_format": "channels_last"}
         return cls(

@@ -47,7 +47,7 @@ class Stage:
         """Makes stage `number` of an architecture, counted from 1, with fresh layers."""
         input_shape, output_shape = architecture.stage_shapes(image_shape)[number - 1 : number + 1]
         pool_size = architecture.pool_sizes[number - 1]
-        # Each layer gets a copy: a seeded initializer that layers share repeats its values.
+        # Each layer gets a copy: even an initializer without a seed repeats its values if layers share it.
         convolution = BandedConv2D(
             output_shape[-1],
             architecture.kernel_size,
@@ -62,7 +62,7 @@ class Stage:
             padding="same",
             use_bias=architecture.deconvolution_bias,
             kernel_initializer=_fresh(deconvolution_initializer),
-            # The reconstruction has the variables' precision, so loss and metric are float32 under mixed precision.
+            # The reconstruction has the variables' precision, so loss and metric get float32 under mixed precision.
             dtype=keras.config.dtype_policy().variable_dtype if number == 1 else None,
             name=f"deconv{number}",
         )
@@ -94,7 +94,8 @@ class Stage:
     def _implementation(self, compiled: bool) -> "_Implementation":
         """The fastest implementation of the stage here; `compiled` is whether XLA compiles it.
 
-        Nothing else imports `model.fast`: without that folder and without this `if`, the layers compute everything.
+        Nothing else in the library imports `model.fast`: without that folder and without this `if`, the layers compute
+        everything.
         """
         if (
             environment.BACKEND == "tensorflow"
