@@ -1,4 +1,4 @@
-"""Checks of the caller's numbers, all in one place."""
+"""Checks of the caller's numbers, and of the memory that they need. `ops` checks the arguments of layers itself."""
 
 import contextlib
 import os
@@ -103,7 +103,7 @@ def check_memory(argument: str, needed: int, what: str) -> None:
     available = memory()
     if needed > available:
         raise InputError(
-            f"{argument}: {what} takes {needed / 2**30:,.1f} GiB, and this machine has {available / 2**30:,.1f}; "
+            f"{argument}: {what} takes {needed / 2**30:,.1f} GiB, and this process can have {available / 2**30:,.1f}; "
             "give smaller numbers"
         )
 
