@@ -20,8 +20,8 @@ OUT_OF_RANGE = (
     "smallest position, largest position, length of an image:"
 )
 OTHER_CHANNEL = (
-    "`argmax` has positions in other channels than its own, as the indices of PyTorch have, because they number each "
-    "channel separately: number the values of an image as they lie in memory; with channels last, "
+    "`argmax` has positions in other channels than the ones that chose them, as the indices of PyTorch have, because "
+    "they number each channel separately: number the values of an image as they lie in memory; with channels last, "
     "(row * width + column) * channels + channel"
 )
 OUTSIDE_WINDOWS = "`argmax` has positions outside of the windows that chose them"
@@ -149,7 +149,7 @@ def checked_same_size(argmax: Any, pooled_from: Size, size: Size, windows: Windo
 
 
 def checked_positions(argmax: Any, size: Size, windows: Windows) -> Any:
-    """Checks that each position of an argmax of unknown origin is in its own image and channel; returns the argmax."""
+    """Checks that each position is in its own image and channel, if an error can be raised; returns the argmax."""
     if not environment.can_raise():
         return argmax
     channels, dtype = ops.shape(argmax)[windows.channel_axis], argmax.dtype

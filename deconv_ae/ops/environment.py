@@ -1,5 +1,7 @@
 """Where the code runs. In the library, only this file detects the backend, XLA, a GPU, determinism or `portable`.
 
+There is one exception: `training/distribution.py` lists the GPUs that share a step.
+
 Only this file imports private names: those of TensorFlow, whose versions setup.py bounds. If a new version moves such a
 name, the import fails at once; a fallback would silently give the wrong answer.
 """
@@ -37,7 +39,7 @@ _RECORDS_GRADIENTS = contextvars.ContextVar("_RECORDS_GRADIENTS", default=True)
 def portable() -> Iterator[None]:
     """A context in which the layers use only operations that every runtime has.
 
-    Use it to export a model. Neither ONNX nor LiteRT's built-in operations have TensorFlow's pooling kernels:
+    Neither ONNX nor LiteRT's built-in operations have TensorFlow's pooling kernels. Export a model like this:
 
         with deconv_ae.portable():
             model.export("model.onnx", format="onnx")
@@ -50,7 +52,7 @@ def portable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_gradients() -> Iterator[None]:
-    """A context for tracing graphs that serve: the layers register no custom gradient.
+    """A context for tracing graphs that serve: the library registers no custom gradient.
 
     TensorFlow prints a warning when it loads a SavedModel with custom gradients.
     """
@@ -109,7 +111,7 @@ def compiled_by_xla() -> bool:
 
 
 def has_gpu() -> bool:
-    """Whether the traced operations may run on a GPU."""
+    """Whether the traced operations may run on a GPU; on JAX, on any device other than a CPU."""
     if BACKEND == "tensorflow":
         return bool(tf.config.get_visible_devices("GPU"))
     return torch.cuda.is_available() if BACKEND == "torch" else jax.default_backend() != "cpu"

@@ -1,7 +1,7 @@
-"""Unpooling where every position is in the window that chose it, without a search for duplicates.
+"""Unpooling where every position is in the window that chose it, without a search for duplicates in the whole batch.
 
 Windows side by side share no position, so each position looks up the value of its only window. Overlapping windows
-share positions only with their neighbours.
+share positions only with their neighbours, so each window is compared only with its neighbours.
 """
 
 import itertools

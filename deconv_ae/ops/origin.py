@@ -1,8 +1,9 @@
-"""The origin of an argmax: the windows that pooled it, and the size of the pooled images.
+"""The origin of an argmax: the windows that chose its positions, and the size of the images that were pooled.
 
-A pooling records the origin of its argmax, on backends whose tensors cannot change in place. With an origin, an
-unpooling knows the size to restore, gives better error messages, and skips the check of positions. A tensor computed
-from an argmax is another tensor, of unknown origin. Tensors of PyTorch can change in place, so they carry no origin.
+A pooling and `switches_to_argmax` record the origin of their argmax, on backends whose tensors cannot change in place.
+With an origin, an unpooling knows the size to restore and gives better error messages. An unpooling with the same
+windows also skips the check of positions, if each is known to be in its window. A tensor computed from an argmax is
+another tensor, of unknown origin. Tensors of PyTorch can change in place, so they carry no origin.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ _origins_by_id: dict[int, tuple[weakref.ref, "Origin"]] = {}
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Which pooling made an argmax.
+    """Which pooling chose the positions of an argmax.
 
     Attributes:
         windows: the pooling's windows.

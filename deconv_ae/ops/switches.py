@@ -1,9 +1,11 @@
 """The two forms of a maximum's position, and the conversions between them.
 
-argmax:   the position in the image, `(row * width + column) * channels + channel`, int64. It equals the result of
-          `tf.nn.max_pool_with_argmax` without the batch in the index.
+argmax:   the position in the image, `(row * width + column) * channels + channel`, int64 (int32 on JAX). It equals the
+          result of `tf.nn.max_pool_with_argmax` without the batch in the index.
 switches: the position in the pooling window, `row_in_window * pool_width + column_in_window`, uint8. It takes one byte
           and does not depend on the size of the image.
+
+Both formulas are for two dimensions. The formula of argmax is for channels last.
 """
 
 import math
@@ -44,7 +46,7 @@ def argmax_to_switches(
         data_format: the pooling's data format; Keras's setting if None.
 
     Returns:
-        uint8 of the shape of `argmax`: `row_in_window * pool_width + column_in_window`.
+        uint8 of the shape of `argmax`; in two dimensions, `row_in_window * pool_width + column_in_window`.
 
     Raises:
         ValueError: If an argument is not as above; on JAX outside of `jit` and on PyTorch, also if a position is not
@@ -89,7 +91,8 @@ def switches_to_argmax(
         data_format: the pooling's data format; Keras's setting if None.
 
     Returns:
-        int64 (int32 on JAX) of the shape of `switches`: `(row * width + column) * channels + channel`.
+        int64 (int32 on JAX) of the shape of `switches`; in two dimensions with channels last,
+        `(row * width + column) * channels + channel`.
 
     Raises:
         ValueError: If an argument is not as above; on JAX outside of `jit` and on PyTorch, also if a switch is not in
@@ -182,7 +185,7 @@ def _coordinates(numbers: Any, size: Size, channels: Any, windows: Windows) -> t
 
 
 def _dtype_to_divide_in(size: Size, channels: Any) -> str:
-    """The type to divide positions in: float32 if it divides all positions of an image exactly."""
+    """The type to divide positions in: outside of `portable`, float32 if it is known to divide all of them exactly."""
     length = product((*size, channels))
     if environment.is_portable():
         # LiteRT cannot divide int64, and its int8 files round floating point numbers.

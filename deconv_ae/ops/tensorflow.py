@@ -140,7 +140,7 @@ def _max_pool_planes(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf
 
 
 def _max_pool_kernel(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
-    """Pools with one of TensorFlow's kernels, chosen by the device and the shape."""
+    """Pools with one of TensorFlow's kernels, chosen by the device, the type and the shape."""
     image_length = images.shape[1:].num_elements()
     argmax_dtype = tf.int64
     # On a GPU there is only one kernel, for int64.
@@ -160,7 +160,7 @@ def _max_pool_kernel(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf
 
 
 def _max_pool_and_look_up(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
-    """Max pools, then looks up the first position of every window that equals the maximum.
+    """Max pools, then looks up the first position of the maximum in every window.
 
     The second derivative of max pooling reads a tensor at the positions of the maxima. If that tensor holds the
     position numbers, as floating point numbers, the result is argmax.

@@ -1,7 +1,8 @@
 """Pooling and unpooling by PyTorch's own operations and their gradients.
 
-PyTorch's pooling takes channels first and numbers the positions of each channel separately. keras.ops has no fast
-scatter on PyTorch: the scatter of Keras 3.15 loops in Python (keras pull request 23196).
+PyTorch's pooling takes channels first and numbers the positions of each channel separately. On PyTorch, keras.ops
+has no fast and exact scatter: in Keras 3.15, `scatter` loops in Python (keras pull request 23196), and `segment_sum`
+and `segment_max` compute in float32.
 """
 
 import torch
@@ -62,7 +63,7 @@ def max_unpool(
     """As `reference.max_unpool`.
 
     If all positions are in their windows, PyTorch scatters in parallel over the images. Else PyTorch scatters over the
-    whole batch at once. Values that lost, and values whose position is not in their own image, go behind the last
+    whole batch at once; then values that lost, and values whose position is not in their own image, go behind the last
     image.
     """
     batch = argmax.shape[0]

@@ -7,7 +7,7 @@ The implementation depends on what executes the operations. Milliseconds are as 
 | another runtime, inside of `portable()` | other_runtimes | it lacks TensorFlow's kernels |
 | XLA (TensorFlow's, JAX); a deterministic GPU | xla | 24 to 26 ms; reference 37 to 38 |
 | TensorFlow | tensorflow | it adds in parallel over the batch |
-| PyTorch, its compiler, vmap, export | torch | `keras.ops.scatter` of Keras 3.15 loops in Python |
+| PyTorch, its compiler, vmap, export | torch | `keras.ops.segment_max` of Keras 3.15 computes in float32 |
 
 Each implementation does less work if every position is in the window that chose it, as after a pooling.
 
@@ -72,8 +72,8 @@ def max_unpool(
         ValueError: If an argument is not as above; if the size does not pool to the values' size, or differs from the
             size that was pooled; on JAX outside of jit and on PyTorch, also if positions are out of range or in other
             channels.
-        tf.errors.InvalidArgumentError: On TensorFlow, for wrong positions, and for shapes and sizes that turn out to be
-            wrong only when the graph runs.
+        tf.errors.InvalidArgumentError: On TensorFlow outside of XLA, for wrong positions, and for shapes and sizes that
+            turn out to be wrong only when the graph runs.
 
     >>> from deconv_ae.ops import max_pool_with_argmax
     >>> pooled, argmax = max_pool_with_argmax(keras.ops.array([[[3.0], [7.0], [5.0], [1.0]]]), pool_size=2)
@@ -129,7 +129,8 @@ def _checked_default(argmax: Any, windows: Windows) -> Any:
     """Returns an argmax that does not fit the default size; raises an error if it fits another size.
 
     Users forget to give the size, as in TensorFlow's issues 2169 and 10216. Then the positions were numbered with
-    another width than the default size's. An argmax that fits no size has positions outside of its windows on purpose.
+    another width than the default size's. An argmax that fits no size counts as one whose positions are outside of
+    their windows on purpose.
     """
     sizes = windows.sizes_pooled_to(windows.size_of(keras.ops.shape(argmax)))
     if len(sizes) == 1:

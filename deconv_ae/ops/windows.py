@@ -217,7 +217,7 @@ def size_argument(name: str, size: Any, dimensions: int) -> Size:
     if any(part is None for part in parts):
         raise ValueError(
             f"`{name}` must be known, got {name}={size!r}; for a size that is known only at run time, give `like=` a "
-            "tensor of that size"
+            "tensor of that size if you unpool, else an integer tensor"
         )
     if not keras.ops.is_tensor(size) and not any(map(keras.ops.is_tensor, parts)):
         return lengths_argument(name, size, dimensions)
