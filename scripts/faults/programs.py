@@ -1,6 +1,6 @@
 """Runs a program of scripts/, or any Python program by its full path, in its own process, without waiting for imports.
 
-The processes are forked from a server that has imported TensorFlow, but has not run any of it.
+The processes are forked from a server that has imported TensorFlow, but not started TensorFlow's threads.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Faults around a program: spoilt streams, Ctrl-C at the start, a full disk, two programs that write the same files."""
+"""Faults around a program: spoilt streams, Ctrl-C, a full disk, two programs that write the same files."""
 
 import hashlib
 import os
@@ -17,8 +17,8 @@ FIRST_SECONDS = (0.1, 5.0)
 """The earliest and the latest Ctrl-C. An earlier one would interrupt Python's own start, which prints a traceback."""
 
 DRAWN = 22
-"""Files that visualize.py draws: three pictures for each of five images; the code, the switches and the output as text;
-four figures."""
+"""The number of files that visualize.py writes: three pictures for each of five images; the code, the switches and the
+output as text; four figures."""
 
 STREAMS = {
     "a reader that leaves": ("| true", 0),
@@ -85,7 +85,7 @@ def spoil_streams(torture: Torture) -> bool:
 @fault("out of disk while visualizing")
 def fill_disk_while_visualizing(torture: Torture) -> bool:
     arguments = ["--output_dir=drawn", "--dataset=folder:pictures"]
-    # The limit is less than the figure needs, and more than the text needs.
+    # The limit is less than a figure needs, and more than the error line needs: stderr is a file, too.
     return _all_or_none(torture, "visualize.py", arguments, "drawn", torture.random.randrange(500, 10_000))
 
 
