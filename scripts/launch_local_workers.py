@@ -6,9 +6,9 @@ python scripts/launch_local_workers.py 2 -- --dataset=mnist_5k \
 The workers are processes of a cluster on loopback. Everything after -- goes to
 scripts/train.py, with --strategy=multi_worker and a TF_CONFIG for each worker.
 The output of worker 0, the chief, is printed unchanged. The other workers print
-only errors, after the worker's number. SIGINT, SIGTERM and SIGHUP are passed
-on. The exit status is 0 if all workers succeed, else that of the failed worker
-with the lowest number.
+only errors, and each line begins with the worker's number. SIGINT, SIGTERM and
+SIGHUP are passed on. The exit status is 0 if all workers succeed, else that of
+the failed worker with the lowest number.
 """
 
 import installed
@@ -31,7 +31,7 @@ from deconv_ae_programs import process
 
 TRAIN = Path(__file__).with_name("train.py")
 MOST_WORKERS = 256
-USAGE = "usage: launch_local_workers.py NUMBER -- FLAGS OF train.py; NUMBER is 1 or more"
+USAGE = f"usage: launch_local_workers.py NUMBER -- FLAGS OF train.py; NUMBER is 1 to {MOST_WORKERS}"
 
 
 def main(arguments: Sequence[str]) -> int:

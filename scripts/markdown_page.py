@@ -1,4 +1,4 @@
-"""Writes tables in Markdown, and sections of a page.
+"""Makes tables in Markdown, and reads and replaces sections of a page.
 
 A section stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
 """

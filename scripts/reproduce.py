@@ -6,8 +6,8 @@ python scripts/reproduce.py --dataset=mnist
 python scripts/reproduce.py --quick
 
 A finished run is not trained again: stop at any time, and start again to
-continue. Tables and figures show every finished run in the output directory, so
-one recipe may have more seeds than another.
+continue. results.md and training_curves.png show every finished run of the data
+set in the output directory, so one recipe may have more seeds than another.
 """
 
 import installed
@@ -33,7 +33,7 @@ SEEDS = flags.DEFINE_integer("seeds", 3, "The number of runs of each preset and 
 PRESET_NAMES = flags.DEFINE_list("presets", list(PRESETS), "The presets to train.")
 RECIPE_NAMES = flags.DEFINE_list("recipes", ["cntk", "default"], f"The recipes to train with. {RECIPES_HELP}.")
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/reproduction", "The directory for runs, tables and figures.")
-QUICK = flags.DEFINE_bool("quick", False, f"Train one seed on {SAMPLE_NAME}: a check that takes minutes.")
+QUICK = flags.DEFINE_bool("quick", False, f"Train one seed, by default on {SAMPLE_NAME}: a check that takes minutes.")
 REFERENCE_DIR = flags.DEFINE_string(
     "reference_dir",
     None,

@@ -6,11 +6,11 @@ python scripts/torture.py --kills=4 --export_kills=4 --preparing_kills=4 \
 
 The program trains a small autoencoder on a few drawn pictures again and again.
 It kills the training at random moments and during the writing of checkpoints
-and models. It also damages checkpoints, fills the disk and removes the
-directory. A run survives if it can be resumed and then equals an undisturbed
-run bit for bit: weights, optimizer, metrics, TensorBoard, and the RMSEs of the
-exported model. An export survives if the old or the new model is there,
-complete. The exit status is 1 if anything was lost.
+and models. It also damages checkpoints, fills the disk and moves a run's
+directory away. A run survives if it can be resumed and then equals an
+undisturbed run bit for bit: weights, optimizer, metrics, TensorBoard, and the
+RMSEs of the exported model. An export survives if the old or the new model is
+there, complete. The exit status is 1 if anything was lost.
 """
 
 import installed
@@ -39,7 +39,7 @@ OTHER_FAULTS = flags.DEFINE_integer(
     "The number of faults of each other kind. If it is 3 or more, some kinds get at least 7 or at least 20 faults.",
 )
 MINUTES = flags.DEFINE_float("minutes", 30.0, "The minutes after which no further fault starts.")
-SEED = flags.DEFINE_integer("seed", 0, "The seed of the random moments of the faults.")
+SEED = flags.DEFINE_integer("seed", 0, "The seed of all random choices, such as the moments of the faults.")
 
 
 def main() -> None:
