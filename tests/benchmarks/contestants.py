@@ -9,8 +9,8 @@ from benchmarks.measurement import Unavailable, serve
 from faults.programs import start_process
 
 
-class Counting:
-    """A contestant that returns a number at once."""
+class Constant:
+    """A contestant that returns the same number every time, at once."""
 
     def __init__(self, number: float) -> None:
         self.number = number
@@ -22,29 +22,29 @@ class Counting:
         return [self.number]
 
 
-class Filling(Counting):
+class Filling(Constant):
     """A contestant that needs 64 MiB for a moment."""
 
     def check(self) -> list[np.ndarray]:
         return [np.ones(64 * 2**20, np.uint8)[:1].copy()]
 
 
-class NotInstalled(Counting):
+class NotInstalled(Constant):
     """A contestant whose library is not installed."""
 
     def __init__(self) -> None:
         raise Unavailable("it is not installed")
 
 
-class Broken(Counting):
+class Broken(Constant):
     """A contestant that cannot be made."""
 
     def __init__(self) -> None:
         raise ValueError("it is broken")
 
 
-class BrokenLater(Counting):
-    """A contestant that fails in a later round."""
+class BrokenLater(Constant):
+    """A contestant that fails in its second turn."""
 
     def __init__(self) -> None:
         self.rounds = 2
@@ -59,8 +59,8 @@ class BrokenLater(Counting):
         return [1.0]
 
 
-class Dying(Counting):
-    """A contestant whose process aborts in call number `rounds` of `time`, or in `check` if that is 0."""
+class Dying(Constant):
+    """A contestant whose process aborts in call number `rounds` of `time`, or in `check` if `rounds` is 0."""
 
     def __init__(self, rounds: int) -> None:
         self.rounds = rounds
@@ -73,7 +73,7 @@ class Dying(Counting):
         return [1.0] if self.rounds else os.abort()
 
 
-class DyingWhenMadeAgain(Counting):
+class DyingWhenMadeAgain(Constant):
     """A contestant whose second process aborts; the first process leaves the file `made`."""
 
     def __init__(self, made: Path) -> None:

@@ -1,4 +1,4 @@
-"""The benchmark suites on images so small that they take seconds, and bad input to the program."""
+"""The benchmark suites on images so small that a suite takes seconds; the cluster model; bad input to both programs."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from benchmarks.measurement import ContestantProcesses, Failed, Measurement, Tim
 from benchmarks.report import Options, cells, speedup, throughput_figure
 from benchmarks.scaling_suite import Point
 from benchmarks.torch_contestants import VARIANTS
-from contestants import Broken, BrokenLater, Counting, Dying, DyingWhenMadeAgain, Filling, Forked, NotInstalled
+from contestants import Broken, BrokenLater, Constant, Dying, DyingWhenMadeAgain, Filling, Forked, NotInstalled
 from faults.programs import run_program
 from PIL import Image
 
@@ -112,7 +112,7 @@ def test_speedup_compares_the_fastest_of_both_sides_by_round() -> None:
 
 def test_format_without_its_packages_is_left_out(processes: ContestantProcesses) -> None:
     missing = inference_suite.converted_file("onnx", {}, {}, "two_layer", SERVING_DEFAULT, 1)
-    makers = {"one": partial(Counting, 1.0), "other": missing}
+    makers = {"one": partial(Constant, 1.0), "other": missing}
     comparison = processes.compare("row", makers, rounds=1, memory=False, agree=always_agree)
     assert comparison.notes == ["other is left out: its packages are not installed, see the extra [convert]."]
 
@@ -145,7 +145,7 @@ def processes() -> Iterator[ContestantProcesses]:
 
 
 def test_contestants_that_are_not_installed_are_left_out(processes: ContestantProcesses) -> None:
-    makers = {"one": partial(Counting, 1.0), "other": NotInstalled}
+    makers = {"one": partial(Constant, 1.0), "other": NotInstalled}
     comparison = processes.compare("row", makers, rounds=3, memory=False, agree=always_agree)
     assert comparison.measured == {"one": Measurement(Timing(1.0, 1.0, 1.0, 1.0), None, rounds=(1.0, 1.0, 1.0))}
     assert comparison.notes == ["other is left out: it is not installed."]
@@ -154,13 +154,13 @@ def test_contestants_that_are_not_installed_are_left_out(processes: ContestantPr
 
 @pytest.mark.parametrize("rounds", [0, 1, 2])
 def test_cell_of_dead_contestant_says_failed_and_run_goes_on(processes: ContestantProcesses, rounds: int) -> None:
-    makers = {"one": partial(Counting, 1.0), "other": partial(Dying, rounds)}
+    makers = {"one": partial(Constant, 1.0), "other": partial(Dying, rounds)}
     comparison = processes.compare("row", makers, rounds=3, memory=False, agree=always_agree)
     assert list(comparison.measured) == ["one"]
     assert comparison.notes == ["row other failed: its process died (SIGABRT)."]
     assert cells(comparison, makers) == ["1.00 (1.00-1.00)", "failed"]
     # The next row has a new process.
-    again = {"one": partial(Counting, 1.0), "other": partial(Counting, 2.0)}
+    again = {"one": partial(Constant, 1.0), "other": partial(Constant, 2.0)}
     comparison = processes.compare("row", again, rounds=1, memory=False, agree=always_agree)
     assert (list(comparison.measured), comparison.notes) == (["one", "other"], [])
 
@@ -169,14 +169,14 @@ def test_death_before_the_first_turn_becomes_a_note(processes: ContestantProcess
     def kill(results) -> None:
         processes.processes["other"]._process.kill()
 
-    makers = {"one": partial(Counting, 1.0), "other": partial(Counting, 1.0)}
+    makers = {"one": partial(Constant, 1.0), "other": partial(Constant, 1.0)}
     comparison = processes.compare("row", makers, rounds=2, memory=False, agree=kill)
     assert (list(comparison.measured), comparison.died) == (["one"], {"other"})
     assert comparison.notes == ["row other failed: its process died (SIGKILL)."]
 
 
 def test_death_while_measuring_memory_becomes_a_note(processes: ContestantProcesses, tmp_path: Path) -> None:
-    makers = {"one": partial(Counting, 1.0), "other": partial(DyingWhenMadeAgain, tmp_path / "made")}
+    makers = {"one": partial(Constant, 1.0), "other": partial(DyingWhenMadeAgain, tmp_path / "made")}
     comparison = processes.compare("row", makers, rounds=1, memory=True, agree=always_agree)
     assert list(comparison.measured) == ["one", "other"]
     assert comparison.measured["other"].peak_mib is None
@@ -190,7 +190,7 @@ def test_signature_without_converted_file_leaves_contestants_out(
     file = inference_suite.converted_file("onnx", {}, {}, "two_layer", "invert", 1)
     torch = inference_suite.torch_model(VARIANTS["PyTorch"], "two_layer", "invert", 1)
     for contestant, reason in ((file, "no converted file computes"), (torch, "PyTorch")):
-        makers = {"one": partial(Counting, 1.0), "other": contestant}
+        makers = {"one": partial(Constant, 1.0), "other": contestant}
         comparison = processes.compare("row", makers, rounds=1, memory=False, agree=always_agree)
         assert comparison.notes[0].startswith(f"other is left out: {reason}")
 
@@ -202,12 +202,12 @@ def disagree(results) -> None:
 @pytest.mark.parametrize(
     ("one", "other", "agree", "reason"),
     [
-        (Broken, partial(Counting, 1.0), always_agree, "one: ValueError: it is broken"),
-        (partial(Counting, 1.0), Broken, always_agree, "other: ValueError: it is broken"),
-        (partial(Counting, 1.0), BrokenLater, always_agree, "other: ValueError: it is broken"),
-        (partial(Dying, 0), partial(Counting, 1.0), always_agree, "one: its process died (SIGABRT)"),
+        (Broken, partial(Constant, 1.0), always_agree, "one: ValueError: it is broken"),
+        (partial(Constant, 1.0), Broken, always_agree, "other: ValueError: it is broken"),
+        (partial(Constant, 1.0), BrokenLater, always_agree, "other: ValueError: it is broken"),
+        (partial(Dying, 0), partial(Constant, 1.0), always_agree, "one: its process died (SIGABRT)"),
         (NotInstalled, Broken, always_agree, "one: it is not installed"),
-        (partial(Counting, 1.0), partial(Counting, 2.0), disagree, "they differ"),
+        (partial(Constant, 1.0), partial(Constant, 2.0), disagree, "they differ"),
     ],
 )
 def test_failed_row_gives_one_line_and_the_next_is_measured(
@@ -216,7 +216,7 @@ def test_failed_row_gives_one_line_and_the_next_is_measured(
     makers = {"one": one, "other": other}
     comparison = processes.compare("two_layer, batch 64,", makers, rounds=2, memory=False, agree=agree)
     assert (comparison.measured, comparison.failure) == ({}, f"two_layer, batch 64, failed: {reason}")
-    makers = {"one": partial(Counting, 3.0), "other": partial(Counting, 4.0)}
+    makers = {"one": partial(Constant, 3.0), "other": partial(Constant, 4.0)}
     following = processes.compare("next", makers, rounds=1, memory=False, agree=always_agree)
     assert {name: m.timing.median for name, m in following.measured.items()} == {"one": 3.0, "other": 4.0}
     assert following.failure is None
@@ -242,7 +242,7 @@ def test_processes_of_other_libraries_begin_without_tensorflow() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports peak memory")
 def test_peak_memory_is_that_of_the_work(processes: ContestantProcesses) -> None:
-    makers = {"one": partial(Counting, 1.0), "other": partial(Filling, 1.0)}
+    makers = {"one": partial(Constant, 1.0), "other": partial(Filling, 1.0)}
     comparison = processes.compare("row", makers, rounds=1, memory=True, agree=always_agree)
     little, much = (comparison.measured[name].peak_mib for name in makers)
     assert 0 <= little < 16
