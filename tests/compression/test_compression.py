@@ -170,7 +170,7 @@ def test_altered_shortened_or_lengthened_file_is_refused(digit_compressor: Compr
             digit_compressor.decompress(file + b"\0")
 
 
-# Complete files with a valid checksum and an impossible header.
+# Complete files with a valid checksum and a wrong header.
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -181,7 +181,7 @@ def test_altered_shortened_or_lengthened_file_is_refused(digit_compressor: Compr
         ({"size": (65535, 65535)}, "65535x65535 pixels"),
     ],
 )
-def test_impossible_header_is_refused(digit_compressor: Compressor, change: dict, reason: str) -> None:
+def test_wrong_header_is_refused(digit_compressor: Compressor, change: dict, reason: str) -> None:
     found = vars(unpack(digit_compressor.compress(np.zeros((28, 28, 1), np.uint8))))
     with pytest.raises(FileError, match=reason):
         digit_compressor.decompress(pack(Compressed(**{**found, **change})))
