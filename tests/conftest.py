@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 ROOT = Path(__file__).parents[1]
-# The tests of `-m fast`: folders and files that others build on. Few start a process; none uses the models made below.
+# The tests of `-m fast`: those of code that other code builds on. Few of these tests start a process; none uses the
+# models made below.
 FAST = (
     "deconv_ae",
     "tests/data/test_cache.py",
@@ -67,9 +68,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-# Collecting the tests imports TensorFlow in every process. Until they are collected, packages that TensorFlow would
-# import for itself are hidden. Tests need matplotlib and Keras's backend, which may be JAX for
-# tests/ops/test_every_backend.py.
+# Collecting the tests imports TensorFlow in every process that runs tests. Until the tests are collected, packages that
+# TensorFlow would import for itself are hidden, except matplotlib and the backend of Keras, which tests need. The
+# backend may be JAX for tests/ops/test_every_backend.py.
 _needed = {"matplotlib", os.environ.get("KERAS_BACKEND")}
 _without = contextlib.ExitStack()
 _without.enter_context(library.without(tuple(set(library.UNNEEDED) - _needed)))
@@ -120,7 +121,7 @@ def digits() -> ImageDataset:
 
 @pytest.fixture(scope="session")
 def colour_images() -> ImageDataset:
-    """Coloured blobs of 17x13 pixels, which windows of 2x2 do not divide."""
+    """Images of coloured blobs, 17x13 pixels, which windows of 2x2 do not divide."""
     from deconv_ae.data import ImageDataset
 
     rows, columns = np.mgrid[0:17, 0:13]
@@ -134,7 +135,7 @@ def colour_images() -> ImageDataset:
 
 @pytest.fixture(scope="session")
 def trained(digits: ImageDataset) -> TrainingResult:
-    """The smallest preset, trained for 8 epochs."""
+    """The preset with the smallest code, trained for 8 epochs."""
     from deconv_ae.model.presets import PRESETS
     from deconv_ae.training import TrainingOptions, train
 
@@ -154,7 +155,7 @@ def exported(made_once: MadeOnce, digits: ImageDataset, request: pytest.FixtureR
 
 @pytest.fixture(scope="session")
 def exported_in_colour(made_once: MadeOnce, colour_images: ImageDataset) -> Path:
-    """A SavedModel of colour images: two stages, an even kernel, windows that do not fit evenly. Tests only read it."""
+    """A SavedModel of colour images: two stages, 4x3 kernels, windows that do not fit evenly. Tests only read it."""
     from deconv_ae import Architecture
     from deconv_ae.saved_model import exporting
     from deconv_ae.training import TrainingOptions, train
