@@ -17,6 +17,6 @@ def test_shuffling_keeps_each_images_switches() -> None:
 
 
 @pytest.mark.parametrize(("pool_size", "middle"), [((4, 4), 5), ((2, 2), 0), ((3, 3), 4), ((1, 5), 2)])
-def test_centring_points_to_or_up_left_of_the_middle(pool_size: tuple[int, int], middle: int) -> None:
+def test_centred_switches_are_at_or_up_left_of_the_middle(pool_size: tuple[int, int], middle: int) -> None:
     encoded = Encoded(np.zeros((1, 2, 2, 1), np.float32), (np.zeros((1, 2, 2, 1), np.uint8),))
     np.testing.assert_array_equal(centred(encoded, [pool_size]).switches[0], middle)

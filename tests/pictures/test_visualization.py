@@ -71,7 +71,7 @@ def picture(file: Path) -> np.ndarray:
         return np.asarray(opened)
 
 
-def test_all_files_of_the_original_visualizer_are_written(drawn: Path) -> None:
+def test_pictures_text_and_figures_are_written_and_nothing_else(drawn: Path) -> None:
     names = {f"imageAutoEncoder_{i}__{kind}.png" for i in range(5) for kind in ("input", "encoding", "output")}
     texts = {"encoder_output.txt", "decoder_output.txt", "switches_1.txt"}
     assert {file.name for file in drawn.iterdir()} == names | texts | FIGURES
@@ -168,7 +168,7 @@ def test_long_titles_do_not_overlap(exported: Path, digits: ImageDataset) -> Non
 
 
 @pytest.mark.parametrize(("channels", "least_pixels"), [(1, 150), (4, 65), (16, 65), (64, 65)])
-def test_every_channel_of_a_code_is_large_and_bright(channels: int, least_pixels: int) -> None:
+def test_channels_of_a_code_are_large_and_bright_unless_silent(channels: int, least_pixels: int) -> None:
     images, code = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 4, 4, channels), np.float32)
     code[0, 1, 1] = 2.0 ** -np.arange(channels)
     code[..., -1] *= channels == 1  # The last of several is silent.
@@ -333,7 +333,7 @@ def test_each_drawn_kernel_is_at_least_40_pixels_long(filters, channels, rows_an
     step = (axes[0].images[0].get_array().shape[1] // columns - 4) // kernels.shape[1]  # The side of a weight.
     first = axes[0].images[0].get_array()[2::step, 2::step][: kernels.shape[0], : kernels.shape[1]]
     red, _, blue = np.moveaxis(first, -1, 0)
-    assert ((red > blue) == (kernels[..., 0, 0] > 0)).mean() > 0.9  # Near zero both are white.
+    assert ((red > blue) == (kernels[..., 0, 0] > 0)).mean() > 0.9  # A weight near 0 is white: as much red as blue.
 
 
 def test_errors_are_drawn_for_the_first_ten_images(exported: Path, digits: ImageDataset, tmp_path: Path) -> None:
