@@ -1,4 +1,4 @@
-"""The page's changes to codes and switches, its links and its HTML, without a browser."""
+"""The page's changes to codes and switches, its links, HTML and uploads, and its program, all without a browser."""
 
 import base64
 import io
@@ -142,7 +142,7 @@ def test_a_link_restores_its_state(tampering: Tampering, image: int | None, wind
     np.testing.assert_array_equal(restored.picture, picture)
 
 
-# Zlib packs 100 MB of zeros into 97 kB.
+# The drawing holds a bit for each pixel: 12.5 MB of zeros, which zlib packs into 12 kB.
 BOMB = State(np.zeros((10_000, 10_000, 1), np.uint8), None, Tampering()).query().removeprefix("picture=")
 
 
@@ -179,7 +179,7 @@ def test_impossible_value_in_a_link_is_dropped_and_named(name: str, text: str) -
     assert (restored.tampering.bits, restored.tampering.seed) == ((0, 2) if name == "bits" else (2, 0))
 
 
-# ------------------------------------------------------------------------------- The page's HTML
+# ------------------------------------------------------------------------------- HTML, pictures in links, uploads
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +250,7 @@ def test_average_can_be_erased_and_has_no_switch(averages) -> None:
     state = State(picture, None, Tampering(erased=frozenset({(0, 2, 3, 31)}), moved=frozenset({(0, 2, 3, 12, 0)})))
     state, refused = view.without_unknown(state)
     assert list(refused) == ["moved"]
-    # A card shows the untouched RMSE only if changes to the code changed the RMSE.
+    # A card shows the untouched RMSE only if the changes to code and switches changed the RMSE.
     assert "untouched" in view.show(state).models
 
 

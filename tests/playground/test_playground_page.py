@@ -53,7 +53,7 @@ MOVE = """async ([selector, value]) => {
   return await changed;
 }"""
 
-# Clicks many times: on pixels of the first model's code, on the choices for switches and on the presets.
+# Clicks many times: on pixels of the first model's code, the choices for switches, the presets, Reset and Undo.
 CLICK = """async (count) => {
   for (let index = 0; index < count; index++) {
     const code = document.querySelector("figure.code svg"), box = code.getBoundingClientRect();
@@ -163,6 +163,7 @@ def wait_for_link(page, part: str, present: bool = True) -> None:
 
 
 def erase_code_pixel(page, row: int, column: int) -> None:
+    """Clicks on a value of the first model's code, which erases the value or puts it back."""
     page.get_by_role("radio", name="erases the value").check()
     svg = page.locator("figure.code svg").first
     box = svg.bounding_box()
@@ -271,7 +272,7 @@ def test_a_refused_value_is_named_and_the_old_one_returns(new_page) -> None:
     assert page.locator("#models").inner_html() == before
 
 
-def test_reload_and_back_keep_the_state(new_page) -> None:
+def test_reload_keeps_the_state_and_back_undoes_a_change(new_page) -> None:
     page = new_page("?image=4")
     page.evaluate(MOVE, ["#bits", "2"])
     wait(page, "location.search.includes('bits=2')")
@@ -408,7 +409,7 @@ def test_a_page_of_another_origin_is_refused(browser, address: str, elsewhere: s
         frames = [frame.url for frame in page.frames if frame != page.main_frame]
         context.close()
         server.shutdown()
-    # A form's answer is hidden from the page that sent it. The statuses below include it.
+    # The page that sent a form cannot read the answer. The statuses below include the status of this answer.
     assert tried.pop("form") in ("opaque0", "refused")
     assert tried == {"upload": "refused", "show": "refused", "json": "refused", "read": "refused", "frame": True}
     ours = [status for url, status in answers if url.netloc == urlsplit(address).netloc]
@@ -422,7 +423,7 @@ def press(page, *keys: str) -> None:
 
 
 def is_focus_seen(page) -> bool:
-    """Whether the focused element is in sight and has an outline."""
+    """Whether the focused element or its label is in sight, and one of them has an outline."""
     return page.evaluate(
         """() => { const element = document.activeElement, label = element.closest("label");
           const isOutlined = [element, label].some((e) => e && parseFloat(getComputedStyle(e).outlineWidth) >= 2
@@ -569,7 +570,7 @@ def test_dragging_a_switch_changes_the_reconstruction(new_page) -> None:
     assert switch_of(page, 0, 2, 3) == 15
     assert page.locator("#model-0 figure.reconstruction image").first.get_attribute("href") != before
     assert "1 switch moved" in page.locator("#changes").inner_text()
-    # The box does the same by keys. An answer does not overwrite a number that is being typed.
+    # The number box moves the switch by keys. An answer does not overwrite a number that is being typed.
     number = page.get_by_label("Its switch")
     number.fill("6")
     page.evaluate(MOVE, ["#scale", "2"])
@@ -789,7 +790,7 @@ def test_controls_and_results_share_a_phone_screen(new_page) -> None:
     assert max(bottoms.values()) <= 844, bottoms
 
 
-def test_nothing_covers_a_card_on_a_desktop(new_page) -> None:
+def test_nothing_covers_a_drawing_on_a_desktop(new_page) -> None:
     page = new_page("?image=8")
     for top in (0, 200, 600):
         page.evaluate("top => scrollTo(0, top)", top)
@@ -806,7 +807,7 @@ def test_a_phone_shows_the_picture_first_and_lists_all_models(new_page) -> None:
     page = new_page(width=390, height=844)
     tops = {name: page.locator(name).bounding_box()["y"] for name in ("#picture", "#models", "#scale", "#link")}
     assert list(tops) == sorted(tops, key=tops.__getitem__)
-    # The list is in sight, and a touch brings a model's card.
+    # The list is in sight. A click on a model's name brings the card of this model into sight.
     links = page.locator(".overview a")
     assert [text.split()[0] for text in links.all_inner_texts()] == list(MODELS)
     assert links.last.bounding_box()["y"] < 844
