@@ -13,7 +13,7 @@ import pytest
 from deconv_ae.data import readahead, replica_batches, training_batches
 
 IMAGES, PIXELS = 64, (100, 100, 3)
-"""An image has 30,000 bytes: it begins and ends within pages, and covers six or seven complete pages."""
+"""An image has 30,000 bytes: six or seven complete pages of 4,096. Only the first image begins where a page begins."""
 
 
 @pytest.fixture
@@ -64,9 +64,9 @@ def test_read_ahead_keeps_the_batches(images: np.ndarray, monkeypatch: pytest.Mo
         shares = replica_batches(images, 24, seed=5, first_step=1, replicas=range(2), num_replicas=2).take(4)
         return [np.asarray(each) for each in [*whole, *(part for share in shares for part in share)]]
 
-    without, asked = read(), []
+    of_a_small_split, asked = read(), []
     monkeypatch.setattr(readahead, "LARGE_BYTES", images.nbytes)
     monkeypatch.setattr(readahead, "request", lambda images, numbers: (asked.append(len(numbers)), numbers)[1])
-    for expected, found in zip(without, read(), strict=True):
+    for expected, found in zip(of_a_small_split, read(), strict=True):
         np.testing.assert_array_equal(found, expected)
     assert asked[:3] == [24, 16, 24]

@@ -1,4 +1,4 @@
-"""Resizing of pictures with another aspect ratio; later programs resize as the training did."""
+"""Resizing of pictures to a size of another aspect ratio; later programs resize as the training did."""
 
 from pathlib import Path
 
@@ -103,7 +103,7 @@ def wide_pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def test_each_fit_has_its_own_cache_file(wide_pictures: Path) -> None:
+def test_cache_keeps_the_splits_of_each_fit_apart(wide_pictures: Path) -> None:
     name = f"folder:{wide_pictures}"
     sources = [Source(name, image_size=(12, 12), fit=fit, cache_dir=str(wide_pictures.parent)) for fit in FITS]
     splits = [load_split(source, "test") for source in (*sources, *sources)]

@@ -1,4 +1,4 @@
-"""A picture's own name decides its split, whatever lies beside it."""
+"""A picture's own name decides its split, whatever lies beside the picture, unless a split would be empty."""
 
 import zlib
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def test_a_fifth_of_numbered_pictures_is_for_testing(pattern: str, count: int, f
     assert len(for_testing(names)) / count == pytest.approx(0.2, abs=2 / count)
 
 
-def test_share_of_unnumbered_names_is_binomial() -> None:
+def test_share_of_random_names_for_testing_is_binomial() -> None:
     random = np.random.default_rng(0)
     shares = [len(for_testing([random.bytes(8).hex() + "x" for _ in range(200)])) / 200 for _ in range(200)]
     # The mean and the standard deviation of a binomial distribution.
@@ -53,7 +53,7 @@ def test_share_of_unnumbered_names_is_binomial() -> None:
         lambda names: [*names, "notes.txt", "AAA.txt"],
         lambda names: [name.replace(".png", ".JPG") for name in names],
     ],
-    ids=["ten more", "ten numbered", "ten fewer", "half", "renamed", "in another order", "others", "another format"],
+    ids=["ten others", "next ten", "ten fewer", "half", "renamed", "in another order", "text files", "another format"],
 )
 def test_a_picture_stays_in_its_split(change: Callable[[list[str]], list[str]]) -> None:
     names = [f"{number}.png" for number in range(27)]
@@ -92,7 +92,7 @@ def test_each_split_has_a_picture(count: int) -> None:
         assert 0 < len(for_testing(names)) < count
 
 
-def test_composed_and_decomposed_accents_are_equal() -> None:
+def test_composed_and_decomposed_accents_give_equal_splits() -> None:
     composed, decomposed = ([f"caf{accent}{number}.png" for number in range(30)] for accent in ("\u00e9", "e\u0301"))
     assert which_are_for_testing(composed) == which_are_for_testing(decomposed)
 
@@ -135,7 +135,7 @@ def test_folder_has_expected_splits_and_colour(
     assert (len(dataset.train), len(dataset.test), dataset.image_shape[-1]) == expected
 
 
-def test_another_picture_replaces_the_only_test_picture_if_it_is_bad(tmp_path: Path) -> None:
+def test_another_picture_replaces_a_single_bad_test_picture(tmp_path: Path) -> None:
     names = [f"{number}.png" for number in range(4)]
     for name in names:
         draw(tmp_path / name)
