@@ -14,7 +14,7 @@ from PIL import Image
 LARGEST_FILE = 1_000_000
 DOTS_PER_INCH = 100
 NUMBER = re.compile(r"\d[\d,]*\.?\d*")
-# Other CPUs round differently, and trained weights then differ more.
+# Other CPUs round differently, and training enlarges the differences.
 TOLERANCES = {
     "1_unpooling_by_hand.ipynb": {"abs": 2e-4},
     "2_the_autoencoder.ipynb": {"abs": 2e-3, "rel": 0.02},
@@ -64,10 +64,10 @@ def test_pictures_have_100_dots_per_inch(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=file_name)
-def test_outputs_hold_no_paths_or_user_names(file: Path) -> None:
+def test_files_hold_no_machine_paths_user_names_times_or_stderr(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
-    for private in (str(Path.home()), getpass.getuser() + "@", "site-packages", "/tmp/", "/home/", "iopub", "stderr"):
-        assert private not in text, private
+    for unwanted in (str(Path.home()), getpass.getuser() + "@", "site-packages", "/tmp/", "/home/", "iopub", "stderr"):
+        assert unwanted not in text, unwanted
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=file_name)
