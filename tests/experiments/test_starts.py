@@ -27,7 +27,7 @@ def test_ours_beats_plain_starts_with_the_same_schedule(compared: tuple[list[Tri
     assert len({json.dumps(outcome.settings["schedule"]) for outcome in outcomes}) == 1
     rmses = {outcome.start: outcome.test_rmse for outcome in outcomes}
     assert len(set(rmses.values())) == len(rmses)
-    # After 20 steps, plain starts still draw noise, and a fitted decoder does not.
+    # After 20 steps, models with plain starts still reconstruct noise. A model with our fitted decoder does not.
     assert rmses[OURS] == min(filter(None, rmses.values()))
 
 
