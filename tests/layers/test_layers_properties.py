@@ -129,7 +129,7 @@ def test_unpooling_of_pooled_positions_equals_the_reference(data, pooling):
     layer = layers.MaxUnpooling2D(pool_size, strides, padding)
     positions = tf.constant(argmax)
     if data.draw(st.booleans()):
-        # With a recorded origin, positions are not checked again.
+        # With a recorded origin, unpooling skips the check of the positions.
         positions = with_origin(positions, Origin(layer._windows, shape[1:3]))
     check_unpooling(layer, pooled, argmax, positions, shape)
 

@@ -1,6 +1,6 @@
 """The migration table in deconv_ae/layers/README.md, row by row, with positions numbered as in the other libraries.
 
-Expected results are literals, so that the other libraries need not be installed.
+Expected results are literals or come from NumPy and TensorFlow, so that the other libraries need not be installed.
 """
 
 import math

@@ -28,7 +28,7 @@ dtypes = pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "fl
 
 def ops_of(function, *arguments):
     """The types of all operations in a function's graph, and in the functions that it calls."""
-    # No control flow depends on a tensor, and autograph would double the time to trace.
+    # No Python `if` or loop depends on a tensor, and autograph would double the time to trace.
     graph = tf.function(function, autograph=False).get_concrete_function(*arguments).graph.as_graph_def()
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
     return {node.op for node in nodes}
@@ -218,7 +218,7 @@ def test_nan_or_infinity_that_lost_has_no_effect(lost):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_positions_outside_of_their_windows_are_assigned(jit_compile):
-    # As in PyTorch: positions that are chosen twice without overlap, and positions of another window.
+    # As in PyTorch: positions that windows side by side choose twice, and positions in another window.
     argmax = tf.constant([[12, 3], [0, 7], [12, 5], [2, 31]], tf.int64, shape=(1, 2, 2, 2))
     values = tf.reshape(tf.range(1.0, 9.0), (1, 2, 2, 2))
 
@@ -281,7 +281,7 @@ def test_positions_of_other_conventions_raise_an_error(numbered, message, in_gra
         ((), "channels_last", r"needs one position\Z"),
     ],
 )
-def test_argmax_of_another_shape_names_filters_if_only_channels_differ(shape, data_format, advice):
+def test_shape_error_names_filters_only_if_channels_alone_differ(shape, data_format, advice):
     with pytest.raises(ValueError, match=r"must have the shape of `pooled`, \(2, 4, 4, 3\); got .*" + advice):
         max_unpool(tf.zeros((2, 4, 4, 3)), tf.zeros(shape, tf.int64), 2, data_format=data_format)
 
@@ -380,7 +380,7 @@ def test_tensorflow_kernels_pool_outside_of_xla():
     assert {"MaxPool", "MaxPoolGradGrad"} <= ops_of(run, tf.TensorSpec((None, 8, 8, 5)))
     assert "MaxPoolWithArgmax" in ops_of(run, tf.TensorSpec((None, 8, 8, 16)))
     assert "MaxPoolWithArgmax" in ops_of(run, tf.TensorSpec((None, None, 8, 5)))
-    # 16-bit floating point numbers cannot represent the numbers of the positions.
+    # bfloat16 can represent only some of the positions' numbers, which reach 319.
     assert "MaxPoolWithArgmax" in ops_of(
         lambda x: MaxPoolingWithArgmax2D(2, dtype="bfloat16")(x), tf.TensorSpec((None, 8, 8, 5), tf.bfloat16)
     )
@@ -415,12 +415,12 @@ def test_deterministic_operations_use_no_atomic_additions_on_a_gpu(monkeypatch):
             wrong()
 
 
-def test_positions_of_a_pooling_are_not_checked_again():
+def test_positions_of_a_pooling_are_not_checked():
     known = ops_of(pool_and_unpool(((8, 8), 3, 2, "valid")), tf.TensorSpec((None, 8, 8, 3)))
     assert "Assert" not in known
     unknown = ops_of(MaxUnpooling2D(2), tf.TensorSpec((None, 4, 4, 3)), tf.TensorSpec((None, 4, 4, 3), tf.int64))
     assert "Assert" in unknown
-    # Positions computed from them are checked.
+    # Positions that were computed from an argmax are checked.
     _, argmax = MaxPoolingWithArgmax2D(2)(random_images((1, 8, 8, 3)))
     with pytest.raises(tf.errors.InvalidArgumentError):
         MaxUnpooling2D(2)(tf.zeros(argmax.shape), argmax + 1000)
@@ -536,7 +536,7 @@ def test_positions_beyond_int32_are_checked():
         argmax = tf.fill((1, 2, 2, 1), tf.constant(2**31, tf.int64))
         return checks.checked_positions(argmax, tf.unstack(size), layer._windows)
 
-    # Only the check runs, because the images would take 9 GB.
+    # Only the check runs, because the images would take 9.6 GB.
     assert checked([60000, 40000])[0, 0, 0, 0] == 2**31
     with pytest.raises(tf.errors.InvalidArgumentError, match="out of range"):
         checked([40000, 40000])
@@ -600,7 +600,7 @@ def test_switches_convert_with_sizes_known_at_run_time():
         np.testing.assert_array_equal(*run(random_images((2, *size, 2))))
 
 
-def test_encoder_and_decoder_need_to_share_only_switches(tmp_path):
+def test_decoder_needs_only_the_code_and_the_switches(tmp_path):
     images = keras.Input((9, 7, 2))
     pooled, argmax = MaxPoolingWithArgmax2D(2, padding="same")(images)
     switches = ArgmaxToSwitches2D(2, padding="same", input_size=(9, 7))(argmax)
