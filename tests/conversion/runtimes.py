@@ -12,9 +12,9 @@ Tensors = dict[str, np.ndarray]
 OPENVINO_FAILS = "ONEDNN_MAX_CPU_ISA" in os.environ
 needs_openvino = pytest.mark.skipif(
     OPENVINO_FAILS,
-    reason="ONEDNN_MAX_CPU_ISA limits OpenVINO's oneDNN, not its own kernels (2026.4). With SSE4.1, OpenVINO fails "
-    "with 'bad combination' (Xbyak). With AVX2 on a CPU with AVX-512, it crashes (SIGSEGV) where it pads left-over "
-    "rows or columns",
+    reason="In OpenVINO 2026.4, ONEDNN_MAX_CPU_ISA limits oneDNN, but not OpenVINO's own kernels. With SSE4.1, "
+    "OpenVINO fails with 'bad combination' (Xbyak). With AVX2 on a CPU with AVX-512, OpenVINO crashes (SIGSEGV) where "
+    "it pads left-over rows or columns",
 )
 
 
@@ -46,7 +46,7 @@ RUNTIMES: dict[str, tuple[str, Callable[[Path, Tensors], Tensors]]] = {
     "litert": (".tflite", run_litert),
     "openvino": (".xml", run_openvino),
 }
-"""Suffix and runtime of every format. Tests of one runtime are parametrized by `every_format`."""
+"""By format, the suffix of its files and the function that runs a file. `every_format` runs a test for each format."""
 
 WORKING = {name: runtime for name, runtime in RUNTIMES.items() if name != "openvino" or not OPENVINO_FAILS}
 """The runtimes that work with the instructions that the environment allows. Tests of all formats together use these."""

@@ -39,7 +39,7 @@ def test_clear_maxima_allow_one_choice_and_one_reconstruction(model: Autoencoder
     assert bounds.wrong(named(switches)) == 0
     assert bounds.difference(reconstruction, reconstruction) < 1e-5
     for choices in bounds.choices.values():
-        # By chance, two values of a few windows agree to 1e-5.
+        # In a few windows, two values agree to 1e-5 by chance.
         assert np.mean(choices.sum(-1) == 1) > 0.99
     np.testing.assert_allclose(bounds.middle[bounds.reach == 0], reconstruction[bounds.reach == 0], rtol=0, atol=1e-5)
     clear = np.argmax(np.sum(bounds.reach, (1, 2, 3)) == 0)

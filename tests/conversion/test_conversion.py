@@ -1,4 +1,4 @@
-"""Converted models, run in the runtimes of their formats by code that does not use deconv_ae."""
+"""Conversions of exported models: what the converted files compute, what the report says, and what is refused."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ TOLERANCE = 1e-5
 
 
 def expected_tensors(served: ServedAutoencoder, images: np.ndarray) -> Tensors:
-    """The inputs and outputs of all parts, computed by the SavedModel."""
+    """The inputs and outputs of all parts: the scaled images, and what the SavedModel computes from the images."""
     encoded = served.encode(images)
     switches = {f"switches_{number}": values for number, values in enumerate(encoded.switches, start=1)}
     scaled = images.astype(np.float32) / 256
@@ -56,7 +56,7 @@ def served(exported: Path) -> ServedAutoencoder:
 
 @pytest.fixture(scope="module")
 def converted(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
-    """The result of convert.py for a model of one stage, in every format."""
+    """How convert.py ended for a model of one stage and the formats in WORKING, and the folder of the files."""
     folder = tmp_path_factory.mktemp("converted")
     arguments = [f"--model={exported}", "--output_dir=files", f"--format={','.join(WORKING)}"]
     return run_program("convert.py", arguments, folder), folder / "files"
@@ -64,7 +64,7 @@ def converted(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 @pytest.mark.parametrize("part", PARTS)
 @every_format
-def test_every_part_agrees_with_the_saved_model_in_its_runtime(
+def test_every_part_agrees_with_the_saved_model_in_every_runtime(
     converted: tuple[Finished, Path], served: ServedAutoencoder, digits: ImageDataset, format_name: str, part: str
 ) -> None:
     suffix, run = RUNTIMES[format_name]
@@ -86,7 +86,7 @@ def test_every_part_agrees_with_the_saved_model_in_its_runtime(
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
-def test_stages_in_colour_convert_to_every_format(
+def test_model_of_colour_images_converts_to_every_format(
     exported_in_colour: Path, colour_images: ImageDataset, tmp_path: Path
 ) -> None:
     written = conversion.convert(
@@ -100,7 +100,7 @@ def test_stages_in_colour_convert_to_every_format(
         np.testing.assert_allclose(decoded, tensors["reconstruction"], rtol=0, atol=TOLERANCE)
 
 
-def test_array_of_five_bands_converts_from_python_only(tmp_path: Path) -> None:
+def test_model_of_five_bands_converts_from_python_only(tmp_path: Path) -> None:
     bands = np.random.default_rng(0).integers(0, 256, (50, 12, 8, 5), np.uint8)
     trained = deconv_ae.train(bands, filters=(4, 2), pool_sizes=(2, 2), kernel_size=3, epochs=1, verbose=False)
     trained.export(tmp_path / "model", anyway=True)
@@ -177,7 +177,7 @@ def test_report_has_agreement_and_cost_of_each_file(converted: tuple[Finished, P
 
 @needs_openvino
 @pytest.mark.parametrize("precision", [None, "f32", "bf16"])
-def test_openvino_computes_in_float32_whatever_precision_is_asked(
+def test_openvino_computes_in_float32_whatever_precision_is_asked_for(
     converted: tuple[Finished, Path], served: ServedAutoencoder, digits: ImageDataset, precision: str | None
 ) -> None:
     tensors = expected_tensors(served, digits.test[:5])
@@ -322,7 +322,7 @@ def test_failed_conversion_keeps_earlier_files(
     assert {file: file.read_bytes() for file in (tmp_path / "files").rglob("*") if file.is_file()} == before
 
 
-def test_report_has_the_files_before_a_format_that_cannot_be_written(
+def test_report_has_the_files_before_an_unwritable_format(
     exported: Path, digits: ImageDataset, tmp_path: Path
 ) -> None:
     (tmp_path / "litert").write_text("not a directory")

@@ -50,7 +50,7 @@ def examples(count):
 
 
 def export_trained(architecture: Architecture, image_shape: tuple[int, ...], folder: Path) -> np.ndarray:
-    """Trains a model on noise, exports it to folder/model, checks the served results, and returns the images."""
+    """Trains a model on noise, exports it to folder/model, checks RMSEs and reconstructions, and returns the images."""
     images = np.random.default_rng(0).integers(0, 256, (11, *image_shape), np.uint8)
     dataset = ImageDataset("noise", images[:6], images[6:])
     result = train(dataset, TrainingOptions(architecture, epochs=1, batch_size=4), verbose=False)

@@ -40,9 +40,9 @@ def test_every_part_agrees_with_the_model_in_both_layouts(
     model = Autoencoder(architecture, image_shape)
     model.set_weights([weights + 0.01 for weights in model.get_weights()])
     images = np.random.default_rng(0).integers(0, 256, (4, *image_shape)).astype("float32") / 256
-    # A constant image has near ties: any value may be the maximum.
+    # A constant image has near ties: in a window away from the edges, any value may be the maximum.
     images[2] = 0.5
-    # A black image has exact ties: the first value is the maximum.
+    # A black image has exact ties in the first stage: the first value is the maximum.
     images[3] = 0
     code, *switches = map(np.asarray, model.encoder(images))
     named = dict(zip(architecture.switches_names, switches))
