@@ -1,4 +1,7 @@
-"""Splits are decoded once and memory-mapped. Whatever happens to the files, the pixels equal freshly decoded ones."""
+"""Splits are decoded once and memory-mapped.
+
+Whatever happens to the files, the pixels equal freshly decoded ones, or an error names the cause.
+"""
 
 import fcntl
 import os
@@ -80,7 +83,7 @@ def test_batches_of_wrong_type_size_or_number_are_refused(tmp_path: Path, reader
 
 
 class Numbered(tfds.core.GeneratorBasedBuilder):
-    """A TFDS data set whose images show their number."""
+    """A TFDS data set of images whose pixels are the image's number."""
 
     VERSION = tfds.core.Version("1.0.0")
     name = "numbered"
@@ -179,7 +182,7 @@ def test_changed_folder_is_decoded_again(source: Source, change: Callable[[Path]
     change(Path(str(directory(source))))
     for split in ("train", "test"):
         np.testing.assert_array_equal(load_split(source, split), in_memory(source, split))
-    assert len(list(Path(str(source.cache_dir)).glob("*.uint8"))) == 2  # They replaced the old files.
+    assert len(list(Path(str(source.cache_dir)).glob("*.uint8"))) == 2  # The new files replaced the old ones.
 
 
 def test_writes_to_images_stay_in_the_process(source: Source) -> None:
@@ -220,7 +223,7 @@ def flip(file: Path) -> None:
 
 
 def edit(record: Path, **fields: object) -> None:
-    """Changes a record and its checksum."""
+    """Changes fields of a record, and renews the checksum of the record itself."""
     record.write_text(with_checksum(read_with_checksum(record) | fields))
 
 
@@ -247,7 +250,7 @@ def edit(record: Path, **fields: object) -> None:
     ],
 )
 @pytest.mark.parametrize("always_checked", [0, cache.ALWAYS_CHECKED_BYTES])
-def test_damaged_cache_files_are_reported_and_decoded_again(
+def test_damaged_cache_files_are_reported_and_written_again(
     source: Source,
     pattern: str,
     damage: Callable[[Path], object],
@@ -289,7 +292,7 @@ def test_directory_in_place_of_a_cache_file_is_named(source: Source, suffix: str
 
 
 @pytest.mark.parametrize("directory", ["a_file", "a_file/below", "/proc/no_such_place", "gs://bucket"])
-def test_unwritable_cache_is_named(source: Source, directory: str, tmp_path: Path) -> None:
+def test_unusable_cache_dir_is_refused_with_advice(source: Source, directory: str, tmp_path: Path) -> None:
     (tmp_path / "a_file").write_text("")
     place = directory if ":" in directory else str(tmp_path / directory)
     with pytest.raises(InputError, match=r"cache_dir: .*; give"):
@@ -327,8 +330,8 @@ def test_folder_that_changes_during_decoding_is_refused(source: Source, cached: 
 
 
 def test_one_program_decodes_while_others_wait(source: Source, capsys: pytest.CaptureFixture) -> None:
-    with ThreadPoolExecutor(4) as programs:
-        splits = list(programs.map(lambda _: load_split(source, "train"), range(4)))
+    with ThreadPoolExecutor(4) as threads:  # Threads stand for programs: each takes the lock.
+        splits = list(threads.map(lambda _: load_split(source, "train"), range(4)))
     assert capsys.readouterr().out.count("decoding") == 1
     for images in splits:
         np.testing.assert_array_equal(images, splits[0])
@@ -355,6 +358,9 @@ def test_partial_files_of_killed_programs_are_deleted(source: Source) -> None:
     only(source, "*-train.json").unlink()
     load_split(source, "train")
     assert not partial_file.exists()
+
+
+# ------------------------------------------------------------------------------- Places
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the expected paths are Linux's")

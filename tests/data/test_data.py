@@ -214,7 +214,7 @@ def test_tfds_data_set_is_prepared_and_resized(tmp_path: Path) -> None:
     source = Source("many_heights", data_dir=str(tmp_path), image_size=(6, 4))
     dataset = load_dataset(source)
     assert dataset.train.shape == (12, 6, 4, 3)
-    # It has no `test`, so `validation` is the test split.
+    # The data set has no `test`, so `validation` is the test split.
     assert sorted(image.max() for image in dataset.test) == [0, 1, 2, 3, 4]
     np.testing.assert_array_equal(load_split(source, "train"), dataset.train)
 
@@ -232,7 +232,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-def test_missing_tfds_data_names_three_remedies_soon(tmp_path: Path, no_network: None) -> None:
+def test_error_for_missing_tfds_data_names_three_remedies_soon(tmp_path: Path, no_network: None) -> None:
     started = time.perf_counter()
     with pytest.raises(InputError) as raised:
         load_dataset(Source("mnist", data_dir=str(tmp_path)))
@@ -277,7 +277,7 @@ def numbers(batches: tf.data.Dataset, count: int) -> list[list[int]]:
     return [np.round(images[:, 0, 0, 0].numpy() * 256).astype(int).tolist() for images, _ in batches.take(count)]
 
 
-def test_pixels_are_scaled_by_256() -> None:
+def test_pixels_are_divided_by_256() -> None:
     np.testing.assert_array_equal(scale(tf.constant([0, 1, 255], tf.uint8)), np.float32([0, 1 / 256, 255 / 256]))
 
 
@@ -323,7 +323,10 @@ def test_input_and_target_are_the_same_image() -> None:
     assert images.dtype == tf.float32
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+# ------------------------------------------------------------------------------- Pipes and links in folders
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no os.mkfifo")
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("nowhere")], ids=["pipe", "broken link"])
 def test_pipes_and_broken_links_are_reported(pictures: Path, capfd, make) -> None:
     make(pictures / "99.png")

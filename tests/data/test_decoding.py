@@ -193,7 +193,7 @@ def test_truncated_file_is_refused_or_complete(form: str, capfd: pytest.CaptureF
 
 
 @pytest.mark.usefixtures("garbage_of_earlier_tests_collected")
-def test_warnings_about_metadata_are_dropped(recwarn: pytest.WarningsRecorder) -> None:
+def test_palette_and_damaged_metadata_give_no_warning(recwarn: pytest.WarningsRecorder) -> None:
     file = encoded(palette(b"\xff\x00"), "PNG")
     exif = Image.Exif()
     exif[0x0112] = 3
