@@ -120,7 +120,7 @@ RUN = {
 
 
 @pytest.mark.parametrize("command_line", HELPED)
-def test_help_shows_the_command_and_loads_nothing(answers: dict[str, Any], command_line: str) -> None:
+def test_help_shows_the_command_and_loads_no_slow_package(answers: dict[str, Any], command_line: str) -> None:
     answer = answers[command_line]
     assert answer["stderr"] == ""
     assert answer["status"] == 0
@@ -131,7 +131,7 @@ def test_help_shows_the_command_and_loads_nothing(answers: dict[str, Any], comma
 
 
 @pytest.mark.parametrize("command_line", REFUSALS)
-def test_refusals_are_one_line_and_load_nothing(answers: dict[str, Any], command_line: str) -> None:
+def test_refusals_are_one_line_and_load_no_slow_package(answers: dict[str, Any], command_line: str) -> None:
     answer = answers[command_line]
     assert answer["stderr"].startswith("error: ")
     assert len(answer["stderr"].splitlines()) == 1

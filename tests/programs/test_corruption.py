@@ -22,11 +22,15 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.training.cluster import other_addresses
 
 SHORT, LONG = 7, 72
-"""Damages of each file below: more than 50 in total, or more than 500 in the long tests."""
+"""How often a test damages each file below. All files together are damaged more than 50 times, or more than 500 in the
+long tests."""
 
 
 def damaged(content: bytes, chance: random.Random) -> bytes:
-    """Content with a flipped bit, a missing end, zeros or garbage in the middle, a part twice, or other content."""
+    """Content with a flipped bit, a missing end, zeros or garbage in the middle, a part twice, or other content.
+
+    If such damage would change nothing, a brace is added at the end instead.
+    """
     start = chance.randrange(len(content))
     end = min(len(content), start + chance.randrange(1, 64))
     changed = chance.choice(
@@ -63,7 +67,7 @@ READ: dict[str, Callable[[Path, np.ndarray], Any]] = {
 
 @pytest.mark.parametrize("count", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", READ)
-def test_damaged_model_is_reported_or_unchanged(
+def test_damaged_model_is_reported_or_changes_no_result(
     exported: Path, digits: ImageDataset, tmp_path: Path, name: str, count: int
 ) -> None:
     model_dir, chance = tmp_path / "model", random.Random(name)
@@ -79,7 +83,7 @@ def test_damaged_model_is_reported_or_unchanged(
 
 
 @pytest.mark.parametrize("count", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
-def test_damaged_record_is_reported_or_unchanged(tmp_path: Path, count: int) -> None:
+def test_damaged_record_is_reported_or_changes_no_result(tmp_path: Path, count: int) -> None:
     file, chance, record = tmp_path / "run.json", random.Random(0), {"seed": 1, "files": [{"rmse": 0.25, "name": "a"}]}
     content = with_checksum(record).encode()
     for _ in range(count):

@@ -11,10 +11,10 @@ from faults.refusals import Flag, flags_of, run_all
 STARTS = re.compile(r"^(    command_line.run\(main\)|installed.run\(\"\w+\"\))$", re.MULTILINE)
 WITHOUT_FLAGS = {"run_notebooks.py"}
 PROGRAMS = sorted({file.name for file in SCRIPTS.glob("*.py") if STARTS.search(file.read_text())} - WITHOUT_FLAGS)
-SECONDS = 5.0
+MOST_SECONDS = 5.0
 
 # Flags that end a program at once with status 2: its input is missing, or a number is too low.
-NOTHING_TO_READ = {
+ENDING_FLAGS = {
     "benchmark.py": ("--readme=nowhere/README.md",),
     "compare_starts.py": ("--dataset=folder:nowhere",),
     "compress.py": ("--model=nowhere",),
@@ -70,7 +70,7 @@ def workplace(tmp_path: Path) -> Path:
 
 
 def must_be_named(flag: Flag, kind: str) -> bool:
-    """Whether the value is wrong for this flag, whatever the other flags are."""
+    """Whether the error must name the flag: the value is plainly wrong for the flag, whatever the other flags are."""
     if kind == "empty":
         return flag.name != "cache_dir"
     if flag.kind == "int":
@@ -87,9 +87,9 @@ def test_wrong_values_give_one_line_and_write_nothing(workplace: Path, program: 
     assert cases
     command_lines = []
     for flag, kind in cases:
-        others = [given for given in NOTHING_TO_READ[program] if not given.startswith(f"--{flag.name}=")]
+        others = [given for given in ENDING_FLAGS[program] if not given.startswith(f"--{flag.name}=")]
         command_lines.append([f"--{flag.name}={VALUES[kind]}", *others])
-        ends_by_itself = must_be_named(flag, kind) or len(others) == len(NOTHING_TO_READ[program])
+        ends_by_itself = must_be_named(flag, kind) or len(others) == len(ENDING_FLAGS[program])
         if program in ALSO_WRONG and not ends_by_itself:
             command_lines[-1].append(ALSO_WRONG[program])
     problems = []
@@ -102,7 +102,7 @@ def test_wrong_values_give_one_line_and_write_nothing(workplace: Path, program: 
             and lines[0].isprintable()
             # The program creates the cache directory before it finds that there are no images.
             and (not refusal.wrote or flag.name == "cache_dir")
-            and refusal.seconds < SECONDS
+            and refusal.seconds < MOST_SECONDS
             and (flag.name in lines[0] or not must_be_named(flag, kind))
         )
         if not is_right:

@@ -24,7 +24,7 @@ def test_unneeded_packages_are_hidden_until_the_block_ends(tmp_path, monkeypatch
     del sys.modules["not_needed"]
 
 
-# Modules that check flags. None may load TensorFlow, which takes seconds.
+# Modules that programs load to check flags. None may load TensorFlow, which takes seconds.
 WITHOUT_TENSORFLOW = (
     "deconv_ae.conversion.formats",
     "deconv_ae.data.kinds",

@@ -92,7 +92,7 @@ def test_git_ignores_folders_that_programs_write() -> None:
 
 
 def expanded(values: Any) -> Any:
-    """Expands a list that ends in "to 28 rows": repeats the other elements until there are 28."""
+    """Expands lists that end in text such as "to 28 rows": repeats the other elements until there are 28."""
     if not isinstance(values, list):
         return values
     *values, last = values

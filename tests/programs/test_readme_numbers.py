@@ -55,7 +55,7 @@ def numbers_in_readme(pattern: str) -> tuple[float, ...]:
 
 
 def training(isa: str) -> tuple[float, ...]:
-    """Returns the least and the largest ratio to PyTorch, then to plain Keras, with these instructions."""
+    """Returns the least and the largest ratio to PyTorch, then to plain Keras, with the instruction set `isa`."""
     ratios = ("deconv_ae to the best PyTorch", "deconv_ae to plain Keras")
     table = dict(zip(("AVX-512", "AVX2"), tables(BENCHMARKS, "model", *ratios), strict=True))[isa]
     return tuple(each for ratio in ratios for each in spread([number(row[ratio]) for row in table]))
@@ -132,7 +132,7 @@ def test_results_equal_those_of_the_reference_page() -> None:
         assert held["collapsed"].endswith(f"of {re.findall('[0-9]+', ours)[0]}")
 
 
-def test_choices_have_the_numbers_of_their_models() -> None:
+def test_choices_have_the_numbers_of_results_and_model_cards() -> None:
     choices = {re.findall(r"--preset=(\w+)", row["flags"])[0]: row for row in rows(README, "pictures", "flags")}
     medians = {row["preset"]: row for row in rows(README, "preset", "published")}
     assert choices["two_layer"]["test RMSE"] == medians["two_layer"]["ours, median of 10 seeds"]

@@ -1,4 +1,7 @@
-"""A signal at any moment ends a program with one line and the status of the signal, and leaves no partial files."""
+"""Once a program handles signals, a signal ends the program with one line and the status of the signal.
+
+At no moment does a signal leave partial files.
+"""
 
 import random
 import signal
@@ -48,7 +51,7 @@ def interrupted(name: str, directory: Path, number: int, seconds: float) -> Fini
 
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize("moments", [3, pytest.param(20, marks=pytest.mark.long)])
-def test_a_signal_between_start_and_first_step_gives_one_line(tmp_path: Path, name: str, moments: int) -> None:
+def test_signal_before_the_first_step_kills_or_gives_one_line(tmp_path: Path, name: str, moments: int) -> None:
     chance = random.Random(name)
     for moment in range(moments):
         number = SIGNALS[moment % len(SIGNALS)]
@@ -101,7 +104,10 @@ class Ended(BaseException):
 
 
 def at_instructions(write: Callable[[], object], happen: Callable[[FrameType, int], object]) -> None:
-    """Calls `happen` before each bytecode instruction of the library, with its frame and number."""
+    """Calls `write`, and calls `happen` before each bytecode instruction of the library.
+
+    `happen` gets the frame and the number of the instruction.
+    """
     package = str(Path(deconv_ae.__file__).parent)
     executed = 0
 
@@ -124,7 +130,7 @@ def at_instructions(write: Callable[[], object], happen: Callable[[FrameType, in
 
 
 def instructions(write: Callable[[], object]) -> list[int]:
-    """The numbers of all instructions of the library, without repetitions in a loop."""
+    """The numbers of all instructions that `write` executes in the library, without repetitions in a loop."""
     seen: dict[tuple[Any, ...], int] = {}
 
     def note(frame: FrameType | None, number: int) -> None:
