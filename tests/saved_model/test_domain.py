@@ -48,7 +48,7 @@ def test_model_of_digits_accepts_any_five_digits_and_black(name: str, digits: Im
     assert said(REFERENCE / name, np.zeros((2, 28, 28, 1), np.uint8)) is None
 
 
-def test_model_of_photographs_accepts_bright_and_dark_ones() -> None:
+def test_model_of_photographs_accepts_bright_and_dark_slopes() -> None:
     for darkest, brightest in ((90, 250), (10, 40)):
         assert said(REFERENCE / "photos_128", slopes(darkest, brightest, 128, 3)) is None
 

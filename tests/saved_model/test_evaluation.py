@@ -36,7 +36,7 @@ def test_psnr_is_averaged_over_images(rmses: list[float], decibels: float) -> No
     assert psnr(np.array(rmses)) == pytest.approx(decibels)
 
 
-def test_table_has_a_line_for_each_number() -> None:
+def test_table_shows_the_numbers_of_an_evaluation() -> None:
     both = {"train": 0.1, "test": 0.2}
     found = Evaluation(
         both,

@@ -22,7 +22,7 @@ PHOTOGRAPHS = "photos_16_8"
 WITH_AVERAGES = "photos_128"
 MOST_BYTES = 3_000_000
 
-# TFDS looks in the same directories as the programs, and in TFDS_DATA_DIR.
+# TFDS looks where programs without --data_dir look: in TFDS_DATA_DIR, or in ~/tensorflow_datasets if that is unset.
 MNIST_IS_PREPARED = tfds.builder("mnist").is_prepared()
 
 
