@@ -44,7 +44,7 @@ class Report:
         columns: the table's header.
         rows: the table's rows, as text.
         notes: what a reader must know to judge the numbers.
-        measurements: a dictionary for every number, for further computation.
+        measurements: a dictionary for each measurement, for further computation.
         figure: a plot of the numbers, if the suite has one.
         failures: a line for each row that failed.
     """

@@ -27,7 +27,7 @@ OURS, PLAIN = "deconv_ae", "plain Keras"
 CONVOLUTIONS, PLAIN_CONVOLUTIONS = "its convolutions alone", "Keras's convolutions alone"
 CHECKED_STEPS = 3
 MNIST_IMAGES = 60_000
-# The first step of a round does not count.
+# In training, the first of these steps does not count.
 PICTURE_STEPS = 3
 TURN_SECONDS = 1.0
 TOLERANCE = 1e-4
@@ -55,8 +55,11 @@ class Case:
         return steps_per_execution(steps_per_epoch(MNIST_IMAGES, self.batch_size)) if self.is_digits else 1
 
     @property
-    def steps_per_round(self) -> int:
-        """The steps of a round, in whole executions. Rounds of digits take about the same time for every batch size."""
+    def timed_steps(self) -> int:
+        """The steps of a call of `time`, in whole executions.
+
+        On digits, such calls take about the same time for every batch size.
+        """
         if not self.is_digits:
             return PICTURE_STEPS
         enough, together = max(8, min(80, 8192 // self.batch_size)), self.steps_together
@@ -66,7 +69,7 @@ class Case:
         return initial_weights(self.architecture, self.image_shape)
 
     def images(self) -> np.ndarray:
-        return pictures(self.batch_size * self.steps_per_round, self.image_shape)
+        return pictures(self.batch_size * self.timed_steps, self.image_shape)
 
 
 def preset_cases(presets: Sequence[str] = tuple(PRESETS), batch_sizes: Sequence[int] = BATCH_SIZES) -> list[Case]:
@@ -155,7 +158,7 @@ class Convolutions:
 
     def __init__(self, plain: bool, case: Case) -> None:
         self._step = keras_models.convolutions_alone(case.architecture, case.image_shape, case.batch_size, plain)
-        self._steps = case.steps_per_round
+        self._steps = case.timed_steps
 
     def check(self) -> Sequence[np.ndarray]:
         self._step()
@@ -179,7 +182,7 @@ CONTESTANTS: dict[str, Callable[[Case], Callable[[], Contestant]]] = {
 
 
 def check_losses(results: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Raises Failed unless all contestants' first steps have equal losses."""
+    """Raises Failed if the first losses of a contestant differ from ours by more than TOLERANCE."""
     for name, values in results.items():
         if len(values) and not np.allclose(values, results[OURS], rtol=0, atol=TOLERANCE):
             raise Failed(f"the losses of {name} are {values}, those of {OURS} {results[OURS]}")
