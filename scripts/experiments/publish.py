@@ -109,7 +109,7 @@ that licence. `python scripts/playground.py --model=saved_models/reference/photo
 Each model's `compression.json` holds the probabilities that `scripts/compress.py` needs.
 `deconv_ae.compression.learn_probabilities` learnt them from up to 4,000 of the model's training pictures. For a newly
 trained model, first call `scripts/compress.py --learn`, which calls that function. `python scripts/evaluate.py --rate`
-made the figures, from the first 1,000 test digits of MNIST and from 200 of photos_16_8's test crops.
+made the figures below, from the first 1,000 test digits of MNIST and from 200 of photos_16_8's test crops.
 
 Digits take 22 to 92 bytes. JPEG's smallest files take 215 bytes, mostly headers, and WebP's 130. Pictures in both
 formats are better than the models' pictures. No model of digits exceeds 21 dB at any size, and a PNG holds a digit
@@ -128,7 +128,7 @@ pixel has an RMSE of 0.018, and a WebP 0.013. Switches are 64 to 97 % of photos_
 """
 
 NO_STARTS = "\n<!-- starts-mnist_5k:begin -->\n<!-- starts-mnist_5k:end -->\n"
-"""An empty section for `compare_starts.py --readme`. A filled section is kept."""
+"""The section `starts` of a new page: a section starts-mnist_5k, which `compare_starts.py --readme` fills."""
 
 RECIPE_COLOURS = {"cntk": "tab:grey", "default": "tab:blue", "long": "tab:green"}
 
@@ -246,7 +246,7 @@ def _copy_model(model_dir: Path, export_dir: Path) -> None:
 def reference_page(reference_dir: Path, results: str, switches: str) -> str:
     """Makes the README of the reference models: their cards, every run's results, and what the switches carry.
 
-    The section `starts` is that of the README in reference_dir; without such a file, the section is empty.
+    The section `starts` is that of the README in reference_dir; without such a file, the section is NO_STARTS.
     """
     header = ("model", "training RMSE", "test RMSE", "parameters", "recipe", "seed", "dataset", "TensorFlow")
     rows = []

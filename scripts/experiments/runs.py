@@ -1,4 +1,4 @@
-"""Reproduces the published table: trains every preset with every recipe and several seeds.
+"""Reproduces the published table: trains presets with several recipes and seeds.
 
 OUTPUT_DIR/runs/PRESET-RECIPE-SEED.json   one finished run each, which is not trained again
 OUTPUT_DIR/models/PRESET-RECIPE/          the first seed's model, exported
@@ -82,7 +82,7 @@ class Outcome:
 
 
 class _TestCurve(keras.callbacks.Callback):
-    """Records the RMSE of a few test images every few steps."""
+    """Records the RMSE of test images whenever an execution ends at a multiple of `every_steps`."""
 
     def __init__(self, images: np.ndarray, every_steps: int, images_per_step: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Compares the default recipe's start with four plain ones, for many architectures and several seeds.
+"""Compares several seeds of the default recipe with four plain starts, for many architectures.
 
 OUTPUT_DIR/runs/FILTERS-POOLS-START-SEED.json   one finished run each, which is not trained again
 OUTPUT_DIR/starts.md                            the table; in a README it is the section starts-NAME
@@ -48,7 +48,7 @@ ARCHITECTURES = (
     Architecture((8, 16, 32, 32), (2, 2, 2, 2)),
     Architecture((16, 16, 16, 16, 16), (2, 2, 2, 2, 2)),
 )
-# Within 2 % of the mean training image, a run has learnt nothing.
+# A run has learnt nothing if its test RMSE is not below this share of the mean training image's.
 STUCK = 0.98
 
 
@@ -107,8 +107,8 @@ def compare(
         dataset: the training and test images.
         architectures: such as `architectures_for(dataset)`.
         seeds: the number of seeds for ours; they are 0, 1, 2 and so on.
-        epochs: the epochs of every run; None stands for the default recipe's epochs. Every run has the default recipe's
-            batch size.
+        epochs: the epochs of every run. None stands for the default recipe's epochs for this number of images. Every
+            run has the default recipe's batch size for this number of images.
         output_dir: the folder, with the files that this module's docstring lists.
 
     Yields:

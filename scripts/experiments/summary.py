@@ -61,7 +61,7 @@ def _row(preset: str, recipe: str, outcomes: Sequence[Outcome]) -> Row:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Makes the Markdown table, with the published figures beside ours.
+    """Makes the Markdown table, with the published RMSEs beside ours.
 
     >>> print(markdown([Row("two_layer", "cntk", 3, 1, 3, None, None, 0.3, 0.31, 0.3, 0.32)]))
     | preset | recipe | epochs | published training | published test | training, median | test, median | test, best |

@@ -19,7 +19,7 @@ class WithoutSwitches:
     Attributes:
         name: the model's name.
         own: with the image's own switches.
-        shuffled: with the same switches in a random order, over all windows of the image.
+        shuffled: with the switches of each pooling in a random order, over all windows of the image.
         centred: with every switch at the middle of its window.
         nothing: with an image of zeros, which needs no model.
     """
