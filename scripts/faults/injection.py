@@ -92,7 +92,10 @@ class Torture:
         return program
 
     def check(self, finished: Finished, status: int, message: str = "") -> bool:
-        """Whether a program ended with this status and, unless it is 0, with one line that contains `message`."""
+        """Whether a program ended with this status, and its standard error contains `message`.
+
+        If the status is not 0, standard error must be a single line. If anything is wrong, `problem` says what.
+        """
         is_right = finished.status == status and message in finished.stderr
         if status:
             is_right = is_right and len(finished.error_lines) == 1
@@ -216,8 +219,8 @@ def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
 def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
     """Kills programs while they decode a data set for the first time.
 
-    No program may use half-written data, and the next program must start again. Every other time, the next program is
-    already waiting for the killed program.
+    Afterwards both splits must have the right images, and no partial file may be left. Every other time, a second
+    program starts before the kill. The second program must succeed.
     """
     folder = torture.directory / "many-pictures"
     draw_pictures(folder, MANY_PICTURES)
@@ -363,7 +366,7 @@ def diverge(torture: Torture) -> bool:
     return diverged and all(zipfile.ZipFile(file).testzip() is None for file in torture.checkpoints(name))
 
 
-@fault("a picture that breaks while decoding")
+@fault("truncated picture")
 def break_picture(torture: Torture) -> bool:
     name = torture.new_run()
     broken = torture.directory / "pictures" / "00.png"
