@@ -285,7 +285,7 @@ def test_every_option_has_a_wrong_value_here() -> None:
 @pytest.mark.parametrize(
     ("option", "value"), [(option, value) for option, values in WRONG_FOR_FOLDERS.items() for value in values]
 )
-def test_wrong_folder_options_are_refused_by_name(option: str, value: object, tmp_path: Path) -> None:
+def test_option_wrong_for_a_folder_is_refused_by_name(option: str, value: object, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"^{option}: "):
         deconv_ae.train(tmp_path, **QUICK | {option: value})
 
