@@ -26,7 +26,7 @@ TRAINING = ("cmap3_pool4", "613", "51")
 def start_workers(
     stack: ExitStack, program: str, arguments_of_each: Sequence[Sequence[str]], directory: Path
 ) -> list[RunningProgram]:
-    """Starts a process per list of arguments, which form a cluster on loopback."""
+    """Starts a process per list of arguments. The processes form a cluster on the loopback interface."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(len(arguments_of_each))]
     return [
         stack.enter_context(
@@ -74,7 +74,7 @@ def test_workers_get_identical_weights_close_to_those_of_one_device(
     with ExitStack() as stack:
         for finished in finish(start_workers(stack, str(HERE / "train_program.py"), arguments, tmp_path)):
             assert finished.status == 0, finished.stderr
-            # Each worker prints the training RMSE of one device, not of its own share.
+            # As one device does, each worker prints the training RMSE over all images, not over its own share.
             assert "training RMSE 0.3234" in finished.stdout
     chief, *others = (dict(np.load(tmp_path / f"worker-{index}.npz")) for index in range(number))
     assert_same(chief, on_one_device)

@@ -68,7 +68,7 @@ def test_option_changes_the_weights_exactly_if_it_decides(
 @pytest.mark.parametrize(
     ("kind", "name", "instance"),
     [
-        # The package reads the deciding options: otherwise they would not change the weights.
+        # Without the deciding options: they change the weights, so the package reads them.
         *(
             (TrainingOptions, name, "options")
             for name, (_, each) in options_of(TrainingOptions).items()

@@ -1,4 +1,4 @@
-"""The start of a run: decoders fitted by least squares, and the encoder that preserves the pictures best."""
+"""The start of a run: one of several encoders, decoders fitted by least squares, averages by principal components."""
 
 import keras
 import numpy as np
@@ -111,8 +111,8 @@ def test_filters_fire_and_keep_the_inputs_rms_with_every_seed(picture: str, filt
             convolution = model.get_layer(f"conv{number}")
             summed = keras.ops.conv(values, convolution.kernel, padding="same", data_format="channels_last").numpy()
             assert summed.mean(axis=(0, 1, 2)).min() > 0
-            spread = np.sqrt(np.mean(np.square(values)))
-            np.testing.assert_allclose(summed.std(axis=(0, 1, 2)), np.full(summed.shape[-1], spread), rtol=1e-3)
+            rms = np.sqrt(np.mean(np.square(values)))
+            np.testing.assert_allclose(summed.std(axis=(0, 1, 2)), np.full(summed.shape[-1], rms), rtol=1e-3)
             values = model.get_layer(f"pool{number}")(convolution(values))[0].numpy()
 
 

@@ -50,8 +50,8 @@ def finished_in_float16(digits: ImageDataset, tmp_path_factory: pytest.TempPathF
 
 def record_of(options: TrainingOptions, pictures: str = "0" * 16) -> RunRecord:
     """The record of a run with these options on 640 digits; `pictures` is their fingerprint."""
-    peak, environment = options.peak_learning_rate, os.environ.get("TF_ENABLE_ONEDNN_OPTS")
-    return RunRecord(options.deciding(640), "mnist_5k", 640, (28, 28, 1), None, pictures, peak, environment)
+    peak, onednn = options.peak_learning_rate, os.environ.get("TF_ENABLE_ONEDNN_OPTS")
+    return RunRecord(options.deciding(640), "mnist_5k", 640, (28, 28, 1), None, pictures, peak, onednn)
 
 
 def weights(result: TrainingResult) -> list[np.ndarray]:
@@ -75,7 +75,10 @@ def test_same_seed_gives_bit_identical_weights(digits: ImageDataset, finished_ru
 
 
 def make_keras_choose(monkeypatch: pytest.MonkeyPatch, xla: bool) -> None:
-    """Replaces Keras's own choice, which is XLA if there is a GPU (tensorflow/tensorflow issue 103438)."""
+    """Replaces Keras's own choice, which is XLA if there is a GPU.
+
+    XLA has no pooling with positions (tensorflow/tensorflow issue 103438), so the package composes one for XLA.
+    """
     monkeypatch.setattr(keras.Model, "_resolve_auto_jit_compile", lambda self: xla)
 
 
@@ -138,7 +141,7 @@ def test_mixed_precision_trains_and_restores_the_policy(
 
 def test_non_finite_loss_ends_the_run(digits: ImageDataset, tmp_path: Path) -> None:
     options = {"architecture": CMAP1, "batch_size": 16, "learning_rate": 1e30}
-    # 40 steps, eight per execution. With a checkpoint every 7 steps, an execution is one step.
+    # 40 steps an epoch, eight per execution. With a checkpoint every 7 steps, an execution is one step.
     with pytest.raises(RunError, match=r"the loss became \w+ in steps (\d+) to (\d+);") as several:
         train(digits, TrainingOptions(**options))
     with pytest.raises(RunError, match=r"the loss became \w+ at step (\d+);") as single:
@@ -423,7 +426,7 @@ def state_of(checkpoint: Path) -> list[bytes]:
 
 @dataclass(frozen=True)
 class ValidatedRun:
-    """A run that computed the test RMSE after some epochs."""
+    """The directory and the result of a run with some `validate_every`, and what the run printed."""
 
     run_dir: Path
     result: TrainingResult
@@ -520,7 +523,7 @@ def test_resumed_run_reports_changed_onednn_setting(tmp_path: Path, capsys: pyte
 
 INFINITE = json.loads("1e999")
 PEAKS, EPOCHS = ("text", [], {}, True, -1, 10**400, INFINITE), ("3", None, 2.0, True, -1, 10**400)
-RECORDS = [
+WRONG_VALUES = [
     *(("peak_learning_rate", value) for value in PEAKS),
     *(("extended_after_epochs", value) for value in (5, None, "5", [None], [2.5], [True], [-1], [10**400])),
     *(("options", value) for value in (None, [], {}, "text")),
@@ -540,7 +543,7 @@ RECORDS = [
 ]
 
 
-@pytest.mark.parametrize(("field", "value"), RECORDS)
+@pytest.mark.parametrize(("field", "value"), WRONG_VALUES)
 def test_invalid_run_record_is_refused_by_field(tmp_path: Path, field: str, value: Any) -> None:
     record = record_of(TrainingOptions(CMAP1, epochs=1))
     values = json.loads(records.as_text(record))
