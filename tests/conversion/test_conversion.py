@@ -322,9 +322,7 @@ def test_failed_conversion_keeps_earlier_files(
     assert {file: file.read_bytes() for file in (tmp_path / "files").rglob("*") if file.is_file()} == before
 
 
-def test_report_has_the_files_before_an_unwritable_format(
-    exported: Path, digits: ImageDataset, tmp_path: Path
-) -> None:
+def test_report_has_the_files_before_an_unwritable_format(exported: Path, digits: ImageDataset, tmp_path: Path) -> None:
     (tmp_path / "litert").write_text("not a directory")
     with pytest.raises(RunError, match=r"output_dir: .* cannot be written: File exists"):
         conversion.convert(exported, ["onnx", "litert"], tmp_path, digits.test, digits.train)
