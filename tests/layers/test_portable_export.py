@@ -32,7 +32,7 @@ def in_onnx_runtime(file, images):
 
 
 def in_litert(file, images):
-    interpreter = Interpreter(model_path=str(file))  # It has built-in operations only.
+    interpreter = Interpreter(model_path=str(file))  # This interpreter has only built-in operations.
     index = interpreter.get_input_details()[0]["index"]
     interpreter.resize_tensor_input(index, images.shape)
     interpreter.allocate_tensors()
@@ -59,16 +59,16 @@ def test_exported_segnet_runs_in_other_runtimes(name, run, size, tmp_path):
     model = small_segnet(size)
     images = np.random.default_rng(0).random((2, 45, 37, 3), "float32")
     file = tmp_path / ("model.onnx" if name == "onnx" else "model.tflite")
-    expected = model(images)  # Keras exports only models that were called before.
+    expected = model(images)  # Keras exports to ONNX only models that were called before.
     with deconv_ae.portable():
         model.export(file, format=name, verbose=False)
     np.testing.assert_allclose(run(file, images), expected, atol=1e-5)
 
 
-def test_segnet_example_trains():
+def test_segnet_example_trains_with_finite_losses():
     model = segnet(classes=3, size=(32, 36), width=0.05)
     assert model.output_shape == (None, 32, 36, 3)
-    # Eager, because tracing its 26 convolutions takes longer than two steps.
+    # Eager, because tracing the model's 27 convolutions takes longer than two steps.
     model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
     images = np.random.default_rng(0).random((2, 32, 36, 3), "float32")
     losses = model.fit(images, np.zeros((2, 32, 36), "int32"), epochs=2, verbose=0).history["loss"]

@@ -72,13 +72,13 @@ def test_variable_has_the_gradient_of_a_tensor(values, function, derivative, mod
 @pytest.mark.parametrize("kind", [tf.Variable, keras.Variable, np.asarray, np.ndarray.tolist])
 def test_variables_arrays_and_lists_equal_tensors(values, function, kind, request):
     if kind is np.ndarray.tolist and "2D" in request.node.name:
-        pytest.skip("Keras accepts no list as a positional argument of a layer")
+        pytest.skip("Keras accepts no list of numbers as a positional argument of a layer")
     np.testing.assert_array_equal(function(kind(values)), function(tf.constant(values)))
 
 
 @pytest.mark.parametrize("values, function", INTEGERS.values(), ids=INTEGERS)
 @pytest.mark.parametrize("in_graph", [False, True])
-def test_positions_may_be_variables(values, function, in_graph):
+def test_positions_and_switches_may_be_variables(values, function, in_graph):
     variable = tf.Variable(values)
     actual = tf.function(lambda: function(variable), autograph=False)() if in_graph else function(variable)
     np.testing.assert_array_equal(actual, function(tf.constant(values)))
@@ -122,7 +122,7 @@ def test_forward_mode_is_right_or_raises_lookup_error(values, function):
 
 @every_function
 def test_vectorized_map_equals_a_loop(values, function):
-    # ARGMAX holds the positions of POOLED in its order, so POOLED is doubled and not reversed.
+    # ARGMAX has the positions of the values in POOLED, in the order of POOLED. So POOLED is doubled, not reversed.
     both = tf.stack([values, values * 2 if values is POOLED else values[::-1]])
     expected = [function(each) for each in both]
     np.testing.assert_array_equal(tf.vectorized_map(function, both), expected)
