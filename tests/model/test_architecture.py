@@ -76,7 +76,7 @@ def test_more_averages_than_numbers_in_a_block_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("stages", "bias"), [(1, False), (2, True)])
-def test_deconvolutions_have_bias_only_if_stages_are_several(stages: int, bias: bool) -> None:
+def test_stages_have_the_originals_activations_and_deconvolution_bias(stages: int, bias: bool) -> None:
     model = Autoencoder(Architecture((2,) * stages, (2,) * stages), (8, 8, 1))
     for number in range(1, stages + 1):
         assert model.get_layer(f"conv{number}").activation is keras.activations.relu
@@ -119,7 +119,7 @@ def test_encoder_and_decoder_share_the_autoencoders_weights() -> None:
 
 @pytest.mark.parametrize("averages", [0, 3])
 def test_keras_file_restores_all_three_models(averages: int, tmp_path: Path) -> None:
-    # Windows of 2 and 3 leave rows over.
+    # The second stage's windows leave rows and columns over.
     model = Autoencoder(Architecture((5, 1), (2, 3), averages=averages), (28, 28, 1))
     images = np.random.default_rng(0).uniform(size=(2, 28, 28, 1)).astype(np.float32)
     for name, original in (("whole", model), ("encoder", model.encoder), ("decoder", model.decoder)):

@@ -1,4 +1,4 @@
-"""Gradients with respect to the outputs of an autoencoder's layers."""
+"""Gradients with respect to the outputs of an autoencoder's layers, to the images and to the weights."""
 
 import keras
 import numpy as np
@@ -45,7 +45,7 @@ def test_autoencoder_has_the_gradients_of_its_layers(preset, jit_compile):
     keras.utils.set_random_seed(0)
     model = Autoencoder(PRESETS[preset].architecture, (28, 28, 1))
     layers = keras.Model(model.inputs, model.outputs)
-    # All values differ, so that there are no near ties.
+    # All pixels differ, so near ties are unlikely.
     images = tf.constant(np.random.default_rng(0).permutation(3 * 784).reshape(3, 28, 28, 1) / 2352, tf.float32)
 
     def results(model_or_layers):

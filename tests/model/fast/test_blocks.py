@@ -12,7 +12,7 @@ GEOMETRIES = {
     "digits, windows of two": ((28, 28, 1), 1, (2, 2), (5, 5)),
     "colour": ((8, 12, 3), 4, (4, 4), (5, 5)),
     "second stage": ((14, 14, 5), 1, (2, 2), (5, 5)),
-    "windows and kernel not square, the kernel even": ((7, 9, 2), 3, (2, 3), (4, 3)),
+    "windows and kernel not square, the kernel's height even": ((7, 9, 2), 3, (2, 3), (4, 3)),
     "rows and columns left over": ((11, 10, 3), 2, (3, 4), (5, 5)),
     "more left over than the kernel reaches": ((23, 8, 1), 2, (8, 4), (2, 2)),
     "window of a single row": ((6, 5, 1), 2, (1, 5), (3, 6)),
@@ -108,7 +108,7 @@ def test_results_and_gradients_equal_the_plain_layers(name, run):
         ("all are NaN", np.full((2, 8, 8, 1), np.nan), 0.0),
     ],
 )
-def test_ties_zeros_and_nans_have_the_plain_switches(run, case, images, bias):
+def test_ties_zeros_and_nans_give_the_plain_results(run, case, images, bias):
     images, kernel = tf.constant(images, tf.float32), tf.ones((1, 1, 1, 1))
     here = RUNS[run](lambda: encode(images, (2, 4), kernel, tf.constant([bias])))()
     there = plain_encode(images, (2, 4), kernel, tf.constant([bias]))
@@ -160,7 +160,7 @@ def test_gradient_goes_to_the_first_of_equal_values():
 
 
 def test_jvp_agrees_with_the_gradient():
-    geometry = GEOMETRIES["windows and kernel not square, the kernel even"]
+    geometry = GEOMETRIES["windows and kernel not square, the kernel's height even"]
     inputs, direction = tensors(geometry), tensors(geometry, seed=3)
     reconstruct = stage(encode, decode, geometry)
     with tf.autodiff.ForwardAccumulator(inputs, direction) as forward:

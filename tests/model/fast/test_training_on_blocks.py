@@ -1,4 +1,4 @@
-"""Training on blocks has the same losses as training on the layers, and XLA compiles it where that is faster."""
+"""Training on blocks has the same losses as training on the layers. A model knows whether XLA makes training faster."""
 
 import re
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_hundred_losses_equal_those_of_the_layers(digits: ImageDataset, preset: 
         (Architecture((16, 8), (2, 2)), (64, 64, 3), MNIST, "float32", False),
     ],
 )
-def test_auto_compiles_only_if_blocks_pay_and_pixels_are_many(
+def test_xla_is_faster_only_if_blocks_pay_and_pixels_are_many(
     architecture, image_shape, images, dtype, compiled
 ) -> None:
     before = keras.config.dtype_policy()

@@ -60,7 +60,7 @@ def test_given_learning_rate_replaces_the_recipes(recipe) -> None:
     ],
     ids=str,
 )
-def test_default_peak_falls_with_size_of_widest_kernel(filters, kernel_size, peak: float) -> None:
+def test_default_peak_falls_if_a_kernel_sums_many_values(filters, kernel_size, peak: float) -> None:
     architecture = Architecture(filters, (2,) * len(filters), kernel_size)
     assert peak_learning_rate(architecture) == pytest.approx(peak)
     optimizer = warm_cosine_adam(architecture, 128, 1407)
