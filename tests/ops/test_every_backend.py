@@ -1,4 +1,4 @@
-"""Max pooling and unpooling on any backend of Keras, in one to three dimensions, compared with loops in NumPy.
+"""Max pooling and unpooling on TensorFlow, JAX or PyTorch, in one to three dimensions, compared with loops in NumPy.
 
 `test_other_backends.py` runs this file on JAX and on PyTorch, without TensorFlow.
 """
@@ -25,7 +25,7 @@ ARGMAX = "int32" if BACKEND == "jax" else "int64"
 
 
 def reference(images, pool_size, strides, padding):
-    """Maxima, argmax and switches with channels last, one window at a time, as the layers' docstring specifies."""
+    """Maxima, argmax and switches with channels last, one window at a time, as the layers' docstrings specify."""
     batch, *size, channels = images.shape
     spans = [spans_of(*axis, padding) for axis in zip(size, pool_size, strides)]
     shape = (batch, *map(len, spans), channels)
@@ -160,7 +160,7 @@ def examples(count):
     )(test)
 
 
-# JAX's own implementation is composed of keras.ops, as the portable one is, so JAX needs only one of them.
+# JAX's own implementation is composed of keras.ops, as the portable one is. So on JAX the tests run only JAX's own.
 @pytest.fixture(params=["the backend's own", "portable"][: 1 if BACKEND == "jax" else 2], scope="module", autouse=True)
 def implementation(request):
     if request.param == "portable":

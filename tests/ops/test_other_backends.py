@@ -1,4 +1,4 @@
-"""The package on Keras's other backends, each in its own process without TensorFlow."""
+"""The package on JAX and on PyTorch, each backend in its own process without TensorFlow."""
 
 import importlib.util
 import os

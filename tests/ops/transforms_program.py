@@ -175,7 +175,7 @@ def test_subclassed_model_infers_shapes_and_trains():
     assert losses[-1] < losses[0]
 
 
-def test_parameters_variables_arrays_and_lists_are_pooled():
+def test_tensor_likes_are_pooled_and_sparse_tensors_are_refused():
     expected = max_pool_with_argmax(RAMP, 2)[0]
     for kind in (torch.nn.Parameter(RAMP), keras.Variable(RAMP.numpy()), RAMP.numpy(), RAMP.tolist()):
         assert torch.equal(max_pool_with_argmax(kind, 2)[0], expected)
@@ -187,13 +187,15 @@ def test_pooled_images_without_channels_have_no_channels():
     assert [each.shape for each in max_pool_with_argmax(torch.zeros(1, 4, 4, 0), 2)] == [(1, 2, 2, 0)] * 2
 
 
-@pytest.mark.parametrize("window, padding", [((2, 2), "valid"), ((3, 2), "same")], ids=["side by side", "overlapping"])
-def test_portable_model_runs_in_onnx_runtime(window, padding, tmp_path):
+@pytest.mark.parametrize(
+    "pool_size, strides, padding", [(2, 2, "valid"), (3, 2, "same")], ids=["side by side", "overlapping"]
+)
+def test_portable_model_runs_in_onnx_runtime(pool_size, strides, padding, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     images = keras.Input((6, 7, 2))
-    pooled, argmax = MaxPoolingWithArgmax2D(*window, padding)(images)
-    restored = MaxUnpooling2D(*window, padding)(pooled, argmax, like=images)
+    pooled, argmax = MaxPoolingWithArgmax2D(pool_size, strides, padding)(images)
+    restored = MaxUnpooling2D(pool_size, strides, padding)(pooled, argmax, like=images)
     model = keras.Model(images, [pooled, argmax, restored])
     batch = IMAGES[0].numpy()
     expected = model(batch)
