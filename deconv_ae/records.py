@@ -161,7 +161,9 @@ def _number(where: str, kind: type, bounds: Within, value: Any) -> Any:
         raise _refused(where, value, what)
     # Before the conversion to float, which fails for a number of 400 digits.
     if not bounds.least <= value <= bounds.most or not math.isfinite(value):
-        raise _refused(where, value, what if value < bounds.least else f"{what} up to {bounds.most:g}")
+        if value < bounds.least:
+            raise _refused(where, value, what if bound else f"{what} of {bounds.least:g} or more")
+        raise _refused(where, value, f"{what} up to {bounds.most:g}")
     return kind(value)
 
 

@@ -105,6 +105,8 @@ class TrainedAutoencoder:
             )
         for name, values in encoded.named().items():
             spec = specs[name]
+            if not isinstance(values, np.ndarray):
+                raise InputError(f"{name}: is a {type(values).__name__}; give a NumPy array")
             if values.dtype != spec.dtype.as_numpy_dtype or values.shape[1:] != tuple(spec.shape[1:]):
                 raise InputError(
                     f"{name}: is {values.dtype} of shape {values.shape[1:]} per image, and the decoder takes "

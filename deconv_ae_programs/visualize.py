@@ -106,8 +106,10 @@ def _drawings(models: Iterable[str | Path]) -> list[str]:
 def _epochs(run_dir: Path, recorded: run_record.RunRecord, cards: list[ModelCard]) -> list[history.Epoch]:
     card, options = cards[0], recorded.options
     of_the_run = (options.architecture, options.seed, recorded.dataset)
-    if len(cards) > 1 or of_the_run != (card.architecture, card.seed, card.dataset.name):
-        raise InputError(f"run_dir: {run_dir} holds the run of another model than {cards[-1].title}; {GIVE_RUN}")
+    if len(cards) > 1:
+        raise InputError(f"run_dir: is for one model, not {len(cards)}; give only the run's model as --model")
+    if of_the_run != (card.architecture, card.seed, card.dataset.name):
+        raise InputError(f"run_dir: {run_dir} holds the run of another model than {card.title}; {GIVE_RUN}")
     if card.baselines is None:
         raise InputError(f"model: {card.title}'s card lacks the RMSE of the mean image; export the model again")
     try:

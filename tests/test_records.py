@@ -91,6 +91,7 @@ INFINITE = json.loads("1e999")
         ("count", 10**400, "count is a number of many digits, not a whole number of 0 or more up to"),
         ("count", 10**4000, "count is a number of many digits"),
         ("whole", -(10**400), "whole is a number of many digits"),
+        ("whole", -(2**31) - 9, "whole is -2147483657, not a whole number of -2.14748e"),
         ("measure", 10**400, "measure is a number of many digits, not a finite number of 0 or more up to"),
         ("measure", INFINITE, "measure is inf, not a finite number"),
         ("measure", float("nan"), "measure is nan, not a finite number"),

@@ -230,6 +230,8 @@ def test_mixed_or_incomplete_results_of_encode_are_refused(mine: Path) -> None:
         model.decode(replace(encoded, code=encoded.code[:1]))
     with pytest.raises(InputError, match=r"^encoded: a ndarray is not the result of `encode`; give that result$"):
         model.decode(encoded.code)
+    with pytest.raises(InputError, match=r"^code: is a list; give a NumPy array$"):
+        model.decode(replace(encoded, code=encoded.code.tolist()))
     with pytest.raises(InputError, match=r"^switches: 1 arrays, and the model has 2 poolings; give one array"):
         model.decode(replace(encoded, switches=encoded.switches[:1]))
 

@@ -13,7 +13,7 @@ class Format:
 
     Attributes:
         module: the module in this folder that writes it.
-        packages: the packages that the module imports.
+        packages: the packages that the module and its imports need.
         channels_first: whether its runtime is faster with channels first, see `portable.py`.
     """
 
@@ -26,7 +26,7 @@ class Format:
 FORMATS = {
     "litert": Format("to_litert", ("ai_edge_litert",), channels_first=False),
     "onnx": Format("to_onnx", ("tf2onnx", "onnx", "onnxruntime"), channels_first=True),
-    "openvino": Format("to_openvino", ("openvino", "tf2onnx", "onnx"), channels_first=True),
+    "openvino": Format("to_openvino", ("openvino", "tf2onnx", "onnx", "onnxruntime"), channels_first=True),
 }
 
 

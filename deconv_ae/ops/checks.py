@@ -88,7 +88,10 @@ def check_width(name: str, value: Any) -> None:
     limits = np.iinfo(ARGMAX_DTYPE)
     if "int" not in dtype or np.iinfo(dtype).max <= limits.max or isinstance(value, keras.KerasTensor):
         return
-    if environment.truth_of(value.size == 0 or ((value >= limits.min) & (value <= limits.max)).all()) is False:
+    # A number of the values' own type: of another type, TensorFlow does not compare it, and JAX would narrow it.
+    least, most = (np.array(limit, dtype) for limit in (max(limits.min, np.iinfo(dtype).min), limits.max))
+    fits = (value >= least) & (value <= most)
+    if environment.truth_of(fits.all() if isinstance(fits, np.ndarray) else ops.all(fits)) is False:
         raise ValueError(f"`{name}` is out of range: it has numbers that do not fit {ARGMAX_DTYPE}")
 
 

@@ -252,13 +252,13 @@ def _layer(model_name: str, layer: keras.layers.Layer, image_channels: int) -> _
     pixels = (WIDEST_INCHES - COLOUR_LABELS_INCHES - 2 * MARGIN_INCHES) * PIXELS_AN_INCH
     most_columns = min(MOST_KERNELS, max(1, int(pixels / (size[1] * _least_weight_pixels(size) + GAP_PIXELS))))
     kernels = kernels[:MOST_KERNELS, :most_columns]
-    largest = float(np.abs(kernels).max()) or 1.0
+    largest = float(np.abs(kernels).max())
     caption = f"{model_name}, {layer.name}: largest weight {largest:.2f}"
     if columns > most_columns:
         caption += f"; {most_columns} of {columns} columns"
     if rows > MOST_KERNELS:
         caption += f"; {MOST_KERNELS} of {rows} rows"
-    return _Layer(caption, kernels / largest, row_labels)
+    return _Layer(caption, kernels / (largest or 1.0), row_labels)
 
 
 def _least_weight_pixels(kernel_size: Sequence[int]) -> int:

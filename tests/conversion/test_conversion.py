@@ -351,7 +351,8 @@ def test_bad_input_gives_one_line_and_no_files(
 
 
 @pytest.mark.parametrize(
-    ("format_name", "package"), [("onnx", "tf2onnx"), ("litert", "ai_edge_litert"), ("openvino", "openvino")]
+    ("format_name", "package"),
+    [("onnx", "tf2onnx"), ("litert", "ai_edge_litert"), ("openvino", "openvino"), ("openvino", "onnxruntime")],
 )
 def test_error_names_the_missing_package(monkeypatch: pytest.MonkeyPatch, format_name: str, package: str) -> None:
     monkeypatch.setitem(sys.modules, package, None)

@@ -101,7 +101,7 @@ def test_images_are_resized_and_recoloured_on_request() -> None:
 
 
 def test_flat_folder_is_always_split_the_same_way(pictures: Path) -> None:
-    first, second = (load_dataset(Source(f"folder:{pictures}")) for _ in range(2))
+    first, second = (load_dataset(Source(f"folder:{pictures}", cache_dir="")) for _ in range(2))
     assert first.train.shape == (8, 8, 6, 1)
     assert first.test.shape == (2, 8, 6, 1)
     np.testing.assert_array_equal(first.train, second.train)

@@ -172,6 +172,7 @@ def test_memory_is_the_tightest_limit(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(limit + "\n")
     files = [tmp_path / name for name in ("memory.max", "memory/memory.limit_in_bytes", *limits)]
+    monkeypatch.setattr(numbers, "_limit_files", lambda: [])
     unlimited = numbers.memory()
     monkeypatch.setattr(numbers, "_limit_files", lambda: files)
     assert numbers.memory() == (expected or unlimited)

@@ -515,6 +515,15 @@ def test_windows_of_one_extreme_value_keep_first_position(value, padding):
     np.testing.assert_array_equal(argmax, expected_argmax)
 
 
+@pytest.mark.parametrize("make", [np.uint64, lambda numbers: tf.constant(numbers, tf.uint64)], ids=["array", "tensor"])
+def test_uint64_positions_are_taken_if_they_fit_int64(make):
+    values = tf.ones((1, 1, 1, 1))
+    restored = max_unpool(values, make([[[[3]]]]), 2)
+    np.testing.assert_array_equal(np.ravel(restored), [0, 0, 0, 1])
+    with pytest.raises(ValueError, match="`argmax` is out of range: it has numbers that do not fit int64"):
+        max_unpool(values, make([[[[2**63]]]]), 2)
+
+
 @pytest.mark.parametrize("bad", [-1, 16, 2**40, -(2**63), 2**63 - 1])
 @pytest.mark.parametrize("in_graph", [False, True])
 def test_position_out_of_range_raises_an_error_with_the_range(bad, in_graph):

@@ -255,7 +255,7 @@ def test_average_can_be_erased_and_has_no_switch(averages) -> None:
 
 
 def test_noise_does_not_clip_negative_averages() -> None:
-    code = np.float32([[[[0.0, -4.0]]]])
+    code = np.float32([[[[2.0, -4.0]]]])
     received = Tampering(noise=1e-3).apply(Encoded(code, (np.zeros((1, 1, 1, 1), np.uint8),)), 0, [(2, 2)])
     assert received.code[..., 1] == pytest.approx(-4, abs=0.1)
     assert received.code[..., 0] >= 0
