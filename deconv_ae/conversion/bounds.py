@@ -120,7 +120,7 @@ def _unpooled(middle: tf.Tensor, reach: tf.Tensor, choices: np.ndarray) -> tuple
     low, high = middle - reach, middle + reach
     clear = choices.sum(-1, keepdims=True) == 1
     low, high = np.where(clear, low, np.minimum(low, 0)), np.where(clear, high, np.maximum(high, 0))
-    # A clear choice keeps its reach: (high - low) / 2 could round a reach of 0 to another number.
+    # A clear choice keeps its reach: (high - low) / 2 could round a small reach to 0.
     reach = np.where(clear, reach, (high - low) / 2)
     return np.where(choices, (low + high) / 2, 0), np.where(choices, reach, 0)
 
