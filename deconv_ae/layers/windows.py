@@ -1,4 +1,4 @@
-"""The base class of the layers, with the arguments that describe pooling windows."""
+"""The base class of the layers whose arguments describe pooling windows."""
 
 import keras
 
@@ -7,7 +7,7 @@ from deconv_ae.ops.windows import Windows
 
 
 class WindowsLayer(keras.layers.Layer):
-    """The base class of the layers, with the arguments that describe pooling windows."""
+    """The base class of the layers whose arguments describe pooling windows."""
 
     dimensions = 2
 
