@@ -154,7 +154,7 @@ def move_together(moves: Sequence[tuple[Path, Path]]) -> None:
 
 
 def move_tree_together(source: Path, target: Path) -> None:
-    """Calls `move_together` for all files below a directory, and makes their directories."""
+    """Calls `move_together` for all files below `source`, and makes their directories below `target`."""
     found = sorted(file for file in source.rglob("*") if file.is_file())
     moves = [(file, target / file.relative_to(source)) for file in found]
     for _, moved in moves:
