@@ -73,7 +73,7 @@ class State:
         return self.ground is not None and not np.array_equal(self.picture, self.ground)
 
     def query(self) -> str:
-        """The state as a query that `read` restores. It leaves out defaults, and holds a drawing without its ground."""
+        """The state as a query for `read`. The query leaves out defaults, and holds a drawing without its ground."""
         ground = np.zeros_like(self.picture) if self.ground is None else self.ground
         values: dict[str, Any] = {
             "image": self.image,
@@ -245,7 +245,7 @@ def _pixels_of(text: str, like: np.ndarray) -> np.ndarray:
     except binascii.Error as error:
         raise ValueError(f"{quoted(text)} is not a picture") from error
     if len(pixels) != like.size:
-        raise ValueError(f"is a picture of {len(pixels)} bytes, not of {like.size}")
+        raise ValueError(f"{len(pixels)} bytes are not a picture of {like.size} bytes")
     return np.frombuffer(pixels, np.uint8).reshape(like.shape)
 
 

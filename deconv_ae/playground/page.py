@@ -202,7 +202,7 @@ def _source(state: State) -> str:
 
 
 def _values(query: bytes) -> dict[str, str]:
-    """A query's values by their names. Raises HTTPException 400 for no query, or for too many values."""
+    """A query's values by their names. Raises HTTPException 400 if the bytes are no query, or hold too many values."""
     try:
         pairs = parse_qsl(
             query.decode(), keep_blank_values=True, strict_parsing=bool(query), max_num_fields=MOST_VALUES
