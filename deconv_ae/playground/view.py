@@ -60,7 +60,7 @@ class View:
         # The model with the largest windows, because small windows show little.
         self._first_followed = int(np.argmax([math.prod(window_size(model)) for model in models]))
         self._before_pooling = [BeforePooling(model) for model in models]
-        self.show(State(test_images[0], 0, Tampering()))  # Traces all functions, before anybody waits for an answer.
+        self.show(State(test_images[0], 0, Tampering()))  # Traces the first page's functions, before anybody waits.
 
     def show(self, state: State) -> Shown:
         """Everything that the page shows of a state. Call `without_unknown` on the state first."""
@@ -97,8 +97,8 @@ class View:
             state: the state.
 
         Returns:
-            The rest of the state; and for each of `erased`, `moved` and `window` from which something was removed, a
-            sentence about one such thing, by this name.
+            The rest of the state; and a sentence for each of `erased`, `moved` and `window` from which something was
+            removed, by its name. The sentence is about one of the things that were removed.
         """
         refused = {}
         erased = frozenset(filter(self.has, state.tampering.erased))
@@ -123,7 +123,7 @@ class View:
         return 0 <= number < len(self.models) and is_inside((row, column, channel or 0), self._code_shapes[number])
 
     def has_move(self, move: Move) -> bool:
-        """Whether these models have the switch that a move names, and its window the place."""
+        """Whether these models have the switch that a move names, and whether the switch's window has the move's place."""
         return (
             self.has(move[:4])
             and move[3] < self.models[move[0]].card.architecture.filters[-1]
