@@ -19,11 +19,11 @@ THESE = "these"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of `evaluate` or `evaluate_images`.
+    """The result of `evaluate` or `evaluate_images`. Images without splits count as test images.
 
     Attributes:
         rmse, psnr: of each split, by its name.
-        ssim: structural similarity, averaged over the test images, or over images without splits.
+        ssim: structural similarity, averaged over the test images.
         counts: the number of images of each split, by its name.
         baselines: the test RMSE of baselines; None without training images.
         thumbnails: a description and the test RMSE of two thumbnails: one with at most as many numbers as the code,

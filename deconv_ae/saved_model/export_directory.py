@@ -17,7 +17,7 @@ from deconv_ae.saved_model.model_card import COMPRESSION_FILE, FILE_NAME, KERAS_
 
 MODEL_FILE = "saved_model.pb"
 VARIABLES, ASSETS = "variables", "assets"
-# TensorFlow 2.16 and later write the fingerprint. TensorFlow makes the directory of assets, though models have none.
+# TensorFlow writes the fingerprint. TensorFlow also makes the directory of assets, though models have none.
 EXPORTED_NAMES = {MODEL_FILE, FILE_NAME, KERAS_FILE, COMPRESSION_FILE, "fingerprint.pb", VARIABLES, ASSETS}
 
 
