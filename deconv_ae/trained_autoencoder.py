@@ -248,7 +248,7 @@ class NewAutoencoder(TrainedAutoencoder):
             RunError: if the model has a `problem` and `anyway` is false, or if writing fails.
         """
         if self.problem and not anyway:
-            raise RunError(f"{self.problem}; change the training, or export it with export(..., anyway=True)")
+            raise RunError(f"{self.problem}; change the training, or export the model with export(..., anyway=True)")
         return exporting.export(self.result, self.dataset, str(export_dir), overwrite=overwrite)
 
 
