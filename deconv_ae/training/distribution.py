@@ -105,7 +105,7 @@ def _end_after(seconds: float, complaint: str) -> Iterator[None]:
     reporter = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _SAY_LATER, str(seconds), complaint], stdin=subprocess.PIPE
     )
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 (faulthandler's report; the line says more)
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 (drops faulthandler's report: the complaint says more)
         faulthandler.dump_traceback_later(seconds + 1, exit=True, file=nowhere)
         try:
             yield

@@ -1,4 +1,4 @@
-"""Handlers of SIGINT, SIGTERM and SIGHUP: a run ends after its current step, or the process ends at once."""
+"""Handlers of SIGINT, SIGTERM and SIGHUP: a run ends after the steps in progress, or the process ends at once."""
 
 import contextlib
 import signal

@@ -127,7 +127,7 @@ class TrainingOptions:
             raise InputError("checkpoint_every: no --run_dir for the checkpoints; give --run_dir")
 
     def schedule(self, images: int) -> Schedule:
-        """Returns batch size and epochs for this number of training images: as given, else by the recipe's rule."""
+        """Returns batch size and epochs for this number of training images: as given, else computed from the recipe."""
         return schedule(RECIPES[self.recipe], images, self.batch_size, self.epochs)
 
     def deciding(self, images: int | None = None) -> "TrainingOptions":

@@ -31,7 +31,7 @@ class RunRecord:
         image_shape: (height, width, channels).
         fit: how images were resized; None if they were not.
         pictures: the pictures' `ImageDataset.fingerprint`.
-        peak_learning_rate: the recipe's; None if the options give one, or the recipe has none.
+        peak_learning_rate: from `TrainingOptions.peak_learning_rate`.
         onednn: the environment's setting of oneDNN, or None. oneDNN rounds differently from TensorFlow's own kernels.
             The setting may change when the run is resumed.
         extended_after_epochs: earlier numbers of epochs, in order, if the run was extended.

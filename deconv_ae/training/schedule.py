@@ -7,7 +7,7 @@ from deconv_ae.model.recipes import Recipe
 
 # Training takes a few hundred steps at least, however few the images are. The recipes were made for MNIST, which has
 # 469 steps an epoch in batches of 128. In such batches, 300 images have 3 steps an epoch.
-FEWEST_STEPS_PER_EPOCH = 20
+WANTED_STEPS_PER_EPOCH = 20
 # In a smaller batch, one picture dominates the gradient, and ReLUs die.
 SMALLEST_BATCH = 15
 STEPS_FOR_A_RECIPES_EPOCH = 200
@@ -60,7 +60,7 @@ def schedule(recipe: Recipe, images: int, batch_size: int | None = None, epochs:
     60,000 pictures: 469 steps an epoch, 3 epochs
     """
     if batch_size is None:
-        batch_size = min(recipe.batch_size, max(SMALLEST_BATCH, -(-images // FEWEST_STEPS_PER_EPOCH)))
+        batch_size = min(recipe.batch_size, max(SMALLEST_BATCH, -(-images // WANTED_STEPS_PER_EPOCH)))
     if epochs is None:
         epochs = recipe.epochs * -(-STEPS_FOR_A_RECIPES_EPOCH // steps_per_epoch(images, batch_size))
     return Schedule(images, batch_size, epochs)

@@ -3,7 +3,7 @@
 Given the switches, everything after the code is linear. So the transposed convolutions need not start at random. Least
 squares fits each of them: its input is what the inner stages reconstruct from the code, and its target is the input of
 its stage. `fit_start` compares several encoders by the RMSE of their fitted decoders. The model's own encoder keeps the
-fitted decoder; a guess, if it is used, gets the guess's own decoder in place of the fitted one.
+fitted decoder; a guess's encoder, if it is used, gets the guess's own decoder in place of the fitted one.
 
 Random kernels are made to fire, so that no channel is silent from the start. Each filter gets the sign that makes the
 mean of its outputs before the ReLU positive, and the scale that makes their standard deviation the input's RMS.
