@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 flags.adopt_module_key_flags(command_line)
 DEFAULT_PRESET = "cmap1_pool4"
 ADVICE = "try more --epochs, another --learning_rate or --seed"
-ADVICE_TO_PRESETS = f"{ADVICE}, or --preset={PHOTOGRAPHS}, since the other presets are made for digits"
+ADVICE_WITH_PRESET = f"{ADVICE}, or --preset={PHOTOGRAPHS}, since the other presets are made for digits"
 FLAG_GROUPS = {
     "training": (),
     "architecture": ("preset", "filters", "pool_sizes", "kernel_size", "averages"),
@@ -121,7 +121,7 @@ def main() -> None:
         for file in _draw_training_curve(result, options.run_dir, place.path):
             print(labelled("drawn", str(file)))
         if result.problem and not EXPORT_ANYWAY.value:
-            advice = ADVICE_TO_PRESETS if preset else ADVICE
+            advice = ADVICE_WITH_PRESET if preset else ADVICE
             raise RunError(f"{result.problem}; {advice}, or export the model as it is with --export_anyway")
         exporting.export(result, dataset, place, preset)
     print(labelled("exported", export_dir))

@@ -120,7 +120,7 @@ def _epochs(run_dir: Path, recorded: run_record.RunRecord, cards: list[ModelCard
 
 
 def _by_file(written: Iterable[Path]) -> list[str]:
-    """A line for each file, but the pictures imageAutoEncoder_*.png share one line."""
+    """A line for each file, but the pictures imageAutoEncoder_*.png of a directory share one line."""
     pictures: dict[Path, int] = {}
     for file in written:
         shown = file.with_name("imageAutoEncoder_*.png") if file.name.startswith("imageAutoEncoder_") else file
