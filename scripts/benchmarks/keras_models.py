@@ -77,7 +77,7 @@ class _ObviousUnpooling(keras.layers.Layer):
 
 
 def plain_autoencoder(architecture: Architecture, image_shape: Shape) -> keras.Model:
-    """The same model, made of Keras's own layers and the obvious code for pooling and unpooling."""
+    """The same model as `Autoencoder`, made of Keras's own layers and the obvious code for pooling and unpooling."""
     images = keras.Input(image_shape)
     values: Any = images
     stages = []
@@ -112,25 +112,26 @@ def convolutions_alone(architecture: Architecture, image_shape: Shape, batch_siz
     for layer in model.layers:
         if isinstance(layer, (keras.layers.Conv2D, keras.layers.Conv2DTranspose)):
             layer.activation = None
-            inner, outer = (
+            inputs, output_gradient = (
                 tf.constant(rng.standard_normal((batch_size, *tensor.shape[1:]), "float32"))
                 for tensor in (layer.input, layer.output)
             )
-            work.append((layer, inner, outer))
+            work.append((layer, inputs, output_gradient))
     first = work[0][0]
 
     @tf.function
     def step():
         results = []
-        for layer, inner, outer in work:
+        for layer, inputs, output_gradient in work:
             with tf.GradientTape() as tape:
-                tape.watch(inner)
-                result = layer(inner)
+                tape.watch(inputs)
+                result = layer(inputs)
             weights = [variable.value for variable in layer.trainable_weights]
             # Training does not need the gradient of the images.
-            sources = weights if layer is first else [inner, *weights]
+            sources = weights if layer is first else [inputs, *weights]
+            gradients = tape.gradient(result, sources, output_gradient)
             # One element of each result: enough that TensorFlow computes all of it, without copying it out.
-            results += [result[0, 0, 0, 0], *(tf.reshape(g, [-1])[0] for g in tape.gradient(result, sources, outer))]
+            results += [result[0, 0, 0, 0], *(tf.reshape(g, [-1])[0] for g in gradients)]
         return tf.add_n(results)
 
     return step

@@ -122,7 +122,7 @@ def run(options: Options, cases: Sequence[Case] = tuple(CASES)) -> Report:
 
 
 def run_in(processes: ContestantProcesses, options: Options, cases: Sequence[Case]) -> Report:
-    rows, figures = [], []
+    rows, numbers = [], []
     comparisons: list[Comparison] = []
     for case in cases:
         for backward in (False, True):
@@ -133,7 +133,7 @@ def run_in(processes: ContestantProcesses, options: Options, cases: Sequence[Cas
             comparisons.append(comparison)
             measured = comparison.measured
             for name, measurement in measured.items():
-                figures.append({"case": asdict(case), "work": work, "contestant": name, **asdict(measurement)})
+                numbers.append({"case": asdict(case), "work": work, "contestant": name, **asdict(measurement)})
             logging.info("%s, %s: %s", case, work, {name: str(m.timing) for name, m in measured.items()})
             rows.append([str(case), work, *cells(comparison, CONTESTANTS), speedup(measured, [OURS], [OBVIOUS])])
     return Report(
@@ -146,6 +146,6 @@ def run_in(processes: ContestantProcesses, options: Options, cases: Sequence[Cas
             *notes(comparisons),
             *options.memory_note("the work needs on top of its inputs"),
         ],
-        measurements=figures,
+        measurements=numbers,
         failures=failures(comparisons),
     )

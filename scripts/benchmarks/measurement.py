@@ -32,7 +32,7 @@ class Contestant(Protocol):
         """Does the work once and returns its results. All contestants' results must agree."""
 
     def time(self) -> Sequence[float]:
-        """Does the work one or more times and returns the milliseconds of each."""
+        """Does the work one or more times, and returns the milliseconds of each time, or only their mean."""
 
 
 class Unavailable(Exception):
@@ -356,7 +356,7 @@ def _peaks_mib(contestants: Mapping[str, Callable[[], Contestant]]) -> dict[str,
 def _reset_peak() -> float | None:
     """Resets the peak memory to the memory in use, and returns that in MiB; returns None except on Linux."""
     try:
-        # Free memory that the allocator still holds would hide what the work needs.
+        # Unused memory that the allocator still holds would hide what the work needs.
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
         return resident_mib()

@@ -136,7 +136,7 @@ def _environment_line() -> str:
 
 
 def throughput_figure(measurements: Sequence[dict[str, Any]], panel: str, label: str) -> Figure:
-    """Plots images a second against batch size, log-log: a panel per value of `panel`, a line per contestant."""
+    """Plots images a second by batch size, log-log: a panel per value of the key `panel`, a line per contestant."""
     panels = list(dict.fromkeys(number[panel] for number in measurements))
     figure = Figure(figsize=(min(3.2 * len(panels), WIDEST_INCHES), 3.5), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]

@@ -52,9 +52,9 @@ def autoencoder(architecture: Layout, channels: int, weights: Sequence[np.ndarra
         def __init__(self) -> None:
             super().__init__()
             size, bias = architecture.kernel_size, architecture.deconvolution_bias
-            self.convolutions = nn.ModuleList(nn.Conv2d(inner, outer, size, padding=padding) for inner, outer in sizes)
+            self.convolutions = nn.ModuleList(nn.Conv2d(outer, inner, size, padding=padding) for outer, inner in sizes)
             self.deconvolutions = nn.ModuleList(
-                nn.ConvTranspose2d(outer, inner, size, padding=padding, bias=bias) for inner, outer in sizes
+                nn.ConvTranspose2d(inner, outer, size, padding=padding, bias=bias) for outer, inner in sizes
             )
 
         def encode(self, images):
