@@ -231,6 +231,6 @@ def _cmyk_to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def _available_formats() -> list[str]:
-    """The FORMATS that this Pillow was built with; for another one, Pillow raises a KeyError."""
+    """The FORMATS that this Pillow was built with. For any other format, Pillow raises a KeyError."""
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]

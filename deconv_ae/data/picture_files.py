@@ -118,7 +118,7 @@ def _files(root: Path, folder: Path, passed_over: list[str], seen: dict[Identity
 def _walk(folder: Path, passed_over: list[str], seen: dict[Identity, str]) -> Iterator[str]:
     """The paths of all files that are neither hidden nor system files, also behind links to folders.
 
-    Python 3.11's os.walk would recurse once a level.
+    Python 3.11's os.walk would recurse once for each level of folders.
     """
     waiting = [str(folder)]
     _check_new(str(folder), seen)

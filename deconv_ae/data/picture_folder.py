@@ -81,7 +81,7 @@ def _images(source: Source, folder: Folder, state: str, split: str, left_out: li
     first: np.ndarray | None = None
     for file, picture in zip(files, _decode(source, folder.path, files, *arguments)):
         if isinstance(picture, str):
-            _leave_out(source, f"{folder.path / file} {picture}", left_out)
+            _leave_out_or_refuse(source, f"{folder.path / file} {picture}", left_out)
             continue
         image = resizer(source, picture.shape[-1])(picture).numpy() if source.image_size else picture
         first = image if first is None else first
@@ -145,7 +145,7 @@ def _decode(
         raise RunError(f"dataset: {source.name} cannot be decoded: {error}; start again") from error
 
 
-def _leave_out(source: Source, fault: str, left_out: list[str]) -> None:
+def _leave_out_or_refuse(source: Source, fault: str, left_out: list[str]) -> None:
     if not source.skip_bad_images:
         remedy = (
             "" if source.load_truncated_images or "truncated" not in fault.lower() else "--load_truncated_images or "
