@@ -30,11 +30,15 @@ NOT_OF_DEFAULT_SIZE = (
     "pooled as `output_size`, or a tensor of that size as `like`; the possible sizes, and whether `argmax` fits each:"
 )
 OUTSIDE_WINDOW = "`switches` has positions outside of the window, or of the image"
-ANOTHER_SHAPE = "`argmax` and `pooled` are of different shapes: each value needs the position of its own maximum"
-NOT_RESTORABLE = (
-    "the size to restore does not pool to the size of `argmax`; size to restore, its pooled size, size of `argmax`:"
+ANOTHER_SHAPE = (
+    "`argmax` and `pooled` are of different shapes: each value needs the position of its own maximum; "
+    "shape of `pooled`, shape of `argmax`:"
 )
-ANOTHER_SIZE = "`argmax` numbers images of another size than the size to restore; their size, the size to restore:"
+NOT_RESTORABLE = (
+    "the size of the images does not pool to the size of `argmax` or `switches`; size of the images, its pooled size, "
+    "size of `argmax` or `switches`:"
+)
+ANOTHER_SIZE = "`argmax` numbers images of another size than the given size; their size, the given size:"
 
 
 def as_tensor(name: str, value: Any, dtype: str | None = None) -> Any:
@@ -88,7 +92,7 @@ def check_width(name: str, value: Any) -> None:
     limits = np.iinfo(ARGMAX_DTYPE)
     if "int" not in dtype or np.iinfo(dtype).max <= limits.max or isinstance(value, keras.KerasTensor):
         return
-    # A number of the values' own type: of another type, TensorFlow does not compare it, and JAX would narrow it.
+    # The limits have the values' own type: TensorFlow compares no other type, and JAX would narrow another type.
     least, most = (np.array(limit, dtype) for limit in (max(limits.min, np.iinfo(dtype).min), limits.max))
     fits = (value >= least) & (value <= most)
     if environment.truth_of(fits.all() if isinstance(fits, np.ndarray) else ops.all(fits)) is False:
@@ -111,7 +115,7 @@ def check_same_shape(pooled: Any, argmax: Any, channel_axis: int) -> None:
 def checked_shape(argmax: Any, pooled: Any, channel_axis: int) -> Any:
     """Checks that argmax has the shape of pooled, now or when the graph runs; returns argmax."""
     check_same_shape(pooled, argmax, channel_axis)
-    # An unknown batch size is not checked here: every implementation fails if the batch sizes differ.
+    # An unknown batch size is not checked here: every unpooling fails if the batch sizes differ.
     if None not in (*pooled.shape[1:], *argmax.shape[1:]):
         return argmax
     ours, theirs = (ops.stack(list(ops.shape(tensor))) for tensor in (pooled, argmax))
@@ -133,17 +137,17 @@ def checked_restorable(tensor: Any, size: Size, windows: Windows) -> Any:
 
 
 def check_known_size(pooled_from: Size, size: Size, windows: Windows) -> None:
-    """Raises ValueError if the size to restore is known to differ from the size that was pooled."""
+    """Raises ValueError if the given size is known to differ from the size that was pooled."""
     for name, ours, theirs in zip(windows.size_names, pooled_from, size):
         if isinstance(ours, int) and isinstance(theirs, int) and ours != theirs:
             raise ValueError(
-                f"`argmax` numbers the values of images of {name} {ours}, and the size to restore has {name} {theirs}: "
-                f"restore {name} {ours}, which is the default"
+                f"`argmax` numbers the values of images of {name} {ours}, and the given size has {name} {theirs}: "
+                f"give {name} {ours}, which is the default of an unpooling"
             )
 
 
 def checked_same_size(argmax: Any, pooled_from: Size, size: Size, windows: Windows) -> Any:
-    """Checks that argmax numbers images of the size to restore, now or when the graph runs; returns argmax."""
+    """Checks that argmax numbers images of the given size, now or when the graph runs; returns argmax."""
     check_known_size(pooled_from, size, windows)
     if all(a is b or (isinstance(a, int) and isinstance(b, int)) for a, b in zip(pooled_from, size)):
         return argmax

@@ -114,7 +114,7 @@ def test_argmax_of_a_pooling_knows_the_size_to_restore(padding, shape):
 def test_another_size_or_data_format_than_pooled_is_refused():
     for images in (tf.ones((1, 45, 45, 1)), keras.Input((45, 45, 1))):
         pooled, argmax = MaxPoolingWithArgmax2D(2)(images)
-        with pytest.raises(ValueError, match="images of width 45, and the size to restore has width 44"):
+        with pytest.raises(ValueError, match="images of width 45, and the given size has width 44"):
             MaxUnpooling2D(2)(pooled, argmax, output_size=(45, 44))
     with pytest.raises(ValueError, match="with data_format='channels_last'"):
         MaxUnpooling2D(2, data_format="channels_first")(pooled, argmax)
@@ -175,7 +175,7 @@ def test_wrong_size_at_run_time_raises_at_run_time():
 
     assert run(tf.ones((1, 4, 4, 1)), tf.ones((1, 4, 4, 1))).shape == (1, 4, 4, 1)
     for height in (5, 6):
-        with pytest.raises(tf.errors.InvalidArgumentError, match="another size than the size to restore"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="another size than the given size"):
             run(tf.ones((1, 4, 4, 1)), tf.ones((1, height, 4, 1)))
 
     @tf.function(input_signature=[tf.TensorSpec((1, 2, 2, 1)), tf.TensorSpec((1, None, None, 1))])
@@ -184,7 +184,7 @@ def test_wrong_size_at_run_time_raises_at_run_time():
 
     assert unpool(tf.ones((1, 2, 2, 1)), tf.ones((1, 5, 4, 1))).shape == (1, 5, 4, 1)
     with pytest.raises(
-        tf.errors.InvalidArgumentError, match="the size to restore does not pool to the size of `argmax`"
+        tf.errors.InvalidArgumentError, match="the size of the images does not pool to the size of `argmax`"
     ):
         unpool(tf.ones((1, 2, 2, 1)), tf.ones((1, 6, 4, 1)))
 
