@@ -8,7 +8,8 @@
             check(self)
 
 A field gives a program its flag (name, type, default and help) and Python its argument. One check refuses wrong values
-of the flag and of the argument. If an option `decides` a result, a resumed run needs the same value.
+of the flag and of the argument. If an option `decides` a result, a resumed run needs the same value; only `epochs` may
+grow.
 """
 
 import os
