@@ -171,22 +171,21 @@ class Compressor:
         return down * right
 
     def _batches(self, counts: Sequence[int]) -> Iterator[list[_TileRange]]:
-        """Divides the tiles of all pictures, in order, into the model's batches.
+        """Divides the tiles of all pictures, in order, into batches.
 
-        `counts` has the number of tiles of each picture.
+        `counts` has the number of tiles of each picture. A file has its ranges one after the other. So a picture's
+        ranges must not depend on the pictures beside it, and a range that does not fit into a batch starts the next.
         """
         batch: list[_TileRange] = []
-        room = self._model.batch_size
+        room = most = self._model.batch_size
         for picture, count in enumerate(counts):
-            first = 0
-            while first < count:
-                end = min(count, first + room)
+            for first in range(0, count, most):
+                end = min(count, first + most)
+                if end - first > room:
+                    yield batch
+                    batch, room = [], most
                 batch.append(_TileRange(picture, first, end))
                 room -= end - first
-                first = end
-                if room == 0:
-                    yield batch
-                    batch, room = [], self._model.batch_size
         if batch:
             yield batch
 

@@ -14,6 +14,7 @@ Tensors = Mapping[str, np.ndarray]
 """Outputs of `encode` and inputs of `decode` by name, `(N, h, w, channels)`: code is float32, switches are uint8."""
 
 PIXELS_AT_ONCE = 1 << 19
+"""The pixels of a batch. It is a part of the files' format, because a file has its tiles batch by batch."""
 
 
 class ModelTensors:

@@ -145,6 +145,21 @@ def test_picture_larger_than_a_batch_gives_the_same_pixels(
     np.testing.assert_array_equal(found, whole)
 
 
+def test_a_file_does_not_depend_on_the_pictures_beside_it(
+    digit_compressor: Compressor, digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiles = iter(digits.test)
+    pictures = [np.concatenate([next(tiles) for _ in range(count)], axis=1) for count in (1, 3, 2, 5, 1, 1, 4)]
+    monkeypatch.setattr(digit_compressor._model, "batch_size", 4)
+    files = digit_compressor.compress_all(pictures)
+    assert files == [digit_compressor.compress(picture) for picture in pictures]
+    together = digit_compressor.decompress_all(files)
+    for some in (*zip(files), reversed(files), files[1:4]):
+        some = list(some)
+        for file, found in zip(some, digit_compressor.decompress_all(some), strict=True):
+            np.testing.assert_array_equal(found, together[files.index(file)])
+
+
 def test_pictures_unlike_the_training_pictures_round_trip(digit_compressor: Compressor, digit_model_dir: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 2, (6, 28, 28, 1)).astype(np.uint8) * 255
     for image in (*noise, 255 - noise[0], np.full((28, 28, 1), 255, np.uint8)):
