@@ -11,7 +11,7 @@ from deconv_ae.model.architecture import Architecture, Pair
 from deconv_ae.ops import checks, environment
 from deconv_ae.ops.switches import switches_of
 from deconv_ae.ops.unpooling import unpool_switches
-from deconv_ae.ops.windows import Windows
+from deconv_ae.ops.windows import Windows, check_integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,9 @@ class Stage:
         """Returns the caller's switches; a switch outside of its window is an error."""
         positions = self.pool_size[0] * self.pool_size[1]
         switches = checks.as_tensor("switches", switches)
-        numbers = keras.ops.cast(switches, "int32")
+        check_integers("switches", switches)
+        # uint8 cannot be compared with 256 positions, and int32 would cut large numbers of int64.
+        numbers = keras.ops.cast(switches, keras.backend.result_type(switches.dtype, "int32"))
         inside = keras.ops.all((numbers >= 0) & (numbers < positions))
         return environment.checked(switches, inside, checks.OUTSIDE_WINDOW)
 
