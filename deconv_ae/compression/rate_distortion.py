@@ -1,5 +1,6 @@
 """Compares models with JPEG, WebP, PNG and thumbnails: the sizes of files and the quality of their pictures."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -96,7 +97,7 @@ def _measured(
     shown = np.stack(list(decoded))
     size = sum(map(len, files)) / len(files)
     errors = ((images.astype(np.float32) - shown) ** 2).mean(axis=(1, 2, 3), dtype=np.float64)
-    with np.errstate(divide="ignore"):
-        psnr = float(np.mean(10 * np.log10(255**2 / errors)))
+    errors = errors[errors > 0]
+    psnr = float(np.mean(10 * np.log10(255**2 / errors))) if errors.size else math.inf
     similarity = float(np.mean(ssim(images, shown, brightest=255)))
     return Measured(size, 8 * size / (images.shape[1] * images.shape[2]), psnr, similarity, switches)

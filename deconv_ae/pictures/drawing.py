@@ -87,4 +87,6 @@ def _draw(model: ServedAutoencoder, shown: View, folder: Path, drawings: Collect
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    return [f"{name}_{index}" if names.count(name) > 1 else name for index, name in enumerate(names)]
+    numbered = [f"{name}_{index}" for index, name in enumerate(names)]
+    distinct = [number if names.count(name) > 1 else name for number, name in zip(numbered, names)]
+    return distinct if len(set(distinct)) == len(names) else numbered

@@ -27,11 +27,12 @@ def rate_distortion_figure(curves: Curves, title: str) -> Figure:
     for axis, quantity in zip(axes, ("psnr", "ssim")):
         for number, (name, rates) in enumerate(curves.items()):
             is_model = rates[0].switches is not None
-            if any(math.isinf(each.psnr) for each in rates):
+            if all(math.isinf(each.psnr) for each in rates):
                 axis.axvline(rates[-1].bits_per_pixel, color="black", linestyle=":", label=f"{name}, lossless")
                 continue
             round_of_colours, colour = divmod(number, len(CURVES))
             markers = MODEL_MARKERS if is_model else OTHER_MARKERS
+            # matplotlib leaves out a point that is not finite.
             axis.plot(
                 [each.bits_per_pixel for each in rates],
                 [getattr(each, quantity) for each in rates],

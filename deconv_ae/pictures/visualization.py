@@ -195,7 +195,8 @@ class ShownFigure(Figure):
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
-        self.savefig(file, format="png", dpi=PIXELS_AN_INCH)
+        _take_literally(self)
+        self.savefig(file, format="png", dpi=_pixels_an_inch(self))
         return file.getvalue()
 
 
@@ -280,14 +281,17 @@ def wrapped(text: str, inches: float, letters_an_inch: float = SMALL_LETTERS_AN_
 
 def save_figure(figure: Figure, file: Path) -> Path:
     """Writes a PNG under a partial name, renames it to `file`, and returns `file`. Texts are not read as formulas."""
-    dpi = min(PIXELS_AN_INCH, MOST_PIXELS / max(figure.get_size_inches()))
     _take_literally(figure)
     with partial_path(file) as partial, warnings.catch_warnings():
         # For each letter that the font lacks, matplotlib draws a box and warns.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figure.savefig(partial, dpi=dpi, format="png")
+        figure.savefig(partial, dpi=_pixels_an_inch(figure), format="png")
         partial.replace(file)
     return file
+
+
+def _pixels_an_inch(figure: Figure) -> float:
+    return min(PIXELS_AN_INCH, MOST_PIXELS / max(figure.get_size_inches()))
 
 
 def _take_literally(figure: Figure) -> None:

@@ -40,14 +40,18 @@ def cards(
 def legend(models: Sequence[ServedAutoencoder]) -> str:
     """The meaning of the dots, colours and greys that these models have."""
     architectures = [model.card.architecture for model in models]
-    few = [each.filters[-1] for each in architectures if each.filters[-1] <= drawings.MOST_CHANNELS_AS_POINTS]
+    filters = [each for architecture in architectures for each in architecture.filters]
+    few = [each for each in filters if each <= drawings.MOST_CHANNELS_AS_POINTS]
     sentences = []
     if few:
-        sentences.append(f"{drawings.dot(0)} A window's value goes here; drag the dot.")
+        sentences.append(f"{drawings.dot(0)} A window's value goes here.")
+    # Only the dots of a last stage can be dragged, and know the values.
+    if any(each.filters[-1] <= drawings.MOST_CHANNELS_AS_POINTS for each in architectures):
+        sentences[0] = f"{drawings.dot(0)} A window's value goes here; drag the dot."
         sentences.append(f"{drawings.dot(0, 'empty')} The value is 0, so nothing goes here.")
     if few and max(few) > 1:
         sentences.append(f"{''.join(drawings.dot(channel) for channel in range(max(few)))} The channels.")
-    if any(filters > drawings.MOST_CHANNELS_AS_POINTS for each in architectures for filters in each.filters):
+    if max(filters) > drawings.MOST_CHANNELS_AS_POINTS:
         sentences.append("A square is a switch, in the colour of its place; a dark square has a value of 0.")
     if any(each.averages for each in architectures):
         sentences.append("The code's last channels are averages: grey is 0, darker is negative.")

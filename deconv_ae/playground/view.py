@@ -123,7 +123,7 @@ class View:
         return 0 <= number < len(self.models) and is_inside((row, column, channel or 0), self._code_shapes[number])
 
     def has_move(self, move: Move) -> bool:
-        """Whether these models have the switch that a move names, and whether the switch's window has the move's place."""
+        """Whether these models have the switch that a move names, and the switch's window has the move's place."""
         return (
             self.has(move[:4])
             and move[3] < self.models[move[0]].card.architecture.filters[-1]
