@@ -142,9 +142,9 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
     original's page has figures such as autoencoder.png and comparison.png.
 
     Args:
-        outcomes: from `runs.reproduce`.
+        outcomes: from `runs.finished`.
         images: `(N, height, width, channels)` uint8 test images; figures show the first five.
-        output_dir: the directory that `reproduce` wrote to.
+        output_dir: the directory that `runs.reproduce` wrote to.
 
     Returns:
         The files.
@@ -213,7 +213,7 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
     """Publishes the models of `default` with the first seed as the reference models.
 
     It writes the SavedModels reference_dir/PRESET, reference_dir/figures, reference_dir/README.md with all tables, and
-    the section `results` of the project's README. It keeps the page's table of starts.
+    the section `results` of the project's README. It keeps the tables of starts in reference_dir/README.md.
 
     Args:
         output_dir: the directory that `write_report` wrote to.
@@ -244,7 +244,7 @@ def _copy_model(model_dir: Path, export_dir: Path) -> None:
 
 
 def reference_page(reference_dir: Path, results: str, switches: str) -> str:
-    """Makes the README of the reference models: their cards, every run's results, and what the switches carry.
+    """Makes the README of the reference models: their cards, the results over all runs, and what the switches carry.
 
     The section `starts` is that of the README in reference_dir; without such a file, the section is NO_STARTS.
     """

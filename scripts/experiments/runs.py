@@ -123,7 +123,7 @@ def reproduce(
 
 
 def finished(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
-    """Returns every valid outcome in an output directory, by preset, recipe and seed.
+    """Returns every valid outcome in an output directory, sorted by preset, recipe and seed.
 
     After several calls of `reproduce`, one recipe may have more seeds than another.
     """

@@ -1,7 +1,7 @@
 """Compares several seeds of the default recipe with four plain starts, for many architectures.
 
 OUTPUT_DIR/runs/FILTERS-POOLS-START-SEED.json   one finished run each, which is not trained again
-OUTPUT_DIR/starts.md                            the table; in a README it is the section starts-NAME
+OUTPUT_DIR/starts.md                            the table; in a README it stands in the section starts-NAME
 """
 
 import statistics
@@ -63,7 +63,7 @@ class Trial:
         seed: the seed of the weights and of the order of the images.
         settings: the other settings that decide the result; an outcome with different ones is not reused.
         test_rmse: None if the run failed.
-        mean_image_rmse: the mean training image's test RMSE, the best RMSE without a model.
+        mean_image_rmse: the test RMSE of the mean training image, a guess that needs no model.
         seconds: wall time.
     """
 

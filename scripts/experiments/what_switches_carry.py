@@ -21,7 +21,7 @@ class WithoutSwitches:
         own: with the image's own switches.
         shuffled: with the switches of each pooling in a random order, over all windows of the image.
         centred: with every switch at the middle of its window.
-        nothing: with an image of zeros, which needs no model.
+        nothing: the RMSE of an image of zeros, which needs no model.
     """
 
     name: str
