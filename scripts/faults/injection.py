@@ -32,7 +32,8 @@ TRAINING = (*SETTINGS, "--epochs=3", "--checkpoint_every=2")
 FAULTS: dict[str, Callable[["Torture"], bool]] = {}
 """The faults by name. Each function injects one fault, and returns whether everything survived."""
 TIMES: dict[str, int] = {}
-"""The least number of faults of these kinds, except in a trial run of torture.py: a few are too few to judge."""
+"""The least number of faults of some kinds. Of these kinds, a few faults are too few to judge. With --other_faults
+below 3, torture.py ignores these numbers."""
 
 
 def fault(name: str, times: int | None = None) -> Callable[[Callable[["Torture"], bool]], Callable[["Torture"], bool]]:
