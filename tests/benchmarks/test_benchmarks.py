@@ -1,4 +1,4 @@
-"""The benchmark suites on images so small that a suite takes seconds; the cluster model; bad input to both programs."""
+"""The benchmark suites, with small batches and one or two rounds; the cluster model; bad input to both programs."""
 
 import json
 import os
@@ -283,7 +283,7 @@ def test_bad_input_is_refused_in_one_line_before_measuring(tmp_path: Path, argum
     assert message in finished.stderr
 
 
-# If oneDNN is on, the last value ends with oneDNN's own name of its instruction set.
+# If oneDNN is on, `used` ends with oneDNN's own name for the instruction set.
 @pytest.mark.parametrize(
     ("isa", "onednn", "used"), [("sse41", "1", "was on, and used Intel SSE4.1"), ("avx2", "0", "was off")]
 )
