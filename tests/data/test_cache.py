@@ -382,5 +382,5 @@ def test_default_cache_follows_the_environment(
     assert cache.default_cache_dir() == Path(expected)
 
 
-def test_str_of_a_data_set_names_counts_shape_and_place(digits: ImageDataset) -> None:
+def test_str_of_data_set_gives_name_counts_shape_and_place(digits: ImageDataset) -> None:
     assert str(digits) == "mnist_5k: 640 training and 100 test images of 28x28x1, in memory"
