@@ -1,6 +1,7 @@
-"""The migration table in deconv_ae/layers/README.md, row by row, with positions numbered as in the other libraries.
+"""The table below "Coming from elsewhere" in deconv_ae/layers/README.md, row by row.
 
-Expected results are literals or come from NumPy and TensorFlow, so that the other libraries need not be installed.
+Positions are numbered as in the other libraries. Expected results are literals or come from NumPy and TensorFlow, so
+that the other libraries need not be installed.
 """
 
 import math
@@ -45,7 +46,7 @@ def test_masks_of_tensorflow_addons_restore_values():
     np.testing.assert_array_equal(tf.squeeze(v2), expected)
 
 
-def test_positions_counted_through_batch_modulo_image_length_equal_scatter_nd():
+def test_unpooling_by_positions_modulo_image_length_equals_scatter_nd():
     images = np.random.default_rng(0).permutation(96).reshape(3, 4, 4, 2).astype("float32")
     pooled, mask = tf.nn.max_pool_with_argmax(images, 2, 2, "VALID", include_batch_in_index=True)
     flat = tf.scatter_nd(tf.reshape(mask, (-1, 1)), tf.reshape(pooled, (-1,)), [96])
