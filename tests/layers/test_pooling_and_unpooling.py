@@ -257,7 +257,7 @@ def distinct_images(batch):
 @pytest.mark.parametrize(
     "numbered, message",
     [
-        ("through the batch, as TensorFlow and ONNX do", "count through the batch"),
+        ("through the batch, as TensorFlow can and ONNX does", "count through the batch"),
         ("in each channel, as PyTorch does", "as the indices of PyTorch have"),
     ],
 )
