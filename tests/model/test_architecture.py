@@ -51,13 +51,13 @@ def test_smooth_path_layers_surround_the_stages() -> None:
 def test_smooth_path_is_linear_and_stages_see_the_rest() -> None:
     images = np.random.default_rng(0).uniform(size=(2, 9, 8, 3)).astype(np.float32)
     model = Autoencoder(Architecture((2,), (4,), averages=5), (9, 8, 3))
-    whole, blocks = model.get_layer("averages").get_weights(), model.get_layer("enlarge").get_weights()
+    averaging, enlarging = model.get_layer("averages").get_weights(), model.get_layer("enlarge").get_weights()
     code, *switches = model.encoder(images)
     for row, column in np.ndindex(2, 2):
         block = images[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
-        averages = np.einsum("nhwc,hwck->nk", block, whole[0]) + whole[1]
+        averages = np.einsum("nhwc,hwck->nk", block, averaging[0]) + averaging[1]
         np.testing.assert_allclose(code[:, row, column, 2:], averages, atol=1e-5)
-        smooth = np.einsum("nk,hwck->nhwc", averages, blocks[0]) + blocks[1]
+        smooth = np.einsum("nk,hwck->nhwc", averages, enlarging[0]) + enlarging[1]
         rest = keras.Model(model.inputs[0], model.get_layer("rest").output)(images)
         np.testing.assert_allclose(
             rest[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4], block - smooth, atol=1e-5

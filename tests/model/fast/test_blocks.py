@@ -101,7 +101,7 @@ def test_results_and_gradients_equal_the_plain_layers(name, run):
     "case, images, bias",
     [
         ("all of a window equal", np.ones((2, 8, 8, 1)), 0.0),
-        ("ties of some", np.arange(128).reshape(2, 8, 8, 1) % 3, 0.0),
+        ("some of a window equal", np.arange(128).reshape(2, 8, 8, 1) % 3, 0.0),
         ("ReLU leaves only zeros", -np.ones((2, 8, 8, 1)), 0.0),
         ("the bias leaves only zeros", np.arange(128).reshape(2, 8, 8, 1) % 7, -1e6),
         ("the largest is exactly 0", -(np.arange(128).reshape(2, 8, 8, 1) % 5), 0.0),
