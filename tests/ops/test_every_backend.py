@@ -313,8 +313,8 @@ def test_other_floating_point_types_equal_the_reference(dtype):
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_window_of_minus_infinity_keeps_first_position(dimensions, padding):
-    # A mask makes such images. On a GPU, PyTorch's own pooling of such a window is wrong if several channels are the
-    # last axis.
+    # A mask makes such images. On a GPU, PyTorch's own pooling of such a window is wrong if the last axis has several
+    # channels.
     images = np.where(np.random.default_rng(0).random((2, *(9, 8, 7)[:dimensions], 3)) < 0.3, 1, -np.inf)
     arguments = {"pool_size": (2,) * dimensions, "strides": (2,) * dimensions, "padding": padding}
     images = images.astype("float32")
