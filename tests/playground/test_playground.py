@@ -309,7 +309,7 @@ def test_the_thumbnail_has_nearly_as_many_numbers_as_the_code(kind: str, request
         values = model.card.size_per_image.code_values
         assert 0.8 * values < math.prod(thumbnail.size) * picture.shape[-1] <= values
         assert thumbnail.enlarged.shape == picture.shape
-        # The arithmetic of evaluate.py.
+        # evaluate.py takes the RMSE of thumbnails from `thumbnail_rmse`.
         assert thumbnail.rmse == pytest.approx(thumbnail_rmse(picture[None], values), rel=1e-5)
         (caption,) = [
             "".join(figure.find("figcaption").itertext()).replace("\u00ad", "")

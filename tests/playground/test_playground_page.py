@@ -365,7 +365,7 @@ def test_reset_undoes_a_thousand_clicks_of_two_users_at_once(new_page) -> None:
     assert [rmse(page) for page in pages] == expected
 
 
-# A page of another origin tries to upload, to compute, to read, and to show the page in a frame.
+# A page of another origin tries to send an upload and a state, to read the playground, and to show it in a frame.
 ATTACK = """async (address) => {
   const picture = new Blob(["no picture"], {type: "text/plain"}), form = new FormData();
   form.append("files", picture);
