@@ -28,7 +28,7 @@ ENDING_FLAGS = {
     "train.py": ("--dataset=folder:nowhere",),
     "visualize.py": ("--model=nowhere",),
 }
-# If the wrong value replaces the flag that would end the program, this flag ends it.
+# Each flag here ends its program if a wrong value replaces the value in ENDING_FLAGS.
 ALSO_WRONG = {"benchmark.py": "--rounds=0", "model_cluster.py": "--images_a_worker=0", "torture.py": "--seed=-1"}
 
 VALUES = {

@@ -75,7 +75,7 @@ ONLY_OF_EXTRAS = (
 )
 
 
-def test_programs_load_without_packages_of_extras() -> None:
+def test_library_loads_without_packages_of_extras() -> None:
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({ONLY_OF_EXTRAS}));"
         "from deconv_ae_programs import library; library.defer(); library.load();"

@@ -88,7 +88,7 @@ def test_own_architecture_trains_and_its_next_commands_work(
     flags = ["--dataset=folder:pictures", "--image_size=12x10", "--filters=4,2", "--pool_sizes=2,3x2", "--epochs=20"]
     trained = run_program("train.py", [*flags, "--export_dir=a model", "--run_dir=a run"], tmp_path)
     assert trained.status == 0, trained.stderr
-    evaluate, visualize, last, tensorboard = commands_to_copy(trained)
+    evaluate, visualize, playground_or_convert, tensorboard = commands_to_copy(trained)
     for command in (evaluate, visualize):
         followed = run_program(Path(command[1]).name, command[2:], tmp_path)
         assert followed.status == 0, followed.stderr
@@ -96,8 +96,8 @@ def test_own_architecture_trains_and_its_next_commands_work(
     said = [line.removeprefix("drawn: a model-pictures/") for line in followed.stdout.splitlines()]
     assert set(said) == drawn | {"imageAutoEncoder_*.png, 3 pictures"}
     assert "training_curve.png" in said
-    assert Path(last[1]).exists()
-    assert "--model=a model" in last
+    assert Path(playground_or_convert[1]).exists()
+    assert "--model=a model" in playground_or_convert
     assert tensorboard == ["tensorboard", "--logdir=a run/logs"]
     # Another data set gets the model's shape by default, and another shape is refused.
     of_digits = ["--model=a model", "--dataset=mnist_5k"]
