@@ -144,16 +144,16 @@ def test_tfsm_layer_calls_the_exported_functions(exported: Path, digits: ImageDa
     np.testing.assert_allclose(decoded["reconstruction"], served["reconstruction"], atol=1e-6)
 
 
-# Writing
-
-
 @pytest.mark.parametrize("count", [3, 40])
-def test_exported_model_has_no_gradient_rather_than_zeros(exported: Path, digits: ImageDataset, count: int) -> None:
+def test_gradient_of_exported_model_is_an_error_not_zeros(exported: Path, digits: ImageDataset, count: int) -> None:
     images = tf.constant(digits.test[:count] / np.float32(256))
     serve = tf.saved_model.load(str(exported)).signatures["serving_default"]
     with tf.GradientTape() as tape, pytest.raises(LookupError, match="an exported autoencoder has no gradient"):
         tape.watch(images)
         tape.gradient(serve(images=images)["reconstruction"], images)
+
+
+# Writing
 
 
 def test_existing_model_is_kept_or_replaced_as_a_whole(
