@@ -102,10 +102,10 @@ REFUSED = {
     "masks of 0 and 1": ((PICTURES > 128).astype(np.uint8), "multiply masks of 0 and 1 by 255"),
     "black": (PICTURES * 0, "the brightest pixel is 0 of 255"),
     "no channels": (PICTURES[..., 0], r"\(50, 12, 9\) is not .*newaxis"),
-    "one picture": (PICTURES[0, ..., 0], r"\(12, 9\) is not .*stack"),
+    "no batch and no channels": (PICTURES[0, ..., 0], r"\(12, 9\) is not .*stack"),
     "channels first": (np.zeros((9, 3, 12, 12), np.uint8), r"channels first; images.transpose\(0, 2, 3, 1\)"),
     "no pictures": (PICTURES[:0], "holds no pixels"),
-    "one picture only": (PICTURES[:1], "cannot be divided"),
+    "one picture": (PICTURES[:1], "cannot be divided"),
     "a list": (PICTURES.tolist(), "a list is not a NumPy array"),
 }
 
