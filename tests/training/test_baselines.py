@@ -42,13 +42,13 @@ def test_thumbnail_keeps_smooth_pictures_and_loses_a_chessboard() -> None:
 
 
 def test_baselines_read_a_batch_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    longest = []
+    lengths = []
     images = np.full((2500, 2, 2, 1), 100, np.uint8)
     monkeypatch.setattr(
-        "deconv_ae.training.evaluation.per_image_rmse", lambda a, b: longest.append(len(a)) or a[:, 0, 0, 0]
+        "deconv_ae.training.evaluation.per_image_rmse", lambda a, b: lengths.append(len(a)) or a[:, 0, 0, 0]
     )
     baselines(images, images)
-    assert max(longest) == 1000
+    assert max(lengths) == 1000
 
 
 CODES: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], int]] = {

@@ -82,7 +82,9 @@ def test_mirrored_refuses_unreadable_tf_config(text: str, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("text", [None, *READABLE_BUT_WRONG.values()])
-def test_other_strategies_accept_readable_or_unset_tf_config(text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_but_multi_worker_accept_readable_or_unset_tf_config(
+    text: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None and "cluster" in json.loads(text):
         monkeypatch.setenv("TF_CONFIG", text)

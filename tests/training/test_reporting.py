@@ -58,7 +58,7 @@ def test_terminal_redraws_one_progress_line_per_epoch(
     drawn = [line for line in terminal.getvalue().split("\r") if "[" in line]
     assert drawn
     assert all(len(line) < 40 and "\n" not in line for line in drawn)
-    # Only the epochs' lines remain: the progress line is blank before each.
+    # Spaces replace the progress line before each epoch's line, so only the epochs' lines remain.
     assert len(re.findall(r"\r +\repoch +\d+/12 training RMSE", terminal.getvalue())) == 12
 
 

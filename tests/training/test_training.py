@@ -204,7 +204,7 @@ def everything_kept(run_dir: Path) -> dict:
     with zipfile.ZipFile(newest) as archive:
         kept: dict[str, Any] = {"progress": archive.read("progress.json")}
         weights_file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
-    # Numbers only: the file also holds names that Keras numbers per process.
+    # Only the arrays: the file also holds names, in which Keras counts the objects of a process.
     weights_file.visititems(
         lambda name, item: kept.update({name: item[()].tobytes()} if hasattr(item, "shape") else {})
     )
@@ -522,14 +522,14 @@ def test_resumed_run_reports_changed_onednn_setting(tmp_path: Path, capsys: pyte
 
 
 INFINITE = json.loads("1e999")
-PEAKS, EPOCHS = ("text", [], {}, True, -1, 10**400, INFINITE), ("3", None, 2.0, True, -1, 10**400)
+WRONG_MEASURES, WRONG_COUNTS = ("text", [], {}, True, -1, 10**400, INFINITE), ("3", None, 2.0, True, -1, 10**400)
 WRONG_VALUES = [
-    *(("peak_learning_rate", value) for value in PEAKS),
+    *(("peak_learning_rate", value) for value in WRONG_MEASURES),
     *(("extended_after_epochs", value) for value in (5, None, "5", [None], [2.5], [True], [-1], [10**400])),
     *(("options", value) for value in (None, [], {}, "text")),
-    *(("options.epochs", value) for value in EPOCHS),
-    *(("options.seed", value) for value in (*EPOCHS, 2**40)),
-    *(("options.learning_rate", value) for value in (*PEAKS, 0)),
+    *(("options.epochs", value) for value in WRONG_COUNTS),
+    *(("options.seed", value) for value in (*WRONG_COUNTS, 2**40)),
+    *(("options.learning_rate", value) for value in (*WRONG_MEASURES, 0)),
     *(("options.recipe", value) for value in (None, "magic", ["default"], 5)),
     *(("options.architecture", value) for value in (None, {}, [1])),
     *(("options.architecture.filters", value) for value in (None, [], [0], [1.5], ["1"], [10**400], 1)),
@@ -538,7 +538,7 @@ WRONG_VALUES = [
     *(("dataset", value) for value in (None, "", 5, ["mnist_5k"], "a" * 1001, "a\n")),
     *(("onednn", value) for value in ("", 5, "\x1b[2J")),
     *(("image_shape", value) for value in (None, [28, 28], [28, 28, 0], [28, 28, 1.0], "28x28x1")),
-    *(("training_images", value) for value in (*EPOCHS, 0)),
+    *(("training_images", value) for value in (*WRONG_COUNTS, 0)),
     ("further", 1),
 ]
 
