@@ -121,7 +121,7 @@ def main() -> None:
         for file in _draw_training_curve(result, options.run_dir, place.path):
             print(labelled("drawn", str(file)))
         if result.problem and not EXPORT_ANYWAY.value:
-            advice = ADVICE_WITH_PRESET if preset else ADVICE
+            advice = ADVICE_WITH_PRESET if preset not in (None, PHOTOGRAPHS) else ADVICE
             raise RunError(f"{result.problem}; {advice}, or export the model as it is with --export_anyway")
         exporting.export(result, dataset, place, preset)
     print(labelled("exported", export_dir))

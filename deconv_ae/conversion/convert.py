@@ -103,7 +103,8 @@ def convert(
         except RunError as error:
             errors.append(str(error))
         except OSError as error:
-            raise RunError(f"output_dir: {output} cannot be written: {error.strerror or error}") from error
+            errors.append(f"output_dir: {output} cannot be written: {error.strerror or error}")
+            break
     if errors:
         raise RunError("; ".join(errors))
     return written

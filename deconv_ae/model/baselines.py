@@ -13,8 +13,7 @@ class Baselines:
     """The test RMSE of baselines that need no model.
 
     Attributes:
-        mean_image_rmse: of the mean training image in place of every test image: the best guess without
-            seeing a test image.
+        mean_image_rmse: of the mean training image in place of every test image, a guess that needs no test image.
         black_rmse: of black in place of every test image.
         thumbnail_rmse: of test images scaled down to at most as many numbers as a code has, and enlarged again; None
             if no code was given.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
 from deconv_ae.errors import RunError, first_line
 
@@ -38,7 +38,7 @@ def run_notebook(file: Path) -> nbformat.NotebookNode:
         client.execute(stderr=subprocess.DEVNULL)
     except CellExecutionError as error:
         raise RunError(f"{file.name}: a cell failed with {error.ename}: {error.evalue}") from error
-    except (CellTimeoutError, DeadKernelError) as error:
+    except (CellTimeoutError, RuntimeError) as error:  # RuntimeError if the kernel dies, or does not start.
         raise RunError(f"{file.name}: {first_line(error)}") from error
     for cell in notebook.cells:
         if WITHOUT_OUTPUT in cell.metadata.get("tags", ()):

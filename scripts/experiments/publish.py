@@ -10,6 +10,7 @@ import numpy as np
 from markdown_page import markdown_table, read_section, replace_section
 from matplotlib.figure import Figure
 
+from deconv_ae.errors import RunError
 from deconv_ae.files import write_beside
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.pictures.explanation import kernels_figure, switches_figure
@@ -222,7 +223,10 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
 
     Raises:
         InputError: if a README lacks its section.
+        RunError: if no model of `default` was exported.
     """
+    if not (output_dir / "switches.md").exists():
+        raise RunError(f"output_dir: {output_dir} has no model of the recipe default; train one with --recipes=default")
     for model_dir in sorted((output_dir / "models").glob("*-default")):
         _copy_model(model_dir, reference_dir / ModelCard.read(model_dir).title)
     figures = reference_dir / "figures"

@@ -82,20 +82,23 @@ class Outcome:
 
 
 class _TestCurve(keras.callbacks.Callback):
-    """Records the RMSE of test images whenever an execution ends at a multiple of `every_steps`."""
+    """Records the RMSE of test images after each execution that reaches a multiple of `every_steps`."""
 
     def __init__(self, images: np.ndarray, every_steps: int, images_per_step: int) -> None:
         super().__init__()
         self._images = scale(tf.constant(images))
         self._every_steps = every_steps
         self._images_per_step = images_per_step
+        self._step = 0
         self.points: list[list[float]] = []
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         step = int(self.model.optimizer.iterations)
-        if step % self._every_steps == 0:
+        # An execution may take several steps, and go beyond a multiple.
+        if step // self._every_steps > self._step // self._every_steps:
             rmse = tf.reduce_mean(per_image_rmse(self._images, self.model(self._images)))
             self.points.append([step * self._images_per_step, float(rmse)])
+        self._step = step
 
 
 def reproduce(
