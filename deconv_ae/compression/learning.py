@@ -167,7 +167,7 @@ def _fit_weights(plane: Plane, features: np.ndarray, symbols: np.ndarray) -> np.
         (np.ones(rows.size, np.float32), rows.ravel(), np.arange(number + 1) * width), shape=(number, len(start))
     )
     transposed = chosen.T.tocsr()
-    weighted, total, places = repeats.astype(np.float32), repeats.sum(), np.arange(number)
+    float_repeats, total, places = repeats.astype(np.float32), repeats.sum(), np.arange(number)
 
     def cost(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(start.shape)
@@ -175,9 +175,9 @@ def _fit_weights(plane: Plane, features: np.ndarray, symbols: np.ndarray) -> np.
         scores -= scores.max(axis=1, keepdims=True)
         powers = np.exp(scores)
         sums = powers.sum(axis=1)
-        nats = (weighted * (np.log(sums) - scores[places, symbols])).sum(dtype=np.float64)
-        powers *= (weighted / sums)[:, np.newaxis]
-        powers[places, symbols] -= weighted
+        nats = (float_repeats * (np.log(sums) - scores[places, symbols])).sum(dtype=np.float64)
+        powers *= (float_repeats / sums)[:, np.newaxis]
+        powers[places, symbols] -= float_repeats
         gradient = (transposed @ powers).astype(np.float64)
         gradient[1:] += PRIOR * weights[1:]
         return (nats + PRIOR / 2 * (weights[1:] ** 2).sum()) / total, gradient.ravel() / total
