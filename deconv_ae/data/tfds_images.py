@@ -60,9 +60,9 @@ def read(source: Source, split: str) -> Reading:
             )
         count = available[name].num_examples
         if count < 1:
-            raise ValueError(f"its {name} split has {count:,} examples; remove it to prepare it again")
-        # The time is a part of `made_of`, because a data set's author may have prepared the same version again with
-        # other images.
+            raise ValueError(f"its {name} split has {count:,} examples; remove the data set to prepare it again")
+        # The time of preparation is a part of `made_of`, because a data set's author may have prepared the same version
+        # again with other images.
         prepared = (builder.data_path / "dataset_info.json").stat().mtime
         made_of = [builder.info.full_name, name, str(builder.data_path), prepared]
         image_bytes = math.prod(_image_shape(source, feature))
