@@ -82,7 +82,8 @@ class TrainingOptions:
     run_dir: str | None = option(
         None,
         optional(options.directory),
-        "Directory for checkpoints, TensorBoard logs and training_curve.png. Without a directory, nothing is kept.",
+        "Directory for checkpoints, TensorBoard logs and training_curve.png. Without a directory, no such file is "
+        "written.",
         decides=False,
     )
     checkpoint_every: int | None = option(
