@@ -9,7 +9,8 @@ For single pictures, ONNX Runtime and LiteRT take about a tenth of the
 SavedModel's time or less, and OpenVINO about a quarter or less. For batches of
 a thousand, no runtime is the fastest for every model.
 
-This checks the files with your own pictures, in the model's size and colours:
+This command checks the files with your own pictures, in the model's size and
+colours:
 
 deconv-ae convert --model=saved_models/mine \
     --dataset=folder:photos --output_dir=converted/mine
