@@ -94,7 +94,7 @@ class _Clock(keras.callbacks.Callback):
         self.ends.append((batch, time.perf_counter()))
 
     @property
-    def milliseconds(self) -> float:
+    def milliseconds_a_step(self) -> float:
         (first_batch, began), (last_batch, ended) = self.ends[0], self.ends[-1]
         return 1e3 * (ended - began) / (last_batch - first_batch)
 
@@ -115,7 +115,7 @@ class KerasTraining:
     def time(self) -> Sequence[float]:
         clock = _Clock()
         self._fit(clock)
-        return [clock.milliseconds]
+        return [clock.milliseconds_a_step]
 
 
 def checked_batches(images: np.ndarray, batch_size: int) -> list[np.ndarray]:
