@@ -160,7 +160,9 @@ def test_a_file_does_not_depend_on_the_pictures_beside_it(
             np.testing.assert_array_equal(found, together[files.index(file)])
 
 
-def test_pictures_unlike_the_training_pictures_round_trip(digit_compressor: Compressor, digit_model_dir: Path) -> None:
+def test_file_of_an_unfamiliar_picture_holds_its_code_and_switches(
+    digit_compressor: Compressor, digit_model_dir: Path
+) -> None:
     noise = np.random.default_rng(0).integers(0, 2, (6, 28, 28, 1)).astype(np.uint8) * 255
     for image in (*noise, 255 - noise[0], np.full((28, 28, 1), 255, np.uint8)):
         found = digit_compressor.tensors(digit_compressor.compress(image, 5))
