@@ -192,7 +192,7 @@ def test_wrong_size_at_run_time_raises_at_run_time():
 # ------------------------------------------------------------------------------------------------- Duplicates
 
 
-def test_last_of_overlapping_windows_is_assigned_and_has_the_gradient():
+def test_last_of_overlapping_windows_wins_and_has_the_gradient():
     images = tf.constant([1.0, 9.0, 2.0, 0.0], shape=(1, 1, 4, 1))
     _, argmax = MaxPoolingWithArgmax2D((1, 2), 1)(images)
     np.testing.assert_array_equal(tf.squeeze(argmax), [1, 1, 2])
