@@ -60,7 +60,7 @@ def test_curves_of_one_plot_differ(eyes: str) -> None:
 def test_negative_zero_and_positive_differ(eyes: str) -> None:
     negative, zero, positive = (colours.SIGNED(value)[:3] for value in (0.25, 0.5, 0.75))
     assert least_distance(combinations([negative, zero, positive], 2), eyes) > LEAST_DISTANCE
-    # The scale grows more colourful on both sides.
+    # The further a value is from 0, the more its colour differs from the colour of 0.
     for side in (np.linspace(0.5, 0, 6), np.linspace(0.5, 1, 6)):
         from_zero = [distance(zero, colours.SIGNED(value)[:3], eyes) for value in side]
         assert from_zero == sorted(from_zero)
