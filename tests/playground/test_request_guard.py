@@ -69,11 +69,11 @@ class Page:
             response = asked.getresponse()
             return response.status, response.headers, response.read()
 
-    def raw(self, content: bytes, whole: bool = True) -> bytes:
-        """The answer to raw bytes. If not `whole`, the connection is closed before an answer."""
+    def raw(self, content: bytes, wait: bool = True) -> bytes:
+        """Sends raw bytes and returns the answer. Without `wait`, closes the connection and returns no bytes."""
         with socket.create_connection(("127.0.0.1", self.port), ANSWER_SECONDS) as connection:
             connection.sendall(content)
-            if not whole:
+            if not wait:
                 return b""
             parts = []
             with contextlib.suppress(ConnectionResetError):
@@ -304,7 +304,7 @@ def test_page_survives_invalid_and_unusual_http_and_logs_none(page: Page, conten
     if answer:
         assert answer in page.raw(content)[:30]
     else:
-        page.raw(content, whole=False)
+        page.raw(content, wait=False)
     assert page.ask("POST", "/show", "image=1")[0] == 200
     assert page.printed == before
 
@@ -322,7 +322,7 @@ def test_page_survives_invalid_and_unusual_http_and_logs_none(page: Page, conten
 def test_clients_that_leave_early_are_not_logged(page: Page, begun: bytes) -> None:
     before = page.printed
     for _ in range(20):
-        page.raw(begun.replace(b"{}", b"127.0.0.1:%d" % page.port), whole=False)
+        page.raw(begun.replace(b"{}", b"127.0.0.1:%d" % page.port), wait=False)
     assert page.ask("POST", "/show", "image=1")[0] == 200
     assert page.printed == before
 
