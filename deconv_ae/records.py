@@ -83,14 +83,14 @@ def read(kind: type[Record], values: Any) -> Record:
 
     Args:
         kind: the record's dataclass.
-        values: an object as JSON holds it.
+        values: a JSON object, parsed.
 
     Returns:
         The record.
 
     Raises:
         ValueError: if a field is missing, unknown, of another type or out of bounds; the message names the field. Also
-            if `values` is not an object, or if the record's `__post_init__` refuses the values.
+            if `values` is not a JSON object, or if the record's `__post_init__` refuses the values.
 
     >>> @dataclass(frozen=True)
     ... class Epoch:

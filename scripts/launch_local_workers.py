@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     sent: Counter[int] = Counter()
 
     def send_received() -> None:
-        # Counted, because a worker may start, and a signal may come, while this loop runs.
+        # `sent` is counted, because a worker may start, and a signal may come, while this loop runs.
         for worker in workers:
             while sent[worker.pid] < len(received):
                 number = received[sent[worker.pid]]

@@ -115,7 +115,7 @@ INFINITE = json.loads("1e999")
         ("a\x1b", 1, r"is an unknown field"),
     ],
 )
-def test_wrong_value_is_refused_by_field_name(field_name, value, message):
+def test_refusal_of_a_wrong_value_names_the_field(field_name, value, message):
     values = json.loads(json.dumps(asdict(WHOLE))) | {field_name: value}
     with pytest.raises(ValueError, match=message) as error:
         records.read(Everything, values)

@@ -38,7 +38,7 @@ class _TileRange:
 class Compressor:
     """Compresses pictures with one exported model.
 
-    A new compressor reads a file, so use one compressor for several pictures.
+    Making a compressor reads the probabilities from the disk, so use one compressor for several pictures.
 
     Args:
         model: an exported model, for which `learn_probabilities` was called.
@@ -173,8 +173,9 @@ class Compressor:
     def _batches(self, counts: Sequence[int]) -> Iterator[list[_TileRange]]:
         """Divides the tiles of all pictures, in order, into batches.
 
-        `counts` has the number of tiles of each picture. A file has its ranges one after the other. So a picture's
-        ranges must not depend on the pictures beside it, and a range that does not fit into a batch starts the next.
+        `counts` has the number of tiles of each picture. A file codes the ranges of its picture one after the other. So
+        the division of a picture must not depend on the pictures beside it: every range but the last fills a batch, and
+        a range that does not fit into a batch starts the next one.
         """
         batch: list[_TileRange] = []
         room = most = self._model.batch_size

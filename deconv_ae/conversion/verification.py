@@ -61,7 +61,7 @@ class Agreement:
     def __str__(self) -> str:
         values = [("code", self.code), ("reconstruction", self.reconstruction)]
         differences = [f"{name} off by {value:.2g}" for name, value in values if value is not None]
-        return ", ".join(differences + ([] if self.switches is None else [f"{self.switches} switches are wrong"]))
+        return ", ".join(differences + ([] if self.switches is None else [f"wrong switches: {self.switches}"]))
 
 
 class Reference:
@@ -100,7 +100,8 @@ class Reference:
         Args:
             file_name: the name of the file, for messages.
             run: the opened file.
-            part: the part. If it takes images, it chooses among near ties itself.
+            part: the part. A part that takes images finds the maxima itself. Of two nearly equal values, it may
+                choose another one than the SavedModel.
 
         Returns:
             The worst of the three agreements: by exactness, then by wrong switches, then by differences.

@@ -28,7 +28,7 @@ def read(source: Source, split: str) -> Reading:
     """Opens a split: its pictures are in the order of their paths.
 
     Pictures may lie in subfolders. Folders named `train` and `test`, in upper or lower case, are the splits; without
-    them, `split.which_are_for_testing` divides the pictures. Files and folders whose names start with a dot are
+    them, `which_are_for_testing` divides the pictures. Files and folders whose names start with a dot are
     ignored, and so are `picture_files.SYSTEM_FILES`.
 
     Args:
@@ -49,7 +49,7 @@ def read(source: Source, split: str) -> Reading:
     left_out: list[str] = []
     files = _split_files(source, folder, split)
     batches = partial(_images, source, folder, state, split, left_out)
-    # Bad files leave a folder before it is divided, and then a picture can change its split.
+    # Decoding finds the bad files, and divides a folder again without them.
     count_is_exact = not source.skip_bad_images
     return Reading(state, len(files), batches, left_out, folder.passed_over, count_is_exact)
 

@@ -124,7 +124,7 @@ class Architecture:
 
     @property
     def code_channels(self) -> int:
-        """Channels of the code: the last stage's maxima, in the order of its switches, then the averages."""
+        """The number of the code's channels: one for each filter of the last stage, and then the averages."""
         return self.averages + self.filters[-1]
 
     def code_shape(self, image_shape: Sequence[int]) -> tuple[int, int, int]:

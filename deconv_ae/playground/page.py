@@ -47,8 +47,8 @@ MEDIA_TYPES = {
     "code.js": "text/javascript",
     "unpooling.js": "text/javascript",
 }
-MOST_OF_A_REQUEST = 1_000_000
-MOST_OF_AN_UPLOAD = 10_000_000
+LARGEST_REQUEST, LARGEST_UPLOAD = 1_000_000, 10_000_000
+"""In bytes."""
 MOST_VALUES = 32
 """The most names with values in a query; a state has at most half as many."""
 UPLOADS_AT_ONCE = 4
@@ -81,7 +81,7 @@ class Playground:
         self._files = {name: (HERE / name).read_bytes() for name in MEDIA_TYPES}
         self._answers = asyncio.Semaphore(ANSWERS_AT_ONCE)
         self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
-        self._decoder = asyncio.Lock()
+        self._decoding = asyncio.Lock()
 
     def serve(
         self, listening: socket.socket, host: str, when_ready: Callable[[str], None], open_browser: bool = False
@@ -129,7 +129,7 @@ class Playground:
 
     async def _show(self, request: Request) -> Response:
         """Shows a state. If any value cannot be used, the whole request is refused."""
-        query = _values(await body(request, MOST_OF_A_REQUEST))
+        query = _values(await body(request, LARGEST_REQUEST))
         unknown = sorted(query.keys() - NAMES)
         if unknown:
             raise HTTPException(400, f"{quoted(unknown[0])} is an unknown name; the page knows {', '.join(NAMES)}.")
@@ -140,7 +140,7 @@ class Playground:
 
     async def _open(self, request: Request) -> Response:
         """Shows a link without its unusable values. The answer names these values."""
-        state, refused = self._read(_values(await body(request, MOST_OF_A_REQUEST)))
+        state, refused = self._read(_values(await body(request, LARGEST_REQUEST)))
         names = ", ".join(refused)
         return await self._answer(state, names and f"This page could not use the link's {names}, and shows the rest.")
 
@@ -151,8 +151,8 @@ class Playground:
         except ValueError as error:
             raise HTTPException(400, f"fit: {error}.") from error
         async with self._uploads:
-            content = await body(request, MOST_OF_AN_UPLOAD)
-            async with self._decoder:
+            content = await body(request, LARGEST_UPLOAD)
+            async with self._decoding:
                 try:
                     picture = await run_in_threadpool(receive, content, fit, self.test_images.shape[1:])
                 except PictureError as error:
@@ -247,7 +247,7 @@ def _page(models: Sequence[ServedAutoencoder], test_images: np.ndarray, command:
             for name, made in PRESETS.items()
         ),
         legend=legend(models),
-        most_upload=MOST_OF_AN_UPLOAD,
+        most_upload=LARGEST_UPLOAD,
         command=html.escape(command),
     )
 

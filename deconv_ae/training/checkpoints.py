@@ -84,7 +84,7 @@ class RunDirectory:
                 run_record.write(self.path, self._record)
             if recorded is not None and recorded.onednn != record.onednn:
                 before, now = (each.onednn or "not set" for each in (recorded, record))
-                tell(f"{ONEDNN_VARIABLE} was {before} and is {now}: from here on, numbers are rounded differently")
+                tell(f"{ONEDNN_VARIABLE} was {before} and is now {now}: from here on, numbers are rounded differently")
             remove_partials(self.path)  # A killed run may have left partial files.
         except OSError as error:
             self.__exit__(None, None, None)
@@ -174,7 +174,9 @@ class RunDirectory:
         try:
             saved = self._saved() if self._resume else []
         except OSError as error:
-            raise InputError(f"resume: {self._checkpoints} cannot be read: {first_line(error)}; mend it") from error
+            raise InputError(
+                f"resume: {self._checkpoints} cannot be read: {first_line(error)}; make it readable"
+            ) from error
         for file in reversed(saved):
             try:
                 progress = _verified_progress(file, self._record.pictures)

@@ -50,7 +50,7 @@ def other_addresses(text: str) -> list[str]:
     Raises:
         InputError: if TF_CONFIG does not name a cluster and one of its workers.
     """
-    needed = f"--strategy=multi_worker needs one on every worker, such as {EXAMPLE}"
+    needed = f"--strategy=multi_worker needs a TF_CONFIG on every worker, such as {EXAMPLE}"
     if not text:
         raise InputError(f"{VARIABLE}: is not set; {needed}")
     try:

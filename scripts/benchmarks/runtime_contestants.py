@@ -48,5 +48,5 @@ def unavailable(reason: str) -> Calls:
 
 
 def converted(file: str, inputs: Tensors, output: str, batch_size: int) -> Calls:
-    """Calls of a converted file; one output is checked."""
+    """Calls of a converted file, which return the output of this name."""
     return Calls(OPENED_BY[Path(file).suffix](file, inputs, output), batch_size)

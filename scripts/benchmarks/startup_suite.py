@@ -39,7 +39,7 @@ class _EndAfterFirstSteps(keras.callbacks.Callback):
 
 
 def first_steps() -> None:
-    """Trains for the first execution's steps, then ends the process."""
+    """Trains for the steps of Keras's first execution (`steps_per_execution`), then ends the process."""
     _train([_EndAfterFirstSteps()])
 
 

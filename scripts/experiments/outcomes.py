@@ -22,12 +22,12 @@ class Kept(Protocol):
     def settings(self) -> dict[str, Any]: ...
 
 
-Ended = TypeVar("Ended", bound=Kept)
+AnyOutcome = TypeVar("AnyOutcome", bound=Kept)
 
 
 def load_or_run(
-    file: Path, settings: dict[str, Any], parse: Callable[[dict[str, Any]], Ended], run: Callable[[], Ended]
-) -> Ended:
+    file: Path, settings: dict[str, Any], parse: Callable[[dict[str, Any]], AnyOutcome], run: Callable[[], AnyOutcome]
+) -> AnyOutcome:
     """Returns the outcome in a file if it has these settings. Otherwise calls `run` and writes its outcome there."""
     outcome = read(file, parse)
     if outcome is None or outcome.settings != settings:
@@ -37,7 +37,7 @@ def load_or_run(
     return outcome
 
 
-def read(file: Path, parse: Callable[[dict[str, Any]], Ended]) -> Ended | None:
+def read(file: Path, parse: Callable[[dict[str, Any]], AnyOutcome]) -> AnyOutcome | None:
     """Reads a finished run's outcome; None if the file is missing or cannot be read."""
     try:
         return parse(json.loads(file.read_text(encoding="utf-8")))

@@ -211,10 +211,10 @@ def curves_figure(outcomes: Sequence[Outcome]) -> Figure:
 
 
 def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -> None:
-    """Publishes the models of `default` with the first seed as the reference models.
+    """Publishes the models that the recipe `default` trained with the first seed: they become the reference models.
 
-    It writes the SavedModels reference_dir/PRESET, reference_dir/figures, reference_dir/README.md with all tables, and
-    the section `results` of the project's README. It keeps the tables of starts in reference_dir/README.md.
+    It writes the SavedModels reference_dir/PRESET, reference_dir/figures, reference_dir/README.md with the new tables,
+    and the section `results` of the project's README. The tables of starts in reference_dir/README.md stay.
 
     Args:
         output_dir: the directory that `write_report` wrote to.
@@ -223,7 +223,7 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
 
     Raises:
         InputError: if a README lacks its section.
-        RunError: if no model of `default` was exported.
+        RunError: if no model of the recipe `default` was exported.
     """
     if not (output_dir / "switches.md").exists():
         raise RunError(f"output_dir: {output_dir} has no model of the recipe default; train one with --recipes=default")

@@ -122,8 +122,8 @@ def test_decoder_without_own_switches_is_worse(exported: Path, digits: ImageData
 
 def test_reference_page_keeps_the_table_of_starts(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
-    page.write_text(publish.reference_page(tmp_path, "of before", "switches"))
+    page.write_text(publish.reference_page(tmp_path, "old results", "switches"))
     replace_section(page, "starts-mnist_5k", "| filters |")
-    page.write_text(publish.reference_page(tmp_path, "of now", "switches"))
+    page.write_text(publish.reference_page(tmp_path, "new results", "switches"))
     assert read_section(page, "starts-mnist_5k")[1].strip() == "| filters |"
-    assert "of now" in page.read_text() and "of before" not in page.read_text()
+    assert "new results" in page.read_text() and "old results" not in page.read_text()

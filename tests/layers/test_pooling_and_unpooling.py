@@ -144,7 +144,7 @@ def test_images_smaller_than_the_window_raise_an_error():
         MaxPoolingWithArgmax2D(3)(np.zeros((1, 2, 9, 1), "float32"))
 
 
-@pytest.mark.parametrize("value", [1.0, float("nan")], ids=["kernels", "composed"])
+@pytest.mark.parametrize("value", [1.0, float("nan")], ids=["number", "NaN"])
 def test_image_smaller_than_window_at_run_time_has_no_windows(value):
     pooling = MaxPoolingWithArgmax2D(3, 2)
     pool = tf.function(lambda images: pooling(images), input_signature=[tf.TensorSpec((None, None, None, 1))])

@@ -76,7 +76,7 @@ def test_more_averages_than_numbers_in_a_block_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("stages", "bias"), [(1, False), (2, True)])
-def test_stages_have_the_originals_activations_and_deconvolution_bias(stages: int, bias: bool) -> None:
+def test_stages_have_the_activations_and_biases_of_cntk(stages: int, bias: bool) -> None:
     model = Autoencoder(Architecture((2,) * stages, (2,) * stages), (8, 8, 1))
     for number in range(1, stages + 1):
         assert model.get_layer(f"conv{number}").activation is keras.activations.relu

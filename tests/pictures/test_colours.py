@@ -68,7 +68,7 @@ def test_negative_zero_and_positive_differ(eyes: str) -> None:
 
 @pytest.mark.parametrize("used", [drawings.FEW_PLACES, drawings.POINT_COLOURS], ids=["places", "channels"])
 @pytest.mark.parametrize("eyes", EYES)
-def test_up_to_four_places_and_all_channels_differ(used, eyes: str) -> None:
+def test_colours_of_few_places_and_of_channels_differ(used, eyes: str) -> None:
     rgbs = [to_rgb(colour) if isinstance(colour, str) else tuple(np.array(colour) / 255) for colour in used]
     assert least_distance(combinations(rgbs, 2), eyes) > LEAST_DISTANCE
 

@@ -182,6 +182,7 @@ def test_command_and_script_have_the_same_help(answers: dict[str, Any]) -> None:
         script, command = (answers[f"{start} --help"]["stdout"] for start in (f"{name}.py", f"deconv-ae {name}"))
         as_command = script.replace(f"python scripts/{name}.py", f"deconv-ae {name}")
         assert re.sub(rf"(\S*/)?{name}\.py:", f"deconv-ae {name}:", as_command) == command
+        # The script is only a docstring, an import and a call.
         assert len((SCRIPTS / f"{name}.py").read_text().split("\n\n")) == 3
     assert all(f"  {name} " in answers["deconv-ae --help"]["stdout"] for name in commands.PROGRAMS)
 

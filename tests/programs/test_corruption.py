@@ -26,21 +26,21 @@ SHORT, LONG = 7, 72
 long tests."""
 
 
-def damaged(content: bytes, chance: random.Random) -> bytes:
+def damaged(content: bytes, generator: random.Random) -> bytes:
     """Content with a flipped bit, a missing end, zeros or garbage in the middle, a part twice, or other content.
 
     If such damage would change nothing, a brace is added at the end instead.
     """
-    start = chance.randrange(len(content))
-    end = min(len(content), start + chance.randrange(1, 64))
-    changed = chance.choice(
+    start = generator.randrange(len(content))
+    end = min(len(content), start + generator.randrange(1, 64))
+    changed = generator.choice(
         [
-            content[:start] + bytes([content[start] ^ 1 << chance.randrange(8)]) + content[start + 1 :],
+            content[:start] + bytes([content[start] ^ 1 << generator.randrange(8)]) + content[start + 1 :],
             content[:start],
             content[:start] + bytes(end - start) + content[end:],
-            content[:start] + chance.randbytes(end - start) + content[end:],
+            content[:start] + generator.randbytes(end - start) + content[end:],
             content[:end] + content[start:],
-            chance.randbytes(100),
+            generator.randbytes(100),
         ]
     )
     return changed if changed != content else content + b"{"
@@ -70,12 +70,12 @@ READ: dict[str, Callable[[Path, np.ndarray], Any]] = {
 def test_damaged_model_is_reported_or_changes_no_result(
     exported: Path, digits: ImageDataset, tmp_path: Path, name: str, count: int
 ) -> None:
-    model_dir, chance = tmp_path / "model", random.Random(name)
+    model_dir, generator = tmp_path / "model", random.Random(name)
     shutil.copytree(exported, model_dir)
     content = (exported / name).read_bytes()
     expected = READ[name](exported, digits.test[:2])
     for _ in range(count):
-        (model_dir / name).write_bytes(damaged(content, chance))
+        (model_dir / name).write_bytes(damaged(content, generator))
         try:
             assert READ[name](model_dir, digits.test[:2]) == expected
         except InputError as error:
@@ -84,10 +84,14 @@ def test_damaged_model_is_reported_or_changes_no_result(
 
 @pytest.mark.parametrize("count", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
 def test_damaged_record_is_reported_or_changes_no_result(tmp_path: Path, count: int) -> None:
-    file, chance, record = tmp_path / "run.json", random.Random(0), {"seed": 1, "files": [{"rmse": 0.25, "name": "a"}]}
+    file, generator, record = (
+        tmp_path / "run.json",
+        random.Random(0),
+        {"seed": 1, "files": [{"rmse": 0.25, "name": "a"}]},
+    )
     content = with_checksum(record).encode()
     for _ in range(count):
-        file.write_bytes(damaged(content, chance))
+        file.write_bytes(damaged(content, generator))
         try:
             assert read_with_checksum(file) == record
         except (ValueError, OSError):
@@ -96,14 +100,14 @@ def test_damaged_record_is_reported_or_changes_no_result(tmp_path: Path, count: 
 
 @pytest.mark.parametrize("count", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
 def test_damaged_pictures_and_tf_config_give_no_traceback(pictures_folder: Path, count: int) -> None:
-    picture, chance = pictures_folder / "0.png", random.Random(1)
+    picture, generator = pictures_folder / "0.png", random.Random(1)
     cluster = json.dumps({"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}}).encode()
     content = picture.read_bytes()
     for _ in range(count):
-        picture.write_bytes(damaged(content, chance))
+        picture.write_bytes(damaged(content, generator))
         for read in (
             lambda: load_dataset(Source(f"folder:{pictures_folder}", cache_dir="")),
-            lambda: other_addresses(damaged(cluster, chance).decode(errors="replace")),
+            lambda: other_addresses(damaged(cluster, generator).decode(errors="replace")),
         ):
             try:
                 read()

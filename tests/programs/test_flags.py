@@ -69,15 +69,15 @@ def workplace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def must_be_named(flag: Flag, kind: str) -> bool:
+def must_be_named(flag: Flag, wrong: str) -> bool:
     """Whether the error must name the flag: the value is plainly wrong for the flag, whatever the other flags are."""
-    if kind == "empty":
+    if wrong == "empty":
         return flag.name != "cache_dir"
     if flag.kind == "int":
-        return kind in NOT_NUMBERS | {"huge", "infinite"}
+        return wrong in NOT_NUMBERS | {"huge", "infinite"}
     if flag.kind == "float":
-        return kind in NOT_NUMBERS | {"infinite"}
-    return flag.name.endswith("_dir") and kind in (NOT_PATHS if flag.name in MAY_BE_READ_ONLY else NOT_WRITABLE)
+        return wrong in NOT_NUMBERS | {"infinite"}
+    return flag.name.endswith("_dir") and wrong in (NOT_PATHS if flag.name in MAY_BE_READ_ONLY else NOT_WRITABLE)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links and permissions are POSIX's")

@@ -52,10 +52,10 @@ def interrupted(name: str, directory: Path, number: int, seconds: float) -> Fini
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize("moments", [3, pytest.param(20, marks=pytest.mark.long)])
 def test_signal_before_the_first_step_kills_or_gives_one_line(tmp_path: Path, name: str, moments: int) -> None:
-    chance = random.Random(name)
+    generator = random.Random(name)
     for moment in range(moments):
         number = SIGNALS[moment % len(SIGNALS)]
-        seconds = (moment + chance.random()) * LONGEST_START / moments
+        seconds = (moment + generator.random()) * LONGEST_START / moments
         end = interrupted(name, tmp_path, number, seconds)
         if not end.status:  # The program ended before the signal.
             continue

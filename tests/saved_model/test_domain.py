@@ -42,7 +42,7 @@ def test_model_of_digits_reports_other_pictures(name: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["cmap1_pool2", "cmap1_pool4", "cmap3_pool4", "two_layer"])
-def test_model_of_digits_accepts_any_five_digits_and_black(name: str, digits: ImageDataset) -> None:
+def test_model_of_digits_accepts_five_digits_and_black_images(name: str, digits: ImageDataset) -> None:
     for start in range(0, 100, 5):
         assert said(REFERENCE / name, digits.test[start : start + 5]) is None
     assert said(REFERENCE / name, np.zeros((2, 28, 28, 1), np.uint8)) is None

@@ -49,7 +49,7 @@ def finished_in_float16(digits: ImageDataset, tmp_path_factory: pytest.TempPathF
 
 
 def record_of(options: TrainingOptions, pictures: str = "0" * 16) -> RunRecord:
-    """The record of a run with these options on 640 digits; `pictures` is their fingerprint."""
+    """The record of a run with these options on 640 digits, whose fingerprint is `pictures`."""
     peak, onednn = options.peak_learning_rate, os.environ.get("TF_ENABLE_ONEDNN_OPTS")
     return RunRecord(options.deciding(640), "mnist_5k", 640, (28, 28, 1), None, pictures, peak, onednn)
 
@@ -517,7 +517,7 @@ def test_resumed_run_reports_changed_onednn_setting(tmp_path: Path, capsys: pyte
     for resume, onednn in ((False, "1"), (True, "1"), (True, None), (True, None)):
         with RunDirectory(tmp_path, replace(record, onednn=onednn), resume):
             pass
-    said = "TF_ENABLE_ONEDNN_OPTS was 1 and is not set: from here on, numbers are rounded differently\n"
+    said = "TF_ENABLE_ONEDNN_OPTS was 1 and is now not set: from here on, numbers are rounded differently\n"
     assert capsys.readouterr().out == said
 
 

@@ -118,7 +118,7 @@ def _convolved(blocks: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
 
 @environment.custom_gradient
 def _deconvolved(results: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
-    """The transpose of `_convolved`. For few channels, XLA computes a product and a sum over taps faster."""
+    """The transpose of `_convolved`. For few channels, XLA is faster with a product and a sum over taps."""
     (_, *size, filters), (*reach, channels, _) = results.shape, kernel.shape
     if environment.compiled_by_xla() and channels <= filters:
         of_taps, after = tf.tensordot(results, kernel, (3, 3)), np.subtract(reach, 1)
