@@ -56,7 +56,7 @@ KERNEL_SIZE = flags.DEFINE_string("kernel_size", None, "The kernel size of every
 AVERAGES = flags.DEFINE_integer(
     "averages",
     None,
-    "For each block of pixels, the number of weighted averages that the code holds beside the last stage's maxima. "
+    "The number of weighted averages that the code holds for each of its positions, beside the last stage's maxima. "
     "Averages carry the smooth part of a photograph, and the stages see the rest. Default: 0.",
 )
 EXPORT_DIR = flags.DEFINE_string(

@@ -6,8 +6,8 @@ python scripts/reproduce.py --dataset=mnist
 python scripts/reproduce.py --quick
 
 A finished run is not trained again: stop at any time, and start again to
-continue. results.md and training_curves.png show every finished run of the data
-set in the output directory, so one recipe may have more seeds than another.
+continue. The output directory's results.md and training_curves.png show every
+finished run on the data set, so one recipe may have more seeds than another.
 """
 
 import installed

@@ -36,7 +36,8 @@ PREPARING_KILLS = flags.DEFINE_integer(
 OTHER_FAULTS = flags.DEFINE_integer(
     "other_faults",
     3,
-    "The number of faults of each other kind. If it is 3 or more, some kinds get at least 7 or at least 20 faults.",
+    "The number of faults of each other kind. If it is 3 or more, one kind gets at least 7 faults, and two kinds at "
+    "least 20.",
 )
 MINUTES = flags.DEFINE_float("minutes", 30.0, "The minutes after which no further fault starts.")
 SEED = flags.DEFINE_integer("seed", 0, "The seed of all random choices, such as the moments of the faults.")

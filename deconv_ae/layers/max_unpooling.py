@@ -115,8 +115,8 @@ class MaxUnpooling2D(_MaxUnpooling):
     Raises:
         ValueError: If an argument is not as above; if both `output_size` and `like` are given; if the size is known
             not to pool to the shape of `pooled` (the message has the sizes that do); if the size is known to differ
-            from the size that was pooled; on PyTorch, and on JAX outside of `jit`, also if positions are not in their own image and
-            channel, or fit only images of another size than the default.
+            from the size that was pooled; on PyTorch, and on JAX outside of `jit`, also if positions are not in their
+            own image and channel, or fit only images of another size than the default.
         tf.errors.InvalidArgumentError: On TensorFlow, when the layer runs: if positions are not in their own image and
             channel, if they fit only images of another size than the default, or if the size does not pool to the
             shape of `pooled`. XLA cannot raise: there, a value whose position is not in its own image is dropped, and a

@@ -38,7 +38,7 @@ NOT_RESTORABLE = (
     "the size of the images does not pool to the size of `argmax` or `switches`; size of the images, its pooled size, "
     "size of `argmax` or `switches`:"
 )
-ANOTHER_SIZE = "`argmax` numbers images of another size than the given size; their size, the given size:"
+ANOTHER_SIZE = "`argmax` holds positions in images of another size than the given one; their size, the given size:"
 
 
 def as_tensor(name: str, value: Any, dtype: str | None = None) -> Any:

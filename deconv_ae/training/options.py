@@ -76,7 +76,7 @@ class TrainingOptions:
     learning_rate: float | None = option(
         None,
         optional(real(above=0)),
-        f"Peak learning rate, for a batch's mean loss. Default: {_by_recipe('learning_rate')}.",
+        f"Peak learning rate; a batch's loss is the mean over its images. Default: {_by_recipe('learning_rate')}.",
     )
     seed: int = option(0, whole(), "Seed of the initial weights and of the order of the images.")
     run_dir: str | None = option(

@@ -363,7 +363,9 @@ def test_checkpoints_that_cannot_be_listed_are_refused(
     checkpoints.chmod(0o300)
     if os.access(checkpoints, os.R_OK):
         pytest.skip("root may list every directory")
-    with pytest.raises(InputError, match=r"^resume: .*/checkpoints cannot be read: Permission denied; mend it$"):
+    with pytest.raises(
+        InputError, match=r"^resume: .*/checkpoints cannot be read: Permission denied; make it readable$"
+    ):
         train(digits, TrainingOptions(**options))
     checkpoints.chmod(0o700)
 
