@@ -22,7 +22,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -52,27 +51,23 @@ def main(arguments: Sequence[str]) -> int:
         return process.say(f"NUMBER: {arguments[0]} is above {MOST_WORKERS}; give fewer workers", 2)
     workers: list[subprocess.Popen] = []
     received: list[int] = []
-    sent: Counter[int] = Counter()
-
-    def send_received() -> None:
-        # `sent` is counted, because a worker may start, and a signal may come, while this loop runs.
-        for worker in workers:
-            while sent[worker.pid] < len(received):
-                number = received[sent[worker.pid]]
-                sent[worker.pid] += 1
-                if worker.poll() is None:
-                    worker.send_signal(number)
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        send_received()
+        for worker in workers:
+            if worker.poll() is None:
+                worker.send_signal(number)
 
     for number in process.SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, pass_on)
     for worker in launch(int(arguments[0]), arguments[2:]):
+        # No signal may come in between, because the worker would get it twice.
+        signal.pthread_sigmask(signal.SIG_BLOCK, process.SIGNALS)
         workers.append(worker)
-        send_received()  # Signals that came before this worker was in the list.
+        for signal_number in received:  # The signal came before this worker was in the list.
+            worker.send_signal(signal_number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, process.SIGNALS)
     printers = [
         threading.Thread(target=print_errors, args=(index, worker.stderr)) for index, worker in enumerate(workers)
     ]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs into .venv and runs every check: formatting, lint, types, doctests and tests. Arguments go to pytest.
+# Installs into .venv and runs every check but the long tests: formatting, lint, types, doctests and tests. Arguments go to pytest.
 # With --legs it runs only the numerical tests, again with other instructions, without oneDNN, and on one thread.
 set -euo pipefail
 cd "$(dirname "$0")/.."

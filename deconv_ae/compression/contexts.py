@@ -74,7 +74,7 @@ class SwitchContext:
     Args:
         shape: the switches' shape.
         pictures: the number of pictures.
-        count: the number of positions in a window, up to the last position that the training pictures' switches have.
+        count: 1 + the largest switch of the training pictures.
         magnitudes: the code's magnitude at each place, `(channels or 1, pictures, places)`.
     """
 

@@ -24,7 +24,8 @@ class Measured:
         bytes: the average size of a file.
         bits_per_pixel: the average size in bits, headers included, divided by the number of pixels; a colour pixel
             counts once.
-        psnr: the pictures' average peak signal-to-noise ratio in dB; infinite for lossless files.
+        psnr: the average peak signal-to-noise ratio, in dB, of the pictures that the files change; infinite if the
+            files change none.
         ssim: the pictures' average structural similarity, at most 1.
         switches: the switches' share of a model's files, 0 to 1; None for other codecs.
     """

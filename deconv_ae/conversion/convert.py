@@ -170,7 +170,7 @@ def _convert_to(
 
 
 def _kept_report(output: Path, served: ServedAutoencoder, formats: Sequence[str]) -> dict[str, Any]:
-    """The entries of an earlier report that are for other formats, and whose files still exist.
+    """The entries of an earlier report on the same model whose files still exist.
 
     Args:
         output: the output directory.
@@ -186,9 +186,8 @@ def _kept_report(output: Path, served: ServedAutoencoder, formats: Sequence[str]
     file = output / REPORT_FILE
     try:
         report = read_with_checksum(file)
-        others = [entry for entry in report["files"] if entry["format"] not in formats]
-        others = [entry for entry in others if (output / entry["file"]).is_file()]
-        for entry in others:
+        entries = [entry for entry in report["files"] if (output / entry["file"]).is_file()]
+        for entry in entries:
             ConvertedFile(**(entry | {"agreement": Agreement(**entry["agreement"])}))
         model, earlier_versions = (report["model"], report.get("model_sha256")), dict(report["versions"])
     except FileNotFoundError:
@@ -197,12 +196,15 @@ def _kept_report(output: Path, served: ServedAutoencoder, formats: Sequence[str]
         raise InputError(
             f"output_dir: {file} is not a conversion report ({error}); remove it, or give another directory"
         ) from error
-    if others and model != (served.card.title, _checksum(served)):
+    if model == (served.card.title, _checksum(served)):
+        return {"files": entries, "versions": earlier_versions} if entries else {}
+    others = [entry["format"] for entry in entries if entry["format"] not in formats]
+    if others:
         raise InputError(
-            f"output_dir: {output} holds {others[0]['format']} files of another model, {model[0]}; "
+            f"output_dir: {output} holds {others[0]} files of another model, {model[0]}; "
             "convert to all formats in it, or give another directory"
         )
-    return {"files": others, "versions": earlier_versions} if others else {}
+    return {}
 
 
 def _checksum(served: ServedAutoencoder) -> str | None:
@@ -216,6 +218,8 @@ def _write_report(
     written: Sequence[ConvertedFile],
     kept: dict[str, Any],
 ) -> None:
+    formats = {entry.format for entry in written}
+    earlier = [entry for entry in kept.get("files", []) if entry["format"] not in formats]
     used = versions() | {key: value for module in modules.values() for key, value in module.VERSIONS.items()}
     report = {
         "model": served.card.title,
@@ -223,6 +227,6 @@ def _write_report(
         "dataset": served.card.dataset.name,
         "checked_images": CHECKED_IMAGES,
         "versions": kept.get("versions", {}) | used,
-        "files": [*kept.get("files", []), *(asdict(entry) for entry in written)],
+        "files": [*earlier, *(asdict(entry) for entry in written)],
     }
     write_beside(output / REPORT_FILE, with_checksum(report))

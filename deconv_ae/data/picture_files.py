@@ -52,7 +52,7 @@ class Folder:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises InputError if a folder has no files, or only one of `train/` and `test/`. It opens no file."""
+    """Raises InputError if a folder or split has no files, or only one split is there. Opens no file."""
     seen: dict[Identity, str] = {}
     for part in _parts(folder, []).values():
         if next(_walk(part, [], seen), None) is None:

@@ -50,7 +50,7 @@ def read(source: Source, split: str) -> Reading:
     files = _split_files(source, folder, split)
     batches = partial(_images, source, folder, state, split, left_out)
     # Decoding finds the bad files, and divides a folder again without them.
-    count_is_exact = not source.skip_bad_images
+    count_is_exact = not source.skip_bad_images or split in folder.files
     return Reading(state, len(files), batches, left_out, folder.passed_over, count_is_exact)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from deconv_ae.layers import BandedConv2D, BandedConv2DTranspose, MaxPoolingWithArgmax2D, MaxUnpooling2D
 from deconv_ae.model.architecture import Architecture, Pair
@@ -125,6 +126,8 @@ class Stage:
     def checked(self, switches: Any) -> Any:
         """Returns the caller's switches; a switch outside of its window is an error."""
         positions = self.pool_size[0] * self.pool_size[1]
+        if isinstance(switches, np.ndarray):
+            checks.check_width("switches", switches)  # JAX would narrow int64.
         switches = checks.as_tensor("switches", switches)
         check_integers("switches", switches)
         # uint8 cannot be compared with 256 positions, and int32 would cut large numbers of int64.

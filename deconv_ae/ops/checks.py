@@ -92,8 +92,7 @@ def check_width(name: str, value: Any) -> None:
     limits = np.iinfo(ARGMAX_DTYPE)
     if "int" not in dtype or np.iinfo(dtype).max <= limits.max or isinstance(value, keras.KerasTensor):
         return
-    # The limits have the values' own type: TensorFlow compares no other type, and JAX would narrow another type.
-    least, most = (np.array(limit, dtype) for limit in (max(limits.min, np.iinfo(dtype).min), limits.max))
+    least, most = max(limits.min, np.iinfo(dtype).min), limits.max
     fits = (value >= least) & (value <= most)
     if environment.truth_of(fits.all() if isinstance(fits, np.ndarray) else ops.all(fits)) is False:
         raise ValueError(f"`{name}` is out of range: it has numbers that do not fit {ARGMAX_DTYPE}")

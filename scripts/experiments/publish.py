@@ -129,7 +129,7 @@ pixel has an RMSE of 0.018, and a WebP 0.013. Switches are 64 to 97 % of photos_
 """
 
 NO_STARTS = "\n<!-- starts-mnist_5k:begin -->\n<!-- starts-mnist_5k:end -->\n"
-"""The section `starts` of a new page: a section starts-mnist_5k, which `compare_starts.py --readme` fills."""
+"""What a new page has as its tables of starts: an empty section, which `compare_starts.py --readme` fills."""
 
 RECIPE_COLOURS = {"cntk": "tab:grey", "default": "tab:blue", "long": "tab:green"}
 
@@ -225,9 +225,10 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
         InputError: if a README lacks its section.
         RunError: if no model of the recipe `default` was exported.
     """
-    if not (output_dir / "switches.md").exists():
+    model_dirs = sorted((output_dir / "models").glob("*-default"))
+    if not model_dirs or not (output_dir / "switches.md").exists():
         raise RunError(f"output_dir: {output_dir} has no model of the recipe default; train one with --recipes=default")
-    for model_dir in sorted((output_dir / "models").glob("*-default")):
+    for model_dir in model_dirs:
         _copy_model(model_dir, reference_dir / ModelCard.read(model_dir).title)
     figures = reference_dir / "figures"
     figures.mkdir(parents=True, exist_ok=True)

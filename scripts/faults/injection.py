@@ -339,8 +339,8 @@ def fill_disk(torture: Torture) -> bool:
     return failed and kept == before and torture.ends_as_expected(name)
 
 
-@fault("run_dir removed while training")
-def remove_directory(torture: Torture) -> bool:
+@fault("run_dir moved away while training")
+def move_directory_away(torture: Torture) -> bool:
     name = torture.new_run()
     with torture.start_to_checkpoint(name) as program:
         (torture.directory / name).rename(torture.directory / f"{name}-moved")

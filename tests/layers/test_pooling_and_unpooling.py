@@ -175,7 +175,7 @@ def test_wrong_size_at_run_time_raises_at_run_time():
 
     assert run(tf.ones((1, 4, 4, 1)), tf.ones((1, 4, 4, 1))).shape == (1, 4, 4, 1)
     for height in (5, 6):
-        with pytest.raises(tf.errors.InvalidArgumentError, match="another size than the given size"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="another size than the given one"):
             run(tf.ones((1, 4, 4, 1)), tf.ones((1, height, 4, 1)))
 
     @tf.function(input_signature=[tf.TensorSpec((1, 2, 2, 1)), tf.TensorSpec((1, None, None, 1))])

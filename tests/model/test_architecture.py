@@ -202,9 +202,7 @@ def test_config_leaves_out_options_unknown_to_older_keras() -> None:
     assert config["deconvolution_initializer"]["config"] == {"seed": 3}
 
 
-@pytest.mark.parametrize(
-    ("switch", "dtype"), [(-1, np.int32), (16, np.int32), (16, np.uint8), (2**32, np.int64), (2**63, np.uint64)]
-)
+@pytest.mark.parametrize(("switch", "dtype"), [(-1, np.int32), (16, np.int32), (16, np.uint8), (2**32, np.int64)])
 def test_decoding_refuses_switch_outside_of_its_window(switch: int, dtype: type) -> None:
     model = Autoencoder(Architecture((1,), (4,)), (8, 8, 1))
     switches = np.zeros((1, 2, 2, 1), dtype)
@@ -213,3 +211,5 @@ def test_decoding_refuses_switch_outside_of_its_window(switch: int, dtype: type)
         model.decode(np.ones((1, 2, 2, 1), np.float32), [switches])
     with pytest.raises(ValueError, match="`switches` must be integers; got float32"):
         model.decode(np.ones((1, 2, 2, 1), np.float32), [np.full((1, 2, 2, 1), 0.5, np.float32)])
+    with pytest.raises(ValueError, match="`switches` is out of range"):
+        model.decode(np.ones((1, 2, 2, 1), np.float32), [np.full((1, 2, 2, 1), 2**63, np.uint64)])

@@ -46,7 +46,7 @@ REFUSALS = {
     "train.py --dataset=mnist_5k --run_dir=nowhere --resume": "resume: nowhere holds no run",
     "train.py --dataset=mnist_5k --run_dir=run --resume --seed=1": "resume: run holds a run with seed 0, not 1",
     "train.py --dataset=mnist_5k --run_dir=run --resume --epochs=2": "holds a run of 3 epochs, and 2 are fewer",
-    "train.py --dataset=mnist_5k --strategy=multi_worker": "TF_CONFIG: is not set; --strategy=multi_worker needs one",
+    "train.py --dataset=mnist_5k --strategy=multi_worker": "TF_CONFIG: is not set; --strategy=multi_worker needs a",
     "evaluate.py": "model: not given",
     "evaluate.py --model=nowhere": "model: nowhere does not exist",
     f"evaluate.py {MODEL}": "model: model has no model_card.json",

@@ -84,11 +84,8 @@ def test_damaged_model_is_reported_or_changes_no_result(
 
 @pytest.mark.parametrize("count", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
 def test_damaged_record_is_reported_or_changes_no_result(tmp_path: Path, count: int) -> None:
-    file, generator, record = (
-        tmp_path / "run.json",
-        random.Random(0),
-        {"seed": 1, "files": [{"rmse": 0.25, "name": "a"}]},
-    )
+    file, generator = tmp_path / "run.json", random.Random(0)
+    record = {"seed": 1, "files": [{"rmse": 0.25, "name": "a"}]}
     content = with_checksum(record).encode()
     for _ in range(count):
         file.write_bytes(damaged(content, generator))

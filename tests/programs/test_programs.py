@@ -148,7 +148,7 @@ def test_useless_model_is_exported_only_with_export_anyway(untrained: tuple[Path
     (line,) = failed.error_lines
     assert line.startswith("error: the model is no better than the mean training image, a test RMSE of 0.")
     assert "--export_anyway" in line
-    assert "--preset=photos" in line  # Only presets get this hint: all but photos are made for digits.
+    assert "--preset=photos" in line  # Presets other than photos get this hint: they are made for digits.
     assert "the mean training image 0.2595, black 0.3314" in failed.stdout
     assert not list(tmp_path.iterdir())
 

@@ -23,7 +23,7 @@ from deconv_ae.ops.unpooling import unpool_switches
 from deconv_ae.ops.windows import Windows
 
 FEWEST_ROWS = 4
-"""The fewest rows in a block. With one filter and windows of 2x2, blocks of 4x4 take half the time of blocks of 2x2."""
+"""The fewest rows in a block. With a filter and windows of 2x2, blocks of 4x4 take half the time of blocks of 2x2."""
 FEWEST_DECODED = 32
 """The layers decode fewer images faster: 1 digit in 0.7 of the blocks' time, but 64 digits in 1.5 of that time."""
 
@@ -143,7 +143,7 @@ def _faster(tensors: Sequence, by_blocks: Callable, by_pixels: Callable, fewest:
     """Computes `by_pixels` if a tensor is not finite or if a served batch has under `fewest` images; else `by_blocks`.
 
     The kernel of blocks has zeros, and zero times infinity is NaN, even beyond the original kernel. A sum is finite
-    only if all terms are. A choice would triple XLA's time, so XLA uses blocks, as do other runtimes and gradients.
+    only if all terms are. Under XLA, a choice would triple a step's time. All gradients and other runtimes use blocks.
     """
     if environment.compiled_by_xla() or environment.is_portable():
         return by_blocks()
