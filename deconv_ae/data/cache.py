@@ -61,7 +61,7 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A split's `(N, height, width, channels)` uint8 images, their checksum, and two lists of its `Reading`."""
+    """A split's `(N, height, width, channels)` uint8 images, their checksum, and both lists of the `Reading`."""
 
     images: np.ndarray
     checksum: str
