@@ -142,7 +142,7 @@ def _kernel_gradient(blocks: tf.Tensor, upstream: tf.Tensor, kernel: tf.Tensor) 
 def _faster(tensors: Sequence, by_blocks: Callable, by_pixels: Callable, fewest: int = 0) -> list[tf.Tensor]:
     """Computes `by_pixels` if a tensor is not finite or if a served batch has under `fewest` images; else `by_blocks`.
 
-    The kernel of blocks has zeros, and zero times infinity is NaN, even beyond the original kernel. A sum is finite
+    The kernel of blocks has zeros outside of the original kernel, and zero times infinity is NaN. A sum is finite
     only if all terms are. Under XLA, a choice would triple a step's time. All gradients and other runtimes use blocks.
     """
     if environment.compiled_by_xla() or environment.is_portable():
