@@ -295,7 +295,7 @@ def _pixels_an_inch(figure: Figure) -> float:
 
 
 def _take_literally(figure: Figure) -> None:
-    """Turns mathematics off in all text but the numbers at the axes.
+    """Turns mathtext off in all text but the numbers at the axes.
 
     A "$" in the name of a model or a data set would begin a formula, and matplotlib raises an error for a malformed
     formula. matplotlib itself writes the powers at an axis as formulas.
