@@ -199,18 +199,18 @@ def unpacked_drawing(text: str, ground: np.ndarray) -> np.ndarray:
     """Reads the letters of `packed_drawing`, and puts the drawing on a ground."""
     height, width, channels = ground.shape
     message = f"{quoted(text)} is not a drawing on {width} x {height} pixels"
-    bits = -(-height * width // 8)
+    mask_length = -(-height * width // 8)
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         # A few bytes can unpack to gigabytes, so unpacking ends a byte after the size of the largest drawing.
-        content = np.frombuffer(zlib.decompressobj().decompress(packed, bits + ground.size + 1), np.uint8)
+        content = np.frombuffer(zlib.decompressobj().decompress(packed, mask_length + ground.size + 1), np.uint8)
     except (binascii.Error, ValueError, zlib.error) as error:
         raise ValueError(message) from error
-    differs = np.unpackbits(content[:bits])[: height * width].astype(bool)
-    if len(content) != bits + channels * np.count_nonzero(differs):
+    differs = np.unpackbits(content[:mask_length])[: height * width].astype(bool)
+    if len(content) != mask_length + channels * np.count_nonzero(differs):
         raise ValueError(message)
     picture = ground.copy()
-    picture[differs.reshape(height, width)] = content[bits:].reshape(channels, -1).T
+    picture[differs.reshape(height, width)] = content[mask_length:].reshape(channels, -1).T
     return picture
 
 
