@@ -59,10 +59,10 @@ class Progress(keras.callbacks.Callback):
 class StopOnFailure(keras.callbacks.Callback):
     """Raises RunError from within fit if the run can no longer succeed.
 
-    After every execution, the callback checks that the loss is finite. Keras logs the epoch's mean, which stays NaN or
-    infinite after the first such step. Every 100 steps and after every epoch, the callback encodes 64 images. If all
-    their codes are zeros, the last convolution's ReLU has died. No gradient passes through a dead ReLU, so no later
-    step can revive it.
+    After every execution of one or more steps, the callback checks that the loss is finite. Keras logs the mean of the
+    epoch's losses, which stays NaN or infinite after the first step with such a loss. Every 100 steps and after every
+    epoch, the callback encodes 64 images. If all their codes are zeros, the last convolution's ReLU has died. No
+    gradient passes through a dead ReLU, so no later step can revive it.
 
     Args:
         progress: counts the steps.
