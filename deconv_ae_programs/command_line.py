@@ -195,7 +195,7 @@ def _check_own_data(card: ModelCard, own: Source) -> None:
 
 
 def check_source() -> None:
-    """Raises InputError if a flag of reading has a wrong value. It does not look for the data set."""
+    """Raises InputError if a flag for reading images has a wrong value. It does not look for the data set."""
     _with_flags(Source(DATASET.value or SAMPLE_NAME))
 
 

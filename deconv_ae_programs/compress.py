@@ -30,7 +30,7 @@ flags.adopt_module_key_flags(command_line)
 command_line.take_files()
 GIVE_PICTURES = "give picture files after the flags"
 FOR_SINGLE_FILES = {"background", "load_truncated_images", "max_pixels"}
-"""The flags of reading that also apply to a single picture. The others are for --learn only, because they
+"""The flags for reading images that also apply to a single picture. The others are for --learn only, because they
 concern a data set, or the size and the colours of its images. A single picture keeps its size and gets the model's
 channels."""
 
