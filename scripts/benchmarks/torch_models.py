@@ -35,7 +35,7 @@ def autoencoder(architecture: Layout, channels: int, weights: Sequence[np.ndarra
     """Makes a torch.nn.Module for `(N, channels, height, width)` images, with `encode` and `decode`.
 
     Args:
-        architecture: the autoencoder's architecture, without averages, and with square kernels of odd length.
+        architecture: the autoencoder's architecture, with `averages=0` and square kernels of odd length.
         channels: the images' channels.
         weights: the Keras model's weights, in its order.
 
