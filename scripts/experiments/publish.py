@@ -172,7 +172,7 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
 
 
 def _write_figures(models: Sequence[ServedAutoencoder], images: np.ndarray, output_dir: Path) -> list[Path]:
-    # Models are published under their titles, but the models' folders here also name the recipe.
+    # A view's title is the name of the model's folder, which here also names the recipe: figures show the card's title.
     views = [replace(view(model, images), title=model.card.title) for model in models]
     # autoencoder.png and switches.png show the best model.
     best = min(views, key=lambda each: each.test_rmse)
