@@ -112,7 +112,7 @@ def test_third_notebook_prints_what_its_prose_says_of_edges() -> None:
 
 
 def test_second_notebook_prints_what_its_prose_says() -> None:
-    """A flat code, with one value in all windows above 0, raises the RMSE less than changed switches.
+    """A flat code, with one value in place of all values above 0, raises the RMSE less than changed switches.
 
     Only thumbnails with as many numbers as the code are worse than the models.
     """
