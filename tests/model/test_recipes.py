@@ -39,7 +39,7 @@ def test_cntk_recipe_starts_deconvolutions_a_thousand_times_smaller() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
-def test_given_learning_rate_replaces_the_recipes(recipe) -> None:
+def test_given_learning_rate_replaces_that_of_the_recipe(recipe) -> None:
     optimizer = recipe.optimizer(PRESETS["two_layer"].architecture, 64, 1000, 0.125)
     rates = []
     for step in range(0, 1000, 50):
