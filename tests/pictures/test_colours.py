@@ -57,7 +57,7 @@ def test_curves_of_one_plot_differ(eyes: str) -> None:
 
 
 @pytest.mark.parametrize("eyes", EYES)
-def test_negative_zero_and_positive_differ(eyes: str) -> None:
+def test_zero_negative_and_positive_differ(eyes: str) -> None:
     negative, zero, positive = (colours.SIGNED(value)[:3] for value in (0.25, 0.5, 0.75))
     assert least_distance(combinations([negative, zero, positive], 2), eyes) > LEAST_DISTANCE
     # The further a value is from 0, the more its colour differs from the colour of 0.
