@@ -118,7 +118,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with serving(directory) as served:
         yield served
         assert served.program.running
-        assert list(directory.iterdir()) == [], "the program writes no file"
+        assert list(directory.iterdir()) == [], "the program wrote files"
 
 
 @dataclass(frozen=True)
