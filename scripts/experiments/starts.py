@@ -184,7 +184,7 @@ def section(dataset: ImageDataset, outcomes: Sequence[Trial]) -> str:
     sizes = f"{len(dataset.train):,} training and {len(dataset.test):,} test images"
     shape = "x".join(map(str, dataset.image_shape))
     return (
-        f"**{short_name(dataset.name)}**: {sizes} of {shape}; {schedule.epochs} epochs of "
+        f"**{short_name(dataset.name)}**: {sizes} of {shape}; {schedule.epochs} epoch{'s' * (schedule.epochs != 1)} of "
         f"{schedule.steps_per_epoch} steps, {schedule.batch_size} images a step; the mean training image's RMSE is "
         f"{outcomes[0].mean_image_rmse:.4f}.\n\n{table(outcomes)}"
     )

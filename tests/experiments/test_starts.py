@@ -75,7 +75,7 @@ def test_section_names_data_and_schedule(compared: tuple[list[Trial], Path], dig
     outcomes, _ = compared
     said, nothing, *rows = starts.section(replace(digits, name="folder:pictures/digits"), outcomes).splitlines()
     assert said.startswith(
-        "**digits**: 640 training and 100 test images of 28x28x1; 1 epochs of 20 steps, 32 images a step;"
+        "**digits**: 640 training and 100 test images of 28x28x1; 1 epoch of 20 steps, 32 images a step;"
     )
     assert not nothing
     assert "\n".join(rows) == starts.table(outcomes)

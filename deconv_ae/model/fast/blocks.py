@@ -38,8 +38,8 @@ def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[
         bias: `(filters,)`, a tensor or a variable.
 
     Returns:
-        The maxima, `(N, windows down, windows right, filters)`, and uint8 switches of that shape: the first position of
-        the maximum after the ReLU, so position 0 in a window of zeros. A NaN is more than any number.
+        The maxima, `(N, windows down, windows right, filters)`, and uint8 switches: the first position of the maximum
+        after the ReLU, 0 in a window of zeros. A NaN is more than any number; under XLA, than any finite number.
     """
     images, kernel, bias = (tf.convert_to_tensor(tensor) for tensor in (images, kernel, bias))
     size, positions = tuple(images.shape[1:3]), math.prod(pool_size)
