@@ -82,9 +82,9 @@ def main() -> None:
 def _check_use() -> None:
     """Raises InputError for pictures and flags that --learn would ignore, and for data set flags that need --learn."""
     if LEARN.value:
-        for flag in (OUTPUT_DIR, QUALITY, OVERWRITE):
-            if flag.present:
-                raise InputError(f"{flag.name}: is for compressing pictures; leave it out, or leave out --learn")
+        for holder in (OUTPUT_DIR, QUALITY, OVERWRITE):
+            if holder.present:
+                raise InputError(f"{holder.name}: is for compressing pictures; leave it out, or leave out --learn")
         if command_line.has_files():
             raise InputError("learn: pictures are given as well; leave them out, and compress them afterwards")
         return
