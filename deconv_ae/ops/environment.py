@@ -153,7 +153,11 @@ def checked(tensor: Any, condition: Any, sentence: str, *numbers: Any) -> Any:
 
 
 def can_raise() -> bool:
-    """Whether TensorFlow may raise an error when an operation runs; True on JAX and PyTorch, even while they trace."""
+    """Whether an operation may raise an error when it runs.
+
+    False in graphs of TensorFlow that are portable or that XLA compiles. True on JAX and PyTorch, even while these
+    trace.
+    """
     if BACKEND != "tensorflow" or tf.executing_eagerly():
         return True
     return not is_portable() and not compiled_by_xla()
