@@ -36,9 +36,9 @@ def drawing(size: Sequence[int], content: str, name: str, attributes: str = 'rol
     """Puts SVG elements into an SVG.
 
     Args:
-        size: (rows, columns) of its units.
+        size: (rows, columns) of the view box.
         content: the SVG elements inside.
-        name: its name for screen readers.
+        name: the SVG's name for screen readers.
         attributes: further attributes.
 
     Returns:

@@ -67,7 +67,10 @@ class State:
 
     @property
     def is_drawn(self) -> bool:
-        """Whether somebody drew the picture, or drew on it. True also for an upload that `upload_text` keeps exact."""
+        """Whether somebody drew the picture, or drew on it.
+
+        True also for an upload that a link holds exactly, see `upload_text`.
+        """
         if self.image is None and self.upload is None:
             return True
         return self.ground is not None and not np.array_equal(self.picture, self.ground)
