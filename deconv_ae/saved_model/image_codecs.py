@@ -76,7 +76,8 @@ def files_of_size(images: np.ndarray, bits: float) -> tuple[FileOfSize, ...]:
         bits: the largest average size of a file, in bits.
 
     Returns:
-        One result for each format; nothing unless the images have 1 or 3 channels.
+        One result for each format, at the lowest quality if even its files are larger; no results unless the images
+        have 1 or 3 channels.
     """
     if images.shape[-1] not in (1, 3):
         return ()
