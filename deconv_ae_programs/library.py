@@ -40,7 +40,7 @@ def defer() -> None:
 
 
 def load() -> None:
-    """Runs the `__init__` files of the packages."""
+    """Runs the `__init__` files that `defer` left out."""
     while _left_out:
         module = _left_out.pop(0)
         assert module.__spec__ is not None and module.__spec__.loader is not None
