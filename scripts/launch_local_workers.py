@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, pass_on)
     for worker in launch(int(arguments[0]), arguments[2:]):
-        # No signal may come in between, because the worker would get it twice.
+        # A signal between `append` and the end of the loop would reach the worker twice, so signals are blocked.
         signal.pthread_sigmask(signal.SIG_BLOCK, process.SIGNALS)
         workers.append(worker)
         for signal_number in received:  # The signal came before this worker was in the list.
