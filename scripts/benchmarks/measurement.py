@@ -329,7 +329,7 @@ def serve(descriptor: int) -> None:
 
 
 def _milliseconds(contestant: Contestant, seconds: float) -> list[float]:
-    """Times the contestant's work until this time has passed, at least once."""
+    """Times the contestant's work until `seconds` have passed, at least once."""
     end = time.perf_counter() + seconds
     milliseconds = list(contestant.time())
     while time.perf_counter() < end:
