@@ -243,7 +243,7 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
 
 
 def _copy_model(model_dir: Path, export_dir: Path) -> None:
-    """Copies an exported model over the model there, if any. Raises as `exporting.export`."""
+    """Copies an exported model to `export_dir`, over the model there, if any. Raises as `exporting.export`."""
     with ExportDirectory(export_dir, overwrite=True) as place:
         place.replace(partial(shutil.copytree, model_dir, dirs_exist_ok=True))
 
