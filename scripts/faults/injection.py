@@ -37,7 +37,7 @@ below 3, torture.py ignores these numbers."""
 
 
 def fault(name: str, times: int | None = None) -> Callable[[Callable[["Torture"], bool]], Callable[["Torture"], bool]]:
-    """Adds a fault to FAULTS under a name, and its least number, if given, to TIMES."""
+    """Adds a fault to FAULTS under a name, and to TIMES the least number of times to inject it, if given."""
 
     def add(inject: Callable[["Torture"], bool]) -> Callable[["Torture"], bool]:
         FAULTS[name] = inject

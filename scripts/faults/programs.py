@@ -123,8 +123,8 @@ def start_process(target: Callable[..., None], *arguments: Any) -> tuple[BasePro
 
 
 def _start(process: BaseProcess) -> None:
-    # Before Python 3.12.8 and 3.13.1, the server does not get sys.path, and silently skips a preload that it cannot
-    # import.
+    # Before Python 3.12.8 and 3.13.1, the fork server does not get sys.path, and silently skips a preload that it
+    # cannot import.
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(SCRIPTS), *([before] if before else [])])
     try:
