@@ -95,13 +95,13 @@ class TrainedAutoencoder:
 
     def _check_encoded(self, encoded: Encoded) -> None:
         if not isinstance(encoded, Encoded):
-            raise InputError(f"encoded: a {type(encoded).__name__} is not the result of `encode`; give that result")
+            raise InputError(f"encoded: is of type {type(encoded).__name__}; give the result of `encode`")
         architecture = self.card.architecture
         specs = signatures.encoded_specs(architecture, self.card.image_shape)
         if len(encoded.switches) != len(architecture.pool_sizes):
             raise InputError(
-                f"switches: {len(encoded.switches)} arrays, and the model has {len(architecture.pool_sizes)} poolings; "
-                "give one array per pooling"
+                f"switches: the number of arrays is {len(encoded.switches)}, but the model's number of poolings is "
+                f"{len(architecture.pool_sizes)}; give one array per pooling"
             )
         for name, values in encoded.named().items():
             spec = specs[name]
