@@ -229,7 +229,8 @@ def test_processes_of_other_libraries_begin_without_tensorflow() -> None:
         inference_suite.torch_model(VARIANTS["PyTorch"], "two_layer", "encode", 1),
         inference_suite.converted_file("onnx", {}, {}, "two_layer", "encode", 1),
     ]
-    # Does what a contestant's process does: imports `serve`, and unpickles the functions that make contestants.
+    # Does what a contestant's process does: imports `benchmarks.measurement`, and unpickles the functions that make
+    # contestants.
     reading = "import pickle, sys, benchmarks.measurement; pickle.load(sys.stdin.buffer); print(*sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     loaded = subprocess.run(
