@@ -114,7 +114,8 @@ def test_third_notebook_prints_what_its_prose_says_of_edges() -> None:
 def test_second_notebook_prints_what_its_prose_says() -> None:
     """A flat code, with one value in place of all values above 0, raises the RMSE less than changed switches.
 
-    Only thumbnails with as many numbers as the code are worse than the models.
+    Thumbnails with as many numbers as the code are worse than the models. Thumbnails, JPEG and WebP with at most as
+    many bits as code and switches are better.
     """
     (file,) = (file for file in NOTEBOOKS if file.name.startswith("2"))
     texts = printed_texts(nbformat.read(file, as_version=4))
