@@ -63,7 +63,7 @@ def outcome(start: str, rmse: float | None, seed: int = 0) -> Trial:
     return Trial([16, 8], [[2, 2], [2, 3]], start, seed, {}, rmse, 0.2, 1.0)
 
 
-def test_failed_run_counts_as_mean_image_and_stuck() -> None:
+def test_failed_run_has_the_mean_images_rmse_and_is_stuck() -> None:
     ours = [outcome(OURS, rmse, seed) for seed, rmse in enumerate([0.1, None, 0.1, 0.197, 0.11])]
     plain = [outcome("He 0.003", None), outcome("Glorot 0.01", 0.1)]
     assert starts.table([*ours, *plain]).splitlines()[-1] == (
