@@ -10,8 +10,8 @@ from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import CNTK_BATCH_SIZE, RECIPES, cntk_optimizer, peak_learning_rate, warm_cosine_adam
 
 
-def cntk_updates(gradients: list[float], batch_size: int) -> float:
-    """Computes CNTK's momentum SGD in CNTK's terms: summed gradients, a rate per sample, unit gain."""
+def cntk_weight(gradients: list[float], batch_size: int) -> float:
+    """A weight of 0 after CNTK's momentum SGD, in CNTK's terms: summed gradients, a rate per sample, unit gain."""
     momentum = np.exp(-batch_size / 600)
     weight = velocity = 0.0
     for gradient in gradients:
@@ -27,7 +27,7 @@ def test_cntk_recipe_updates_weights_as_cntk_did(batch_size: int) -> None:
     weight = keras.Variable(np.zeros((), "float64"), dtype="float64")
     for gradient in gradients:
         optimizer.apply([np.float64(gradient)], [weight])
-    assert float(weight) == pytest.approx(cntk_updates(gradients, batch_size), rel=1e-5)
+    assert float(weight) == pytest.approx(cntk_weight(gradients, batch_size), rel=1e-5)
 
 
 def test_cntk_recipe_starts_deconvolutions_a_thousand_times_smaller() -> None:
