@@ -94,7 +94,7 @@ def test_enlarging_uses_nearest_neighbour(drawn: Path, digits: ImageDataset, exp
     np.testing.assert_array_equal(shown[16::32, 16::32], np.round(code / code.max() * 255).astype(np.uint8))
 
 
-def test_text_has_one_line_an_image_and_six_decimals(drawn: Path, digits: ImageDataset, exported: Path) -> None:
+def test_text_has_a_line_per_image_and_six_decimals(drawn: Path, digits: ImageDataset, exported: Path) -> None:
     served = ServedAutoencoder(exported)
     encoded = served.encode(digits.test[:5])
     for name, expected in (
