@@ -690,7 +690,7 @@ def test_an_average_is_not_unpooled(new_page) -> None:
     page = new_page("?image=8")
 
     def without_unpooling(route) -> None:
-        """Answers as the server does for an average: the models here have only maxima."""
+        """Answers as the server does for an average, because the codes of the models here hold only maxima."""
         answer = route.fetch()
         route.fulfill(response=answer, json=answer.json() | {"unpooling": None})
 

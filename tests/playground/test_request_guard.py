@@ -426,7 +426,7 @@ def test_erasing_many_values_takes_less_than_a_second_more(page: Page) -> None:
 
 
 @pytest.mark.parametrize("host", ["::1", "::", "0.0.0.0", "localhost"])
-def test_page_is_served_at_any_own_address(host: str, tmp_path: Path) -> None:
+def test_page_is_served_only_at_the_servers_own_addresses(host: str, tmp_path: Path) -> None:
     if ":" in host:
         try:
             socket.create_server(("::1", 0), family=socket.AF_INET6).close()
