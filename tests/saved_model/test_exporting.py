@@ -291,8 +291,8 @@ def test_card_with_an_impossible_field_is_refused(exported: Path, tmp_path: Path
     for name in path:
         place = place[name]
     place[last] = value
-    # The checksum is right, as if somebody had edited the card and computed the checksum again: JSON reads 1e999 as
-    # infinity.
+    # The checksum is right, as if somebody had edited the card and computed the checksum again. It stays right with
+    # 1e999 for Infinity, because JSON reads 1e999 as infinity.
     (tmp_path / "model_card.json").write_text(with_checksum(values).replace("Infinity", "1e999"))
     with pytest.raises(InputError, match=r"is not a model card \(.*; export the model again") as error:
         ModelCard.read(tmp_path)
