@@ -509,7 +509,7 @@ def test_run_with_another_versions_learning_rate_is_refused(tmp_path: Path) -> N
         RunDirectory(tmp_path, replace(record, peak_learning_rate=0.0212), resume=True)
 
 
-def test_given_learning_rate_leaves_the_recipes_peak_out() -> None:
+def test_record_with_a_given_learning_rate_leaves_out_the_recipes_peak() -> None:
     # So the run resumes in a version whose recipe has another peak.
     assert record_of(TrainingOptions(Architecture((8,), (4,)), learning_rate=0.01)).peak_learning_rate is None
 
