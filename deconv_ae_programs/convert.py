@@ -6,8 +6,8 @@ decoder.
 deconv-ae convert --model=saved_models/mine --format=onnx,litert
 
 For single pictures, ONNX Runtime and LiteRT take about a tenth of the
-SavedModel's time or less, and OpenVINO about a quarter or less. For batches of
-a thousand, no runtime is the fastest for every model.
+SavedModel's time or less, and OpenVINO mostly a quarter or less. For batches
+of a thousand, no runtime is the fastest for every model.
 
 This command checks the files with your own pictures, in the model's size and
 colours:
