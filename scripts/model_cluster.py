@@ -20,7 +20,7 @@ COMPUTE_MS = flags.DEFINE_float(
 OVERHEAD_MS = flags.DEFINE_float(
     "overhead_ms",
     None,
-    "The additional time of a step, besides computing, when workers share one machine, in milliseconds.",
+    "The time, besides computing, that a second worker on the same machine adds to a step, in milliseconds.",
     required=True,
 )
 SENT_BYTES = flags.DEFINE_float(
