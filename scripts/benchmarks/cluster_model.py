@@ -20,7 +20,7 @@ def step_milliseconds(
         workers: the number of workers, each on its own machine.
         gigabits: the bandwidth of the network's links, per second.
         compute_ms: the time of a step in one process alone.
-        overhead_ms: the additional time of a step, besides computing, when workers share one machine.
+        overhead_ms: the time, besides computing, that a second worker on the same machine adds to a step.
         sent_bytes: the bytes that two workers send in a step, together; each sends the gradients once.
         latency_us: the latency of one message.
 
