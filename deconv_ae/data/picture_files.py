@@ -137,7 +137,7 @@ def _check_new(folder: str, seen: dict[Identity, str]) -> None:
     """Raises InputError if another path has led to the folder, in the same split or in the other."""
     before = seen.setdefault(_identity(folder), folder)
     if before != folder:
-        link, other = (folder, before) if os.path.islink(folder) else (before, folder)  # noqa: PTH114
+        link, other = (folder, before) if Path(folder).is_symlink() else (before, folder)
         raise InputError(f"dataset: {link} leads to {other}, so that its pictures would be read twice; remove the link")
 
 

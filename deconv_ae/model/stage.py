@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 
 from deconv_ae.layers import BandedConv2D, BandedConv2DTranspose, MaxPoolingWithArgmax2D, MaxUnpooling2D
 from deconv_ae.model.architecture import Architecture, Pair
 from deconv_ae.ops import checks, environment
 from deconv_ae.ops.switches import switches_of
 from deconv_ae.ops.unpooling import unpool_switches
-from deconv_ae.ops.windows import Windows, check_integers
+from deconv_ae.ops.windows import Windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,14 +125,9 @@ class Stage:
     def checked(self, switches: Any) -> Any:
         """Returns the caller's switches; a switch outside of its window is an error."""
         positions = self.pool_size[0] * self.pool_size[1]
-        if isinstance(switches, np.ndarray):
-            checks.check_width("switches", switches)  # JAX would narrow int64.
-        switches = checks.as_tensor("switches", switches)
-        check_integers("switches", switches)
-        # uint8 cannot be compared with 256 positions, and int32 would cut large numbers of int64.
-        numbers = keras.ops.cast(switches, keras.backend.result_type(switches.dtype, "int32"))
+        numbers = checks.as_integers("switches", switches)  # uint8 cannot be compared with 256 positions.
         inside = keras.ops.all((numbers >= 0) & (numbers < positions))
-        return environment.checked(switches, inside, checks.OUTSIDE_WINDOW)
+        return environment.checked(checks.as_tensor("switches", switches), inside, checks.OUTSIDE_WINDOW)
 
     @property
     def _size(self) -> Pair:

@@ -94,6 +94,7 @@ def check_width(name: str, value: Any) -> None:
         return
     least, most = max(limits.min, np.iinfo(dtype).min), limits.max
     fits = (value >= least) & (value <= most)
+    # Not `ops.all` for an array: within JAX's `jit` the result would be a tracer, which has no truth to check.
     if environment.truth_of(fits.all() if isinstance(fits, np.ndarray) else ops.all(fits)) is False:
         raise ValueError(f"`{name}` is out of range: it has numbers that do not fit {ARGMAX_DTYPE}")
 

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -105,7 +106,7 @@ def _end_after(seconds: float, complaint: str) -> Iterator[None]:
     reporter = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _SAY_LATER, str(seconds), complaint], stdin=subprocess.PIPE
     )
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 (drops faulthandler's report: the complaint says more)
+    with Path(os.devnull).open("w") as nowhere:  # Drops faulthandler's report: the complaint says more.
         faulthandler.dump_traceback_later(seconds + 1, exit=True, file=nowhere)
         try:
             yield
