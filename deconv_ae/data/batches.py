@@ -24,7 +24,7 @@ without_autograph = tf.autograph.experimental.do_not_convert
 
 
 def scale(images: Any) -> Any:
-    """Scales uint8 pixels to float32 in [0, 1): an array to an array, a tensor to a tensor. No other code scales.
+    """Scales uint8 pixels to float32 in [0, 1): an array to an array, a tensor to a tensor. No other code does so.
 
     >>> scale(np.array([0, 128, 255], np.uint8))
     array([0.        , 0.5       , 0.99609375], dtype=float32)
@@ -35,7 +35,7 @@ def scale(images: Any) -> Any:
 
 
 def to_pixels(reconstruction: np.ndarray) -> np.ndarray:
-    """Rounds values in the scale of pixels / 256 to uint8 pixels.
+    """Undoes `scale`: rounds values to uint8 pixels, and clips them to 0 to 255.
 
     >>> to_pixels(np.array([-0.1, 0.5, 1.2], np.float32)).tolist()
     [0, 128, 255]
@@ -43,7 +43,7 @@ def to_pixels(reconstruction: np.ndarray) -> np.ndarray:
     return np.clip(np.round(reconstruction / PIXEL_SCALE), 0, 255).astype(np.uint8)
 
 
-def as_written(batches: tf.data.Dataset) -> tf.data.Dataset:
+def unoptimized(batches: tf.data.Dataset) -> tf.data.Dataset:
     """Switches off tf.data's optimizations and its autotuning thread.
 
     The optimizations copy every tensor that the data set reads, and such a tensor holds a whole split. The autotuning
@@ -57,10 +57,10 @@ def as_written(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def as_tensor(images: np.ndarray) -> tf.Tensor:
-    """A tensor that shares the array's memory; nobody may change the array while the tensor is in use.
+    """A tensor that shares the array's memory if possible; nobody may change the array while the tensor is in use.
 
     A copy would double a split's memory, and would bring a mapped split into the process's own memory. An array is
-    copied only if it is read-only, is not C-contiguous, or is not aligned as kernels require.
+    copied only if it is read-only, not C-contiguous, or not aligned as TensorFlow's kernels require.
     """
     if images.flags.c_contiguous and images.flags.writeable and images.ctypes.data % TENSOR_ALIGNMENT == 0:
         return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
@@ -85,7 +85,7 @@ def training_batches(images: np.ndarray, batch_size: int, seed: int, first_step:
         batch = scale(tf.gather(pixels, indices))
         return batch, batch
 
-    return as_written(batches.map(pair, num_parallel_calls=2).prefetch(2))
+    return unoptimized(batches.map(pair, num_parallel_calls=2).prefetch(2))
 
 
 def replica_batches(
@@ -94,9 +94,10 @@ def replica_batches(
     """Divides `training_batches` among replicas, and yields the shares of `replicas` as (images, weights), float32.
 
     The shares of a batch follow each other, one for each of `replicas`. Their sizes differ by at most one image, and
-    the shares of all replicas together hold each image of the batch once. A weight is an image's part in the mean over
-    the whole batch. If a batch has fewer images than there are replicas, an empty share gets one image of weight 0,
-    because TensorFlow's fused convolution gives an empty batch the wrong shape.
+    the shares of all replicas together hold each image of the batch once. An image's weight is 1 / the number of
+    images in the whole batch, so that a weighted sum over all shares is the mean over the batch. If a batch has fewer
+    images than there are replicas, an empty share gets one image of weight 0, because TensorFlow's fused convolution
+    gives an empty batch the wrong shape.
 
     >>> images = np.zeros((9, 28, 28, 1), np.uint8)
     >>> shares = replica_batches(images, batch_size=8, seed=0, first_step=0, replicas=range(3), num_replicas=3)
@@ -127,12 +128,12 @@ def replica_batches(
 
     # For a finite data set, a strategy asks all workers before every step whether one has run out.
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    numbered = read_ahead(batches.flat_map(shares), images)
-    return as_written(numbered.map(pair, num_parallel_calls=2).apply(endless).prefetch(2))
+    index_shares = read_ahead(batches.flat_map(shares), images)
+    return unoptimized(index_shares.map(pair, num_parallel_calls=2).apply(endless).prefetch(2))
 
 
 def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> tf.data.Dataset:
-    """Batches of image numbers, from `first_step` on."""
+    """Endless shuffled batches of image numbers, from step `first_step` on."""
     steps = steps_per_epoch(count, batch_size)
 
     @without_autograph
@@ -148,7 +149,7 @@ def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> t
 
 
 class EvaluationBatches:
-    """Scaled float32 batches of all images, or of those from `first` to before `end`, in order.
+    """Scaled float32 batches of `images[first:end]`, in order.
 
     By default, a batch has 1,000 small images, or fewer large ones. The class does not use `tf.data`, because building
     the graph of a `tf.data.Dataset` takes as long as evaluating a thousand digits.
@@ -160,8 +161,8 @@ class EvaluationBatches:
 
     def __init__(self, images: np.ndarray, batch_size: int | None = None, first: int = 0, end: int | None = None):
         self._images = images[first:end]
-        most_images = EVALUATION_PIXELS // math.prod(images.shape[1:])
-        self._batch_size = batch_size or max(1, min(EVALUATION_BATCH, most_images))
+        max_images = EVALUATION_PIXELS // math.prod(images.shape[1:])
+        self._batch_size = batch_size or max(1, min(EVALUATION_BATCH, max_images))
 
     def __len__(self) -> int:
         return math.ceil(len(self._images) / self._batch_size)

@@ -61,7 +61,7 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A split's `(N, height, width, channels)` uint8 images, their checksum, and both lists of the `Reading`."""
+    """A split's `(N, height, width, channels)` uint8 images, their checksum, and two lists as in the `Reading`."""
 
     images: np.ndarray
     checksum: str
@@ -74,9 +74,10 @@ class Reading:
     """A split that has been opened and can be decoded.
 
     Attributes:
-        made_of: values that JSON can hold, to identify the split's files. If they change, the split is decoded again.
+        made_of: values that JSON can hold and that identify the split's files. If the values change, the split is
+            decoded again.
         count: the number of images, including those that are left out.
-        batches: decodes the images: `(n, height, width, channels)` uint8 arrays.
+        batches: decodes the images, and yields them as `(n, height, width, channels)` uint8 arrays.
         left_out: a line for each file that was left out; complete after the last batch.
         passed_over: the paths of files and folders that are ignored.
         count_is_exact: False if the number of images is only known after the last batch.
@@ -101,28 +102,28 @@ def decode(read: Callable[[], Reading], reading: Reading) -> Generator[np.ndarra
         np.ndarray: its batches.
 
     Raises:
-        InputError: if the split's files have changed while they were decoded, or if the number of their images is not
-            the promised one.
+        InputError: if the split's files changed while they were decoded, or the number of images is not `reading.count`
+            although `reading.count_is_exact`.
         TypeError: if a reader's batches are not uint8 images of one shape; the cache's file can hold no others.
     """
     import keras  # Imported here: callers that only need the cache's directory do without it.
 
     bar = keras.utils.Progbar(reading.count, unit_name="image") if sys.stdout.isatty() else None
-    done, shape = 0, None
+    decoded_count, shape = 0, None
     for images in reading.batches():
         shape = shape or images.shape[1:]
         if images.dtype != np.uint8 or len(images.shape) != 4 or images.shape[1:] != shape:
             raise TypeError(f"a reader's batches must be uint8 (n, {shape}); one is {images.dtype} {images.shape}")
-        done += len(images)
+        decoded_count += len(images)
         if bar:
-            bar.update(done, finalize=False)
+            bar.update(decoded_count, finalize=False)
         yield images
     if bar:
-        bar.update(done, finalize=True)
+        bar.update(decoded_count, finalize=True)
     if read().made_of != reading.made_of:
         raise InputError("dataset: it changed while it was decoded; start again when it is complete")
-    if reading.count_is_exact and done + len(reading.left_out) != reading.count:
-        raise InputError(f"dataset: it holds {done:,} images but promises {reading.count:,}; prepare it again")
+    if reading.count_is_exact and decoded_count + len(reading.left_out) != reading.count:
+        raise InputError(f"dataset: it holds {decoded_count:,} images but promises {reading.count:,}; prepare it again")
 
 
 def in_memory(read: Callable[[], Reading], check: Callable[[int], None]) -> Decoded:
@@ -142,23 +143,23 @@ def in_memory(read: Callable[[], Reading], check: Callable[[int], None]) -> Deco
         if not batches:
             check(reading.count * images[0].nbytes)
         batches.append(images)
-    whole = np.concatenate(batches)
-    return Decoded(whole, checksum(whole), reading.left_out, reading.passed_over)
+    split_images = np.concatenate(batches)
+    return Decoded(split_images, checksum(split_images), reading.left_out, reading.passed_over)
 
 
 def checksum(images: np.ndarray) -> str:
-    """SHA-256 of the pixels."""
-    summed = hashlib.sha256()
+    """SHA-256 of the pixels, in hexadecimal digits."""
+    digest = hashlib.sha256()
     for first in range(0, len(images), 1000):  # In parts, because a part that is not contiguous is copied.
-        summed.update(np.ascontiguousarray(images[first : first + 1000]).data.cast("B"))
-    return summed.hexdigest()
+        digest.update(np.ascontiguousarray(images[first : first + 1000]).data.cast("B"))
+    return digest.hexdigest()
 
 
 def default_cache_dir() -> Path:
-    """The environment's DECONV_AE_CACHE_DIR, or a folder in the platform's cache directory of this user."""
-    own = os.environ.get(CACHE_VARIABLE)
-    folder = Path(own) if own else platformdirs.user_cache_path("deconv_ae", appauthor=False)
-    if not own and not folder.is_absolute():
+    """The directory that the variable DECONV_AE_CACHE_DIR names, or else a folder in this user's cache directory."""
+    configured = os.environ.get(CACHE_VARIABLE)
+    folder = Path(configured) if configured else platformdirs.user_cache_path("deconv_ae", appauthor=False)
+    if not configured and not folder.is_absolute():
         raise InputError("cache_dir: this user has no home directory; give a directory, or --cache_dir= for none")
     return folder
 
@@ -183,11 +184,11 @@ def mapped(folder: Path, name: str, split: str, read: Callable[[], Reading]) -> 
     pixels, record_file = folder / f"{name}-{split}.uint8", folder / f"{name}-{split}.json"
     with _locked(folder, f"{name}.lock") as is_locked:
         reading = read()
-        record = _usable(pixels, record_file, reading.made_of)
+        record = _usable_record(pixels, record_file, reading.made_of)
         if record is None:
             if is_locked:
-                for left in partials(pixels):  # Killed programs left these files.
-                    remove(left)
+                for leftover in partials(pixels):  # Killed programs left these files.
+                    remove(leftover)
             record = _write(pixels, record_file, read, reading)
         # Mode "c", copy on write: `as_tensor` would copy a read-only array, and here no write reaches the file.
         images = np.memmap(pixels, np.uint8, "c", shape=record.shape).view(np.ndarray)
@@ -196,11 +197,14 @@ def mapped(folder: Path, name: str, split: str, read: Callable[[], Reading]) -> 
 
 @contextlib.contextmanager
 def _locked(folder: Path, lock_name: str) -> Iterator[bool]:
-    """Waits for other programs; yields False if the file system has no locks, or the directory is read-only."""
+    """Takes the lock after waiting for other programs, and yields whether it is held.
+
+    It is not held if the file system has no locks, or the directory is read-only.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise _unusable_error(folder, error) from error
     lock = filelock.FileLock(folder / lock_name, thread_local=False)
     try:
         with contextlib.suppress(OSError):
@@ -224,7 +228,7 @@ def _wait_for(lock: filelock.BaseFileLock, file: Path) -> None:
         ) from error
 
 
-def _usable(pixels: Path, record_file: Path, made_of: Any) -> Record | None:
+def _usable_record(pixels: Path, record_file: Path, made_of: Any) -> Record | None:
     """The record of undamaged pixels that were made of the same files; None if there are no such pixels."""
     try:
         record = records.read_file(Record, record_file)
@@ -234,8 +238,8 @@ def _usable(pixels: Path, record_file: Path, made_of: Any) -> Record | None:
         stamp = _stamp(pixels)
         if stamp[0] != math.prod(record.shape):
             raise ValueError(f"it has {stamp[0]:,} bytes instead of {math.prod(record.shape):,}")
-        # A change of a file changes its times, and the last time in a stamp cannot be set back. Silent faults of a disk
-        # change no time. So files up to 256 MiB are hashed every time, which takes a fifth of a second.
+        # A change of a file changes its ctime, which cannot be set back. A silent fault of the disk changes no time. So
+        # files up to 256 MiB are hashed at every use, which takes a fifth of a second.
         if (stamp != record.stamp or stamp[0] <= ALWAYS_CHECKED_BYTES) and _file_checksum(pixels) != record.checksum:
             raise ValueError("its checksum differs")
         if stamp != record.stamp:
@@ -258,13 +262,13 @@ def _write(pixels: Path, record_file: Path, read: Callable[[], Reading], reading
             pixels.unlink(missing_ok=True)
             file = partial.open("xb", buffering=0)
         except OSError as error:
-            raise _unusable(pixels.parent, error) from error
+            raise _unusable_error(pixels.parent, error) from error
         try:
             with file, contextlib.closing(decode(read, reading)) as batches:
-                shape, summed = _write_pixels(file, batches)
+                shape, digest = _write_pixels(file, batches)
             flush_to_disk(partial)
             partial.replace(pixels)
-            record = Record(VERSION, reading.made_of, shape, summed, _stamp(pixels), list(reading.left_out))
+            record = Record(VERSION, reading.made_of, shape, digest, _stamp(pixels), list(reading.left_out))
             write_beside(record_file, records.as_text(record))
         except OSError as error:
             raise RunError(f"cache_dir: {pixels} cannot be written: {first_line(error)}") from error
@@ -273,20 +277,20 @@ def _write(pixels: Path, record_file: Path, read: Callable[[], Reading], reading
 
 def _write_pixels(file: io.FileIO, batches: Iterable[np.ndarray]) -> tuple[tuple[int, int, int, int], str]:
     """Writes all batches, one after the other; returns the shape of the whole array, and its checksum."""
-    summed, count, height, width, channels = hashlib.sha256(), 0, 0, 0, 0
+    digest, count, height, width, channels = hashlib.sha256(), 0, 0, 0, 0
     for images in batches:
         content = np.ascontiguousarray(images).data.cast("B")
-        summed.update(content)
+        digest.update(content)
         while content:
             content = content[file.write(content) :]
         height, width, channels = images.shape[1:]
         count += len(images)
-    return (count, height, width, channels), summed.hexdigest()
+    return (count, height, width, channels), digest.hexdigest()
 
 
 def _stamp(file: Path) -> Stamp:
-    found = file.stat()
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _file_checksum(file: Path) -> str:
@@ -294,7 +298,7 @@ def _file_checksum(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _unusable(folder: Path, error: OSError) -> InputError:
+def _unusable_error(folder: Path, error: OSError) -> InputError:
     return InputError(
         f"cache_dir: {error.filename or folder} cannot be used: {first_line(error)}; "
         "give another directory, or --cache_dir= to decode into memory"

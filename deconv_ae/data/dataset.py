@@ -31,11 +31,11 @@ class ImageDataset:
         place: the directory with the pixels, or "memory".
         source: the data set and how it was read; None for arrays.
         fingerprint: 16 hexadecimal digits of a SHA-256 of both splits' shapes and pixels. The same pictures, read in
-            the same way, have the same fingerprint everywhere. Computed if it is left out.
+            the same way, have the same fingerprint everywhere. Computed if it is empty.
 
     Raises:
-        InputError: on arrays of another shape or type, if the splits differ in image shape, or if all images are
-            black (without a source: all images of one split); with the remedy.
+        InputError: if a split is not such an array, the splits differ in image shape, or all images are black (without
+            a source: all images of one split). The message says what to do.
     """
 
     name: str
@@ -59,7 +59,7 @@ class ImageDataset:
             )
         if not self.fingerprint:
             # A frozen dataclass assigns its fields this way.
-            object.__setattr__(self, "fingerprint", _fingerprint(*map(_of_array, (self.train, self.test))))
+            object.__setattr__(self, "fingerprint", _fingerprint(*map(_with_checksum, (self.train, self.test))))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -91,9 +91,10 @@ def load_dataset(source: Source) -> ImageDataset:
     Raises:
         InputError: if the name is unknown, a file or archive is damaged, the images differ in shape or are all black,
             or the data set is neither on disk nor downloadable.
+        RunError: if the cache cannot be written or its lock is held for an hour, or decoding processes fail.
     """
     train, test = (_load(source, split) for split in SPLITS)
-    _tell_passed_over(train)
+    _tell_passed_over(train)  # The list is the same for both splits.
     place = "memory" if source.cache_dir == "" else str(_cache_dir(source))
     return ImageDataset(source.name, train.images, test.images, place, source, _fingerprint(train, test))
 
@@ -102,7 +103,7 @@ def load_split(source: Source, split: str) -> np.ndarray:
     """Loads one split, "train" or "test", as `(N, height, width, channels)` uint8.
 
     Unless `source.cache_dir` is empty, the array is mapped from the cache. A write to the array stays in this process.
-    Raises the errors of `load_dataset`.
+    Raises the errors of `load_dataset`, but accepts black images.
     """
     choose("split", split, dict.fromkeys(SPLITS))
     loaded = _load(source, split)
@@ -110,13 +111,13 @@ def load_split(source: Source, split: str) -> np.ndarray:
     return loaded.images
 
 
-def evenly_spaced(images: np.ndarray, most: int) -> np.ndarray:
-    """At most `most` images of a split, at equal distances.
+def evenly_spaced(images: np.ndarray, max_count: int) -> np.ndarray:
+    """At most `max_count` images of a split, at equal distances.
 
     >>> evenly_spaced(np.arange(10), 3)
     array([0, 3, 6])
     """
-    return np.ascontiguousarray(images[:: max(1, len(images) // most)][:most])
+    return np.ascontiguousarray(images[:: max(1, len(images) // max_count)][:max_count])
 
 
 def _load(source: Source, split: str) -> Decoded:
@@ -132,28 +133,28 @@ def _load(source: Source, split: str) -> Decoded:
 
 
 def _tell_passed_over(loaded: Decoded) -> None:
-    first, others = loaded.passed_over[:3], loaded.passed_over[3:]
-    if first:
+    first_paths, others = loaded.passed_over[:3], loaded.passed_over[3:]
+    if first_paths:
         more = f" and {len(others):,} more" if others else ""
-        tell(f"ignored (system files, or outside of train and test): {', '.join(first)}{more}")
+        tell(f"ignored (system files, or outside of train and test): {', '.join(first_paths)}{more}")
 
 
-def _check_memory(source: Source, needed: int) -> None:
-    most = LARGEST_SHARE_OF_MEMORY * numbers.memory()
-    if needed > most:
+def _check_memory(source: Source, split_bytes: int) -> None:
+    max_bytes = LARGEST_SHARE_OF_MEMORY * numbers.memory()
+    if split_bytes > max_bytes:
         raise InputError(
-            f"dataset: a split of {source.name} takes {needed / 2**30:,.1f} GiB, above "
-            f"{most / 2**30:,.1f} GiB, half of the memory; give a smaller --image_size, or a --cache_dir"
+            f"dataset: a split of {source.name} takes {split_bytes / 2**30:,.1f} GiB, above "
+            f"{max_bytes / 2**30:,.1f} GiB, half of the memory; give a smaller --image_size, or a --cache_dir"
         )
 
 
-def _of_array(images: np.ndarray) -> Decoded:
+def _with_checksum(images: np.ndarray) -> Decoded:
     return Decoded(images, cache.checksum(images))
 
 
 def _fingerprint(*splits: Decoded) -> str:
-    shown = [(split.images.shape, split.checksum) for split in splits]
-    return hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:16]
+    contents = [(split.images.shape, split.checksum) for split in splits]
+    return hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
 
 
 def _cache_dir(source: Source) -> Path:
@@ -161,7 +162,10 @@ def _cache_dir(source: Source) -> Path:
 
 
 def _file_name(source: Source) -> str:
-    """A readable prefix, and a hash of everything that decides the pixels, except the data set's files."""
+    """The beginning of the cache files' names: a readable part, then a hash.
+
+    The hash covers everything that decides the pixels, except the content of the data set's files.
+    """
     source = replace(kinds.with_resolved_path(source), manual_dir=None, cache_dir=None)
     readable = re.sub(r"[^A-Za-z0-9._]+", "-", Path(source.name).name)[-40:]
     return f"{readable}-{hashlib.sha256(json.dumps(asdict(source)).encode()).hexdigest()[:16]}"

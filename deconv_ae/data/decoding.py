@@ -58,8 +58,8 @@ def decode(
         `(height, width, 1 or 3)` uint8.
 
     Raises:
-        PictureError: if the file is damaged or not in one of FORMATS, has more pixels than max_pixels, or has values
-            outside of the range of shades.
+        PictureError: if the file is damaged, not a regular file or not in one of FORMATS, has more pixels than
+            max_pixels, or has values outside of the range of shades.
 
     >>> import io
     >>> clear, file = Image.new("LA", (3, 2), (0, 0)), io.BytesIO()
@@ -69,16 +69,16 @@ def decode(
     """
     with _opened(file, max_pixels) as picture:
         _scale_transparent_shade(picture)
-        strict, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, load_truncated
+        previous, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, load_truncated
         try:
             picture.load()
         finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = strict
-        return _decoded(picture, channels, background)
+            ImageFile.LOAD_TRUNCATED_IMAGES = previous
+        return _shown_pixels(picture, channels, background)
 
 
 def own_channels(file: Path, background: tuple[int, int, int] = WHITE, max_pixels: int = MOST_PIXELS) -> int:
-    """The channels that `decode` gives a picture by default, from the file's first bytes: 1 for grey, 3 for colour.
+    """Finds from a file's first bytes how many channels `decode` gives by default: 1 for grey, 3 for colour.
 
     Args:
         file: a picture in one of FORMATS.
@@ -97,10 +97,10 @@ def own_channels(file: Path, background: tuple[int, int, int] = WHITE, max_pixel
 
 @contextlib.contextmanager
 def _opened(file: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
-    """A picture after its first bytes have been read; every error within the block becomes a PictureError."""
+    """Yields a picture whose first bytes have been read. Every error within the block becomes a PictureError."""
     if isinstance(file, (str, Path)) and not Path(file).is_file():  # Pillow would wait for ever for a pipe.
         raise PictureError("is not a file: a broken link, a pipe or a device")
-    guarded, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
+    previous_limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Most warnings concern metadata, which no user can mend.
@@ -113,17 +113,17 @@ def _opened(file: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
         raise
     except Image.DecompressionBombError as error:
         # Cuts Pillow's own limit, which is twice as high, from the message.
-        found = str(error).split(" exceeds")[0]
-        raise PictureError(f"is too large ({found}); --max_pixels allows {max_pixels:,}") from error
+        size = str(error).split(" exceeds")[0]
+        raise PictureError(f"is too large ({size}); --max_pixels allows {max_pixels:,}") from error
     except UnidentifiedImageError as error:
-        raise PictureError(_unidentified(file)) from error
+        raise PictureError(_why_unidentified(file)) from error
     except Exception as error:  # Pillow's decoders raise many types: struct.error, IndexError, ...
         raise PictureError(f"cannot be decoded ({error or type(error).__name__})") from error
     finally:
-        Image.MAX_IMAGE_PIXELS = guarded
+        Image.MAX_IMAGE_PIXELS = previous_limit
 
 
-def _unidentified(file: Any) -> str:
+def _why_unidentified(file: Any) -> str:
     """Says why Pillow cannot identify a file. Pillow hides the reason even if the file has a format's signature."""
     with (
         warnings.catch_warnings(action="ignore"),
@@ -168,10 +168,11 @@ def composite(pixels: np.ndarray, background: tuple[int, int, int]) -> np.ndarra
 
 
 def _is_grey(picture: Image.Image, background: tuple[int, int, int]) -> bool:
+    """Whether the picture is grey, and stays grey when its transparent pixels show the background."""
     return picture.mode in GREY_MODES and (len(set(background)) == 1 or not picture.has_transparency_data)
 
 
-def _decoded(picture: Image.Image, channels: int | None, background: tuple[int, int, int]) -> np.ndarray:
+def _shown_pixels(picture: Image.Image, channels: int | None, background: tuple[int, int, int]) -> np.ndarray:
     channels = channels or (1 if _is_grey(picture, background) else 3)
     if picture.mode.startswith(("I", "F")):
         picture = _eight_bits(picture)
@@ -186,14 +187,15 @@ def _decoded(picture: Image.Image, channels: int | None, background: tuple[int, 
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Scales shades deeper than 8 bits, which Pillow would clip, to "L", or to "LA" if one shade is transparent."""
+    """Scales shades deeper than 8 bits, which Pillow would clip, to mode "L", or "LA" if one shade is transparent."""
     values = np.asarray(picture)
-    tags = getattr(picture, "tag_v2", {})  # TIFF only. Pillow neither scales 12 bits nor inverts deep "white is zero".
-    whitest = 1.0 if picture.mode == "F" else 2.0 ** (tags.get(TIFF_BITS, (16,))[0] if picture.mode != "I" else 16) - 1
+    # Only TIFF has tags. Pillow neither scales shades of 12 bits, nor inverts deep shades if white is 0.
+    tags = getattr(picture, "tag_v2", {})
+    white = 1.0 if picture.mode == "F" else 2.0 ** (tags.get(TIFF_BITS, (16,))[0] if picture.mode != "I" else 16) - 1
     low, high = values.min(), values.max()
-    if not (low >= 0 and high <= whitest):  # A NaN fails both comparisons.
-        raise PictureError(f"has values from {low:g} to {high:g}, not shades from 0 to {whitest:g}")
-    shades = np.floor(values * (255 / whitest) + 0.5).astype(np.uint8)
+    if not (low >= 0 and high <= white):  # A NaN fails both comparisons.
+        raise PictureError(f"has values from {low:g} to {high:g}, not shades from 0 to {white:g}")
+    shades = np.floor(values * (255 / white) + 0.5).astype(np.uint8)
     if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:
         shades = 255 - shades
     scaled = Image.fromarray(shades)
@@ -219,14 +221,14 @@ def _scale_transparent_shade(picture: ImageFile.ImageFile) -> None:
 
 
 def _cmyk_to_rgb(picture: Image.Image) -> Image.Image:
-    """Converts inks to colours by the picture's colour profile. Without a usable one, Pillow converts them later."""
+    """Converts inks to colours by the picture's colour profile. If no profile is usable, Pillow converts them later."""
     profile = picture.info.get("icc_profile")
     if profile:
         with contextlib.suppress(ImageCms.PyCMSError, OSError):
             inks = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            shown = ImageCms.profileToProfile(picture, inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
-            if shown is not None:
-                return shown
+            colours = ImageCms.profileToProfile(picture, inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            if colours is not None:
+                return colours
     return picture
 
 

@@ -41,21 +41,21 @@ def decode_all(files: Sequence[str], *arguments: Any, function: str = "decode") 
     Raises:
         OSError: if processes cannot be started, or one ends before it has decoded its files.
     """
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if count == 1 or len(files) < FEWEST_PICTURES:
+    num_processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if num_processes == 1 or len(files) < FEWEST_PICTURES:
         yield from _decode_here(files, function, arguments)
         return
     with contextlib.ExitStack() as running:
         outputs = []
-        for index in range(count):
+        for index in range(num_processes):
             command = [sys.executable, "-P", __file__]
             process = running.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
             running.callback(process.kill)  # Runs before Popen waits for the process, also if the caller stops reading.
             assert process.stdin is not None
-            pickle.dump((files[index::count], function, arguments), process.stdin)
+            pickle.dump((files[index::num_processes], function, arguments), process.stdin)
             process.stdin.close()
             _widen(process.stdout)
-            outputs.append(_read(process.stdout))
+            outputs.append(_results(process.stdout))
         for file, output in zip(files, itertools.cycle(outputs)):
             try:
                 yield next(output)
@@ -72,7 +72,7 @@ def _widen(pipe: Any) -> None:
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
-def _read(output: Any) -> Iterator[Any]:
+def _results(output: Any) -> Iterator[Any]:
     while True:
         yield from pickle.load(output)
 

@@ -18,8 +18,8 @@ from deconv_ae.errors import InputError
 if TYPE_CHECKING:
     from deconv_ae.data.cache import Reading
 
-LONGEST_SHOWN = 200
-"""The most characters of a wrong name in a message."""
+MAX_NAME_CHARACTERS = 200
+"""A message shows at most this many characters of an unknown name."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Kind:
         shown: the form of its names, in help texts and messages.
         reader: the module of this package whose `read` opens a split; importing it loads TensorFlow.
         check: raises InputError if a data set of this kind is missing.
-        prefix: the beginning of its names; empty for a kind with one name, `shown`, and for TFDS.
+        prefix: the beginning of its names; empty for TFDS, and for a kind whose only name is `shown`.
         is_path: whether a path of the user's disk follows the prefix.
     """
 
@@ -41,7 +41,7 @@ class Kind:
     is_path: bool = False
 
     def has(self, name: str) -> bool:
-        """Whether a name has this kind's prefix, or is its one name. TFDS has neither: it gets all other names."""
+        """Whether a name has this kind's prefix, or is its only name. TFDS has neither, and gets all other names."""
         return name.startswith(self.prefix) if self.prefix else name == self.shown
 
     def name(self, rest: str | Path) -> str:
@@ -93,14 +93,14 @@ def _check_known_to_tfds(source: Source) -> None:
     except tfds.core.registered.DatasetNotFoundError as error:
         prepared = Path(source.data_dir or tfds.core.constants.DATA_DIR) / name
         if not os.path.exists(prepared):  # noqa: PTH110 (a name that is too long does not exist)
-            raise unknown_to_tfds(source) from error
-    except Exception:  # Errors of any type. Opening the data set reports the reason.
+            raise unknown_name_error(source) from error
+    except Exception:  # TFDS raises errors of any type. Opening the data set later reports the reason.
         return
 
 
-def unknown_to_tfds(source: Source) -> InputError:
+def unknown_name_error(source: Source) -> InputError:
     """The error for the name of an unknown data set."""
-    return InputError(f"dataset: unknown {source.name[:LONGEST_SHOWN]!r}; give {CHOICES}")
+    return InputError(f"dataset: unknown {source.name[:MAX_NAME_CHARACTERS]!r}; give {CHOICES}")
 
 
 def _check_readable(argument: str, folder: Path, advice: str) -> None:
@@ -155,7 +155,7 @@ def check_available(source: Source) -> None:
 
 
 def reader(source: Source) -> "Callable[[Source, str], Reading]":
-    """The function that opens a split of this data set; importing it loads TensorFlow."""
+    """Imports a data set's reader, which loads TensorFlow, and returns the function that opens a split."""
     module = importlib.import_module(f"{__package__}.{kind_of(source.name).reader}")
     return module.read
 
@@ -166,11 +166,11 @@ def directory(source: Source) -> str | None:
 
 
 def with_resolved_path(source: Source) -> Source:
-    """The same data set under one name, however its path was written; links are followed."""
+    """The same source with an absolute path without links, so that all paths of one folder give one name."""
     kind, path = kind_of(source.name), directory(source)
     if path is None:
         return source
-    return replace(source, name=kind.name(paths.resolved("dataset", path)), data_dir=None)
+    return replace(source, name=kind.name(paths.resolved("dataset", path)), data_dir=None)  # Only TFDS reads data_dir.
 
 
 def short_name(name: str) -> str:

@@ -42,7 +42,7 @@ class Folder:
 
     Attributes:
         path: the folder.
-        files: sorted by name; by split if the folder has train/ and test/, else all under "".
+        files: the files of each split, or all under "" if the folder has no train/ and test/; sorted by name.
         passed_over: the paths of ignored files and folders, except hidden ones.
     """
 
@@ -52,11 +52,11 @@ class Folder:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises InputError if a folder or split has no files, or only one split is there. Opens no file."""
+    """Raises InputError if a folder is missing or has only one split, or if it or a split is empty. Opens no file."""
     seen: dict[Identity, str] = {}
-    for part in _parts(folder, []).values():
-        if next(_walk(part, [], seen), None) is None:
-            raise _empty(part)
+    for split_folder in _split_folders(folder, []).values():
+        if next(_walk(split_folder, [], seen), None) is None:
+            raise _empty_error(split_folder)
 
 
 def list_folder(folder: Path) -> Folder:
@@ -72,47 +72,49 @@ def list_folder(folder: Path) -> Folder:
         InputError: as `check_folder`, or if a subfolder cannot be read, or two paths lead to it.
     """
     passed_over: list[str] = []
-    parts = _parts(folder, passed_over)
+    split_folders = _split_folders(folder, passed_over)
     seen: dict[Identity, str] = {}
-    files = {split: _files(folder, part, passed_over, seen) for split, part in parts.items()}
+    files = {split: _files(folder, path, passed_over, seen) for split, path in split_folders.items()}
     return Folder(folder, files, sorted(passed_over))
 
 
-def _parts(folder: Path, passed_over: list[str]) -> dict[str, Path]:
-    """The folder of each split, or one folder, under "", for both."""
+def _split_folders(folder: Path, passed_over: list[str]) -> dict[str, Path]:
+    """The folder of each split, or `{"": folder}` if it has no splits. Adds ignored entries to `passed_over`."""
     if not paths.is_directory("dataset", folder):
         raise InputError(f"dataset: {folder} is not a folder; give folder:PATH of a folder with pictures")
-    parts: dict[str, Path] = {}
+    split_folders: dict[str, Path] = {}
     others = []
     for entry in _entries(str(folder)):
         split = entry.name.lower()
         if split not in SPLITS or not _is_directory(entry):
             others.append(entry)
-        elif split in parts:
-            raise InputError(f"dataset: {parts[split]} and {entry.path} are both {split}; keep only one of them")
+        elif split in split_folders:
+            raise InputError(
+                f"dataset: {split_folders[split]} and {entry.path} are both {split}; keep only one of them"
+            )
         else:
-            parts[split] = Path(entry.path)
-    if not parts:
+            split_folders[split] = Path(entry.path)
+    if not split_folders:
         return {"": folder}
-    missing = [str(folder / split) for split in SPLITS if split not in parts]
+    missing = [str(folder / split) for split in SPLITS if split not in split_folders]
     if missing:
         raise InputError(f"dataset: {missing[0]} is missing beside its counterpart; add it, or use one flat folder")
     passed_over += [entry.path for entry in others]
-    return {split: parts[split] for split in SPLITS}
+    return {split: split_folders[split] for split in SPLITS}
 
 
 def _files(root: Path, folder: Path, passed_over: list[str], seen: dict[Identity, str]) -> list[File]:
-    found, start = [], len(os.path.join(root, ""))  # noqa: PTH118
-    for file in _walk(folder, passed_over, seen):
+    files, prefix_length = [], len(os.path.join(root, ""))  # noqa: PTH118
+    for path in _walk(folder, passed_over, seen):
         # Path.rglob and Path.stat would take four times as long: 2 s for 70,000 files, at every start.
         try:
-            state = os.stat(file)  # noqa: PTH116
+            status = os.stat(path)  # noqa: PTH116
         except OSError:  # A broken link, for example: decoding refuses it, or leaves it out with a message.
-            state = _query(os.lstat, file)
-        found.append(File(file[start:], state.st_size, state.st_mtime_ns, state.st_ctime_ns))
-    if not found:
-        raise _empty(folder)
-    return sorted(found, key=lambda file: file.name.split(os.sep))  # noqa: PTH206
+            status = _query(os.lstat, path)
+        files.append(File(path[prefix_length:], status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    if not files:
+        raise _empty_error(folder)
+    return sorted(files, key=lambda file: file.name.split(os.sep))  # noqa: PTH206
 
 
 def _walk(folder: Path, passed_over: list[str], seen: dict[Identity, str]) -> Iterator[str]:
@@ -120,24 +122,24 @@ def _walk(folder: Path, passed_over: list[str], seen: dict[Identity, str]) -> It
 
     Python 3.11's os.walk would recurse once for each level of folders.
     """
-    waiting = [str(folder)]
+    pending = [str(folder)]
     _check_new(str(folder), seen)
-    while waiting:
-        for entry in _entries(waiting.pop()):
+    while pending:
+        for entry in _entries(pending.pop()):
             if entry.name.lower() in SYSTEM_FILES:
                 passed_over.append(entry.path)
             elif _is_directory(entry):
                 _check_new(entry.path, seen)
-                waiting.append(entry.path)
+                pending.append(entry.path)
             else:
                 yield entry.path
 
 
 def _check_new(folder: str, seen: dict[Identity, str]) -> None:
     """Raises InputError if another path has led to the folder, in the same split or in the other."""
-    before = seen.setdefault(_identity(folder), folder)
-    if before != folder:
-        link, other = (folder, before) if Path(folder).is_symlink() else (before, folder)
+    first_path = seen.setdefault(_identity(folder), folder)
+    if first_path != folder:
+        link, other = (folder, first_path) if Path(folder).is_symlink() else (first_path, folder)
         raise InputError(f"dataset: {link} leads to {other}, so that its pictures would be read twice; remove the link")
 
 
@@ -155,8 +157,8 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
 
 
 def _identity(folder: str) -> Identity:
-    state = _query(os.stat, folder)
-    return state.st_dev, state.st_ino
+    status = _query(os.stat, folder)
+    return status.st_dev, status.st_ino
 
 
 def _query(function: Callable[[str], Answer], path: str) -> Answer:
@@ -166,5 +168,5 @@ def _query(function: Callable[[str], Answer], path: str) -> Answer:
         raise InputError(f"dataset: {path} cannot be read: {first_line(error)}; mend or move it") from error
 
 
-def _empty(folder: Path) -> InputError:
+def _empty_error(folder: Path) -> InputError:
     return InputError(f"dataset: {folder} is empty; put pictures there")

@@ -44,14 +44,14 @@ def read(source: Source, split: str) -> Reading:
         RunError: while decoding, if a decoding process cannot be started, or dies.
     """
     folder = list_folder(paths.given("dataset", directory(source) or ""))
-    # A hash of both splits' files: one picture in colour turns all pictures into colour.
-    state = hashlib.sha256(json.dumps(folder.files).encode()).hexdigest()
+    # A hash of both splits' files, because if one picture is in colour, both splits are read in colour.
+    listing_hash = hashlib.sha256(json.dumps(folder.files).encode()).hexdigest()
     left_out: list[str] = []
     files = _split_files(source, folder, split)
-    batches = partial(_images, source, folder, state, split, left_out)
-    # Decoding finds the bad files, and divides a folder again without them.
+    batches = partial(_images, source, folder, listing_hash, split, left_out)
+    # Decoding finds the bad files, and then divides a folder without train and test again, without them.
     count_is_exact = not source.skip_bad_images or split in folder.files
-    return Reading(state, len(files), batches, left_out, folder.passed_over, count_is_exact)
+    return Reading(listing_hash, len(files), batches, left_out, folder.passed_over, count_is_exact)
 
 
 def _split_files(source: Source, folder: Folder, split: str, bad_files: frozenset[str] = frozenset()) -> list[str]:
@@ -60,77 +60,78 @@ def _split_files(source: Source, folder: Folder, split: str, bad_files: frozense
         return [file.name for file in folder.files[split]]
     names = [file.name for file in folder.files[""] if file.name not in bad_files]
     if len(names) < 2:
-        found = "could be read" if bad_files else "is there"
+        predicate = "could be read" if bad_files else "is there"
         raise InputError(
-            f"dataset: {folder.path}: {len(names)} picture {found}; at least 2 are needed, one of them to test on"
+            f"dataset: {folder.path}: {len(names)} picture {predicate}; at least 2 are needed, one of them to test on"
         )
     for_testing = which_are_for_testing([name.replace(os.sep, "/") for name in names], source.split_by)
     return [name for name, is_for_testing in zip(names, for_testing) if is_for_testing == (split == "test")]
 
 
-def _images(source: Source, folder: Folder, state: str, split: str, left_out: list[str]) -> Iterator[np.ndarray]:
+def _images(source: Source, folder: Folder, listing_hash: str, split: str, left_out: list[str]) -> Iterator[np.ndarray]:
+    """Decodes a split's pictures, and fills `left_out`: a line for each of the split's bad files."""
     left_out.clear()
-    channels, bad_files = _survey(source, state, folder)
+    channels, bad_files = _survey(source, listing_hash, folder)
     files = _split_files(source, folder, split, frozenset(bad_files))
     if source.skip_bad_images:
-        with_bad_files = _split_files(source, folder, split)
-        left_out += [f"{folder.path / name} {bad_files[name]}" for name in with_bad_files if name in bad_files]
+        all_files = _split_files(source, folder, split)
+        left_out += [f"{folder.path / name} {bad_files[name]}" for name in all_files if name in bad_files]
         files = [name for name in files if name not in bad_files]
     arguments = (channels, parse_colour(source.background), source.load_truncated_images, source.max_pixels)
     images: list[np.ndarray] = []
-    first: np.ndarray | None = None
+    first_image: np.ndarray | None = None
     for file, picture in zip(files, _decode(source, folder.path, files, *arguments)):
         if isinstance(picture, str):
             _leave_out_or_refuse(source, f"{folder.path / file} {picture}", left_out)
             continue
         image = resizer(source, picture.shape[-1])(picture).numpy() if source.image_size else picture
-        first = image if first is None else first
-        if image.shape != first.shape:
+        first_image = image if first_image is None else first_image
+        if image.shape != first_image.shape:
             raise InputError(
                 f"dataset: pictures differ in size, {folder.path / file} is {_size(image)} and the first "
-                f"{_size(first)}; give --image_size"
+                f"{_size(first_image)}; give --image_size"
             )
         images.append(image)
         if len(images) == IMAGES_AT_ONCE:
             yield np.stack(images)
             images = []
-    if first is None:
+    if first_image is None:
         reason = f"; the first: {left_out[0]}" if left_out else ""
         raise InputError(f"dataset: no {split} picture in {source.name} could be read{reason}")
     if images:
         yield np.stack(images)
 
 
-def _survey(source: Source, state: str, folder: Folder) -> tuple[int, dict[str, str]]:
-    """Finds the channels of all pictures, and the bad files with their faults if bad files are left out.
+def _survey(source: Source, listing_hash: str, folder: Folder) -> tuple[int, dict[str, str]]:
+    """Finds the number of channels of all pictures, and the faults of the bad files if these are left out.
 
-    Both depend on the whole folder, and have to be known before one split is decoded.
+    Both depend on the whole folder, and have to be known before either split is decoded.
     """
     channels = COLOR_MODES[source.color_mode]
     if channels is not None and not source.skip_bad_images:
         return channels, {}
     names = tuple(file.name for files in folder.files.values() for file in files)
-    in_colour, bad_files = _survey_first_bytes(source, state, folder.path, names)
+    in_colour, bad_files = _survey_first_bytes(source, listing_hash, folder.path, names)
     return channels or (3 if in_colour else 1), bad_files
 
 
 @functools.lru_cache(maxsize=2)
 def _survey_first_bytes(
-    source: Source, state: str, folder: Path, names: tuple[str, ...]
+    source: Source, listing_hash: str, folder: Path, names: tuple[str, ...]
 ) -> tuple[bool, dict[str, str]]:
-    """Whether any picture is in colour, and the bad files with their faults if bad files are left out.
+    """Whether any picture is in colour, and the faults of the bad files if these are left out.
 
-    The cache keeps the answer for the other split. `state` is a part of the cache's key, so no answer outlives a change
-    of the folder.
+    The answer found for one split is reused for the other. `listing_hash` is a part of the `lru_cache`'s key, so that
+    no answer outlives a change of the folder.
     """
     arguments, in_colour = (parse_colour(source.background), source.max_pixels), False
     bad_files: dict[str, str] = {}
     # Reads the first picture alone, without processes: if it is in colour, as most are, the answer is known.
     for part in (names[:1], names[1:]):
-        for name, found in zip(part, _decode(source, folder, part, *arguments, function="own_channels")):
-            if isinstance(found, str):
-                bad_files[name] = found
-            in_colour = in_colour or found == 3
+        for name, result in zip(part, _decode(source, folder, part, *arguments, function="own_channels")):
+            if isinstance(result, str):
+                bad_files[name] = result
+            in_colour = in_colour or result == 3
             if in_colour and not source.skip_bad_images:
                 return True, {}
     return in_colour, bad_files if source.skip_bad_images else {}

@@ -54,32 +54,32 @@ def check_shades(argument: str, *splits: np.ndarray) -> None:
 
 
 def _remedy(images: np.ndarray) -> str:
-    """How pixels of another type become uint8, by their range."""
+    """Says how to convert pixels of another type to uint8, by their type and range."""
     if images.dtype == bool:
         return "images.astype(np.uint8) * 255 makes them black and white"
     if not np.issubdtype(images.dtype, np.number) or np.iscomplexobj(images):
         return "give numbers from 0 to 255"
     low, high = (float(images.min()), float(images.max())) if images.size else (0.0, 0.0)
-    found = f"they are from {low:g} to {high:g}"
+    value_range = f"they are from {low:g} to {high:g}"
     if not np.isfinite([low, high]).all():
-        return f"{found}; give numbers from 0 to 255"
+        return f"{value_range}; give numbers from 0 to 255"
     if np.issubdtype(images.dtype, np.integer):
         if low >= 0 and high <= 255:
-            return f"{found}: images.astype(np.uint8)"
+            return f"{value_range}: images.astype(np.uint8)"
         if low >= 0 and high <= 65535:
-            return f"{found}: np.round(images / 257).astype(np.uint8) if 65535 is white"
-        return f"{found}; give numbers from 0 to 255"
+            return f"{value_range}: np.round(images / 257).astype(np.uint8) if 65535 is white"
+        return f"{value_range}; give numbers from 0 to 255"
     if low >= 0 and high <= 1:
-        return f"{found}: np.round(images * 255).astype(np.uint8)"
+        return f"{value_range}: np.round(images * 255).astype(np.uint8)"
     if low >= -1 and high <= 1:
-        return f"{found}: np.round((images + 1) * 127.5).astype(np.uint8)"
+        return f"{value_range}: np.round((images + 1) * 127.5).astype(np.uint8)"
     if low >= 0 and high <= 255:
-        return f"{found}: np.round(images).astype(np.uint8)"
-    return f"{found}; give numbers from 0 to 255, such as (images - images.min()) / np.ptp(images) * 255, rounded"
+        return f"{value_range}: np.round(images).astype(np.uint8)"
+    return f"{value_range}; give numbers from 0 to 255, such as (images - images.min()) / np.ptp(images) * 255, rounded"
 
 
 def digests(images: np.ndarray) -> str:
-    """Four bytes of each image's BLAKE2, in base64: enough to tell known images from new ones, in any order."""
+    """Four bytes of each image's BLAKE2, in base64: enough to recognise known images, in any order."""
     return base64.b64encode(b"".join(_digests(images))).decode()
 
 
@@ -90,8 +90,8 @@ def new_among(images: np.ndarray, known: str) -> int:
     >>> new_among(images, digests(images[:2]))
     1
     """
-    joined = base64.b64decode(known)
-    known_digests = {joined[first : first + DIGEST_BYTES] for first in range(0, len(joined), DIGEST_BYTES)}
+    known_bytes = base64.b64decode(known)
+    known_digests = {known_bytes[first : first + DIGEST_BYTES] for first in range(0, len(known_bytes), DIGEST_BYTES)}
     return sum(digest not in known_digests for digest in _digests(images))
 
 

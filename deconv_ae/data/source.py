@@ -43,7 +43,7 @@ def _path_or_empty(name: str, value: Any) -> str:
 
 
 def _colour(name: str, value: Any) -> str:
-    """Checks that a value names a colour."""
+    """Checks that a value is the text of a colour, and returns this text."""
     colour = text(name, value)
     try:
         parse_colour(colour)

@@ -56,16 +56,17 @@ def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[
     """
     choose("split_by", split_by, SPLIT_BY)
     groups = [_group(name, split_by) for name in names]
-    chosen = {group: _is_for_testing(group) for group in groups}
-    if len(chosen) < 2:
+    is_for_testing = {group: _is_for_testing(group) for group in groups}
+    if len(is_for_testing) < 2:
         raise InputError(
             f"split_by: all {len(names)} pictures are of one {split_by}; at least 2 groups are needed, one of them "
             "to test on; give another way to divide"
         )
-    if len(set(chosen.values())) == 1:
-        nearest = min(chosen, key=_hash) if not any(chosen.values()) else max(chosen, key=_hash)
-        chosen[nearest] = not chosen[nearest]
-    return [chosen[group] for group in groups]
+    if len(set(is_for_testing.values())) == 1:
+        has_test_split = any(is_for_testing.values())
+        moved = max(is_for_testing, key=_hash) if has_test_split else min(is_for_testing, key=_hash)
+        is_for_testing[moved] = not is_for_testing[moved]
+    return [is_for_testing[group] for group in groups]
 
 
 def _group(name: str, split_by: str) -> str:
@@ -82,9 +83,9 @@ def _group(name: str, split_by: str) -> str:
 
 def _is_for_testing(group: str) -> bool:
     number = LAST_NUMBER.search(group)
-    before, after = (group[: number.start()], number[2]) if number else (group, "")
+    prefix, suffix = (group[: number.start()], number[2]) if number else (group, "")
     block, place = divmod(int(number[1]), TEST_EVERY) if number else (0, 0)
-    return _hash(f"{before}\0{after}\0{block}") % TEST_EVERY == place
+    return _hash(f"{prefix}\0{suffix}\0{block}") % TEST_EVERY == place
 
 
 def _hash(text: str) -> int:

@@ -15,9 +15,9 @@ import numpy as np
 import requests
 
 from deconv_ae import paths
-from deconv_ae.data.batches import as_written, without_autograph
+from deconv_ae.data.batches import unoptimized, without_autograph
 from deconv_ae.data.cache import Reading
-from deconv_ae.data.kinds import unknown_to_tfds
+from deconv_ae.data.kinds import unknown_name_error
 from deconv_ae.data.resizing import fit_image
 from deconv_ae.data.source import Source
 from deconv_ae.errors import InputError, Interrupted, RunError, first_line
@@ -73,8 +73,8 @@ def read(source: Source, split: str) -> Reading:
 def _errors_as_input_errors(source: Source, problem: str, remedy: str = "") -> Iterator[None]:
     """Turns any error of TFDS into an InputError of one line, with TFDS's own reason.
 
-    TFDS raises errors of many types, from AssertionError for a version to the network's errors. Only a lack of memory
-    passes unchanged, because the data set does not cause it.
+    TFDS raises errors of many types, from an AssertionError for a wrong version to the network's errors. This project's
+    own errors pass unchanged, and so does a lack of memory, because the data set does not cause it.
     """
     try:
         yield
@@ -89,16 +89,16 @@ def _errors_as_input_errors(source: Source, problem: str, remedy: str = "") -> I
 def _images(source: Source, builder: Any, name: str, key: str, image_bytes: int) -> Iterator[np.ndarray]:
     import tensorflow_datasets as tfds
 
-    damaged = f"under {builder.data_path} is damaged"
-    with _errors_as_input_errors(source, damaged, "; remove it to prepare it again"):
+    problem = f"under {builder.data_path} is damaged"
+    with _errors_as_input_errors(source, problem, "; remove it to prepare it again"):
         # The images are read once, but TFDS would keep a small data set in memory for a second reading.
-        read_once = tfds.ReadConfig(try_autocache=False)
-        examples = builder.as_dataset(split=name, shuffle_files=False, read_config=read_once)
-        fitted = without_autograph(lambda example: fit_image(example[key], source))
-        images = examples.map(fitted, num_parallel_calls=os.cpu_count() or 1)
-        # In batches, as crossing from C++ to Python image by image takes five times as long.
+        read_config = tfds.ReadConfig(try_autocache=False)
+        examples = builder.as_dataset(split=name, shuffle_files=False, read_config=read_config)
+        fit = without_autograph(lambda example: fit_image(example[key], source))
+        images = examples.map(fit, num_parallel_calls=os.cpu_count() or 1)
+        # In batches: a step from C++ to Python for each image would take five times as long.
         batch_size = max(1, min(DECODING_BATCH, DECODING_BYTES // image_bytes))
-        yield from as_written(images.batch(batch_size).prefetch(1)).as_numpy_iterator()
+        yield from unoptimized(images.batch(batch_size).prefetch(1)).as_numpy_iterator()
 
 
 def _builder(source: Source) -> Any:
@@ -112,7 +112,7 @@ def _builder(source: Source) -> Any:
             with contextlib.redirect_stdout(io.StringIO()):
                 return tfds.builder(source.name, data_dir=source.data_dir)
         except tfds.core.registered.DatasetNotFoundError as error:
-            raise unknown_to_tfds(source) from error
+            raise unknown_name_error(source) from error
 
 
 def _check_files(prepared: Path) -> None:
@@ -150,7 +150,7 @@ def _prepare(source: Source, builder: Any) -> None:
             "(or use --dataset=mnist_5k, which needs none of these)"
         )
     if not sys.stderr.isatty():
-        # Progress bars redraw themselves, which fills a file.
+        # Progress bars redraw themselves, which would fill a log file.
         tfds.disable_progress_bar()
     print(f"preparing {source.name} under {builder.data_dir}", flush=True)
     with _errors_as_input_errors(source, "could not be prepared"):
@@ -165,10 +165,11 @@ def _prepare(source: Source, builder: Any) -> None:
 
 
 def _has_archives(source: Source, builder: Any) -> bool:
+    """Whether manual_dir has all archives; raises InputError if it lacks some and the network is unreachable."""
     if source.manual_dir is None:
         return False
     folder = Path(source.manual_dir)
-    names = [info.filename for info in _urls(builder).values()]
+    names = [info.filename for info in _archive_infos(builder).values()]
     missing = sorted(name for name in names if not paths.is_file("manual_dir", folder / name))
     if missing and not _reachable(builder):
         raise InputError(
@@ -182,16 +183,16 @@ def _reachable(builder: Any) -> bool:
 
     TFDS itself gives up only after ten retries of every archive, which take over 200 seconds.
     """
-    hosts = {url.split("/")[2]: url for url in _urls(builder) if url.startswith("http")}
-    for url in list(hosts.values())[:2]:
+    url_by_host = {url.split("/")[2]: url for url in _archive_infos(builder) if url.startswith("http")}
+    for url in list(url_by_host.values())[:2]:
         try:
             requests.head(url, timeout=NETWORK_TIMEOUT_SECONDS)
         except requests.RequestException:
             continue
         return True
-    return not hosts
+    return not url_by_host
 
 
-def _urls(builder: Any) -> dict[str, Any]:
+def _archive_infos(builder: Any) -> dict[str, Any]:
     """TFDS's information on the data set's archives, by address; empty for a data set without downloads."""
     return builder.url_infos or {}

@@ -36,7 +36,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def draw(folder: Path, count: int, size: tuple[int, int] = (8, 6)) -> Path:
-    """Grey PNGs of random pixels."""
+    """Saves grey PNGs of random pixels; returns the folder."""
     folder.mkdir(exist_ok=True)
     for index in range(count):
         Image.fromarray(RANDOM.integers(0, 256, size, dtype=np.uint8)).save(folder / f"{index:04d}.png")
@@ -49,11 +49,11 @@ def source(tmp_path: Path) -> Source:
     return Source(f"folder:{draw(tmp_path / 'pictures', 10)}", cache_dir=str(tmp_path / "cache"))
 
 
-def in_memory(source: Source, split: str = "train") -> np.ndarray:
+def load_uncached(source: Source, split: str = "train") -> np.ndarray:
     return load_split(Source(source.name, cache_dir=""), split)
 
 
-def only(source: Source, pattern: str) -> Path:
+def cache_file(source: Source, pattern: str) -> Path:
     """The only file of the source's cache that matches a pattern."""
     (file,) = Path(str(source.cache_dir)).glob(pattern)
     return file
@@ -137,7 +137,7 @@ def test_processes_decode_in_order(tmp_path: Path) -> None:
     (tmp_path / "many" / "0100.png").write_bytes(b"no picture")
     skipping = Source(source.name, cache_dir=source.cache_dir, skip_bad_images=True)
     names = [f"{number:04d}.png" for number in range(640) if number != 100]
-    for_training = [name for name, for_testing in zip(names, which_are_for_testing(names)) if not for_testing]
+    for_training = [name for name, is_for_testing in zip(names, which_are_for_testing(names)) if not is_for_testing]
     expected = [np.asarray(Image.open(tmp_path / "many" / name))[..., None] for name in for_training]
     np.testing.assert_array_equal(load_split(skipping, "train"), expected)
     with pytest.raises(InputError, match=r"0100\.png is not a picture"):
@@ -159,7 +159,7 @@ def test_sizes_and_colours_have_separate_files(source: Source) -> None:
 
 
 def repaint(folder: Path) -> None:
-    """Shifts the pixels of a file and restores its modification time."""
+    """Shifts the pixels of a picture and restores its file's modification time."""
     file = folder / "0005.png"
     before = file.stat()
     pixels = np.asarray(Image.open(file))
@@ -181,14 +181,14 @@ def test_changed_folder_is_decoded_again(source: Source, change: Callable[[Path]
     load_dataset(source)
     change(Path(str(directory(source))))
     for split in ("train", "test"):
-        np.testing.assert_array_equal(load_split(source, split), in_memory(source, split))
+        np.testing.assert_array_equal(load_split(source, split), load_uncached(source, split))
     assert len(list(Path(str(source.cache_dir)).glob("*.uint8"))) == 2  # The new files replaced the old ones.
 
 
 def test_writes_to_images_stay_in_the_process(source: Source) -> None:
     images = load_split(source, "train")
     images[:] = 0
-    np.testing.assert_array_equal(load_split(source, "train"), in_memory(source))
+    np.testing.assert_array_equal(load_split(source, "train"), load_uncached(source))
 
 
 def test_tensorflow_reads_mapped_images_without_a_copy(source: Source) -> None:
@@ -214,7 +214,7 @@ def test_unaligned_and_read_only_arrays_can_be_batched(offset: int) -> None:
 # ------------------------------------------------------------------------------- Damage
 
 
-def flip(file: Path) -> None:
+def flip_bit(file: Path) -> None:
     """Flips one bit and restores the file's modification time."""
     before, content = file.stat(), bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
@@ -230,11 +230,11 @@ def edit(record: Path, **fields: object) -> None:
 @pytest.mark.parametrize(
     ("pattern", "damage", "message"),
     [
-        ("*-train.uint8", flip, "its checksum differs"),
+        ("*-train.uint8", flip_bit, "its checksum differs"),
         ("*-train.uint8", lambda file: os.truncate(file, 100), "100 bytes instead of 384"),
         ("*-train.uint8", lambda file: os.truncate(file, 1000), "1,000 bytes instead of 384"),
         ("*-train.uint8", Path.unlink, ""),
-        ("*-train.json", flip, "cannot be used"),
+        ("*-train.json", flip_bit, "cannot be used"),
         ("*-train.json", lambda file: os.truncate(file, 30), "cannot be used"),
         ("*-train.json", lambda file: file.write_bytes(b"\xff\x00"), "cannot be used"),
         ("*-train.json", lambda file: file.write_text("[]"), "cannot be used"),
@@ -249,25 +249,25 @@ def edit(record: Path, **fields: object) -> None:
         ("*-train.json", partial(edit, version=0), ""),
     ],
 )
-@pytest.mark.parametrize("always_checked", [0, cache.ALWAYS_CHECKED_BYTES])
+@pytest.mark.parametrize("always_checked_bytes", [0, cache.ALWAYS_CHECKED_BYTES])
 def test_damaged_cache_files_are_reported_and_written_again(
     source: Source,
     pattern: str,
     damage: Callable[[Path], object],
     message: str,
-    always_checked: int,
+    always_checked_bytes: int,
     capsys: pytest.CaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cache, "ALWAYS_CHECKED_BYTES", always_checked)
+    monkeypatch.setattr(cache, "ALWAYS_CHECKED_BYTES", always_checked_bytes)
     load_split(source, "train")
-    damage(only(source, pattern))
+    damage(cache_file(source, pattern))
     capsys.readouterr()
-    np.testing.assert_array_equal(load_split(source, "train"), in_memory(source))
+    np.testing.assert_array_equal(load_split(source, "train"), load_uncached(source))
     printed = capsys.readouterr()
     assert message in printed.out
     assert len(printed.out.splitlines()) == 1 + bool(message)
-    assert str(only(source, "*-train.uint8")) in printed.out
+    assert str(cache_file(source, "*-train.uint8")) in printed.out
     load_split(source, "train")
     assert capsys.readouterr().out == ""
 
@@ -277,14 +277,14 @@ def test_copied_cache_is_used_without_decoding(source: Source, capsys: pytest.Ca
     shutil.copytree(str(source.cache_dir), f"{source.cache_dir}-copy")
     capsys.readouterr()
     copied = Source(source.name, cache_dir=f"{source.cache_dir}-copy")
-    np.testing.assert_array_equal(load_split(copied, "train"), in_memory(source))
+    np.testing.assert_array_equal(load_split(copied, "train"), load_uncached(source))
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("suffix", ["uint8", "json"])
-def test_directory_in_place_of_a_cache_file_is_named(source: Source, suffix: str) -> None:
+def test_directory_in_place_of_a_cache_file_is_refused(source: Source, suffix: str) -> None:
     load_split(source, "train")
-    file = only(source, f"*-train.{suffix}")
+    file = cache_file(source, f"*-train.{suffix}")
     file.unlink()
     (file / "something").mkdir(parents=True)
     with pytest.raises(InputError, match=f"cache_dir: .*-train.{suffix} cannot be used"):
@@ -302,7 +302,7 @@ def test_unusable_cache_dir_is_refused_with_advice(source: Source, directory: st
 def test_deleted_cache_stays_mapped(source: Source) -> None:
     images = load_split(source, "train")
     shutil.rmtree(str(source.cache_dir))
-    np.testing.assert_array_equal(images, in_memory(source))
+    np.testing.assert_array_equal(images, load_uncached(source))
 
 
 @pytest.mark.parametrize("cached", [True, False])
@@ -311,11 +311,11 @@ def test_folder_that_changes_during_decoding_is_refused(source: Source, cached: 
         reading = picture_folder.read(source, "train")
         batches = reading.batches
 
-        def disturbed():
+        def change_after_last_batch():
             yield from batches()
             repaint(Path(str(directory(source))))
 
-        reading.batches = disturbed
+        reading.batches = change_after_last_batch
         return reading
 
     with pytest.raises(InputError, match="changed while it was decoded"):
@@ -342,7 +342,7 @@ def test_waiting_for_a_lock_ends(
 ) -> None:
     monkeypatch.setattr(cache, "WAIT_SECONDS", 0.2)
     load_split(source, "train")
-    with only(source, "*.lock").open() as held:
+    with cache_file(source, "*.lock").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         capsys.readouterr()
         with pytest.raises(RunError, match="held by another program for"):
@@ -352,10 +352,10 @@ def test_waiting_for_a_lock_ends(
 
 def test_partial_files_of_killed_programs_are_deleted(source: Source) -> None:
     load_split(source, "train")
-    pixels = only(source, "*-train.uint8")
+    pixels = cache_file(source, "*-train.uint8")
     partial_file = partial_beside(pixels)
     partial_file.write_bytes(b"half")
-    only(source, "*-train.json").unlink()
+    cache_file(source, "*-train.json").unlink()
     load_split(source, "train")
     assert not partial_file.exists()
 

@@ -31,7 +31,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def save_picture(file: Path, size: tuple[int, int] = (8, 6), mode: str = "L") -> np.ndarray:
-    """A picture of random pixels; size is (height, width)."""
+    """Saves a picture of random pixels, and returns the pixels; size is (height, width)."""
     shape = size if mode == "L" else (*size, len(mode))
     pixels = RANDOM.integers(0, 256, shape, dtype=np.uint8)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def test_added_kind_is_a_module_and_an_entry(tmp_path: Path, monkeypatch: pytest
     shades = kinds.Kind("shades:COUNT", "shades", lambda source: None, prefix="shades:")
     monkeypatch.setattr(kinds, "KINDS", (*kinds.KINDS, shades))
     source = Source("shades:9", cache_dir=str(tmp_path / "cache"))
-    for _ in range(2):  # The second time from the cache.
+    for _ in range(2):  # The second load reads from the cache.
         np.testing.assert_array_equal(load_dataset(source).test[:, 0, 0, 0], range(9))
     # The text after the prefix of the added kind is not a path.
     assert kinds.directory(source) is None
@@ -105,8 +105,8 @@ def test_flat_folder_is_always_split_the_same_way(pictures: Path) -> None:
     assert first.train.shape == (8, 8, 6, 1)
     assert first.test.shape == (2, 8, 6, 1)
     np.testing.assert_array_equal(first.train, second.train)
-    every = np.concatenate([first.train, first.test])
-    assert len({image.tobytes() for image in every}) == 10
+    all_images = np.concatenate([first.train, first.test])
+    assert len({image.tobytes() for image in all_images}) == 10
 
 
 def test_train_and_test_folders_are_the_splits(tmp_path: Path) -> None:
@@ -273,7 +273,8 @@ def numbered(count: int) -> np.ndarray:
     return np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 2, 2, 1)).copy()
 
 
-def numbers(batches: tf.data.Dataset, count: int) -> list[list[int]]:
+def image_numbers(batches: tf.data.Dataset, count: int) -> list[list[int]]:
+    """The numbers of the images in the first `count` batches of `numbered` images."""
     return [np.round(images[:, 0, 0, 0].numpy() * 256).astype(int).tolist() for images, _ in batches.take(count)]
 
 
@@ -282,7 +283,7 @@ def test_pixels_are_divided_by_256() -> None:
 
 
 def test_every_epoch_has_every_image_in_another_order() -> None:
-    batches = numbers(training_batches(numbered(10), batch_size=4, seed=3), 6)
+    batches = image_numbers(training_batches(numbered(10), batch_size=4, seed=3), 6)
     assert [len(batch) for batch in batches] == [4, 4, 2, 4, 4, 2]
     first, second = (list(chain(*epoch)) for epoch in (batches[:3], batches[3:]))
     assert sorted(first) == sorted(second) == list(range(10))
@@ -290,14 +291,15 @@ def test_every_epoch_has_every_image_in_another_order() -> None:
 
 
 def test_the_order_follows_the_seed() -> None:
-    orders = [numbers(training_batches(numbered(50), 50, seed), 1) for seed in (0, 0, 1)]
+    orders = [image_numbers(training_batches(numbered(50), 50, seed), 1) for seed in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
 
 
 @pytest.mark.parametrize("first_step", [0, 1, 2, 3, 4, 5, 7])
 def test_batches_resume_at_any_step(first_step: int) -> None:
-    whole = numbers(training_batches(numbered(10), 4, seed=1), 12)
-    assert numbers(training_batches(numbered(10), 4, seed=1, first_step=first_step), 5) == whole[first_step:][:5]
+    all_batches = image_numbers(training_batches(numbered(10), 4, seed=1), 12)
+    resumed = image_numbers(training_batches(numbered(10), 4, seed=1, first_step=first_step), 5)
+    assert resumed == all_batches[first_step:][:5]
 
 
 def test_evaluation_reads_everything_once_in_order() -> None:

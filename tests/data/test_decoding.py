@@ -49,7 +49,7 @@ def png(values: list[int], bits: int, channels: int = 1, transparent: list[int] 
 
 
 def palette(transparency: int | bytes | None) -> Image.Image:
-    """Two pixels in palette colours: red and blue."""
+    """A palette picture of two pixels, red and blue."""
     picture = Image.new("P", (2, 1))
     picture.putpalette([*RED, 0, 0, 255])
     picture.putpixel((1, 0), 1)
@@ -59,6 +59,7 @@ def palette(transparency: int | bytes | None) -> Image.Image:
 
 
 def pixels(mode: str, *values) -> Image.Image:
+    """A picture of one row."""
     picture = Image.new(mode, (len(values), 1))
     for column, value in enumerate(values):
         picture.putpixel((column, 0), value)
@@ -177,13 +178,13 @@ def garbage_of_earlier_tests_collected() -> None:
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_truncated_file_is_refused_or_complete(form: str, capfd: pytest.CaptureFixture) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8))
-    whole = encoded(noise, form).getvalue()
-    expected = decode(io.BytesIO(whole))
+    complete_file = encoded(noise, form).getvalue()
+    expected = decode(io.BytesIO(complete_file))
     with warnings.catch_warnings(record=True) as recorded:
         warnings.simplefilter("always")
-        for length in range(0, len(whole), 10):
+        for length in range(0, len(complete_file), 10):
             try:
-                shown = decode(io.BytesIO(whole[:length]))
+                shown = decode(io.BytesIO(complete_file[:length]))
             except PictureError as error:
                 assert str(error).startswith(("cannot be decoded (", "is not a picture in a known format"))
             else:
@@ -224,15 +225,15 @@ def test_load_truncated_shows_the_readable_part(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     for number in range(5):
         Image.fromarray(noise).save(tmp_path / f"{number}.jpg")
-    whole = decode(tmp_path / "0.jpg")
+    complete = decode(tmp_path / "0.jpg")
     for number in range(5):
-        cut = (tmp_path / f"{number}.jpg").read_bytes()
-        (tmp_path / f"{number}.jpg").write_bytes(cut[: len(cut) // 2])
+        content = (tmp_path / f"{number}.jpg").read_bytes()
+        (tmp_path / f"{number}.jpg").write_bytes(content[: len(content) // 2])
     source = Source(f"folder:{tmp_path}", cache_dir="")
     with pytest.raises(InputError, match=r"jpg cannot be decoded \(.* or pass --load_truncated_images or --skip_bad"):
         load_split(source, "train")
     shown = load_split(dataclasses.replace(source, load_truncated_images=True), "train")[0]
-    np.testing.assert_array_equal(shown[:8], whole[:8])
+    np.testing.assert_array_equal(shown[:8], complete[:8])
     assert np.ptp(shown[-8:]) == 0
 
 

@@ -43,13 +43,13 @@ def test_programs_report_unusable_paths_in_one_line(tmp_path: Path) -> None:
         Image.new("L", (8, 8), 99).save(tmp_path / name / "0.png")
     for name, mode in (("closed", 0), ("listed", 0o444), ("with/listed", 0o444)):
         (tmp_path / name).chmod(mode)
-    closed, long = ("closed/pictures", "listed", "with"), [*TOO_LONG.values()]
-    train = [[f"--dataset=folder:{path}"] for path in (*closed, *long)]
+    unreadable, too_long = ("closed/pictures", "listed", "with"), [*TOO_LONG.values()]
+    train = [[f"--dataset=folder:{path}"] for path in (*unreadable, *too_long)]
     for flag in ("data_dir", "manual_dir"):
-        train += [["--dataset=mnist", f"--{flag}={path}"] for path in (*long, *closed[:2])]
+        train += [["--dataset=mnist", f"--{flag}={path}"] for path in (*too_long, *unreadable[:2])]
     for flag in ("run_dir", "export_dir"):
-        train += [["--dataset=mnist_5k", f"--{flag}={path}"] for path in long]
-    evaluate = [[f"--model={path}.keras"] for path in (*closed[:1], *long)]
+        train += [["--dataset=mnist_5k", f"--{flag}={path}"] for path in too_long]
+    evaluate = [[f"--model={path}.keras"] for path in (*unreadable[:1], *too_long)]
     for program, command_lines in (("train.py", train), ("evaluate.py", evaluate)):
         for arguments, refusal in zip(command_lines, run_all(program, command_lines, tmp_path)):
             assert refusal.status == 2, (arguments, refusal)
@@ -60,9 +60,9 @@ def test_programs_report_unusable_paths_in_one_line(tmp_path: Path) -> None:
         (tmp_path / name).chmod(0o700)
 
 
-def a_socket(path: Path) -> None:
+def make_socket(path: Path) -> None:
     before = Path.cwd()
-    os.chdir(path.parent)  # The whole path may be too long for a socket.
+    os.chdir(path.parent)  # The full path may be too long for a socket.
     socket.socket(socket.AF_UNIX).bind(path.name)
     os.chdir(before)
 
@@ -70,7 +70,7 @@ def a_socket(path: Path) -> None:
 NOT_FILES: dict[str, Callable[[Path], object]] = {
     "a pipe": os.mkfifo,
     "a device": lambda path: path.symlink_to("/dev/zero"),
-    "a socket": a_socket,
+    "a socket": make_socket,
     "a directory": Path.mkdir,
 }
 
@@ -98,7 +98,7 @@ def test_unavailable_lock_is_refused(tmp_path: Path) -> None:
     lock_exclusively("run_dir", tmp_path, tmp_path / "other.lock").release()
 
 
-def linked_with_each_other(folder: Path) -> str:
+def link_folders_with_each_other(folder: Path) -> str:
     for name in "abc":
         (folder / name).mkdir()
         Image.new("L", (4, 4), 99).save(folder / name / "0.png")
@@ -108,21 +108,21 @@ def linked_with_each_other(folder: Path) -> str:
     return "its pictures would be read twice"
 
 
-def linked_to_a_sibling(folder: Path) -> str:
+def link_to_a_sibling(folder: Path) -> str:
     (folder / "a").mkdir()
     Image.new("L", (4, 4), 99).save(folder / "a" / "0.png")
     (folder / "b").symlink_to("a")
     return f"{folder}/b leads to {folder}/a"
 
 
-def linked_to_the_other_split(folder: Path) -> str:
+def link_to_the_other_split(folder: Path) -> str:
     (folder / "train").mkdir()
     Image.new("L", (4, 4), 99).save(folder / "train" / "0.png")
     (folder / "test").symlink_to("train")
     return f"{folder}/test leads to {folder}/train"
 
 
-@pytest.mark.parametrize("make", [linked_with_each_other, linked_to_a_sibling, linked_to_the_other_split])
+@pytest.mark.parametrize("make", [link_folders_with_each_other, link_to_a_sibling, link_to_the_other_split])
 def test_folder_with_two_paths_is_refused(tmp_path: Path, make: Callable[[Path], str]) -> None:
     message = make(tmp_path)
     with pytest.raises(InputError, match=message):
@@ -147,11 +147,11 @@ def test_deeply_nested_folders_are_read(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_partial_files_belong_to_one_file(tmp_path: Path) -> None:
     first, other = tmp_path / "model", tmp_path / "my-model"
-    made = [partial_beside(path) for path in (first, other, first)]
-    for path in made:
+    partial_files = [partial_beside(path) for path in (first, other, first)]
+    for path in partial_files:
         path.touch()
-    assert sorted(partials(first)) == sorted((made[0], made[2]))
-    assert list(partials(other)) == [made[1]]
+    assert sorted(partials(first)) == sorted((partial_files[0], partial_files[2]))
+    assert list(partials(other)) == [partial_files[1]]
 
 
 @pytest.mark.parametrize(

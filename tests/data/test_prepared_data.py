@@ -39,25 +39,29 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def record(folder: Path) -> Path:
+def record_file(folder: Path) -> Path:
     return next(folder.glob("shades/1.0.0/*train.tfrecord*"))
 
 
-def info(folder: Path) -> Path:
+def info_file(folder: Path) -> Path:
     return folder / "shades/1.0.0/dataset_info.json"
 
 
-def counts(*lengths: str) -> Callable[[Path], object]:
+def set_counts(*lengths: str) -> Callable[[Path], object]:
+    """Returns a function that writes these counts of images into the description of a data set."""
+
     def edit(folder: Path) -> None:
-        fields = json.loads(info(folder).read_text())
+        fields = json.loads(info_file(folder).read_text())
         for split in fields["splits"]:
             split["shardLengths"] = list(lengths)
-        info(folder).write_text(json.dumps(fields))
+        info_file(folder).write_text(json.dumps(fields))
 
     return edit
 
 
 def replacement(make: Callable[[Path], object], original: Callable[[Path], Path]) -> Callable[[Path], object]:
+    """Returns a function that replaces a file of a data set by what `make` makes in its place."""
+
     def replace(folder: Path) -> None:
         file = original(folder)
         file.unlink()
@@ -67,23 +71,23 @@ def replacement(make: Callable[[Path], object], original: Callable[[Path], Path]
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
-    "an empty record file": lambda folder: record(folder).write_bytes(b""),
-    "a truncated record file": lambda folder: os.truncate(record(folder), 200),
-    "an altered record file": lambda folder: record(folder).write_bytes(500 * b"x"),
-    "no record file": lambda folder: record(folder).unlink(),
-    "a directory for a record file": replacement(Path.mkdir, record),
-    "a pipe for a record file": replacement(os.mkfifo, record),
-    "an empty description": lambda folder: info(folder).write_bytes(b""),
-    "a description that is no JSON": lambda folder: info(folder).write_text("{"),
-    "a description that is a list": lambda folder: info(folder).write_text("[]"),
-    "a directory for a description": replacement(Path.mkdir, info),
-    "a pipe for a description": replacement(os.mkfifo, info),
-    "counts too high": counts("3000"),
-    "counts too low": counts("3"),
-    "counts of 0": counts("0"),
-    "negative counts": counts("-5"),
-    "counts that are text": counts("x"),
-    "no shards": counts(),
+    "an empty record file": lambda folder: record_file(folder).write_bytes(b""),
+    "a truncated record file": lambda folder: os.truncate(record_file(folder), 200),
+    "an altered record file": lambda folder: record_file(folder).write_bytes(500 * b"x"),
+    "no record file": lambda folder: record_file(folder).unlink(),
+    "a directory for a record file": replacement(Path.mkdir, record_file),
+    "a pipe for a record file": replacement(os.mkfifo, record_file),
+    "an empty description": lambda folder: info_file(folder).write_bytes(b""),
+    "a description that is no JSON": lambda folder: info_file(folder).write_text("{"),
+    "a description that is a list": lambda folder: info_file(folder).write_text("[]"),
+    "a directory for a description": replacement(Path.mkdir, info_file),
+    "a pipe for a description": replacement(os.mkfifo, info_file),
+    "counts too high": set_counts("3000"),
+    "counts too low": set_counts("3"),
+    "counts of 0": set_counts("0"),
+    "negative counts": set_counts("-5"),
+    "counts that are text": set_counts("x"),
+    "no shards": set_counts(),
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from deconv_ae.data import readahead, replica_batches, training_batches
 
-IMAGES, PIXELS = 64, (100, 100, 3)
+NUM_IMAGES, IMAGE_SHAPE = 64, (100, 100, 3)
 """An image has 30,000 bytes: six or seven complete pages of 4,096. Only the first image begins where a page begins."""
 
 
@@ -20,15 +20,15 @@ IMAGES, PIXELS = 64, (100, 100, 3)
 def images(tmp_path: Path) -> np.ndarray:
     """A mapped array, dropped from memory if the system allows."""
     file = tmp_path / "pixels.uint8"
-    np.random.default_rng(0).integers(0, 256, (IMAGES, *PIXELS), np.uint8).tofile(file)
+    np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, *IMAGE_SHAPE), np.uint8).tofile(file)
     with file.open("rb") as opened:
         os.fsync(opened.fileno())
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return np.memmap(file, np.uint8, "c", shape=(IMAGES, *PIXELS)).view(np.ndarray)
+    return np.memmap(file, np.uint8, "c", shape=(NUM_IMAGES, *IMAGE_SHAPE)).view(np.ndarray)
 
 
-def in_memory(images: np.ndarray, number: int) -> bool:
+def is_in_memory(images: np.ndarray, number: int) -> bool:
     """Whether every page of an image is in memory."""
     first = (images.ctypes.data + number * images[0].nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
     length = images.ctypes.data + (number + 1) * images[0].nbytes - first
@@ -38,7 +38,7 @@ def in_memory(images: np.ndarray, number: int) -> bool:
 
 
 def request_two(images: np.ndarray) -> None:
-    numbers = np.array([3, IMAGES - 1], np.int32)
+    numbers = np.array([3, NUM_IMAGES - 1], np.int32)
     np.testing.assert_array_equal(readahead.request(images, numbers), numbers)
 
 
@@ -49,24 +49,24 @@ def make_batches_of_a_small_split(images: np.ndarray) -> None:
 @pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="the system takes no requests")
 @pytest.mark.parametrize("ask", [request_two, make_batches_of_a_small_split])
 def test_requested_images_are_read_without_access(images: np.ndarray, ask: Callable[[np.ndarray], None]) -> None:
-    if in_memory(images, 3) or in_memory(images, IMAGES - 1):
+    if is_in_memory(images, 3) or is_in_memory(images, NUM_IMAGES - 1):
         pytest.skip("the file system keeps files in memory")
     ask(images)
     end = time.monotonic() + 10
-    while not (in_memory(images, 3) and in_memory(images, IMAGES - 1)):
+    while not (is_in_memory(images, 3) and is_in_memory(images, NUM_IMAGES - 1)):
         assert time.monotonic() < end
         time.sleep(0.01)
 
 
 def test_read_ahead_keeps_the_batches(images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     def read() -> list[np.ndarray]:
-        whole = [batch for batch, _ in training_batches(images, 24, seed=5, first_step=1).take(4)]
+        batches = [batch for batch, _ in training_batches(images, 24, seed=5, first_step=1).take(4)]
         shares = replica_batches(images, 24, seed=5, first_step=1, replicas=range(2), num_replicas=2).take(4)
-        return [np.asarray(each) for each in [*whole, *(part for share in shares for part in share)]]
+        return [np.asarray(each) for each in [*batches, *(part for share in shares for part in share)]]
 
-    of_a_small_split, asked = read(), []
+    expected_batches, request_sizes = read(), []
     monkeypatch.setattr(readahead, "LARGE_BYTES", images.nbytes)
-    monkeypatch.setattr(readahead, "request", lambda images, numbers: (asked.append(len(numbers)), numbers)[1])
-    for expected, found in zip(of_a_small_split, read(), strict=True):
+    monkeypatch.setattr(readahead, "request", lambda images, numbers: (request_sizes.append(len(numbers)), numbers)[1])
+    for expected, found in zip(expected_batches, read(), strict=True):
         np.testing.assert_array_equal(found, expected)
-    assert asked[:3] == [24, 16, 24]
+    assert request_sizes[:3] == [24, 16, 24]

@@ -1,4 +1,4 @@
-"""Resizing of pictures to a size of another aspect ratio; later programs resize as the training did."""
+"""Pictures are resized to another aspect ratio, and programs after the training resize as the training did."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def test_crop_keeps_the_middle_undistorted(shape: tuple[int, int], size: tuple[i
 
 
 @pytest.mark.parametrize(
-    ("shape", "size", "inner", "at"),
+    ("shape", "size", "inner_size", "place"),
     [
         ((20, 50), (10, 10), (4, 10), np.s_[3:7]),
         ((50, 20), (10, 10), (10, 4), np.s_[:, 3:7]),
@@ -56,11 +56,17 @@ def test_crop_keeps_the_middle_undistorted(shape: tuple[int, int], size: tuple[i
     [(3, "white", 255), (1, "black", 0), (3, "#ff8000", (255, 128, 0)), (1, "#ff8000", 151)],
 )
 def test_pad_keeps_the_whole_image(
-    shape: tuple[int, int], size: tuple[int, int], inner: tuple[int, int], at: tuple, channels: int, background, fill
+    shape: tuple[int, int],
+    size: tuple[int, int],
+    inner_size: tuple[int, int],
+    place: tuple,
+    channels: int,
+    background,
+    fill,
 ) -> None:
     image = picture(*shape, channels)
     expected = np.full((*size, channels), fill, np.uint8)
-    expected[at] = fitted(image, inner, "stretch")
+    expected[place] = fitted(image, inner_size, "stretch")
     np.testing.assert_array_equal(fitted(image, size, "pad", background), expected)
 
 
@@ -107,8 +113,8 @@ def test_cache_keeps_the_splits_of_each_fit_apart(wide_pictures: Path) -> None:
     name = f"folder:{wide_pictures}"
     sources = [Source(name, image_size=(12, 12), fit=fit, cache_dir=str(wide_pictures.parent)) for fit in FITS]
     splits = [load_split(source, "test") for source in (*sources, *sources)]
-    for first, again in zip(splits[:3], splits[3:]):
-        np.testing.assert_array_equal(first, again)
+    for first, second in zip(splits[:3], splits[3:]):
+        np.testing.assert_array_equal(first, second)
     assert len({split.tobytes() for split in splits}) == 3
 
 
@@ -127,15 +133,15 @@ def test_resume_refuses_another_fit(colour_images: ImageDataset, tmp_path: Path)
 
 
 def test_evaluate_uses_the_cards_fit_by_default(wide_pictures: Path) -> None:
-    place, sized = wide_pictures.parent, ("--dataset=folder:wide", "--image_size=12")
-    flags = [*sized, "--fit=pad", "--filters=2", "--pool_sizes=2", "--epochs=3", "--export_dir=model"]
-    trained = run_program("train.py", [*flags, "--export_anyway"], place)
+    folder, dataset_flags = wide_pictures.parent, ("--dataset=folder:wide", "--image_size=12")
+    flags = [*dataset_flags, "--fit=pad", "--filters=2", "--pool_sizes=2", "--epochs=3", "--export_dir=model"]
+    trained = run_program("train.py", [*flags, "--export_anyway"], folder)
     assert trained.status == 0, trained.stderr
-    card = ModelCard.read(place / "model")
+    card = ModelCard.read(folder / "model")
     assert card.dataset.fit == card.source("folder:wide").fit == "pad"
 
     def test_rmse(*flags: str) -> float:
-        lines = run_program("evaluate.py", ["--model=model", *flags], place).stdout.splitlines()
+        lines = run_program("evaluate.py", ["--model=model", *flags], folder).stdout.splitlines()
         return float(next(line for line in lines if line.startswith("test RMSE")).split()[2].rstrip(","))
 
     assert test_rmse() == pytest.approx(card.test_rmse, abs=1e-6)

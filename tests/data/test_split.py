@@ -21,8 +21,8 @@ NUMBERED = {
 }
 
 
-def for_testing(names: list[str], split_by: str = "file") -> set[str]:
-    return {name for name, chosen in zip(names, which_are_for_testing(names, split_by)) if chosen}
+def names_for_testing(names: list[str], split_by: str = "file") -> set[str]:
+    return {name for name, is_for_testing in zip(names, which_are_for_testing(names, split_by)) if is_for_testing}
 
 
 @pytest.mark.parametrize("pattern", NUMBERED.values(), ids=NUMBERED)
@@ -30,12 +30,12 @@ def for_testing(names: list[str], split_by: str = "file") -> set[str]:
 @pytest.mark.parametrize("first", [0, 1, 7813])
 def test_a_fifth_of_numbered_pictures_is_for_testing(pattern: str, count: int, first: int) -> None:
     names = [pattern.format(number) for number in range(first, first + count)]
-    assert len(for_testing(names)) / count == pytest.approx(0.2, abs=2 / count)
+    assert len(names_for_testing(names)) / count == pytest.approx(0.2, abs=2 / count)
 
 
 def test_share_of_names_without_numbers_is_binomial() -> None:
     letters = np.random.default_rng(0).choice(list("abcdefghij"), (200, 200, 16))
-    shares = [len(for_testing(["".join(name) for name in names])) / 200 for names in letters]
+    shares = [len(names_for_testing(["".join(name) for name in names])) / 200 for names in letters]
     # The mean and the standard deviation of a binomial distribution.
     assert np.mean(shares) == pytest.approx(0.2, abs=3 * 0.028 / np.sqrt(200))
     assert np.std(shares) == pytest.approx(np.sqrt(0.2 * 0.8 / 200), rel=0.25)
@@ -58,25 +58,26 @@ def test_share_of_names_without_numbers_is_binomial() -> None:
 def test_a_picture_stays_in_its_split(change: Callable[[list[str]], list[str]]) -> None:
     names = [f"{number}.png" for number in range(27)]
     changed = change(names)
-    stems = {name.rsplit(".", 1)[0] for name in for_testing(names)}
-    for name in for_testing(changed) ^ {name for name in changed if name.rsplit(".", 1)[0] in stems}:
+    stems = {name.rsplit(".", 1)[0] for name in names_for_testing(names)}
+    # The two test splits differ only in pictures with new names.
+    for name in names_for_testing(changed) ^ {name for name in changed if name.rsplit(".", 1)[0] in stems}:
         assert name.rsplit(".", 1)[0] not in {name.rsplit(".", 1)[0] for name in names}, name
 
 
 @pytest.mark.parametrize(
-    ("split_by", "together"),
+    ("split_by", "example_scenes"),
     [
         ("folder", [["beach/1.png", "beach/2.png", "beach/tree.png"], ["street/1.png", "street/x.png"]]),
         ("name", [["a/beach_1.png", "a/beach_2.png", "a/beach 12.png"], ["a/street(1).png", "a/street(2).png"]]),
         ("name", [["photo3_crop0.png", "photo3_crop11.png"], ["photo4_crop0.png", "photo4_crop1.jpg"]]),
     ],
 )
-def test_pictures_of_one_scene_stay_together(split_by: str, together: list[list[str]]) -> None:
+def test_pictures_of_one_scene_stay_together(split_by: str, example_scenes: list[list[str]]) -> None:
     for copies in range(1, 40):
-        scenes = [[f"{copy}/{name}" for name in scene] for copy in range(copies) for scene in together]
-        chosen = for_testing([name for scene in scenes for name in scene], split_by)
-        assert all(len(chosen.intersection(scene)) in (0, len(scene)) for scene in scenes)
-        assert 0 < sum(chosen.issuperset(scene) for scene in scenes) < len(scenes)
+        scenes = [[f"{copy}/{name}" for name in scene] for copy in range(copies) for scene in example_scenes]
+        test_names = names_for_testing([name for scene in scenes for name in scene], split_by)
+        assert all(len(test_names.intersection(scene)) in (0, len(scene)) for scene in scenes)
+        assert 0 < sum(test_names.issuperset(scene) for scene in scenes) < len(scenes)
 
 
 @pytest.mark.parametrize("split_by", ["folder", "name"])
@@ -89,7 +90,7 @@ def test_a_single_group_cannot_be_divided(split_by: str) -> None:
 def test_each_split_has_a_picture(count: int) -> None:
     for word in ("", "x", "tree", "名"):
         names = [f"{chr(97 + number)}{word}.png" for number in range(count)]
-        assert 0 < len(for_testing(names)) < count
+        assert 0 < len(names_for_testing(names)) < count
 
 
 def test_composed_and_decomposed_accents_give_equal_splits() -> None:
@@ -122,16 +123,16 @@ FOLDERS: dict[str, tuple[list[str], dict, tuple[int, int, int]]] = {
 }
 
 
-@pytest.mark.parametrize(("files", "how", "expected"), FOLDERS.values(), ids=FOLDERS)
+@pytest.mark.parametrize(("files", "options", "expected"), FOLDERS.values(), ids=FOLDERS)
 def test_folder_has_expected_splits_and_colour(
-    tmp_path: Path, files: list[str], how: dict, expected: tuple[int, int, int]
+    tmp_path: Path, files: list[str], options: dict, expected: tuple[int, int, int]
 ) -> None:
     for name in files:
         if name.endswith(("png", "jpg")):
             draw(tmp_path / name, "RGB" if "colour" in name else "L")
         else:
             (tmp_path / name).write_text("no picture")
-    dataset = load_dataset(Source(f"folder:{tmp_path}", cache_dir="", **{"skip_bad_images": True} | how))
+    dataset = load_dataset(Source(f"folder:{tmp_path}", cache_dir="", **{"skip_bad_images": True} | options))
     assert (len(dataset.train), len(dataset.test), dataset.image_shape[-1]) == expected
 
 
@@ -139,8 +140,8 @@ def test_another_picture_replaces_a_single_bad_test_picture(tmp_path: Path) -> N
     names = [f"{number}.png" for number in range(4)]
     for name in names:
         draw(tmp_path / name)
-    (only,) = for_testing(names)
-    (tmp_path / only).write_text("no picture")
+    (test_name,) = names_for_testing(names)
+    (tmp_path / test_name).write_text("no picture")
     dataset = load_dataset(Source(f"folder:{tmp_path}", cache_dir="", skip_bad_images=True))
     assert (len(dataset.train), len(dataset.test)) == (2, 1)
 
