@@ -1,13 +1,13 @@
 """Max unpooling for Keras 3, and the image autoencoder that shows what it does.
 
 This module imports the layers and the model. Data, training, exporting and visualization are modules of their own, so
-that a program with the layers alone does not load them; `deconv_ae.train` and `deconv_ae.load` import them on demand.
-This module imports every class that a saved file can name, because the import registers the class with Keras.
+that a program that uses only the layers does not load them. `deconv_ae.train` and `deconv_ae.load` import them on
+demand. This module imports every class that a saved file can name, because the import registers the class with Keras.
 """
 
 from typing import Any
 
-from deconv_ae.errors import InputError, not_installed
+from deconv_ae.errors import InputError, missing_package_message
 from deconv_ae.layers import (
     ArgmaxToSwitches2D,
     MaxPoolingWithArgmax1D,
@@ -58,10 +58,10 @@ def __getattr__(name: str) -> Any:
         try:
             from deconv_ae import trained_autoencoder
         except ModuleNotFoundError as error:
-            missing = not_installed(error)
-            if missing is None:
+            message = missing_package_message(error)
+            if message is None:
                 raise
-            raise InputError(f"deconv_ae.{name}: {missing}") from error
+            raise InputError(f"deconv_ae.{name}: {message}") from error
         return getattr(trained_autoencoder, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -1,7 +1,7 @@
 """Cleans up half-finished work when a signal ends the program, or delays the signal until the work is finished.
 
 A signal's handler calls `end`, see `deconv_ae_programs.process`. If the handler raised an exception instead, the
-running library could catch, wrap or print the exception.
+library that is running could catch, wrap or print the exception.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 
 _cleanups: list[tuple[int, Callable[[], object]]] = []
-_uninterruptible = 0
+_delaying_contexts = 0  # How many contexts of `delay_signals` are open.
 _delayed_ends: list[Callable[[], object]] = []
 
 
@@ -19,7 +19,8 @@ def cleanup_on_signal(clean_up: Callable[[], object]) -> Iterator[None]:
 
     If the context ends in another way, the caller cleans up.
     """
-    entry = os.getpid(), clean_up  # A forked process must not clean up its parent's work.
+    # The process's id is kept because a forked process must not clean up its parent's work.
+    entry = os.getpid(), clean_up
     _cleanups.append(entry)
     try:
         yield
@@ -31,13 +32,13 @@ def cleanup_on_signal(clean_up: Callable[[], object]) -> Iterator[None]:
 @contextlib.contextmanager
 def delay_signals() -> Iterator[None]:
     """A context for short work that must not stop half-way: a signal ends the program only after the work."""
-    global _uninterruptible
-    _uninterruptible += 1
+    global _delaying_contexts
+    _delaying_contexts += 1
     try:
         yield
     finally:
-        _uninterruptible -= 1
-        if _delayed_ends and not _uninterruptible:
+        _delaying_contexts -= 1
+        if _delayed_ends and not _delaying_contexts:
             end(_delayed_ends[0])
 
 
@@ -46,11 +47,11 @@ def end(end_now: Callable[[], object]) -> None:
 
     A signal's handler calls this. Python runs handlers between two bytecode instructions of the main thread.
     """
-    if _uninterruptible:
+    if _delaying_contexts:
         _delayed_ends.append(end_now)
         return
-    for process, clean_up in reversed(_cleanups):
-        if process == os.getpid():
+    for process_id, clean_up in reversed(_cleanups):
+        if process_id == os.getpid():
             with contextlib.suppress(Exception):
                 clean_up()
     end_now()

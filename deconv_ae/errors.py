@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 Value = TypeVar("Value")
-IN_GRAPH = re.compile(r"\{\{.*?\}\} | \[Op:.*")
-"""The operation's name, which TensorFlow writes around an error's reason."""
+OPERATION = re.compile(r"\{\{.*?\}\} | \[Op:.*")
+"""Matches the name of the operation, which TensorFlow writes before or after an error's reason."""
 
 
 class InputError(ValueError):
@@ -41,19 +41,23 @@ class Interrupted(RuntimeError):
 
 
 def first_line(error: BaseException) -> str:
-    r"""The first line of another library's exception, or its type's name if it has no text.
+    r"""Returns the first line of another library's exception, or the name of the exception's type if there is no text.
+
+    TensorFlow's name of the failed operation is left out.
 
     >>> first_line(ValueError("truncated\nat 110")), first_line(OSError(28, "No space left")), first_line(KeyError())
     ('truncated', 'No space left', 'KeyError')
     """
     text = str(getattr(error, "strerror", None) or error).strip()
-    return IN_GRAPH.sub("", text.splitlines()[0]).strip() if text else type(error).__name__
+    return OPERATION.sub("", text.splitlines()[0]).strip() if text else type(error).__name__
 
 
-def not_installed(error: ModuleNotFoundError) -> str | None:
-    """What to do about a missing package, in a line; None if it is this project's own module, which is a defect.
+def missing_package_message(error: ModuleNotFoundError) -> str | None:
+    """Returns a line that names the missing package and the remedy.
 
-    >>> not_installed(ModuleNotFoundError("No module named 'filelock'", name="filelock"))
+    If a module of this project is missing, which is a defect, returns None.
+
+    >>> missing_package_message(ModuleNotFoundError("No module named 'filelock'", name="filelock"))
     'needs filelock, which is not installed; run pip install deconv_ae, which installs all missing packages'
     """
     package = (error.name or "deconv_ae").partition(".")[0]
@@ -63,7 +67,7 @@ def not_installed(error: ModuleNotFoundError) -> str | None:
 
 
 def choose(argument: str, name: object, choices: Mapping[str, Value]) -> Value:
-    """Returns `choices[name]`; an unknown name is an InputError that lists the known ones.
+    """Returns `choices[name]`; raises InputError, which lists the known names, if the name is unknown.
 
     >>> choose("recipe", "adam", {"cntk": 1, "default": 2})
     Traceback (most recent call last):

@@ -28,8 +28,8 @@ CHECKSUM = "sha256"
 """The field of a JSON file with the checksum of all other fields."""
 
 LARGEST_RECORD = 10_000_000
-WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
-"""Errors of network file systems without locks. There, two processes that write one directory go unnoticed."""
+LOCKS_UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+"""Error numbers of network file systems without locks. There, two processes that write one directory go unnoticed."""
 
 
 def flush_to_disk(path: Path) -> None:
@@ -45,7 +45,7 @@ def flush_to_disk(path: Path) -> None:
 
 
 def write_beside(file: Path, text: str) -> None:
-    """Writes a text file atomically: first under a unique name beside the file, then by a rename.
+    """Creates or replaces a text file atomically: writes a file beside it under a unique name, and renames that file.
 
     A link is followed, and remains a link.
     """
@@ -83,7 +83,7 @@ def remove_partials(directory: Path) -> None:
 def remove(path: Path) -> None:
     """Deletes a file or a directory with all its files, as far as possible, if it exists.
 
-    Of a link, only the link is deleted, not the file or directory that it leads to.
+    If the path is a link, only the link is deleted, not the file or directory that it leads to.
     """
     with contextlib.suppress(OSError):
         if path.is_dir() and not path.is_symlink():
@@ -126,10 +126,10 @@ def flush_tree_to_disk(directory: Path) -> None:
 
 @delay_signals()
 def move_together(moves: Sequence[tuple[Path, Path]]) -> None:
-    """Renames all of several files, even if an interruption comes between two renames.
+    """Renames several files. An interruption between two renames ends the function only after the other renames.
 
     Args:
-        moves: pairs of a file and its new name.
+        moves: pairs of a file's path and its new path.
 
     Raises:
         OSError: if a target is a directory, before the first file is moved; or if a rename fails, after the files
@@ -155,10 +155,10 @@ def move_together(moves: Sequence[tuple[Path, Path]]) -> None:
 
 def move_tree_together(source: Path, target: Path) -> None:
     """Calls `move_together` for all files below `source`, and makes their directories below `target`."""
-    found = sorted(file for file in source.rglob("*") if file.is_file())
-    moves = [(file, target / file.relative_to(source)) for file in found]
-    for _, moved in moves:
-        moved.parent.mkdir(parents=True, exist_ok=True)
+    files = sorted(file for file in source.rglob("*") if file.is_file())
+    moves = [(file, target / file.relative_to(source)) for file in files]
+    for _, new_path in moves:
+        new_path.parent.mkdir(parents=True, exist_ok=True)
     move_together(moves)
 
 
@@ -184,7 +184,7 @@ def in_use(argument: str, directory: Path) -> Iterator[None]:
 
 
 def lock_exclusively(argument: str, directory: Path, lock_file: Path) -> "BaseFileLock":
-    """Locks a file and creates it if necessary. `release`, or the end of the process, unlocks it.
+    """Locks a file, which is created if necessary. The lock's `release`, or the end of the process, unlocks the file.
 
     Args:
         argument: the name of the directory's argument, for errors.
@@ -192,7 +192,7 @@ def lock_exclusively(argument: str, directory: Path, lock_file: Path) -> "BaseFi
         lock_file: the file to lock.
 
     Returns:
-        The lock.
+        The lock. On a file system without locks, nothing is locked.
 
     Raises:
         InputError: if another process has locked the file, so that `directory` is in use; or if the file cannot be
@@ -208,7 +208,7 @@ def lock_exclusively(argument: str, directory: Path, lock_file: Path) -> "BaseFi
             f"{argument}: {directory} is in use by another run; wait for it to end, or give another directory"
         ) from error
     except OSError as error:
-        if error.errno not in WITHOUT_LOCKS:
+        if error.errno not in LOCKS_UNSUPPORTED:
             raise InputError(
                 f"{argument}: {lock_file} cannot be locked: {first_line(error)}; remove it, or give another directory"
             ) from error
@@ -216,7 +216,7 @@ def lock_exclusively(argument: str, directory: Path, lock_file: Path) -> "BaseFi
 
 
 def open_to_read(file: str | os.PathLike[str]) -> io.BufferedReader:
-    """Opens a regular file. A pipe would block until somebody writes to it, and a device may never end.
+    """Opens a regular file only: a pipe would block until somebody writes to it, and a device may never end.
 
     Args:
         file: the file's path.
@@ -225,7 +225,7 @@ def open_to_read(file: str | os.PathLike[str]) -> io.BufferedReader:
         The open file, in binary mode.
 
     Raises:
-        OSError: if the file is not regular, or cannot be read.
+        OSError: if the path is not that of a regular file, or the file cannot be read.
     """
     if not stat.S_ISREG(os.stat(file).st_mode):  # noqa: PTH116
         raise OSError(errno.EINVAL, "it is not a file")
@@ -233,7 +233,7 @@ def open_to_read(file: str | os.PathLike[str]) -> io.BufferedReader:
 
 
 def read_bytes(file: Path) -> bytes:
-    """Reads a file. Raises as `open_to_read`."""
+    """Reads a file. Raises the errors of `open_to_read`."""
     with open_to_read(file) as opened:
         return opened.read()
 
@@ -249,7 +249,7 @@ def with_checksum(fields: dict[str, Any]) -> str:
 
 
 def read_with_checksum(file: Path) -> dict[str, Any]:
-    """Reads a file with a text of `with_checksum`. A checksum may be missing, as in files of earlier versions.
+    """Reads a file that holds a text of `with_checksum`. The checksum may be missing, as in files of earlier versions.
 
     Args:
         file: the file's path.
@@ -262,11 +262,11 @@ def read_with_checksum(file: Path) -> dict[str, Any]:
         ValueError: if the file is larger than LARGEST_RECORD, does not hold a JSON object, or its checksum differs.
     """
     with open_to_read(file) as opened:
-        text = opened.read(LARGEST_RECORD + 1)
-    if len(text) > LARGEST_RECORD:
+        content = opened.read(LARGEST_RECORD + 1)
+    if len(content) > LARGEST_RECORD:
         raise ValueError(f"larger than {LARGEST_RECORD} bytes")
     try:
-        fields = json.loads(text.decode(), parse_constant=_refuse_constant)
+        fields = json.loads(content.decode(), parse_constant=_refuse_constant)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if not isinstance(fields, dict):

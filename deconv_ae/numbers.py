@@ -9,7 +9,7 @@ from typing import Any
 from deconv_ae.errors import InputError
 
 LARGEST = 2**31 - 1
-"""The largest whole number: in some places TensorFlow holds a length, a count of steps or a seed in 32 bits."""
+"""The largest whole number allowed: in some places TensorFlow holds a length, a count of steps or a seed in 32 bits."""
 
 LARGEST_REAL = 3.4e38
 
@@ -53,7 +53,7 @@ def whole_text(argument: str, text: str, least: int = 0, most: int = LARGEST) ->
 
 
 def pair(argument: str, value: Any, most: int = LARGEST) -> Pair:
-    """Reads (height, width) of 1 or more from one number for both, from two, or from text such as "4x2".
+    """Reads (height, width), both 1 or more, from one number for both, from two numbers, or from text such as "4x2".
 
     >>> pair("kernel_size", 5), pair("kernel_size", "5x3"), pair("kernel_size", (5, 3))
     ((5, 5), (5, 3), (5, 3))
@@ -99,7 +99,7 @@ def real(
 
 
 def check_memory(argument: str, needed: int, what: str) -> None:
-    """Raises InputError, with the estimate, if something needs more bytes than this process can have."""
+    """Raises InputError if `what` takes more bytes (`needed`) than this process can have."""
     available = memory()
     if needed > available:
         raise InputError(
@@ -109,7 +109,7 @@ def check_memory(argument: str, needed: int, what: str) -> None:
 
 
 def memory() -> int:
-    """The most bytes that this process can have: the machine's memory, or a container's, service's or shell's limit."""
+    """The most bytes that this process can have: the machine's memory or the limit of a container, service or shell."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for file in _limit_files():
         with contextlib.suppress(OSError, ValueError):  # "max" is not a number.
@@ -127,16 +127,14 @@ def _limit_files() -> list[Path]:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    files = [
-        CGROUPS / "memory.max",
-        CGROUPS / "memory/memory.limit_in_bytes",
-    ]  # For a container, which sees only its own group.
+    # A container sees only its own group, whose limits are in these files.
+    files = [CGROUPS / "memory.max", CGROUPS / "memory/memory.limit_in_bytes"]
     for _, controllers, group in (line.split(":", 2) for line in lines if line.count(":") >= 2):
-        for place in (Path(group.lstrip("/")), *Path(group.lstrip("/")).parents):
-            if not controllers:
-                files.append(CGROUPS / place / "memory.max")
+        for path in (Path(group.lstrip("/")), *Path(group.lstrip("/")).parents):
+            if not controllers:  # Version 2 of control groups.
+                files.append(CGROUPS / path / "memory.max")
             elif "memory" in controllers.split(","):
-                files.append(CGROUPS / "memory" / place / "memory.limit_in_bytes")
+                files.append(CGROUPS / "memory" / path / "memory.limit_in_bytes")
     return files
 
 

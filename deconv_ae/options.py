@@ -8,8 +8,8 @@
             check(self)
 
 A field gives a program its flag (name, type, default and help) and Python its argument. One check refuses wrong values
-of the flag and of the argument. If an option `decides` a result, a resumed run needs the same value; only `epochs` may
-grow.
+of the flag and of the argument. If an option's `decides` is true, the option decides the result of a run, so that a
+resumed run needs the same value; only `epochs` may grow.
 """
 
 import os
@@ -42,7 +42,7 @@ class Option:
 
 
 def option(default: Any, check: Check, help: str, decides: bool = True) -> Any:
-    """Makes a dataclass's field, as `dataclasses.field` does."""
+    """Makes a dataclass's field, as `dataclasses.field` does, with an `Option` in its metadata."""
     return field(default=default, metadata={_KEY: Option(check, help, decides)})
 
 
@@ -52,7 +52,7 @@ def options_of(kind: Any) -> dict[str, tuple[Field, Option]]:
 
 
 def check(record: Any) -> None:
-    """Checks every option of a frozen dataclass, in its `__post_init__`.
+    """Checks every option of a frozen dataclass, whose `__post_init__` calls this.
 
     Args:
         record: the dataclass's instance. The result of each check replaces the option's value.
@@ -64,18 +64,18 @@ def check(record: Any) -> None:
         object.__setattr__(record, name, each.check(name, getattr(record, name)))
 
 
-def listed(described: Mapping[str, str]) -> str:
+def listed(descriptions: Mapping[str, str]) -> str:
     """Lists names with their descriptions, for a help text.
 
     >>> listed({"auto": "all devices", "none": "one"})
     'auto: all devices; none: one'
     """
-    return "; ".join(f"{name}: {description}" for name, description in described.items())
+    return "; ".join(f"{name}: {description}" for name, description in descriptions.items())
 
 
-def optional(checked: Check) -> Check:
-    """Makes a check that takes None, or what the other check takes."""
-    return lambda name, value: None if value is None else checked(name, value)
+def optional(other: Check) -> Check:
+    """Makes a check that accepts None, and what `other` accepts."""
+    return lambda name, value: None if value is None else other(name, value)
 
 
 def whole(least: int = 0, most: int = numbers.LARGEST) -> Check:
@@ -91,11 +91,11 @@ def real(above: float | None = None, least: float | None = None, most: float = n
 def one_of(choices: Mapping[str, Any]) -> Check:
     """Makes a check for a name in `choices`."""
 
-    def checked(name: str, value: Any) -> str:
+    def check_choice(name: str, value: Any) -> str:
         choose(name, value, choices)
         return str(value)
 
-    return checked
+    return check_choice
 
 
 def switch(name: str, value: Any) -> bool:
@@ -107,14 +107,14 @@ def switch(name: str, value: Any) -> bool:
 
 def text(name: str, value: Any) -> str:
     """Checks that a value is text or a path, and returns its text."""
-    shown = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
-    if not isinstance(shown, str):
+    value_text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(value_text, str):
         raise InputError(f"{name}: {value!a} is not text; give text")
-    return shown
+    return value_text
 
 
 def directory(name: str, value: Any) -> str:
-    """Checks that a value is the path of a directory that can be written, and returns its text."""
+    """Checks that a value is the path of a directory that can be made or written to, and returns the path as text."""
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if not isinstance(path, str):
         raise InputError(f"{name}: {value!a} is not a path; give the path of a directory as text")

@@ -16,7 +16,7 @@ from deconv_ae.cleanup import delay_signals
 from deconv_ae.errors import InputError, first_line
 from deconv_ae.files import PARTIAL
 
-PATTERN = "*?[\\"
+WILDCARDS = "*?[\\"
 """The wildcards of the patterns by which TensorFlow looks for a file, and the backslash that escapes a wildcard."""
 
 
@@ -60,7 +60,7 @@ def is_plain(text: str) -> bool:
 
 
 def check_no_pattern(argument: str, path: Path) -> None:
-    """Raises InputError for a path that has a character of `PATTERN`.
+    """Raises InputError for a path that has a character of `WILDCARDS`.
 
     TensorFlow takes a SavedModel's path for a pattern, and then finds no variables, or another model's variables.
 
@@ -68,7 +68,7 @@ def check_no_pattern(argument: str, path: Path) -> None:
     Traceback (most recent call last):
     deconv_ae.errors.InputError: model: models[old]/mine has a [, which TensorFlow takes for a wildcard; rename it
     """
-    character = next((each for each in str(path) if each in PATTERN), None)
+    character = next((each for each in str(path) if each in WILDCARDS), None)
     if character is not None:
         raise InputError(f"{argument}: {path} has a {character}, which TensorFlow takes for a wildcard; rename it")
 
@@ -96,24 +96,24 @@ def state(argument: str, path: str | os.PathLike[str]) -> os.stat_result | None:
 
 
 def exists(argument: str, path: str | os.PathLike[str]) -> bool:
-    """Whether anything is there, other than a broken link. Raises as `state`."""
+    """Whether anything is there, other than a broken link. Raises the errors of `state`."""
     return state(argument, path) is not None
 
 
 def is_directory(argument: str, path: str | os.PathLike[str]) -> bool:
-    """Whether a directory is there. Raises as `state`."""
-    found = state(argument, path)
-    return found is not None and stat.S_ISDIR(found.st_mode)
+    """Whether a directory is there. Raises the errors of `state`."""
+    status = state(argument, path)
+    return status is not None and stat.S_ISDIR(status.st_mode)
 
 
 def is_file(argument: str, path: str | os.PathLike[str]) -> bool:
-    """Whether a file is there, and no directory, pipe or device. Raises as `state`."""
-    found = state(argument, path)
-    return found is not None and stat.S_ISREG(found.st_mode)
+    """Whether a regular file is there, not a directory, pipe or device. Raises the errors of `state`."""
+    status = state(argument, path)
+    return status is not None and stat.S_ISREG(status.st_mode)
 
 
 def directory_to_read(argument: str, text: str | os.PathLike[str], advice: str) -> Path:
-    """Checks that a directory exists, can be listed and is not empty; `advice` says what to give instead.
+    """Checks that a directory exists, can be listed and is not empty.
 
     Args:
         argument: the name of the caller's argument, for errors.
@@ -128,14 +128,14 @@ def directory_to_read(argument: str, text: str | os.PathLike[str], advice: str) 
     """
     path = given(argument, text)
     try:
-        empty = not any(path.iterdir())
+        is_empty = not any(path.iterdir())
     except NotADirectoryError as error:
         raise InputError(f"{argument}: {path} is a file; {advice}") from error
     except FileNotFoundError as error:
         raise InputError(f"{argument}: {path} does not exist; {advice}") from error
     except OSError as error:
         raise InputError(f"{argument}: {path} cannot be read: {first_line(error)}; {advice}") from error
-    if empty:
+    if is_empty:
         raise InputError(f"{argument}: {path} is empty; {advice}")
     return path
 
@@ -154,7 +154,7 @@ def directory_to_write(argument: str, text: str | os.PathLike[str]) -> Path:
         The absolute path.
 
     Raises:
-        InputError: as `given`; or if something else or a broken link is there, or if the directory cannot be written.
+        InputError: as `given`; or if a file or a broken link is there, or if the directory cannot be written.
     """
     path = resolved(argument, text)
     missing: list[str] = []
@@ -187,16 +187,16 @@ def resolved(argument: str, text: str | os.PathLike[str]) -> Path:
         InputError: as `given` and `state`; or if the path is a broken link.
     """
     path = given(argument, text)
-    found = state(argument, path)
+    status = state(argument, path)
     try:
-        followed = path.resolve()
+        absolute = path.resolve()
     except (OSError, RuntimeError) as error:
         raise InputError(f"{argument}: {path} cannot be used: {first_line(error)}; give another") from error
-    if found is None and path.is_symlink():
+    if status is None and path.is_symlink():
         raise InputError(
-            f"{argument}: {path} is a link to {followed}, which does not exist; make that, or give another"
+            f"{argument}: {path} is a link to {absolute}, which does not exist; make that, or give another"
         )
-    return followed
+    return absolute
 
 
 def check_apart(given_paths: Mapping[str, str | os.PathLike[str] | None]) -> None:

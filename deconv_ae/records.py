@@ -40,7 +40,7 @@ class Within:
 
 
 @dataclass(frozen=True)
-class Printable:
+class PrintableText:
     """Text that is printable, not empty and of at most `most` characters."""
 
     most: int
@@ -49,7 +49,7 @@ class Printable:
 Count = Annotated[int, Within(0, LARGEST)]
 Length = Annotated[int, Within(1, LARGEST)]
 Measure = Annotated[float, Within(0, LARGEST_REAL)]
-Name = Annotated[str, Printable(LONGEST_NAME)]
+Name = Annotated[str, PrintableText(LONGEST_NAME)]
 
 Record = TypeVar("Record")
 _ANY_NUMBER = Within(-LARGEST_REAL, LARGEST_REAL)
@@ -57,7 +57,7 @@ _ANY_WHOLE = Within(-LARGEST, LARGEST)
 
 
 def as_text(record: Any) -> str:
-    """Writes a record as the text of a JSON object, with a checksum."""
+    """Returns the text of a JSON object with a record's fields and their checksum."""
     return with_checksum(asdict(record))
 
 
@@ -107,16 +107,16 @@ def read(kind: type[Record], values: Any) -> Record:
 
 def _record(where: str, kind: type[Record], values: Any) -> Record:
     if not isinstance(values, dict):
-        raise _refused(where, values, "a record")
-    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+        raise _refusal(where, values, "a record")
+    known_fields = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     hints = get_type_hints(kind, include_extras=True)
     for name in values:
-        if name not in known:
-            raise ValueError(f"{_within(where, name[:40])!a} is an unknown field")
-    for name, field in known.items():
+        if name not in known_fields:
+            raise ValueError(f"{_field_path(where, name[:40])!a} is an unknown field")
+    for name, field in known_fields.items():
         if name not in values and field.default is MISSING and field.default_factory is MISSING:
-            raise ValueError(f"{_within(where, name)} is missing")
-    read_values = {name: _value(_within(where, name), hints[name], value) for name, value in values.items()}
+            raise ValueError(f"{_field_path(where, name)} is missing")
+    read_values = {name: _value(_field_path(where, name), hints[name], value) for name, value in values.items()}
     try:
         return kind(**read_values)
     except ValueError as error:  # The record's `__post_init__` raised it.
@@ -138,7 +138,7 @@ def _value(where: str, kind: Any, value: Any) -> Any:
         return _record(where, kind, value)  # type: ignore[arg-type]
     if kind is bool:
         if not isinstance(value, bool):
-            raise _refused(where, value, "true or false")
+            raise _refusal(where, value, "true or false")
         return value
     if kind in (int, float):
         return _number(where, kind, bounds or (_ANY_WHOLE if kind is int else _ANY_NUMBER), value)
@@ -148,49 +148,49 @@ def _value(where: str, kind: Any, value: Any) -> Any:
         return _sequence(where, origin, parts, value)
     if origin is dict:
         if not isinstance(value, dict):
-            raise _refused(where, value, "an object")
-        return {name: _value(_within(where, name[:40]), parts[1], each) for name, each in value.items()}
+            raise _refusal(where, value, "an object")
+        return {name: _value(_field_path(where, name[:40]), parts[1], each) for name, each in value.items()}
     raise TypeError(f"{where}: records have no fields of {kind}")
 
 
 def _number(where: str, kind: type, bounds: Within, value: Any) -> Any:
-    whole = kind is int
+    is_whole = kind is int
     bound = f" of {bounds.least:g} or more" if bounds.least in (0, 1) else ""
-    what = f"a whole number{bound}" if whole else f"a finite number{bound}"
-    if type(value) is not int and (whole or type(value) is not float):
-        raise _refused(where, value, what)
-    # Before the conversion to float, which fails for a number of 400 digits.
+    expected = f"a whole number{bound}" if is_whole else f"a finite number{bound}"
+    if type(value) is not int and (is_whole or type(value) is not float):
+        raise _refusal(where, value, expected)
+    # Compared before the conversion to float, which fails for a number of 400 digits.
     if not bounds.least <= value <= bounds.most or not math.isfinite(value):
         if value < bounds.least:
-            raise _refused(where, value, what if bound else f"{what} of {bounds.least:g} or more")
-        raise _refused(where, value, f"{what} up to {bounds.most:g}")
+            raise _refusal(where, value, expected if bound else f"{expected} of {bounds.least:g} or more")
+        raise _refusal(where, value, f"{expected} up to {bounds.most:g}")
     return kind(value)
 
 
-def _text(where: str, bounds: Printable | None, value: Any) -> str:
+def _text(where: str, bounds: PrintableText | None, value: Any) -> str:
     if not isinstance(value, str):
-        raise _refused(where, value, "text")
+        raise _refusal(where, value, "text")
     if bounds is not None and not (0 < len(value) <= bounds.most and is_plain(value)):
-        raise _refused(where, value, f"printable text of 1 to {bounds.most:,} characters")
+        raise _refusal(where, value, f"printable text of 1 to {bounds.most:,} characters")
     return value
 
 
 def _sequence(where: str, origin: type, parts: tuple[Any, ...], value: Any) -> Any:
     if not isinstance(value, list):
-        raise _refused(where, value, "a list")
+        raise _refusal(where, value, "a list")
     if origin is list or parts[-1] is Ellipsis:
         parts = (parts[0],) * len(value)
     if len(value) != len(parts):
-        raise _refused(where, value, f"a list of {len(parts)}")
+        raise _refusal(where, value, f"a list of {len(parts)}")
     return origin(_value(f"{where}[{number}]", part, each) for number, (part, each) in enumerate(zip(parts, value)))
 
 
-def _within(where: str, name: str) -> str:
+def _field_path(where: str, name: str) -> str:
     return f"{where}.{name}" if where else name
 
 
-def _refused(where: str, value: Any, what: str) -> ValueError:
-    # Only 40 characters. Python raises an error when it converts a number of thousands of digits to text.
+def _refusal(where: str, value: Any, expected: str) -> ValueError:
+    # Shows at most 40 characters. Python raises an error when it converts a number of thousands of digits to text.
     shown = "a number of many digits" if type(value) is int and value.bit_length() > 200 else ascii(value)
     shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
-    return ValueError(f"{where or 'it'} is {shown}, not {what}")
+    return ValueError(f"{where or 'it'} is {shown}, not {expected}")

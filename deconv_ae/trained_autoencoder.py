@@ -75,7 +75,7 @@ class TrainedAutoencoder:
         Raises:
             InputError: if images are not uint8 or do not have the model's shape, or if there are none.
         """
-        return self._by_signatures.encode(images)
+        return self._signature_autoencoder.encode(images)
 
     def decode(self, encoded: Encoded) -> np.ndarray:
         """Decodes the result of `encode` to pixels. `dataclasses.replace(encoded, code=...)` changes the code.
@@ -91,7 +91,7 @@ class TrainedAutoencoder:
                 or switches outside of their windows.
         """
         self._check_encoded(encoded)
-        return to_pixels(self._by_signatures.decode(encoded))
+        return to_pixels(self._signature_autoencoder.decode(encoded))
 
     def _check_encoded(self, encoded: Encoded) -> None:
         if not isinstance(encoded, Encoded):
@@ -119,21 +119,21 @@ class TrainedAutoencoder:
         if not np.isfinite(encoded.code).all():  # Such numbers would make pixels black or white.
             raise InputError("code: has numbers that are infinite or NaN; give finite numbers")
         for name, switches, window in zip(architecture.switches_names, encoded.switches, architecture.pool_sizes):
-            last = math.prod(window) - 1
-            if switches.max(initial=0) > last:
-                raise InputError(f"{name}: {switches.max()} is outside of its window; give positions from 0 to {last}")
+            most = math.prod(window) - 1
+            if switches.max(initial=0) > most:
+                raise InputError(f"{name}: {switches.max()} is outside of its window; give positions from 0 to {most}")
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """Encodes and decodes images; returns pixels. Raises as `encode`."""
-        return np.concatenate([to_pixels(drawn.numpy()) for _, drawn in self._by_signatures.reconstructed(images)])
+        """Encodes and decodes images; returns pixels. Raises the errors of `encode`."""
+        reconstructions = (batch for _, batch in self._signature_autoencoder.reconstructed(images))
+        return np.concatenate([to_pixels(batch.numpy()) for batch in reconstructions])
 
     def evaluate(self, images: np.ndarray | str | Path) -> Evaluation:
         """Measures how good the model is; `print(model.evaluate(images).table())` shows the result.
 
         Args:
             images: an array, or a folder of pictures. A folder's pictures are brought to the model's size and colours,
-                and divided into training and test images as `train` divides them, by the model card's
-                `split_by`.
+                and divided into training and test images as `train` divides them, by the model card's `split_by`.
 
         Returns:
             RMSE, PSNR, SSIM and silent channels of the model; the RMSE of thumbnails, and of JPEG and WebP files.
@@ -143,21 +143,24 @@ class TrainedAutoencoder:
             InputError: as `encode`, or if the folder cannot be read.
         """
         if isinstance(images, np.ndarray):
-            return evaluate_images(self._by_signatures, images)
+            return evaluate_images(self._signature_autoencoder, images)
         dataset = load_dataset(self.card.source(FOLDER.name(images)))
-        return evaluate(self._by_signatures, dataset.train, dataset.test)
+        return evaluate(self._signature_autoencoder, dataset.train, dataset.test)
 
     def plot(self, images: np.ndarray) -> Any:
         """Draws images, their codes and their reconstructions in a matplotlib Figure, which a notebook displays.
 
-        Raises as `encode`.
+        Raises the errors of `encode`.
         """
         from deconv_ae.pictures.visualization import model_figure, view
 
-        return model_figure(view(self._by_signatures, images))
+        return model_figure(view(self._signature_autoencoder, images))
 
     def compress(self, image: np.ndarray, quality: int = 3) -> bytes:
-        """Compresses one picture of any size to a small file, with the exported weights; see `Compressor`."""
+        """Compresses one picture of any size to a small file, with the exported weights; see `Compressor`.
+
+        Raises InputError for a model that was not loaded from a directory.
+        """
         return self._compressor.compress(image, quality)
 
     def decompress(self, file: bytes) -> np.ndarray:
@@ -165,7 +168,7 @@ class TrainedAutoencoder:
         return self._compressor.decompress(file)
 
     @cached_property
-    def _by_signatures(self) -> SignatureAutoencoder:
+    def _signature_autoencoder(self) -> SignatureAutoencoder:
         with without_gradients():
             functions = signatures.traced(signatures.functions(self.keras_model), self.keras_model)
         return SignatureAutoencoder(self.name, self.card, functions)
@@ -316,15 +319,16 @@ def train(
     Args:
         images: `(N, height, width, channels)` uint8, grey or in colour; or the path of a folder of pictures. A folder
             has `train/` and `test/` in it, or its pictures are divided by their names.
-        filters: filters of each stage's convolution, outermost first: `(16, 8)`; an int is one stage.
+        filters: the number of filters of each stage's convolution, outermost first: `(16, 8)`; an int means one stage.
         pool_sizes: each stage's pooling window, an int or (height, width): `(2, 2)` is 2x2 in two stages, `[(4, 2)]` is
-            4x2 in one; an int alone is one stage.
+            4x2 in one; an int alone means one stage.
         kernel_size: the size of every convolution's kernel, an int or (height, width).
-        averages: number of weighted averages per block in the code, beside the maxima; for photographs.
+        averages: the number of weighted averages per block in the code, beside the maxima; for photographs.
         test_images: an array of test images; only if `images` is an array, too. By default one of every five images is
-            for testing, always the same. If several images show one scene, or are crops of one photograph, give all
-            images of some scenes here.
-        name: the name of an array's images, in the model card and in figures. A folder's images have the folder's name.
+            for testing, always the same ones. If several images show one scene, or are crops of one photograph, give
+            all images of some scenes here.
+        name: the name of an array's images, in the model card and in figures. A folder's images have
+            the folder's name and accept no other.
         verbose: whether to print progress.
         **options: any other field of `deconv_ae.training.TrainingOptions`: `epochs`, `batch_size`, `learning_rate`,
             `seed`, `recipe` and so on. With `run_dir`, the run is kept there, and the same call with `resume=True`
@@ -354,10 +358,10 @@ def train(
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not is_plain(name):
         shown = ascii(name) if len(ascii(name)) <= 40 else f"{ascii(name)[:37]}..."
         raise InputError(f"name: {shown} cannot stand in a model card; give a word or two")
-    reading = {option: options.pop(option) for option in options_of(Source) if option in options}
-    dataset = _dataset(images, test_images, name, reading)
+    reading_options = {option: options.pop(option) for option in options_of(Source) if option in options}
+    dataset = _dataset(images, test_images, name, reading_options)
     switch("verbose", verbose)
-    architecture = Architecture(_by_stage(filters), _by_stage(pool_sizes), kernel_size, averages=averages)
+    architecture = Architecture(_list_by_stage(filters), _list_by_stage(pool_sizes), kernel_size, averages=averages)
     try:
         training_options = TrainingOptions(architecture, **options)
     except TypeError as error:
@@ -368,7 +372,7 @@ def train(
     return trained
 
 
-def _dataset(images: Any, test_images: np.ndarray | None, name: str, reading: dict[str, Any]) -> ImageDataset:
+def _dataset(images: Any, test_images: np.ndarray | None, name: str, reading_options: dict[str, Any]) -> ImageDataset:
     if isinstance(images, (str, Path)):
         if test_images is not None:
             raise InputError("test_images: cannot be given with a folder; put them into its subfolder test")
@@ -378,20 +382,21 @@ def _dataset(images: Any, test_images: np.ndarray | None, name: str, reading: di
                 "name out"
             )
         for option in ONLY_FOR_TFDS:
-            if option in reading:
+            if option in reading_options:
                 raise InputError(f"{option}: is for a TFDS data set, and the images are a folder; leave it out")
-        return load_dataset(Source(FOLDER.name(images), **reading))
-    for option in reading:
+        return load_dataset(Source(FOLDER.name(images), **reading_options))
+    for option in reading_options:
         raise InputError(f"{option}: is for a folder of pictures, and the images are an array; leave it out")
     check_images("images", images)
     if test_images is None:
         if len(images) < 2:
             raise InputError("images: one image cannot be divided; give more, or test_images")
-        # An image's number decides, as a picture's name does in a folder. So further images do not change the split.
-        for_testing = np.array(which_are_for_testing([str(number) for number in range(len(images))]))
-        images, test_images = images[~for_testing], images[for_testing]
+        # An image's number decides its split, as a picture's name does in a folder. So images that are added at the end
+        # do not change the split of the others.
+        is_for_testing = np.array(which_are_for_testing([str(number) for number in range(len(images))]))
+        images, test_images = images[~is_for_testing], images[is_for_testing]
     return ImageDataset(name, images, test_images)
 
 
-def _by_stage(value: Any) -> list[Any]:
+def _list_by_stage(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (tuple, list, np.ndarray)) and np.ndim(value) else [value]

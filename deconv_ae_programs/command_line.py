@@ -129,9 +129,9 @@ def source(default: str | None = None) -> Source:
     name = DATASET.value or default
     if name is None:
         raise InputError(f"dataset: not given; pass {CHOICES}")
-    found = _with_flags(Source(name))
-    check_available(found)
-    return found
+    data_set = _with_flags(Source(name))
+    check_available(data_set)
+    return data_set
 
 
 def reading(card: ModelCard) -> Source:
@@ -156,15 +156,15 @@ def source_of(cards: Sequence[ModelCard]) -> Source:
     """
     first = cards[0]
     check_one_shape(cards)
-    found = _with_flags(first.source(DATASET.value or first.dataset.name))
+    data_set = _with_flags(first.source(DATASET.value or first.dataset.name))
     height, width, _ = first.image_shape
-    if found.image_size not in (None, (height, width)):
+    if data_set.image_size not in (None, (height, width)):
         raise InputError(f"image_size: {first.title} was made for {height}x{width}; give that size, or leave it out")
     if DATASET.value is None:
-        _check_own_data(first, found)
+        _check_own_data(first, data_set)
     else:
-        check_available(found)
-    return found
+        check_available(data_set)
+    return data_set
 
 
 def check_one_shape(cards: Sequence[ModelCard]) -> None:
@@ -176,7 +176,7 @@ def check_one_shape(cards: Sequence[ModelCard]) -> None:
             raise InputError(f"model: {' and '.join(sizes)}; give models of one shape")
 
 
-def _check_own_data(card: ModelCard, own: Source) -> None:
+def _check_own_data(card: ModelCard, data_set: Source) -> None:
     advice = f"pass --dataset, such as {FOLDER.shown} or {SAMPLE_NAME}"
     if card.dataset.is_array:
         channels = card.image_shape[-1]
@@ -186,7 +186,7 @@ def _check_own_data(card: ModelCard, own: Source) -> None:
             f"dataset: not given, and {card.title} was trained on an array in Python, which no file holds; {advice}"
         )
     try:
-        check_available(own)
+        check_available(data_set)
     except InputError as error:
         reason = str(error).removeprefix("dataset: ").split("; ")[0]
         raise InputError(
@@ -205,21 +205,21 @@ def _with_flags(defaults: Source) -> Source:
 
 
 def shell_command(program: str, arguments: Sequence[str]) -> str:
-    """A command line to copy: another program, started as this one was, with these arguments and the data set's flags.
+    """A command line to copy, for another program: these arguments, and the data set's flags as this program got them.
 
     Flags that a model's card records are left out. The lines fit a terminal of 80 columns.
     """
-    on_the_card = {DATASET.name, *(name for name, (_, each) in options_of(Source).items() if each.decides)}
+    card_flags = {DATASET.name, *(name for name, (_, each) in options_of(Source).items() if each.decides)}
     present = [flag for flag in flags.FLAGS.get_key_flags_for_module(__name__) if flag.present]
-    arguments = [*arguments, *(flag.serialize() for flag in present if flag.name not in on_the_card)]
+    arguments = [*arguments, *(flag.serialize() for flag in present if flag.name not in card_flags)]
     script = Path(sys.argv[0]).with_name(f"{program}.py")
-    start = f"python {shlex.quote(str(script))}" if _is_script() else started_as(program)
-    return shell_lines(start, arguments)
+    command = f"python {shlex.quote(str(script))}" if _is_script() else start_command(program)
+    return shell_lines(command, arguments)
 
 
-def shell_lines(start: str, arguments: Sequence[str]) -> str:
+def shell_lines(command: str, arguments: Sequence[str]) -> str:
     """A command and its arguments, quoted for a shell, in lines that fit a terminal of 80 columns."""
-    lines = [f"  {start}"]
+    lines = [f"  {command}"]
     for argument in map(shlex.quote, arguments):
         if len(lines[-1]) + len(argument) > TERMINAL_COLUMNS - 3:  # Leaves room for two spaces and a backslash.
             lines[-1] += " \\"
@@ -229,8 +229,8 @@ def shell_lines(start: str, arguments: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def started_as(program: str) -> str:
-    """The command of another program, started as this one was: from a checkout, or installed."""
+def start_command(program: str) -> str:
+    """The command that starts another program in the way this one was started: from a checkout, or installed."""
     return f"python scripts/{program}.py" if _is_script() else f"deconv-ae {program}"
 
 
@@ -244,7 +244,7 @@ def cards(models: Sequence[str | Path]) -> list[ModelCard]:
 
 
 def reference_models() -> list[Path]:
-    """The directories of the presets' reference models, all trained on digits."""
+    """The directories of the presets' reference models for digits; raises InputError outside of a checkout."""
     folder = Path(__file__).parent.parent / "saved_models" / "reference"
     models = sorted(card.parent for card in folder.glob("*/model_card.json") if card.parent.name in PRESETS)
     if not models:
@@ -257,7 +257,8 @@ def reference_models() -> list[Path]:
 def run(main: Callable[[], None]) -> None:
     """Parses the flags, calls main and exits.
 
-    Status 0: done; 1: the work failed; 2: bad usage or bad input; 128 + a signal's number: SIGHUP, SIGINT, SIGTERM.
+    Status 0: done; 1: the work failed; 2: bad usage or bad input; 128 + the signal's number: ended by SIGHUP, SIGINT or
+    SIGTERM.
     """
     program = sys.modules[main.__module__]
     if not HELP.isdisjoint(sys.argv[1:]):
@@ -268,18 +269,17 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _description(program: ModuleType) -> str:
-    return re.sub(r"deconv-ae (\w+)", lambda found: started_as(found[1]), program.__doc__ or "")
+    return re.sub(r"deconv-ae (\w+)", lambda match: start_command(match[1]), program.__doc__ or "")
 
 
 def _help(program: ModuleType) -> str:
     """A program's description, its flags in groups, and how to see the other flags.
 
-    The program's `FLAG_GROUPS` maps headings to the names of flags. The first heading also has the flags that are in no
-    group.
+    The program's `FLAG_GROUPS` maps headings to the names of flags. The first heading also has the flags of no group.
     """
     program_flags = {flag.name: flag for flag in flags.FLAGS.get_key_flags_for_module(program)}
-    of_data = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(__name__)}
-    groups = dict(getattr(program, "FLAG_GROUPS", {"flags": ()})) | {"data": of_data & program_flags.keys()}
+    data_flags = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(__name__)}
+    groups = dict(getattr(program, "FLAG_GROUPS", {"flags": ()})) | {"data": data_flags & program_flags.keys()}
     first, *_ = groups
     groups[first] = [*groups[first], *program_flags.keys() - set().union(*groups.values())]
     parts = [_description(program).rstrip()]
@@ -287,8 +287,8 @@ def _help(program: ModuleType) -> str:
         for name in names:
             flags.FLAGS.register_key_flag_for_module(heading, program_flags[name])
         parts += [flags.FLAGS.module_help(heading).strip()] if names else []
-    further = "--flagfile=FILE reads flags from a file, one on each line. --helpfull explains the libraries' flags too."
-    return "\n\n".join([*parts, textwrap.fill(further, TERMINAL_COLUMNS)])
+    footer = "--flagfile=FILE reads flags from a file, one on each line. --helpfull explains the libraries' flags too."
+    return "\n\n".join([*parts, textwrap.fill(footer, TERMINAL_COLUMNS)])
 
 
 def status_of(main: Callable[[], None]) -> int:

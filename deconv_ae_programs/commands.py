@@ -30,14 +30,14 @@ def main() -> None:
         print("", "deconv-ae PROGRAM --help explains a program's flags.", sep="\n")
         sys.exit(process.end(0))
     if name is None or name not in PROGRAMS:
-        wrong = "no program is given" if name is None else f"unknown program {name!r}"
-        sys.exit(process.say(f"{wrong}; choose one of {', '.join(PROGRAMS)}, as in deconv-ae train --help", 2))
+        problem = "no program is given" if name is None else f"unknown program {name!r}"
+        sys.exit(process.say(f"{problem}; choose one of {', '.join(PROGRAMS)}, as in deconv-ae train --help", 2))
     sys.argv = [f"deconv-ae {name}", *arguments[1:]]
     run(name)
 
 
 def begin() -> None:
-    """Prepares the process before a program's imports, so that their order does not matter."""
+    """Prepares the process. It comes before the imports of a program, whose order then does not matter."""
     process.begin()
     library.defer()
 
@@ -49,9 +49,9 @@ def run(name: str) -> None:
 
         command_line.run(importlib.import_module(f"deconv_ae_programs.{name}").main)
     except ModuleNotFoundError as error:
-        from deconv_ae.errors import not_installed
+        from deconv_ae.errors import missing_package_message
 
-        missing = not_installed(error)
-        if missing is None:
+        message = missing_package_message(error)
+        if message is None:
             raise
-        sys.exit(process.say(f"{name} {missing}", 2))
+        sys.exit(process.say(f"{name} {message}", 2))

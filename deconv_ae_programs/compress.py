@@ -4,9 +4,9 @@ deconv-ae compress --model=saved_models/mine --output_dir=small \
     photo.png drawing.jpg
 
 The file NAME.dcae holds the quantised code and the switches of NAME.png, and
-decompress.py turns it into a picture. The entropy coder needs probabilities.
---learn computes them once, from the model's training pictures, and stores them
-in the model's directory:
+the program decompress turns it into a picture. The entropy coder needs
+probabilities. --learn computes them once, from the model's training pictures,
+and stores them in the model's directory:
 
 deconv-ae compress --model=saved_models/mine --learn
 deconv-ae compress --model=saved_models/mine --learn \
@@ -29,7 +29,7 @@ from deconv_ae_programs import command_line
 flags.adopt_module_key_flags(command_line)
 command_line.take_files()
 GIVE_PICTURES = "give picture files after the flags"
-FOR_SINGLE_FILES = {"background", "load_truncated_images", "max_pixels"}
+SINGLE_PICTURE_FLAGS = {"background", "load_truncated_images", "max_pixels"}
 """The flags for reading images that also apply to a single picture. The others are for --learn only, because they
 concern a data set, or the size and the colours of its images. A single picture keeps its size and gets the model's
 channels."""
@@ -89,7 +89,7 @@ def _check_use() -> None:
             raise InputError("learn: pictures are given as well; leave them out, and compress them afterwards")
         return
     for flag in flags.FLAGS.get_key_flags_for_module(command_line):
-        if flag.present and flag.name not in FOR_SINGLE_FILES:
+        if flag.present and flag.name not in SINGLE_PICTURE_FLAGS:
             raise InputError(f"{flag.name}: is for --learn; {GIVE_PICTURES}, and leave it out")
 
 

@@ -1,4 +1,4 @@
-r"""Turns the files of compress.py into pictures.
+r"""Turns the files of the program compress into pictures.
 
 deconv-ae decompress --model=saved_models/mine --output_dir=pictures \
     small/*.dcae
@@ -18,7 +18,7 @@ from deconv_ae.paths import directory_to_write
 from deconv_ae_programs import command_line
 
 command_line.take_files()
-GIVE_FILES = "give files that compress.py wrote, after the flags"
+GIVE_FILES = "give files that the program compress wrote, after the flags"
 
 MODEL = flags.DEFINE_string("model", None, "The directory of the model that compressed the files.")
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "The directory for the pictures, created if missing.")

@@ -8,8 +8,9 @@ size and the RMSE of JPEG and WebP files. None of these needs a model.
 deconv-ae evaluate --model=saved_models/mine
 deconv-ae evaluate --model=saved_models/mine --dataset=folder:photos
 
---rate compares the files of compress.py with JPEG, WebP, PNG and thumbnails. It
-prints a table and draws a figure of the files' sizes and quality:
+--rate compares the files of the program compress with JPEG, WebP, PNG and
+thumbnails. It prints a table and draws a figure of the files' sizes and
+quality:
 
 deconv-ae evaluate --rate --model=saved_models/mine \
     --model=saved_models/other --output_dir=pictures/rate

@@ -31,16 +31,16 @@ def define(kind: type, default: str = "") -> Callable[[], dict[str, Any]]:
 
     Args:
         kind: the dataclass.
-        default: the words by which the help explains the default of an option that decides the result; `{}` stands for
-            the field's default. Without these words, the field's default is the flag's default.
+        default: text for the help, with `{}` for the field's default. If it is given, flags of options that decide the
+            result have the default None, and their help ends with this text. All other flags have the field's default.
 
     Returns:
         A function that returns the parsed values by name: of all flags or, with `default`, of those that the user gave.
     """
     holders = {}
     for name, (field, each) in options_of(kind).items():
-        own_default, text = field.default, each.help
+        flag_default, help_text = field.default, each.help
         if default and each.decides:
-            own_default, text = None, f"{text} Default: {default.format(field.default or 'none')}."
-        holders[name] = _DEFINE[field.type](name, own_default, text)
+            flag_default, help_text = None, f"{help_text} Default: {default.format(field.default or 'none')}."
+        holders[name] = _DEFINE[field.type](name, flag_default, help_text)
     return lambda: {name: holder.value for name, holder in holders.items() if holder.present or not default}

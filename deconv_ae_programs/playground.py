@@ -1,7 +1,7 @@
 """Serves a page to draw a digit on.
 
-The page shows the digit's codes and reconstructions by several models, and lets
-you change a code and its switches before they are decoded.
+The page shows the codes and reconstructions that models make of the digit, and
+lets you change a code and its switches before they are decoded.
 
 deconv-ae playground
 deconv-ae playground --model=saved_models/mine --dataset=mnist_5k
@@ -58,7 +58,7 @@ def main() -> None:
         from deconv_ae.saved_model.serving import ServedAutoencoder
     models = [ServedAutoencoder(path) for path in paths]
     test_images = load_split(source, "test")
-    command = f"{command_line.started_as('playground')} {shlex.join(sys.argv[1:])}".rstrip()
+    command = f"{command_line.start_command('playground')} {shlex.join(sys.argv[1:])}".rstrip()
     playground = Playground(models, test_images, command)
     process.raise_on_ctrl_c()  # Before the server starts, because the server restores this handler when it ends.
     playground.serve(listening, HOST.value, _print_address, OPEN_BROWSER.value)
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def _print_address(address: str) -> None:
-    others = urls_for_others(HOST.value, PORT.value)
-    if others:
-        print(f"other machines can use the page, without a password, at {' and '.join(others)}")
+    urls = urls_for_others(HOST.value, PORT.value)
+    if urls:
+        print(f"other machines can use the page, without a password, at {' and '.join(urls)}")
     print(f"open {address}; Ctrl-C stops it", flush=True)

@@ -19,15 +19,15 @@ SMALLEST_ADDRESS_SPACE = 4 * 2**30
 """Training on small images took 2.9 GiB of address space on two processors. If the space runs out, TensorFlow
 aborts."""
 
-_errors = 2
+_error_descriptor = 2
 
 
 def begin() -> None:
-    """Makes closed or failing streams writable, and lets a signal end the process with one line.
+    """Replaces closed streams, keeps writes from failing, and lets a signal end the process with one line.
 
     If the shell's memory limit is too low, the process ends here, with one line and status 2.
     """
-    global _errors
+    global _error_descriptor
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -38,7 +38,7 @@ def begin() -> None:
     if not isinstance(sys.stdout, Output):
         sys.stdout = Output(sys.stdout or open(1, "w", closefd=False))  # type: ignore[assignment]  # noqa: SIM115
         sys.stderr = Output(sys.stderr or open(2, "w", closefd=False))  # type: ignore[assignment]  # noqa: SIM115
-    _errors = os.dup(2)
+    _error_descriptor = os.dup(2)
     for number in SIGNALS:
         # A shell's background job ignores SIGINT, and a job of nohup ignores SIGHUP. Such signals stay ignored.
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
@@ -90,7 +90,7 @@ class Output:
         try:
             self._stream.write(text)
         except OSError as error:
-            self._lost(error)
+            self._handle_failure(error)
         return len(text)
 
     def writelines(self, lines: Any) -> None:
@@ -101,9 +101,9 @@ class Output:
         try:
             self._stream.flush()
         except OSError as error:
-            self._lost(error)
+            self._handle_failure(error)
 
-    def _lost(self, error: OSError) -> None:
+    def _handle_failure(self, error: OSError) -> None:
         self.error = self.error or error
         # Discards the buffer. Otherwise Python would try to write the buffer again at every write, and when it exits.
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -115,8 +115,8 @@ class Output:
 
 
 def _end_at_once(number: int, frame: FrameType | None) -> None:
-    for again in SIGNALS:
-        signal.signal(again, signal.SIG_DFL)
+    for each in SIGNALS:  # A second signal kills the process.
+        signal.signal(each, signal.SIG_DFL)
     cleanup = sys.modules.get("deconv_ae.cleanup")  # Loaded by all code that has to clean up.
     end_now = functools.partial(_end, number)
     if cleanup is None:
@@ -127,7 +127,7 @@ def _end_at_once(number: int, frame: FrameType | None) -> None:
 
 def _end(number: int) -> None:
     with contextlib.suppress(OSError):
-        os.write(_errors, b"error: interrupted\n")
+        os.write(_error_descriptor, b"error: interrupted\n")
     os._exit(128 + number)
 
 
@@ -139,5 +139,5 @@ def _check_address_space() -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY and limit < SMALLEST_ADDRESS_SPACE:
         needed = f"{SMALLEST_ADDRESS_SPACE / 2**30:g} GiB"
-        given = f"the shell's memory limit (ulimit -v) is {limit / 2**30:.1f} GiB"
-        sys.exit(say(f"{given}, and the programs need {needed}; raise it: ulimit -v unlimited", 2))
+        problem = f"the shell's memory limit (ulimit -v) is {limit / 2**30:.1f} GiB"
+        sys.exit(say(f"{problem}, and the programs need {needed}; raise it: ulimit -v unlimited", 2))

@@ -93,7 +93,7 @@ def main() -> None:
         }
     )
     if source.image_size is not None:
-        # Before the images are read: they have at least one channel, and a batch has at least one image.
+        # Checked early, before the images are read, with the least possible numbers: one channel, one image a batch.
         architecture.check_trainable((*source.image_size, 1), images_per_step=1)
     if options.run_dir is not None:
         run_record.check_place(options.run_dir, options, source.name)
@@ -148,26 +148,26 @@ def _next_steps(export_dir: str, run_dir: str | None) -> str:
     run = [f"--run_dir={run_dir}"] if run_dir else []
     last = ("playground", []) if importlib.util.find_spec("starlette") else ("convert", ["--format=onnx,litert"])
     steps = [("evaluate", []), ("visualize", [pictures, *run]), last]
-    commands = [command_line.shell_command(program, [model, *flags]) for program, flags in steps]
+    commands = [command_line.shell_command(program, [model, *arguments]) for program, arguments in steps]
     if run_dir:
         commands.append(command_line.shell_lines("tensorboard", [f"--logdir={run_dir.rstrip('/')}/logs"]))
     return "\n".join(["next:", *commands])
 
 
 def _architecture() -> tuple[str | None, Architecture]:
-    own = {
+    flag_values = {
         "filters": FILTERS.value,
         "pool_sizes": POOL_SIZES.value,
         "kernel_size": KERNEL_SIZE.value,
         "averages": AVERAGES.value,
     }
-    present = [name for name, value in own.items() if value is not None]
+    present = [name for name, value in flag_values.items() if value is not None]
     if not present:
         preset = PRESET.value or DEFAULT_PRESET
         return preset, choose("preset", preset, ALL_PRESETS).architecture
     if PRESET.value is not None:
         raise InputError(
-            f"preset: given together with --{present[0]}; a preset is a complete architecture, give one of the two"
+            f"preset: given together with --{present[0]}; a preset is a complete architecture; give one of the two"
         )
     averages = whole("averages", AVERAGES.value or 0)
     if FILTERS.value is None or POOL_SIZES.value is None:

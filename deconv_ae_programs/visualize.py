@@ -58,7 +58,7 @@ def main() -> None:
     directory_to_write("output_dir", OUTPUT_DIR.value)
     command_line.check_source()
     run = given("run_dir", RUN_DIR.value) if RUN_DIR.value is not None else None
-    recorded = None if run is None else run_record.read("run_dir", run, GIVE_RUN)
+    record = None if run is None else run_record.read("run_dir", run, GIVE_RUN)
     paths = MODELS.value or command_line.reference_models()
     cards = command_line.cards(paths)
     if LIST_LAYERS.value:
@@ -66,7 +66,7 @@ def main() -> None:
             print(card.layer_table())
         return
     drawings = _drawings(paths)
-    epochs = _epochs(run, recorded, cards) if run and recorded and "training_curve" in drawings else []
+    epochs = _epochs(run, record, cards) if run and record and "training_curve" in drawings else []
     command_line.check_one_shape(cards)
     source = None if WITHOUT_IMAGES.issuperset(drawings) else command_line.source_of(cards)
     if source is not None:
@@ -99,16 +99,16 @@ def _drawings(models: Iterable[str | Path]) -> list[str]:
         if "training_curve" in DRAW.value and RUN_DIR.value is None:
             raise InputError("run_dir: not given; the training curve shows a run, give the run's directory")
         return DRAW.value
-    without = [] if all((Path(model) / KERAS_FILE).exists() for model in models) else [*NEED_KERAS_FILE]
-    return [name for name in DRAWINGS if name not in without and (name != "training_curve" or RUN_DIR.value)]
+    unavailable = [] if all((Path(model) / KERAS_FILE).exists() for model in models) else [*NEED_KERAS_FILE]
+    return [name for name in DRAWINGS if name not in unavailable and (name != "training_curve" or RUN_DIR.value)]
 
 
-def _epochs(run_dir: Path, recorded: run_record.RunRecord, cards: list[ModelCard]) -> list[history.Epoch]:
-    card, options = cards[0], recorded.options
-    of_the_run = (options.architecture, options.seed, recorded.dataset)
+def _epochs(run_dir: Path, record: run_record.RunRecord, cards: list[ModelCard]) -> list[history.Epoch]:
+    card, options = cards[0], record.options
+    run_identity = (options.architecture, options.seed, record.dataset)
     if len(cards) > 1:
         raise InputError(f"run_dir: is for one model, not {len(cards)}; give only the run's model as --model")
-    if of_the_run != (card.architecture, card.seed, card.dataset.name):
+    if run_identity != (card.architecture, card.seed, card.dataset.name):
         raise InputError(f"run_dir: {run_dir} holds the run of another model than {card.title}; {GIVE_RUN}")
     if card.baselines is None:
         raise InputError(f"model: {card.title}'s card lacks the RMSE of the mean image; export the model again")
@@ -120,9 +120,9 @@ def _epochs(run_dir: Path, recorded: run_record.RunRecord, cards: list[ModelCard
 
 
 def _by_file(written: Iterable[Path]) -> list[str]:
-    """A line for each file, but the pictures imageAutoEncoder_*.png of a directory share one line."""
-    pictures: dict[Path, int] = {}
+    """Returns a line for each file; the pictures imageAutoEncoder_*.png of a directory share one line."""
+    counts: dict[Path, int] = {}
     for file in written:
         shown = file.with_name("imageAutoEncoder_*.png") if file.name.startswith("imageAutoEncoder_") else file
-        pictures[shown] = pictures.get(shown, 0) + 1
-    return [f"drawn: {file}" + (f", {number} pictures" if number > 1 else "") for file, number in pictures.items()]
+        counts[shown] = counts.get(shown, 0) + 1
+    return [f"drawn: {file}" + (f", {number} pictures" if number > 1 else "") for file, number in counts.items()]

@@ -37,7 +37,8 @@ FAST = (
     "tests/model",
     "tests/test_records.py",
 )
-# A file runs in one process. These files take longest. They start first, so that all processes end together.
+# Each file runs in one process. These files take longest, and start first, so that all processes end at about the same
+# time.
 FIRST = (
     "tests/training/test_training.py",
     "tests/conversion",
@@ -59,21 +60,21 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the tests in FAST as fast, and moves those in FIRST to the front."""
 
-    def place(item: pytest.Item) -> int:
+    def position(item: pytest.Item) -> int:
         return next((n for n, path in enumerate(FIRST) if item.path.is_relative_to(ROOT / path)), len(FIRST))
 
     for item in items:
         if any(item.path.is_relative_to(ROOT / path) for path in FAST):
             item.add_marker(pytest.mark.fast)
-    items.sort(key=place)
+    items.sort(key=position)
 
 
 # Collecting the tests imports TensorFlow in every process that runs tests. Until the tests are collected, packages that
 # TensorFlow would import for itself are hidden, except matplotlib and the backend of Keras, which tests need. The
 # backend may be JAX for tests/ops/test_every_backend.py.
 _needed = {"matplotlib", os.environ.get("KERAS_BACKEND")}
-_without = contextlib.ExitStack()
-_without.enter_context(library.without(tuple(set(library.UNNEEDED) - _needed)))
+_package_hiding = contextlib.ExitStack()
+_package_hiding.enter_context(library.without(tuple(set(library.UNNEEDED) - _needed)))
 
 
 def pytest_collection_finish() -> None:
@@ -81,13 +82,13 @@ def pytest_collection_finish() -> None:
 
     Tracing graphs creates many objects, so Python's own settings cost a sixteenth of all tests' time.
     """
-    _without.close()
+    _package_hiding.close()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 
 
-# One cache for all processes of a run, which inherit the environment; never the user's.
+# All processes of a run share one cache, because they inherit the environment. It is never the user's cache.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["DECONV_AE_CACHE_DIR"] = tempfile.mkdtemp(prefix="deconv_ae-tests-")
 CACHE_DIR = os.environ["DECONV_AE_CACHE_DIR"]
@@ -169,11 +170,11 @@ def exported_in_colour(made_once: MadeOnce, colour_images: ImageDataset) -> Path
 
 @pytest.fixture(scope="session")
 def made_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
-    """Returns a function that gives a directory by its name. The first process that asks makes the directory."""
-    own = tmp_path_factory.getbasetemp()
-    folder = (own.parent if hasattr(request.config, "workerinput") else own) / "exported"
+    """Returns a function that returns the directory of a name. The first process that calls it makes the directory."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if hasattr(request.config, "workerinput") else base) / "exported"
 
-    def made(name: str, make: Callable[[Path], None]) -> Path:
+    def directory(name: str, make: Callable[[Path], None]) -> Path:
         folder.mkdir(exist_ok=True)
         with (folder / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -181,4 +182,4 @@ def made_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
                 make(folder / name)
         return folder / name
 
-    return made
+    return directory

@@ -16,7 +16,7 @@ DATA_FILES = {"deconv_ae/py.typed"} | {f"deconv_ae/playground/{name}" for name i
 
 # `pip install keras tensorflow && pip install --no-deps .` does not install these.
 NOT_IN_LIGHT_INSTALL = ("PIL", "filelock", "matplotlib", "platformdirs", "tensorboard", "tensorflow_datasets")
-LIGHT = f"""
+LIGHT_PROGRAM = f"""
 import sys
 sys.modules.update(dict.fromkeys({NOT_IN_LIGHT_INSTALL}))
 import keras, numpy as np, deconv_ae
@@ -63,14 +63,18 @@ def test_wheel_installs_the_deconv_ae_command(wheel: zipfile.ZipFile, tmp_path: 
     assert entry_points.split() == ["[console_scripts]", "deconv-ae", "=", "deconv_ae_programs.commands:main"]
     wheel.extractall(tmp_path)
     code = "import sys; sys.path.insert(0, '.'); from deconv_ae_programs.commands import main; main()"
-    for arguments, status, said in ((["train", "--nope"], 2, "'nope'"), (["evaluate"], 2, "model: not given")):
+    for arguments, status, message in ((["train", "--nope"], 2, "'nope'"), (["evaluate"], 2, "model: not given")):
         done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True)
-        assert (done.returncode, said in done.stderr, len(done.stderr.splitlines())) == (status, True, 1), done.stderr
+        assert (done.returncode, message in done.stderr, len(done.stderr.splitlines())) == (status, True, 1), (
+            done.stderr
+        )
 
 
 def test_light_install_trains_model_and_names_remedy_for_the_rest(tmp_path: Path) -> None:
     keras_file = ROOT / "saved_models" / "reference" / "cmap1_pool4" / "autoencoder.keras"
-    done = subprocess.run([sys.executable, "-c", LIGHT, keras_file], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT_PROGRAM, keras_file], cwd=tmp_path, capture_output=True, text=True
+    )
     remedy = ", which is not installed; run pip install deconv_ae, which installs all missing packages"
     for line, name in zip(done.stdout.splitlines(), ("load", "train"), strict=True):
         assert line.startswith(f"deconv_ae.{name}: needs ")

@@ -41,19 +41,19 @@ class Everything:
     more: dict[str, Shape] = field(default_factory=dict)
 
 
-WHOLE = Everything(
+RECORD = Everything(
     *(True, "\x1b\n", "é", 0, -5, 0.25, -1.5, Shape((3, 4)), (Shape((1, 2)),)),
     *(["a", "b"], {"": "1"}, [1, {"x": None}], 2.0, {"y": Shape((5, 6))}),
 )
 
 
 def test_record_is_read_back_as_written(tmp_path):
-    (tmp_path / "record.json").write_text(records.as_text(WHOLE), encoding="utf-8")
-    assert records.read_file(Everything, tmp_path / "record.json") == WHOLE
+    (tmp_path / "record.json").write_text(records.as_text(RECORD), encoding="utf-8")
+    assert records.read_file(Everything, tmp_path / "record.json") == RECORD
 
 
 def test_field_with_default_may_be_missing():
-    values = json.loads(json.dumps(asdict(WHOLE)))
+    values = json.loads(json.dumps(asdict(RECORD)))
     del values["missing"], values["more"]
     assert records.read(Everything, values).missing is None
     assert records.read(Everything, values).more == {}
@@ -61,14 +61,14 @@ def test_field_with_default_may_be_missing():
 
 @pytest.mark.parametrize("missing", ["flag", "shape", "anything"])
 def test_field_without_default_must_not_be_missing(missing):
-    values = json.loads(json.dumps(asdict(WHOLE)))
+    values = json.loads(json.dumps(asdict(RECORD)))
     del values[missing]
     with pytest.raises(ValueError, match=f"^{missing} is missing$"):
         records.read(Everything, values)
 
 
 def test_whole_number_is_read_as_float_for_float_field():
-    measure = records.read(Everything, json.loads(json.dumps(asdict(WHOLE))) | {"measure": 3}).measure
+    measure = records.read(Everything, json.loads(json.dumps(asdict(RECORD))) | {"measure": 3}).measure
     assert (measure, type(measure)) == (3.0, float)
 
 
@@ -116,7 +116,7 @@ INFINITE = json.loads("1e999")
     ],
 )
 def test_refusal_of_a_wrong_value_names_the_field(field_name, value, message):
-    values = json.loads(json.dumps(asdict(WHOLE))) | {field_name: value}
+    values = json.loads(json.dumps(asdict(RECORD))) | {field_name: value}
     with pytest.raises(ValueError, match=message) as error:
         records.read(Everything, values)
     assert str(error.value).isprintable()

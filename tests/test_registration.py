@@ -49,8 +49,10 @@ print(json.dumps(seen | {"by every module": registered()}))
 
 
 @pytest.fixture(scope="module")
-def saved(exported: Path, colour_images: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The files of the reference models, of an export and of a run's checkpoints, each with the class to load."""
+def saved_files(
+    exported: Path, colour_images: ImageDataset, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """The files of the reference models, of an export and of a run's checkpoints, each with its model's class."""
     run_dir = tmp_path_factory.mktemp("run")
     architecture = PRESETS["cmap1_pool4"].architecture
     train(colour_images, TrainingOptions(architecture, epochs=1, batch_size=8, run_dir=str(run_dir)))
@@ -62,33 +64,34 @@ def saved(exported: Path, colour_images: ImageDataset, tmp_path_factory: pytest.
 
 
 @pytest.fixture(scope="module")
-def fresh(exported: Path, saved: dict[str, str]) -> subprocess.CompletedProcess:
+def fresh_process(exported: Path, saved_files: dict[str, str]) -> subprocess.CompletedProcess:
     """A process in which every warning of the imports is an error."""
-    command = [sys.executable, "-W", "error", "-c", PROGRAM, str(exported), *saved]
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, str(exported), *saved_files]
     return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_saved_model_serves_without_deconv_ae_and_without_gradient_warning(
-    fresh: subprocess.CompletedProcess,
+    fresh_process: subprocess.CompletedProcess,
 ) -> None:
-    said, served, _ = fresh.stderr.partition("the model was served\n")
-    assert served, fresh.stderr
-    assert "gradient" not in said
+    output, served, _ = fresh_process.stderr.partition("the model was served\n")
+    assert served, fresh_process.stderr
+    assert "gradient" not in output
 
 
-def test_importing_tensorflow_and_deconv_ae_does_not_warn(fresh: subprocess.CompletedProcess) -> None:
-    assert fresh.returncode == 0, fresh.stderr
-    begun, _, rest = fresh.stderr.partition("TensorFlow and Keras are imported\n")
+def test_importing_tensorflow_and_deconv_ae_does_not_warn(fresh_process: subprocess.CompletedProcess) -> None:
+    assert fresh_process.returncode == 0, fresh_process.stderr
+    importing_tensorflow, _, rest = fresh_process.stderr.partition("TensorFlow and Keras are imported\n")
     _, _, rest = rest.partition("the model was served\n")
-    assert "Warning" not in begun + rest.partition("deconv_ae is imported\n")[0]
+    importing_deconv_ae, _, _ = rest.partition("deconv_ae is imported\n")
+    assert "Warning" not in importing_tensorflow + importing_deconv_ae
 
 
-def test_importing_deconv_ae_registers_every_class(fresh: subprocess.CompletedProcess) -> None:
-    seen = json.loads(fresh.stdout)
-    assert seen["by importing"] == seen["by every module"] != []
+def test_importing_deconv_ae_registers_every_class(fresh_process: subprocess.CompletedProcess) -> None:
+    names = json.loads(fresh_process.stdout)
+    assert names["by importing"] == names["by every module"] != []
 
 
 def test_exports_checkpoints_and_reference_models_load(
-    fresh: subprocess.CompletedProcess, saved: dict[str, str]
+    fresh_process: subprocess.CompletedProcess, saved_files: dict[str, str]
 ) -> None:
-    assert json.loads(fresh.stdout)["loaded"] == list(saved.values())
+    assert json.loads(fresh_process.stdout)["loaded"] == list(saved_files.values())

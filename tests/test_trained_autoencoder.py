@@ -74,8 +74,8 @@ def test_array_becomes_saved_model_with_the_reported_rmse(tmp_path: Path) -> Non
     assert (card.dataset.training_images, card.dataset.test_images) == (40, 10)
     assert served.rmse(trained.dataset.test) == pytest.approx(trained.test_rmse, rel=1e-5)
     # Every picture is in one split.
-    together = np.concatenate([trained.dataset.train, trained.dataset.test]).reshape(50, -1)
-    assert sorted(map(bytes, together)) == sorted(map(bytes, PICTURES.reshape(50, -1)))
+    all_images = np.concatenate([trained.dataset.train, trained.dataset.test]).reshape(50, -1)
+    assert sorted(map(bytes, all_images)) == sorted(map(bytes, PICTURES.reshape(50, -1)))
 
 
 def test_test_images_may_be_given() -> None:
@@ -84,7 +84,7 @@ def test_test_images_may_be_given() -> None:
     np.testing.assert_array_equal(trained.dataset.test, PICTURES[40:])
 
 
-REFUSED = {
+REFUSED_ARRAYS = {
     "pixels from 0 to 1": (PICTURES / 255, r"float64, not uint8; they are from 0 to 1: np.round\(images \* 255\)"),
     "pixels from -1 to 1": (PICTURES / 127.5 - 1, r"from -1 to 1: np.round\(\(images \+ 1\) \* 127.5\)"),
     "floats from 0 to 255": (PICTURES.astype(np.float32), r"float32, not .*from 0 to 255: np.round\(images\).astype"),
@@ -110,14 +110,14 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("images", "said"), REFUSED.values(), ids=REFUSED)
-def test_wrong_array_is_refused_with_remedy(images, said: str) -> None:
-    with pytest.raises(InputError, match=f"^images: .*{said}"):
+@pytest.mark.parametrize(("images", "message"), REFUSED_ARRAYS.values(), ids=REFUSED_ARRAYS)
+def test_wrong_array_is_refused_with_remedy(images, message: str) -> None:
+    with pytest.raises(InputError, match=f"^images: .*{message}"):
         deconv_ae.train(images, **QUICK)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"epoch": 3}, "options: .*'epoch'"),
         ({"filters": (4, 2, 1)}, "pool_sizes: 2 given for 3 filters"),
@@ -128,8 +128,8 @@ def test_wrong_array_is_refused_with_remedy(images, said: str) -> None:
         ({"test_images": (PICTURES / 255).astype(np.uint8)}, "test_images: the brightest pixel is 1 of 255"),
     ],
 )
-def test_unknown_or_unfitting_options_are_refused(options: dict, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_unknown_or_unfitting_options_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         deconv_ae.train(PICTURES, **QUICK | options)
 
 
@@ -150,25 +150,25 @@ def test_model_with_problem_is_returned_with_warning_but_not_exported(tmp_path: 
 
 
 @pytest.fixture(scope="module")
-def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("models") / "mine"
     deconv_ae.train(PICTURES, **QUICK).export(directory)
     return directory
 
 
-def test_loaded_model_computes_the_same_as_its_saved_model(mine: Path) -> None:
-    model, served = deconv_ae.load(mine), ServedAutoencoder(mine)
+def test_loaded_model_computes_the_same_as_its_saved_model(model_dir: Path) -> None:
+    model, served = deconv_ae.load(model_dir), ServedAutoencoder(model_dir)
     encoded, expected = model.encode(PICTURES), served.encode(PICTURES)
     np.testing.assert_allclose(encoded.code, expected.code, atol=1e-5)
     assert model.reconstruct(PICTURES).dtype == np.uint8
-    off = model.decode(encoded).astype(int) - np.clip(np.round(served.decode(expected) * 256), 0, 255)
-    assert np.abs(off).max() <= 1
+    difference = model.decode(encoded).astype(int) - np.clip(np.round(served.decode(expected) * 256), 0, 255)
+    assert np.abs(difference).max() <= 1
     assert "the mean over these images" in model.evaluate(PICTURES).table()
     assert model.evaluate(PICTURES).rmse["these"] == pytest.approx(served.rmse(PICTURES), rel=1e-4)
 
 
-def test_evaluate_uses_weights_of_fitted_keras_model(mine: Path) -> None:
-    model, scaled = deconv_ae.load(mine), PICTURES.astype(np.float32) / 256
+def test_evaluate_uses_weights_of_fitted_keras_model(model_dir: Path) -> None:
+    model, scaled = deconv_ae.load(model_dir), PICTURES.astype(np.float32) / 256
     before = model.evaluate(PICTURES).rmse["these"]
     model.keras_model.fit(scaled, scaled, epochs=3, verbose=0)
     assert model.evaluate(PICTURES).rmse["these"] < before
@@ -176,7 +176,7 @@ def test_evaluate_uses_weights_of_fitted_keras_model(mine: Path) -> None:
 
 @pytest.mark.parametrize("method", ["encode", "reconstruct", "evaluate", "plot"])
 @pytest.mark.parametrize(
-    ("images", "said"),
+    ("images", "message"),
     [
         (PICTURES / 256, "pixels are float64, not uint8"),
         (PICTURES[0], r"one image is not a batch; pass image\[np.newaxis\]"),
@@ -184,13 +184,13 @@ def test_evaluate_uses_weights_of_fitted_keras_model(mine: Path) -> None:
         (PICTURES[:0], "the array holds no image; give at least one"),
     ],
 )
-def test_images_of_wrong_type_shape_or_number_are_refused(mine: Path, method: str, images, said: str) -> None:
-    with pytest.raises(InputError, match=f"^images: {said}"):
-        getattr(deconv_ae.load(mine), method)(images)
+def test_images_of_wrong_type_shape_or_number_are_refused(model_dir: Path, method: str, images, message: str) -> None:
+    with pytest.raises(InputError, match=f"^images: {message}"):
+        getattr(deconv_ae.load(model_dir), method)(images)
 
 
-def test_plot_displays_as_png_in_a_notebook(mine: Path) -> None:
-    assert deconv_ae.load(mine).plot(PICTURES[:2])._repr_png_().startswith(b"\x89PNG")
+def test_plot_displays_as_png_in_a_notebook(model_dir: Path) -> None:
+    assert deconv_ae.load(model_dir).plot(PICTURES[:2])._repr_png_().startswith(b"\x89PNG")
 
 
 def test_figure_title_begins_with_name_folder_or_architecture(tmp_path: Path) -> None:
@@ -198,33 +198,33 @@ def test_figure_title_begins_with_name_folder_or_architecture(tmp_path: Path) ->
         (tmp_path / "holidays").mkdir(exist_ok=True)
         Image.fromarray(picture).save(tmp_path / "holidays" / f"{number}.png")
     untrained = QUICK | {"epochs": 0}
-    for images, name, title in (
+    for images, options, title in (
         (PICTURES[:10], {"name": "noise"}, "noise"),
         (PICTURES[:10], {}, "filters 4, 2; pools 2x2, 2x2"),
         (tmp_path / "holidays", {"cache_dir": ""}, "holidays"),
     ):
-        figure = deconv_ae.train(images, **untrained, **name).plot(PICTURES[:5])
+        figure = deconv_ae.train(images, **untrained, **options).plot(PICTURES[:5])
         assert " ".join(figure.get_suptitle().split()).startswith(f"{title}, test RMSE")
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
-def test_code_that_is_not_finite_is_refused(mine: Path, number: float) -> None:
-    model = deconv_ae.load(mine)
+def test_code_that_is_not_finite_is_refused(model_dir: Path, number: float) -> None:
+    model = deconv_ae.load(model_dir)
     encoded = model.encode(PICTURES[:2])
     encoded.code[1, 0, 0, 0] = number
     with pytest.raises(InputError, match=r"^code: has numbers that are infinite or NaN; give finite numbers$"):
         model.decode(encoded)
 
 
-def test_switch_outside_of_its_window_is_refused(mine: Path) -> None:
-    model = deconv_ae.load(mine)
+def test_switch_outside_of_its_window_is_refused(model_dir: Path) -> None:
+    model = deconv_ae.load(model_dir)
     encoded = model.encode(PICTURES[:2])
     with pytest.raises(InputError, match=r"^switches_1: 1[0-2] is outside of its window; give positions from 0 to 3$"):
         model.decode(replace(encoded, switches=(encoded.switches[0] + 9, encoded.switches[1])))
 
 
-def test_mixed_or_incomplete_results_of_encode_are_refused(mine: Path) -> None:
-    model = deconv_ae.load(mine)
+def test_mixed_or_incomplete_results_of_encode_are_refused(model_dir: Path) -> None:
+    model = deconv_ae.load(model_dir)
     encoded = model.encode(PICTURES[:2])
     with pytest.raises(InputError, match=r"^switches_1: is of 2 images, but the code is of 1; give equally many$"):
         model.decode(replace(encoded, code=encoded.code[:1]))
@@ -298,13 +298,13 @@ def test_folder_options_are_refused_for_an_array() -> None:
 
 
 @pytest.mark.parametrize("method", ["predict", "fit", "evaluate"])
-def test_keras_model_refuses_uint8_pixels_and_then_takes_floats(mine: Path, method: str) -> None:
-    model = deconv_ae.load(mine).keras_model
-    arguments = 1 if method == "predict" else 2
+def test_keras_model_refuses_uint8_pixels_and_then_takes_floats(model_dir: Path, method: str) -> None:
+    model = deconv_ae.load(model_dir).keras_model
+    argument_count = 1 if method == "predict" else 2
     with pytest.raises(InputError, match=r"^images: pixels are uint8, .* images / 256, .*`reconstruct`") as error:
-        getattr(model, method)(*[PICTURES] * arguments, verbose=0)
+        getattr(model, method)(*[PICTURES] * argument_count, verbose=0)
     assert "\n" not in str(error.value)
-    getattr(model, method)(*[PICTURES / 256] * arguments, verbose=0)
+    getattr(model, method)(*[PICTURES / 256] * argument_count, verbose=0)
     with pytest.raises(InputError, match=r"^images: pixels are uint8"):
         model.encoder(PICTURES)
 
@@ -318,6 +318,6 @@ def test_train_without_tensorflow_raises_error_with_remedy(monkeypatch: pytest.M
         monkeypatch.delitem(sys.modules, f"deconv_ae.{name}", raising=False)
     monkeypatch.delattr(deconv_ae, "trained_autoencoder", raising=False)
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    said = "deconv_ae.train: needs tensorflow, which is not installed; run pip install deconv_ae, which installs"
-    with pytest.raises(InputError, match=f"^{said} all missing packages$"):
+    message = "deconv_ae.train: needs tensorflow, which is not installed; run pip install deconv_ae, which installs"
+    with pytest.raises(InputError, match=f"^{message} all missing packages$"):
         _ = deconv_ae.train

@@ -85,7 +85,7 @@ REFUSALS = {
     "train.py --dataset=mnist_5k --run_dir=used": "run_dir: used is in use by another run",
 }
 UNKNOWN_TO_TFDS = "reproduce.py --dataset=x"
-HELPED = ["deconv-ae --help", *(f"{program} {flag}" for program in PROGRAMS for flag in ("--help", "-h"))]
+HELP_COMMANDS = ["deconv-ae --help", *(f"{program} {flag}" for program in PROGRAMS for flag in ("--help", "-h"))]
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +95,13 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
         (folder / name).mkdir(parents=True)
     (folder / "model" / "thesis.txt").write_text("years of work")
     (folder / "run" / "run.json").write_text(json.dumps(RUN))
-    command_lines = [*HELPED, *REFUSALS, UNKNOWN_TO_TFDS]
+    command_lines = [*HELP_COMMANDS, *REFUSALS, UNKNOWN_TO_TFDS]
     program = Path(__file__).with_name("answer_program.py")
     command = [sys.executable, str(program), str(SCRIPTS), json.dumps([line.split() for line in command_lines])]
     with (folder / "used" / "run.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        answered = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    return dict(zip(command_lines, json.loads(answered.stdout)))
+        finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return dict(zip(command_lines, json.loads(finished.stdout)))
 
 
 RUN = {
@@ -120,7 +120,7 @@ RUN = {
 }
 
 
-@pytest.mark.parametrize("command_line", HELPED)
+@pytest.mark.parametrize("command_line", HELP_COMMANDS)
 def test_help_shows_the_command_and_loads_no_slow_package(answers: dict[str, Any], command_line: str) -> None:
     answer = answers[command_line]
     assert answer["stderr"] == ""
@@ -146,7 +146,7 @@ def test_name_unknown_to_tfds_is_refused_without_tensorflow(answers: dict[str, A
     assert answer["stderr"].startswith("error: dataset: unknown 'x'; give mnist_5k, folder:PATH or the name of a TFDS")
     assert len(answer["stderr"].splitlines()) == 1
     assert answer["status"] == 2
-    # TFDS loads NumPy, and Pillow through some versions of its dependencies.
+    # TFDS loads NumPy, and some versions of its dependencies load Pillow.
     assert not {"tensorflow", "keras", "matplotlib"} & set(answer["loaded"])
 
 
@@ -162,24 +162,24 @@ def test_help_names_choices_and_defaults(answers: dict[str, Any]) -> None:
     assert all(name in answers["convert.py --help"]["stdout"] for name in FORMATS)
 
 
-def test_help_has_groups_and_names_flagfile(answers: dict[str, Any]) -> None:
-    shown = answers["train.py --help"]["stdout"]
-    headings = re.findall(r"^(\w+):$", shown, re.MULTILINE)
+def test_help_groups_each_flag_once_and_names_flagfile(answers: dict[str, Any]) -> None:
+    help_text = answers["train.py --help"]["stdout"]
+    headings = re.findall(r"^(\w+):$", help_text, re.MULTILINE)
     assert headings == ["training", "architecture", "devices", "output", "data"]
     for program in WITH_FLAGS:
-        shown = answers[f"{program} --help"]["stdout"]
-        assert "--flagfile=FILE" in shown
-        assert len(re.findall(r"^(\w+):$", shown, re.MULTILINE)) == len(
-            set(re.findall(r"^(\w+):$", shown, re.MULTILINE))
+        help_text = answers[f"{program} --help"]["stdout"]
+        assert "--flagfile=FILE" in help_text
+        assert len(re.findall(r"^(\w+):$", help_text, re.MULTILINE)) == len(
+            set(re.findall(r"^(\w+):$", help_text, re.MULTILINE))
         )
-        names = re.findall(r"^  --(?:\[no\])?(\w+):", shown, re.MULTILINE)
+        names = re.findall(r"^  --(?:\[no\])?(\w+):", help_text, re.MULTILINE)
         assert len(names) == len(set(names))
-        assert answers[f"{program} -h"]["stdout"] == shown
+        assert answers[f"{program} -h"]["stdout"] == help_text
 
 
 def test_command_and_script_have_the_same_help(answers: dict[str, Any]) -> None:
     for name in commands.PROGRAMS:
-        script, command = (answers[f"{start} --help"]["stdout"] for start in (f"{name}.py", f"deconv-ae {name}"))
+        script, command = (answers[f"{program} --help"]["stdout"] for program in (f"{name}.py", f"deconv-ae {name}"))
         as_command = script.replace(f"python scripts/{name}.py", f"deconv-ae {name}")
         assert re.sub(rf"(\S*/)?{name}\.py:", f"deconv-ae {name}:", as_command) == command
         # The script is only a docstring, an import and a call.

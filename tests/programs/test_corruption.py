@@ -21,7 +21,7 @@ from deconv_ae.saved_model.model_card import FILE_NAME, KERAS_FILE
 from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.training.cluster import other_addresses
 
-SHORT, LONG = 7, 72
+COUNT, LONG_COUNT = 7, 72
 """How often a test damages each file below. All files together are damaged more than 50 times, or more than 500 in the
 long tests."""
 
@@ -33,7 +33,7 @@ def damaged(content: bytes, generator: random.Random) -> bytes:
     """
     start = generator.randrange(len(content))
     end = min(len(content), start + generator.randrange(1, 64))
-    changed = generator.choice(
+    result = generator.choice(
         [
             content[:start] + bytes([content[start] ^ 1 << generator.randrange(8)]) + content[start + 1 :],
             content[:start],
@@ -43,10 +43,10 @@ def damaged(content: bytes, generator: random.Random) -> bytes:
             generator.randbytes(100),
         ]
     )
-    return changed if changed != content else content + b"{"
+    return result if result != content else content + b"{"
 
 
-def reconstruction(model_dir: Path, images: np.ndarray) -> Any:
+def reconstruction_and_card(model_dir: Path, images: np.ndarray) -> Any:
     model = ServedAutoencoder(model_dir)
     return model.decode(model.encode(images)).tobytes(), model.card
 
@@ -55,34 +55,34 @@ def keras_weights(model_dir: Path, images: np.ndarray) -> Any:
     return [weights.tobytes() for weights in conversion.load_keras_model(ServedAutoencoder(model_dir)).get_weights()]
 
 
-READ: dict[str, Callable[[Path, np.ndarray], Any]] = {
-    FILE_NAME: reconstruction,
-    "saved_model.pb": reconstruction,
-    "fingerprint.pb": reconstruction,
-    "variables/variables.index": reconstruction,
-    "variables/variables.data-00000-of-00001": reconstruction,
+READERS: dict[str, Callable[[Path, np.ndarray], Any]] = {
+    FILE_NAME: reconstruction_and_card,
+    "saved_model.pb": reconstruction_and_card,
+    "fingerprint.pb": reconstruction_and_card,
+    "variables/variables.index": reconstruction_and_card,
+    "variables/variables.data-00000-of-00001": reconstruction_and_card,
     KERAS_FILE: keras_weights,
 }
 
 
-@pytest.mark.parametrize("count", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("count", [COUNT, pytest.param(LONG_COUNT, marks=pytest.mark.long)])
+@pytest.mark.parametrize("name", READERS)
 def test_damaged_model_is_reported_or_changes_no_result(
     exported: Path, digits: ImageDataset, tmp_path: Path, name: str, count: int
 ) -> None:
     model_dir, generator = tmp_path / "model", random.Random(name)
     shutil.copytree(exported, model_dir)
     content = (exported / name).read_bytes()
-    expected = READ[name](exported, digits.test[:2])
+    expected = READERS[name](exported, digits.test[:2])
     for _ in range(count):
         (model_dir / name).write_bytes(damaged(content, generator))
         try:
-            assert READ[name](model_dir, digits.test[:2]) == expected
+            assert READERS[name](model_dir, digits.test[:2]) == expected
         except InputError as error:
             assert "\n" not in str(error)
 
 
-@pytest.mark.parametrize("count", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [COUNT, pytest.param(LONG_COUNT, marks=pytest.mark.long)])
 def test_damaged_record_is_reported_or_changes_no_result(tmp_path: Path, count: int) -> None:
     file, generator = tmp_path / "run.json", random.Random(0)
     record = {"seed": 1, "files": [{"rmse": 0.25, "name": "a"}]}
@@ -95,7 +95,7 @@ def test_damaged_record_is_reported_or_changes_no_result(tmp_path: Path, count: 
             continue
 
 
-@pytest.mark.parametrize("count", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [COUNT, pytest.param(LONG_COUNT, marks=pytest.mark.long)])
 def test_damaged_pictures_and_tf_config_give_no_traceback(pictures_folder: Path, count: int) -> None:
     picture, generator = pictures_folder / "0.png", random.Random(1)
     cluster = json.dumps({"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}}).encode()

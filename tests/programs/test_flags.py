@@ -28,7 +28,7 @@ ENDING_FLAGS = {
     "train.py": ("--dataset=folder:nowhere",),
     "visualize.py": ("--model=nowhere",),
 }
-# Each flag here ends its program if a wrong value replaces the value in ENDING_FLAGS.
+# Added if the tested flag replaces one of the ENDING_FLAGS and may have a right value: each flag here ends its program.
 ALSO_WRONG = {"benchmark.py": "--rounds=0", "model_cluster.py": "--images_a_worker=0", "torture.py": "--seed=-1"}
 
 VALUES = {
@@ -69,31 +69,31 @@ def workplace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def must_be_named(flag: Flag, wrong: str) -> bool:
+def must_be_named(flag: Flag, value_name: str) -> bool:
     """Whether the error must name the flag: the value is plainly wrong for the flag, whatever the other flags are."""
-    if wrong == "empty":
+    if value_name == "empty":
         return flag.name != "cache_dir"
     if flag.kind == "int":
-        return wrong in NOT_NUMBERS | {"huge", "infinite"}
+        return value_name in NOT_NUMBERS | {"huge", "infinite"}
     if flag.kind == "float":
-        return wrong in NOT_NUMBERS | {"infinite"}
-    return flag.name.endswith("_dir") and wrong in (NOT_PATHS if flag.name in MAY_BE_READ_ONLY else NOT_WRITABLE)
+        return value_name in NOT_NUMBERS | {"infinite"}
+    return flag.name.endswith("_dir") and value_name in (NOT_PATHS if flag.name in MAY_BE_READ_ONLY else NOT_WRITABLE)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links and permissions are POSIX's")
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_wrong_values_give_one_line_and_write_nothing(workplace: Path, program: str) -> None:
-    cases = [(flag, kind) for flag in flags_of(program, workplace) for kind in VALUES]
+    cases = [(flag, value_name) for flag in flags_of(program, workplace) for value_name in VALUES]
     assert cases
     command_lines = []
-    for flag, kind in cases:
-        others = [given for given in ENDING_FLAGS[program] if not given.startswith(f"--{flag.name}=")]
-        command_lines.append([f"--{flag.name}={VALUES[kind]}", *others])
-        ends_by_itself = must_be_named(flag, kind) or len(others) == len(ENDING_FLAGS[program])
-        if program in ALSO_WRONG and not ends_by_itself:
+    for flag, value_name in cases:
+        others = [each for each in ENDING_FLAGS[program] if not each.startswith(f"--{flag.name}=")]
+        command_lines.append([f"--{flag.name}={VALUES[value_name]}", *others])
+        is_surely_refused = must_be_named(flag, value_name) or len(others) == len(ENDING_FLAGS[program])
+        if program in ALSO_WRONG and not is_surely_refused:
             command_lines[-1].append(ALSO_WRONG[program])
     problems = []
-    for (flag, kind), arguments, refusal in zip(cases, command_lines, run_all(program, command_lines, workplace)):
+    for (flag, value_name), arguments, refusal in zip(cases, command_lines, run_all(program, command_lines, workplace)):
         lines = refusal.stderr.strip().splitlines()
         is_right = (
             refusal.status == 2
@@ -103,7 +103,7 @@ def test_wrong_values_give_one_line_and_write_nothing(workplace: Path, program: 
             # The program creates the cache directory before it finds that there are no images.
             and (not refusal.wrote or flag.name == "cache_dir")
             and refusal.seconds < MOST_SECONDS
-            and (flag.name in lines[0] or not must_be_named(flag, kind))
+            and (flag.name in lines[0] or not must_be_named(flag, value_name))
         )
         if not is_right:
             problems.append((ascii(arguments), refusal))

@@ -63,7 +63,7 @@ def test_flag_checks_load_no_tensorflow_or_keras() -> None:
 
 
 # `bash scripts/demo.sh` does not install these.
-ONLY_OF_EXTRAS = (
+EXTRA_PACKAGES = (
     "ai_edge_litert",
     "constriction",
     "onnx",
@@ -77,7 +77,7 @@ ONLY_OF_EXTRAS = (
 
 def test_library_loads_without_packages_of_extras() -> None:
     code = (
-        f"import sys; sys.modules.update(dict.fromkeys({ONLY_OF_EXTRAS}));"
+        f"import sys; sys.modules.update(dict.fromkeys({EXTRA_PACKAGES}));"
         "from deconv_ae_programs import library; library.defer(); library.load();"
         "import deconv_ae.compression, deconv_ae.conversion"
     )
@@ -94,5 +94,5 @@ def test_imported_library_keeps_packages_that_programs_defer() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_order_of_imports_is_one_short_file() -> None:
+def test_library_module_has_at_most_60_lines() -> None:
     assert len(Path(library.__file__).read_text(encoding="utf-8").splitlines()) <= 60

@@ -35,7 +35,7 @@ def result_of(trained: Finished) -> str:
 def test_train_evaluate_and_visualize_one_after_the_other(tmp_path: Path) -> None:
     trained = train_to(tmp_path, "--run_dir=run", "--training_curve")
     curves = [tmp_path / "run" / "training_curve.png", tmp_path / "model-training_curve.png"]
-    drawn_of_the_run = [curve.read_bytes() for curve in curves]
+    first_curves = [curve.read_bytes() for curve in curves]
     assert "51 parameters" in trained.stdout
     reported = " ".join(trained.stdout.split())
     assert "epoch 1/1 training RMSE 0." in reported
@@ -67,7 +67,7 @@ def test_train_evaluate_and_visualize_one_after_the_other(tmp_path: Path) -> Non
 
     curves[0].unlink()
     resumed = train_to(tmp_path, "--run_dir=run", "--resume", "--overwrite")
-    assert [curve.read_bytes() for curve in curves] == drawn_of_the_run
+    assert [curve.read_bytes() for curve in curves] == first_curves
     assert "resumed complete, after epoch 1" in " ".join(resumed.stdout.split())
     assert result_of(resumed) == result_of(trained)
 
@@ -79,9 +79,7 @@ def commands_to_copy(trained: Finished) -> list[list[str]]:
     return [shlex.split(line) for line in commands.replace("\\\n", "").splitlines()]
 
 
-def test_own_architecture_trains_and_its_next_commands_work(
-    tmp_path: Path,
-) -> None:
+def test_own_architecture_trains_and_its_next_commands_work(tmp_path: Path) -> None:
     for index in range(6):
         (tmp_path / "pictures").mkdir(exist_ok=True)
         Image.new("RGB", (20 + index, 30), (40 * index, 200, 90)).save(tmp_path / "pictures" / f"{index}.png")
@@ -93,18 +91,18 @@ def test_own_architecture_trains_and_its_next_commands_work(
         followed = run_program(Path(command[1]).name, command[2:], tmp_path)
         assert followed.status == 0, followed.stderr
     drawn = {file.name for file in (tmp_path / "a model-pictures").iterdir() if "imageAutoEncoder" not in file.name}
-    said = [line.removeprefix("drawn: a model-pictures/") for line in followed.stdout.splitlines()]
-    assert set(said) == drawn | {"imageAutoEncoder_*.png, 3 pictures"}
-    assert "training_curve.png" in said
+    reported = [line.removeprefix("drawn: a model-pictures/") for line in followed.stdout.splitlines()]
+    assert set(reported) == drawn | {"imageAutoEncoder_*.png, 3 pictures"}
+    assert "training_curve.png" in reported
     assert Path(playground_or_convert[1]).exists()
     assert "--model=a model" in playground_or_convert
     assert tensorboard == ["tensorboard", "--logdir=a run/logs"]
     # Another data set gets the model's shape by default, and another shape is refused.
-    of_digits = ["--model=a model", "--dataset=mnist_5k"]
-    shown = run_program("visualize.py", [*of_digits, "--output_dir=drawn"], tmp_path)
+    arguments = ["--model=a model", "--dataset=mnist_5k"]
+    shown = run_program("visualize.py", [*arguments, "--output_dir=drawn"], tmp_path)
     assert shown.status == 0, shown.stderr
-    assert_refused(run_program("evaluate.py", [*of_digits, "--color_mode=grayscale"], tmp_path), "made for 12x10x3")
-    assert_refused(run_program("evaluate.py", [*of_digits, "--image_size=28"], tmp_path), "made for 12x10;")
+    assert_refused(run_program("evaluate.py", [*arguments, "--color_mode=grayscale"], tmp_path), "made for 12x10x3")
+    assert_refused(run_program("evaluate.py", [*arguments, "--image_size=28"], tmp_path), "made for 12x10;")
 
 
 def test_pictures_of_another_domain_are_reported(exported: Path, tmp_path: Path) -> None:
@@ -225,8 +223,8 @@ def test_bad_input_to_train_gives_one_line_and_changes_nothing(
     workplace: Path, arguments: list[str], message: str
 ) -> None:
     before = files(workplace)
-    given = {argument.split("=")[0] for argument in arguments}
-    defaults = [flag for flag in QUICK if flag.split("=")[0] not in given]
+    flag_names = {argument.split("=")[0] for argument in arguments}
+    defaults = [flag for flag in QUICK if flag.split("=")[0] not in flag_names]
     assert_refused(run_program("train.py", [*defaults, *arguments], workplace), message)
     assert files(workplace) == before
 

@@ -71,7 +71,7 @@ def test_readme_is_short_and_links_all_pages_and_notebooks() -> None:
 
 
 def test_layers_import_without_packages_of_the_programs() -> None:
-    # As after the layers page's `pip install keras jax && pip install --no-deps .`
+    # As after `pip install keras jax && pip install --no-deps .`, which the layers page shows.
     missing = ("tensorflow", "tensorflow_datasets", "tensorboard", "matplotlib", "PIL", "filelock", "platformdirs")
     program = f"import sys; sys.modules.update(dict.fromkeys({missing})); import deconv_ae, deconv_ae.layers"
     environment = os.environ | {"KERAS_BACKEND": "jax"}
@@ -81,14 +81,14 @@ def test_layers_import_without_packages_of_the_programs() -> None:
 @pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="needs git and a checkout")
 def test_git_ignores_folders_that_programs_write() -> None:
     text = README + PROGRAMS_PAGE
-    written = re.findall(r"--(?:run|export|output)_dir=(?!saved_models/reference)([\w/]+)", text)
-    written += re.findall(r"export\(\"([\w/]+)", text) + re.findall(r"`(models/\w+/1)/`", text)
+    folders = re.findall(r"--(?:run|export|output)_dir=(?!saved_models/reference)([\w/]+)", text)
+    folders += re.findall(r"export\(\"([\w/]+)", text) + re.findall(r"`(models/\w+/1)/`", text)
     # train.py suggests this folder for pictures.
-    written += [f"{place}-pictures" for place in re.findall(r"--export_dir=([\w/]+)", text)]
-    assert len(written) > 8
-    for place in written:
-        ignored = subprocess.run(["git", "check-ignore", "--quiet", f"{place}/file"], cwd=ROOT)
-        assert ignored.returncode == 0, place
+    folders += [f"{folder}-pictures" for folder in re.findall(r"--export_dir=([\w/]+)", text)]
+    assert len(folders) > 8
+    for folder in folders:
+        ignored = subprocess.run(["git", "check-ignore", "--quiet", f"{folder}/file"], cwd=ROOT)
+        assert ignored.returncode == 0, folder
 
 
 def expanded(values: Any) -> Any:
@@ -107,7 +107,7 @@ def test_serving_request_fits_encode_and_its_answer_fits_decode() -> None:
     (request,) = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", PROGRAMS_PAGE, re.DOTALL))
     model = tf.saved_model.load(str(ROOT / "saved_models" / "reference" / "cmap1_pool4"))
 
-    def served(signature_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    def serve(signature_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         signature = model.signatures[signature_name]
         _, specs = signature.structured_input_signature
         assert inputs.keys() == specs.keys()
@@ -116,7 +116,7 @@ def test_serving_request_fits_encode_and_its_answer_fits_decode() -> None:
             assert specs[name].shape.is_compatible_with(tensor.shape)
         return json.loads(json.dumps({name: value.numpy().tolist() for name, value in signature(**tensors).items()}))
 
-    encoded = served(**request)
-    decoded = served("decode", encoded)
+    encoded = serve(**request)
+    decoded = serve("decode", encoded)
     assert np.shape(decoded["reconstruction"]) == (1, 28, 28, 1)
     assert (ROOT / "saved_models" / "reference" / "cmap1_pool4" / "saved_model.pb").exists()

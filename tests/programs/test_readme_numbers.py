@@ -54,39 +54,39 @@ def numbers_in_readme(pattern: str) -> tuple[float, ...]:
     return tuple(float(each.replace(",", "")) for each in ([found] if isinstance(found, str) else found))
 
 
-def training(isa: str) -> tuple[float, ...]:
+def training_ratios(isa: str) -> tuple[float, ...]:
     """Returns the least and the largest ratio to PyTorch, then to plain Keras, with the instruction set `isa`."""
     ratios = ("deconv_ae to the best PyTorch", "deconv_ae to plain Keras")
     table = dict(zip(("AVX-512", "AVX2"), tables(BENCHMARKS, "model", *ratios), strict=True))[isa]
     return tuple(each for ratio in ratios for each in spread([number(row[ratio]) for row in table]))
 
 
-def of_the_best_model(*columns: str) -> tuple[float, ...]:
+def columns_of_best_model(*columns: str) -> tuple[float, ...]:
     table = rows(REFERENCE / "README.md", "model", "own switches")
     best = min(table, key=lambda row: number(row["own switches"]))
     return tuple(number(best[column]) for column in columns)
 
 
-def of_cmap1_pool4(*columns: str) -> tuple[float, ...]:
+def columns_of_cmap1_pool4(*columns: str) -> tuple[float, ...]:
     (row,) = (row for row in rows(REFERENCE / "README.md", "model", "own switches") if row["model"] == "cmap1_pool4")
     return tuple(number(row[column]) for column in columns)
 
 
 def milliseconds_of_one_picture() -> tuple[float, float]:
-    found = functools.reduce(operator.iadd, tables(BENCHMARKS, "preset", "signature", "ONNX Runtime"), [])
-    alone = [row for row in found if row["batch"] == "1" and row["signature"] == "serving_default"]
-    return spread([min(number(row[file]) for file in ("ONNX Runtime", "LiteRT", "OpenVINO")) for row in alone])
+    all_rows = functools.reduce(operator.iadd, tables(BENCHMARKS, "preset", "signature", "ONNX Runtime"), [])
+    one_picture = [row for row in all_rows if row["batch"] == "1" and row["signature"] == "serving_default"]
+    return spread([min(number(row[file]) for file in ("ONNX Runtime", "LiteRT", "OpenVINO")) for row in one_picture])
 
 
-def size(name: str) -> tuple[int, int]:
-    counted = ModelCard.read(REFERENCE / name).size_per_image
-    return counted.pixels, counted.code_values
+def pixels_and_code_values(name: str) -> tuple[int, int]:
+    size = ModelCard.read(REFERENCE / name).size_per_image
+    return size.pixels, size.code_values
 
 
 SENTENCES = {
     "what the switches carry": (
         r"has an RMSE of (\d\.\d+)\. With shuffled switches it has (\d\.\d+), with centred ones (\d\.\d+)",
-        lambda: of_the_best_model("own switches", "shuffled", "centred"),
+        lambda: columns_of_best_model("own switches", "shuffled", "centred"),
     ),
     "learnt numbers": (
         r"has (\d+) learnt numbers",
@@ -94,20 +94,20 @@ SENTENCES = {
     ),
     "a factor in numbers": (
         r"turns (\d+) numbers into (\d+), and calls this \"a factor of (\d+)\"",
-        lambda: (*size("cmap1_pool4"), *of_cmap1_pool4("factor in numbers")),
+        lambda: (*pixels_and_code_values("cmap1_pool4"), *columns_of_cmap1_pool4("factor in numbers")),
     ),
     "a factor in bits": (
         r"with the switches, the factor is (\d+\.\d+)",
-        lambda: of_cmap1_pool4("factor with switches"),
+        lambda: columns_of_cmap1_pool4("factor with switches"),
     ),
-    "a black image": (r"A black image has ([\d.]+) on MNIST", lambda: of_cmap1_pool4("no model: zeros")),
+    "a black image": (r"A black image has ([\d.]+) on MNIST", lambda: columns_of_cmap1_pool4("no model: zeros")),
     "training with AVX2": (
         r"trains ([\d.]+) to ([\d.]+) times as fast as the fastest form of PyTorch, and ([\d.]+) to ([\d.]+) times",
-        lambda: training("AVX2"),
+        lambda: training_ratios("AVX2"),
     ),
     "training with AVX-512": (
         r"with AVX-512, ([\d.]+) to ([\d.]+) and ([\d.]+) to ([\d.]+) times",
-        lambda: training("AVX-512"),
+        lambda: training_ratios("AVX-512"),
     ),
     "one picture": (r"takes ([\d.]+) to ([\d.]+) ms for one digit", milliseconds_of_one_picture),
 }
@@ -120,16 +120,18 @@ def test_sentence_has_the_numbers_of_its_table(sentence: str) -> None:
 
 
 def test_results_equal_those_of_the_reference_page() -> None:
-    everything = rows(REFERENCE / "README.md", "preset", "recipe", "collapsed")
-    (ours,) = {column for column in rows(README, "preset", "published")[0] if column.startswith("ours")}
+    reference_rows = rows(REFERENCE / "README.md", "preset", "recipe", "collapsed")
+    (our_column,) = {column for column in rows(README, "preset", "published")[0] if column.startswith("ours")}
     for row in rows(README, "preset", "published"):
-        (held,) = (each for each in everything if (each["preset"], each["recipe"]) == (row["preset"], "default"))
-        assert (row["published"], row[ours], row["worst seed"]) == (
-            held["published test"],
-            held["test, median"],
-            held["test, worst"],
+        (reference_row,) = (
+            each for each in reference_rows if (each["preset"], each["recipe"]) == (row["preset"], "default")
         )
-        assert held["collapsed"].endswith(f"of {re.findall('[0-9]+', ours)[0]}")
+        assert (row["published"], row[our_column], row["worst seed"]) == (
+            reference_row["published test"],
+            reference_row["test, median"],
+            reference_row["test, worst"],
+        )
+        assert reference_row["collapsed"].endswith(f"of {re.findall('[0-9]+', our_column)[0]}")
 
 
 def test_choices_have_the_numbers_of_results_and_model_cards() -> None:
@@ -139,7 +141,7 @@ def test_choices_have_the_numbers_of_results_and_model_cards() -> None:
     photos = ModelCard.read(REFERENCE / "photos_128")
     assert choices["photos"]["test RMSE"] == f"{photos.test_rmse:.4f}"
     for preset, name in (("two_layer", "two_layer"), ("photos", "photos_128")):
-        assert number(choices[preset]["numbers in a code"]) == size(name)[1]
+        assert number(choices[preset]["numbers in a code"]) == pixels_and_code_values(name)[1]
 
 
 def test_reference_page_has_the_numbers_of_model_cards() -> None:

@@ -42,7 +42,7 @@ LONGEST_START = 4.0
 """Seconds from a program's start to its first step or file, without the imports."""
 
 
-def interrupted(name: str, directory: Path, number: int, seconds: float) -> Finished:
+def interrupt(name: str, directory: Path, number: int, seconds: float) -> Finished:
     with RunningProgram(name, PROGRAMS[name], directory) as program:
         program.sleep(seconds)
         program.stop(number)
@@ -56,13 +56,13 @@ def test_signal_before_the_first_step_kills_or_gives_one_line(tmp_path: Path, na
     for moment in range(moments):
         number = SIGNALS[moment % len(SIGNALS)]
         seconds = (moment + generator.random()) * LONGEST_START / moments
-        end = interrupted(name, tmp_path, number, seconds)
-        if not end.status:  # The program ended before the signal.
+        finished = interrupt(name, tmp_path, number, seconds)
+        if not finished.status:  # The program ended before the signal.
             continue
-        context = f"{number.name} after {seconds:.2f} s: status {end.status}, {end.stderr}"
+        context = f"{number.name} after {seconds:.2f} s: status {finished.status}, {finished.stderr}"
         # Before the program handles signals, a signal kills the process, and no error line is printed.
-        assert end.status in (128 + number, -number), context
-        assert end.status == -number or len(end.error_lines) == 1, context
+        assert finished.status in (128 + number, -number), context
+        assert finished.status == -number or len(finished.error_lines) == 1, context
         assert not [file for file in tmp_path.rglob("*") if PARTIAL in file.name], context
         assert not list(tmp_path.glob("*model*")), context
 
@@ -80,16 +80,16 @@ def test_closed_terminal_stops_a_run_and_says_how_to_resume(tmp_path: Path) -> N
 
 
 def test_end_finishes_short_work_and_deletes_partial_files(tmp_path: Path) -> None:
-    told: list[str] = []
+    ends: list[str] = []
     # A clean-up that fails must not keep the files from being deleted.
     with partial_directory(tmp_path / "made") as folder, cleanup.cleanup_on_signal(lambda: 1 / 0):
         (folder / "file").write_text("")
         with cleanup.delay_signals():
-            cleanup.end(lambda: told.append("ended"))
+            cleanup.end(lambda: ends.append("ended"))
             assert folder.exists()
-            assert not told
+            assert not ends
         assert not folder.exists()
-        assert told == ["ended"]
+        assert ends == ["ended"]
     cleanup._delayed_ends.clear()  # A program would have ended here.
 
 
@@ -103,10 +103,10 @@ class Ended(BaseException):
     """The end of the process."""
 
 
-def at_instructions(write: Callable[[], object], happen: Callable[[FrameType, int], object]) -> None:
-    """Calls `write`, and calls `happen` before each bytecode instruction of the library.
+def trace_instructions(write: Callable[[], object], callback: Callable[[FrameType, int], object]) -> None:
+    """Calls `write`, and calls `callback` before each bytecode instruction of the library.
 
-    `happen` gets the frame and the number of the instruction.
+    `callback` gets the frame and the number of the instruction.
     """
     package = str(Path(deconv_ae.__file__).parent)
     executed = 0
@@ -118,7 +118,7 @@ def at_instructions(write: Callable[[], object], happen: Callable[[FrameType, in
         frame.f_trace_opcodes = True
         if event == "opcode":
             executed += 1
-            happen(frame, executed)
+            callback(frame, executed)
         return trace
 
     before = sys.gettrace()
@@ -140,7 +140,7 @@ def instructions(write: Callable[[], object]) -> list[int]:
             frame = frame.f_back
         seen.setdefault(tuple(stack), number)
 
-    at_instructions(write, note)
+    trace_instructions(write, note)
     return list(seen.values())
 
 
@@ -153,7 +153,7 @@ def partial_files_after_a_signal(write: Callable[[], object], folder: Path, inst
         raise Ended
 
     with pytest.raises(Ended):
-        at_instructions(write, lambda _, number: cleanup.end(end_process) if number == instruction else None)
+        trace_instructions(write, lambda _, number: cleanup.end(end_process) if number == instruction else None)
     cleanup._delayed_ends.clear()
     return left
 
@@ -186,13 +186,13 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
-def test_a_signal_at_any_instruction_leaves_no_partial_files(tmp_path: Path, writer: str, every: int) -> None:
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.long)])
+def test_a_signal_at_any_instruction_leaves_no_partial_files(tmp_path: Path, writer: str, step: int) -> None:
     def write(number: int) -> Callable[[], object]:
         folder = tmp_path / f"{number:05d}"
         folder.mkdir()
         return lambda: WRITERS[writer](folder)
 
-    for instruction in instructions(write(0))[::every]:
+    for instruction in instructions(write(0))[::step]:
         left = partial_files_after_a_signal(write(instruction), tmp_path / f"{instruction:05d}", instruction)
         assert not left, f"instruction {instruction}"
