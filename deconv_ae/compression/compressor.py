@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deconv_ae.compression import entropy_coding, probability_file
-from deconv_ae.compression.container import LONGEST_SIDE, RATES, Compressed, FileError, pack, unpack
+from deconv_ae.compression.container import LONGEST_SIDE, RATES, CompressedPicture, FileError, pack, unpack
 from deconv_ae.compression.entropy_coding import EntropyCoder, UndecodableError
 from deconv_ae.compression.model_tensors import ModelTensors, planes_last
 from deconv_ae.compression.quantization import dequantize, quantized_planes
@@ -56,7 +56,7 @@ class Compressor:
             raise InputError(f"model: the probabilities in {model.path} do not fit the model; {probability_file.LEARN}")
         self._coders = {
             quality: EntropyCoder(
-                self._probabilities.tensors, self._probabilities.at(quality - 1), halvings=quality - 1
+                self._probabilities.tensors, self._probabilities.planes_at(quality - 1), halvings=quality - 1
             )
             for quality in self.qualities
         }
@@ -78,20 +78,25 @@ class Compressor:
         return self.compress_all([image], quality)[0]
 
     def compress_all(self, images: Sequence[np.ndarray], quality: int = DEFAULT_QUALITY) -> list[bytes]:
-        """Compresses several pictures to the same files as `compress`; for many small ones, in a tenth of the time."""
+        """Compresses several pictures to the same files as `compress`. Many small ones take a tenth of the time."""
         quality = whole("quality", quality, least=1, most=RATES)
         for image in images:
             self._check_image(image)
-        tile, coder = self._tile, self._coders[quality]
+        tile_size, coder = self._tile_size, self._coders[quality]
         encoders = [entropy_coding.new_encoder() for _ in images]
         for batch in self._batches([self._tile_count(image.shape[:2]) for image in images]):
-            tiles = np.concatenate([cut(images[each.picture], tile)[each.first : each.end] for each in batch])
+            tiles = np.concatenate([cut(images[each.picture], tile_size)[each.first : each.end] for each in batch])
             coder.encode(
-                self._quantized(tiles, quality), [(encoders[each.picture], own) for each, own in _with_slices(batch)]
+                self._quantized(tiles, quality),
+                [(encoders[each.picture], tile_slice) for each, tile_slice in _with_slices(batch)],
             )
         model = self._probabilities.checksum
         return [
-            pack(Compressed(quality, model, _stored_size(image.shape[:2], tile), entropy_coding.encoded_bytes(encoder)))
+            pack(
+                CompressedPicture(
+                    quality, model, _stored_size(image.shape[:2], tile_size), entropy_coding.encoded_bytes(encoder)
+                )
+            )
             for image, encoder in zip(images, encoders)
         ]
 
@@ -99,7 +104,7 @@ class Compressor:
         """Decompresses one file.
 
         The decoder's inputs are the same on every machine. Its outputs are floats, whose last bits may differ with the
-        processor and the number of threads. So a pixel about halfway between two shades may get either.
+        processor and the number of threads. So a pixel about halfway between two shades may become either of them.
 
         Args:
             file: the file's bytes.
@@ -113,21 +118,21 @@ class Compressor:
         return self.decompress_all([file])[0]
 
     def decompress_all(self, files: Sequence[bytes]) -> list[np.ndarray]:
-        """Decompresses several files as `decompress` does; for many small pictures, in a tenth of the time."""
+        """Decompresses several files as `decompress` does. Many small pictures take a tenth of the time."""
         return list(self.pictures_of(files))
 
     def pictures_of(self, files: Sequence[bytes]) -> Iterator[np.ndarray]:
         """Yields the pictures of `decompress_all` one by one, after checking all headers and checksums.
 
-        Raises as `decompress`.
+        Raises FileError as `decompress` does.
         """
         headers = [self.header(file, number) for number, file in enumerate(files)]
         tiles: list[np.ndarray] = []
         for batch, tensors in self._decoded(headers):
             pixels = to_pixels(self._model.decode(tensors))
-            for each, own in _with_slices(batch):
-                size = headers[each.picture].size or self._tile
-                tiles.append(pixels[own])
+            for each, tile_slice in _with_slices(batch):
+                size = headers[each.picture].size or self._tile_size
+                tiles.append(pixels[tile_slice])
                 if each.end == self._tile_count(size):
                     yield join(np.concatenate(tiles), size)
                     tiles = []
@@ -142,20 +147,22 @@ class Compressor:
         quality = whole("quality", quality, least=1, most=RATES)
         totals: dict[str, float] = {}
         for batch in self._batches([self._tile_count(image.shape[:2]) for image in images]):
-            tiles = np.concatenate([cut(images[each.picture], self._tile)[each.first : each.end] for each in batch])
+            tiles = np.concatenate(
+                [cut(images[each.picture], self._tile_size)[each.first : each.end] for each in batch]
+            )
             for name, bits in self._coders[quality].bits(self._quantized(tiles, quality)).items():
                 totals[name] = totals.get(name, 0.0) + bits
         return totals
 
-    def header(self, file: bytes, number: int = 0) -> Compressed:
-        """Reads and checks a file's header without decoding the picture; raises as `decompress`."""
+    def header(self, file: bytes, number: int = 0) -> CompressedPicture:
+        """Reads and checks a file's header without decoding the picture; raises FileError as `decompress` does."""
         try:
             found = unpack(file)
             if found.model != self._probabilities.checksum:
                 raise FileError("was compressed by another model or with other probabilities; give that model")
             if found.rate not in self.qualities:
                 raise FileError(f"has quality {found.rate}, which is not 1 to {RATES}; compress the picture again")
-            height, width = found.size or self._tile
+            height, width = found.size or self._tile_size
             if not 0 < height * width <= MOST_PIXELS:
                 raise FileError(f"has {height}x{width} pixels, which is out of range; compress the picture again")
         except FileError as error:
@@ -163,57 +170,59 @@ class Compressor:
         return found
 
     @property
-    def _tile(self) -> Pair:
+    def _tile_size(self) -> Pair:
         return self._model.image_shape[0], self._model.image_shape[1]
 
     def _tile_count(self, size: Sequence[int]) -> int:
-        down, right = grid((size[0], size[1]), self._tile)
-        return down * right
+        rows, columns = grid((size[0], size[1]), self._tile_size)
+        return rows * columns
 
-    def _batches(self, counts: Sequence[int]) -> Iterator[list[_TileRange]]:
+    def _batches(self, tile_counts: Sequence[int]) -> Iterator[list[_TileRange]]:
         """Divides the tiles of all pictures, in order, into batches.
 
-        `counts` has the number of tiles of each picture. A file codes the ranges of its picture one after the other. So
-        the division of a picture must not depend on the pictures beside it: every range but the last fills a batch, and
-        a range that does not fit into a batch starts the next one.
+        `tile_counts` has the number of tiles of each picture. A file codes the ranges of its picture one after the
+        other. So the division of a picture must not depend on the pictures beside it: each of its ranges but the last
+        fills a whole batch, and a range that does not fit into the rest of a batch starts the next one.
         """
         batch: list[_TileRange] = []
-        room = most = self._model.batch_size
-        for picture, count in enumerate(counts):
-            for first in range(0, count, most):
-                end = min(count, first + most)
+        room = batch_size = self._model.batch_size
+        for picture, count in enumerate(tile_counts):
+            for first in range(0, count, batch_size):
+                end = min(count, first + batch_size)
                 if end - first > room:
                     yield batch
-                    batch, room = [], most
+                    batch, room = [], batch_size
                 batch.append(_TileRange(picture, first, end))
                 room -= end - first
         if batch:
             yield batch
 
     def _quantized(self, tiles: np.ndarray, quality: int) -> dict[str, np.ndarray]:
-        learnt = self._probabilities
-        return quantized_planes(learnt.tensors, self._model.encode(tiles), learnt.steps, quality - 1)
+        tensors, steps = self._probabilities.tensors, self._probabilities.steps
+        return quantized_planes(tensors, self._model.encode(tiles), steps, quality - 1)
 
-    def _decoded(self, headers: Sequence[Compressed]) -> Iterator[tuple[list[_TileRange], dict[str, np.ndarray]]]:
+    def _decoded(
+        self, headers: Sequence[CompressedPicture]
+    ) -> Iterator[tuple[list[_TileRange], dict[str, np.ndarray]]]:
         """Yields batches of tiles with their code and switches; consecutive files of one quality share batches."""
-        first = 0
-        for quality, group in itertools.groupby(headers, key=lambda header: header.rate):
-            alike = list(group)
-            decoders = [entropy_coding.new_decoder(header.payload) for header in alike]
-            for batch in self._batches([self._tile_count(header.size or self._tile) for header in alike]):
-                shares = [(decoders[each.picture], own) for each, own in _with_slices(batch)]
+        first_file = 0
+        for quality, headers_of_quality in itertools.groupby(headers, key=lambda header: header.rate):
+            group = list(headers_of_quality)
+            decoders = [entropy_coding.new_decoder(header.payload) for header in group]
+            for batch in self._batches([self._tile_count(header.size or self._tile_size) for header in group]):
+                shares = [(decoders[each.picture], tile_slice) for each, tile_slice in _with_slices(batch)]
                 try:
-                    numbers = self._coders[quality].decode(shares)
+                    planes = self._coders[quality].decode(shares)
                 except UndecodableError as error:
-                    number = first + batch[error.number].picture
+                    number = first_file + batch[error.number].picture
                     raise FileError("cannot be decoded; compress the picture again", number) from error
-                yield [each.shifted_by(first) for each in batch], self._tensors_of(numbers, quality)
-            first += len(alike)
+                yield [each.shifted_by(first_file) for each in batch], self._tensors_of(planes, quality)
+            first_file += len(group)
 
-    def _tensors_of(self, numbers: dict[str, np.ndarray], quality: int) -> dict[str, np.ndarray]:
+    def _tensors_of(self, planes: dict[str, np.ndarray], quality: int) -> dict[str, np.ndarray]:
         found = {}
         for tensor in self._probabilities.tensors:
-            values = planes_last(numbers[tensor.name], tensor.shape)
+            values = planes_last(planes[tensor.name], tensor.shape)
             steps = self._probabilities.steps.get(tensor.name)
             found[tensor.name] = (
                 dequantize(values, steps[quality - 1]) if steps is not None else values.astype(np.uint8)
@@ -221,12 +230,12 @@ class Compressor:
         return found
 
     def _check_image(self, image: np.ndarray) -> None:
-        channels = self._model.image_shape[2]
+        model_channels = self._model.image_shape[2]
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
             raise InputError("image: is not a (height, width, channels) array of uint8; give such an array")
-        height, width, found = image.shape
-        if found != channels:
-            raise InputError(f"image: has {found} channels and the model takes {channels}; convert it")
+        height, width, channels = image.shape
+        if channels != model_channels:
+            raise InputError(f"image: has {channels} channels and the model takes {model_channels}; convert it")
         if not (0 < height <= LONGEST_SIDE and 0 < width <= LONGEST_SIDE and height * width <= MOST_PIXELS):
             raise InputError(
                 f"image: is {height}x{width}; give one of 1 to {LONGEST_SIDE} pixels a side and at most "
@@ -242,6 +251,6 @@ def _with_slices(batch: Sequence[_TileRange]) -> Iterator[tuple[_TileRange, slic
         first += each.end - each.first
 
 
-def _stored_size(size: Sequence[int], tile: Pair) -> Pair | None:
-    """A picture's size for the header; None if it is the model's own."""
-    return None if tuple(size) == tile else (size[0], size[1])
+def _stored_size(size: Sequence[int], tile_size: Pair) -> Pair | None:
+    """A picture's size for the header; None if it is the size of the model's images."""
+    return None if tuple(size) == tile_size else (size[0], size[1])

@@ -4,7 +4,7 @@
 | --- | --- |
 | 2 | `DE C0` |
 | 1 | the format's version; its highest bit says that a size follows |
-| 1 | the rate |
+| 1 | the rate, 1 to 5 |
 | 4 | the model's checksum: the first bytes of the SHA-256 of its probabilities, which include a checksum of its files |
 | 4 | CRC-32 of all other bytes |
 | 0 or 4 | height and width; left out if the picture has the model's own size |
@@ -33,7 +33,7 @@ class FileError(InputError):
 
     Attributes:
         reason: what is wrong and what to do, as a phrase that follows the file's name.
-        number: the file's index among the files to read.
+        number: the file's index among the files to read, from 0.
 
     Args:
         reason: as the attribute.
@@ -46,11 +46,11 @@ class FileError(InputError):
 
 
 @dataclass(frozen=True)
-class Compressed:
+class CompressedPicture:
     """The content of a compressed picture's file.
 
     Attributes:
-        rate: the rate; 1 makes the smallest files.
+        rate: the rate, 1 to RATES, which `Compressor` calls quality; 1 makes the smallest files.
         model: the `checksum` of the model's `Probabilities`.
         size: (height, width); None for the model's own size.
         payload: the entropy coder's bytes.
@@ -62,11 +62,11 @@ class Compressed:
     payload: bytes
 
 
-def pack(picture: Compressed) -> bytes:
+def pack(picture: CompressedPicture) -> bytes:
     """Makes the file's bytes.
 
-    >>> file = pack(Compressed(3, b"abcd", None, b"..."))
-    >>> len(file), unpack(file) == Compressed(3, b"abcd", None, b"...")
+    >>> file = pack(CompressedPicture(3, b"abcd", None, b"..."))
+    >>> len(file), unpack(file) == CompressedPicture(3, b"abcd", None, b"...")
     (15, True)
     """
     version = VERSION | (HAS_SIZE if picture.size else 0)
@@ -75,7 +75,7 @@ def pack(picture: Compressed) -> bytes:
     return start + _CHECKSUM.pack(zlib.crc32(start + rest)) + rest
 
 
-def unpack(file: bytes) -> Compressed:
+def unpack(file: bytes) -> CompressedPicture:
     """Inverts `pack`.
 
     Args:
@@ -93,10 +93,10 @@ def unpack(file: bytes) -> Compressed:
     """
     if file[: len(MAGIC)] != MAGIC:
         raise FileError("is not a compressed picture; give a file that compress made")
-    header = _START.size + _CHECKSUM.size
-    if len(file) < header:
+    header_bytes = _START.size + _CHECKSUM.size
+    if len(file) < header_bytes:
         raise FileError("is truncated; compress the picture again")
-    start, rest = file[: _START.size], file[header:]
+    start, rest = file[: _START.size], file[header_bytes:]
     if zlib.crc32(start + rest) != _CHECKSUM.unpack_from(file, _START.size)[0]:
         raise FileError("is damaged, its checksum differs; compress the picture again")
     _, version, rate, model = _START.unpack(start)
@@ -105,7 +105,7 @@ def unpack(file: bytes) -> Compressed:
             f"has format version {version & ~HAS_SIZE}, this program reads {VERSION}; use the version that wrote it"
         )
     if not version & HAS_SIZE:
-        return Compressed(rate, model, None, rest)
+        return CompressedPicture(rate, model, None, rest)
     if len(rest) < _SIZE.size:
         raise FileError("is truncated; compress the picture again")
-    return Compressed(rate, model, _SIZE.unpack_from(rest), rest[_SIZE.size :])
+    return CompressedPicture(rate, model, _SIZE.unpack_from(rest), rest[_SIZE.size :])

@@ -15,13 +15,13 @@ Shape = tuple[Length, Length, Length]
 CLASS_STARTS = np.array([0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128])
 """The smallest magnitude of each class; classes of larger magnitudes are wider."""
 
-MAGNITUDES = len(CLASS_STARTS)
-SWITCH_CLASSES = 16
+MAGNITUDE_CLASSES = len(CLASS_STARTS)
+MOST_SWITCH_CLASSES = 16
 """The most classes of switches. In a window with more positions, several positions share a class."""
 
 
 def magnitude_class(values: np.ndarray) -> np.ndarray:
-    """The class of each magnitude, 0 to MAGNITUDES - 1.
+    """The class of each magnitude, 0 to MAGNITUDE_CLASSES - 1.
 
     >>> magnitude_class(np.array([0, 1, 5, 1000])).tolist()
     [0, 1, 4, 14]
@@ -40,7 +40,7 @@ class CodeContext:
         pictures: the number of pictures.
     """
 
-    feature_sizes = (KINDS * (MAGNITUDES + 1), MAGNITUDES + 1, MAGNITUDES)
+    feature_sizes = (KINDS * (MAGNITUDE_CLASSES + 1), MAGNITUDE_CLASSES + 1, MAGNITUDE_CLASSES)
 
     def __init__(self, shape: Shape, pictures: int) -> None:
         height, width, channels = shape
@@ -54,17 +54,17 @@ class CodeContext:
 
     def features(self, channel: int, part: Pass) -> list[np.ndarray]:
         """Each feature of a pass's values, `(pictures, n)`."""
-        outside = self._magnitudes.shape[-1] - 1
-        count = (part.neighbours != outside).sum(axis=-1)
-        around = self._magnitudes[channel][:, part.neighbours].sum(axis=-1)
-        around = magnitude_class(around * NEIGHBOURS // np.maximum(count, 1))
-        around = np.where(count > 0, around, MAGNITUDES) + part.kind * (MAGNITUDES + 1)
-        before = self._magnitudes[:channel][..., part.places]
-        previous = magnitude_class(before[-1]) if channel else np.full(around.shape, MAGNITUDES)
-        return [around, previous, magnitude_class(before.sum(axis=0))]
+        missing_place = self._magnitudes.shape[-1] - 1
+        count = (part.neighbours != missing_place).sum(axis=-1)
+        sums = self._magnitudes[channel][:, part.neighbours].sum(axis=-1)
+        classes = magnitude_class(sums * NEIGHBOURS // np.maximum(count, 1))
+        neighbours = np.where(count > 0, classes, MAGNITUDE_CLASSES) + part.kind * (MAGNITUDE_CLASSES + 1)
+        earlier = self._magnitudes[:channel][..., part.places]
+        previous = magnitude_class(earlier[-1]) if channel else np.full(neighbours.shape, MAGNITUDE_CLASSES)
+        return [neighbours, previous, magnitude_class(earlier.sum(axis=0))]
 
     def record(self, channel: int, part: Pass, values: np.ndarray, present: np.ndarray | None) -> None:
-        """Stores the magnitudes of a pass's values, `(pictures, n)`; a code's values are all present."""
+        """Stores the magnitudes of a pass's values, `(pictures, n)`. Ignores `present`: a code has no absent values."""
         self._magnitudes[channel][:, part.places] = np.abs(values)
 
 
@@ -80,7 +80,7 @@ class SwitchContext:
 
     def __init__(self, shape: Shape, pictures: int, count: int, magnitudes: np.ndarray) -> None:
         height, width, channels = shape
-        self._classes = min(count, SWITCH_CLASSES)
+        self._classes = min(count, MOST_SWITCH_CLASSES)
         self._count = count
         # One more class stands for a missing switch.
         self._known = np.full((channels, pictures, height * width + 1), self._classes, np.int32)
@@ -88,18 +88,20 @@ class SwitchContext:
 
     @staticmethod
     def feature_sizes(count: int) -> tuple[int, ...]:
-        """The number of values of each feature, for windows of `count` positions."""
-        classes = min(count, SWITCH_CLASSES) + 1
-        return (*[KINDS * classes] * NEIGHBOURS, classes, MAGNITUDES)
+        """The number of values of each feature; `count` is 1 + the largest switch, as for the class."""
+        classes = min(count, MOST_SWITCH_CLASSES) + 1
+        return (*[KINDS * classes] * NEIGHBOURS, classes, MAGNITUDE_CLASSES)
 
     def features(self, channel: int, part: Pass) -> list[np.ndarray]:
         """Each feature of a pass's values, `(pictures, n)`."""
         kind = part.kind * (self._classes + 1)
-        around = [self._known[channel][:, places] + kind for places in part.neighbours.T]
+        neighbours = [self._known[channel][:, places] + kind for places in part.neighbours.T]
         previous = (
-            self._known[channel - 1][:, part.places] if channel else np.full(around[0].shape, self._classes, np.int32)
+            self._known[channel - 1][:, part.places]
+            if channel
+            else np.full(neighbours[0].shape, self._classes, np.int32)
         )
-        return [*around, previous, self._code[min(channel, len(self._code) - 1)][:, part.places]]
+        return [*neighbours, previous, self._code[min(channel, len(self._code) - 1)][:, part.places]]
 
     def record(self, channel: int, part: Pass, values: np.ndarray, present: np.ndarray | None) -> None:
         """Stores the classes of a pass's values, `(pictures, n)`; an absent value counts as a missing switch."""
@@ -108,11 +110,11 @@ class SwitchContext:
         self._known[channel][:, part.places] = classes if present is None else np.where(present, classes, self._classes)
 
 
-def same_place(code_shape: Shape, shape: Shape) -> np.ndarray:
+def code_places(code_shape: Shape, shape: Shape) -> np.ndarray:
     """For each place of a tensor, the index of the code's place that contains it.
 
-    >>> same_place((1, 2, 8), (2, 4, 1)).tolist()
+    >>> code_places((1, 2, 8), (2, 4, 1)).tolist()
     [0, 0, 1, 1, 0, 0, 1, 1]
     """
-    rows, columns = (np.arange(length) * of_code // length for length, of_code in zip(shape[:2], code_shape))
+    rows, columns = (np.arange(length) * code_length // length for length, code_length in zip(shape[:2], code_shape))
     return (rows[:, np.newaxis] * code_shape[1] + columns).ravel()

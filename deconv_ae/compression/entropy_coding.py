@@ -1,7 +1,7 @@
 """Encodes whole numbers as bytes, and decodes them, with constriction's range coder.
 
-The coder's probabilities are whole numbers of 24 bits. It computes them from `Plane.frequencies`, which are exact in
-float32, by one division and one multiplication. IEEE 754 defines the rounding of both, so all machines agree.
+The coder's probabilities are whole numbers of 24 bits. The coder computes them from `Plane.frequencies`, which are
+exact in float32, by one division and one multiplication. IEEE 754 defines the rounding of both, so all machines agree.
 """
 
 import itertools
@@ -16,15 +16,15 @@ from deconv_ae.compression.probabilities import Plane
 from deconv_ae.compression.traversal import Tensor, Visit, traverse
 
 Values = dict[str, np.ndarray]
-"""Arrays by a tensor's name, `(channels, pictures, places)` int32."""
+"""Each tensor's values by its name, `(channels, pictures, places)` int32."""
 
 WORD = 4
-UNREADABLE = (AssertionError, ValueError)
+DECODING_ERRORS = (AssertionError, ValueError)
 """The exceptions that constriction's assertions raise for bytes that no encoder writes."""
 
 
 class UndecodableError(ValueError):
-    """Bytes that no encoder writes; `number` is the index of their file."""
+    """A file has bytes that no encoder writes; `number` is the file's index among the shares to decode."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"file {number}")
@@ -40,8 +40,8 @@ class _CodedVisit:
         symbols: `(pictures, n)`.
         frequencies: `(values, symbols)` for the present values, picture by picture; for a plane without a context
             `(symbols,)`, the same for all values.
-        escaped: `(pictures, n)`, whether each value is an escape, coded after all symbols; None if no value is, and
-            always in decoding.
+        escaped: `(pictures, n)`, whether each value is escaped, so that it follows after all symbols; None if no value
+            is escaped, and always None in decoding.
     """
 
     visit: Visit
@@ -56,7 +56,7 @@ class _CodedVisit:
 
     @property
     def present(self) -> np.ndarray:
-        """`(pictures, n)`, whether each symbol is coded. Without a context all are: absent values as symbol 0."""
+        """Whether each symbol is coded, `(pictures, n)`. Without a context all are; those of absent values are 0."""
         present = self.visit.present if self.has_context else None
         return np.ones(self.symbols.shape, bool) if present is None else present
 
@@ -70,8 +70,8 @@ def _frequencies(visit: Visit, plane: Plane) -> np.ndarray:
 class EntropyCoder:
     """Codes the code and switches of one model at one rate.
 
-    A "share" below is a range coder with the slice of the pictures that go into its file, or come from it.
-    The slices follow one another, and cover all pictures.
+    In its methods, a share is a pair: a range coder, and the slice of the pictures that go into the coder's file or
+    come from it. The slices follow one another, and cover all pictures.
 
     Args:
         tensors: the encoder's outputs.
@@ -85,36 +85,40 @@ class EntropyCoder:
         self._categorical, self._half_word = stream.model.Categorical(perfect=False), stream.model.Uniform(2**16)
 
     def encode(self, values: Values, shares: Sequence[tuple[Any, slice]]) -> None:
-        """Appends pictures to files.
+        """Appends pictures to the encoders of files.
 
         Args:
             values: the values of all pictures.
             shares: for each file, its `new_encoder` and the slice of the pictures that go into it.
         """
         coded = self._coded_visits(values)
-        of_picture = np.concatenate([np.full(own.stop - own.start, number) for number, (_, own) in enumerate(shares)])
-        for (has_context, _), alike in itertools.groupby(coded, lambda each: (each.has_context, each.plane.symbols)):
+        file_of_picture = np.concatenate(
+            [np.full(pictures.stop - pictures.start, number) for number, (_, pictures) in enumerate(shares)]
+        )
+        for (has_context, _), group in itertools.groupby(
+            coded, lambda each: (each.has_context, each.plane.symbol_count)
+        ):
             if has_context:
-                self._encode(list(alike), of_picture, [encoder for encoder, _ in shares])
+                self._encode_with_context(list(group), file_of_picture, [encoder for encoder, _ in shares])
                 continue
-            for each in alike:
+            for each in group:
                 model = _model_without_context(each.plane)
-                for encoder, own in shares:
-                    encoder.encode(each.symbols[own].ravel(), model)
+                for encoder, pictures in shares:
+                    encoder.encode(each.symbols[pictures].ravel(), model)
         for each in coded:
-            for encoder, own in shares:
-                if each.escaped is not None and each.escaped[own].any():
-                    of_pass = values[each.visit.tensor.name][each.visit.channel][own, each.visit.part.places]
-                    encoder.encode(_split_words(of_pass[each.escaped[own]]), self._half_word)
+            for encoder, pictures in shares:
+                if each.escaped is not None and each.escaped[pictures].any():
+                    pass_values = values[each.visit.tensor.name][each.visit.channel][pictures, each.visit.part.places]
+                    encoder.encode(_split_words(pass_values[each.escaped[pictures]]), self._half_word)
 
     def bits(self, values: Values) -> dict[str, float]:
         """The number of bits that the probabilities predict for each tensor, summed over the pictures."""
         totals = dict.fromkeys(values, 0.0)
         for each in self._coded_visits(values):
             symbols = each.symbols[each.present]
-            frequencies = np.broadcast_to(each.frequencies, (len(symbols), each.plane.symbols))
-            of_symbol = np.take_along_axis(frequencies, symbols[:, np.newaxis], axis=1)[:, 0]
-            bits = np.log2(frequencies.sum(axis=1) / of_symbol).sum(dtype=np.float64)
+            frequencies = np.broadcast_to(each.frequencies, (len(symbols), each.plane.symbol_count))
+            coded_frequencies = np.take_along_axis(frequencies, symbols[:, np.newaxis], axis=1)[:, 0]
+            bits = np.log2(frequencies.sum(axis=1) / coded_frequencies).sum(dtype=np.float64)
             totals[each.visit.tensor.name] += float(bits) + 32 * (
                 0 if each.escaped is None else int(each.escaped.sum())
             )
@@ -140,7 +144,7 @@ class EntropyCoder:
         def read(visit: Visit, plane: Plane) -> np.ndarray:
             symbols = np.zeros((pictures, len(visit.part.places)), np.int32)
             coded.append(_CodedVisit(visit, plane, symbols, _frequencies(visit, plane)))
-            self._read(coded[-1], shares)
+            self._read_symbols(coded[-1], shares)
             return symbols
 
         found = traverse(self._tensors, self._planes, pictures, self._halvings, read)
@@ -171,57 +175,60 @@ class EntropyCoder:
         traverse(self._tensors, self._planes, pictures, self._halvings, record)
         return coded
 
-    def _encode(self, coded: Sequence[_CodedVisit], of_picture: np.ndarray, encoders: Sequence[Any]) -> None:
+    def _encode_with_context(
+        self, coded: Sequence[_CodedVisit], file_of_picture: np.ndarray, encoders: Sequence[Any]
+    ) -> None:
         """Encodes consecutive visits that have a context, and whose planes have equally many symbols.
 
-        It makes one call per file, because each call takes microseconds.
+        Calls each file's encoder once for all of them, because every call takes microseconds.
 
         Args:
             coded: the visits.
-            of_picture: the index of each picture's file.
+            file_of_picture: the index of each picture's file.
             encoders: the files' encoders.
         """
-        owner = np.concatenate([np.repeat(of_picture, each.present.sum(axis=1)) for each in coded])
-        order = np.argsort(owner, kind="stable")
+        file_of_symbol = np.concatenate([np.repeat(file_of_picture, each.present.sum(axis=1)) for each in coded])
+        order = np.argsort(file_of_symbol, kind="stable")
         symbols = np.concatenate([each.symbols[each.present] for each in coded])[order]
         frequencies = np.concatenate([each.frequencies for each in coded])[order]
-        ends = np.cumsum(np.bincount(owner, minlength=len(encoders))).tolist()
+        ends = np.cumsum(np.bincount(file_of_symbol, minlength=len(encoders))).tolist()
         for encoder, first, end in zip(encoders, [0, *ends], ends):
             if first < end:
                 encoder.encode(symbols[first:end], self._categorical, frequencies[first:end])
 
-    def _read(self, each: _CodedVisit, shares: Sequence[tuple[Any, slice]]) -> None:
-        """Decodes the symbols of a visit, in place."""
-        present = each.present
-        counts = np.cumsum([0, *present.sum(axis=1)]).tolist()
-        symbols = np.zeros(counts[-1], np.int32)
-        model = None if each.has_context else _model_without_context(each.plane)
-        for number, (coder, own) in enumerate(shares):
-            first, end = counts[own.start], counts[own.stop]
+    def _read_symbols(self, coded: _CodedVisit, shares: Sequence[tuple[Any, slice]]) -> None:
+        """Decodes the symbols of a visit into its array `symbols`."""
+        present = coded.present
+        starts = np.cumsum([0, *present.sum(axis=1)]).tolist()
+        symbols = np.zeros(starts[-1], np.int32)
+        model = None if coded.has_context else _model_without_context(coded.plane)
+        for number, (coder, pictures) in enumerate(shares):
+            first, end = starts[pictures.start], starts[pictures.stop]
             if first < end:
                 try:
                     symbols[first:end] = (
-                        coder.decode(self._categorical, each.frequencies[first:end])
+                        coder.decode(self._categorical, coded.frequencies[first:end])
                         if model is None
                         else coder.decode(model, end - first)
                     )
-                except UNREADABLE as error:
+                except DECODING_ERRORS as error:
                     raise UndecodableError(number) from error
-        each.symbols[present] = symbols
+        coded.symbols[present] = symbols
 
     def _read_escaped(
-        self, each: _CodedVisit, escaped: np.ndarray, shares: Sequence[tuple[Any, slice]], of_channel: np.ndarray
+        self, coded: _CodedVisit, escaped: np.ndarray, shares: Sequence[tuple[Any, slice]], channel_values: np.ndarray
     ) -> None:
-        """Decodes the escaped values of a visit into its channel, `(pictures, places)`."""
-        for number, (coder, own) in enumerate(shares):
-            count = int(escaped[own].sum())
+        """Decodes the escaped values of a visit into `channel_values`, `(pictures, places)`."""
+        places = coded.visit.part.places
+        for number, (coder, pictures) in enumerate(shares):
+            count = int(escaped[pictures].sum())
             if count:
-                of_pass = of_channel[own, each.visit.part.places]
+                pass_values = channel_values[pictures, places]
                 try:
-                    of_pass[escaped[own]] = _join_words(coder.decode(self._half_word, 2 * count))
-                except UNREADABLE as error:
+                    pass_values[escaped[pictures]] = _join_words(coder.decode(self._half_word, 2 * count))
+                except DECODING_ERRORS as error:
                     raise UndecodableError(number) from error
-                of_channel[own, each.visit.part.places] = of_pass
+                channel_values[pictures, places] = pass_values
 
 
 def _model_without_context(plane: Plane) -> Any:
@@ -237,12 +244,12 @@ def new_encoder() -> Any:
 def encoded_bytes(encoder: Any) -> bytes:
     """The fewest bytes that decode to the encoded values; the decoder reads zeros after them.
 
-    A range coder's file is a binary fraction. All fractions in an interval decode to the same symbols. constriction
+    A range coder's file is a binary fraction. All fractions in one interval decode to the same symbols. constriction
     writes whole words of 32 bits; this function writes the shortest fraction in the interval.
     """
-    words, (lower, length) = encoder.pos()
-    sealed = encoder.get_compressed().astype(">u4").tobytes()
-    tail = int.from_bytes(sealed[WORD * words :].ljust(2 * WORD, b"\0"), "big")
+    word_count, (lower, length) = encoder.pos()
+    sealed_bytes = encoder.get_compressed().astype(">u4").tobytes()
+    tail = int.from_bytes(sealed_bytes[WORD * word_count :].ljust(2 * WORD, b"\0"), "big")
     limit = 1 << (16 * WORD)
     # If the interval extends past 2^64, sealing may have carried 1 into the words before; if so, `tail` < `lower`.
     first, end = (lower, min(lower + length, limit)) if tail >= lower else (0, lower + length - limit)
@@ -251,7 +258,7 @@ def encoded_bytes(encoder: Any) -> bytes:
         shortest = -(-first // unit) * unit
         if shortest < end:
             break
-    return (sealed[: WORD * words] + shortest.to_bytes(2 * WORD, "big")).rstrip(b"\0")
+    return (sealed_bytes[: WORD * word_count] + shortest.to_bytes(2 * WORD, "big")).rstrip(b"\0")
 
 
 def new_decoder(payload: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""Reads input files, names output files, and writes all output files or none."""
+"""Reads input files, and names and writes output files."""
 
 import contextlib
 import itertools
@@ -11,7 +11,7 @@ from deconv_ae.errors import InputError, RunError, first_line
 from deconv_ae.files import flush_to_disk, flush_tree_to_disk, move_together, open_to_read, partial_directory
 
 ENDING = ".dcae"
-LARGEST = 2**28
+MOST_BYTES = 2**28
 """The largest size of a compressed picture's file, in bytes."""
 
 
@@ -51,16 +51,16 @@ def read(file: Path) -> bytes:
     """Reads a compressed picture's file; raises InputError if it cannot be read or is too large."""
     try:
         with open_to_read(file) as opened:
-            content = opened.read(LARGEST + 1)
+            content = opened.read(MOST_BYTES + 1)
     except OSError as error:
         raise InputError(f"files: {file} cannot be read: {first_line(error)}; give another") from error
-    if len(content) > LARGEST:
+    if len(content) > MOST_BYTES:
         raise InputError(f"files: {file} is too large for a compressed picture; give a file that compress made")
     return content
 
 
 def write_together(folder: Path, contents: Iterable[tuple[str, bytes]]) -> int:
-    """Writes all files to a folder, or none.
+    """Writes all files to a temporary folder, and then moves them to `folder`.
 
     Args:
         folder: the folder, created if it does not exist.
@@ -70,11 +70,11 @@ def write_together(folder: Path, contents: Iterable[tuple[str, bytes]]) -> int:
         The number of bytes in all files.
 
     Raises:
-        RunError: if writing fails. If a rename fails, the files that were renamed before it stay.
+        RunError: if writing fails. Then no file stays, unless a move fails: the files moved before it stay.
     """
     size = 0
     try:
-        with _existing(folder), partial_directory(folder / "files") as partial:
+        with _ensure_folder(folder), partial_directory(folder / "files") as partial:
             moves = []
             for name, content in contents:
                 moves.append((partial / name, folder / name))
@@ -89,7 +89,7 @@ def write_together(folder: Path, contents: Iterable[tuple[str, bytes]]) -> int:
 
 
 @contextlib.contextmanager
-def _existing(folder: Path) -> Iterator[None]:
+def _ensure_folder(folder: Path) -> Iterator[None]:
     """A context in which a folder exists. At its end, the context removes the empty folders that it made."""
     missing = list(itertools.takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
 

@@ -17,7 +17,7 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 from deconv_ae.saved_model.signatures import CODE
 
 MOST_PICTURES, MOST_VALUES = 4000, 2_000_000
-"""The most pictures to learn from, and the most values in all of them."""
+"""The most pictures to learn from, and the most values of code and switches in all of these pictures."""
 
 MOST_FITTED = 30_000
 """The most values to fit one channel's probabilities to."""
@@ -28,7 +28,7 @@ MEASURED_PICTURES = 200
 MOST_LEVELS = 48
 """The most symbols of a code's channel, without the escape; other values are escaped."""
 
-CONSTANT = 0.9995
+CONSTANT_SHARE = 0.9995
 """A channel in which one value has at least this share is coded without a context."""
 
 PRIOR = 0.5
@@ -58,24 +58,23 @@ def learn_probabilities(model: ServedAutoencoder, images: np.ndarray) -> Path:
 
 def _learn(model: ModelTensors, images: np.ndarray) -> Probabilities:
     count = min(len(images), MOST_PICTURES, max(1, MOST_VALUES // model.values_per_picture))
-    chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:count])
-    encoded = model.encode(images[chosen])
-    few = {name: values[:MEASURED_PICTURES] for name, values in encoded.items()}
+    indices = np.sort(np.random.default_rng(0).permutation(len(images))[:count])
+    encoded = model.encode(images[indices])
+    sample = {name: values[:MEASURED_PICTURES] for name, values in encoded.items()}
     steps = choose_steps(
-        {tensor.name: few[tensor.name] for tensor in model.tensors if tensor.is_code},
-        lambda code: model.decode({**few, **code}),
+        {tensor.name: sample[tensor.name] for tensor in model.tensors if tensor.is_code},
+        lambda code: model.decode({**sample, **code}),
     )
-    tensors = _find_values_in(model, few, steps)
+    tensors = _find_values_in(model, sample, steps)
     planes: dict[str, tuple[tuple[Plane, ...], ...]] = {}
-    by_rate = [_fit_planes(tensors, encoded, steps, rate) for rate in range(RATES)]
+    fitted_by_rate = [_fit_planes(tensors, encoded, steps, rate) for rate in range(RATES)]
     for tensor in tensors:
-        of_tensor = tuple(of_rate[tensor.name] for of_rate in by_rate if tensor.name in of_rate)
-        planes[tensor.name] = of_tensor
+        planes[tensor.name] = tuple(fitted[tensor.name] for fitted in fitted_by_rate if tensor.name in fitted)
     return Probabilities(model_checksum(model.path), tensors, steps, planes, count)
 
 
 def _find_values_in(model: ModelTensors, encoded: Tensors, steps: Mapping[str, np.ndarray]) -> tuple[Tensor, ...]:
-    """Finds the switches that change nothing where the code's value is 0, and sets their `values_in` to the code."""
+    """Returns the tensors, with `values_in` set for switches that have no effect where the code's value is 0."""
     quantised = dict(encoded)
     for name in steps:
         quantised[name] = dequantize(quantize(encoded[name], steps[name][0]), steps[name][0])
@@ -85,9 +84,9 @@ def _find_values_in(model: ModelTensors, encoded: Tensors, steps: Mapping[str, n
         code = quantised.get(CODE)
         values = None if tensor.is_code or code is None else code[..., : tensor.shape[-1]]
         if values is not None and values.shape == encoded[tensor.name].shape:
-            without = np.where(values != 0, encoded[tensor.name], 0).astype(encoded[tensor.name].dtype)
-            changed = np.any(without != encoded[tensor.name])
-            if changed and np.array_equal(model.decode({**quantised, tensor.name: without}), decoded):
+            new_switches = np.where(values != 0, encoded[tensor.name], 0).astype(encoded[tensor.name].dtype)
+            is_changed = np.any(new_switches != encoded[tensor.name])
+            if is_changed and np.array_equal(model.decode({**quantised, tensor.name: new_switches}), decoded):
                 tensor = Tensor(tensor.name, tensor.shape, False, CODE)
         found.append(tensor)
     return tuple(found)
@@ -97,47 +96,47 @@ def _fit_planes(
     tensors: Sequence[Tensor], encoded: Tensors, steps: Mapping[str, np.ndarray], rate: int
 ) -> dict[str, tuple[Plane, ...]]:
     """Fits the code's planes at a rate; at the middle rate, also the switches' planes, which serve all rates."""
-    numbers = quantized_planes(tensors, encoded, steps, rate)
-    wanted = [tensor for tensor in tensors if tensor.is_code or rate == RATES // 2]
-    empty = {tensor.name: _empty_planes(tensor, numbers[tensor.name]) for tensor in tensors}
-    seen: dict[tuple[str, int], list[tuple[np.ndarray, np.ndarray]]] = {}
+    values = quantized_planes(tensors, encoded, steps, rate)
+    tensors_to_fit = [tensor for tensor in tensors if tensor.is_code or rate == RATES // 2]
+    empty_planes = {tensor.name: _empty_planes(tensor, values[tensor.name]) for tensor in tensors}
+    samples: dict[tuple[str, int], list[tuple[np.ndarray, np.ndarray]]] = {}
 
     def collect(visit: Visit, plane: Plane) -> np.ndarray:
-        values = numbers[visit.tensor.name][visit.channel][:, visit.part.places] - plane.lowest
-        symbols = np.where((values < 0) | (values > plane.escape), plane.escape, values)
+        offsets = values[visit.tensor.name][visit.channel][:, visit.part.places] - plane.lowest
+        symbols = np.where((offsets < 0) | (offsets > plane.escape), plane.escape, offsets)
         present = np.ones(symbols.shape, bool) if visit.present is None else visit.present
-        if visit.tensor in wanted:
+        if visit.tensor in tensors_to_fit:
             context = [feature[present] for feature in visit.context]
             features = np.array(context, np.int16).reshape(len(context), int(present.sum()))
-            seen.setdefault((visit.tensor.name, visit.channel), []).append((features, symbols[present]))
+            samples.setdefault((visit.tensor.name, visit.channel), []).append((features, symbols[present]))
         return symbols
 
-    pictures = next(iter(numbers.values())).shape[1]
-    traverse(tensors, empty, pictures, rate, collect)
+    pictures = next(iter(values.values())).shape[1]
+    traverse(tensors, empty_planes, pictures, rate, collect)
     fitted = {}
-    for tensor in wanted:
+    for tensor in tensors_to_fit:
         planes = []
-        for channel, plane in enumerate(empty[tensor.name]):
-            features, symbols = (np.concatenate(each, axis=-1) for each in zip(*seen[tensor.name, channel]))
+        for channel, plane in enumerate(empty_planes[tensor.name]):
+            features, symbols = (np.concatenate(each, axis=-1) for each in zip(*samples[tensor.name, channel]))
             if symbols.size > MOST_FITTED:
-                sample = np.random.default_rng(0).choice(symbols.size, MOST_FITTED, replace=False)
-                features, symbols = features[:, sample], symbols[sample]
-            weights = _in_scores(_fit_weights(plane, features, symbols))
+                indices = np.random.default_rng(0).choice(symbols.size, MOST_FITTED, replace=False)
+                features, symbols = features[:, indices], symbols[indices]
+            weights = _nats_to_scores(_fit_weights(plane, features, symbols))
             planes.append(Plane(plane.lowest, plane.feature_sizes, weights))
         fitted[tensor.name] = tuple(planes)
     return fitted
 
 
-def _empty_planes(tensor: Tensor, numbers: np.ndarray) -> list[Plane]:
+def _empty_planes(tensor: Tensor, values: np.ndarray) -> list[Plane]:
     planes = []
-    count = int(numbers.max()) + 1
-    for of_channel in numbers:
+    count = int(values.max()) + 1
+    for channel_values in values:
         lowest, highest = 0, count - 1
         if tensor.is_code:
-            lowest = max(min(0, int(of_channel.min())), -MOST_LEVELS // 2)
-            highest = min(max(0, int(of_channel.max())), lowest + MOST_LEVELS - 1)
-        _, counts = np.unique(of_channel, return_counts=True)
-        sizes = feature_sizes_of(tensor, count) if counts.max() < CONSTANT * of_channel.size else ()
+            lowest = max(min(0, int(channel_values.min())), -MOST_LEVELS // 2)
+            highest = min(max(0, int(channel_values.max())), lowest + MOST_LEVELS - 1)
+        _, occurrences = np.unique(channel_values, return_counts=True)
+        sizes = feature_sizes_of(tensor, count) if occurrences.max() < CONSTANT_SHARE * channel_values.size else ()
         planes.append(Plane(lowest, sizes, np.zeros((1 + sum(sizes), highest - lowest + 2), np.int16)))
     return planes
 
@@ -154,7 +153,7 @@ def _fit_weights(plane: Plane, features: np.ndarray, symbols: np.ndarray) -> np.
         The weights in nats.
     """
     start = np.zeros(plane.weights.shape)
-    counts = np.bincount(symbols, minlength=plane.symbols) + 0.1
+    counts = np.bincount(symbols, minlength=plane.symbol_count) + 0.1
     start[0] = np.log(counts / counts.sum())
     if not plane.feature_sizes or not len(symbols):
         return start
@@ -162,22 +161,22 @@ def _fit_weights(plane: Plane, features: np.ndarray, symbols: np.ndarray) -> np.
     rows = np.vstack([np.zeros(features.shape[1], np.int64), features + offsets[:, np.newaxis], symbols])
     rows, repeats = np.unique(rows, axis=1, return_counts=True)
     rows, symbols = rows[:-1].T, rows[-1]
-    number, width = rows.shape
-    chosen = sparse.csr_array(
-        (np.ones(rows.size, np.float32), rows.ravel(), np.arange(number + 1) * width), shape=(number, len(start))
+    row_count, width = rows.shape
+    one_hot = sparse.csr_array(
+        (np.ones(rows.size, np.float32), rows.ravel(), np.arange(row_count + 1) * width), shape=(row_count, len(start))
     )
-    transposed = chosen.T.tocsr()
-    float_repeats, total, places = repeats.astype(np.float32), repeats.sum(), np.arange(number)
+    transposed = one_hot.T.tocsr()
+    float_repeats, total, row_numbers = repeats.astype(np.float32), repeats.sum(), np.arange(row_count)
 
     def cost(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(start.shape)
-        scores = chosen @ weights.astype(np.float32)
+        scores = one_hot @ weights.astype(np.float32)
         scores -= scores.max(axis=1, keepdims=True)
         powers = np.exp(scores)
         sums = powers.sum(axis=1)
-        nats = (float_repeats * (np.log(sums) - scores[places, symbols])).sum(dtype=np.float64)
+        nats = (float_repeats * (np.log(sums) - scores[row_numbers, symbols])).sum(dtype=np.float64)
         powers *= (float_repeats / sums)[:, np.newaxis]
-        powers[places, symbols] -= float_repeats
+        powers[row_numbers, symbols] -= float_repeats
         gradient = (transposed @ powers).astype(np.float64)
         gradient[1:] += PRIOR * weights[1:]
         return (nats + PRIOR / 2 * (weights[1:] ** 2).sum()) / total, gradient.ravel() / total
@@ -186,7 +185,7 @@ def _fit_weights(plane: Plane, features: np.ndarray, symbols: np.ndarray) -> np.
     return best.x.reshape(start.shape)
 
 
-def _in_scores(nats: np.ndarray) -> np.ndarray:
+def _nats_to_scores(nats: np.ndarray) -> np.ndarray:
     """Converts weights from nats to scores, which are whole numbers.
 
     First it shifts each row so that the row's largest weight is 0. The shift changes no probability.

@@ -14,7 +14,7 @@ Tensors = Mapping[str, np.ndarray]
 """Outputs of `encode` and inputs of `decode` by name, `(N, h, w, channels)`: code is float32, switches are uint8."""
 
 PIXELS_AT_ONCE = 1 << 19
-"""The pixels of a batch. It is a part of the files' format, because a file has its tiles batch by batch."""
+"""The most pixels of a batch of several images. It is part of the files' format: a file holds tiles batch by batch."""
 
 
 class ModelTensors:
@@ -27,7 +27,7 @@ class ModelTensors:
         path: the model's directory.
         image_shape: (height, width, channels) of the model's images.
         batch_size: the number of images in a call of the model.
-        tensors: the encoder's outputs.
+        tensors: a description of each of the encoder's outputs.
     """
 
     def __init__(self, model: ServedAutoencoder) -> None:
@@ -36,9 +36,9 @@ class ModelTensors:
         height, width, channels = model.card.image_shape
         self.image_shape = (height, width, channels)
         self.batch_size = max(1, PIXELS_AT_ONCE // (height * width))
-        one = self.encode(np.zeros((1, *self.image_shape), np.uint8))
+        encoded = self.encode(np.zeros((1, *self.image_shape), np.uint8))
         self.tensors = tuple(
-            Tensor(name, values.shape[1:], values.dtype == np.float32) for name, values in sorted(one.items())
+            Tensor(name, values.shape[1:], values.dtype == np.float32) for name, values in sorted(encoded.items())
         )
 
     @property

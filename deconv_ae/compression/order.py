@@ -1,8 +1,8 @@
 """The order in which a plane's values are coded: coarse to fine, so that most values have known neighbours all around.
 
-A plane is one channel of a tensor. The upper left corner comes first. Then two passes halve the grid, again and again.
-The first visits the centres of the grid's squares, whose neighbours are the four corners. The second visits the
-midpoints of the edges, whose neighbours are two corners and two centres. Each of these passes is one operation on
+A plane is one channel of a tensor. The upper left corner comes first. Then every two passes halve the spacing of the
+grid. The first of the two visits the centres of the grid's squares, whose neighbours are the four corners. The second
+visits the midpoints of the edges, whose neighbours are two corners and two centres. Each pass is one operation on
 arrays; a raster scan would go value by value.
 """
 
@@ -22,8 +22,8 @@ class Pass:
 
     Attributes:
         places: the values' indices in the flattened plane, `(n,)`.
-        neighbours: the indices of each value's four neighbours, which were coded before, `(n, 4)`. The plane's length
-            stands for a missing neighbour.
+        neighbours: the indices of each value's four neighbours, which were coded before, `(n, 4)`. The number of the
+            plane's places stands for a missing neighbour.
         kind: DIRECT neighbours share an edge, DIAGONAL ones a corner, and FAR ones are further away.
     """
 
@@ -45,29 +45,35 @@ def passes(height: int, width: int) -> tuple[Pass, ...]:
     found = [_pass(height, width, [(0, 0)], step, step, FAR)]
     while step > 1:
         double, step = step, step // 2
-        near = step == 1
-        found.append(_pass(height, width, [(step, step)], double, step, DIAGONAL if near else FAR, diagonal=True))
-        found.append(_pass(height, width, [(0, step), (step, 0)], double, step, DIRECT if near else FAR))
+        is_finest = step == 1
+        found.append(_pass(height, width, [(step, step)], double, step, DIAGONAL if is_finest else FAR, diagonal=True))
+        found.append(_pass(height, width, [(0, step), (step, 0)], double, step, DIRECT if is_finest else FAR))
     return tuple(each for each in found if len(each.places))
 
 
 @functools.lru_cache(maxsize=64)
-def single_pass(places: int) -> Pass:
+def single_pass(place_count: int) -> Pass:
     """One pass over a whole plane, without neighbours."""
-    return Pass(np.arange(places), np.full((places, NEIGHBOURS), places), FAR)
+    return Pass(np.arange(place_count), np.full((place_count, NEIGHBOURS), place_count), FAR)
 
 
 def _pass(
-    height: int, width: int, starts: list[tuple[int, int]], apart: int, reach: int, kind: int, diagonal: bool = False
+    height: int,
+    width: int,
+    starts: list[tuple[int, int]],
+    spacing: int,
+    distance: int,
+    kind: int,
+    diagonal: bool = False,
 ) -> Pass:
-    grids = [np.mgrid[top:height:apart, left:width:apart].reshape(2, -1) for top, left in starts]
+    grids = [np.mgrid[top:height:spacing, left:width:spacing].reshape(2, -1) for top, left in starts]
     rows, columns = np.concatenate(grids, axis=1)
     directions = [(-1, -1), (-1, 1), (1, -1), (1, 1)] if diagonal else [(-1, 0), (1, 0), (0, -1), (0, 1)]
-    around = []
+    neighbours = []
     for down, right in directions:
-        row, column = rows + down * reach, columns + right * reach
-        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        row, column = rows + down * distance, columns + right * distance
+        is_inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         # The first pass, over the corner alone, has no neighbours.
-        inside &= apart > reach
-        around.append(np.where(inside, row * width + column, height * width))
-    return Pass(rows * width + columns, np.stack(around, axis=-1), kind)
+        is_inside &= spacing > distance
+        neighbours.append(np.where(is_inside, row * width + column, height * width))
+    return Pass(rows * width + columns, np.stack(neighbours, axis=-1), kind)

@@ -12,6 +12,7 @@ from deconv_ae.data.source import Source, parse_colour
 from deconv_ae.errors import InputError
 
 VALUES_AT_ONCE = 2**24
+"""A group of pictures ends with the picture that brings it to this many values."""
 
 
 def png(picture: np.ndarray) -> bytes:
@@ -22,7 +23,7 @@ def png(picture: np.ndarray) -> bytes:
 
 
 def in_groups(files: Sequence[Path], channels: int, source: Source) -> Iterator[list[np.ndarray]]:
-    """Reads picture files in order, in groups that fit into memory. The options of `source` say how.
+    """Reads picture files with the options of `source`, and yields them in order, in groups that fit into memory.
 
     Raises InputError if a picture cannot be decoded, or has more pixels than `source.max_pixels`.
     """

@@ -2,8 +2,8 @@
 
 A plane's values are symbols 0 to n - 2. Symbol n - 1, the escape, stands for all other values; such a value follows
 separately. A symbol's context is a few features, each a small whole number. The score of a symbol is the sum of a
-bias and one weight per feature, as in logistic regression. The symbol's frequency, from a table, is proportional to
-2^(score / 64), but for rounding.
+bias and one weight per feature, as in logistic regression. A table maps scores to frequencies, which are proportional
+to 2^(score / 64), apart from rounding.
 """
 
 import functools
@@ -15,30 +15,30 @@ import numpy as np
 
 SCORES_PER_BIT = 64
 LARGEST_FREQUENCY = 2**15
-"""With this limit, 512 symbols' frequencies sum to at most 2^24, exact in float32, which the entropy coder takes."""
+"""With this limit, the frequencies of 512 symbols sum to at most 2^24, which the coder's float32 holds exactly."""
 
 LARGEST_WEIGHT = 2**15 - 1
 MOST_SYMBOLS = 300
 LARGEST_TABLE = 2**15
-"""The number of weights that fit into a processor's fastest caches."""
+"""The most weights in one of `Plane._tables`: about as many as fit into a processor's fastest caches."""
 
 
-def _frequencies() -> np.ndarray:
+def _frequency_table() -> np.ndarray:
     """The table of 2^(15 - i/64), rounded, at least 1.
 
-    It uses integer square roots, because exp2 may differ by a bit between machines.
+    It is computed with integer square roots, because exp2 may differ by a bit between machines.
     """
-    digits = 128
-    ratio = 2 << digits
+    fraction_bits = 128
+    ratio = 2 << fraction_bits
     for _ in range(SCORES_PER_BIT.bit_length() - 1):
-        ratio = math.isqrt(ratio << digits)
-    powers = [LARGEST_FREQUENCY << digits]
-    while powers[-1] >> digits:
-        powers.append((powers[-1] << digits) // ratio)
-    return np.array([max(1, (power + (1 << (digits - 1))) >> digits) for power in powers], np.float32)
+        ratio = math.isqrt(ratio << fraction_bits)
+    powers = [LARGEST_FREQUENCY << fraction_bits]
+    while powers[-1] >> fraction_bits:
+        powers.append((powers[-1] << fraction_bits) // ratio)
+    return np.array([max(1, (power + (1 << (fraction_bits - 1))) >> fraction_bits) for power in powers], np.float32)
 
 
-FREQUENCIES = _frequencies()
+FREQUENCIES = _frequency_table()
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +57,17 @@ class Plane:
     weights: np.ndarray
 
     @property
-    def symbols(self) -> int:
+    def symbol_count(self) -> int:
         return self.weights.shape[1]
 
     @property
     def escape(self) -> int:
         """The symbol of all values below `lowest` or above `highest`."""
-        return self.symbols - 1
+        return self.symbol_count - 1
 
     @property
     def highest(self) -> int:
-        return self.lowest + self.symbols - 2
+        return self.lowest + self.symbol_count - 2
 
     def frequencies(self, context: Sequence[np.ndarray]) -> np.ndarray:
         """Computes the frequencies of all symbols in each context.
@@ -79,22 +79,23 @@ class Plane:
             `(n, symbols)` float32 whole numbers of at least 1; for a plane without features `(symbols,)`.
         """
         if not self.feature_sizes:
-            return _powers(self.weights[:1].astype(np.int32))[0]
+            return _scores_to_frequencies(self.weights[:1].astype(np.int32))[0]
         scores: np.ndarray | None = None
         for first, end, table in self._tables:
             row = context[first]
-            for number in range(first + 1, end):
-                row = row * self.feature_sizes[number] + context[number]
-            of_table = table.take(row, axis=0)
-            scores = of_table if scores is None else np.add(scores, of_table, out=scores)
+            for feature in range(first + 1, end):
+                row = row * self.feature_sizes[feature] + context[feature]
+            table_scores = table.take(row, axis=0)
+            scores = table_scores if scores is None else np.add(scores, table_scores, out=scores)
         assert scores is not None
-        return _powers(scores)
+        return _scores_to_frequencies(scores)
 
     @functools.cached_property
     def _tables(self) -> list[tuple[int, int, np.ndarray]]:
-        """A few tables, each indexed by the values of consecutive features, with the sums of their weights.
+        """A few tables, each with the sums of consecutive features' weights, indexed by the features' values.
 
-        The sums in the first table include the biases.
+        Each table comes with the numbers of its first feature and of the feature after its last. The sums in the first
+        table include the biases.
         """
         found: list[tuple[int, int, np.ndarray]] = []
         beginnings = 1 + np.cumsum([0, *self.feature_sizes])
@@ -102,7 +103,7 @@ class Plane:
             weights = self.weights[begin : begin + count].astype(np.int32)
             if found and found[-1][2].size * count <= LARGEST_TABLE:
                 first, _, table = found.pop()
-                weights = (table[:, np.newaxis] + weights).reshape(-1, self.symbols)
+                weights = (table[:, np.newaxis] + weights).reshape(-1, self.symbol_count)
             else:
                 first = number
                 weights = weights if found else weights + self.weights[0]
@@ -110,7 +111,7 @@ class Plane:
         return found
 
 
-def _powers(scores: np.ndarray) -> np.ndarray:
+def _scores_to_frequencies(scores: np.ndarray) -> np.ndarray:
     """Converts `(n, symbols)` scores to frequencies, and overwrites the scores."""
     # Column by column: NumPy's maximum along such short rows would take as long as the rest of this module.
     highest = functools.reduce(np.maximum, scores.T)

@@ -1,4 +1,4 @@
-"""`compression.json` beside an exported model: the quantisation steps, and probabilities as whole numbers."""
+"""`compression.json` in an exported model's directory: quantisation steps, and probabilities as whole numbers."""
 
 import base64
 import functools
@@ -58,23 +58,23 @@ class _Record:
         if self.format_version != FORMAT_VERSION:
             raise ValueError(f"format_version is {self.format_version}, not {FORMAT_VERSION}")
         names = {tensor.name for tensor in self.tensors}
-        codes = {tensor.name for tensor in self.tensors if tensor.is_code}
-        if len(names) < len(self.tensors) or names != self.planes.keys() or codes != self.steps.keys():
+        code_names = {tensor.name for tensor in self.tensors if tensor.is_code}
+        if len(names) < len(self.tensors) or names != self.planes.keys() or code_names != self.steps.keys():
             raise ValueError("planes and steps do not match the tensors")
         for tensor in self.tensors:
-            self._check(tensor, codes)
+            self._check_tensor(tensor, code_names)
 
-    def _check(self, tensor: Tensor, codes: set[str]) -> None:
+    def _check_tensor(self, tensor: Tensor, code_names: set[str]) -> None:
         rates = RATES if tensor.is_code else 1
-        if [len(of_rate) for of_rate in self.planes[tensor.name]] != [tensor.shape[2]] * rates:
+        if [len(planes) for planes in self.planes[tensor.name]] != [tensor.shape[2]] * rates:
             raise ValueError(f"planes.{tensor.name} are not {rates} lists of {tensor.shape[2]}")
         if tensor.is_code:
-            steps = self.steps[tensor.name]
-            if [len(of_rate) for of_rate in steps] != [tensor.shape[2]] * rates:
+            steps_by_rate = self.steps[tensor.name]
+            if [len(steps) for steps in steps_by_rate] != [tensor.shape[2]] * rates:
                 raise ValueError(f"steps.{tensor.name} are not {rates} lists of {tensor.shape[2]}")
-            if not all(np.float32(step) > 0 for of_rate in steps for step in of_rate):
+            if not all(np.float32(step) > 0 for steps in steps_by_rate for step in steps):
                 raise ValueError(f"steps.{tensor.name} are not all above 0")
-        if tensor.values_in is not None and (tensor.is_code or tensor.values_in not in codes):
+        if tensor.values_in is not None and (tensor.is_code or tensor.values_in not in code_names):
             raise ValueError(f"tensors: {tensor.name} places values of {tensor.values_in}, which is not a code")
 
 
@@ -86,8 +86,8 @@ class Probabilities:
         model: the checksum of the model's files.
         tensors: the encoder's outputs.
         steps: `(RATES, channels)` float32 for each part of the code.
-        planes: for each tensor, the planes of its channels. A code has a set for each rate, switches one for all rates.
-        pictures: the number of training pictures that they were learnt from.
+        planes: for each tensor, the planes of its channels. A code has a set for each rate; switches have one for all.
+        pictures: the number of training pictures that the steps and probabilities were learnt from.
     """
 
     model: str
@@ -96,15 +96,15 @@ class Probabilities:
     planes: Mapping[str, tuple[tuple[Plane, ...], ...]]
     pictures: int
 
-    def at(self, rate: int) -> dict[str, tuple[Plane, ...]]:
+    def planes_at(self, rate: int) -> dict[str, tuple[Plane, ...]]:
         """The planes of each tensor at a rate, 0 to RATES - 1."""
-        return {name: of_rates[min(rate, len(of_rates) - 1)] for name, of_rates in self.planes.items()}
+        return {name: by_rate[min(rate, len(by_rate) - 1)] for name, by_rate in self.planes.items()}
 
     @functools.cached_property
     def checksum(self) -> bytes:
         """A checksum of all fields, with `model` among them, for the header of a compressed picture."""
         # Hashes the planes' uncompressed weights, because another zlib may compress them differently.
-        fields = asdict(self._record()) | {"weights": sha256(self._flat())}
+        fields = asdict(self._record()) | {"weights": sha256(self._weight_bytes())}
         return bytes.fromhex(sha256(json.dumps(fields, sort_keys=True).encode()))[:MODEL_BYTES]
 
     def write(self, model_dir: Path) -> Path:
@@ -127,23 +127,23 @@ class Probabilities:
         return file
 
     def _record(self) -> _Record:
-        planes = {
+        plane_records = {
             name: tuple(
-                tuple(_PlaneRecord(plane.lowest, plane.symbols, bool(plane.feature_sizes)) for plane in of_rate)
-                for of_rate in rates
+                tuple(_PlaneRecord(plane.lowest, plane.symbol_count, bool(plane.feature_sizes)) for plane in planes)
+                for planes in by_rate
             )
-            for name, rates in self.planes.items()
+            for name, by_rate in self.planes.items()
         }
         steps = {
-            name: tuple(tuple(float(step) for step in of_rate) for of_rate in rates)
-            for name, rates in self.steps.items()
+            name: tuple(tuple(float(step) for step in channel_steps) for channel_steps in by_rate)
+            for name, by_rate in self.steps.items()
         }
-        weights = base64.b64encode(zlib.compress(self._flat(), 9)).decode("ascii")
-        return _Record(FORMAT_VERSION, self.model, self.pictures, self.tensors, steps, planes, weights)
+        weights = base64.b64encode(zlib.compress(self._weight_bytes(), 9)).decode("ascii")
+        return _Record(FORMAT_VERSION, self.model, self.pictures, self.tensors, steps, plane_records, weights)
 
-    def _flat(self) -> bytes:
+    def _weight_bytes(self) -> bytes:
         """The bytes of all weights, in order."""
-        weights = [plane.weights.ravel() for rates in self.planes.values() for of_rate in rates for plane in of_rate]
+        weights = [plane.weights.ravel() for by_rate in self.planes.values() for planes in by_rate for plane in planes]
         return np.concatenate(weights).astype("<i2").tobytes()
 
 
@@ -162,14 +162,14 @@ def read(model_dir: Path) -> Probabilities:
     file = model_dir / COMPRESSION_FILE
     try:
         found = _probabilities(records.read_file(_Record, file))
-        of_model = model_checksum(model_dir)
+        checksum = model_checksum(model_dir)
     except FileNotFoundError as error:
         raise InputError(f"model: {model_dir} has no probabilities for compression; {LEARN}") from error
     except OSError as error:
         raise InputError(f"model: {error.filename or file} cannot be read: {first_line(error)}; {LEARN}") from error
     except ValueError as error:
         raise InputError(f"model: {file} holds no valid probabilities ({error}); {LEARN}") from error
-    if found.model != of_model:
+    if found.model != checksum:
         raise InputError(f"model: {file} does not belong to the model beside it; {LEARN}")
     return found
 
@@ -180,46 +180,44 @@ def model_checksum(model_dir: Path) -> str:
     return sha256("".join(f"{file.name} {sha256(read_bytes(file))}\n" for file in files).encode())
 
 
-def feature_sizes_of(tensor: Tensor, positions: int) -> tuple[int, ...]:
-    """The number of values of each feature of a tensor's contexts, for windows of `positions` positions."""
-    return CodeContext.feature_sizes if tensor.is_code else SwitchContext.feature_sizes(positions)
+def feature_sizes_of(tensor: Tensor, count: int) -> tuple[int, ...]:
+    """The number of values of each feature of a tensor's contexts; `count` is 1 + the largest switch."""
+    return CodeContext.feature_sizes if tensor.is_code else SwitchContext.feature_sizes(count)
 
 
 def _probabilities(record: _Record) -> Probabilities:
     """Restores the planes; raises ValueError if the number of weights does not fit them."""
     feature_sizes = {
-        tensor.name: [feature_sizes_of(tensor, max(plane.highest for plane in of_rate) + 1) for of_rate in rates]
-        for tensor, rates in ((tensor, record.planes[tensor.name]) for tensor in record.tensors)
+        tensor.name: [feature_sizes_of(tensor, max(plane.highest for plane in planes) + 1) for planes in by_rate]
+        for tensor, by_rate in ((tensor, record.planes[tensor.name]) for tensor in record.tensors)
     }
-    shapes = {
+    planes_with_sizes = {
         name: [
-            [(plane, of_planes if plane.context else ()) for plane in of_rate]
-            for of_rate, of_planes in zip(record.planes[name], of_rates)
+            [(plane, sizes if plane.context else ()) for plane in planes]
+            for planes, sizes in zip(record.planes[name], sizes_by_rate)
         ]
-        for name, of_rates in feature_sizes.items()
+        for name, sizes_by_rate in feature_sizes.items()
     }
-    sizes = [
-        (1 + sum(of_plane)) * plane.symbols
-        for rates in shapes.values()
-        for of_rate in rates
-        for plane, of_plane in of_rate
+    weight_counts = [
+        (1 + sum(sizes)) * plane.symbols
+        for by_rate in planes_with_sizes.values()
+        for pairs in by_rate
+        for plane, sizes in pairs
     ]
-    weights = iter(np.split(_weights(record.weights, sum(sizes)), np.cumsum(sizes)[:-1]))
+    weights = iter(np.split(_weights(record.weights, sum(weight_counts)), np.cumsum(weight_counts)[:-1]))
     planes = {
         name: tuple(
-            tuple(
-                Plane(plane.lowest, of_plane, next(weights).reshape(-1, plane.symbols)) for plane, of_plane in of_rate
-            )
-            for of_rate in rates
+            tuple(Plane(plane.lowest, sizes, next(weights).reshape(-1, plane.symbols)) for plane, sizes in pairs)
+            for pairs in by_rate
         )
-        for name, rates in shapes.items()
+        for name, by_rate in planes_with_sizes.items()
     }
-    steps = {name: np.array(rates, np.float32) for name, rates in record.steps.items()}
+    steps = {name: np.array(by_rate, np.float32) for name, by_rate in record.steps.items()}
     return Probabilities(record.model, record.tensors, steps, planes, record.pictures)
 
 
 def _weights(packed: str, count: int) -> np.ndarray:
-    """Decompresses `count` int16, and stops at the first byte too many."""
+    """Decompresses `count` int16 numbers, but no more; raises ValueError if there are more or fewer."""
     try:
         unpacked = zlib.decompressobj().decompress(base64.b64decode(packed, validate=True), 2 * count + 1)
     except zlib.error as error:

@@ -9,25 +9,25 @@ from deconv_ae.compression.model_tensors import Tensors, planes_first
 from deconv_ae.compression.traversal import Tensor, values_of_switches
 
 COARSEST_LEVELS = 1.5
-"""In the channel that needs the most steps, the 0.999 quantile of the magnitudes above 0 is this many of the coarsest
-steps."""
+"""The number of coarsest steps from 0 to the 0.999 quantile of the magnitudes above 0, in the channel that needs the
+most steps."""
 
-LARGEST = 2**30
+LARGEST_LEVEL = 2**30
 
 
 def quantize(code: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Rounds to int32 multiples of each channel's step.
+    """Divides the code by each channel's step, and rounds to int32 levels.
 
     >>> quantize(np.array([[0.2, 0.2]], np.float32), np.array([0.5, 0.25], np.float32)).tolist()
     [[0, 1]]
     """
     with np.errstate(invalid="ignore", over="ignore"):
         levels = np.floor(code / steps + np.float32(0.5))
-    return np.clip(np.nan_to_num(levels), -LARGEST, LARGEST).astype(np.int32)
+    return np.clip(np.nan_to_num(levels), -LARGEST_LEVEL, LARGEST_LEVEL).astype(np.int32)
 
 
 def dequantize(levels: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """The decoder's inputs: one float32 multiplication, which is the same on every machine."""
+    """Turns levels into the decoder's input by one float32 multiplication, which is the same on every machine."""
     return levels.astype(np.float32) * steps
 
 
@@ -53,20 +53,20 @@ def choose_steps(
     for name, values in code.items():
         gains[name] = np.zeros(values.shape[-1])
         for channel in range(values.shape[-1]):
-            used = values[..., channel] != 0
+            is_used = values[..., channel] != 0
             spread = float(values[..., channel].std())
             if not spread:
                 continue
-            noise = np.where(used, random.uniform(-1, 1, used.shape) * spread / 4, 0).astype(np.float32)
+            noise = np.where(is_used, random.uniform(-1, 1, is_used.shape) * spread / 4, 0).astype(np.float32)
             disturbed = values.copy()
             disturbed[..., channel] += noise
             change = decode({**code, name: disturbed}) - undisturbed
             gains[name][channel] = np.sqrt((change**2).sum() / (noise.astype(np.float64) ** 2).sum())
-            high = float(np.quantile(np.abs(values[..., channel][used]), 0.999))
-            largest = max(largest, gains[name][channel] * high)
+            quantile = float(np.quantile(np.abs(values[..., channel][is_used]), 0.999))
+            largest = max(largest, gains[name][channel] * quantile)
     coarsest = largest / COARSEST_LEVELS or 1.0
-    halved = coarsest / 2.0 ** np.arange(RATES)[:, np.newaxis]
-    return {name: (halved / np.where(gain > 0, gain, 1.0)).astype(np.float32) for name, gain in gains.items()}
+    picture_steps = coarsest / 2.0 ** np.arange(RATES)[:, np.newaxis]
+    return {name: (picture_steps / np.where(gain > 0, gain, 1.0)).astype(np.float32) for name, gain in gains.items()}
 
 
 def quantized_planes(

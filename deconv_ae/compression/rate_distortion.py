@@ -17,7 +17,7 @@ MOST_PICTURES, MOST_PIXELS = 1000, 200 * 64 * 64
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """The files of one codec at one rate.
 
     Attributes:
@@ -37,7 +37,7 @@ class Measured:
     switches: float | None = None
 
 
-Curves = dict[str, list[Measured]]
+Curves = dict[str, list[Measurement]]
 
 
 def rate_distortion(models: Sequence[tuple[str, Compressor]], images: np.ndarray) -> Curves:
@@ -68,19 +68,19 @@ def rate_distortion(models: Sequence[tuple[str, Compressor]], images: np.ndarray
         for quality in compressor.qualities:
             files = compressor.compress_all(list(images), quality)
             bits = compressor.bits(list(images), quality)
-            of_switches = sum(each for tensor, each in bits.items() if not tensor.startswith(CODE))
-            share = of_switches / (8 * sum(map(len, files)))
-            curves[name].append(_measured(images, files, compressor.decompress_all(files), share))
-    for name, rates in codecs().items():
+            switch_bits = sum(each for tensor, each in bits.items() if not tensor.startswith(CODE))
+            share = switch_bits / (8 * sum(map(len, files)))
+            curves[name].append(_measure(images, files, compressor.decompress_all(files), share))
+    for name, functions in codecs().items():
         curves[name] = []
-        for compress in rates:
-            made, decoded = zip(*(compress(image) for image in images))
-            curves[name].append(_measured(images, made, decoded))
+        for compress in functions:
+            compressed, decoded = zip(*(compress(image) for image in images))
+            curves[name].append(_measure(images, compressed, decoded))
     return curves
 
 
 def table(curves: Curves) -> str:
-    """Text with a line for each codec and rate."""
+    """A table as text: a heading, a line for each codec and rate, and a note."""
     lines = [f"{'file':<32}{'bytes':>10}{'bits a pixel':>14}{'PSNR':>8}{'SSIM':>8}{'switches':>10}"]
     for name, rates in curves.items():
         for each in rates:
@@ -88,17 +88,17 @@ def table(curves: Curves) -> str:
             lines.append(
                 f"{name:<32}{each.bytes:>10,.1f}{each.bits_per_pixel:>14.3f}{each.psnr:>8.2f}{each.ssim:>8.4f}{share:>10}"
             )
-    lines.append("switches: their share of the files; a thumbnail is a small PNG, enlarged")
+    lines.append("switches: the share of the files that holds switches; thumbnail: a small PNG, enlarged again")
     return "\n".join(lines)
 
 
-def _measured(
+def _measure(
     images: np.ndarray, files: Sequence[bytes], decoded: Iterable[np.ndarray], switches: float | None = None
-) -> Measured:
-    shown = np.stack(list(decoded))
+) -> Measurement:
+    pictures = np.stack(list(decoded))
     size = sum(map(len, files)) / len(files)
-    errors = ((images.astype(np.float32) - shown) ** 2).mean(axis=(1, 2, 3), dtype=np.float64)
+    errors = ((images.astype(np.float32) - pictures) ** 2).mean(axis=(1, 2, 3), dtype=np.float64)
     errors = errors[errors > 0]
     psnr = float(np.mean(10 * np.log10(255**2 / errors))) if errors.size else math.inf
-    similarity = float(np.mean(ssim(images, shown, brightest=255)))
-    return Measured(size, 8 * size / (images.shape[1] * images.shape[2]), psnr, similarity, switches)
+    similarity = float(np.mean(ssim(images, pictures, brightest=255)))
+    return Measurement(size, 8 * size / (images.shape[1] * images.shape[2]), psnr, similarity, switches)

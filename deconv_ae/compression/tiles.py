@@ -7,26 +7,29 @@ import numpy as np
 from deconv_ae.numbers import Pair
 
 
-def grid(size: Pair, tile: Pair) -> Pair:
-    """The number of tiles that cover a picture, down and right.
+def grid(size: Pair, tile_size: Pair) -> Pair:
+    """The numbers of rows and columns of the tiles that cover a picture.
 
     >>> grid((100, 64), (64, 64))
     (2, 1)
     """
-    return math.ceil(size[0] / tile[0]), math.ceil(size[1] / tile[1])
+    return math.ceil(size[0] / tile_size[0]), math.ceil(size[1] / tile_size[1])
 
 
-def cut(picture: np.ndarray, tile: Pair) -> np.ndarray:
+def cut(picture: np.ndarray, tile_size: Pair) -> np.ndarray:
     """Cuts `(height, width, channels)` into `(tiles, tile height, tile width, channels)`, row by row.
 
     Beyond the lower and right edges, the last row and column are repeated.
     """
     height, width, channels = picture.shape
-    if (height, width) == tile:
+    if (height, width) == tile_size:
         return picture[np.newaxis]
-    down, right = grid((height, width), tile)
-    padded = np.pad(picture, ((0, down * tile[0] - height), (0, right * tile[1] - width), (0, 0)), mode="edge")
-    return padded.reshape(down, tile[0], right, tile[1], channels).swapaxes(1, 2).reshape(-1, *tile, channels)
+    rows, columns = grid((height, width), tile_size)
+    tile_height, tile_width = tile_size
+    padding = ((0, rows * tile_height - height), (0, columns * tile_width - width), (0, 0))
+    padded = np.pad(picture, padding, mode="edge")
+    tiles = padded.reshape(rows, tile_height, columns, tile_width, channels).swapaxes(1, 2)
+    return tiles.reshape(-1, tile_height, tile_width, channels)
 
 
 def join(tiles: np.ndarray, size: Pair) -> np.ndarray:
@@ -37,6 +40,6 @@ def join(tiles: np.ndarray, size: Pair) -> np.ndarray:
     True
     """
     _, height, width, channels = tiles.shape
-    down, right = grid(size, (height, width))
-    joined = tiles.reshape(down, right, height, width, channels).swapaxes(1, 2)
-    return joined.reshape(down * height, right * width, channels)[: size[0], : size[1]]
+    rows, columns = grid(size, (height, width))
+    joined = tiles.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    return joined.reshape(rows * height, columns * width, channels)[: size[0], : size[1]]

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deconv_ae.compression.contexts import CodeContext, Shape, SwitchContext, same_place
+from deconv_ae.compression.contexts import CodeContext, Shape, SwitchContext, code_places
 from deconv_ae.compression.order import Pass, passes, single_pass
 from deconv_ae.compression.probabilities import Plane
 from deconv_ae.records import Name
 from deconv_ae.saved_model.signatures import CODE
 
 Symbols = dict[str, np.ndarray]
-"""Arrays by a tensor's name, `(channels, pictures, places)` int32."""
+"""Each tensor's symbols by its name, `(channels, pictures, places)` int32."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Tensor:
         is_code: whether the values are a code, which is quantised; otherwise they are switches.
         values_in: the name of the code whose first channels are the values that these switches place. Where such a
             value is 0, its switch has no effect, and `Visit.present` is false.
+            None for all other tensors.
     """
 
     name: Name
@@ -37,7 +38,7 @@ class Tensor:
     values_in: Name | None = None
 
     @property
-    def places(self) -> int:
+    def place_count(self) -> int:
         return self.shape[0] * self.shape[1]
 
 
@@ -84,12 +85,12 @@ def traverse(
         tensors: the encoder's outputs.
         planes: the planes of each tensor's channels.
         pictures: the number of pictures.
-        halvings: how often the coarsest steps were halved. The contexts of switches undo this: they see the code in
-            the coarsest steps.
+        halvings: how often the coarsest steps were halved for this rate. The contexts of switches divide the code's
+            magnitudes by 2^halvings, so they count the coarsest steps at every rate.
         symbols_of: returns the `(pictures, n)` symbols of a visit; those of absent values are ignored.
 
     Returns:
-        All symbols.
+        The symbols of all tensors.
     """
     symbols: Symbols = {}
     magnitudes: dict[str, np.ndarray] = {}
@@ -103,17 +104,17 @@ def traverse(
             code = _code_magnitudes(tensor, tensors, magnitudes) >> halvings
             count = max(plane.highest for plane in planes[tensor.name]) + 1
             context = SwitchContext(tensor.shape, pictures, count, code)
-        found = np.zeros((tensor.shape[2], pictures, tensor.places), np.int32)
+        tensor_symbols = np.zeros((tensor.shape[2], pictures, tensor.place_count), np.int32)
         for channel, plane in enumerate(planes[tensor.name]):
-            for part in passes(*tensor.shape[:2]) if plane.feature_sizes else [single_pass(tensor.places)]:
-                coded = None if present is None else present[channel][:, part.places]
+            for part in passes(*tensor.shape[:2]) if plane.feature_sizes else [single_pass(tensor.place_count)]:
+                pass_present = None if present is None else present[channel][:, part.places]
                 features = context.features(channel, part) if plane.feature_sizes else []
-                visited = symbols_of(Visit(tensor, channel, part, features, coded), plane)
-                visited = visited if coded is None else np.where(coded, visited, 0)
-                found[channel][:, part.places] = visited
+                pass_symbols = symbols_of(Visit(tensor, channel, part, features, pass_present), plane)
+                pass_symbols = pass_symbols if pass_present is None else np.where(pass_present, pass_symbols, 0)
+                tensor_symbols[channel][:, part.places] = pass_symbols
                 # An escape enters the contexts as highest + 1, because its value is coded after all symbols.
-                context.record(channel, part, visited + plane.lowest, coded)
-        symbols[tensor.name] = found
+                context.record(channel, part, pass_symbols + plane.lowest, pass_present)
+        symbols[tensor.name] = tensor_symbols
     return symbols
 
 
@@ -127,4 +128,4 @@ def _code_magnitudes(tensor: Tensor, tensors: Sequence[Tensor], magnitudes: Mapp
     if tensor.values_in is not None:
         return values_of_switches(tensor, magnitudes)
     code = next(each for each in tensors if each.name == CODE)
-    return magnitudes[CODE].sum(axis=0, keepdims=True)[..., same_place(code.shape, tensor.shape)]
+    return magnitudes[CODE].sum(axis=0, keepdims=True)[..., code_places(code.shape, tensor.shape)]

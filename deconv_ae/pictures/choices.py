@@ -11,6 +11,7 @@ DRAWINGS = {
     "comparison": "the reconstructions of several models, side by side",
 }
 MOST_EXPLAINED = 10
-"""The most images in the figures of errors and switches. These have many rows; more columns took minutes to lay out."""
+"""The most images in the figures of errors and switches. These figures have many rows, and more columns took minutes to
+lay out."""
 MOST_IMAGES = 250
 """The most images in a figure. matplotlib cannot draw more of them at a size that one can see."""

@@ -31,7 +31,8 @@ FIGURES: dict[str, Callable[[ServedAutoencoder, View], Figure]] = {
     "kernels": lambda model, shown: kernels_figure({shown.title: load_keras_model(model)}),
 }
 """The figures of one model, by their names in `choices.DRAWINGS`. Each is the file NAME.png."""
-FILES: dict[str, Callable[[View, Path], list[Path]]] = {"pictures": write_pictures, "text": write_text}
+WRITERS: dict[str, Callable[[View, Path], list[Path]]] = {"pictures": write_pictures, "text": write_text}
+"""The other drawings of one model. Each is several files."""
 
 
 def visualize(
@@ -61,7 +62,7 @@ def visualize(
     """
     views = [view(model, images) for model in models]
     root = paths.given("output_dir", output_dir)
-    names = _distinct([model.name for model in models])
+    names = _distinct_names([model.name for model in models])
     folders = [Path()] if len(views) == 1 else [Path(name) for name in names]
     written: list[Path] = []
     try:
@@ -79,14 +80,14 @@ def visualize(
 
 def _draw(model: ServedAutoencoder, shown: View, folder: Path, drawings: Collection[str]) -> list[Path]:
     folder.mkdir(exist_ok=True)
-    files = [file for name, write in FILES.items() if name in drawings for file in write(shown, folder)]
-    for name, figure in FIGURES.items():
+    files = [file for name, write in WRITERS.items() if name in drawings for file in write(shown, folder)]
+    for name, make_figure in FIGURES.items():
         if name in drawings:
-            files.append(save_figure(figure(model, shown), folder / f"{name}.png"))
+            files.append(save_figure(make_figure(model, shown), folder / f"{name}.png"))
     return files
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
+def _distinct_names(names: Sequence[str]) -> list[str]:
     numbered = [f"{name}_{index}" for index, name in enumerate(names)]
     distinct = [number if names.count(name) > 1 else name for number, name in zip(numbered, names)]
     return distinct if len(set(distinct)) == len(names) else numbered

@@ -34,9 +34,9 @@ SHUFFLING_SEED = 0
 PIXEL_INCHES = 4 / PIXELS_AN_INCH
 """The least width of an image's pixel in `switches_figure`, unless one image would then be wider than the figure. With
 narrower pixels, nobody sees on which pixel a point lies."""
-POINT_OF_A_PLACE, POINT_OF_A_WINDOW = 0.6, 0.2
-"""The width of a point, as a share of a place and of its window; the larger width counts. So neighbours in small
-windows do not touch, and points in large windows can be seen."""
+POINT_SHARE_OF_PLACE, POINT_SHARE_OF_WINDOW = 0.6, 0.2
+"""The width of a point, as a share of a place's width and of its window's shorter side; the larger width counts. So
+neighbours in small windows do not touch, and points in large windows can be seen."""
 POINTS_AN_INCH = 72
 LABEL_LINES = 2
 
@@ -44,7 +44,7 @@ CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose)
 MOST_KERNELS = 32
 """The most rows of a layer's kernels, and the most columns: about as many as fit into `WIDEST_INCHES`."""
 SMALLEST_KERNEL_PIXELS, LARGEST_KERNEL_PIXELS = 40, 100
-"""The limits of a kernel's longer side in the figure. A weight is a whole number of pixels."""
+"""The limits of a kernel's longer side in the figure. A weight is a whole number of pixels wide."""
 LAYER_PIXELS = 900
 """The longer side of a layer, unless its kernels would be too small or too large."""
 GAP_PIXELS = 4
@@ -81,7 +81,7 @@ def centred(encoded: Encoded, pool_sizes: Sequence[Sequence[int]]) -> Encoded:
 
 
 def centre_name(pool_sizes: Sequence[Sequence[int]]) -> str:
-    """Where `centred` puts switches. A window of even sides has no place in its middle.
+    """Where `centred` puts switches, in words. A window with an even side has no place in its middle.
 
     >>> [centre_name([size]) for size in ((3, 3), (2, 2), (4, 4), (4, 3))]
     ['in the middle', 'at the upper left', 'up and left of the middle', 'up or left of the middle']
@@ -95,12 +95,12 @@ def centre_name(pool_sizes: Sequence[Sequence[int]]) -> str:
 
 
 def switches_figure(model: Autoencoder, shown: View) -> Figure:
-    """What the switches carry: the places of the maxima, and reconstructions with other places.
+    """Draws what the switches carry: the places of the maxima, and reconstructions with other places.
 
     The rows are the originals, each stage's maxima and switches, and the reconstructions with the switches as they are,
     shuffled and centred. A stage is drawn as its windows, each as bright as its maximum, with a point where a maximum
-    above 0 lay. With several channels, the figure shows the channel that is brightest in these images. Images that do
-    not fit into `WIDEST_INCHES` are left out, and the title says so.
+    above 0 lay. Of a stage's channels, the figure shows the one that is brightest in these images. Images that do not
+    fit into `WIDEST_INCHES` are left out, and the title says so.
     """
     inches, count = _columns(shown)
     title = f"{shown.title}: what the switches carry"
@@ -113,14 +113,14 @@ def switches_figure(model: Autoencoder, shown: View) -> Figure:
     widths: dict[str, float] = {}
     for window, (label, maxima, places) in zip(pool_sizes, _stages(model, shown.originals)):
         rows[label], points[label] = maxima, places
-        of_places = max(POINT_OF_A_PLACE, POINT_OF_A_WINDOW * min(window))
-        widths[label] = POINTS_AN_INCH * inches / max(places.shape[1:]) * of_places
+        place_width = POINTS_AN_INCH * inches / max(places.shape[1:])
+        widths[label] = place_width * max(POINT_SHARE_OF_PLACE, POINT_SHARE_OF_WINDOW * min(window))
     rows["reconstruction"] = list(shown.reconstruction)
-    for label, changed in (
+    for label, encoded in (
         ("switches shuffled", shuffled(shown.encoded)),
         (f"all switches\n{centre_name(pool_sizes)}", centred(shown.encoded, pool_sizes)),
     ):
-        decoded = model.decoder([keras.ops.convert_to_tensor(each) for each in changed.named().values()])
+        decoded = model.decoder([keras.ops.convert_to_tensor(each) for each in encoded.named().values()])
         rows[label] = list(np.asarray(decoded))
     figure, axes = new_grid(list(rows), count, inches, title)
     for row, (label, pictures) in zip(axes, rows.items()):
@@ -132,15 +132,15 @@ def switches_figure(model: Autoencoder, shown: View) -> Figure:
 
 
 def _columns(shown: View) -> tuple[float, int]:
-    """The inches of a column, and the number of columns that fit."""
+    """The width of a column in inches, and the number of images that fit."""
     left = left_inches(LABEL_LINES)
-    most = WIDEST_INCHES - left - MARGIN_INCHES
-    inches = min(max(COLUMN_INCHES, PIXEL_INCHES * max(shown.images.shape[1:3])), most)
+    widest_column = WIDEST_INCHES - left - MARGIN_INCHES
+    inches = min(max(COLUMN_INCHES, PIXEL_INCHES * max(shown.images.shape[1:3])), widest_column)
     return inches, min(len(shown.images), columns_that_fit(inches, left))
 
 
 def _stages(model: Autoencoder, originals: np.ndarray) -> list[tuple[str, list[np.ndarray], np.ndarray]]:
-    """A label for each stage, its brightest channel's maxima enlarged to their windows, and where those above 0 lay."""
+    """For each stage: a label, its brightest channel's maxima enlarged to windows, and where those above 0 lay."""
     stages = []
     pool_sizes = model.architecture.pool_sizes
     values = keras.ops.convert_to_tensor(originals)
@@ -170,9 +170,9 @@ class _Layer:
     """A layer's kernels.
 
     Attributes:
-        caption: its name and its scale.
+        caption: the layer's name and its scale.
         shares: `(rows, columns, height, width)`, weights as shares of the largest absolute one, -1 to 1.
-        row_labels: the colours of the image, where rows are colours.
+        row_labels: the names of the image's colours if the rows are colours; otherwise empty.
     """
 
     caption: str
@@ -200,20 +200,20 @@ class _Layer:
         """The kernels in colours, `(height, width, 3)`, with a pixel for each pixel of the figure."""
         rows, columns, height, width = self.shares.shape
         side = self.weight_pixels
-        gap = GAP_PIXELS // 2
-        cells = np.full((rows, columns, height * side + 2 * gap, width * side + 2 * gap, 3), GROUND)
+        margin = GAP_PIXELS // 2
+        cells = np.full((rows, columns, height * side + 2 * margin, width * side + 2 * margin, 3), GROUND)
         enlarged = self.shares.repeat(side, axis=2).repeat(side, axis=3)
-        cells[:, :, gap:-gap, gap:-gap] = SIGNED((enlarged + 1) / 2)[..., :3]
+        cells[:, :, margin:-margin, margin:-margin] = SIGNED((enlarged + 1) / 2)[..., :3]
         return cells.transpose(0, 2, 1, 3, 4).reshape(rows * cells.shape[2], columns * cells.shape[3], 3)
 
 
 def kernels_figure(models: dict[str, Autoencoder]) -> Figure:
-    """The kernels of every convolution of some models, by the models' names.
+    """Draws the kernels of every convolution of several models. The keys of `models` are the models' names.
 
-    Rows are the channels towards the image, columns the filters. With one channel or one filter, all kernels stand in
-    one row, unless rows are colours. Blue is negative, white is 0, vermilion is positive. Each layer has its own scale:
-    its caption names the largest absolute weight drawn. If a layer has more than 32 rows or columns, or more columns
-    than fit, the first are drawn, and the caption says so.
+    Rows are the channels towards the image, columns the filters. If a layer has only one channel or one filter, all its
+    kernels stand in one row, unless its channels are the image's colours. Blue is negative, white is 0, vermilion is
+    positive. Each layer has its own scale: its caption names the largest absolute weight drawn. If a layer has more
+    than 32 rows or columns, or more columns than fit, only the first are drawn, and the caption says so.
     """
     layers = [
         _layer(name, layer, model.image_shape[-1])
@@ -233,10 +233,10 @@ def kernels_figure(models: dict[str, Autoencoder]) -> Figure:
     for layer, caption in zip(layers, captions):
         figure.text(left / width, 1 - top / height, caption, va="top", fontsize="small")
         top += _caption_inches(caption)
-        tall, wide = layer.inches
-        axis = figure.add_axes((left / width, 1 - (top + tall) / height, wide / width, tall / height))
-        _show_kernels(axis, layer)
-        top += tall + MARGIN_INCHES
+        layer_height, layer_width = layer.inches
+        box = (left / width, 1 - (top + layer_height) / height, layer_width / width, layer_height / height)
+        _show_kernels(figure.add_axes(box), layer)
+        top += layer_height + MARGIN_INCHES
     _add_bar(figure, width, height)
     return figure
 
@@ -280,7 +280,7 @@ def _show_kernels(axis: Axes, layer: _Layer) -> None:
 
 
 def _add_bar(figure: Figure, width: float, height: float) -> None:
-    """The colour bar of all layers, at the bottom."""
+    """Adds one colour bar for all layers, at the bottom."""
     axis = figure.add_axes((0.5 - 2 / width, 0.45 / height, 4 / width, 0.1 / height))
     bar = figure.colorbar(ScalarMappable(Normalize(-1, 1), SIGNED), cax=axis, orientation="horizontal")
     bar.set_ticks([-1, 0, 1], labels=["negative", "0", "positive"], fontsize="small")

@@ -27,8 +27,8 @@ def code_picture(code: np.ndarray, gap: float | None = None) -> np.ndarray:
     """One picture of a code. Several channels become tiles of a grid, a pixel apart.
 
     Args:
-        code: one image's, `(h, w, c)`.
-        gap: the value between tiles and in place of missing tiles; None is half of the largest value.
+        code: the code of one image, `(h, w, c)`.
+        gap: the value between tiles and in place of missing tiles; None stands for half of the largest value.
 
     Returns:
         `(height, width, 1)`.
@@ -53,8 +53,8 @@ def code_picture(code: np.ndarray, gap: float | None = None) -> np.ndarray:
 def code_brightness(code: np.ndarray, averages: int) -> np.ndarray:
     """Scales each channel of codes by its largest absolute value over all images.
 
-    Channels have no common scale, and a faint channel may carry much. In a channel of maxima, 0 is black. In a channel
-    of averages, which may be negative, 0 is grey.
+    Channels have no common scale, and a faint channel may carry much information. In a channel of maxima, 0 is black.
+    In a channel of averages, which may be negative, 0 is grey.
 
     Args:
         code: `(N, h, w, c)`.
@@ -73,7 +73,10 @@ def code_brightness(code: np.ndarray, averages: int) -> np.ndarray:
 
 
 def brightest_to_255(picture: np.ndarray) -> np.ndarray:
-    """A picture as uint8: negative values are 0, the largest is 255. One channel gives a `(height, width)` array."""
+    """Scales a picture to uint8: negative values become 0, the largest value 255.
+
+    A picture of one channel becomes a `(height, width)` array.
+    """
     clipped = np.maximum(picture, 0)
     brightest = clipped.max()
     if brightest > 0:
@@ -82,7 +85,10 @@ def brightest_to_255(picture: np.ndarray) -> np.ndarray:
 
 
 def black_to_white(picture: np.ndarray) -> np.ndarray:
-    """A picture as uint8, 0 as black and 1 as white. Of 2 channels, or of more than 3, only the first is drawn."""
+    """Scales a picture to uint8, from 0 as black to 1 as white.
+
+    Keeps only the first channel of a picture with 2 channels or more than 3.
+    """
     if picture.shape[-1] not in (1, 3):
         picture = picture[..., :1]
     return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)

@@ -14,11 +14,11 @@ from deconv_ae.pictures.visualization import save_figure
 INCHES = (9.0, 3.9)
 FILE_NAME = "rate_distortion.png"
 MODEL_MARKERS, OTHER_MARKERS = "osDv", "x+12"
-"""The next marker is taken when all colours have been used."""
+"""Curves have the first marker until all colours have been used, then the next one."""
 
 
 def rate_distortion_figure(curves: Curves, title: str) -> Figure:
-    """PSNR and SSIM against bits a pixel.
+    """Draws PSNR and SSIM against bits a pixel.
 
     Curves of models are solid, others dashed. A vertical line marks the rate of a lossless format.
     """

@@ -30,9 +30,12 @@ def training_curve(history: Sequence[Epoch], mean_image_rmse: float) -> Figure:
     """
     figure = Figure(figsize=INCHES, layout="constrained")
     axis = figure.subplots()
-    tested = [(epoch.number, epoch.test_rmse) for epoch in history if epoch.test_rmse is not None]
-    trained = [(epoch.number, epoch.training_rmse) for epoch in history]
-    for label, points, colour in (("training images", trained, CURVES[0]), ("test images", tested, CURVES[1])):
+    test_points = [(epoch.number, epoch.test_rmse) for epoch in history if epoch.test_rmse is not None]
+    training_points = [(epoch.number, epoch.training_rmse) for epoch in history]
+    for label, points, colour in (
+        ("training images", training_points, CURVES[0]),
+        ("test images", test_points, CURVES[1]),
+    ):
         if points:
             axis.plot(*zip(*points), marker=".", color=colour, label=label)
     axis.axhline(mean_image_rmse, color="black", linestyle=":", linewidth=1, label="mean training image")

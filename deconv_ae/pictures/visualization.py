@@ -114,7 +114,7 @@ def write_text(shown: View, folder: Path) -> list[Path]:
 
 
 def model_figure(shown: View) -> Figure:
-    """Rows for the originals, the codes and the reconstructions; a column for each image, its RMSE beneath.
+    """Rows for the originals, the codes and the reconstructions; a column for each image, with its RMSE beneath.
 
     Codes are drawn by `code_brightness`. Pictures grow with the number of channels, so that each channel can be seen.
     """
@@ -162,23 +162,25 @@ def errors_figure(shown: View) -> Figure:
     several channels, an error is the root mean square over the channels.
     """
     errors = shown.reconstruction - shown.originals
-    signed = errors.shape[-1] == 1
-    errors = errors[..., 0] if signed else np.sqrt(np.mean(np.square(errors), axis=-1))
+    is_signed = errors.shape[-1] == 1
+    errors = errors[..., 0] if is_signed else np.sqrt(np.mean(np.square(errors), axis=-1))
     largest = float(np.abs(errors).max()) or 1.0
-    meaning = "reconstruction minus original" if signed else "root mean square over the channels"
+    meaning = "reconstruction minus original" if is_signed else "root mean square over the channels"
     meaning = wrapped(meaning, COLUMN_INCHES * len(errors))
-    bar_above = 0.23 + LINE_INCHES * len(meaning.splitlines())
+    bar_bottom = 0.23 + LINE_INCHES * len(meaning.splitlines())
     title = f"{shown.title}: errors by pixel"
     labels = ("original", "reconstruction", "error")
-    figure, axes = new_grid(labels, len(errors), title=title, beneath=bar_above + 0.17)
-    scaled = {"cmap": SIGNED, "vmin": -largest} if signed else {"cmap": "inferno", "vmin": 0}
+    figure, axes = new_grid(labels, len(errors), title=title, bottom_inches=bar_bottom + 0.17)
+    colour_scale = {"cmap": SIGNED, "vmin": -largest} if is_signed else {"cmap": "inferno", "vmin": 0}
     for column, error in enumerate(errors):
         show_picture(axes[0][column], shown.originals[column])
         show_picture(axes[1][column], shown.reconstruction[column])
-        drawn = axes[2][column].imshow(error, vmax=largest, interpolation="nearest", **scaled)
+        image = axes[2][column].imshow(error, vmax=largest, interpolation="nearest", **colour_scale)
         axes[2][column].set_xlabel(f"RMSE {shown.rmses[column]:.3f}")
     height = figure.get_figheight()
-    bar = figure.colorbar(drawn, cax=figure.add_axes((0.25, bar_above / height, 0.5, 0.08 / height)), location="bottom")
+    bar = figure.colorbar(
+        image, cax=figure.add_axes((0.25, bar_bottom / height, 0.5, 0.08 / height)), location="bottom"
+    )
     bar.set_label(meaning, fontsize="small")
     bar.ax.tick_params(labelsize="small")
     return figure
@@ -206,7 +208,7 @@ def new_grid(
     inches: float = COLUMN_INCHES,
     title: str = "",
     heading_lines: int = 0,
-    beneath: float = 0.0,
+    bottom_inches: float = 0.0,
 ) -> tuple[Figure, np.ndarray]:
     """Makes a figure with a grid of axes without ticks, and room for the text around them.
 
@@ -217,12 +219,12 @@ def new_grid(
     times, which takes as long as the drawing.
 
     Args:
-        labels: the label of each row of axes; an empty one for none.
+        labels: the label of each row of axes; "" for a row without one.
         columns: the number of columns of axes.
         inches: the width and the height of one of the axes. Beneath each is room for a line.
         title: the figure's title, wrapped to its width.
         heading_lines: lines in the headings of columns, in small letters.
-        beneath: inches left free at the bottom.
+        bottom_inches: inches left free at the bottom.
 
     Returns:
         The figure, and its axes as a `(rows, columns)` array, regardless of the bands.
@@ -234,20 +236,21 @@ def new_grid(
     side_by_side = math.ceil(columns / bands)
     width = left + side_by_side * (inches + MARGIN_INCHES)
     title = wrapped(title, width, LETTERS_AN_INCH)
-    above = TITLE_LINE_INCHES * len(title.splitlines()) + MARGIN_INCHES
+    top_inches = TITLE_LINE_INCHES * len(title.splitlines()) + MARGIN_INCHES
     band_inches = LINE_INCHES * heading_lines + len(labels) * (inches + LINE_INCHES)
-    height = above + bands * (band_inches + MARGIN_INCHES) + beneath
-    # Figure itself, not pyplot: pyplot keeps figures in a global list, and opens windows on a machine with a screen.
+    height = top_inches + bands * (band_inches + MARGIN_INCHES) + bottom_inches
+    # Made without pyplot, which keeps figures in a global list, and opens windows on a machine with a screen.
     figure = ShownFigure(figsize=(width, height))
     figure.suptitle(title, y=1 - MARGIN_INCHES / 2 / height, verticalalignment="top")
     axes = np.empty((len(labels), columns), object)
     for row, column in np.ndindex(axes.shape):
-        band, place = divmod(column, side_by_side)
-        x = left + place * (inches + MARGIN_INCHES)
-        y = above + band * (band_inches + MARGIN_INCHES) + LINE_INCHES * heading_lines + row * (inches + LINE_INCHES)
+        band, column_in_band = divmod(column, side_by_side)
+        x = left + column_in_band * (inches + MARGIN_INCHES)
+        band_top = top_inches + band * (band_inches + MARGIN_INCHES)
+        y = band_top + LINE_INCHES * heading_lines + row * (inches + LINE_INCHES)
         box = (x / width, 1 - (y + inches) / height, inches / width, inches / height)
         axes[row, column] = axis = figure.add_axes(box, xticks=[], yticks=[])
-        if place == 0:
+        if column_in_band == 0:
             axis.set_ylabel(labels[row], fontsize="small" if label_lines > 1 else "medium")
     return figure, axes
 
@@ -263,14 +266,17 @@ def left_inches(label_lines: int) -> float:
 
 
 def show_picture(axis: Axes, picture: np.ndarray) -> None:
-    """Draws 0 as black, 1 as white, and NaN in the colour of gaps. 2 channels, or more than 3, become tiles."""
+    """Draws 0 as black, 1 as white, and NaN in the colour of gaps.
+
+    The channels of a picture with 2 channels or more than 3 become tiles.
+    """
     if picture.shape[-1] not in (1, 3):
         picture = code_picture(picture)
     axis.imshow(np.clip(picture, 0, 1), cmap=GREY, vmin=0, vmax=1, interpolation="nearest")
 
 
 def wrapped(text: str, inches: float, letters_an_inch: float = SMALL_LETTERS_AN_INCH) -> str:
-    """Text in lines that are no wider than a picture of this width; a longer word keeps its length.
+    """Breaks text into lines that are at most `inches` wide. A word that is longer than that stays whole.
 
     >>> print(wrapped("filters 16, 8; pools 2x2, 2x2", 1.25))
     filters 16, 8;

@@ -14,7 +14,7 @@ from faults.programs import run_program
 from PIL import Image
 
 from deconv_ae.compression import Compressor, learn_probabilities, probability_file
-from deconv_ae.compression.container import Compressed, FileError, pack, unpack
+from deconv_ae.compression.container import CompressedPicture, FileError, pack, unpack
 from deconv_ae.compression.rate_distortion import rate_distortion, table
 from deconv_ae.data import ImageDataset
 from deconv_ae.errors import InputError
@@ -40,7 +40,7 @@ def digit_model_dir(exported: Path, made_once: MadeOnce, digits: ImageDataset) -
 
 @pytest.fixture(scope="module")
 def colour_model_dir(exported_in_colour: Path, made_once: MadeOnce, colour_images: ImageDataset) -> Path:
-    """A colour model of two stages, whose windows do not divide the images."""
+    """A colour model of two stages with probabilities. Its windows do not divide the images evenly."""
 
     def make(directory: Path) -> None:
         shutil.copytree(exported_in_colour, directory)
@@ -70,13 +70,13 @@ def test_file_holds_the_quantised_code_and_switches(
     for image in colour_images.test:
         encoded = model.encode(image[np.newaxis])
         quantised = np.floor(encoded.code / steps + np.float32(0.5)) * steps
-        last = np.where(quantised != 0, encoded.switches[-1], 0)
+        # Where the code is zero, the file omits the switch, which has no effect.
+        last_switches = np.where(quantised != 0, encoded.switches[-1], 0)
         file = colour_compressor.compress(image, quality)
         found = colour_compressor.tensors(file)
         np.testing.assert_array_equal(found["code"], quantised)
         np.testing.assert_array_equal(found["switches_1"], encoded.switches[0])
-        np.testing.assert_array_equal(found["switches_2"], last)
-        # Where the code is zero, the file omits the switch, which has no effect.
+        np.testing.assert_array_equal(found["switches_2"], last_switches)
         decoded = model.decode(Encoded(quantised, encoded.switches))
         pixels = np.clip(np.round(decoded * 256), 0, 255).astype(np.uint8)
         np.testing.assert_array_equal(colour_compressor.decompress(file), pixels[0])
@@ -130,19 +130,19 @@ def test_picture_of_any_size_is_cut_into_tiles(
     for top, left in itertools.product(range(0, height, 28), range(0, width, 28)):
         tile = padded[top : top + 28, left : left + 28]
         alone = digit_compressor.decompress(digit_compressor.compress(tile, 4))
-        own = found[top : top + 28, left : left + 28]
-        np.testing.assert_array_equal(own, alone[: own.shape[0], : own.shape[1]])
+        part = found[top : top + 28, left : left + 28]
+        np.testing.assert_array_equal(part, alone[: part.shape[0], : part.shape[1]])
 
 
 def test_picture_larger_than_a_batch_gives_the_same_pixels(
     digit_compressor: Compressor, digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = np.concatenate(list(digits.test[:5]), axis=1)
-    whole = digit_compressor.decompress(digit_compressor.compress(picture))
+    expected = digit_compressor.decompress(digit_compressor.compress(picture))
     monkeypatch.setattr(digit_compressor._model, "batch_size", 2)
     files = digit_compressor.compress_all([digits.test[7], picture, digits.test[8]])
     _, found, _ = digit_compressor.decompress_all(files)
-    np.testing.assert_array_equal(found, whole)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_file_does_not_depend_on_the_pictures_beside_it(
@@ -154,9 +154,9 @@ def test_a_file_does_not_depend_on_the_pictures_beside_it(
     files = digit_compressor.compress_all(pictures)
     assert files == [digit_compressor.compress(picture) for picture in pictures]
     together = digit_compressor.decompress_all(files)
-    for some in (*zip(files), reversed(files), files[1:4]):
-        some = list(some)
-        for file, found in zip(some, digit_compressor.decompress_all(some), strict=True):
+    for group in (*zip(files), reversed(files), files[1:4]):
+        group = list(group)
+        for file, found in zip(group, digit_compressor.decompress_all(group), strict=True):
             np.testing.assert_array_equal(found, together[files.index(file)])
 
 
@@ -201,7 +201,7 @@ def test_altered_shortened_or_lengthened_file_is_refused(digit_compressor: Compr
 def test_wrong_header_is_refused(digit_compressor: Compressor, change: dict, reason: str) -> None:
     found = vars(unpack(digit_compressor.compress(np.zeros((28, 28, 1), np.uint8))))
     with pytest.raises(FileError, match=reason):
-        digit_compressor.decompress(pack(Compressed(**{**found, **change})))
+        digit_compressor.decompress(pack(CompressedPicture(**{**found, **change})))
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xff" * 40, bytes(range(1, 200)), b"\0" * 7])
@@ -209,7 +209,9 @@ def test_any_payload_gives_a_picture_or_a_file_error(digit_compressor: Compresso
     header = unpack(digit_compressor.compress(np.zeros((28, 28, 1), np.uint8)))
     good = digit_compressor.compress(np.zeros((28, 28, 1), np.uint8))
     try:
-        picture = digit_compressor.decompress_all([good, pack(Compressed(header.rate, header.model, None, payload))])[1]
+        picture = digit_compressor.decompress_all(
+            [good, pack(CompressedPicture(header.rate, header.model, None, payload))]
+        )[1]
         assert picture.shape == (28, 28, 1)
     except FileError as error:
         assert error.number == 1
@@ -302,8 +304,9 @@ def test_reference_models_compress(name: str) -> None:
     found = compressor.tensors(compressor.compress(image, 5))
     encoded = model.encode(image[np.newaxis]).named()
     assert found.keys() == encoded.keys()
-    for switches in [each for each in encoded if each != "code"][:-1]:
-        np.testing.assert_array_equal(found[switches], encoded[switches])
+    # The file may omit switches of the last stage.
+    for name in [each for each in encoded if each != "code"][:-1]:
+        np.testing.assert_array_equal(found[name], encoded[name])
 
 
 def test_rates_are_measured_beside_other_codecs(digit_compressor: Compressor, digits: ImageDataset) -> None:
@@ -328,29 +331,29 @@ def test_rates_are_measured_beside_other_codecs(digit_compressor: Compressor, di
     assert len(rate_distortion_figure(curves, "digits").axes) == 2
 
 
-def test_programs_round_trip_whatever_the_number_of_threads(
+def test_programs_agree_with_the_compressor_whatever_the_number_of_threads(
     digit_model_dir: Path, digit_compressor: Compressor, digits: ImageDataset, tmp_path: Path
 ) -> None:
     for number, image in enumerate(digits.test[:3]):
         Image.fromarray(image[..., 0]).save(tmp_path / f"{number}.png")
     names = [f"{number}.png" for number in range(3)]
-    made = run_program(
+    compressed = run_program(
         "compress.py", [f"--model={digit_model_dir}", "--output_dir=small", "--quality=4", *names], tmp_path
     )
-    assert (made.status, made.stderr) == (0, "")
+    assert (compressed.status, compressed.stderr) == (0, "")
     files = [tmp_path / "small" / f"{number}.dcae" for number in range(3)]
     assert [file.read_bytes() for file in files] == digit_compressor.compress_all(list(digits.test[:3]), 4)
-    back = [f"--model={digit_model_dir}", "--output_dir=back", *map(str, files)]
-    other = {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    again = run_program("decompress.py", back, tmp_path, other)
-    assert (again.status, again.stderr) == (0, "")
+    arguments = [f"--model={digit_model_dir}", "--output_dir=back", *map(str, files)]
+    one_thread = {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    decompressed = run_program("decompress.py", arguments, tmp_path, one_thread)
+    assert (decompressed.status, decompressed.stderr) == (0, "")
     for number, file in enumerate(files):
         found = np.asarray(Image.open(tmp_path / "back" / f"{number}.png"))[..., np.newaxis]
         np.testing.assert_array_equal(found, digit_compressor.decompress(file.read_bytes()))
     # An existing output file is refused. One damaged file prevents all writes.
-    assert run_program("decompress.py", back, tmp_path).status == 2
+    assert run_program("decompress.py", arguments, tmp_path).status == 2
     files[2].write_bytes(files[2].read_bytes()[:-1] + b"x")
-    refused = run_program("decompress.py", [*back, "--output_dir=never"], tmp_path)
+    refused = run_program("decompress.py", [*arguments, "--output_dir=never"], tmp_path)
     assert refused.status == 2
     assert refused.stderr == f"error: files: {files[2]} is damaged, its checksum differs; compress the picture again\n"
     assert not (tmp_path / "never").exists()

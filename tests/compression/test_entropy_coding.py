@@ -20,9 +20,9 @@ def random_planes(seed: int) -> dict[str, tuple[Plane, ...]]:
     """Planes of many kinds: few and many symbols, negative values, with and without a context."""
     random = np.random.default_rng(seed)
 
-    def plane(lowest: int, symbols: int, features: tuple[int, ...]) -> Plane:
-        weights = random.integers(-400, 400, (1 + sum(features), symbols)).astype(np.int16)
-        return Plane(lowest, features, weights)
+    def plane(lowest: int, symbol_count: int, feature_sizes: tuple[int, ...]) -> Plane:
+        weights = random.integers(-400, 400, (1 + sum(feature_sizes), symbol_count)).astype(np.int16)
+        return Plane(lowest, feature_sizes, weights)
 
     return {
         "code": (plane(-3, 9, CodeContext.feature_sizes), plane(0, 5, ())),
@@ -48,13 +48,13 @@ def random_values(seed: int, pictures: int) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 7), (14, 3), (8, 16)])
 def test_every_place_is_coded_once_after_its_neighbours(size: tuple[int, int]) -> None:
     height, width = size
-    before: set[int] = set()
+    coded: set[int] = set()
     for part in passes(height, width):
-        known = before | {height * width}
+        known = coded | {height * width}
         assert set(part.neighbours.ravel().tolist()) <= known
-        assert not before & set(part.places.tolist())
-        before |= set(part.places.tolist())
-    assert before == set(range(height * width))
+        assert not coded & set(part.places.tolist())
+        coded |= set(part.places.tolist())
+    assert coded == set(range(height * width))
 
 
 def test_frequencies_are_two_to_the_power_of_scores() -> None:
@@ -73,11 +73,11 @@ def test_frequencies_are_two_to_the_power_of_scores() -> None:
 def test_decoding_inverts_encoding_and_files_have_the_predicted_size(seed: int) -> None:
     coder = EntropyCoder(TENSORS, random_planes(seed), halvings=seed % 5)
     values = random_values(seed, pictures=6)
-    shares = [slice(0, 1), slice(1, 4), slice(4, 6)]
-    encoders = [new_encoder() for _ in shares]
-    coder.encode(values, list(zip(encoders, shares)))
+    slices = [slice(0, 1), slice(1, 4), slice(4, 6)]
+    encoders = [new_encoder() for _ in slices]
+    coder.encode(values, list(zip(encoders, slices)))
     files = [encoded_bytes(each) for each in encoders]
-    found = coder.decode([(new_decoder(file), own) for file, own in zip(files, shares)])
+    found = coder.decode([(new_decoder(file), pictures) for file, pictures in zip(files, slices)])
     for name, expected in values.items():
         np.testing.assert_array_equal(found[name], expected)
     bits = sum(coder.bits(values).values())
@@ -88,9 +88,9 @@ def test_last_byte_of_a_file_is_needed() -> None:
     coder = EntropyCoder(TENSORS, random_planes(0), halvings=0)
     for seed in range(20):
         values = random_values(seed, pictures=1)
-        one = new_encoder()
-        coder.encode(values, [(one, slice(0, 1))])
-        file = encoded_bytes(one)
+        encoder = new_encoder()
+        coder.encode(values, [(encoder, slice(0, 1))])
+        file = encoded_bytes(encoder)
         shorter = coder.decode([(new_decoder(file[:-1]), slice(0, 1))])
         assert any(not np.array_equal(shorter[name], values[name]) for name in values)
 
@@ -98,9 +98,9 @@ def test_last_byte_of_a_file_is_needed() -> None:
 def test_format_of_version_1_is_unchanged() -> None:
     """A library, processor or version that writes other bytes cannot read the files of version 1."""
     coder = EntropyCoder(TENSORS[:1], {"code": random_planes(0)["code"]}, halvings=0)
-    one = new_encoder()
-    coder.encode({"code": (np.arange(70).reshape(2, 1, 35) % 4).astype(np.int32)}, [(one, slice(0, 1))])
-    assert encoded_bytes(one).hex() == GOLDEN
+    encoder = new_encoder()
+    coder.encode({"code": (np.arange(70).reshape(2, 1, 35) % 4).astype(np.int32)}, [(encoder, slice(0, 1))])
+    assert encoded_bytes(encoder).hex() == GOLDEN
 
 
 GOLDEN = (

@@ -10,7 +10,7 @@ from deconv_ae.pictures import colours
 from deconv_ae.playground import drawings
 
 # Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency", 2009, at
-# severity 1: each matrix maps linear RGB to the linear RGB that looks to a trichromat as the input looks to this eye.
+# severity 1: each matrix maps linear RGB to the linear RGB that looks to a trichromat as the input looks to that eye.
 EYES = {
     "trichromat": np.eye(3),
     "protanope": np.array(
@@ -25,11 +25,11 @@ XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1
 WHITE = XYZ.sum(axis=1)
 GREYS = [(level, level, level) for level in np.linspace(0, 1, 52)]
 LEAST_DISTANCE = 20
-"""In CIELAB, where 2.3 is just noticeable side by side."""
+"""In CIELAB, where a distance of 2.3 is just noticeable side by side."""
 
 
-def seen(colour: tuple[float, float, float], eyes: str) -> np.ndarray:
-    """The CIELAB coordinates at which somebody sees an sRGB colour."""
+def cielab(colour: tuple[float, float, float], eyes: str) -> np.ndarray:
+    """The CIELAB coordinates at which a person with these eyes sees an sRGB colour."""
     rgb = np.array(colour, float)
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     xyz = XYZ @ np.clip(EYES[eyes] @ linear, 0, 1) / WHITE
@@ -38,7 +38,7 @@ def seen(colour: tuple[float, float, float], eyes: str) -> np.ndarray:
 
 
 def distance(one: tuple[float, float, float], other: tuple[float, float, float], eyes: str) -> float:
-    return float(np.linalg.norm(seen(one, eyes) - seen(other, eyes)))
+    return float(np.linalg.norm(cielab(one, eyes) - cielab(other, eyes)))
 
 
 def least_distance(pairs, eyes: str) -> float:
@@ -62,19 +62,19 @@ def test_zero_negative_and_positive_differ(eyes: str) -> None:
     assert least_distance(combinations([negative, zero, positive], 2), eyes) > LEAST_DISTANCE
     # The further a value is from 0, the more its colour differs from the colour of 0.
     for side in (np.linspace(0.5, 0, 6), np.linspace(0.5, 1, 6)):
-        from_zero = [distance(zero, colours.SIGNED(value)[:3], eyes) for value in side]
-        assert from_zero == sorted(from_zero)
+        distances = [distance(zero, colours.SIGNED(value)[:3], eyes) for value in side]
+        assert distances == sorted(distances)
 
 
-@pytest.mark.parametrize("used", [drawings.FEW_PLACES, drawings.POINT_COLOURS], ids=["places", "channels"])
+@pytest.mark.parametrize("palette", [drawings.FEW_PLACES, drawings.POINT_COLOURS], ids=["places", "channels"])
 @pytest.mark.parametrize("eyes", EYES)
-def test_colours_of_few_places_and_of_channels_differ(used, eyes: str) -> None:
-    rgbs = [to_rgb(colour) if isinstance(colour, str) else tuple(np.array(colour) / 255) for colour in used]
+def test_colours_of_few_places_and_of_channels_differ(palette, eyes: str) -> None:
+    rgbs = [to_rgb(colour) if isinstance(colour, str) else tuple(np.array(colour) / 255) for colour in palette]
     assert least_distance(combinations(rgbs, 2), eyes) > LEAST_DISTANCE
 
 
 def test_the_simulation_keeps_greys_and_confuses_red_with_olive() -> None:
     for eyes in EYES:
-        assert np.abs(seen((0.5, 0.5, 0.5), eyes)[1:]).max() < 1
+        assert np.abs(cielab((0.5, 0.5, 0.5), eyes)[1:]).max() < 1
     red, olive = (1.0, 0.0, 0.0), (0.4, 0.4, 0.0)
     assert distance(red, olive, "protanope") < 10 < 60 < distance(red, olive, "trichromat")

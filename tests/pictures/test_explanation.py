@@ -16,7 +16,7 @@ def test_shuffling_keeps_each_images_switches() -> None:
     np.testing.assert_array_equal(shuffled(encoded).switches[0], mixed)
 
 
-@pytest.mark.parametrize(("pool_size", "middle"), [((4, 4), 5), ((2, 2), 0), ((3, 3), 4), ((1, 5), 2)])
-def test_centred_switches_are_at_or_up_left_of_the_middle(pool_size: tuple[int, int], middle: int) -> None:
+@pytest.mark.parametrize(("pool_size", "expected"), [((4, 4), 5), ((2, 2), 0), ((3, 3), 4), ((1, 5), 2)])
+def test_centred_switches_are_at_or_up_left_of_the_middle(pool_size: tuple[int, int], expected: int) -> None:
     encoded = Encoded(np.zeros((1, 2, 2, 1), np.float32), (np.zeros((1, 2, 2, 1), np.uint8),))
-    np.testing.assert_array_equal(centred(encoded, [pool_size]).switches[0], middle)
+    np.testing.assert_array_equal(centred(encoded, [pool_size]).switches[0], expected)

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from deconv_ae import Architecture, Autoencoder
-from deconv_ae.compression.rate_distortion import Measured
+from deconv_ae.compression.rate_distortion import Measurement
 from deconv_ae.data import ImageDataset, scale
 from deconv_ae.errors import RunError
 from deconv_ae.pictures.drawing import visualize
@@ -37,7 +37,8 @@ FIGURES = {"autoencoder.png", "errors.png", "switches.png", "kernels.png"}
 
 
 @pytest.fixture(scope="session")
-def drawn(exported: Path, digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drawn_dir(exported: Path, digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all drawings of five digits. Tests only read it."""
     directory = tmp_path_factory.mktemp("pictures")
     written = visualize([ServedAutoencoder(exported)], digits.test[:5], directory)
     assert len(written) == len(set(written))
@@ -53,9 +54,9 @@ def test_any_name_is_drawn_literally(exported: Path, digits: ImageDataset, tmp_p
     figures = [model_figure(view(model, digits.test[:2])), comparison_figure([view(model, digits.test[:2])] * 2)]
     for figure in figures:
         save_figure(figure, tmp_path / "figure.png")
-        shown = [text for text in figure.findobj(Text) if name in text.get_text().replace("\n", " ")]
-        assert shown
-        assert not any(text.get_parse_math() for text in shown)
+        texts = [text for text in figure.findobj(Text) if name in text.get_text().replace("\n", " ")]
+        assert texts
+        assert not any(text.get_parse_math() for text in texts)
 
 
 def test_powers_at_an_axis_stay_powers(tmp_path: Path) -> None:
@@ -66,35 +67,35 @@ def test_powers_at_an_axis_stay_powers(tmp_path: Path) -> None:
     assert any("10^{2}" in label.get_text() and label.get_parse_math() for label in labels)
 
 
-def picture(file: Path) -> np.ndarray:
+def read_picture(file: Path) -> np.ndarray:
     with Image.open(file) as opened:
         return np.asarray(opened)
 
 
-def test_pictures_text_and_figures_are_written_and_nothing_else(drawn: Path) -> None:
+def test_pictures_text_and_figures_are_written_and_nothing_else(drawn_dir: Path) -> None:
     names = {f"imageAutoEncoder_{i}__{kind}.png" for i in range(5) for kind in ("input", "encoding", "output")}
     texts = {"encoder_output.txt", "decoder_output.txt", "switches_1.txt"}
-    assert {file.name for file in drawn.iterdir()} == names | texts | FIGURES
+    assert {file.name for file in drawn_dir.iterdir()} == names | texts | FIGURES
 
 
 @pytest.mark.parametrize("kind", ["input", "encoding", "output"])
-def test_pictures_have_224x224_pixels_and_a_maximum_of_255(drawn: Path, kind: str) -> None:
+def test_pictures_have_224x224_pixels_and_a_maximum_of_255(drawn_dir: Path, kind: str) -> None:
     for index in range(5):
-        pixels = picture(drawn / f"imageAutoEncoder_{index}__{kind}.png")
+        pixels = read_picture(drawn_dir / f"imageAutoEncoder_{index}__{kind}.png")
         assert pixels.shape == (224, 224)
         assert pixels.max() == 255
 
 
-def test_enlarging_uses_nearest_neighbour(drawn: Path, digits: ImageDataset, exported: Path) -> None:
+def test_enlarging_uses_nearest_neighbour(drawn_dir: Path, digits: ImageDataset, exported: Path) -> None:
     image = digits.test[0, :, :, 0]
     expected = np.round(image / image.max() * 255).astype(np.uint8)
-    np.testing.assert_array_equal(picture(drawn / "imageAutoEncoder_0__input.png")[4::8, 4::8], expected)
+    np.testing.assert_array_equal(read_picture(drawn_dir / "imageAutoEncoder_0__input.png")[4::8, 4::8], expected)
     code = ServedAutoencoder(exported).encode(digits.test[:1]).code[0, :, :, 0]
-    shown = picture(drawn / "imageAutoEncoder_0__encoding.png")
-    np.testing.assert_array_equal(shown[16::32, 16::32], np.round(code / code.max() * 255).astype(np.uint8))
+    encoding = read_picture(drawn_dir / "imageAutoEncoder_0__encoding.png")
+    np.testing.assert_array_equal(encoding[16::32, 16::32], np.round(code / code.max() * 255).astype(np.uint8))
 
 
-def test_text_has_a_line_per_image_and_six_decimals(drawn: Path, digits: ImageDataset, exported: Path) -> None:
+def test_text_has_a_line_per_image_and_six_decimals(drawn_dir: Path, digits: ImageDataset, exported: Path) -> None:
     served = ServedAutoencoder(exported)
     encoded = served.encode(digits.test[:5])
     for name, expected in (
@@ -102,10 +103,10 @@ def test_text_has_a_line_per_image_and_six_decimals(drawn: Path, digits: ImageDa
         ("decoder_output.txt", served.decode(encoded)),
         ("switches_1.txt", encoded.switches[0]),
     ):
-        lines = (drawn / name).read_text().splitlines()
+        lines = (drawn_dir / name).read_text().splitlines()
         assert len(lines) == 5
-        np.testing.assert_allclose(np.loadtxt(drawn / name), expected.reshape(5, -1), atol=5.1e-7)
-    assert all(len(value.split(".")[1]) == 6 for value in (drawn / "encoder_output.txt").read_text().split())
+        np.testing.assert_allclose(np.loadtxt(drawn_dir / name), expected.reshape(5, -1), atol=5.1e-7)
+    assert all(len(value.split(".")[1]) == 6 for value in (drawn_dir / "encoder_output.txt").read_text().split())
 
 
 def test_rmses_belong_to_their_images(exported: Path, digits: ImageDataset) -> None:
@@ -133,8 +134,8 @@ def test_colour_images_and_codes_of_several_channels_are_drawn(
     visualize([ServedAutoencoder(exported_in_colour)], colour_images.test[:2], tmp_path / "drawn")
     assert {file.name for file in (tmp_path / "drawn").iterdir()} >= FIGURES
     # 17x13 pixels: the longer side becomes 224.
-    assert picture(tmp_path / "drawn" / "imageAutoEncoder_0__input.png").shape == (224, 171, 3)
-    assert picture(tmp_path / "drawn" / "imageAutoEncoder_0__encoding.png").ndim == 2
+    assert read_picture(tmp_path / "drawn" / "imageAutoEncoder_0__input.png").shape == (224, 171, 3)
+    assert read_picture(tmp_path / "drawn" / "imageAutoEncoder_0__encoding.png").ndim == 2
 
 
 def test_channels_of_a_code_are_tiles_a_pixel_apart() -> None:
@@ -155,34 +156,34 @@ def test_an_error_names_a_folder_that_cannot_be_written(exported: Path, digits: 
 
 def test_long_titles_do_not_overlap(exported: Path, digits: ImageDataset) -> None:
     shown = view(ServedAutoencoder(exported), digits.test[:2])
-    long = [replace(shown, title=f"filters {n}, 16, 8; pools 4x2, 2x2, 2x2") for n in (64, 32, 16)]
-    figure = comparison_figure(long)
+    views = [replace(shown, title=f"filters {n}, 16, 8; pools 4x2, 2x2, 2x2") for n in (64, 32, 16)]
+    figure = comparison_figure(views)
     figure.draw_without_rendering()
-    boxes = [axis.title.get_window_extent() for axis in figure.axes[: len(long) + 1]]
+    boxes = [axis.title.get_window_extent() for axis in figure.axes[: len(views) + 1]]
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
-    alone = model_figure(long[0])
-    alone.draw_without_rendering()
-    assert alone.get_suptitle()
-    title = alone._suptitle.get_window_extent()
-    assert title.x0 >= 0 and title.x1 <= alone.bbox.x1
+    single = model_figure(views[0])
+    single.draw_without_rendering()
+    assert single.get_suptitle()
+    title = single._suptitle.get_window_extent()
+    assert title.x0 >= 0 and title.x1 <= single.bbox.x1
 
 
 @pytest.mark.parametrize(("channels", "least_pixels"), [(1, 150), (4, 65), (16, 65), (64, 65)])
 def test_channels_of_a_code_are_large_and_bright_unless_silent(channels: int, least_pixels: int) -> None:
     images, code = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 4, 4, channels), np.float32)
     code[0, 1, 1] = 2.0 ** -np.arange(channels)
-    code[..., -1] *= channels == 1  # The last of several is silent.
+    code[..., -1] *= channels == 1  # The last of several channels is silent.
     figure = model_figure(View("many", images, Encoded(code, ()), images / 256, 0.1))
-    shown = figure.axes[2]
-    (picture,) = shown.images
+    axis = figure.axes[2]
+    (picture,) = axis.images
     for channel in range(channels):
         top, left = tile_corner(channel, code.shape[1:])
         tile = picture.get_array()[top : top + 4, left : left + 4]
         assert tile.max() == (0 if channels > 1 and channel == channels - 1 else 1)
     figure.draw_without_rendering()
-    pixels = shown.get_window_extent().width * 150 / figure.dpi
+    pixels = axis.get_window_extent().width * 150 / figure.dpi
     assert pixels / tile_columns(channels) > least_pixels
-    assert shown.get_ylabel() == ("code" if channels == 1 else f"code, {channels} channels")
+    assert axis.get_ylabel() == ("code" if channels == 1 else f"code, {channels} channels")
 
 
 def test_all_errors_have_one_scale() -> None:
@@ -211,9 +212,9 @@ def test_no_text_overlaps_or_leaves_the_figure(
     ]
     for figure in figures:
         figure.draw_without_rendering()
-        written = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
-        boxes = [text.get_window_extent() for text in written]
-        for text, box in zip(written, boxes):
+        texts = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+        boxes = [text.get_window_extent() for text in texts]
+        for text, box in zip(texts, boxes):
             assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1, text
             assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1, text
         pictures = [axis.get_window_extent() for axis in figure.axes]
@@ -237,29 +238,29 @@ def test_points_lie_at_the_maxima(colour_images: ImageDataset) -> None:
         assert set(map(tuple, axis.collections[0].get_offsets().tolist())) == expected != set()
 
 
-@pytest.mark.parametrize(("size", "count", "drawn"), [(28, 5, 5), (28, 12, 7), (128, 5, 2), (512, 3, 1)])
-def test_the_switches_figure_is_1600_pixels_wide_at_most(size: int, count: int, drawn: int) -> None:
+@pytest.mark.parametrize(("size", "count", "columns"), [(28, 5, 5), (28, 12, 7), (128, 5, 2), (512, 3, 1)])
+def test_the_switches_figure_is_1600_pixels_wide_at_most(size: int, count: int, columns: int) -> None:
     model = Autoencoder(Architecture((12,), (4,)), (size, size, 1))
     images = np.random.default_rng(0).integers(0, 256, (count, size, size, 1), np.uint8)
     code, *switches = (np.asarray(each) for each in model.encoder(scale(images)))
     shown = View("many", images, Encoded(code, tuple(switches)), scale(images), 0.1)
     figure = switches_figure(model, shown)
     assert figure.get_figwidth() * PIXELS_AN_INCH <= 1600
-    assert len(figure.axes) == 5 * drawn
+    assert len(figure.axes) == 5 * columns
     title = " ".join(figure.get_suptitle().split())
-    assert (f"of {count})" in title or "the first image" in title) == (drawn < count)
-    assert "filter" in figure.axes[drawn].get_ylabel() and "of 12" in figure.axes[drawn].get_ylabel()
+    assert (f"of {count})" in title or "the first image" in title) == (columns < count)
+    assert "filter" in figure.axes[columns].get_ylabel() and "of 12" in figure.axes[columns].get_ylabel()
 
 
-def shown_by(model: ServedAutoencoder, count: int) -> View:
+def random_view(model: ServedAutoencoder, count: int) -> View:
     return view(model, np.random.default_rng(0).integers(0, 256, (count, *model.card.image_shape), np.uint8))
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in REFERENCE.glob("*/model_card.json")))
 def test_no_figure_of_ten_images_is_wider_than_a_screen(name: str) -> None:
     model = ServedAutoencoder(REFERENCE / name)
-    shown, keras_model = shown_by(model, 10), load_keras_model(model)
-    measured = Measured(bytes=10.0, bits_per_pixel=1.0, psnr=20.0, ssim=0.5)
+    shown, keras_model = random_view(model, 10), load_keras_model(model)
+    measured = Measurement(bytes=10.0, bits_per_pixel=1.0, psnr=20.0, ssim=0.5)
     figures = {
         "autoencoder": model_figure(shown),
         "errors": errors_figure(shown),
@@ -271,13 +272,13 @@ def test_no_figure_of_ten_images_is_wider_than_a_screen(name: str) -> None:
     }
     for kind, figure in figures.items():
         assert figure.get_figwidth() * PIXELS_AN_INCH <= 1600, kind
-        drawn = figure.get_tightbbox()
-        assert drawn.x0 >= 0 and drawn.x1 <= figure.get_figwidth(), f"{kind}: text is cut off"
+        box = figure.get_tightbbox()
+        assert box.x0 >= 0 and box.x1 <= figure.get_figwidth(), f"{kind}: text is cut off"
         assert min(text.get_fontsize() for text in figure.findobj(Text)) >= 8, kind
 
 
 def test_columns_that_do_not_fit_continue_below(exported: Path) -> None:
-    shown = shown_by(ServedAutoencoder(exported), 10)
+    shown = random_view(ServedAutoencoder(exported), 10)
     figure = model_figure(shown)
     axes = np.array(figure.axes).reshape(3, 10)
     for row, label in zip(axes, ("original", "code", "reconstruction"), strict=True):
@@ -289,12 +290,13 @@ def test_columns_that_do_not_fit_continue_below(exported: Path) -> None:
 
 
 MOST_COLUMNS = {3: 32, (1, 9): 30, 11: 31}
+"""By the size of kernels, the most columns of kernels in a figure."""
 
 
 @pytest.mark.parametrize(
     ("filters", "channels", "rows_and_columns"),
     [
-        # With one channel or one filter, all kernels stand in one row, unless rows are colours.
+        # With one channel or one filter, all kernels stand in one row, unless the image is in colour.
         ((5,), 1, [(1, 5), (1, 5)]),
         ((1,), 3, [(3, 1), (3, 1)]),
         ((5,), 3, [(3, 5), (3, 5)]),
@@ -305,7 +307,7 @@ MOST_COLUMNS = {3: 32, (1, 9): 30, 11: 31}
 @pytest.mark.parametrize("kernel_size", [3, (1, 9), 11])
 def test_each_drawn_kernel_is_at_least_40_pixels_long(filters, channels, rows_and_columns, kernel_size) -> None:
     model = Autoencoder(Architecture(filters, (2,) * len(filters), kernel_size), (16, 16, channels))
-    figure = kernels_figure({"own": model})
+    figure = kernels_figure({"tiny": model})
     assert figure.get_figwidth() * PIXELS_AN_INCH <= 1600
     figure.draw_without_rendering()
     *axes, bar = figure.axes
@@ -321,10 +323,10 @@ def test_each_drawn_kernel_is_at_least_40_pixels_long(filters, channels, rows_an
     assert [label.get_text() for label in bar.get_xticklabels()] == ["negative", "0", "positive"]
     captions = {text.get_text().split(":")[0]: text.get_text() for text in figure.texts}
     largest = np.abs(kernels[..., : MOST_COLUMNS[kernel_size]]).max()
-    assert captions["own, conv1"].startswith(f"own, conv1: largest weight {largest:.2f}")
+    assert captions["tiny, conv1"].startswith(f"tiny, conv1: largest weight {largest:.2f}")
     if filters == (40, 33):
-        assert captions["own, conv1"].endswith(f"; {MOST_COLUMNS[kernel_size]} of 40 columns")
-        assert captions["own, conv2"].endswith(f"; {MOST_COLUMNS[kernel_size]} of 33 columns; 32 of 40 rows")
+        assert captions["tiny, conv1"].endswith(f"; {MOST_COLUMNS[kernel_size]} of 40 columns")
+        assert captions["tiny, conv2"].endswith(f"; {MOST_COLUMNS[kernel_size]} of 33 columns; 32 of 40 rows")
     else:
         assert not any(" of " in caption for caption in captions.values())
     columns = min(rows_and_columns[0][1], MOST_COLUMNS[kernel_size])
@@ -337,4 +339,4 @@ def test_each_drawn_kernel_is_at_least_40_pixels_long(filters, channels, rows_an
 def test_errors_are_drawn_for_the_first_ten_images(exported: Path, digits: ImageDataset, tmp_path: Path) -> None:
     (file,) = visualize([ServedAutoencoder(exported)], digits.test[:12], tmp_path, ["errors"])
     ten = errors_figure(view(ServedAutoencoder(exported), digits.test[:10]))
-    np.testing.assert_array_equal(picture(file), picture(save_figure(ten, tmp_path / "ten.png")))
+    np.testing.assert_array_equal(read_picture(file), read_picture(save_figure(ten, tmp_path / "ten.png")))
