@@ -74,14 +74,14 @@ class StopOnFailure(keras.callbacks.Callback):
         self._progress = progress
         self._probe = scale(tf.constant(images[:PROBE_IMAGES]))
         self._probed_step = progress.step
-        self._finite_until = progress.step
+        self._last_finite_step = progress.step
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        loss, first, last = float((logs or {}).get("loss", 0.0)), self._finite_until + 1, self._progress.step
+        loss, first, last = float((logs or {}).get("loss", 0.0)), self._last_finite_step + 1, self._progress.step
         if not math.isfinite(loss):
             steps = f"at step {last}" if first == last else f"in steps {first} to {last}"
             raise RunError(f"the loss became {loss} {steps}; try a lower --learning_rate")
-        self._finite_until = last
+        self._last_finite_step = last
         if self._progress.step // PROBE_EVERY_STEPS > self._probed_step // PROBE_EVERY_STEPS:
             self._check_code()
 
@@ -106,16 +106,16 @@ class Validate(keras.callbacks.Callback):
 
     Args:
         rmse: computes a model's RMSE.
-        every: number of epochs between two computations of the RMSE.
+        every_epochs: number of epochs between two computations of the RMSE.
     """
 
-    def __init__(self, rmse: Callable[[keras.Model], float], every: int) -> None:
+    def __init__(self, rmse: Callable[[keras.Model], float], every_epochs: int) -> None:
         super().__init__()
         self._rmse = rmse
-        self._every = every
+        self._every_epochs = every_epochs
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        if logs is not None and (epoch + 1) % self._every == 0:
+        if logs is not None and (epoch + 1) % self._every_epochs == 0:
             logs["test_rmse"] = self._rmse(self.model)
 
 
@@ -124,7 +124,7 @@ class KeepHistory(keras.callbacks.Callback):
 
     Args:
         history: the list to add to. In a resumed run it must not contain the epochs that this run trains again.
-        run_directory: where to write it; None does not write it.
+        run_directory: where to write the history; if None, the history stays in memory only.
     """
 
     def __init__(self, history: list[Epoch], run_directory: RunDirectory | None) -> None:
@@ -133,17 +133,17 @@ class KeepHistory(keras.callbacks.Callback):
         self._run_directory = run_directory
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        self._keep()
+        self._write()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         logs = logs or {}
         test_rmse = logs.get("test_rmse")
         self._history.append(Epoch(epoch + 1, float(logs["rmse"]), None if test_rmse is None else float(test_rmse)))
-        self._keep()
+        self._write()
 
-    def _keep(self) -> None:
+    def _write(self) -> None:
         if self._run_directory:
-            self._run_directory.keep_history(self._history)
+            self._run_directory.write_history(self._history)
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
@@ -185,14 +185,16 @@ class StopWhenAsked(keras.callbacks.Callback):
 
     Args:
         progress: counts the steps.
-        asked: returns the signal's number, or 0.
+        signal_number: returns the number of the signal that stops the run, or 0.
         checkpoints: saves a last checkpoint; None without a run directory.
     """
 
-    def __init__(self, progress: Progress, asked: Callable[[], int], checkpoints: SaveCheckpoints | None) -> None:
+    def __init__(
+        self, progress: Progress, signal_number: Callable[[], int], checkpoints: SaveCheckpoints | None
+    ) -> None:
         super().__init__()
         self._progress = progress
-        self._asked = asked
+        self._signal_number = signal_number
         self._checkpoints = checkpoints
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -203,28 +205,28 @@ class StopWhenAsked(keras.callbacks.Callback):
         self._stop_if_asked()
 
     def _stop_if_asked(self) -> None:
-        number = self._asked()
+        number = self._signal_number()
         if not number:
             return
-        stopped = f"stopped by {signal.Signals(number).name} after step {self._progress.step}"
+        message = f"stopped by {signal.Signals(number).name} after step {self._progress.step}"
         if self._checkpoints is None:
-            raise Interrupted(f"{stopped}; nothing was kept, because no --run_dir was given", number)
+            raise Interrupted(f"{message}; nothing was kept, because no --run_dir was given", number)
         self._checkpoints.save()
-        raise Interrupted(f"{stopped}; the same command with --resume goes on from there", number)
+        raise Interrupted(f"{message}; the same command with --resume goes on from there", number)
 
 
 class WriteTensorBoard(keras.callbacks.Callback):
     """Writes every epoch's metrics, learning rate, and images with their codes and reconstructions.
 
-    Keras's TensorBoard callback buffers its records. If the records are still in memory when the epoch's checkpoint is
-    on the disk, a killed run loses them for good.
+    This callback replaces Keras's TensorBoard callback, which buffers its records: if a run is killed when the epoch's
+    checkpoint is on the disk but the records are still in memory, the records are lost for good.
 
     A disk error raises RunError from within fit.
 
     Args:
         log_dir: TensorBoard's directory.
-        images: `(N, height, width, channels)` uint8; all of them are written, every epoch, if they have 1, 3 or 4
-            channels.
+        images: `(N, height, width, channels)` uint8. The codes of all of them are written every epoch, and if the
+            images have 1, 3 or 4 channels, so are the images and their reconstructions.
     """
 
     def __init__(self, log_dir: Path, images: np.ndarray) -> None:
@@ -265,8 +267,8 @@ class WriteTensorBoard(keras.callbacks.Callback):
 def _epoch_file(log_dir: Path, epoch: int) -> Iterator[None]:
     """A context in which `tf.summary` writes the records of one epoch to a file of their own.
 
-    The file appears only when it is complete. If a run is killed between the file and the epoch's checkpoint, the
-    resumed run writes the epoch again and replaces the file. So no epoch is recorded twice.
+    The file appears only when it is complete. If a run is killed after that, but before the epoch's checkpoint is
+    saved, the resumed run writes the epoch again and replaces the file. So no epoch is recorded twice.
     """
     with partial_directory(log_dir) as partial:
         writer = tf.summary.create_file_writer(str(partial))

@@ -38,11 +38,11 @@ from deconv_ae.training.run_record import ONEDNN_VARIABLE, RunRecord
 
 CHECKPOINTS_KEPT = 3
 PROGRESS_FILE = "progress.json"
-"""The file of a `Progress` in a checkpoint, beside Keras's files."""
+"""The file of a `SavedProgress` in a checkpoint, beside Keras's files."""
 
 
 @dataclass(frozen=True)
-class Progress:
+class SavedProgress:
     """The step of a checkpoint, the values of the metrics' variables, and the fingerprint of the pictures."""
 
     step: Count
@@ -57,7 +57,7 @@ class RunDirectory:
 
     Args:
         path: the directory; it is made if it does not exist.
-        record: everything that decides the result of the run.
+        record: everything that decides the result of the run to start or resume.
         resume: whether to resume the directory's run.
         writes: False for a process that only reads the checkpoints, as every worker but the chief does.
 
@@ -70,20 +70,20 @@ class RunDirectory:
         self.writes = writes
         self._resume = resume
         self._lock: BaseFileLock | None = None
-        recorded = run_record.check(self.path, record, resume) if resume else None
-        self._record = run_record.extend(record, recorded)
+        old_record = run_record.check(self.path, record, resume) if resume else None
+        self._record = run_record.extend(record, old_record)
         if not writes:
             return
         try:
-            self._checkpoints.mkdir(parents=True, exist_ok=True)
+            self._checkpoint_dir.mkdir(parents=True, exist_ok=True)
             self._lock = lock_exclusively("run_dir", self.path, self.path / run_record.LOCK)
             if not resume:
                 # Checked under the lock, so that no other process can start a run after the check.
                 run_record.check(self.path, record, resume)
-            if self._record != recorded:
+            if self._record != old_record:
                 run_record.write(self.path, self._record)
-            if recorded is not None and recorded.onednn != record.onednn:
-                before, now = (each.onednn or "not set" for each in (recorded, record))
+            if old_record is not None and old_record.onednn != record.onednn:
+                before, now = (each.onednn or "not set" for each in (old_record, record))
                 tell(f"{ONEDNN_VARIABLE} was {before} and is now {now}: from here on, numbers are rounded differently")
             remove_partials(self.path)  # A killed run may have left partial files.
         except OSError as error:
@@ -119,7 +119,7 @@ class RunDirectory:
         return self.path / history.FILE_NAME
 
     @property
-    def _checkpoints(self) -> Path:
+    def _checkpoint_dir(self) -> Path:
         return self.path / "checkpoints"
 
     def save(self, model: keras.Model, step: int) -> None:
@@ -135,21 +135,23 @@ class RunDirectory:
         Raises:
             RunError: if the file cannot be written, or the weights are not finite; earlier checkpoints stay.
         """
-        sums = [float(arrays.to_array(variable)) for variable in model.metrics_variables]
+        metrics = [float(arrays.to_array(variable)) for variable in model.metrics_variables]
         if not all(np.isfinite(weight).all() for weight in model.get_weights()):
             raise RunError(f"the weights became infinite or NaN in step {step}; try a lower --learning_rate")
         if not self.writes:
             return
-        target = self._checkpoints / f"step-{step:08d}.keras"
+        target = self._checkpoint_dir / f"step-{step:08d}.keras"
         try:
             with partial_path(target) as partial:
                 arrays.save(model, partial)
                 with zipfile.ZipFile(partial, "a") as archive:
-                    archive.writestr(PROGRESS_FILE, json.dumps(asdict(Progress(step, sums, self._record.pictures))))
+                    archive.writestr(
+                        PROGRESS_FILE, json.dumps(asdict(SavedProgress(step, metrics, self._record.pictures)))
+                    )
                 flush_to_disk(partial)
                 partial.replace(target)
-            flush_to_disk(self._checkpoints)
-            for old in self._saved()[:-CHECKPOINTS_KEPT]:
+            flush_to_disk(self._checkpoint_dir)
+            for old in self._checkpoint_files()[:-CHECKPOINTS_KEPT]:
                 old.unlink()
         except OSError as error:
             raise RunError(f"run_dir: {target} cannot be written: {error.strerror or error}") from error
@@ -172,12 +174,12 @@ class RunDirectory:
             RunError: if there are checkpoints and none of them can be used.
         """
         try:
-            saved = self._saved() if self._resume else []
+            files = self._checkpoint_files() if self._resume else []
         except OSError as error:
             raise InputError(
-                f"resume: {self._checkpoints} cannot be read: {first_line(error)}; make it readable"
+                f"resume: {self._checkpoint_dir} cannot be read: {first_line(error)}; make it readable"
             ) from error
-        for file in reversed(saved):
+        for file in reversed(files):
             try:
                 progress = _verified_progress(file, self._record.pictures)
                 with warnings.catch_warnings():
@@ -189,12 +191,12 @@ class RunDirectory:
                 raise
             except Exception as error:
                 tell(f"run_dir: {file} is damaged ({first_line(error)}); going on without it")
-        if saved:
-            raise RunError(f"run_dir: none of the {len(saved)} checkpoints in {self.path} can be used; start anew")
+        if files:
+            raise RunError(f"run_dir: none of the {len(files)} checkpoints in {self.path} can be used; start anew")
         return 0, []
 
-    def keep_history(self, epochs: Sequence[Epoch]) -> None:
-        """Replaces the history on disk.
+    def write_history(self, epochs: Sequence[Epoch]) -> None:
+        """Replaces the history on disk, or does nothing in a process that only reads.
 
         Args:
             epochs: the whole history.
@@ -209,20 +211,20 @@ class RunDirectory:
         except OSError as error:
             raise RunError(f"run_dir: {self._history_file} cannot be written: {error.strerror or error}") from error
 
-    def history(self, epochs: int) -> list[Epoch]:
-        """Reads the history up to epoch `epochs`; empty if it was lost."""
+    def history(self, last_epoch: int) -> list[Epoch]:
+        """Reads the history up to `last_epoch`; returns an empty list if the file is missing or damaged."""
         try:
-            kept = history.read(self.path)
+            epochs = history.read(self.path)
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:
             tell(f"run_dir: {self._history_file} is damaged ({first_line(error)}); the history begins anew")
             return []
-        return [epoch for epoch in kept if epoch.number <= epochs]
+        return [epoch for epoch in epochs if epoch.number <= last_epoch]
 
-    def _saved(self) -> list[Path]:
+    def _checkpoint_files(self) -> list[Path]:
         # In a directory that cannot be read, Path.glob would find nothing, and the run would start anew.
-        files = self._checkpoints.iterdir() if self._checkpoints.exists() else ()
+        files = self._checkpoint_dir.iterdir() if self._checkpoint_dir.exists() else ()
         return sorted(file for file in files if file.match("step-*.keras"))
 
 
@@ -231,7 +233,7 @@ def _verified_progress(file: Path, pictures: str) -> tuple[int, list[float]]:
         damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"{damaged} does not match its checksum")
-        progress = records.read(Progress, json.loads(archive.read(PROGRESS_FILE)))
+        progress = records.read(SavedProgress, json.loads(archive.read(PROGRESS_FILE)))
     if progress.pictures != pictures:
         raise InputError(
             f"resume: {file} is of a run on other pictures; move it away, or start anew in another --run_dir"

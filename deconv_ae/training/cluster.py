@@ -28,7 +28,7 @@ def check_environment(strategy: str) -> None:
     """
     text = os.environ.get(VARIABLE, "")
     if strategy == "multi_worker":
-        other_addresses(text)
+        other_addresses(text)  # Only for its checks.
     elif strategy == "mirrored" and VARIABLE in os.environ:
         try:
             _jobs(_object("it", _parsed(text)).get("cluster", {}))
@@ -39,7 +39,7 @@ def check_environment(strategy: str) -> None:
 
 
 def other_addresses(text: str) -> list[str]:
-    """Returns HOST:PORT of all other training processes in a TF_CONFIG.
+    """Returns HOST:PORT of all training processes in a TF_CONFIG except the one that the TF_CONFIG is for.
 
     Args:
         text: the value of TF_CONFIG.
@@ -50,14 +50,14 @@ def other_addresses(text: str) -> list[str]:
     Raises:
         InputError: if TF_CONFIG does not name a cluster and one of its workers.
     """
-    needed = f"--strategy=multi_worker needs a TF_CONFIG on every worker, such as {EXAMPLE}"
+    advice = f"--strategy=multi_worker needs a TF_CONFIG on every worker, such as {EXAMPLE}"
     if not text:
-        raise InputError(f"{VARIABLE}: is not set; {needed}")
+        raise InputError(f"{VARIABLE}: is not set; {advice}")
     try:
         return _other_addresses(_object("it", _parsed(text)))
     except ValueError as error:
         raise InputError(
-            f"{VARIABLE}: {_shown(text)} does not name a cluster and a worker in it: {error}; {needed}"
+            f"{VARIABLE}: {_shown(text)} does not name a cluster and a worker in it: {error}; {advice}"
         ) from error
 
 
@@ -76,11 +76,11 @@ def _other_addresses(config: dict[str, Any]) -> list[str]:
     # TensorFlow itself waits for ever for a worker that is not in the list.
     if type(index) is not int or not 0 <= index < len(jobs[job]):
         raise ValueError(f"task.index is not 0 to {len(jobs[job]) - 1}, the indices of cluster.{job}")
-    together = [address for name in TRAINING_JOBS for address in jobs.get(name, [])]
-    if len(set(together)) < len(together):
+    addresses = [address for name in TRAINING_JOBS for address in jobs.get(name, [])]
+    if len(set(addresses)) < len(addresses):
         raise ValueError("an address is listed twice")
-    own = jobs[job][index]
-    return [address for address in together if address != own]
+    own_address = jobs[job][index]
+    return [address for address in addresses if address != own_address]
 
 
 def _jobs(cluster: Any) -> dict[str, list[str]]:
@@ -111,5 +111,5 @@ def _addresses(job: str, values: Any) -> list[str]:
 
 
 def _shown(text: str) -> str:
-    """The text, cut to 200 letters: a deeply nested one would fill the screen."""
+    """Quotes a text for a message, and cuts it to 200 characters: a wrong TF_CONFIG may be very long."""
     return repr(text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}...")

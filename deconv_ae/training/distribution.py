@@ -141,9 +141,9 @@ def global_batches(
     """Makes `training_batches`, each cut into shares for the strategy's replicas."""
 
     def local_shares(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        local = context.num_replicas_in_sync // context.num_input_pipelines
-        first = context.input_pipeline_id * local
-        replicas = range(first, first + local)
+        replicas_here = context.num_replicas_in_sync // context.num_input_pipelines
+        first = context.input_pipeline_id * replicas_here
+        replicas = range(first, first + replicas_here)
         return replica_batches(images, batch_size, seed, first_step, replicas, context.num_replicas_in_sync)
 
     return strategy.distribute_datasets_from_function(local_shares)
@@ -157,7 +157,7 @@ def shared_rmse(
     Args:
         strategy: the model's strategy.
         images: `(N, height, width, channels)` uint8.
-        feed: a function to call after every batch.
+        feed: the function to call after every batch, to feed the watchdog.
 
     Returns:
         The function.
@@ -165,20 +165,20 @@ def shared_rmse(
     worker, workers = _place_in_cluster(strategy)
     first, end = (number * len(images) // workers for number in (worker, worker + 1))
 
-    def total(model: keras.Model, batch: tf.Tensor) -> tf.Tensor:
+    def rmse_sum(model: keras.Model, batch: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.cast(per_image_rmse(batch, model(batch, training=False)), tf.float64))
 
     batches = EvaluationBatches(images, first=first, end=end)
     if len(batches) > 1:  # For a single batch per epoch, tracing a graph costs more than it saves.
-        total = tf.function(total, reduce_retracing=True)
+        rmse_sum = tf.function(rmse_sum, reduce_retracing=True)
 
     def rmse(model: keras.Model) -> float:
-        own = 0.0
+        local_sum = 0.0
         for batch in batches:
-            own += float(total(model, batch))
+            local_sum += float(rmse_sum(model, batch))
             feed()
-        totals = [own] if workers == 1 else strategy.gather(tf.constant([own], tf.float64), axis=0).numpy()
-        return float(sum(totals)) / len(images)
+        sums = [local_sum] if workers == 1 else strategy.gather(tf.constant([local_sum], tf.float64), axis=0).numpy()
+        return float(sum(sums)) / len(images)
 
     return rmse
 
@@ -208,7 +208,7 @@ class ReplicatedTraining:
     Args:
         model: compiled under the strategy, with all its variables made.
         strategy: of several replicas.
-        received: returns the signal that this process has received, or 0.
+        received_signal: returns the signal that this process has received, or 0.
         watchdog: to feed after every step.
     """
 
@@ -216,29 +216,29 @@ class ReplicatedTraining:
         self,
         model: keras.Model,
         strategy: tf.distribute.Strategy,
-        received: Callable[[], int],
+        received_signal: Callable[[], int],
         watchdog: "Watchdog",
     ) -> None:
         self._model = model
         self._strategy = strategy
-        self._received = received
+        self._received_signal = received_signal
         self._watchdog = watchdog
         self._log_names: list[str] = []
-        self._asked = 0
+        self._shared_signal = 0
         self._step = tf.function(self._global_step, reduce_retracing=True)
         model._maybe_symbolic_build = lambda *_, **__: None
         model.train_function = self._train
 
-    def asked(self) -> int:
-        """The signal that stops all workers, whichever worker received it; 0 without a signal."""
-        return self._asked
+    def shared_signal(self) -> int:
+        """Returns the signal that stops all workers, whichever worker received it; 0 without a signal."""
+        return self._shared_signal
 
     def _train(self, iterator: Iterator) -> dict[str, tf.Tensor]:
-        received = tf.constant([self._received() == number for number in SIGNALS], tf.float32)
+        received = tf.constant([self._received_signal() == number for number in SIGNALS], tf.float32)
         means = self._step(next(iterator), received).numpy()
         self._watchdog.feed()
         logs, signals = means[: -len(SIGNALS)], means[-len(SIGNALS) :]
-        self._asked = next((int(number) for number, share in zip(SIGNALS, signals) if share > 0), 0)
+        self._shared_signal = next((int(number) for number, share in zip(SIGNALS, signals) if share > 0), 0)
         return dict(zip(self._log_names, logs))
 
     def _global_step(self, share: Any, received: tf.Tensor) -> tf.Tensor:
@@ -256,7 +256,11 @@ class ReplicatedTraining:
         return self._strategy.reduce("SUM", vectors, axis=None) / self._strategy.num_replicas_in_sync
 
     def _replica_step(self, images: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Replaces Keras's `train_step`. The weights make shares of any size add up to one batch."""
+        """Replaces Keras's `train_step`, for one replica's share of a batch.
+
+        Each image's weight is its part in the mean over the whole batch. So the sum of all replicas' losses is the
+        batch's mean loss, even if the shares differ in size.
+        """
         model = self._model
         with tf.GradientTape() as tape:
             reconstruction = model(images, training=True)
@@ -265,11 +269,12 @@ class ReplicatedTraining:
         # The optimizer sums the gradients over the replicas.
         gradients = tape.gradient(loss, model.trainable_weights)
         model.optimizer.apply_gradients(zip(gradients, model.trainable_weights))
-        counted = tf.cast(weights > 0, tf.float32)
+        # An image of weight 0 only fills an empty share.
+        metric_weights = tf.cast(weights > 0, tf.float32)
         loss_metric, compiled_metrics = model.metrics
-        loss_metric.update_state(errors, sample_weight=counted)
+        loss_metric.update_state(errors, sample_weight=metric_weights)
         for metric in compiled_metrics.metrics:
-            metric.update_state(images, reconstruction, sample_weight=counted)
+            metric.update_state(images, reconstruction, sample_weight=metric_weights)
         return model.get_metrics_result()
 
 
@@ -285,11 +290,11 @@ class Watchdog:
 
     def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
-        self._fed = time.monotonic()
+        self._fed_at = time.monotonic()
         self._ended = threading.Event()
 
     def feed(self) -> None:
-        self._fed = time.monotonic()
+        self._fed_at = time.monotonic()
 
     def __enter__(self) -> "Watchdog":
         if self._seconds is not None:
@@ -301,7 +306,7 @@ class Watchdog:
 
     def _watch(self, seconds: float) -> None:
         while not self._ended.wait(min(1.0, seconds / 4)):
-            if time.monotonic() - self._fed > seconds:
+            if time.monotonic() - self._fed_at > seconds:
                 sys.stdout.flush()
                 print(
                     f"error: no step was finished for {seconds:g} s, so a worker hangs or died; "
@@ -323,15 +328,15 @@ _NOISE = ("Graph execution error", "Detected at node", "{{node", "<stack traces"
 
 @contextlib.contextmanager
 def report_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """A context that turns TensorFlow's error in the surviving workers into one line."""
+    """A context that turns TensorFlow's error in the surviving workers of a cluster into a RunError of one line."""
     try:
         yield
     except tf.errors.OpError as error:
         if strategy.cluster_resolver is None:
             raise
         # TensorFlow's message also lists the graph's nodes and Python's stack.
-        told = [line.strip() for line in str(error.message).splitlines()]
-        reasons = [line for line in told if line and not any(noise in line for noise in _NOISE)]
+        lines = [line.strip() for line in str(error.message).splitlines()]
+        reasons = [line for line in lines if line and not any(noise in line for noise in _NOISE)]
         reason = reasons[-1] if reasons else type(error).__name__
         raise RunError(
             f"a worker was lost ({reason}); start all workers again, with --resume to go on from the last checkpoint"

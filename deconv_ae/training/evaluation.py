@@ -37,9 +37,9 @@ def baselines(train: np.ndarray, test: np.ndarray, code_values: int | None = Non
     >>> baselines(images, images[:2])
     Baselines(mean_image_rmse=0.125, black_rmse=0.125, thumbnail_rmse=None)
     """
-    mean = tf.cast(_sum(train) / len(train), tf.float32)
+    mean_image = tf.cast(_sum(train) / len(train), tf.float32)
     return Baselines(
-        mean_rmse(lambda _: mean, test),
+        mean_rmse(lambda _: mean_image, test),
         mean_rmse(tf.zeros_like, test),
         None if code_values is None else thumbnail_rmse(test, code_values),
     )
@@ -90,19 +90,22 @@ def _sum(images: np.ndarray) -> tf.Tensor:
 
 
 def mean_rmse(reconstruct: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray) -> float:
-    """Computes the mean per-image RMSE of `reconstruct`, over `(N, height, width, channels)` uint8 images."""
+    """Computes the mean per-image RMSE of `reconstruct`, which gets batches of scaled images.
 
-    def errors_of(batch: tf.Tensor) -> tf.Tensor:
+    `images` is `(N, height, width, channels)` uint8.
+    """
+
+    def image_errors(batch: tf.Tensor) -> tf.Tensor:
         return per_image_rmse(batch, reconstruct(batch))
 
     batches = EvaluationBatches(images)
     if len(batches) >= BATCHES_WORTH_A_GRAPH:
-        errors_of = tf.function(errors_of, reduce_retracing=True)
-    return float(np.concatenate([errors_of(batch) for batch in batches]).mean(dtype=np.float64))
+        image_errors = tf.function(image_errors, reduce_retracing=True)
+    return float(np.concatenate([image_errors(batch) for batch in batches]).mean(dtype=np.float64))
 
 
 def sample(images: np.ndarray) -> np.ndarray:
-    """Returns at most 256 images from all over a split."""
+    """Returns at most 256 images of a split, evenly spaced."""
     return evenly_spaced(images, SAMPLED_IMAGES)
 
 
@@ -121,7 +124,7 @@ def silent_channels(encode: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray
 
 
 def problem(test_rmse: float, mean_image_rmse: float, loss_before: float | None, loss_after: float) -> str | None:
-    """Finds a reason not to keep a model; None if there is none.
+    """Finds a reason not to keep a model.
 
     Args:
         test_rmse: the model's RMSE over the test images.

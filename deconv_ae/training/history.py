@@ -15,10 +15,10 @@ class Epoch:
     """The model's RMSE in an epoch.
 
     Attributes:
-        number: 1 for the first epoch; 0 is before it.
-        training_rmse: the mean over the training images, each measured in its step of the epoch; for epoch 0, over a
-            sample of the training images, before the first step.
-        test_rmse: over the test images after the epoch; None if it was not computed.
+        number: 1 for the first epoch; 0 stands for the model before the first epoch.
+        training_rmse: the mean over the training images, each measured in the step of the epoch that trains on it; for
+            epoch 0, the mean over a sample of the training images, before the first step.
+        test_rmse: the mean over the test images after the epoch; None if it was not computed.
     """
 
     number: Count

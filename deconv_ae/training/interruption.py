@@ -18,25 +18,25 @@ class SignalsHeld:
     """
 
     def __init__(self) -> None:
-        self._received = 0
-        self._before: dict[int, Any] = {}
+        self._first_signal = 0
+        self._previous_handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "SignalsHeld":
-        self._before = _handled_by(self._note)
+        self._previous_handlers = _set_handlers(self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
 
-    def received(self) -> int:
+    def first_signal(self) -> int:
         """Returns the first signal's number, or 0."""
-        return self._received
+        return self._first_signal
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self._received = number
-        for again in self._before:
-            signal.signal(again, signal.SIG_DFL)
+        self._first_signal = number
+        for handled_number in self._previous_handlers:
+            signal.signal(handled_number, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
@@ -46,17 +46,17 @@ def signals_end_at_once() -> Iterator[None]:
     Python calls a handler only after a call into TensorFlow has returned. In a thread other than the main one, the
     context does nothing.
     """
-    before = _handled_by(signal.SIG_DFL)
+    previous_handlers = _set_handlers(signal.SIG_DFL)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
 
 
-def _handled_by(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> dict[int, Any]:
+def _set_handlers(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> dict[int, Any]:
     """Sets the handler of all signals that are not ignored, and returns their previous handlers."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    return {number: signal.signal(number, handler) for number in handled}
+    numbers = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in numbers}

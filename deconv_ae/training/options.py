@@ -28,14 +28,17 @@ JIT_COMPILE = {"auto": "auto", "true": True, "false": False}
 DEFAULT_RECIPE = "default"
 
 
-def _by_recipe(field: str, unit: str = "") -> str:
-    """Lists a field of all recipes, the default one first: "3 epochs with the recipe default or cntk, 30 with long"."""
-    names: dict[str, list[str]] = {}
+def _values_by_recipe(field: str, unit: str = "") -> str:
+    """Lists the values of a field of all recipes, the default recipe's first.
+
+    An example with the unit " epochs": "3 epochs with the recipe default or cntk, 30 with long".
+    """
+    titles: dict[str, list[str]] = {}
     for name in sorted(RECIPES, key=lambda name: (name != DEFAULT_RECIPE, name)):
-        shown = f"the recipe {name}" if name == DEFAULT_RECIPE else name
-        names.setdefault(str(getattr(RECIPES[name], field)), []).append(shown)
-    first, *others = (f"{value} with {' or '.join(those)}" for value, those in names.items())
-    return ", ".join([first.replace(" with ", f"{unit} with ", 1), *others])
+        title = f"the recipe {name}" if name == DEFAULT_RECIPE else name
+        titles.setdefault(str(getattr(RECIPES[name], field)), []).append(title)
+    first, *rest = (f"{value} with {' or '.join(recipes)}" for value, recipes in titles.items())
+    return ", ".join([first.replace(" with ", f"{unit} with ", 1), *rest])
 
 
 @dataclass(frozen=True)
@@ -64,19 +67,20 @@ class TrainingOptions:
     epochs: int | None = option(
         None,
         optional(whole()),
-        f"Passes over the training images. Default: {_by_recipe('epochs', ' epochs')}. Small data sets get more "
+        f"Passes over the training images. Default: {_values_by_recipe('epochs', ' epochs')}. Small data sets get more "
         f"epochs: at least {STEPS_FOR_A_RECIPES_EPOCH} steps for each epoch of the recipe.",
     )
     batch_size: int | None = option(
         None,
         optional(whole(least=1)),
-        f"Images a step, over all replicas. Default: {_by_recipe('batch_size')}. Small data sets get smaller batches: "
-        f"a twentieth of the images, but at least {SMALLEST_BATCH}.",
+        f"Images a step, over all replicas. Default: {_values_by_recipe('batch_size')}. Small data sets get smaller "
+        f"batches: a twentieth of the images, but at least {SMALLEST_BATCH}.",
     )
     learning_rate: float | None = option(
         None,
         optional(real(above=0)),
-        f"Peak learning rate; a batch's loss is the mean over its images. Default: {_by_recipe('learning_rate')}.",
+        "Peak learning rate; a batch's loss is the mean over its images. Default: "
+        f"{_values_by_recipe('learning_rate')}.",
     )
     seed: int = option(0, whole(), "Seed of the initial weights and of the order of the images.")
     run_dir: str | None = option(
@@ -132,20 +136,20 @@ class TrainingOptions:
         return schedule(RECIPES[self.recipe], images, self.batch_size, self.epochs)
 
     def deciding(self, images: int | None = None) -> "TrainingOptions":
-        """Returns the options that decide the result.
+        """Returns a copy in which each option that does not decide the result has its default.
 
-        A resumed run must have the same options, but may have more epochs.
+        A resumed run must have the same copy, except that it may have more epochs.
 
-        All other options have their defaults. `epochs` and `batch_size` may depend on `images`, the number of training
-        images; if `images` is None, `epochs` and `batch_size` may be None, too.
+        If `epochs` or `batch_size` is None, the copy has the value for `images`, the number of training images. If
+        `images` is None, too, the copy has None.
         """
-        others: dict[str, Any] = {
+        defaults: dict[str, Any] = {
             name: field.default for name, (field, each) in options_of(self).items() if not each.decides
         }
         if images is None:
-            return replace(self, **others)
+            return replace(self, **defaults)
         schedule = self.schedule(images)
-        return replace(self, **others | {"epochs": schedule.epochs, "batch_size": schedule.batch_size})
+        return replace(self, **defaults | {"epochs": schedule.epochs, "batch_size": schedule.batch_size})
 
     def recorded(self, images: int) -> dict[str, Any]:
         """Returns the options that decide the result on this number of training images, by name, for a record."""
@@ -154,7 +158,7 @@ class TrainingOptions:
 
     @property
     def peak_learning_rate(self) -> float | None:
-        """The recipe's peak learning rate, which may differ in another version.
+        """The recipe's peak learning rate, which may differ in another version of the package.
 
         None if `learning_rate` is given, or the recipe's peak does not depend on the architecture.
         """

@@ -62,34 +62,34 @@ def describe_run_dir(options: TrainingOptions) -> str:
     """Says where a run's checkpoints and logs go, and how to stop and resume it."""
     if not options.run_dir:
         return labelled("stop", "Ctrl-C; without --run_dir, nothing is kept")
-    within = f" and every {options.checkpoint_every:,} steps" if options.checkpoint_every else ""
-    where = labelled("run", f"{options.run_dir}: a checkpoint every epoch{within}; logs for TensorBoard in logs")
-    return f"{where}\n{labelled('stop', 'Ctrl-C; the same command with --resume goes on')}"
+    steps = f" and every {options.checkpoint_every:,} steps" if options.checkpoint_every else ""
+    text = labelled("run", f"{options.run_dir}: a checkpoint every epoch{steps}; logs for TensorBoard in logs")
+    return f"{text}\n{labelled('stop', 'Ctrl-C; the same command with --resume goes on')}"
 
 
 def describe_resumption(
-    options: TrainingOptions, schedule: Schedule, done: int, extended_after_epochs: tuple[int, ...]
+    options: TrainingOptions, schedule: Schedule, steps_done: int, extended_after_epochs: tuple[int, ...]
 ) -> str:
     """Says that a run is complete, or where it resumes and whether its extension changes the weights.
 
     Args:
         options: the run's options.
         schedule: the run's schedule.
-        done: number of steps done.
+        steps_done: number of steps done.
         extended_after_epochs: as `RunDirectory.extended_after_epochs`.
 
     Returns:
         The labelled text.
     """
-    epoch, step = divmod(done, schedule.steps_per_epoch)
+    epoch, step = divmod(steps_done, schedule.steps_per_epoch)
     if epoch >= schedule.epochs:
         return labelled("resumed", f"complete, after epoch {schedule.epochs}; a larger --epochs extends it")
     text = f"after step {step} of epoch {epoch + 1}" if step else f"after epoch {epoch}"
     if extended_after_epochs and RECIPES[options.recipe].plans_ahead:
-        planned = ", then ".join(map(str, extended_after_epochs))
+        planned_epochs = ", then ".join(map(str, extended_after_epochs))
         text += (
-            f"; the learning rate was planned for --epochs={planned} and rises again, so the weights will differ from "
-            f"those of a single run with --epochs={schedule.epochs}"
+            f"; the learning rate was planned for --epochs={planned_epochs} and rises again, so the weights will "
+            f"differ from those of a single run with --epochs={schedule.epochs}"
         )
     return labelled("resumed", text)
 
@@ -136,7 +136,7 @@ class ShowProgress(keras.callbacks.Callback):
         self._progress = progress
         self._schedule = schedule
         self._redraws = sys.stdout.isatty()
-        self._drawn = 0
+        self._drawn_letters = 0
         self._drawn_at = 0.0
         # The first execution does not count: its tracing and compiling take as long as hundreds of executions.
         self._measured_from: tuple[int, float] | None = None
@@ -154,40 +154,41 @@ class ShowProgress(keras.callbacks.Callback):
             return
         self._drawn_at = now
         epoch, step = divmod(self._progress.step - 1, self._schedule.steps_per_epoch)
-        done = round(BAR_LETTERS * (step + 1) / self._schedule.steps_per_epoch)
-        bar = f"{'=' * done}{' ' * (BAR_LETTERS - done)}"
-        self._draw(f"{self._epoch(epoch)} [{bar}] RMSE {float(logs['rmse']):.4f}{self._left(now)}")
+        filled = round(BAR_LETTERS * (step + 1) / self._schedule.steps_per_epoch)
+        bar = f"{'=' * filled}{' ' * (BAR_LETTERS - filled)}"
+        self._draw(f"{self._epoch(epoch)} [{bar}] RMSE {float(logs['rmse']):.4f}{self._time_left(now)}")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         logs = logs or {}
-        tested = f", test RMSE {logs['test_rmse']:.4f}" if "test_rmse" in logs else ""
+        test_rmse = f", test RMSE {logs['test_rmse']:.4f}" if "test_rmse" in logs else ""
         self.clear()
         print(
-            f"{self._epoch(epoch)} training RMSE {logs['rmse']:.4f}{tested}{self._left(time.monotonic())}", flush=True
+            f"{self._epoch(epoch)} training RMSE {logs['rmse']:.4f}{test_rmse}{self._time_left(time.monotonic())}",
+            flush=True,
         )
 
     def clear(self) -> None:
         """Removes the progress line, before other lines are printed and when training ends in an error."""
-        if self._drawn:
+        if self._drawn_letters:
             self._draw("")
             print("\r", end="", flush=True)
-        self._drawn = 0
+        self._drawn_letters = 0
 
     def _draw(self, line: str) -> None:
         if not self._redraws:
             print(line, flush=True)
             return
         line = line[: shutil.get_terminal_size().columns - 1]
-        print(f"\r{line:<{self._drawn}}", end="", flush=True)
-        self._drawn = len(line)
+        print(f"\r{line:<{self._drawn_letters}}", end="", flush=True)
+        self._drawn_letters = len(line)
 
     def _epoch(self, epoch: int) -> str:
         epochs = str(self._schedule.epochs)
         return f"epoch {epoch + 1:>{len(epochs)}}/{epochs}"
 
-    def _left(self, now: float) -> str:
+    def _time_left(self, now: float) -> str:
         if self._measured_from is None:
             return ""
-        step, moment = self._measured_from
-        steps, left = self._progress.step - step, self._schedule.total_steps - self._progress.step
-        return f", {duration((now - moment) / steps * left)} left" if steps and left > 0 else ""
+        first_step, start = self._measured_from
+        steps, steps_left = self._progress.step - first_step, self._schedule.total_steps - self._progress.step
+        return f", {duration((now - start) / steps * steps_left)} left" if steps and steps_left > 0 else ""

@@ -74,7 +74,7 @@ class TrainingResult:
         test_rmse: the model's RMSE over the test images.
         baselines: the test RMSE of baselines that need no model.
         silent_channels: number of channels of the code that are 0 in every test image.
-        history: the RMSE of every epoch; epoch 0 is before the first.
+        history: the RMSE of every epoch; epoch 0 stands for the model before the first.
         problem: a reason not to keep the model, in a line, or None. See `evaluation.problem`.
         seconds: the duration of the call of `train`; for a resumed run, without the time before it was resumed.
         extended_after_epochs: earlier numbers of epochs, if the run was extended.
@@ -143,7 +143,7 @@ def train(
     ):
         # Only the model is built in the scope, because creating a variable there waits for all workers.
         with strategy.scope():
-            model = _compiled(dataset, options)
+            model = _compiled_model(dataset, options)
         if verbose:
             print(labelled("data", str(dataset)))
             print(labelled("model", describe_model(options.architecture, model.count_params())))
@@ -153,7 +153,7 @@ def train(
     if verbose and (evaluation_line := describe_evaluation(dataset.train.shape, dataset.test.shape)):
         print(evaluation_line, flush=True)
     # The result is evaluated and served in float32 on one device, even after mixed precision or with replicas.
-    weights, model = model.get_weights(), _compiled(dataset, options)
+    weights, model = model.get_weights(), _compiled_model(dataset, options)
     model.set_weights(weights)
     extended = run_directory.extended_after_epochs if run_directory else ()
     return replace(_result(model, dataset, options, history, started), extended_after_epochs=extended)
@@ -168,7 +168,7 @@ def _result(
         if not math.isfinite(rmse):
             raise RunError(f"the {split} RMSE is {rmse} after the last step; try a lower --learning_rate")
     code_values = options.architecture.size_per_image(dataset.image_shape).code_values
-    without_model = evaluation.baselines(dataset.train, dataset.test, code_values)
+    baselines = evaluation.baselines(dataset.train, dataset.test, code_values)
     loss_before = next((epoch.training_rmse for epoch in history if epoch.number == 0), None)
     loss_after = evaluation.mean_rmse(model, evaluation.sample(dataset.train))
     return TrainingResult(
@@ -176,15 +176,15 @@ def _result(
         options=options,
         training_rmse=training_rmse,
         test_rmse=test_rmse,
-        baselines=without_model,
+        baselines=baselines,
         silent_channels=evaluation.silent_channels(lambda images: model.encode(images)[0], dataset.test),
         history=history,
-        problem=evaluation.problem(test_rmse, without_model.mean_image_rmse, loss_before, loss_after),
+        problem=evaluation.problem(test_rmse, baselines.mean_image_rmse, loss_before, loss_after),
         seconds=time.perf_counter() - started,
     )
 
 
-def _compiled(dataset: ImageDataset, options: TrainingOptions) -> Autoencoder:
+def _compiled_model(dataset: ImageDataset, options: TrainingOptions) -> Autoencoder:
     recipe = RECIPES[options.recipe]
     model = Autoencoder(options.architecture, dataset.image_shape, *recipe.initializers(options.architecture))
     schedule = options.schedule(len(dataset.train))
@@ -217,35 +217,37 @@ def _fit(
     strategy: tf.distribute.Strategy,
     run_directory: RunDirectory | None,
     watch: Watchdog,
-    own_callbacks: Sequence[keras.callbacks.Callback],
+    more_callbacks: Sequence[keras.callbacks.Callback],
     verbose: bool,
 ) -> list[Epoch]:
     """Trains the remaining steps and returns the run's history."""
     schedule = options.schedule(len(dataset.train))
-    steps = schedule.steps_per_epoch
-    done, metrics = run_directory.restore(model) if run_directory else (0, [])
-    if run_directory and done and verbose:
-        print(describe_resumption(options, schedule, done, run_directory.extended_after_epochs), flush=True)
+    steps_per_epoch = schedule.steps_per_epoch
+    steps_done, metrics = run_directory.restore(model) if run_directory else (0, [])
+    if run_directory and steps_done and verbose:
+        print(describe_resumption(options, schedule, steps_done, run_directory.extended_after_epochs), flush=True)
     guesses = RECIPES[options.recipe].guesses
-    if guesses is not None and done == 0:
+    if guesses is not None and steps_done == 0:
         channels = model.image_shape[-1]
         fit_start(model, dataset.train, guesses(options.architecture, channels), options.seed)
-    history = run_directory.history(done // steps) if run_directory else []
-    if done == 0:
+    history = run_directory.history(steps_done // steps_per_epoch) if run_directory else []
+    if steps_done == 0:
         history = [Epoch(0, evaluation.mean_rmse(model, evaluation.sample(dataset.train)))]
     if strategy.num_replicas_in_sync == 1:
-        model.steps_per_execution = steps_per_execution(steps, done % steps, options.checkpoint_every or 0)
+        model.steps_per_execution = steps_per_execution(
+            steps_per_epoch, steps_done % steps_per_epoch, options.checkpoint_every or 0
+        )
         # This choice ignores the number of epochs, which a resumed run may change.
         if options.jit_compile == "auto" and model.is_faster_compiled(len(dataset.train)):
             model.jit_compile = True
-    progress = Progress(done, steps, metrics)
-    shown = ShowProgress(progress, schedule)
+    progress = Progress(steps_done, steps_per_epoch, metrics)
+    show_progress = ShowProgress(progress, schedule)
     with SignalsHeld() as signals:
-        asked, batches_from = signals.received, partial(training_batches, dataset.train)
+        signal_number, make_batches = signals.first_signal, partial(training_batches, dataset.train)
         if strategy.num_replicas_in_sync > 1:
-            check_agreement(strategy, done)
-            asked = ReplicatedTraining(model, strategy, signals.received, watch).asked
-            batches_from = partial(global_batches, strategy, dataset.train)
+            check_agreement(strategy, steps_done)
+            signal_number = ReplicatedTraining(model, strategy, signals.first_signal, watch).shared_signal
+            make_batches = partial(global_batches, strategy, dataset.train)
         rmse = shared_rmse(strategy, dataset.test, watch.feed)
         checkpoints = SaveCheckpoints(progress, run_directory, options.checkpoint_every) if run_directory else None
         # The order matters, for the reasons beside the callbacks.
@@ -254,17 +256,17 @@ def _fit(
             StopOnFailure(progress, dataset.test),  # Before a failed step is saved.
             Validate(rmse, options.validate_every) if options.validate_every else None,  # Adds to the epoch's metrics.
             KeepHistory(history, run_directory),  # Before the checkpoint: after it, the epoch is not trained again.
-            *own_callbacks,
-            shown if verbose else None,  # After all that add to the epoch's metrics.
+            *more_callbacks,
+            show_progress if verbose else None,  # After all that add to the epoch's metrics.
             _tensorboard(run_directory, dataset),  # Before the checkpoint, for the same reason.
             checkpoints,
-            StopWhenAsked(progress, asked, checkpoints),  # Last: when asked, it saves a checkpoint and raises.
+            StopWhenAsked(progress, signal_number, checkpoints),  # Last: on a signal, saves a checkpoint and raises.
         ]
         try:
-            for first_epoch, end, steps_each in _spans(done, steps, schedule.epochs):
+            for first_epoch, end, steps in _spans(steps_done, steps_per_epoch, schedule.epochs):
                 model.fit(
-                    batches_from(schedule.batch_size, options.seed, first_step=progress.step),
-                    steps_per_epoch=steps_each,
+                    make_batches(schedule.batch_size, options.seed, first_step=progress.step),
+                    steps_per_epoch=steps,
                     initial_epoch=first_epoch,
                     epochs=end,
                     callbacks=[callback for callback in callbacks if callback],
@@ -272,7 +274,7 @@ def _fit(
                     verbose=0,
                 )
         finally:
-            shown.clear()
+            show_progress.clear()
     return history
 
 
@@ -294,17 +296,19 @@ def steps_per_execution(*lengths: int) -> int:
     return max(count for count in range(1, MOST_STEPS_PER_EXECUTION + 1) if common % count == 0)
 
 
-def _spans(done: int, steps: int, epochs: int) -> list[tuple[int, int, int]]:
-    """The remaining calls of fit, as (first epoch, end, steps of each epoch): one call has epochs of equal length.
+def _spans(steps_done: int, steps_per_epoch: int, epochs: int) -> list[tuple[int, int, int]]:
+    """Returns (first epoch, end, steps in each epoch) for the remaining calls of fit.
 
-    >>> _spans(done=0, steps=10, epochs=3)
+    All epochs of one call have equally many steps. So an epoch that is resumed in its middle gets a call of its own.
+
+    >>> _spans(steps_done=0, steps_per_epoch=10, epochs=3)
     [(0, 3, 10)]
-    >>> _spans(done=14, steps=10, epochs=3)
+    >>> _spans(steps_done=14, steps_per_epoch=10, epochs=3)
     [(1, 2, 6), (2, 3, 10)]
     """
-    epoch, skipped = divmod(done, steps)
-    rest = [(epoch, epoch + 1, steps - skipped)] if skipped else []
-    return [*rest, (epoch + len(rest), epochs, steps)]
+    epoch, skipped = divmod(steps_done, steps_per_epoch)
+    resumed_epoch = [(epoch, epoch + 1, steps_per_epoch - skipped)] if skipped else []
+    return [*resumed_epoch, (epoch + len(resumed_epoch), epochs, steps_per_epoch)]
 
 
 def _run_directory(
@@ -328,7 +332,8 @@ def _run_directory(
 def check_mixed_precision(name: str) -> None:
     """Raises InputError if this machine cannot convolve in the dtype of `name`, one of `MIXED_PRECISIONS`.
 
-    TensorFlow looks at the CPU, but oneDNN obeys ONEDNN_MAX_CPU_ISA. If this variable is AVX2, the two can disagree.
+    TensorFlow looks at the CPU, but oneDNN obeys the environment variable ONEDNN_MAX_CPU_ISA. If the variable is AVX2,
+    the two can disagree about a dtype. So this function tries a convolution.
     """
     dtype = keras.DTypePolicy(MIXED_PRECISIONS[name] or "float32").compute_dtype
     try:

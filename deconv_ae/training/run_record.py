@@ -49,7 +49,7 @@ class RunRecord:
 
 
 def check_place(run_dir: str | Path, options: TrainingOptions, dataset: str) -> None:
-    """Checks a run directory before the images are loaded, as far as that is possible.
+    """Checks a run directory before the images are loaded, as far as that is possible without the images.
 
     Args:
         run_dir: the run directory.
@@ -63,32 +63,31 @@ def check_place(run_dir: str | Path, options: TrainingOptions, dataset: str) -> 
     if not options.resume:
         _check_is_new(path)
         return
-    recorded = read("resume", path, "leave --resume out to start a run")
-    wanted = options.deciding()
+    old_record = read("resume", path, "leave --resume out to start a run")
+    new_options, old_options = options.deciding(), old_record.options
     # Batch size and epochs that follow from the number of images count as unchanged.
-    then = recorded.options
-    wanted = replace(
-        wanted,
-        epochs=then.epochs if wanted.epochs is None else wanted.epochs,
-        batch_size=then.batch_size if wanted.batch_size is None else wanted.batch_size,
+    new_options = replace(
+        new_options,
+        epochs=old_options.epochs if new_options.epochs is None else new_options.epochs,
+        batch_size=old_options.batch_size if new_options.batch_size is None else new_options.batch_size,
     )
     _check_agree(
         path,
-        recorded,
-        replace(recorded, options=wanted, dataset=dataset, peak_learning_rate=options.peak_learning_rate),
+        old_record,
+        replace(old_record, options=new_options, dataset=dataset, peak_learning_rate=options.peak_learning_rate),
     )
 
 
-def check(run_dir: Path, record: RunRecord, resume: bool) -> RunRecord | None:
-    """Checks that a run can start or resume in a directory, and returns the record of the run to resume, or None.
+def check(run_dir: Path, new_record: RunRecord, resume: bool) -> RunRecord | None:
+    """Checks that a run can start or resume in a directory.
 
     Args:
         run_dir: the run directory.
-        record: the record of the run to start or resume.
+        new_record: the settings that the run is to start or resume with.
         resume: whether to resume.
 
     Returns:
-        The directory's record, or None for a new run.
+        The record in the directory, of the run to resume; None for a new run.
 
     Raises:
         InputError: if the directory has a run and resume is false, has no run and resume is true, or has a run with
@@ -97,19 +96,19 @@ def check(run_dir: Path, record: RunRecord, resume: bool) -> RunRecord | None:
     if not resume:
         _check_is_new(run_dir)
         return None
-    recorded = read("resume", run_dir, "leave --resume out to start a run")
-    _check_agree(run_dir, recorded, record)
-    return recorded
+    old_record = read("resume", run_dir, "leave --resume out to start a run")
+    _check_agree(run_dir, old_record, new_record)
+    return old_record
 
 
-def extend(record: RunRecord, recorded: RunRecord | None) -> RunRecord:
-    """Returns the record to write. A record with more epochs than `recorded` extends the run."""
-    if recorded is None:
-        return record
-    before, extensions = recorded.options.epochs, recorded.extended_after_epochs
-    if before is not None and before != record.options.epochs:
-        extensions = (*extensions, before)
-    return replace(record, extended_after_epochs=extensions)
+def extend(new_record: RunRecord, old_record: RunRecord | None) -> RunRecord:
+    """Returns the record to write. If the number of epochs has grown, the record also lists the old number."""
+    if old_record is None:
+        return new_record
+    old_epochs, extensions = old_record.options.epochs, old_record.extended_after_epochs
+    if old_epochs is not None and old_epochs != new_record.options.epochs:
+        extensions = (*extensions, old_epochs)
+    return replace(new_record, extended_after_epochs=extensions)
 
 
 def _check_is_new(run_dir: Path) -> None:
@@ -117,33 +116,35 @@ def _check_is_new(run_dir: Path) -> None:
         raise InputError(f"run_dir: {run_dir} holds a run already; pass --resume to go on, or another directory")
 
 
-def _check_agree(run_dir: Path, recorded: RunRecord, record: RunRecord) -> None:
+def _check_agree(run_dir: Path, old_record: RunRecord, new_record: RunRecord) -> None:
     # Checked first: if the pictures differ, their number may differ, and with it other settings.
-    read_alike = all(getattr(recorded, name) == getattr(record, name) for name in ("dataset", "image_shape", "fit"))
-    if read_alike and recorded.pictures != record.pictures:
+    source_fields = ("dataset", "image_shape", "fit")
+    is_same_source = all(getattr(old_record, name) == getattr(new_record, name) for name in source_fields)
+    if is_same_source and old_record.pictures != new_record.pictures:
         raise InputError(
-            f"resume: {run_dir} holds a run on other pictures than {record.dataset} has now; restore the old "
+            f"resume: {run_dir} holds a run on other pictures than {new_record.dataset} has now; restore the old "
             "pictures, read them with the same flags, or start anew in another --run_dir"
         )
-    before, now = recorded.peak_learning_rate, record.peak_learning_rate
-    for name, value in _settings(record).items():
-        then = _settings(recorded)[name]
+    old_settings = _settings(old_record)
+    for name, new in _settings(new_record).items():
+        old = old_settings[name]
         if name == "epochs":
-            if value < then:
+            if new < old:
                 raise InputError(
-                    f"resume: {run_dir} holds a run of {then} epochs, and {value} are fewer; give --epochs={then} to "
+                    f"resume: {run_dir} holds a run of {old} epochs, and {new} are fewer; give --epochs={old} to "
                     "go on with it, more to extend it, or another --run_dir"
                 )
-        elif then != value:
+        elif old != new:
             raise InputError(
-                f"resume: {run_dir} holds a run with {name} {then}, not {value}; "
-                "pass the same flags, or another --run_dir"
+                f"resume: {run_dir} holds a run with {name} {old}, not {new}; pass the same flags, or another --run_dir"
             )
-    if before != now:
+    old_peak, new_peak = old_record.peak_learning_rate, new_record.peak_learning_rate
+    if old_peak != new_peak:
         raise InputError(
-            f"resume: {run_dir} holds a run of another version, whose recipe {recorded.options.recipe} has a peak "
-            f"learning rate of {before if before is None else f'{before:.4f}'}, not "
-            f"{now if now is None else f'{now:.4f}'}; go on with that version, or start anew in another --run_dir"
+            f"resume: {run_dir} holds a run of another version, whose recipe {old_record.options.recipe} has a peak "
+            f"learning rate of {old_peak if old_peak is None else f'{old_peak:.4f}'}, not "
+            f"{new_peak if new_peak is None else f'{new_peak:.4f}'}; go on with that version, or start anew in "
+            "another --run_dir"
         )
 
 
@@ -156,7 +157,10 @@ def _settings(record: RunRecord) -> dict[str, Any]:
 
 
 def check_not_in_use(run_dir: str | Path) -> None:
-    """Raises InputError if another run uses the directory now. The lock is released again, for the run to take."""
+    """Raises InputError if another run uses the directory now, or if its lock file cannot be locked.
+
+    The check takes the lock and releases it at once, so that the caller's run can take it later.
+    """
     path = paths.given("run_dir", run_dir)
     if os.path.lexists(path / LOCK):  # Also true for a broken link, which cannot be locked.
         lock_exclusively("run_dir", path, path / LOCK).release()

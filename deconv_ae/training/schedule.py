@@ -15,7 +15,7 @@ STEPS_FOR_A_RECIPES_EPOCH = 200
 
 @dataclass(frozen=True)
 class Schedule:
-    """Epochs of batches.
+    """The batch size and the epochs of a run on some number of images.
 
     Attributes:
         images: number of training images.
@@ -46,10 +46,10 @@ class Schedule:
 def schedule(recipe: Recipe, images: int, batch_size: int | None = None, epochs: int | None = None) -> Schedule:
     """Fills in a missing batch size or number of epochs.
 
-    A batch is the recipe's, or a twentieth of the images if that is less, but at least 15. Each epoch of the recipe
-    stands for at least 200 steps. If a pass over the images has fewer steps, there are as many more passes as needed.
-    As a result, small data sets get smaller batches and more epochs, and data sets as large as MNIST keep the recipe's
-    numbers.
+    The batch size is the recipe's, or a twentieth of the images if that is less, but at least 15. Each epoch of the
+    recipe stands for at least 200 steps. If a pass over the images has fewer steps, there are as many more passes as
+    needed. As a result, small data sets get smaller batches and more epochs, and data sets as large as MNIST keep the
+    recipe's numbers.
 
     >>> from deconv_ae.model.recipes import RECIPES
     >>> for images in (50, 300, 4_000, 60_000):

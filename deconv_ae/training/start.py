@@ -28,7 +28,7 @@ from deconv_ae.model.smooth_path import AVERAGES, ENLARGE
 MOST_IMAGES = 256
 MOST_VALUES = 2**26
 FEWEST_PIXELS = 4_000
-PIXELS_AN_UNKNOWN = 8
+PIXELS_PER_UNKNOWN = 8
 # With more unknowns, solving takes longer than it saves. Then the kernel of a transposed convolution starts as its
 # stage's convolution kernel, times one number.
 MOST_UNKNOWNS = 4096
@@ -64,35 +64,35 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
     >>> float(np.mean(per_image_rmse(scale(images), model(scale(images))))) < before
     True
     """
-    stages = [(model.get_layer(f"conv{n}"), model.get_layer(f"deconv{n}")) for n in _numbers(model)]
-    widest = max(convolution.filters for convolution, _ in stages)
-    count = int(np.clip(MOST_VALUES // (images[0, ..., 0].size * widest), 1, min(MOST_IMAGES, len(images))))
-    looked_at = scale(evenly_spaced(images, count))
+    stages = [(model.get_layer(f"conv{n}"), model.get_layer(f"deconv{n}")) for n in _stage_numbers(model)]
+    most_filters = max(convolution.filters for convolution, _ in stages)
+    count = int(np.clip(MOST_VALUES // (images[0, ..., 0].size * most_filters), 1, min(MOST_IMAGES, len(images))))
+    sample = scale(evenly_spaced(images, count))
     if model.architecture.averages:
-        looked_at = looked_at - _fit_smooth_path(model, looked_at, np.random.default_rng(seed))
-    own = [_array(convolution.kernel) for convolution, _ in stages]
-    least = _fitted_rmse(model, own, looked_at, seed) if guesses else np.inf
+        sample = sample - _fit_smooth_path(model, sample, np.random.default_rng(seed))
+    own_kernels = [_array(convolution.kernel) for convolution, _ in stages]
+    own_rmse = _use_encoder(model, own_kernels, sample, seed) if guesses else np.inf
     for encoder, decoder in guesses:
-        kernels = [_array(encoder(kernel.shape)) for kernel in own]
-        if least > WORTH_CHANGING * _fitted_rmse(model, kernels, looked_at, seed):
+        kernels = [_array(encoder(kernel.shape)) for kernel in own_kernels]
+        if own_rmse > WORTH_CHANGING * _use_encoder(model, kernels, sample, seed):
             for _, deconvolution in stages:
                 deconvolution.kernel.assign(decoder(deconvolution.kernel.shape))
                 if deconvolution.use_bias:
                     deconvolution.bias.assign(keras.ops.zeros_like(deconvolution.bias))
             return
-    _fitted_rmse(model, _firing(model, own, looked_at), looked_at, seed)
+    _use_encoder(model, _firing_kernels(model, own_kernels, sample), sample, seed)
 
 
 def _fit_smooth_path(model: Autoencoder, images: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Gives the smooth path the principal components of the images' blocks; returns what the path reconstructs."""
     averages, enlarge = model.get_layer(AVERAGES), model.get_layer(ENLARGE)
     height, width, channels, count = averages.kernel.shape
-    down, right = (length // side for length, side in zip(images.shape[1:3], (height, width)))
-    blocks = images[:, : down * height, : right * width].reshape(-1, down, height, right, width, channels)
+    rows, columns = (length // side for length, side in zip(images.shape[1:3], (height, width)))
+    blocks = images[:, : rows * height, : columns * width].reshape(-1, rows, height, columns, width, channels)
     blocks = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(-1, height * width * channels)
-    most = max(1, MOST_BLOCK_VALUES // blocks.shape[1])
-    if len(blocks) > most:
-        blocks = blocks[random.choice(len(blocks), most, replace=False)]
+    most_blocks = max(1, MOST_BLOCK_VALUES // blocks.shape[1])
+    if len(blocks) > most_blocks:
+        blocks = blocks[random.choice(len(blocks), most_blocks, replace=False)]
     mean = blocks.mean(axis=0)
     components = np.linalg.svd(blocks - mean, full_matrices=False)[2][:count]
     components *= np.where(components.sum(axis=1) < 0, -1, 1)[:, np.newaxis]  # Bright blocks have large averages.
@@ -108,39 +108,42 @@ def _fit_smooth_path(model: Autoencoder, images: np.ndarray, random: np.random.G
     return _array(model.smooth(images))
 
 
-def _firing(model: Autoencoder, kernels: Sequence[np.ndarray], images: np.ndarray) -> list[np.ndarray]:
-    """Changes the sign and the scale of each filter so that it fires, as the module's docstring says."""
-    values, firing = images, []
-    for number, kernel in zip(_numbers(model), kernels):
-        summed = _array(keras.ops.conv(values, kernel, padding="same", data_format="channels_last"))
-        spread, wanted = summed.std(axis=(0, 1, 2)), np.sqrt(np.mean(np.square(values)))
-        gain = np.where(spread > 0, wanted / np.maximum(spread, 1e-12), 1)
-        firing.append(kernel * gain * np.where(summed.mean(axis=(0, 1, 2)) < 0, -1, 1))
+def _firing_kernels(model: Autoencoder, kernels: Sequence[np.ndarray], images: np.ndarray) -> list[np.ndarray]:
+    """Changes the sign and the scale of each filter so that it fires, as the module's docstring says.
+
+    Returns the changed kernels, which the model's convolutions now have, too.
+    """
+    values, firing_kernels = images, []
+    for number, kernel in zip(_stage_numbers(model), kernels):
+        outputs = _array(keras.ops.conv(values, kernel, padding="same", data_format="channels_last"))
+        spread, input_rms = outputs.std(axis=(0, 1, 2)), np.sqrt(np.mean(np.square(values)))
+        gain = np.where(spread > 0, input_rms / np.maximum(spread, 1e-12), 1)
+        firing_kernels.append(kernel * gain * np.where(outputs.mean(axis=(0, 1, 2)) < 0, -1, 1))
         convolution = model.get_layer(f"conv{number}")
-        convolution.kernel.assign(firing[-1])
+        convolution.kernel.assign(firing_kernels[-1])
         values = _array(model.get_layer(f"pool{number}")(convolution(values))[0])
-    return firing
+    return firing_kernels
 
 
-def _fitted_rmse(model: Autoencoder, kernels: Sequence[np.ndarray], images: np.ndarray, seed: int) -> float:
-    """Gives the model this encoder and a fitted decoder; returns the RMSE."""
-    for number, kernel in zip(_numbers(model), kernels):
+def _use_encoder(model: Autoencoder, kernels: Sequence[np.ndarray], images: np.ndarray, seed: int) -> float:
+    """Gives the model an encoder of these kernels and fits a decoder to it; returns the RMSE."""
+    for number, kernel in zip(_stage_numbers(model), kernels):
         model.get_layer(f"conv{number}").kernel.assign(kernel)
     return _fit_decoder(model, images, np.random.default_rng(seed))
 
 
-def _numbers(model: Autoencoder) -> range:
+def _stage_numbers(model: Autoencoder) -> range:
     return range(1, len(model.architecture.filters) + 1)
 
 
 def _fit_decoder(model: Autoencoder, images: np.ndarray, random: np.random.Generator) -> float:
-    """Fits every transposed convolution, innermost first; returns the RMSE of the reconstructions."""
-    values, encoded = keras.ops.convert_to_tensor(images), []
-    for number in _numbers(model):
+    """Fits every transposed convolution, innermost first; returns the reconstructions' RMSE, infinity for NaN."""
+    values, encodings = keras.ops.convert_to_tensor(images), []
+    for number in _stage_numbers(model):
         inputs = values
         values, argmax = model.get_layer(f"pool{number}")(model.get_layer(f"conv{number}")(inputs))
-        encoded.append((inputs, argmax))
-    for number, (inputs, argmax) in reversed(list(zip(_numbers(model), encoded))):
+        encodings.append((inputs, argmax))
+    for number, (inputs, argmax) in reversed(list(zip(_stage_numbers(model), encodings))):
         unpooled = model.get_layer(f"unpool{number}")(values, argmax, output_size=tuple(inputs.shape[1:3]))
         deconvolution = model.get_layer(f"deconv{number}")
         _solve(deconvolution, model.get_layer(f"conv{number}"), _array(unpooled), _array(inputs), random)
@@ -153,36 +156,39 @@ def _solve(
     deconvolution: keras.layers.Conv2DTranspose,
     convolution: keras.layers.Conv2D,
     unpooled: np.ndarray,
-    wanted: np.ndarray,
+    targets: np.ndarray,
     random: np.random.Generator,
 ) -> None:
-    """Fits kernel and bias of a transposed convolution to the wanted images, by least squares."""
+    """Fits kernel and bias of a transposed convolution to the targets, by least squares.
+
+    With more than `MOST_UNKNOWNS` unknowns, fits one number instead, to multiply the convolution's kernel by.
+    """
     height, width, channels, filters = deconvolution.kernel.shape
     unknowns = height * width * filters
     if unknowns > MOST_UNKNOWNS:
         deconvolution.kernel.assign(convolution.kernel)
         restored = _array(deconvolution(unpooled))
-        gain = np.sum(restored * wanted) / max(np.sum(np.square(restored)), 1e-12)
+        gain = np.sum(restored * targets) / max(np.sum(np.square(restored)), 1e-12)
         deconvolution.kernel.assign(convolution.kernel * gain)
         return
-    pixels = wanted[..., 0].size
-    chosen = random.choice(pixels, min(max(FEWEST_PIXELS, PIXELS_AN_UNKNOWN * unknowns), pixels), replace=False)
-    image, row, column = np.unravel_index(np.sort(chosen), wanted.shape[:3])
+    pixels = targets[..., 0].size
+    chosen = random.choice(pixels, min(max(FEWEST_PIXELS, PIXELS_PER_UNKNOWN * unknowns), pixels), replace=False)
+    image, row, column = np.unravel_index(np.sort(chosen), targets.shape[:3])
     # A convolution reads (kernel - 1) // 2 pixels before each pixel, and its transpose as many after it.
-    before = [(length - 1) // 2 for length in (height, width)]
-    paddings = [(length - 1 - start, start) for length, start in zip((height, width), before)]
+    pixels_before = [(length - 1) // 2 for length in (height, width)]
+    paddings = [(length - 1 - count, count) for length, count in zip((height, width), pixels_before)]
     padded = np.pad(unpooled, ((0, 0), *paddings, (0, 0)))
-    read = [
-        padded[image, row + height - 1 - down, column + width - 1 - right]
-        for down in range(height)
-        for right in range(width)
+    terms = [
+        padded[image, row + height - 1 - kernel_row, column + width - 1 - kernel_column]
+        for kernel_row in range(height)
+        for kernel_column in range(width)
     ]
     if deconvolution.use_bias:
-        read.append(np.ones((len(image), 1), np.float32))
-    equations = np.concatenate(read, axis=1).astype(np.float64)
+        terms.append(np.ones((len(image), 1), np.float32))
+    equations = np.concatenate(terms, axis=1).astype(np.float64)
     products = equations.T @ equations
     products += np.eye(len(products)) * max(RIDGE * np.trace(products) / len(products), 1e-12)
-    solution = np.linalg.solve(products, equations.T @ wanted[image, row, column].astype(np.float64))
+    solution = np.linalg.solve(products, equations.T @ targets[image, row, column].astype(np.float64))
     deconvolution.kernel.assign(solution[:unknowns].reshape(height, width, filters, channels).swapaxes(2, 3))
     if deconvolution.use_bias:
         deconvolution.bias.assign(solution[unknowns])

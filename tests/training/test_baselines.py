@@ -67,7 +67,7 @@ def test_channel_is_silent_if_zero_in_every_image(encode: Callable, silent: int)
 
 
 @pytest.mark.parametrize(
-    ("test_rmse", "before", "after", "said"),
+    ("test_rmse", "before", "after", "message"),
     [
         (0.1, 0.3, 0.1, None),
         (0.1, None, 0.1, None),
@@ -80,24 +80,24 @@ def test_channel_is_silent_if_zero_in_every_image(encode: Callable, silent: int)
     ],
 )
 def test_problem_names_the_reason_not_to_keep_a_model(
-    test_rmse: float, before: float | None, after: float, said: str | None
+    test_rmse: float, before: float | None, after: float, message: str | None
 ) -> None:
     found = problem(test_rmse, 0.2, before, after)
-    assert (found is None) if said is None else (said in str(found))
+    assert (found is None) if message is None else (message in str(found))
 
 
-FINISHED = {"architecture": SMALL, "epochs": 4, "batch_size": 32, "validate_every": 2}
+OPTIONS = {"architecture": SMALL, "epochs": 4, "batch_size": 32, "validate_every": 2}
 
 
 @pytest.fixture(scope="module")
 def finished_run(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingResult]:
     """A short run and its directory, which tests only read."""
     run_dir = tmp_path_factory.mktemp("finished")
-    return run_dir, train(digits, TrainingOptions(**FINISHED, run_dir=str(run_dir)))
+    return run_dir, train(digits, TrainingOptions(**OPTIONS, run_dir=str(run_dir)))
 
 
 @pytest.fixture
-def finished(finished_run: tuple[Path, TrainingResult], tmp_path: Path) -> tuple[Path, TrainingResult]:
+def resumable_run(finished_run: tuple[Path, TrainingResult], tmp_path: Path) -> tuple[Path, TrainingResult]:
     """A copy of the finished run, to resume."""
     run_dir, result = finished_run
     return Path(shutil.copytree(run_dir, tmp_path / "run")), result
@@ -127,13 +127,13 @@ def test_result_counts_silent_channels(digits: ImageDataset) -> None:
 
 
 def test_history_is_resumed_or_dropped_if_damaged(
-    digits: ImageDataset, finished: tuple[Path, TrainingResult], capsys: pytest.CaptureFixture
+    digits: ImageDataset, resumable_run: tuple[Path, TrainingResult], capsys: pytest.CaptureFixture
 ) -> None:
-    run_dir, first = finished
-    options = TrainingOptions(**FINISHED, run_dir=str(run_dir), resume=True)
-    again = train(digits, options)
-    assert (again.history, again.problem) == (first.history, first.problem)
-    # As after a kill between writing the last epoch's history and its checkpoint.
+    run_dir, first = resumable_run
+    options = TrainingOptions(**OPTIONS, run_dir=str(run_dir), resume=True)
+    resumed = train(digits, options)
+    assert (resumed.history, resumed.problem) == (first.history, first.problem)
+    # As if the run had been killed after it wrote the last epoch's history and before it saved the checkpoint.
     max((run_dir / "checkpoints").iterdir()).unlink()
     assert train(digits, options).history == first.history
 
@@ -143,11 +143,11 @@ def test_history_is_resumed_or_dropped_if_damaged(
     assert "history.json is damaged" in capsys.readouterr().out
 
 
-def test_run_without_history_file_is_resumed(digits: ImageDataset, finished: tuple[Path, TrainingResult]) -> None:
-    run_dir, first = finished
+def test_run_without_history_file_is_resumed(digits: ImageDataset, resumable_run: tuple[Path, TrainingResult]) -> None:
+    run_dir, first = resumable_run
     (run_dir / "history.json").unlink()
     max((run_dir / "checkpoints").iterdir()).unlink()
-    resumed = train(digits, TrainingOptions(**FINISHED, run_dir=str(run_dir), resume=True))
+    resumed = train(digits, TrainingOptions(**OPTIONS, run_dir=str(run_dir), resume=True))
     assert resumed.history == first.history[4:]
     assert resumed.problem == first.problem
 

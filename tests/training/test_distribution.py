@@ -24,15 +24,15 @@ TRAINING = ("cmap3_pool4", "613", "51")
 
 
 def start_workers(
-    stack: ExitStack, program: str, arguments_of_each: Sequence[Sequence[str]], directory: Path
+    stack: ExitStack, program: str, argument_lists: Sequence[Sequence[str]], directory: Path
 ) -> list[RunningProgram]:
     """Starts a process per list of arguments. The processes form a cluster on the loopback interface."""
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(len(arguments_of_each))]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(len(argument_lists))]
     return [
         stack.enter_context(
             RunningProgram(program, arguments, directory, environment={"TF_CONFIG": tf_config(addresses, index)})
         )
-        for index, arguments in enumerate(arguments_of_each)
+        for index, arguments in enumerate(argument_lists)
     ]
 
 
@@ -44,7 +44,7 @@ def finish(workers: Sequence[RunningProgram]) -> list[Finished]:
 
 
 @pytest.fixture(scope="module")
-def on_one_device(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+def one_device_results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     """Weights and RMSEs of a run on one device, to compare others with."""
     directory = tmp_path_factory.mktemp("one")
     finished = run_program(str(HERE / "train_program.py"), ["one.npz", "none", "1", *TRAINING], directory)
@@ -52,23 +52,23 @@ def on_one_device(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndar
     return dict(np.load(directory / "one.npz"))
 
 
-def assert_same(results: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+def assert_close(results: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     assert results.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(results[name], value, rtol=0, atol=1e-5)
 
 
-def test_mirrored_devices_train_as_one_device(on_one_device: dict[str, np.ndarray], tmp_path: Path) -> None:
+def test_mirrored_devices_train_as_one_device(one_device_results: dict[str, np.ndarray], tmp_path: Path) -> None:
     arguments = ["mirrored.npz", "mirrored", "2", *TRAINING]
     finished = run_program(str(HERE / "train_program.py"), arguments, tmp_path)
     assert finished.status == 0, finished.stderr
-    assert_same(dict(np.load(tmp_path / "mirrored.npz")), on_one_device)
+    assert_close(dict(np.load(tmp_path / "mirrored.npz")), one_device_results)
 
 
 @pytest.mark.parametrize("number", [2, 4])
 @pytest.mark.long
 def test_workers_get_identical_weights_close_to_those_of_one_device(
-    on_one_device: dict[str, np.ndarray], tmp_path: Path, number: int
+    one_device_results: dict[str, np.ndarray], tmp_path: Path, number: int
 ) -> None:
     arguments = [[f"worker-{index}.npz", "multi_worker", "1", *TRAINING] for index in range(number)]
     with ExitStack() as stack:
@@ -77,7 +77,7 @@ def test_workers_get_identical_weights_close_to_those_of_one_device(
             # As one device does, each worker prints the training RMSE over all images, not over its own share.
             assert "training RMSE 0.3234" in finished.stdout
     chief, *others = (dict(np.load(tmp_path / f"worker-{index}.npz")) for index in range(number))
-    assert_same(chief, on_one_device)
+    assert_close(chief, one_device_results)
     for other in others:
         for name, value in chief.items():
             np.testing.assert_array_equal(other[name], value)
@@ -87,15 +87,17 @@ def test_workers_get_identical_weights_close_to_those_of_one_device(
 def test_shares_hold_every_image_of_a_batch_once(count: int, batch_size: int, num_replicas: int) -> None:
     images = np.arange(count, dtype=np.uint8)[:, None, None, None]
     steps = 2 * -(-count // batch_size)
-    whole = [batch.numpy() for batch, _ in training_batches(images, batch_size, seed=3, first_step=1).take(steps)]
+    batches = [batch.numpy() for batch, _ in training_batches(images, batch_size, seed=3, first_step=1).take(steps)]
     shares = [
         list(replica_batches(images, batch_size, 3, 1, range(replica, replica + 1), num_replicas).take(steps))
         for replica in range(num_replicas)
     ]
-    for step, batch in enumerate(whole):
-        of_step = [share[step] for share in shares]
-        np.testing.assert_array_equal(np.concatenate([part.numpy()[weights > 0] for part, weights in of_step]), batch)
-        assert sum(float(sum(weights)) for _, weights in of_step) == pytest.approx(1)
+    for step, batch in enumerate(batches):
+        step_shares = [share[step] for share in shares]
+        np.testing.assert_array_equal(
+            np.concatenate([part.numpy()[weights > 0] for part, weights in step_shares]), batch
+        )
+        assert sum(float(sum(weights)) for _, weights in step_shares) == pytest.approx(1)
 
 
 def test_keras_alone_still_cannot_train_several_workers(tmp_path: Path) -> None:
@@ -256,7 +258,7 @@ def test_launcher_runs_a_local_cluster(tmp_path: Path) -> None:
         "2", "--", "--dataset=mnist_5k", "--batch_size=100", "--epochs=1", "--export_dir=m", directory=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    # The output of one worker, not of two.
+    # The launcher shows the output of one worker, not of both.
     assert [done.stdout.count(line) for line in ("51 parameters", "epoch 1/1 training RMSE", "result ")] == [1, 1, 1]
     assert (tmp_path / "m" / "model_card.json").is_file()
 

@@ -18,7 +18,7 @@ from deconv_ae.training import TrainingOptions, train
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
 PICTURES = ImageDataset("noise", NOISE[:32], NOISE[32:])
 PLAIN = TrainingOptions(Architecture((2,), (2,), kernel_size=3), epochs=2, batch_size=8)
-ANOTHER: dict[str, Any] = {
+OTHER_VALUES: dict[str, Any] = {
     "recipe": "cntk",
     "epochs": 3,
     "batch_size": 16,
@@ -46,7 +46,7 @@ def plain_weights() -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("name", options_of(TrainingOptions))
-def test_option_changes_the_weights_exactly_if_it_decides(
+def test_option_changes_the_weights_exactly_if_it_decides_the_result(
     name: str,
     plain_weights: Sequence[np.ndarray],
     tmp_path: Path,
@@ -59,7 +59,7 @@ def test_option_changes_the_weights_exactly_if_it_decides(
     options = replace(PLAIN, run_dir="run") if name in ("checkpoint_every", "resume") else PLAIN
     if name == "resume":
         train(PICTURES, replace(options, checkpoint_every=3), verbose=False)
-    weights = weights_after(replace(options, **{name: ANOTHER[name]}))
+    weights = weights_after(replace(options, **{name: OTHER_VALUES[name]}))
     is_same = all(map(np.array_equal, weights, plain_weights))
     _, option = options_of(TrainingOptions)[name]
     assert is_same != option.decides

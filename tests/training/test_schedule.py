@@ -9,11 +9,11 @@ from deconv_ae.model.recipes import RECIPES
 from deconv_ae.training import TrainingOptions
 from deconv_ae.training.schedule import schedule
 
-SMALLEST_UNCHANGED = 199 * 128 + 1
+FEWEST_IMAGES_OF_200_BATCHES = 199 * 128 + 1
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("images", [SMALLEST_UNCHANGED, 50_000, 60_000, 10_000_000])
+@pytest.mark.parametrize("images", [FEWEST_IMAGES_OF_200_BATCHES, 50_000, 60_000, 10_000_000])
 def test_data_of_at_least_200_batches_keep_the_recipes_schedule(recipe: str, images: int) -> None:
     found = schedule(RECIPES[recipe], images)
     assert (found.batch_size, found.epochs) == (RECIPES[recipe].batch_size, RECIPES[recipe].epochs)
@@ -38,24 +38,24 @@ def test_more_pictures_make_no_smaller_batches_and_hardly_more_epochs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "batch_size", "epochs"),
+    ("arguments", "batch_size", "epochs"),
     [({}, 15, 30), ({"batch_size": 100}, 100, 201), ({"epochs": 2}, 15, 2), ({"batch_size": 7, "epochs": 0}, 7, 0)],
 )
-def test_given_batch_and_epochs_are_kept(given: dict[str, int], batch_size: int, epochs: int) -> None:
-    options = TrainingOptions(PRESETS["two_layer"].architecture, **given)
+def test_missing_batch_size_and_epochs_are_filled_in(arguments: dict[str, int], batch_size: int, epochs: int) -> None:
+    options = TrainingOptions(PRESETS["two_layer"].architecture, **arguments)
     assert (options.schedule(300).batch_size, options.schedule(300).epochs) == (batch_size, epochs)
-    # A run may be resumed with or without the flags.
-    written = TrainingOptions(options.architecture, batch_size=batch_size, epochs=epochs)
-    assert written.deciding(300) == options.deciding(300)
+    # A run may be resumed with or without the flags: on 300 images, the record is the same.
+    explicit = TrainingOptions(options.architecture, batch_size=batch_size, epochs=epochs)
+    assert explicit.deciding(300) == options.deciding(300)
 
 
 @pytest.mark.parametrize(
-    ("images", "epochs", "said"),
+    ("images", "epochs", "text"),
     [
         (300, None, "300 pictures: 20 steps an epoch, 30 epochs"),
         (60_000, None, "60,000 pictures: 469 steps an epoch, 3 epochs"),
         (1, 1, "1 picture: 1 step an epoch, 1 epoch"),
     ],
 )
-def test_schedule_prints_in_a_line(images: int, epochs: int | None, said: str) -> None:
-    assert str(schedule(RECIPES["default"], images, epochs=epochs)) == said
+def test_schedule_prints_in_a_line(images: int, epochs: int | None, text: str) -> None:
+    assert str(schedule(RECIPES["default"], images, epochs=epochs)) == text

@@ -29,24 +29,24 @@ def test_decoder_is_the_least_squares_solution(kernel_size, bias: bool) -> None:
     model = untrained(Architecture((3,), (2,), kernel_size, deconvolution_bias=bias), (9, 8, 2))
     fit_start(model, images)
     deconvolution = model.get_layer("deconv1")
-    fitted = model(scale(images)).numpy()
+    reconstruction = model(scale(images)).numpy()
     # The reference does not depend on the kernel's layout: it measures the effect of every weight.
     weights = deconvolution.get_weights()
     pooled, argmax = model.get_layer("pool1")(model.get_layer("conv1")(scale(images)))
     unpooled = model.get_layer("unpool1")(pooled, argmax, output_size=(9, 8))
     effects = []
     for index, weight in enumerate(weights):
-        for place in np.ndindex(weight.shape):
+        for position in np.ndindex(weight.shape):
             unit = [np.zeros_like(each) for each in weights]
-            unit[index][place] = 1
+            unit[index][position] = 1
             deconvolution.set_weights(unit)
             effects.append(deconvolution(unpooled).numpy().ravel())
     matrix = np.stack(effects, axis=1).astype(np.float64)
     best = matrix @ np.linalg.lstsq(matrix, scale(images).ravel().astype(np.float64), rcond=None)[0]
-    error, least = (np.mean(np.square(r.ravel() - scale(images).ravel())) for r in (fitted, best))
-    # The ridge costs a little, most on noise.
-    assert least <= error * (1 + 1e-9)
-    assert error <= 1.02 * least
+    error, least_error = (np.mean(np.square(x.ravel() - scale(images).ravel())) for x in (reconstruction, best))
+    # Ridge regularization raises the error slightly, most for images of noise.
+    assert least_error <= error * (1 + 1e-9)
+    assert error <= 1.02 * least_error
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,9 @@ def test_averages_start_as_principal_components() -> None:
     count, height, width, channels = images.shape
     blocks = images.reshape(count, height // 4, 4, width // 4, 4, channels).swapaxes(2, 3).reshape(-1, 16 * channels)
     centred = (blocks - blocks.mean(axis=0)).astype(np.float64)
-    least = np.sum(np.linalg.svd(centred, compute_uv=False)[6:] ** 2) / centred.size
+    least_error = np.sum(np.linalg.svd(centred, compute_uv=False)[6:] ** 2) / centred.size
     rest = keras.Model(model.inputs[0], model.get_layer("rest").output)(images).numpy()
-    assert least * 0.999 < np.mean(np.square(rest)) < 1.05 * least
+    assert least_error * 0.999 < np.mean(np.square(rest)) < 1.05 * least_error
     assert rmse(model, pixels) < np.mean(np.sqrt(np.mean(np.square(rest), axis=(1, 2, 3))))
 
 
@@ -86,13 +86,13 @@ def test_averages_of_few_pictures_start_better_than_mid_grey(averages: int, pool
     assert rmse(model, images) < np.mean(per_image_rmse(scale(images), np.full(images.shape, 0.5, np.float32)))
 
 
-def test_digits_start_from_dots(digits: ImageDataset) -> None:
+def test_digits_start_from_a_bump(digits: ImageDataset) -> None:
     architecture = PRESETS["cmap1_pool4"].architecture
     model = untrained(architecture, digits.image_shape)
     fit_start(model, digits.train, row_of_bumps(architecture, channels=1))
-    dots = model.get_layer("conv1").kernel.numpy()
-    assert np.sum(dots) == pytest.approx(1, abs=0.2)
-    assert np.unravel_index(dots.argmax(), dots.shape)[:2] == (2, 2)
+    bump = model.get_layer("conv1").kernel.numpy()
+    assert np.sum(bump) == pytest.approx(1, abs=0.2)
+    assert np.unravel_index(bump.argmax(), bump.shape)[:2] == (2, 2)
 
 
 @pytest.mark.parametrize(("filters", "pool_sizes"), [((1,), (2,)), ((3,), (4,)), ((4, 2), (2, 2))], ids=str)
@@ -109,10 +109,10 @@ def test_filters_fire_and_keep_the_inputs_rms_with_every_seed(picture: str, filt
         values = scale(images)
         for number in range(1, len(filters) + 1):
             convolution = model.get_layer(f"conv{number}")
-            summed = keras.ops.conv(values, convolution.kernel, padding="same", data_format="channels_last").numpy()
-            assert summed.mean(axis=(0, 1, 2)).min() > 0
+            outputs = keras.ops.conv(values, convolution.kernel, padding="same", data_format="channels_last").numpy()
+            assert outputs.mean(axis=(0, 1, 2)).min() > 0
             rms = np.sqrt(np.mean(np.square(values)))
-            np.testing.assert_allclose(summed.std(axis=(0, 1, 2)), np.full(summed.shape[-1], rms), rtol=1e-3)
+            np.testing.assert_allclose(outputs.std(axis=(0, 1, 2)), np.full(outputs.shape[-1], rms), rtol=1e-3)
             values = model.get_layer(f"pool{number}")(convolution(values))[0].numpy()
 
 

@@ -31,21 +31,21 @@ from deconv_ae.training.checkpoints import RunDirectory
 from deconv_ae.training.run_record import RunRecord
 
 CMAP1 = PRESETS["cmap1_pool4"].architecture
-FINISHED = {"architecture": CMAP1, "epochs": 2}
+OPTIONS = {"architecture": CMAP1, "epochs": 2}
 
 
 @pytest.fixture(scope="module")
 def finished_run(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingResult]:
     """A short run and its directory, which tests only read."""
     run_dir = tmp_path_factory.mktemp("finished")
-    return run_dir, train(digits, TrainingOptions(**FINISHED, run_dir=str(run_dir)))
+    return run_dir, train(digits, TrainingOptions(**OPTIONS, run_dir=str(run_dir)))
 
 
 @pytest.fixture(scope="module")
 def finished_in_float16(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingResult]:
     """The run of `finished_run` in mixed precision. Tests only read it."""
     run_dir = tmp_path_factory.mktemp("finished_in_float16")
-    return run_dir, train(digits, TrainingOptions(**FINISHED, mixed_precision="mixed_float16", run_dir=str(run_dir)))
+    return run_dir, train(digits, TrainingOptions(**OPTIONS, mixed_precision="mixed_float16", run_dir=str(run_dir)))
 
 
 def record_of(options: TrainingOptions, pictures: str = "0" * 16) -> RunRecord:
@@ -68,8 +68,8 @@ def test_run_learns_and_reports_rmse_of_whole_test_split(trained: TrainingResult
 
 def test_same_seed_gives_bit_identical_weights(digits: ImageDataset, finished_run: tuple[Path, TrainingResult]) -> None:
     _, first = finished_run
-    again, other = (train(digits, TrainingOptions(**FINISHED, seed=seed)) for seed in (0, 1))
-    for one, two, three in zip(weights(first), weights(again), weights(other)):
+    repeated, other = (train(digits, TrainingOptions(**OPTIONS, seed=seed)) for seed in (0, 1))
+    for one, two, three in zip(weights(first), weights(repeated), weights(other)):
         np.testing.assert_array_equal(one, two)
         assert not np.array_equal(one, three)
 
@@ -85,11 +85,11 @@ def make_keras_choose(monkeypatch: pytest.MonkeyPatch, xla: bool) -> None:
 def test_xla_trains_as_the_plain_graph(
     digits: ImageDataset, finished_run: tuple[Path, TrainingResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, by_default = finished_run
-    make_keras_choose(monkeypatch, xla=not by_default.model.jit_compile)
-    other = train(digits, TrainingOptions(**FINISHED))
-    assert {by_default.model.jit_compile, other.model.jit_compile} == {False, True}
-    assert other.test_rmse == pytest.approx(by_default.test_rmse, abs=1e-4)
+    _, default_run = finished_run
+    make_keras_choose(monkeypatch, xla=not default_run.model.jit_compile)
+    other = train(digits, TrainingOptions(**OPTIONS))
+    assert {default_run.model.jit_compile, other.model.jit_compile} == {False, True}
+    assert other.test_rmse == pytest.approx(default_run.test_rmse, abs=1e-4)
 
 
 @pytest.mark.parametrize(("jit_compile", "xla"), [("false", False), ("true", True)])
@@ -97,18 +97,18 @@ def test_jit_compile_overrides_keras(
     digits: ImageDataset, monkeypatch: pytest.MonkeyPatch, jit_compile: str, xla: bool
 ) -> None:
     make_keras_choose(monkeypatch, xla=not xla)
-    trained_by: list[bool] = []
-    monkeypatch.setattr(keras.Model, "fit", lambda self, *_, **__: trained_by.append(self.jit_compile))
+    choices: list[bool] = []
+    monkeypatch.setattr(keras.Model, "fit", lambda self, *_, **__: choices.append(self.jit_compile))
     result = train(digits, TrainingOptions(CMAP1, epochs=1, jit_compile=jit_compile))
-    assert [*trained_by, result.model.jit_compile] == [xla, xla]
+    assert [*choices, result.model.jit_compile] == [xla, xla]
 
 
 def test_compiled_run_resumes_bit_for_bit(digits: ImageDataset, tmp_path: Path) -> None:
     # The last batch of an epoch is smaller, so XLA compiles a second step.
     options = TrainingOptions(CMAP1, recipe="cntk", batch_size=100, epochs=2, jit_compile="true")
-    parts = replace(options, run_dir=str(tmp_path / "run"))
-    train(digits, replace(parts, epochs=1))
-    resumed = train(digits, replace(parts, resume=True))
+    options_with_dir = replace(options, run_dir=str(tmp_path / "run"))
+    train(digits, replace(options_with_dir, epochs=1))
+    resumed = train(digits, replace(options_with_dir, resume=True))
     for one, two in zip(weights(train(digits, options)), weights(resumed)):
         np.testing.assert_array_equal(one, two)
 
@@ -128,7 +128,7 @@ def test_mixed_precision_trains_and_restores_the_policy(
 ) -> None:
     if policy == "mixed_bfloat16":
         request.getfixturevalue("bfloat16")
-        result = train(digits, TrainingOptions(**FINISHED, mixed_precision=policy))
+        result = train(digits, TrainingOptions(**OPTIONS, mixed_precision=policy))
     else:
         _, result = request.getfixturevalue("finished_in_float16")
     _, in_float32 = finished_run
@@ -191,11 +191,11 @@ def test_wrong_options_are_refused_by_name(fields: dict, message: str) -> None:
 
 
 @pytest.fixture
-def finished(finished_run: tuple[Path, TrainingResult], tmp_path: Path) -> tuple[dict, TrainingResult]:
+def resumable_run(finished_run: tuple[Path, TrainingResult], tmp_path: Path) -> tuple[dict, TrainingResult]:
     """Options that resume a copy of a finished run, and the run's result."""
     run_dir, result = finished_run
     copied = shutil.copytree(run_dir, tmp_path / "run")
-    return FINISHED | {"run_dir": str(copied), "resume": True}, result
+    return OPTIONS | {"run_dir": str(copied), "resume": True}, result
 
 
 def everything_kept(run_dir: Path) -> dict:
@@ -227,9 +227,9 @@ def test_stopped_run_resumes_bit_for_bit(
     undisturbed: str,
     request: pytest.FixtureRequest,
 ) -> None:
-    whole_dir, whole = request.getfixturevalue(undisturbed)
+    expected_dir, expected = request.getfixturevalue(undisturbed)
     # 20 steps an epoch.
-    stopped = FINISHED | {"mixed_precision": precision, "run_dir": str(tmp_path / "stopped"), "checkpoint_every": 7}
+    options = OPTIONS | {"mixed_precision": precision, "run_dir": str(tmp_path / "stopped"), "checkpoint_every": 7}
 
     def stop_at_the_second_checkpoint() -> None:
         deadline = time.monotonic() + 60
@@ -239,14 +239,14 @@ def test_stopped_run_resumes_bit_for_bit(
 
     threading.Thread(target=stop_at_the_second_checkpoint).start()
     with pytest.raises(Interrupted, match=rf"stopped by {number.name} after step \d+; .*--resume") as stop:
-        train(digits, TrainingOptions(**stopped))
+        train(digits, TrainingOptions(**options))
     assert stop.value.signal_number == number
-    resumed = train(digits, TrainingOptions(**stopped, resume=True))
-    for one, two in zip(weights(resumed), weights(whole)):
+    resumed = train(digits, TrainingOptions(**options, resume=True))
+    for one, two in zip(weights(resumed), weights(expected)):
         np.testing.assert_array_equal(one, two)
-    assert (resumed.training_rmse, resumed.test_rmse) == (whole.training_rmse, whole.test_rmse)
-    assert resumed.history == whole.history
-    assert everything_kept(tmp_path / "stopped") == everything_kept(whole_dir)
+    assert (resumed.training_rmse, resumed.test_rmse) == (expected.training_rmse, expected.test_rmse)
+    assert resumed.history == expected.history
+    assert everything_kept(tmp_path / "stopped") == everything_kept(expected_dir)
 
 
 def test_stopped_run_without_run_dir_says_nothing_was_kept(digits: ImageDataset) -> None:
@@ -264,8 +264,8 @@ def test_stopped_run_without_run_dir_says_nothing_was_kept(digits: ImageDataset)
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_finished_run_resumes_to_its_result(digits: ImageDataset, finished: tuple[dict, TrainingResult]) -> None:
-    options, first = finished
+def test_finished_run_resumes_to_its_result(digits: ImageDataset, resumable_run: tuple[dict, TrainingResult]) -> None:
+    options, first = resumable_run
     assert train(digits, TrainingOptions(**options)).test_rmse == first.test_rmse
 
 
@@ -296,59 +296,62 @@ def untrained(digits: ImageDataset) -> keras.Model:
 )
 def test_damaged_checkpoint_is_reported_and_previous_one_used(
     digits: ImageDataset,
-    finished: tuple[dict, TrainingResult],
+    resumable_run: tuple[dict, TrainingResult],
     untrained: keras.Model,
     capsys: pytest.CaptureFixture,
     damage,
 ) -> None:
-    options, _ = finished
-    before, newest = sorted(Path(options["run_dir"]).glob("checkpoints/*"))
+    options, _ = resumable_run
+    previous, newest = sorted(Path(options["run_dir"]).glob("checkpoints/*"))
     newest.write_bytes(damage(newest.read_bytes()))
     with RunDirectory(
         options["run_dir"], record_of(TrainingOptions(**options), digits.fingerprint), True
     ) as run_directory:
         step, _ = run_directory.restore(untrained)
-    said = capsys.readouterr()
-    assert len([line for line in said.out.splitlines() if f"{newest} is damaged" in line]) == 1
-    assert said.err == ""
-    assert f"step-{step:08d}" == before.stem
-    taken = untrained.get_weights()
-    untrained.load_weights(before)
-    for one, two in zip(taken, untrained.get_weights()):
+    captured = capsys.readouterr()
+    assert len([line for line in captured.out.splitlines() if f"{newest} is damaged" in line]) == 1
+    assert captured.err == ""
+    assert f"step-{step:08d}" == previous.stem
+    restored = untrained.get_weights()
+    untrained.load_weights(previous)
+    for one, two in zip(restored, untrained.get_weights()):
         np.testing.assert_array_equal(one, two)
 
 
 def test_checkpoint_of_other_pictures_is_refused(
-    digits: ImageDataset, finished: tuple[dict, TrainingResult], untrained: keras.Model, capsys: pytest.CaptureFixture
+    digits: ImageDataset,
+    resumable_run: tuple[dict, TrainingResult],
+    untrained: keras.Model,
+    capsys: pytest.CaptureFixture,
 ) -> None:
-    options, _ = finished
-    other = replace(digits, train=digits.train[::-1], fingerprint="")
+    options, _ = resumable_run
+    other_digits = replace(digits, train=digits.train[::-1], fingerprint="")
     # The run's record shows the difference, before a checkpoint is read.
     with pytest.raises(InputError, match=r"^resume: .* holds a run on other pictures than mnist_5k has now; [^\n]*$"):
-        train(other, TrainingOptions(**options | {"epochs": 9}))
+        train(other_digits, TrainingOptions(**options | {"epochs": 9}))
     # The checkpoint shows it, too, if somebody put another run's checkpoints beside a record.
     run_json = Path(options["run_dir"]) / "run.json"
-    record = record_of(TrainingOptions(**options), other.fingerprint)
+    record = record_of(TrainingOptions(**options), other_digits.fingerprint)
     run_json.write_text(records.as_text(record))
-    of_another_run = pytest.raises(InputError, match=r"^resume: .*\.keras is of a run on other pictures; [^\n]*$")
-    with RunDirectory(options["run_dir"], record, True) as run_directory, of_another_run:
+    refusal = pytest.raises(InputError, match=r"^resume: .*\.keras is of a run on other pictures; [^\n]*$")
+    with RunDirectory(options["run_dir"], record, True) as run_directory, refusal:
         run_directory.restore(untrained)
     assert "damaged" not in capsys.readouterr().out
 
 
 def test_run_resumes_from_checkpoint_before_a_damaged_one(
-    digits: ImageDataset, finished: tuple[dict, TrainingResult]
+    digits: ImageDataset, resumable_run: tuple[dict, TrainingResult]
 ) -> None:
-    options, first = finished
+    options, first = resumable_run
     newest = max(Path(options["run_dir"]).glob("checkpoints/*"))
     newest.write_bytes(flip_a_bit(newest.read_bytes()))
     assert train(digits, TrainingOptions(**options)).test_rmse == first.test_rmse
 
 
 def test_checkpoint_configuration_is_ignored(
-    digits: ImageDataset, finished: tuple[dict, TrainingResult], capsys: pytest.CaptureFixture
+    digits: ImageDataset, resumable_run: tuple[dict, TrainingResult], capsys: pytest.CaptureFixture
 ) -> None:
-    options, first = finished
+    options, first = resumable_run
     for checkpoint in Path(options["run_dir"]).glob("checkpoints/*"):
         checkpoint.write_bytes(with_lambda_configuration(checkpoint.read_bytes()))
     assert train(digits, TrainingOptions(**options)).test_rmse == first.test_rmse
@@ -356,9 +359,9 @@ def test_checkpoint_configuration_is_ignored(
 
 
 def test_checkpoints_that_cannot_be_listed_are_refused(
-    digits: ImageDataset, finished: tuple[dict, TrainingResult]
+    digits: ImageDataset, resumable_run: tuple[dict, TrainingResult]
 ) -> None:
-    options, _ = finished
+    options, _ = resumable_run
     checkpoints = Path(options["run_dir"]) / "checkpoints"
     checkpoints.chmod(0o300)
     if os.access(checkpoints, os.R_OK):
@@ -370,8 +373,10 @@ def test_checkpoints_that_cannot_be_listed_are_refused(
     checkpoints.chmod(0o700)
 
 
-def test_run_without_usable_checkpoint_is_refused(digits: ImageDataset, finished: tuple[dict, TrainingResult]) -> None:
-    options, _ = finished
+def test_run_without_usable_checkpoint_is_refused(
+    digits: ImageDataset, resumable_run: tuple[dict, TrainingResult]
+) -> None:
+    options, _ = resumable_run
     for file in Path(options["run_dir"]).glob("checkpoints/*"):
         file.write_bytes(b"")
     with pytest.raises(RunError, match="none of the 2 checkpoints"):
@@ -396,9 +401,9 @@ def test_run_directory_in_use_is_refused_until_run_ends(digits: ImageDataset, tm
     ],
 )
 def test_run_directory_of_another_run_is_refused_unchanged(
-    digits: ImageDataset, finished: tuple[dict, TrainingResult], tmp_path: Path, change: dict, message: str
+    digits: ImageDataset, resumable_run: tuple[dict, TrainingResult], tmp_path: Path, change: dict, message: str
 ) -> None:
-    options, _ = finished
+    options, _ = resumable_run
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     with pytest.raises(InputError, match=message):
         train(digits, TrainingOptions(**options | change))
@@ -417,8 +422,11 @@ def test_tensorboard_gets_scalars_and_pictures_every_epoch(finished_run: tuple[P
         assert len(events[0].tensor_proto.string_val) == 2 + 5
 
 
-def state_of(checkpoint: Path) -> list[bytes]:
-    """Every number in a checkpoint: weights, optimizer, progress. Names differ between models of one process."""
+def all_numbers(checkpoint: Path) -> list[bytes]:
+    """All numbers in a checkpoint: weights, optimizer, progress.
+
+    They come sorted and without names, because the same variable's name differs between models of one process.
+    """
     with zipfile.ZipFile(checkpoint) as archive:
         numbers = [archive.read("progress.json")]
         with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
@@ -466,7 +474,7 @@ def test_validate_every_sets_epochs_of_test_rmse(
 
 
 def test_validation_changes_no_weights(validated_runs: dict[int, ValidatedRun]) -> None:
-    never, always, sometimes = (state_of(validated_runs[every].checkpoints[-1]) for every in (0, 1, 2))
+    never, always, sometimes = (all_numbers(validated_runs[every].checkpoints[-1]) for every in (0, 1, 2))
     assert never == always == sometimes
 
 
@@ -509,8 +517,8 @@ def test_run_with_another_versions_learning_rate_is_refused(tmp_path: Path) -> N
         RunDirectory(tmp_path, replace(record, peak_learning_rate=0.0212), resume=True)
 
 
-def test_record_with_a_given_learning_rate_leaves_out_the_recipes_peak() -> None:
-    # So the run resumes in a version whose recipe has another peak.
+def test_given_learning_rate_keeps_recipes_peak_out_of_record() -> None:
+    # So the run can be resumed in a version whose recipe has another peak.
     assert record_of(TrainingOptions(Architecture((8,), (4,)), learning_rate=0.01)).peak_learning_rate is None
 
 
@@ -519,8 +527,8 @@ def test_resumed_run_reports_changed_onednn_setting(tmp_path: Path, capsys: pyte
     for resume, onednn in ((False, "1"), (True, "1"), (True, None), (True, None)):
         with RunDirectory(tmp_path, replace(record, onednn=onednn), resume):
             pass
-    said = "TF_ENABLE_ONEDNN_OPTS was 1 and is now not set: from here on, numbers are rounded differently\n"
-    assert capsys.readouterr().out == said
+    message = "TF_ENABLE_ONEDNN_OPTS was 1 and is now not set: from here on, numbers are rounded differently\n"
+    assert capsys.readouterr().out == message
 
 
 INFINITE = json.loads("1e999")
@@ -551,10 +559,10 @@ def test_invalid_run_record_is_refused_by_field(tmp_path: Path, field: str, valu
     values = json.loads(records.as_text(record))
     del values["sha256"]
     *path, last = field.split(".")
-    place = values
+    parent = values
     for name in path:
-        place = place[name]
-    place[last] = value
+        parent = parent[name]
+    parent[last] = value
     # Somebody who edits a file can compute its checksum.
     (tmp_path / "run.json").write_text(with_checksum(values).replace("Infinity", "1e999"))
     with pytest.raises(InputError, match=r"^resume: .* is not the record of a run \(.*; start anew") as error:
@@ -565,9 +573,10 @@ def test_invalid_run_record_is_refused_by_field(tmp_path: Path, field: str, valu
 
 def test_model_with_averages_resumes_bit_for_bit(colour_images: ImageDataset, tmp_path: Path) -> None:
     options = TrainingOptions(Architecture((4,), (4,), averages=4), recipe="cntk", batch_size=8, epochs=2)
-    parts = replace(options, run_dir=str(tmp_path / "run"))
-    train(colour_images, replace(parts, epochs=1))
-    resumed, whole = train(colour_images, replace(parts, resume=True)), train(colour_images, options)
-    for one, two in zip(weights(whole), weights(resumed), strict=True):
+    options_with_dir = replace(options, run_dir=str(tmp_path / "run"))
+    train(colour_images, replace(options_with_dir, epochs=1))
+    resumed = train(colour_images, replace(options_with_dir, resume=True))
+    uninterrupted = train(colour_images, options)
+    for one, two in zip(weights(uninterrupted), weights(resumed), strict=True):
         np.testing.assert_array_equal(one, two)
-    assert resumed.history == whole.history
+    assert resumed.history == uninterrupted.history

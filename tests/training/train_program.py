@@ -24,7 +24,7 @@ dataset = ImageDataset(dataset.name, dataset.train[: int(first_images)], dataset
 options = TrainingOptions(
     PRESETS[preset].architecture, recipe="cntk", epochs=2, batch_size=int(batch_size), strategy=strategy_name
 )
-seen = keras.callbacks.History()
-result = train(dataset, options, strategy, callbacks=[seen])
-rmses = [result.training_rmse, result.test_rmse, *seen.history["test_rmse"]]
+history = keras.callbacks.History()
+result = train(dataset, options, strategy, callbacks=[history])
+rmses = [result.training_rmse, result.test_rmse, *history.history["test_rmse"]]
 np.savez(output, *result.model.get_weights(), rmse=rmses)
