@@ -24,7 +24,9 @@ flags.adopt_module_key_flags(command_line)
 
 SEEDS = flags.DEFINE_integer("seeds", 5, "The number of runs of the default recipe for each architecture.")
 EPOCHS = flags.DEFINE_integer(
-    "epochs", None, "The epochs of every run. Default: as train.py --recipe=default, for this number of pictures."
+    "epochs",
+    None,
+    "The epochs of every run. Default: as many as train.py --recipe=default takes for this number of pictures.",
 )
 README = flags.DEFINE_string(
     "readme",

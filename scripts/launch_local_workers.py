@@ -50,22 +50,22 @@ def main(arguments: Sequence[str]) -> int:
     if int(arguments[0]) > MOST_WORKERS:
         return process.say(f"NUMBER: {arguments[0]} is above {MOST_WORKERS}; give fewer workers", 2)
     workers: list[subprocess.Popen] = []
-    received: list[int] = []
+    received_signals: list[int] = []
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        received.append(number)
+    def pass_on(signal_number: int, frame: FrameType | None) -> None:
+        received_signals.append(signal_number)
         for worker in workers:
             if worker.poll() is None:
-                worker.send_signal(number)
+                worker.send_signal(signal_number)
 
-    for number in process.SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, pass_on)
+    for handled_signal in process.SIGNALS:
+        if signal.getsignal(handled_signal) is not signal.SIG_IGN:
+            signal.signal(handled_signal, pass_on)
     for worker in launch(int(arguments[0]), arguments[2:]):
         # A signal between `append` and the end of the loop would reach the worker twice, so signals are blocked.
         signal.pthread_sigmask(signal.SIG_BLOCK, process.SIGNALS)
         workers.append(worker)
-        for signal_number in received:  # The signal came before this worker was in the list.
+        for signal_number in received_signals:  # These came before this worker was in the list.
             worker.send_signal(signal_number)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, process.SIGNALS)
     printers = [
@@ -76,9 +76,9 @@ def main(arguments: Sequence[str]) -> int:
     statuses = [worker.wait() for worker in workers]
     for printer in printers:
         printer.join()
-    failed = next((status for status in statuses if status), 0)
+    exit_status = next((status for status in statuses if status), 0)
     # The status of a killed process is the negative signal number; shells add 128 to the number.
-    return 128 - failed if failed < 0 else failed
+    return 128 - exit_status if exit_status < 0 else exit_status
 
 
 def launch(number: int, flags: Sequence[str]) -> Iterator[subprocess.Popen]:
@@ -107,12 +107,12 @@ def free_ports(number: int) -> list[int]:
     """Different free ports of the loopback interface."""
     sockets = [socket.socket() for _ in range(number)]
     try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        for reserved_socket in sockets:
+            reserved_socket.bind(("127.0.0.1", 0))
+        return [reserved_socket.getsockname()[1] for reserved_socket in sockets]
     finally:
-        for each in sockets:
-            each.close()
+        for reserved_socket in sockets:
+            reserved_socket.close()
 
 
 def print_errors(index: int, lines: IO[str]) -> None:

@@ -37,7 +37,7 @@ QUICK = flags.DEFINE_bool("quick", False, f"Train one seed, by default on {SAMPL
 REFERENCE_DIR = flags.DEFINE_string(
     "reference_dir",
     None,
-    "A directory that gets the default recipe's models as reference models, such as saved_models/reference.",
+    "A directory, such as saved_models/reference, that gets the default recipe's models as reference models.",
 )
 README = flags.DEFINE_string("readme", None, "With --reference_dir: a README whose section of results is rewritten.")
 

@@ -22,9 +22,9 @@ def main() -> None:
 
         from deconv_ae.files import write_beside
     for file in NOTEBOOKS:
-        begin = time.monotonic()
+        began = time.monotonic()
         write_beside(file, nbformat.writes(run_notebook(file)) + "\n")
-        print(f"{file.name}: {time.monotonic() - begin:.0f} s", flush=True)
+        print(f"{file.name}: {time.monotonic() - began:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs into .venv and runs every check but the long tests: formatting, lint, types, doctests and tests. Arguments go to pytest.
-# With --legs it runs only the numerical tests, again with other instructions, without oneDNN, and on one thread.
+# Installs into .venv and runs every check but the long tests: formatting, lint, spelling, types, doctests and tests.
+# Arguments go to pytest. With --legs it runs only the numerical tests: once with AVX2, once with SSE4.1, once without
+# oneDNN, and once on one thread; or only the legs whose names follow --legs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh sample,convert,compress,playground,notebooks,test

@@ -1,7 +1,7 @@
 """Converts arguments to tensors, and explains in one sentence what is wrong with them.
 
-A function `check_...` raises an error at once, if the fault is known while a call is traced. A function `checked_...`
-also adds a check that runs with the graph, and returns the checked tensor.
+Functions named `check_...` raise an error while a call is traced, if the fault is known by then. Functions named
+`checked_...` also add a check that runs with the graph, and return the checked tensor.
 """
 
 from typing import Any
@@ -77,7 +77,7 @@ def as_integers(name: str, value: Any) -> Any:
         A tensor of `ARGMAX_DTYPE`.
 
     Raises:
-        ValueError: If the values are not integers, or do not fit `ARGMAX_DTYPE`.
+        ValueError: As `as_tensor`; also if the values are not integers, or are known not to fit `ARGMAX_DTYPE`.
     """
     if not ops.is_tensor(value) and not isinstance(value, (keras.KerasTensor, keras.Variable)):
         value = np.asarray(value)
@@ -87,7 +87,7 @@ def as_integers(name: str, value: Any) -> Any:
 
 
 def check_width(name: str, value: Any) -> None:
-    """Raises ValueError if integers do not fit argmax's type: int32 does not hold 2**32."""
+    """Raises ValueError if integers are known not to fit argmax's type: int32 does not hold 2**32."""
     dtype = keras.backend.standardize_dtype(value.dtype)
     limits = np.iinfo(ARGMAX_DTYPE)
     if "int" not in dtype or np.iinfo(dtype).max <= limits.max or isinstance(value, keras.KerasTensor):
@@ -102,13 +102,13 @@ def check_width(name: str, value: Any) -> None:
 def check_same_shape(pooled: Any, argmax: Any, channel_axis: int) -> None:
     """Raises ValueError if argmax does not hold integers, or is known to have another shape than the values."""
     check_integers("argmax", argmax)
-    ours, theirs = tuple(pooled.shape), tuple(argmax.shape)
-    same = [None in (own, length) or own == length for own, length in zip(ours, theirs)]
-    if len(ours) != len(theirs) or not all(same):
-        only_channels = len(ours) == len(theirs) and not same.pop(channel_axis) and all(same)
-        advice = f": add a 1x1 convolution with {theirs[channel_axis]} filters" if only_channels else ""
+    expected, actual = tuple(pooled.shape), tuple(argmax.shape)
+    may_agree = [None in pair or pair[0] == pair[1] for pair in zip(expected, actual)]
+    if len(expected) != len(actual) or not all(may_agree):
+        only_channels_differ = len(expected) == len(actual) and not may_agree.pop(channel_axis) and all(may_agree)
+        advice = f": add a 1x1 convolution with {actual[channel_axis]} filters" if only_channels_differ else ""
         raise ValueError(
-            f"`argmax` must have the shape of `pooled`, {ours}; got {theirs}. Each value needs one position{advice}"
+            f"`argmax` must have the shape of `pooled`, {expected}; got {actual}. Each value needs one position{advice}"
         )
 
 
@@ -118,8 +118,8 @@ def checked_shape(argmax: Any, pooled: Any, channel_axis: int) -> Any:
     # An unknown batch size is not checked here: every unpooling fails if the batch sizes differ.
     if None not in (*pooled.shape[1:], *argmax.shape[1:]):
         return argmax
-    ours, theirs = (ops.stack(list(ops.shape(tensor))) for tensor in (pooled, argmax))
-    return checked(argmax, ops.all(ops.equal(ours, theirs)), ANOTHER_SHAPE, ours, theirs)
+    expected, actual = (ops.stack(list(ops.shape(tensor))) for tensor in (pooled, argmax))
+    return checked(argmax, ops.all(ops.equal(expected, actual)), ANOTHER_SHAPE, expected, actual)
 
 
 def checked_restorable(tensor: Any, size: Size, windows: Windows) -> Any:
@@ -136,36 +136,36 @@ def checked_restorable(tensor: Any, size: Size, windows: Windows) -> Any:
     )
 
 
-def check_known_size(pooled_from: Size, size: Size, windows: Windows) -> None:
-    """Raises ValueError if the given size is known to differ from the size that was pooled."""
-    for name, ours, theirs in zip(windows.size_names, pooled_from, size):
-        if isinstance(ours, int) and isinstance(theirs, int) and ours != theirs:
+def check_known_size(original_size: Size, size: Size, windows: Windows) -> None:
+    """Raises ValueError if the given size is known to differ from the size of the images that were pooled."""
+    for name, original, given in zip(windows.size_names, original_size, size):
+        if isinstance(original, int) and isinstance(given, int) and original != given:
             raise ValueError(
-                f"`argmax` numbers the values of images of {name} {ours}, and the given size has {name} {theirs}: "
-                f"give {name} {ours}, which is the default of an unpooling"
+                f"`argmax` numbers the values of images of {name} {original}, and the given size has {name} {given}: "
+                f"give {name} {original}, which is the default of an unpooling"
             )
 
 
-def checked_same_size(argmax: Any, pooled_from: Size, size: Size, windows: Windows) -> Any:
-    """Checks that argmax numbers images of the given size, now or when the graph runs; returns argmax."""
-    check_known_size(pooled_from, size, windows)
-    if all(a is b or (isinstance(a, int) and isinstance(b, int)) for a, b in zip(pooled_from, size)):
+def checked_same_size(argmax: Any, original_size: Size, size: Size, windows: Windows) -> Any:
+    """Checks that argmax numbers the values of images of the given size, now or when the graph runs; returns argmax."""
+    check_known_size(original_size, size, windows)
+    if all(a is b or (isinstance(a, int) and isinstance(b, int)) for a, b in zip(original_size, size)):
         return argmax
-    ours, theirs = ops.stack(list(pooled_from)), ops.stack(list(size))
-    return checked(argmax, ops.all(ops.equal(ours, theirs)), ANOTHER_SIZE, ours, theirs)
+    original, given = ops.stack(list(original_size)), ops.stack(list(size))
+    return checked(argmax, ops.all(ops.equal(original, given)), ANOTHER_SIZE, original, given)
 
 
 def checked_positions(argmax: Any, size: Size, windows: Windows) -> Any:
-    """Checks that each position is in its own image and channel, if an error can be raised; returns the argmax."""
+    """Checks that each position is in its own image and channel, where errors can be raised; returns argmax."""
     if not environment.can_raise():
         return argmax
     channels, dtype = ops.shape(argmax)[windows.channel_axis], argmax.dtype
     image_length = ops.cast(product((*size, channels)), dtype)
-    # Zero is in range, for an empty batch.
+    # The initial 0 is for an empty batch, and is in range.
     smallest, largest = ops.min(argmax, initial=0), ops.max(argmax, initial=0)
     in_range = (smallest >= 0) & (largest < image_length)
     argmax = checked(argmax, in_range, OUT_OF_RANGE, smallest, largest, image_length)
-    own = windows.along(ops.arange(channels, dtype=dtype), windows.channel_axis)
+    expected_channel = windows.along(ops.arange(channels, dtype=dtype), windows.channel_axis)
     step = ops.cast(channels if windows.channels_last else product(size), dtype)
     channel = argmax % step if windows.channels_last else argmax // step
-    return checked(argmax, ops.all(ops.equal(channel, own)), OTHER_CHANNEL)
+    return checked(argmax, ops.all(ops.equal(channel, expected_channel)), OTHER_CHANNEL)

@@ -2,8 +2,8 @@
 
 There is one exception: `training/distribution.py` lists the GPUs that share a step.
 
-Only this file imports private names: those of TensorFlow, whose versions setup.py bounds. If a new version moves such a
-name, the import fails at once; a fallback would silently give the wrong answer.
+Only this file imports private names of TensorFlow, whose versions setup.py bounds. If a new version moves such a name,
+the import fails at once; a fallback would silently give the wrong answer.
 """
 
 import contextlib
@@ -81,7 +81,7 @@ def records_gradients() -> bool:
 
 
 def custom_gradient(function: Callable) -> Callable:
-    """`tf.custom_gradient`; for a call inside of `without_gradients`, the function without its gradient."""
+    """Decorates as `tf.custom_gradient` does, but calls inside of `without_gradients` have no custom gradient."""
 
     @functools.wraps(function)
     def call(*tensors: Any) -> Any:
@@ -95,8 +95,9 @@ def runtime(tensor: Any) -> str:
     if is_portable():
         return PORTABLE
     if BACKEND == "torch":
-        first = tensor.detach()[(slice(0, 1),) * tensor.ndim]
-        return TRACED_TORCH if truth_of((first == first).all()) is None else TORCH
+        # While PyTorch traces, no condition has a truth value; one element of the tensor is enough to see that.
+        element = tensor.detach()[(slice(0, 1),) * tensor.ndim]
+        return TRACED_TORCH if truth_of((element == element).all()) is None else TORCH
     if BACKEND == "jax" or compiled_by_xla():
         return XLA
     # On a GPU, TensorFlow's pooling kernels add atomically, and fail if operations must be deterministic.
@@ -193,7 +194,7 @@ def pad(tensor: Any, pads: Sequence[tuple[Any, Any]]) -> Any:
 
 
 def value_of(tensor: Any) -> Any:
-    """The tensor itself, or the current value of a TensorFlow variable, which Keras takes for a tensor."""
+    """The tensor itself, or a TensorFlow variable's current value: Keras leaves such variables as they are."""
     return tf.convert_to_tensor(tensor) if BACKEND == "tensorflow" else tensor
 
 

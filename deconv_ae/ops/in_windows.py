@@ -27,18 +27,18 @@ def winners(argmax: Any, image_shape: tuple[Length, ...], windows: Windows) -> A
     """Whether each value is the last at its position: no later, overlapping window chose that position."""
     # Plus one, so that the padding's zeros differ from every position.
     numbers = ops.cast(argmax, counting_dtype(product(image_shape[1:]))) + 1
-    shape, reaches, first = ops.shape(argmax), [axis.reach for axis in windows.axes], windows.first_axis
+    shape, reaches, first_axis = ops.shape(argmax), [axis.reach for axis in windows.axes], windows.first_axis
     # Along the first dimension, a later window in row-major order never lies before an earlier one.
     pads_before = [0, *(reach - 1 for reach in reaches[1:])]
-    padded = pad(numbers, {first + n: (pads_before[n], reaches[n] - 1) for n in range(windows.dimensions)})
+    padded = pad(numbers, {first_axis + n: (pads_before[n], reaches[n] - 1) for n in range(windows.dimensions)})
     lost = ops.zeros(shape, "bool")
     no_shift = (0,) * windows.dimensions
     for shift in itertools.product(*(range(-before, reach) for before, reach in zip(pads_before, reaches))):
         if shift > no_shift:
-            later: list[Any] = [slice(None)] * len(shape)
+            later_windows: list[Any] = [slice(None)] * len(shape)
             for n, (distance, before) in enumerate(zip(shift, pads_before)):
-                later[first + n] = slice(before + distance, before + distance + shape[first + n])
-            lost = lost | ops.equal(numbers, padded[tuple(later)])
+                later_windows[first_axis + n] = slice(before + distance, before + distance + shape[first_axis + n])
+            lost = lost | ops.equal(numbers, padded[tuple(later_windows)])
     return ~lost
 
 
@@ -71,14 +71,14 @@ def _tile(tensor: Any, times: int) -> Any:
 
 
 def _cropped_and_padded(images: Any, size: Size, windows: Windows) -> Any:
-    """Crops the windows' positions outside of the image, and appends zeros for positions behind the last window."""
+    """Crops the parts of windows outside of the image, and appends zeros for positions behind the last window."""
     for index, (axis, length) in enumerate(zip(windows.axes, size)):
         dimension = windows.first_axis + index
         before, _ = axis.pads(length)
-        cut: list[Any] = [slice(None)] * len(images.shape)
-        cut[dimension] = slice(before, before + length)
+        image_slices: list[Any] = [slice(None)] * len(images.shape)
+        image_slices[dimension] = slice(before, before + length)
         spread_length = ops.shape(images)[dimension]
-        images = pad(images[tuple(cut)], {dimension: (0, at_least_zero(length + before - spread_length))})
+        images = pad(images[tuple(image_slices)], {dimension: (0, at_least_zero(length + before - spread_length))})
     return images
 
 

@@ -52,7 +52,8 @@ def max_pool_with_argmax(
         data_format: `"channels_last"` or `"channels_first"`; Keras's setting if None.
 
     Returns:
-        The maxima, and their positions in their own image as it lies in memory: int64, or int32 on JAX.
+        The maxima, and each one's position in its own image, counted as the image lies in memory: int64, or int32 on
+        JAX.
 
     Raises:
         ValueError: If an argument is not as above, except that integers in `x` are not refused; with `"valid"`, also if

@@ -78,9 +78,9 @@ def _by_offset(tensor: Any, axis: Axis, dimension: int, length: Length) -> list[
     padded = pad(tensor, {dimension: axis.pads(length)})
     slices = []
     for offset in range(axis.pool):
-        chosen: list[Any] = [slice(None)] * len(tensor.shape)
-        chosen[dimension] = slice(offset, offset + at_least_zero((count - 1) * axis.stride + 1), axis.stride)
-        slices.append(padded[tuple(chosen)])
+        index: list[Any] = [slice(None)] * len(tensor.shape)
+        index[dimension] = slice(offset, offset + at_least_zero((count - 1) * axis.stride + 1), axis.stride)
+        slices.append(padded[tuple(index)])
     return slices
 
 

@@ -174,9 +174,9 @@ def are_in_windows(argmax: Any, size: Size, windows: Windows) -> Any:
 def _coordinates(numbers: Any, size: Size, channels: Any, windows: Windows) -> tuple[list[Any], Any]:
     """Splits each number into its coordinates in the image and its channel."""
     steps, channel_step = windows.steps(size, channels)
-    ordered = [*steps, channel_step] if windows.channels_last else [channel_step, *steps]
+    all_steps = [*steps, channel_step] if windows.channels_last else [channel_step, *steps]
     coordinates, remainder = [], numbers
-    for step in ordered[:-1]:
+    for step in all_steps[:-1]:
         step = ops.cast(step, numbers.dtype)
         coordinates.append(_floor_divided(remainder, step))
         remainder = remainder - coordinates[-1] * step

@@ -40,18 +40,18 @@ def max_unpool(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Window
             won = in_windows.winners(argmax, image_shape, windows)
         else:
             won = reference.winners(argmax, image_shape)
-        # Not a product: zero times an infinity or NaN that lost would be NaN. Not tf.where: it would repeat the values
-        # of a batch of one for all images.
+        # Not `values * won`: an infinity or NaN that lost, times zero, would be NaN. Not tf.where: it would repeat the
+        # values of a batch of one for all images.
         values = tf.raw_ops.Select(condition=won, x=values, y=tf.zeros_like(values))
     return _scatter_add(values, argmax, size, windows)
 
 
 def _scatter_add(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:
-    """Returns images in which each position has the sum of all values that name the position.
+    """Returns images that hold, at each position, the sum of the values whose argmax is this position.
 
-    The scatter is unpooling if the values that lost are zero, and it is the gradient of pooling. The gradient of the
-    scatter, and so of unpooling, is `_values_at`. Both functions are linear, and each is the gradient of the other, to
-    any order. To change the gradient of unpooling alone, edit `max_unpool`.
+    With zeros in place of the values that lost, this is unpooling. It is also the gradient of pooling. Its own
+    gradient, and so that of unpooling, is `_values_at`. Both functions are linear, and each is the gradient of the
+    other, to any order. To change the gradient of unpooling alone, edit `max_unpool`.
     """
     batch, channels = argmax.shape[0], argmax.shape[windows.channel_axis]
 
@@ -59,8 +59,9 @@ def _scatter_add(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Wind
     def scatter_add(values):
         # TensorFlow traces the gradient of a tf.function's gradient in a third graph. That graph captures tensors of
         # the second graph only, and argmax may be in the first. So copy argmax to the graph that is traced now.
-        copied = tf.identity(argmax)
-        return _scatter_add_kernel(values, copied, size, windows), lambda upstream: _values_at(upstream, copied)
+        argmax_copy = tf.identity(argmax)
+        images = _scatter_add_kernel(values, argmax_copy, size, windows)
+        return images, lambda upstream: _values_at(upstream, argmax_copy)
 
     images = scatter_add(values)
     images.set_shape(windows.shape_of(batch, static(size), channels))
@@ -145,11 +146,12 @@ def _max_pool_kernel(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf
     argmax_dtype = tf.int64
     # On a GPU there is only one kernel, for int64.
     if image_length is not None and not environment.has_gpu():
-        exact = {tf.float32: 2**24, tf.float64: 2**53}.get(images.dtype, 0)
+        largest_exact_integer = {tf.float32: 2**24, tf.float64: 2**53}.get(images.dtype, 0)
         size = tuple(images.shape[1:-1])
         # With as many windows as pixels, MaxPoolGradGrad overwrites its input, the position numbers, and reads zeros.
-        overwritten = windows.pooled_size(size) == size
-        if images.shape[-1] < _FEW_CHANNELS and image_length <= exact and not overwritten:
+        overwrites_numbers = windows.pooled_size(size) == size
+        can_count = image_length <= largest_exact_integer
+        if images.shape[-1] < _FEW_CHANNELS and can_count and not overwrites_numbers:
             return _max_pool_and_look_up(images, windows)
         if image_length <= tf.int32.max:
             argmax_dtype = tf.int32
@@ -207,6 +209,6 @@ def _channels_moved_first(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _from_channels_last(argmax: tf.Tensor, pixels: Any, channels: Any) -> tf.Tensor:
-    """Renumbers positions for channels first. Each must lie in the channel that chose it."""
+    """Renumbers positions for channels first. Each position must lie in the channel that chose it."""
     pixel = argmax // tf.cast(channels, tf.int64)
     return tf.range(tf.cast(channels, tf.int64)) * tf.cast(pixels, tf.int64) + pixel

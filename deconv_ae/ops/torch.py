@@ -36,10 +36,10 @@ def _can_place(windows: Windows, shape: torch.Size) -> bool:
 
 def _max_pool_kernel(images: torch.Tensor, windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
     functions = torch.nn.functional
-    of_dimensions = (functions.max_pool1d, functions.max_pool2d, functions.max_pool3d)[windows.dimensions - 1]
+    pooling = (functions.max_pool1d, functions.max_pool2d, functions.max_pool3d)[windows.dimensions - 1]
     channels, size = images.shape[windows.channel_axis], windows.size_of(images.shape)
     last = windows.dimensions + 1
-    pooled, pixel = of_dimensions(
+    pooled, pixel = pooling(
         images.movedim(last, 1) if windows.channels_last else images,
         windows.pool_size,
         windows.strides,

@@ -100,50 +100,54 @@ def unpool(values: Any, argmax: Any, windows: Windows, output_size: Any = None, 
         values = keras.ops.reshape(values, keras.ops.shape(argmax))
     implementation = UNPOOLINGS[runtime]
 
-    def restored(argmax: Any, in_their_windows: bool) -> Any:
+    def restore(argmax: Any, in_their_windows: bool) -> Any:
         images = implementation(values, argmax, size, windows, in_their_windows)
         shape = windows.shape_of(values.shape[0], static(size), values.shape[windows.channel_axis])
         return environment.with_static_shape(images, shape)
 
     if origin is not None and origin.windows == windows and origin.in_windows:
-        return restored(argmax, True)
+        return restore(argmax, True)
     in_windows = are_in_windows(argmax, size, windows)
     if not environment.can_check(in_windows):
-        return restored(argmax, False)
-    is_default = output_size is None and like is None and origin is None
+        return restore(argmax, False)
+    is_default_size = output_size is None and like is None and origin is None
 
-    def restored_anywhere() -> Any:
-        checked = _checked_default(argmax, windows) if is_default else argmax
-        return restored(checks.checked_positions(checked, size, windows), False)
+    def restore_anywhere() -> Any:
+        checked = _checked_default_size(argmax, windows) if is_default_size else argmax
+        return restore(checks.checked_positions(checked, size, windows), False)
 
-    return environment.cond(in_windows, lambda: restored(argmax, True), restored_anywhere)
+    return environment.cond(in_windows, lambda: restore(argmax, True), restore_anywhere)
 
 
 def unpool_switches(values: Any, switches: Any, size: Size, windows: Windows) -> Any:
-    """Unpools values to the positions of their switches. Every switch must be in its window; none is checked."""
+    """Unpools values to the positions of their switches. Every switch must be in its window; this is not checked."""
     argmax, _ = argmax_of(switches, size, windows)
     return UNPOOLINGS[environment.runtime(values)](values, argmax, size, windows, True)
 
 
-def _checked_default(argmax: Any, windows: Windows) -> Any:
-    """Returns an argmax that does not fit the default size; raises an error if it fits another size.
+def _checked_default_size(argmax: Any, windows: Windows) -> Any:
+    """Returns argmax, which must not fit the default size; raises an error if it fits another size.
 
     Users forget to give the size, as in TensorFlow's issues 2169 and 10216. Then the positions were numbered with
-    another width than the default size's. An argmax that fits no size counts as one whose positions are outside of
-    their windows on purpose.
+    another width than that of the default size. If argmax fits no size at all, its positions count as outside of their
+    windows on purpose.
     """
     sizes = windows.sizes_pooled_to(windows.size_of(keras.ops.shape(argmax)))
     if len(sizes) == 1:
         return argmax
     fits = keras.ops.stack([are_in_windows(argmax, size, windows) for size in sizes])
-    shown = keras.ops.stack([keras.ops.stack(list(size)) for size in sizes])
-    return checks.checked(argmax, ~keras.ops.any(fits), checks.NOT_OF_DEFAULT_SIZE, shown, fits)
+    size_table = keras.ops.stack([keras.ops.stack(list(size)) for size in sizes])
+    return checks.checked(argmax, ~keras.ops.any(fits), checks.NOT_OF_DEFAULT_SIZE, size_table, fits)
 
 
 def size_to_restore(
     argmax: Any, windows: Windows, origin: Origin | None, output_size: Any = None, like: Any = None
 ) -> Size:
-    """The size that the caller gives, else the size that was pooled, else TensorFlow Addons' default."""
+    """The size that the caller gives, else the size that was pooled, else TensorFlow Addons' default.
+
+    Raises ValueError for `output_size` together with `like`, for a size that is known not to pool to argmax's size, and
+    for another data format than the pooling's.
+    """
     if output_size is not None and like is not None:
         raise ValueError("give `output_size` or `like`, not both")
     symbolic = isinstance(argmax, keras.KerasTensor)

@@ -198,7 +198,7 @@ class Windows:
 
 
 def lengths_argument(name: str, value: Any, dimensions: int) -> tuple[int, ...]:
-    """One positive integer for each dimension, from an argument that is one integer or one for each dimension."""
+    """One positive integer for each dimension; a single integer is repeated. ValueError for anything else."""
     lengths = tuple(value) if isinstance(value, (tuple, list)) else (value,) * dimensions
     if len(lengths) != dimensions or not all(
         isinstance(v, numbers.Integral) and not isinstance(v, bool) and int(v) > 0 for v in lengths
@@ -210,7 +210,11 @@ def lengths_argument(name: str, value: Any, dimensions: int) -> tuple[int, ...]:
 
 
 def size_argument(name: str, size: Any, dimensions: int) -> Size:
-    """A user's size as one length for each dimension: integers if they are known."""
+    """A user's size as one length for each dimension; ValueError if it is not a size.
+
+    The lengths are integers if they are known now, scalar tensors if they are known only at run time, and None for a
+    symbolic tensor of Keras.
+    """
     if isinstance(size, keras.KerasTensor):
         return (None,) * dimensions
     parts = size if isinstance(size, (tuple, list)) else ()
@@ -230,7 +234,7 @@ def size_argument(name: str, size: Any, dimensions: int) -> Size:
 
 
 def check_integers(name: str, tensor: Any) -> None:
-    """Raises ValueError if a tensor is not of integers."""
+    """Raises ValueError if a tensor does not hold integers."""
     dtype = keras.backend.standardize_dtype(tensor.dtype)
     if "int" not in dtype:
         raise ValueError(f"`{name}` must be integers; got {dtype}")
@@ -243,13 +247,13 @@ def at_least_zero(length: Length) -> Length:
 
 
 def arange(length: Length, dtype: str) -> Any:
-    """The integers from 0 to below `length`."""
+    """The integers from 0 to `length - 1`."""
     # The start is given because jax2onnx 0.17 cannot trace Keras's arange without a start.
     return keras.ops.arange(0, length, dtype=dtype)
 
 
 def product(lengths: Sequence[Length]) -> Length:
-    """The product of lengths: an integer if all are static, else int64, because int32 may overflow."""
+    """The product of lengths: an integer if all are static, else an int64 tensor, because int32 may overflow."""
     return math.prod([keras.ops.cast(n, "int64") if keras.ops.is_tensor(n) else n for n in lengths])
 
 

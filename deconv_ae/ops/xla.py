@@ -33,7 +33,7 @@ def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
 
 
 def _computed_once(numbers: Any) -> Any:
-    """A fusion barrier: XLA does not fuse an argmax with its consumers. This argmax is always 0."""
+    """Adds an argmax that is always 0. XLA does not fuse an argmax with its consumers, so this is a fusion barrier."""
     zero = ops.argmax(ops.stack([numbers, numbers - 1], axis=-1), axis=-1)
     return numbers + ops.cast(zero, numbers.dtype)
 

@@ -12,7 +12,7 @@ from benchmarks.measurement import Unavailable
 
 
 def our_layers(dimensions: int, pool_size: int, strides: int) -> Callable[[Any], Any]:
-    """A function that pools and unpools channels-last images, on the Keras backend of this process."""
+    """Returns a function that pools and unpools channels-last images, on the Keras backend of this process."""
     import deconv_ae
 
     pooling, unpooling = (
@@ -35,8 +35,8 @@ def jax_step(arrays: Sequence[np.ndarray], pool_size: int, strides: int, backwar
     def step(images, weights):
         if not backward:
             return (run(images),)
-        restored, gradient = jax.vjp(run, images)
-        return restored, *gradient(weights)
+        restored, pullback = jax.vjp(run, images)
+        return restored, *pullback(weights)
 
     compiled = jax.jit(step)
     return Step(lambda: jax.block_until_ready(compiled(images, weights)))

@@ -1,4 +1,4 @@
-"""Contestants that are timed functions; independent of any framework."""
+"""Contestants that are timed functions. This module imports no framework."""
 
 import time
 from collections.abc import Callable, Sequence

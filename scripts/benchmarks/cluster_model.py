@@ -13,15 +13,16 @@ def step_milliseconds(
 ) -> float:
     """The time of a training step in synchronous data parallelism with a ring all-reduce.
 
-    Every worker computes its share, then sends `2 (n - 1) / n` times the gradients in `2 (n - 1)` successive messages
-    (Patarasuk and Yuan, 2009, https://doi.org/10.1016/j.jpdc.2008.09.002).
+    Each of n workers computes its share, then sends `2 (n - 1) / n` times the gradients in `2 (n - 1)` successive
+    messages (Patarasuk and Yuan, 2009, https://doi.org/10.1016/j.jpdc.2008.09.002).
 
     Args:
         workers: the number of workers, each on its own machine.
-        gigabits: the bandwidth of the network's links, per second.
+        gigabits: the bandwidth of the network's links, in gigabits per second.
         compute_ms: the time of a step in one process alone.
-        overhead_ms: the time, besides computing, that a second worker on the same machine adds to a step.
-        sent_bytes: the bytes that two workers send in a step, together; each sends the gradients once.
+        overhead_ms: the time, besides computing, that a second worker adds to a step. It is measured with both workers
+            on one machine, and assumed to be the same for any number of workers.
+        sent_bytes: the bytes that two workers together send in a step; each of the two sends the gradients once.
         latency_us: the latency of one message.
 
     >>> round(step_milliseconds(2, 1, compute_ms=10, overhead_ms=5, sent_bytes=250_000, latency_us=0), 3)

@@ -15,9 +15,9 @@ from benchmarks.calls import Calls, calls_per_round
 from benchmarks.keras_models import IMAGE_SHAPE, digits, initial_weights
 from benchmarks.measurement import Comparison, Contestant, ContestantProcesses, Failed, Timing
 from benchmarks.report import Options, Report, cells, failures, images_per_second, notes, speedup, throughput_figure
-from benchmarks.runtime_contestants import converted, unavailable
+from benchmarks.runtime_contestants import converted_calls, raise_unavailable
 from benchmarks.torch_contestants import VARIANTS, Model, Variant, inference
-from benchmarks.torch_models import Layout
+from benchmarks.torch_models import PlainArchitecture
 from deconv_ae.conversion.bounds import Bounds
 from deconv_ae.conversion.formats import FORMATS, check_formats
 from deconv_ae.conversion.portable import parts
@@ -45,7 +45,7 @@ Files = Mapping[tuple[str, str, str], str]
 
 
 def saved_model(folder: str, preset: str, signature: str, batch_size: int) -> Calls:
-    """Calls of a signature; `folder` has the presets' SavedModels."""
+    """Calls of a signature; `folder` holds the presets' SavedModels."""
     loaded = tf.saved_model.load(f"{folder}/{preset}")
     images = tf.constant(scale(digits(batch_size)))
     function = loaded.signatures[signature]
@@ -61,7 +61,7 @@ def saved_model(folder: str, preset: str, signature: str, batch_size: int) -> Ca
 
 
 def checked_output(outputs: Iterable[str]) -> str:
-    """Which of a signature's outputs the suite compares between contestants."""
+    """The name of the one output of a signature that the suite compares between contestants."""
     names = list(outputs)
     return next((name for name in (RECONSTRUCTION, CODE) if name in names), names[0])
 
@@ -69,45 +69,45 @@ def checked_output(outputs: Iterable[str]) -> str:
 def convert(model: Autoencoder, preset: str, folder: Path) -> dict[tuple[str, str, str], str]:
     """Writes a model in all formats whose packages are installed; returns files by (format, preset, signature)."""
     files: dict[tuple[str, str, str], str] = {}
-    for name, chosen in FORMATS.items():
+    for name, file_format in FORMATS.items():
         try:
             check_formats([name])
         except InputError:
             continue
-        module = importlib.import_module(f"deconv_ae.conversion.{chosen.module}")
+        module = importlib.import_module(f"deconv_ae.conversion.{file_format.module}")
         (folder / name).mkdir(parents=True)
-        for part in parts(model, chosen.channels_first):
+        for part in parts(model, file_format.channels_first):
             files[name, preset, part.signature] = str(module.write(part, "float32", {}, folder / name)[0])
     return files
 
 
 def converted_file(
-    name: str, files: Files, models: Mapping[str, Autoencoder], preset: str, signature: str, batch_size: int
+    format_name: str, files: Files, models: Mapping[str, Autoencoder], preset: str, signature: str, batch_size: int
 ) -> Callable[[], Calls]:
-    """A function that returns `Calls` of the converted file for a signature, in the format `name`."""
+    """Returns a function that makes `Calls` of a signature's converted file in a format."""
     if SIGNATURES[signature].converted is None:
-        return partial(unavailable, f"no converted file computes the signature {signature}")
-    if (name, preset, signature) not in files:
-        return partial(unavailable, "its packages are not installed, see the extra [convert]")
+        return partial(raise_unavailable, f"no converted file computes the signature {signature}")
+    if (format_name, preset, signature) not in files:
+        return partial(raise_unavailable, "its packages are not installed, see the extra [convert]")
     tensors = {IMAGES: np.asarray(scale(digits(batch_size)))}
     architecture = PRESETS[preset].architecture
-    names = SIGNATURES[signature].inputs(architecture, IMAGE_SHAPE)
-    if CODE in names:
+    input_names = SIGNATURES[signature].inputs(architecture, IMAGE_SHAPE)
+    if CODE in input_names:
         encoded = models[preset].encoder(tensors[IMAGES])
         tensors |= zip((CODE, *architecture.switches_names), map(np.asarray, encoded), strict=True)
-    inputs = {name: tensors[name] for name in names}
+    inputs = {name: tensors[name] for name in input_names}
     output = checked_output(SIGNATURES[signature].outputs(architecture, IMAGE_SHAPE))
-    return partial(converted, files[name, preset, signature], inputs, output, batch_size)
+    return partial(converted_calls, files[format_name, preset, signature], inputs, output, batch_size)
 
 
 def torch_model(variant: Variant, preset: str, signature: str, batch_size: int) -> Callable[[], Calls]:
     architecture = PRESETS[preset].architecture
-    model = Model(Layout(**asdict(architecture)), IMAGE_SHAPE[-1], initial_weights(architecture))
+    model = Model(PlainArchitecture(**asdict(architecture)), IMAGE_SHAPE[-1], initial_weights(architecture))
     return partial(inference, variant, model, signature, np.asarray(scale(digits(batch_size))))
 
 
 def check_results(bounds: Bounds, results: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Raises Failed unless all contestants' results agree within what near ties allow.
+    """Raises Failed if a contestant's results differ from ours by more than near ties allow, plus TOLERANCE.
 
     Contestants decode switches of different encoders, and in a near tie two encoders may choose different positions.
     """
@@ -147,7 +147,7 @@ def _run(
     models: Mapping[str, Autoencoder],
     batch_sizes: Sequence[int],
 ) -> Report:
-    rows, numbers = [], []
+    rows, records = [], []
     comparisons: list[Comparison] = []
     for preset, model in models.items():
         bounds = {size: Bounds.of(model, np.asarray(scale(digits(size)))) for size in batch_sizes}
@@ -161,14 +161,14 @@ def _run(
                 comparisons.append(processes.compare(row, makers, options.rounds, memory, agree))
                 measured = comparisons[-1].measured
                 for name, measurement in measured.items():
-                    number = {"preset": preset, "work": signature, "batch_size": batch_size, "contestant": name}
-                    number["images_per_second"] = images_per_second(measurement.timing.median, batch_size)
-                    numbers.append({**number, **asdict(measurement)})
+                    record = {"preset": preset, "work": signature, "batch_size": batch_size, "contestant": name}
+                    record["images_per_second"] = images_per_second(measurement.timing.median, batch_size)
+                    records.append({**record, **asdict(measurement)})
                 logging.info("%s ms: %s", row, {name: str(each.timing) for name, each in measured.items()})
                 latencies = cells(comparisons[-1], contestants, _latency)
                 ratios = [speedup(measured, ours, VARIANTS) for ours in ([OURS], RUNTIMES)]
                 rows.append([preset, signature, str(batch_size), *latencies, *ratios])
-    whole = [number for number in numbers if number["work"] == SERVING_DEFAULT]
+    reconstructions = [record for record in records if record["work"] == SERVING_DEFAULT]
     return Report(
         title=options.title("Inference: milliseconds a call, median / 99th percentile"),
         columns=[
@@ -188,8 +188,10 @@ def _run(
             *notes(comparisons),
             *options.memory_note("calls of the largest batch need on top of libraries, images and model"),
         ],
-        measurements=numbers,
-        figure=throughput_figure(whole, "preset", f"{SERVING_DEFAULT}: images a second") if whole else None,
+        measurements=records,
+        figure=throughput_figure(reconstructions, "preset", f"{SERVING_DEFAULT}: images a second")
+        if reconstructions
+        else None,
         failures=failures(comparisons),
     )
 

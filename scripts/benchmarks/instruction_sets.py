@@ -39,10 +39,11 @@ _PROBE = "import tensorflow as tf; tf.nn.conv2d(tf.ones((8, 32, 32, 16)), tf.one
 
 
 def limit(isa: str) -> None:
-    """Sets the variables that limit the instruction set, and turns on TensorFlow's oneDNN unless the user decided."""
+    """Sets the variables that limit the instruction set; turns on TensorFlow's oneDNN unless its variable is set."""
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if isa != NATIVE:
-        # torch.compile's cache ignores the limit. With AVX2, code from a run with AVX-512 gave NaN (PyTorch 2.14.1).
+        # torch.compile's cache ignores the limit: with PyTorch 2.14.1, a run limited to AVX2 took code from the cache
+        # that a run with AVX-512 had compiled, and the code gave NaN.
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(tempfile.gettempdir(), f"torchinductor-{isa}"))
     for name, value in _VARIABLES.get(isa, {}).items():
         # XLA_FLAGS may hold other flags. Of repeated flags, the last counts.
@@ -51,7 +52,7 @@ def limit(isa: str) -> None:
 
 def note(isa: str) -> str:
     """A sentence on the instruction set that was asked for, and one on what a TensorFlow process then uses."""
-    asked = "Instructions: all that the CPU has" if isa == NATIVE else f"Instructions: {isa} at most; {UNLIMITED}"
+    request = "Instructions: all that the CPU has" if isa == NATIVE else f"Instructions: {isa} at most; {UNLIMITED}"
     probe = subprocess.run(
         [sys.executable, "-c", _PROBE],
         env={**os.environ, "ONEDNN_VERBOSE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -60,9 +61,9 @@ def note(isa: str) -> str:
         text=True,
     )
     if probe.returncode:
-        return f"{asked}. What TensorFlow's oneDNN used is unknown: the process ended with status {probe.returncode}."
-    found = re.search(r"cpu,isa:(.+)", probe.stdout)
+        return f"{request}. What TensorFlow's oneDNN used is unknown: the process ended with status {probe.returncode}."
+    match = re.search(r"cpu,isa:(.+)", probe.stdout)
     # Only a convolution counts: even when oneDNN is off, TensorFlow multiplies matrices with it.
-    if found is None or ",exec,cpu,convolution," not in probe.stdout:
-        return f"{asked}. TensorFlow's oneDNN was off."
-    return f"{asked}. TensorFlow's oneDNN was on, and used {found[1].strip()}."
+    if match is None or ",exec,cpu,convolution," not in probe.stdout:
+        return f"{request}. TensorFlow's oneDNN was off."
+    return f"{request}. TensorFlow's oneDNN was on, and used {match[1].strip()}."

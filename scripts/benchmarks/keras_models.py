@@ -82,14 +82,14 @@ def plain_autoencoder(architecture: Architecture, image_shape: Shape) -> keras.M
     values: Any = images
     stages = []
     for filters, pool_size in zip(architecture.filters, architecture.pool_sizes):
-        before = values.shape
+        input_shape = values.shape
         values = keras.layers.Conv2D(filters, architecture.kernel_size, padding="same", activation="relu")(values)
         values, argmax = _ObviousPooling(pool_size)(values)
-        stages.append((before, argmax))
-    for before, argmax in reversed(stages):
-        values = _ObviousUnpooling(before[1:3])(values, argmax)
+        stages.append((input_shape, argmax))
+    for input_shape, argmax in reversed(stages):
+        values = _ObviousUnpooling(input_shape[1:3])(values, argmax)
         values = keras.layers.Conv2DTranspose(
-            before[-1], architecture.kernel_size, padding="same", use_bias=architecture.deconvolution_bias
+            input_shape[-1], architecture.kernel_size, padding="same", use_bias=architecture.deconvolution_bias
         )(values)
     return keras.Model(images, values)
 
@@ -108,7 +108,7 @@ def convolutions_alone(architecture: Architecture, image_shape: Shape, batch_siz
     """
     model = (plain_autoencoder if plain else Autoencoder)(architecture, image_shape)
     rng = np.random.default_rng(0)
-    work = []
+    layer_calls = []
     for layer in model.layers:
         if isinstance(layer, (keras.layers.Conv2D, keras.layers.Conv2DTranspose)):
             layer.activation = None
@@ -116,19 +116,19 @@ def convolutions_alone(architecture: Architecture, image_shape: Shape, batch_siz
                 tf.constant(rng.standard_normal((batch_size, *tensor.shape[1:]), "float32"))
                 for tensor in (layer.input, layer.output)
             )
-            work.append((layer, inputs, output_gradient))
-    first = work[0][0]
+            layer_calls.append((layer, inputs, output_gradient))
+    first_layer = layer_calls[0][0]
 
     @tf.function
     def step():
         results = []
-        for layer, inputs, output_gradient in work:
+        for layer, inputs, output_gradient in layer_calls:
             with tf.GradientTape() as tape:
                 tape.watch(inputs)
                 result = layer(inputs)
             weights = [variable.value for variable in layer.trainable_weights]
             # Training does not need the gradient of the images.
-            sources = weights if layer is first else [inputs, *weights]
+            sources = weights if layer is first_layer else [inputs, *weights]
             gradients = tape.gradient(result, sources, output_gradient)
             # One element of each result: enough that TensorFlow computes all of it, without copying it out.
             results += [result[0, 0, 0, 0], *(tf.reshape(g, [-1])[0] for g in gradients)]

@@ -89,7 +89,7 @@ def backend_step(backend: str, case: Case, backward: bool) -> Callable[[], Step]
     return partial(backend_contestants.STEPS[backend], case.arrays(), case.pool_size, case.strides, backward)
 
 
-# Each is called in the main process, and returns a picklable function that makes the contestant in its own process.
+# Each function runs in the main process, and returns a picklable function that makes the contestant in its own process.
 CONTESTANTS: dict[str, Callable[[Case, bool], Callable[[], Step]]] = {
     OURS: partial(partial, tensorflow_step, our_layers, False),
     f"{OURS}, XLA": partial(partial, tensorflow_step, our_layers, True),
@@ -104,13 +104,13 @@ CONTESTANTS: dict[str, Callable[[Case, bool], Callable[[], Step]]] = {
 def check_agreement(case: Case, results: Mapping[str, Sequence[np.ndarray]]) -> None:
     """Raises Failed unless all contestants' results are equal.
 
-    With overlapping windows, only the positions of the restored images' values are compared: the obvious code adds
-    values that meet at a position, and PyTorch sends the gradient to the losing windows, too.
+    With overlapping windows, only the positions of the restored images' values above or below 0 are compared: the
+    obvious code adds values that meet at a position, and PyTorch sends the gradient to the losing windows, too.
     """
-    overlap = case.strides < case.pool_size
+    is_overlapping = case.strides < case.pool_size
     for name, arrays in results.items():
         for array, expected in zip(arrays, results[OURS]):
-            if overlap:
+            if is_overlapping:
                 array, expected = results[name][0] != 0, results[OURS][0] != 0
             if not np.array_equal(array, expected):
                 raise Failed(f"{name} does not compute what {OURS} does")
@@ -122,7 +122,7 @@ def run(options: Options, cases: Sequence[Case] = tuple(CASES)) -> Report:
 
 
 def run_in(processes: ContestantProcesses, options: Options, cases: Sequence[Case]) -> Report:
-    rows, numbers = [], []
+    rows, records = [], []
     comparisons: list[Comparison] = []
     for case in cases:
         for backward in (False, True):
@@ -133,7 +133,7 @@ def run_in(processes: ContestantProcesses, options: Options, cases: Sequence[Cas
             comparisons.append(comparison)
             measured = comparison.measured
             for name, measurement in measured.items():
-                numbers.append({"case": asdict(case), "work": work, "contestant": name, **asdict(measurement)})
+                records.append({"case": asdict(case), "work": work, "contestant": name, **asdict(measurement)})
             logging.info("%s, %s: %s", case, work, {name: str(m.timing) for name, m in measured.items()})
             rows.append([str(case), work, *cells(comparison, CONTESTANTS), speedup(measured, [OURS], [OBVIOUS])])
     return Report(
@@ -146,6 +146,6 @@ def run_in(processes: ContestantProcesses, options: Options, cases: Sequence[Cas
             *notes(comparisons),
             *options.memory_note("the work needs on top of its inputs"),
         ],
-        measurements=numbers,
+        measurements=records,
         failures=failures(comparisons),
     )

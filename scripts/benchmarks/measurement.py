@@ -115,9 +115,9 @@ class ContestantProcesses:
     @classmethod
     @contextlib.contextmanager
     def of(cls, names: Iterable[str], start: "Start | None" = None) -> Iterator["ContestantProcesses"]:
-        """A context in which the processes run; `start` is `interpreter` by default."""
-        with contextlib.ExitStack() as started:
-            yield cls({name: started.enter_context(_process(start or interpreter)) for name in names})
+        """A context in which the processes run; `start` is `start_interpreter` by default."""
+        with contextlib.ExitStack() as stack:
+            yield cls({name: stack.enter_context(_process(start or start_interpreter)) for name in names})
 
     def compare(
         self,
@@ -125,7 +125,7 @@ class ContestantProcesses:
         contestants: Mapping[str, Callable[[], Contestant]],
         rounds: int,
         memory: bool,
-        agree: Callable[[Mapping[str, Sequence[np.ndarray]]], None],
+        check_agreement: Callable[[Mapping[str, Sequence[np.ndarray]]], None],
         turn_seconds: float = 0,
     ) -> Comparison:
         """Measures the contestants of one row.
@@ -136,7 +136,7 @@ class ContestantProcesses:
                 with which the others are compared.
             rounds: the number of turns of each contestant, after a first turn that does not count.
             memory: whether to measure memory, too.
-            agree: raises Failed if the contestants' results differ.
+            check_agreement: raises Failed if the contestants' results differ.
             turn_seconds: a contestant repeats its work in a turn until this time has passed. In short turns, the system
                 often leaves two threads of a contestant on one processor.
 
@@ -144,7 +144,7 @@ class ContestantProcesses:
             The measurements, or why the row failed.
         """
         try:
-            return self._compare(row, contestants, rounds, memory, agree, turn_seconds)
+            return self._compare(row, contestants, rounds, memory, check_agreement, turn_seconds)
         except Failed as error:
             return Comparison({}, failure=f"{row} failed: {error}")
 
@@ -154,7 +154,7 @@ class ContestantProcesses:
         contestants: Mapping[str, Callable[[], Contestant]],
         rounds: int,
         memory: bool,
-        agree: Callable[[Mapping[str, Sequence[np.ndarray]]], None],
+        check_agreement: Callable[[Mapping[str, Sequence[np.ndarray]]], None],
         turn_seconds: float,
     ) -> Comparison:
         for name, make in contestants.items():
@@ -164,7 +164,7 @@ class ContestantProcesses:
         absent = {name: answer for name, answer in answers.items() if isinstance(answer, ABSENT)}
         names = [name for name in contestants if name not in absent]
         _require(next(iter(contestants)), answers)
-        agree({name: answers[name] for name in names})
+        check_agreement({name: answers[name] for name in names})
         samples: dict[str, list[Sequence[float]]] = {name: [] for name in names}
         for turn in range(rounds + 1):
             start = turn % len(names)
@@ -225,7 +225,7 @@ Start = Callable[[multiprocessing.connection.Connection], Started]
 """Starts a process that runs `serve` on this end of a connection."""
 
 
-def interpreter(connection: multiprocessing.connection.Connection) -> Started:
+def start_interpreter(connection: multiprocessing.connection.Connection) -> Started:
     """Starts a new Python interpreter, which has imported nothing.
 
     multiprocessing's own processes would import the main program, and TensorFlow with it. PyTorch's contestants must
@@ -248,9 +248,9 @@ class _Process:
         self._start()
 
     def _start(self) -> None:
-        self._connection, theirs = multiprocessing.Pipe()
-        self._process = self._start_process(theirs)
-        theirs.close()
+        self._connection, child_connection = multiprocessing.Pipe()
+        self._process = self._start_process(child_connection)
+        child_connection.close()
 
     def end(self) -> None:
         self._process.kill()
@@ -302,7 +302,7 @@ def serve(descriptor: int) -> None:
     # Ctrl-C reaches all processes; the main process ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     contestant: Any = None
-    before: float | None = None
+    mib_before: float | None = None
     while True:
         try:
             request = connection.recv()
@@ -313,12 +313,12 @@ def serve(descriptor: int) -> None:
                 answer: Any = _milliseconds(contestant, request.seconds)
             elif request == "peak":
                 contestant.time()
-                answer = None if before is None else resident_mib("VmHWM") - before
+                answer = None if mib_before is None else resident_mib("VmHWM") - mib_before
             else:
                 contestant = None  # Frees the last contestant's memory.
                 gc.collect()
                 contestant = request()
-                before = _reset_peak()
+                mib_before = _reset_peak()
                 answer = [np.asarray(array) for array in contestant.check()]
         except Unavailable as error:
             answer = error
@@ -338,19 +338,20 @@ def _milliseconds(contestant: Contestant, seconds: float) -> list[float]:
 
 
 def _peaks_mib(contestants: Mapping[str, Callable[[], Contestant]]) -> dict[str, Any]:
-    """The peak memory of each contestant's work, by name: None if it is unknown, and errors are returned, not raised.
+    """The peak MiB of each contestant's work, by name: None if unknown, and the error if the contestant failed.
 
     The processes are fresh, because TensorFlow does not return memory. All contestants run at once: unlike their time,
     their memory does not depend on other load.
     """
-    with ContestantProcesses.of(contestants) as fresh:
-        for name, process in fresh.processes.items():
+    with ContestantProcesses.of(contestants) as fresh_processes:
+        processes = fresh_processes.processes
+        for name, process in processes.items():
             process.make(contestants[name])
-        made = {name: process.answer() for name, process in fresh.processes.items()}
-        for process in fresh.processes.values():
+        checks = {name: process.answer() for name, process in processes.items()}
+        for process in processes.values():
             process.send("peak")
-        peaks = {name: process.answer() for name, process in fresh.processes.items()}
-    return {name: made[name] if _is_error(made[name]) else peaks[name] for name in contestants}
+        peaks = {name: process.answer() for name, process in processes.items()}
+    return {name: checks[name] if _is_error(checks[name]) else peaks[name] for name in contestants}
 
 
 def _reset_peak() -> float | None:

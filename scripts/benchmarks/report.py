@@ -30,9 +30,9 @@ class Options:
     def title(self, text: str) -> str:
         return f"{text}; MiB at the peak" if self.memory else text
 
-    def memory_note(self, what: str) -> list[str]:
-        """The note that explains peak memory, if it is measured."""
-        return [f"Peak memory is what {what}, tracing and compiling included."] if self.memory else []
+    def memory_note(self, work_needs: str) -> list[str]:
+        """The note that explains peak memory, if it is measured; `work_needs` continues "Peak memory is what"."""
+        return [f"Peak memory is what {work_needs}, tracing and compiling included."] if self.memory else []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Report:
     failures: Sequence[str] = ()
 
     def to_markdown(self, heading: bool = True) -> str:
-        """The table with its notes; the title is a heading, or a line for a document with a heading of its own."""
+        """The title, the table and the notes; without `heading`, the title is a line of text instead of a heading."""
         lines = [
             f"## {self.title}" if heading else f"{self.title}:",
             "",
@@ -108,15 +108,15 @@ def images_per_second(milliseconds: float, batch_size: int) -> float:
 
 
 def speedup(measured: Mapping[str, Measurement], ours: Iterable[str], peers: Iterable[str]) -> str:
-    """The speed of the fastest of ours over that of the fastest peer: the median over rounds, and quartiles.
+    """How many times as fast our fastest contestant is as the fastest peer: the median over rounds, and quartiles.
 
-    It is "-" if either side was not measured.
+    The text is "-" if either side was not measured.
     """
     sides = [[measured[name] for name in names if name in measured] for names in (peers, ours)]
     if not all(sides):
         return "-"
-    peer, our = (min(side, key=lambda measurement: measurement.timing.median).rounds for side in sides)
-    lower, median, upper = np.percentile(np.divide(peer, our), (25, 50, 75))
+    peer_times, our_times = (min(side, key=lambda measurement: measurement.timing.median).rounds for side in sides)
+    lower, median, upper = np.percentile(np.divide(peer_times, our_times), (25, 50, 75))
     return f"{median:.1f}x ({lower:.1f}-{upper:.1f})"
 
 
@@ -137,13 +137,13 @@ def _environment_line() -> str:
 
 def throughput_figure(measurements: Sequence[dict[str, Any]], panel: str, label: str) -> Figure:
     """Plots images a second by batch size, log-log: a panel per value of the key `panel`, a line per contestant."""
-    panels = list(dict.fromkeys(number[panel] for number in measurements))
+    panels = list(dict.fromkeys(measurement[panel] for measurement in measurements))
     figure = Figure(figsize=(min(3.2 * len(panels), WIDEST_INCHES), 3.5), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axis, title in zip(axes, panels):
-        for contestant in dict.fromkeys(number["contestant"] for number in measurements):
-            chosen = [n for n in measurements if n[panel] == title and n["contestant"] == contestant]
-            batch_sizes, throughputs = [n["batch_size"] for n in chosen], [n["images_per_second"] for n in chosen]
+        for contestant in dict.fromkeys(measurement["contestant"] for measurement in measurements):
+            points = [m for m in measurements if m[panel] == title and m["contestant"] == contestant]
+            batch_sizes, throughputs = [p["batch_size"] for p in points], [p["images_per_second"] for p in points]
             is_part = "alone" in contestant
             axis.plot(batch_sizes, throughputs, "--" if is_part else "-o", markersize=3, label=contestant)
         axis.set(title=title, xlabel="batch size", xscale="log", yscale="log")

@@ -42,11 +42,11 @@ def openvino(file: str, inputs: Tensors, output: str) -> Callable[[], np.ndarray
 OPENED_BY = {".onnx": onnx_runtime, ".tflite": litert, ".xml": openvino}
 
 
-def unavailable(reason: str) -> Calls:
+def raise_unavailable(reason: str) -> Calls:
     """Raises Unavailable in place of making a contestant that has no file."""
     raise Unavailable(reason)
 
 
-def converted(file: str, inputs: Tensors, output: str, batch_size: int) -> Calls:
+def converted_calls(file: str, inputs: Tensors, output: str, batch_size: int) -> Calls:
     """Calls of a converted file, which return the output of this name."""
     return Calls(OPENED_BY[Path(file).suffix](file, inputs, output), batch_size)

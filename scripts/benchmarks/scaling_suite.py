@@ -78,7 +78,7 @@ def run(
     points: Sequence[Point] = tuple(POINTS),
     processes_of: Callable[[Iterable[str]], AbstractContextManager[ContestantProcesses]] = ContestantProcesses.of,
 ) -> Report:
-    rows, numbers, faster = [], [], []
+    rows, records, fast_growths = [], [], []
     comparisons: list[Comparison] = []
     for grows in dict.fromkeys(point.grows for point in points):
         # Points of one comparison take turns, like contestants.
@@ -88,23 +88,23 @@ def run(
             comparison = processes.compare(grows, makers, options.rounds, options.memory, lambda _: None)
         comparisons.append(comparison)
         measured = comparison.measured
-        last: str | None = None
+        last_name: str | None = None
         for name, point in group.items():
             if name not in measured:
                 rows.append([grows, f"{point.amount:,}", *cells(comparison, [name]), "-", "-"])
-                last = None
+                last_name = None
                 continue
             timing, memory = measured[name].timing, measured[name].peak_mib
             logging.info("%s: %s", name, timing)
             growth = "-"
             # A step takes one batch, whatever the number of images.
-            if last is not None and grows != "images":
-                ratio = (timing.median / measured[last].timing.median) / (point.amount / group[last].amount)
+            if last_name is not None and grows != "images":
+                ratio = (timing.median / measured[last_name].timing.median) / (point.amount / group[last_name].amount)
                 growth = f"{ratio:.2f}"
                 if ratio > MORE_THAN_LINEAR:
-                    faster.append(f"{last} to {point.amount:,}")
-            last = name
-            numbers.append({**asdict(point), "milliseconds": timing.median, "peak_mib": memory})
+                    fast_growths.append(f"{last_name} to {point.amount:,}")
+            last_name = name
+            records.append({**asdict(point), "milliseconds": timing.median, "peak_mib": memory})
             rows.append([grows, f"{point.amount:,}", str(timing), growth, "-" if memory is None else f"{memory:.0f}"])
     return Report(
         title="Scaling: milliseconds a training step (quartiles), its growth since the row before, MiB",
@@ -114,9 +114,9 @@ def run(
             f"Median of {options.rounds} rounds of {STEPS} steps, in which the rows of each part take turns. The "
             "parts' batches have 128, 16, 64 and 32 images. Peak memory is on top of libraries, images and model, "
             "tracing included.",
-            f"Grew more than {MORE_THAN_LINEAR - 1:.0%} faster than linearly: {'; '.join(faster) or 'nothing'}.",
+            f"Grew more than {MORE_THAN_LINEAR - 1:.0%} faster than linearly: {'; '.join(fast_growths) or 'nothing'}.",
             *notes(comparisons),
         ],
-        measurements=numbers,
+        measurements=records,
         failures=failures(comparisons),
     )

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from benchmarks.report import Options, Report
 
 SUITES = ("layers", "training", "inference", "startup", "scaling")
-"""Each is a module NAME_suite of this package with a function `run`."""
+"""For each NAME here, this package has a module NAME_suite with a function `run`."""
 
 
 def suite(name: str) -> "Callable[[Options], Report]":

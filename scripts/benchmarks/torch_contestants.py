@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks import torch_models
 from benchmarks.calls import Calls, Step
 from benchmarks.measurement import Unavailable
-from benchmarks.torch_models import Layout
+from benchmarks.torch_models import PlainArchitecture
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ VARIANTS = {
 class Model:
     """An autoencoder: its architecture, its images' channels, and its weights in the Keras model's order."""
 
-    architecture: Layout
+    architecture: PlainArchitecture
     channels: int
     weights: Sequence[np.ndarray]
 
@@ -62,14 +62,14 @@ class Pictures:
     def __init__(self, images: np.ndarray, variant: Variant) -> None:
         self._channels_last = variant.channels_last
         # NumPy's copy is contiguous, whatever the strides of the original.
-        laid_out = images if variant.channels_last else images.transpose(0, 3, 1, 2).copy()
-        self._images: Any = torch_models.import_torch().from_numpy(laid_out)
+        array = images if variant.channels_last else images.transpose(0, 3, 1, 2).copy()
+        self._images: Any = torch_models.import_torch().from_numpy(array)
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, chosen: Any) -> Any:
-        images = self._images[chosen]
+    def __getitem__(self, index: Any) -> Any:
+        images = self._images[index]
         return images.permute(0, 3, 1, 2) if self._channels_last else images
 
 

@@ -11,7 +11,7 @@ from benchmarks.measurement import Unavailable
 
 
 @dataclass(frozen=True)
-class Layout:
+class PlainArchitecture:
     """The fields of an `Architecture`. Unpickling an Architecture itself would import TensorFlow."""
 
     filters: tuple[int, ...]
@@ -31,7 +31,7 @@ def import_torch() -> Any:
     return torch
 
 
-def autoencoder(architecture: Layout, channels: int, weights: Sequence[np.ndarray]) -> Any:
+def autoencoder(architecture: PlainArchitecture, channels: int, weights: Sequence[np.ndarray]) -> Any:
     """Makes a torch.nn.Module for `(N, channels, height, width)` images, with `encode` and `decode`.
 
     Args:
@@ -80,7 +80,7 @@ def autoencoder(architecture: Layout, channels: int, weights: Sequence[np.ndarra
     return module
 
 
-def _set_weights(torch: Any, module: Any, architecture: Layout, weights: list[np.ndarray]) -> None:
+def _set_weights(torch: Any, module: Any, architecture: PlainArchitecture, weights: list[np.ndarray]) -> None:
     """Sets Keras's weights: convolutions from the outermost in, then transposed convolutions from the innermost out."""
     for convolution in module.convolutions:
         # (height, width, in, out) to PyTorch's (out, in, height, width).

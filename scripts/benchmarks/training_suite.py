@@ -14,7 +14,7 @@ from benchmarks.keras_models import IMAGE_SHAPE, Shape, compiled, initial_weight
 from benchmarks.measurement import Comparison, Contestant, ContestantProcesses, Failed, Measurement, Timing
 from benchmarks.report import Options, Report, cells, failures, images_per_second, notes, speedup, throughput_figure
 from benchmarks.torch_contestants import VARIANTS, Model, TorchTraining, Variant
-from benchmarks.torch_models import Layout
+from benchmarks.torch_models import PlainArchitecture
 from deconv_ae.data import scale, steps_per_epoch, training_batches
 from deconv_ae.data.batches import PIXEL_SCALE
 from deconv_ae.model.architecture import Architecture
@@ -62,8 +62,8 @@ class Case:
         """
         if not self.is_digits:
             return PICTURE_STEPS
-        enough, together = max(8, min(80, 8192 // self.batch_size)), self.steps_together
-        return max(2, enough // together) * together
+        wanted_steps = max(8, min(80, 8192 // self.batch_size))
+        return max(2, wanted_steps // self.steps_together) * self.steps_together
 
     def weights(self) -> list[np.ndarray]:
         return initial_weights(self.architecture, self.image_shape)
@@ -76,7 +76,7 @@ def preset_cases(presets: Sequence[str] = tuple(PRESETS), batch_sizes: Sequence[
     return [Case(name, PRESETS[name].architecture, IMAGE_SHAPE, size) for name in presets for size in batch_sizes]
 
 
-PICTURES = [
+PICTURE_CASES = [
     Case("64x64x3, filters 16 and 8", Architecture((16, 8), (2, 2)), (64, 64, 3), 64),
     Case("256x256x3, filters 32, 16 and 8", Architecture((32, 16, 8), (2, 2, 2)), (256, 256, 3), 16),
     # The first and last stages of a SegNet.
@@ -148,7 +148,7 @@ def plain_training(case: Case) -> KerasTraining:
 
 
 def torch_training(variant: Variant, case: Case) -> Callable[[], Contestant]:
-    model = Model(Layout(**asdict(case.architecture)), case.image_shape[-1], case.weights())
+    model = Model(PlainArchitecture(**asdict(case.architecture)), case.image_shape[-1], case.weights())
     optimizer = {"lr": keras_models.LEARNING_RATE, "eps": keras_models.EPSILON}
     return partial(TorchTraining, variant, model, optimizer, case.images(), PIXEL_SCALE, case.batch_size, CHECKED_STEPS)
 
@@ -171,7 +171,7 @@ class Convolutions:
         return [1e3 * (time.perf_counter() - began) / self._steps]
 
 
-# Each is called in the main process, and returns a picklable function that makes the contestant in its own process.
+# Each function runs in the main process, and returns a picklable function that makes the contestant in its own process.
 CONTESTANTS: dict[str, Callable[[Case], Callable[[], Contestant]]] = {
     OURS: partial(partial, our_training),
     PLAIN: partial(partial, plain_training),
@@ -188,13 +188,13 @@ def check_losses(results: Mapping[str, Sequence[np.ndarray]]) -> None:
             raise Failed(f"the losses of {name} are {values}, those of {OURS} {results[OURS]}")
 
 
-def run(options: Options, cases: Sequence[Case] = (*preset_cases(), *PICTURES)) -> Report:
+def run(options: Options, cases: Sequence[Case] = (*preset_cases(), *PICTURE_CASES)) -> Report:
     with ContestantProcesses.of(CONTESTANTS) as processes:
         return _run(processes, options, cases)
 
 
 def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]) -> Report:
-    rows, numbers = [], []
+    rows, records = [], []
     comparisons: list[Comparison] = []
     for case in cases:
         makers = {name: make(case) for name, make in CONTESTANTS.items()}
@@ -202,14 +202,14 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
         comparisons.append(processes.compare(row, makers, options.rounds, options.memory, check_losses, TURN_SECONDS))
         measured = comparisons[-1].measured
         for name, measurement in measured.items():
-            number = {"model": case.name, "batch_size": case.batch_size, "contestant": name, **asdict(measurement)}
-            number["images_per_second"] = images_per_second(measurement.timing.median, case.batch_size)
-            numbers.append(number)
+            record = {"model": case.name, "batch_size": case.batch_size, "contestant": name, **asdict(measurement)}
+            record["images_per_second"] = images_per_second(measurement.timing.median, case.batch_size)
+            records.append(record)
         logging.info("%s, batch %d: %s", case.name, case.batch_size, {n: str(m.timing) for n, m in measured.items()})
         throughputs = cells(comparisons[-1], CONTESTANTS, partial(_throughput, case.batch_size))
         ratios = [speedup(measured, [OURS], [PLAIN]), speedup(measured, [OURS], VARIANTS)]
-        rows.append([case.name, str(case.batch_size), *throughputs, *ratios, _to_convolutions(measured)])
-    presets = [number for number in numbers if number["model"] in PRESETS]
+        rows.append([case.name, str(case.batch_size), *throughputs, *ratios, _ratio_to_convolutions(measured)])
+    preset_records = [record for record in records if record["model"] in PRESETS]
     return Report(
         title=options.title("Training: images a second (quartiles)"),
         columns=[
@@ -230,8 +230,8 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
             "alone.",
             *options.memory_note("training needs on top of libraries, images and model"),
         ],
-        measurements=numbers,
-        figure=throughput_figure(presets, "model", "training: images a second") if presets else None,
+        measurements=records,
+        figure=throughput_figure(preset_records, "model", "training: images a second") if preset_records else None,
         failures=failures(comparisons),
     )
 
@@ -241,7 +241,7 @@ def _throughput(batch_size: int, timing: Timing) -> str:
     return f"{middle:,.0f} ({slow:,.0f}-{fast:,.0f})"
 
 
-def _to_convolutions(measured: Mapping[str, Measurement]) -> str:
+def _ratio_to_convolutions(measured: Mapping[str, Measurement]) -> str:
     if CONVOLUTIONS not in measured:
         return "-"
     return f"{measured[OURS].timing.median / measured[CONVOLUTIONS].timing.median:.2f}"

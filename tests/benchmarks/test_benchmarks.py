@@ -113,17 +113,17 @@ def test_speedup_compares_the_fastest_of_both_sides_by_round() -> None:
 def test_format_without_its_packages_is_left_out(processes: ContestantProcesses) -> None:
     missing = inference_suite.converted_file("onnx", {}, {}, "two_layer", SERVING_DEFAULT, 1)
     makers = {"one": partial(Constant, 1.0), "other": missing}
-    comparison = processes.compare("row", makers, rounds=1, memory=False, agree=always_agree)
+    comparison = processes.compare("row", makers, rounds=1, memory=False, check_agreement=always_agree)
     assert comparison.notes == ["other is left out: its packages are not installed, see the extra [convert]."]
 
 
 def test_scaling_suite_gives_growth_from_the_second_row_on(layers_processes: ContestantProcesses) -> None:
-    def lent(names: Iterable[str]) -> nullcontext[ContestantProcesses]:
-        used = (layers_processes.processes[contestant] for contestant in (OURS, OBVIOUS))
-        return nullcontext(ContestantProcesses(dict(zip(names, used))))
+    def lend(names: Iterable[str]) -> nullcontext[ContestantProcesses]:
+        lent = (layers_processes.processes[contestant] for contestant in (OURS, OBVIOUS))
+        return nullcontext(ContestantProcesses(dict(zip(names, lent))))
 
     points = [Point("filters", filters, 64, 8, (filters,), (2,), 8) for filters in (1, 2)]
-    first, second = scaling_suite.run(Options(rounds=1, memory=False), points, lent).rows
+    first, second = scaling_suite.run(Options(rounds=1, memory=False), points, lend).rows
     assert first[3] == "-"
     assert float(second[3]) > 0
 
@@ -146,7 +146,7 @@ def processes() -> Iterator[ContestantProcesses]:
 
 def test_contestants_that_are_not_installed_are_left_out(processes: ContestantProcesses) -> None:
     makers = {"one": partial(Constant, 1.0), "other": NotInstalled}
-    comparison = processes.compare("row", makers, rounds=3, memory=False, agree=always_agree)
+    comparison = processes.compare("row", makers, rounds=3, memory=False, check_agreement=always_agree)
     assert comparison.measured == {"one": Measurement(Timing(1.0, 1.0, 1.0, 1.0), None, rounds=(1.0, 1.0, 1.0))}
     assert comparison.notes == ["other is left out: it is not installed."]
     assert cells(comparison, makers) == ["1.00 (1.00-1.00)", "-"]
@@ -155,13 +155,13 @@ def test_contestants_that_are_not_installed_are_left_out(processes: ContestantPr
 @pytest.mark.parametrize("rounds", [0, 1, 2])
 def test_cell_of_dead_contestant_says_failed_and_run_goes_on(processes: ContestantProcesses, rounds: int) -> None:
     makers = {"one": partial(Constant, 1.0), "other": partial(Dying, rounds)}
-    comparison = processes.compare("row", makers, rounds=3, memory=False, agree=always_agree)
+    comparison = processes.compare("row", makers, rounds=3, memory=False, check_agreement=always_agree)
     assert list(comparison.measured) == ["one"]
     assert comparison.notes == ["row other failed: its process died (SIGABRT)."]
     assert cells(comparison, makers) == ["1.00 (1.00-1.00)", "failed"]
     # The next row has a new process.
-    again = {"one": partial(Constant, 1.0), "other": partial(Constant, 2.0)}
-    comparison = processes.compare("row", again, rounds=1, memory=False, agree=always_agree)
+    makers = {"one": partial(Constant, 1.0), "other": partial(Constant, 2.0)}
+    comparison = processes.compare("row", makers, rounds=1, memory=False, check_agreement=always_agree)
     assert (list(comparison.measured), comparison.notes) == (["one", "other"], [])
 
 
@@ -170,14 +170,14 @@ def test_death_before_the_first_turn_becomes_a_note(processes: ContestantProcess
         processes.processes["other"]._process.kill()
 
     makers = {"one": partial(Constant, 1.0), "other": partial(Constant, 1.0)}
-    comparison = processes.compare("row", makers, rounds=2, memory=False, agree=kill)
+    comparison = processes.compare("row", makers, rounds=2, memory=False, check_agreement=kill)
     assert (list(comparison.measured), comparison.died) == (["one"], {"other"})
     assert comparison.notes == ["row other failed: its process died (SIGKILL)."]
 
 
 def test_death_while_measuring_memory_becomes_a_note(processes: ContestantProcesses, tmp_path: Path) -> None:
     makers = {"one": partial(Constant, 1.0), "other": partial(DyingWhenMadeAgain, tmp_path / "made")}
-    comparison = processes.compare("row", makers, rounds=1, memory=True, agree=always_agree)
+    comparison = processes.compare("row", makers, rounds=1, memory=True, check_agreement=always_agree)
     assert list(comparison.measured) == ["one", "other"]
     assert comparison.measured["other"].peak_mib is None
     assert comparison.notes == ["row other has no peak memory: its process died (SIGABRT)."]
@@ -191,7 +191,7 @@ def test_signature_without_converted_file_leaves_contestants_out(
     torch = inference_suite.torch_model(VARIANTS["PyTorch"], "two_layer", "invert", 1)
     for contestant, reason in ((file, "no converted file computes"), (torch, "PyTorch")):
         makers = {"one": partial(Constant, 1.0), "other": contestant}
-        comparison = processes.compare("row", makers, rounds=1, memory=False, agree=always_agree)
+        comparison = processes.compare("row", makers, rounds=1, memory=False, check_agreement=always_agree)
         assert comparison.notes[0].startswith(f"other is left out: {reason}")
 
 
@@ -200,7 +200,7 @@ def disagree(results) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "agree", "reason"),
+    ("one", "other", "check_agreement", "reason"),
     [
         (Broken, partial(Constant, 1.0), always_agree, "one: ValueError: it is broken"),
         (partial(Constant, 1.0), Broken, always_agree, "other: ValueError: it is broken"),
@@ -211,15 +211,17 @@ def disagree(results) -> None:
     ],
 )
 def test_failed_row_gives_one_line_and_the_next_is_measured(
-    processes: ContestantProcesses, one, other, agree, reason: str
+    processes: ContestantProcesses, one, other, check_agreement, reason: str
 ) -> None:
     makers = {"one": one, "other": other}
-    comparison = processes.compare("two_layer, batch 64,", makers, rounds=2, memory=False, agree=agree)
+    comparison = processes.compare(
+        "two_layer, batch 64,", makers, rounds=2, memory=False, check_agreement=check_agreement
+    )
     assert (comparison.measured, comparison.failure) == ({}, f"two_layer, batch 64, failed: {reason}")
     makers = {"one": partial(Constant, 3.0), "other": partial(Constant, 4.0)}
-    following = processes.compare("next", makers, rounds=1, memory=False, agree=always_agree)
-    assert {name: m.timing.median for name, m in following.measured.items()} == {"one": 3.0, "other": 4.0}
-    assert following.failure is None
+    comparison = processes.compare("next", makers, rounds=1, memory=False, check_agreement=always_agree)
+    assert {name: m.timing.median for name, m in comparison.measured.items()} == {"one": 3.0, "other": 4.0}
+    assert comparison.failure is None
 
 
 def test_processes_of_other_libraries_begin_without_tensorflow() -> None:
@@ -231,10 +233,10 @@ def test_processes_of_other_libraries_begin_without_tensorflow() -> None:
     ]
     # Does what a contestant's process does: imports `benchmarks.measurement`, and unpickles the functions that make
     # contestants.
-    reading = "import pickle, sys, benchmarks.measurement; pickle.load(sys.stdin.buffer); print(*sys.modules)"
+    program = "import pickle, sys, benchmarks.measurement; pickle.load(sys.stdin.buffer); print(*sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     loaded = subprocess.run(
-        [sys.executable, "-c", reading], input=pickle.dumps(makers), env=environment, check=True, stdout=subprocess.PIPE
+        [sys.executable, "-c", program], input=pickle.dumps(makers), env=environment, check=True, stdout=subprocess.PIPE
     )
     modules = set(loaded.stdout.decode().split())
     assert {"benchmarks.torch_contestants", "benchmarks.runtime_contestants"} <= modules
@@ -244,7 +246,7 @@ def test_processes_of_other_libraries_begin_without_tensorflow() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports peak memory")
 def test_peak_memory_is_that_of_the_work(processes: ContestantProcesses) -> None:
     makers = {"one": partial(Constant, 1.0), "other": partial(Filling, 1.0)}
-    comparison = processes.compare("row", makers, rounds=1, memory=True, agree=always_agree)
+    comparison = processes.compare("row", makers, rounds=1, memory=True, check_agreement=always_agree)
     little, much = (comparison.measured[name].peak_mib for name in makers)
     assert 0 <= little < 16
     assert 60 < much - little < 80
@@ -284,19 +286,19 @@ def test_bad_input_is_refused_in_one_line_before_measuring(tmp_path: Path, argum
     assert message in finished.stderr
 
 
-# If oneDNN is on, `used` ends with oneDNN's own name for the instruction set.
+# If oneDNN is on, `state` ends with oneDNN's own name for the instruction set.
 @pytest.mark.parametrize(
-    ("isa", "onednn", "used"), [("sse41", "1", "was on, and used Intel SSE4.1"), ("avx2", "0", "was off")]
+    ("isa", "onednn", "state"), [("sse41", "1", "was on, and used Intel SSE4.1"), ("avx2", "0", "was off")]
 )
 def test_note_has_the_limit_and_what_onednn_used(
-    monkeypatch: pytest.MonkeyPatch, isa: str, onednn: str, used: str
+    monkeypatch: pytest.MonkeyPatch, isa: str, onednn: str, state: str
 ) -> None:
     monkeypatch.setattr(os, "environ", {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn, "XLA_FLAGS": "--xla_dump_to="})
     instruction_sets.limit(isa)
     assert os.environ["XLA_FLAGS"].startswith("--xla_dump_to= --xla_cpu_max_isa=")
     assert instruction_sets.note(isa) == (
         f"Instructions: {isa} at most; ONNX Runtime and LiteRT have no such setting and use all that the CPU has. "
-        f"TensorFlow's oneDNN {used}."
+        f"TensorFlow's oneDNN {state}."
     )
 
 

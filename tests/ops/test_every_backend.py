@@ -33,13 +33,13 @@ def reference(images, pool_size, strides, padding):
     for index in np.ndindex(shape):
         n, *window, c = index
         best = None
-        for place in itertools.product(*(range(*spans[d][w][1:]) for d, w in enumerate(window))):
-            value = images[(n, *place, c)]
+        for position in itertools.product(*(range(*spans[d][w][1:]) for d, w in enumerate(window))):
+            value = images[(n, *position, c)]
             if best is None or value > best or (np.isnan(value) and not np.isnan(best)):
                 best = value
-                argmax[index] = np.ravel_multi_index((*place, c), (*size, channels))
-                within = [p - spans[d][w][0] for d, (p, w) in enumerate(zip(place, window))]
-                switches[index] = np.ravel_multi_index(within, pool_size)
+                argmax[index] = np.ravel_multi_index((*position, c), (*size, channels))
+                offsets = [p - spans[d][w][0] for d, (p, w) in enumerate(zip(position, window))]
+                switches[index] = np.ravel_multi_index(offsets, pool_size)
         pooled[index] = best
     return pooled, argmax, switches
 
@@ -55,14 +55,17 @@ def spans_of(length, pool, stride, padding):
 
 
 def unpooled(values, argmax, size):
-    """Assigns the values to their positions, in row-major order; also returns whether each value was kept."""
+    """Assigns each value to its position; if values share a position, the last one in row-major order wins.
+
+    Returns the images, and whether each value won.
+    """
     flat = np.zeros((len(values), math.prod(size) * values.shape[-1]), values.dtype)
-    last = {}
+    last_index = {}
     for index in np.ndindex(values.shape):
         flat[index[0], argmax[index]] = values[index]
-        last[index[0], argmax[index]] = index
+        last_index[index[0], argmax[index]] = index
     won = np.zeros(values.shape, bool)
-    for index in last.values():
+    for index in last_index.values():
         won[index] = True
     return flat.reshape(len(values), *size, values.shape[-1]), won
 
@@ -73,7 +76,7 @@ def numbered_channels_first(argmax, size, channels):
 
 
 def value_gradient_and_auxiliary(function, array, upstream):
-    """The backend's results of a function that returns a value and an auxiliary tensor.
+    """Runs, on the backend, a function that returns a value and an auxiliary tensor.
 
     Returns the value, the gradient of the value's sum weighted by `upstream`, and the auxiliary tensor.
     """
@@ -81,8 +84,8 @@ def value_gradient_and_auxiliary(function, array, upstream):
         import jax
 
         def all_three(x, upstream):
-            value, pull, auxiliary = jax.vjp(function, x, has_aux=True)
-            return value, pull(upstream)[0], auxiliary
+            value, pullback, auxiliary = jax.vjp(function, x, has_aux=True)
+            return value, pullback(upstream)[0], auxiliary
 
         # One compilation for each shape; without jit JAX compiles each operation separately.
         return tuple(map(np.asarray, jax.jit(all_three)(array, upstream)))
@@ -102,7 +105,7 @@ def value_gradient_and_auxiliary(function, array, upstream):
 
 
 def run(function, *arrays):
-    """A function's result. On JAX, the whole function is compiled, which is faster than each operation separately."""
+    """A function's result. On JAX, compiles the whole function: compiling each operation would take longer."""
     if BACKEND == "jax":
         import jax
 
@@ -111,7 +114,7 @@ def run(function, *arrays):
 
 
 def size_if_unknown(size):
-    """Returns the size on PyTorch, and None on TensorFlow and JAX, where an argmax knows the size of the images."""
+    """Returns the size to restore on PyTorch, and None on TensorFlow and JAX, where an argmax records that size."""
     return size if BACKEND == "torch" else None
 
 
@@ -141,8 +144,8 @@ def image_values(draw, shape):
     """Few different values, so that windows have ties; in some examples also NaN and infinities."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     images = rng.integers(-2, 4, shape).astype("float32")
-    chosen = rng.random(shape) < draw(st.sampled_from([0, 0, 0.02, 0.5]))
-    images[chosen] = rng.choice(np.float32([np.nan, np.inf, -np.inf]), chosen.sum())
+    is_special = rng.random(shape) < draw(st.sampled_from([0, 0, 0.02, 0.5]))
+    images[is_special] = rng.choice(np.float32([np.nan, np.inf, -np.inf]), is_special.sum())
     return images
 
 
@@ -183,11 +186,11 @@ def test_pooling_and_its_gradient_equal_the_reference(data, pooling, data_format
     gradient = np.zeros((shape[0], math.prod(shape[1:])), "float32")
     for image, positions, values in zip(gradient, argmax, upstream):
         np.add.at(image, positions, values)
-    expected = [images, pooled, upstream, gradient.reshape(shape)]
+    arrays = [images, pooled, upstream, gradient.reshape(shape)]
     if data_format == "channels_first":
         argmax = numbered_channels_first(argmax, shape[1:-1], shape[-1])
-        expected = [np.moveaxis(array, -1, 1) for array in expected]
-    images, pooled, upstream, gradient = map(np.ascontiguousarray, expected)
+        arrays = [np.moveaxis(array, -1, 1) for array in arrays]
+    images, pooled, upstream, gradient = map(np.ascontiguousarray, arrays)
 
     actual = value_gradient_and_auxiliary(
         lambda x: max_pool_with_argmax(x, data_format=data_format, **arguments), images, upstream
@@ -199,13 +202,13 @@ def test_pooling_and_its_gradient_equal_the_reference(data, pooling, data_format
 
 
 @examples(40)
-@hypothesis.given(data=st.data(), pooling=poolings(), data_format=formats, anywhere=st.booleans())
-def test_unpooling_and_its_gradient_equal_the_reference(data, pooling, data_format, anywhere):
+@hypothesis.given(data=st.data(), pooling=poolings(), data_format=formats, has_random_positions=st.booleans())
+def test_unpooling_and_its_gradient_equal_the_reference(data, pooling, data_format, has_random_positions):
     arguments, shape = pooling
     images = data.draw(image_values(shape))
     size, channels = shape[1:-1], shape[-1]
     _, argmax, _ = reference(images, **arguments)
-    if anywhere:
+    if has_random_positions:
         rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
         argmax = rng.integers(0, math.prod(size), argmax.shape) * channels + np.arange(channels)
     # A decoder unpools other values than those that were pooled.
@@ -213,14 +216,14 @@ def test_unpooling_and_its_gradient_equal_the_reference(data, pooling, data_form
     restored, won = unpooled(values, argmax, size)
     upstream = different_numbers(shape)
     taken = np.take_along_axis(upstream.reshape(len(values), -1), argmax.reshape(len(values), -1), 1)
-    expected = [images, values, restored, upstream, np.where(won, taken.reshape(argmax.shape), 0)]
+    arrays = [images, values, restored, upstream, np.where(won, taken.reshape(argmax.shape), 0)]
     if data_format == "channels_first":
         argmax = numbered_channels_first(argmax, size, channels)
-        expected = [np.moveaxis(array, -1, 1) for array in expected]
-    images, values, restored, upstream, gradient = map(np.ascontiguousarray, expected)
+        arrays = [np.moveaxis(array, -1, 1) for array in arrays]
+    images, values, restored, upstream, gradient = map(np.ascontiguousarray, arrays)
 
     def unpool(values):
-        if anywhere:
+        if has_random_positions:
             positions, output_size = ops.convert_to_tensor(argmax, dtype=ARGMAX), size
         else:
             positions = max_pool_with_argmax(images, data_format=data_format, **arguments)[1]
@@ -245,8 +248,8 @@ def test_switches_and_argmax_convert_both_ways(data, pooling, data_format):
     actual = run(lambda x: argmax_to_switches(x, **arguments), argmax.astype(ARGMAX))
     assert keras.backend.standardize_dtype(actual.dtype) == "uint8"
     np.testing.assert_array_equal(ops.convert_to_numpy(actual), switches)
-    again = run(lambda x: switches_to_argmax(x, **arguments), switches.astype("uint8"))
-    np.testing.assert_array_equal(ops.convert_to_numpy(again), argmax)
+    converted_back = run(lambda x: switches_to_argmax(x, **arguments), switches.astype("uint8"))
+    np.testing.assert_array_equal(ops.convert_to_numpy(converted_back), argmax)
 
 
 # ------------------------------------------------------------------------------------------------- Layers and models
@@ -285,8 +288,8 @@ def test_model_of_both_layers_trains_and_reloads(dimensions, data_format, tmp_pa
     assert losses[-1] < losses[0]
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    again, expected = run(lambda batch: (loaded(batch), model(batch)), batch)
-    np.testing.assert_allclose(ops.convert_to_numpy(again), ops.convert_to_numpy(expected), atol=1e-6)
+    actual, expected = run(lambda batch: (loaded(batch), model(batch)), batch)
+    np.testing.assert_allclose(ops.convert_to_numpy(actual), ops.convert_to_numpy(expected), atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
@@ -298,11 +301,11 @@ def test_other_floating_point_types_equal_the_reference(dtype):
     images = np.random.default_rng(0).integers(-3, 4, (2, 9, 8, 3)).astype("float32")
     pool, unpool = deconv_ae.MaxPoolingWithArgmax2D(3, 2, dtype=dtype), deconv_ae.MaxUnpooling2D(3, 2, dtype=dtype)
 
-    def pooled_and_restored(images):
+    def pool_and_restore(images):
         pooled, argmax = pool(images)
         return pooled, argmax, unpool(pooled, argmax, output_size=size_if_unknown((9, 8)))
 
-    pooled, argmax, restored = run(pooled_and_restored, images)
+    pooled, argmax, restored = run(pool_and_restore, images)
     assert {keras.backend.standardize_dtype(tensor.dtype) for tensor in (pooled, restored)} == {dtype}
     values, positions, _ = reference(images, (3, 3), (2, 2), "valid")
     np.testing.assert_array_equal(ops.convert_to_numpy(argmax), positions)
@@ -334,11 +337,11 @@ def test_autoencoder_trains_and_its_halves_equal_the_whole():
     np.testing.assert_allclose(history["loss"], history["rmse"], rtol=1e-5)
     assert history["loss"][-1] < history["loss"][0]
 
-    def halves_and_whole(images):
+    def run_halves_and_whole(images):
         encoded = model.encoder(images)
         return *encoded, model.decoder(encoded), model(images)
 
-    *encoded, decoded, expected = map(ops.convert_to_numpy, run(halves_and_whole, images))
+    *encoded, decoded, expected = map(ops.convert_to_numpy, run(run_halves_and_whole, images))
     assert [array.dtype.name for array in encoded] == ["float32", "uint8", "uint8"]
     np.testing.assert_allclose(decoded, expected, atol=1e-6)
 

@@ -27,7 +27,7 @@ sys.exit(pytest.main(sys.argv[1:]))
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_layers_and_models_conform_on_other_backends(backend, tmp_path):
-    # The test looks for the backend now: during collection, conftest.py hides packages that TensorFlow need not import.
+    # Not a skipif mark: during collection, conftest.py hides packages that TensorFlow need not import.
     if importlib.util.find_spec(backend) is None:
         pytest.skip("not installed")
     keras.utils.set_random_seed(1)
@@ -40,5 +40,5 @@ def test_layers_and_models_conform_on_other_backends(backend, tmp_path):
     environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     tests = [CONFORMANCE, TRANSFORMS] if backend == "torch" else [CONFORMANCE]
     command = [sys.executable, "-c", PROGRAM, *map(str, tests), "--noconftest", "-q", "-o", "addopts="]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stdout[-5000:] + finished.stderr[-1000:]

@@ -18,21 +18,21 @@ IMAGES = torch.from_numpy(np.random.default_rng(0).permutation(3 * 2 * 6 * 7 * 2
 RAMP = torch.arange(16.0).reshape(1, 4, 4, 1)
 
 
-def side_by_side(images):
+def unpool_side_by_side(images):
     return max_unpool(*max_pool_with_argmax(images, 2), 2, like=images)
 
 
-def overlapping(images):
+def unpool_overlapping(images):
     return max_unpool(*max_pool_with_argmax(images, 3, 2, "same"), 3, 2, "same", like=images)
 
 
-def by_switches(images):
+def unpool_by_switches(images):
     pooled, argmax = max_pool_with_argmax(images, 2)
     argmax = switches_to_argmax(argmax_to_switches(argmax, (6, 7), 2), (6, 7), 2)
     return max_unpool(pooled, argmax, 2, output_size=(6, 7))
 
 
-every_function = pytest.mark.parametrize("function", [side_by_side, overlapping, by_switches])
+every_function = pytest.mark.parametrize("function", [unpool_side_by_side, unpool_overlapping, unpool_by_switches])
 
 
 @every_function
@@ -45,13 +45,13 @@ def test_vmap_equals_a_loop(function):
 def test_vmap_takes_mapped_and_shared_positions():
     pooled, argmax = torch.func.vmap(lambda x: max_pool_with_argmax(x, 2))(IMAGES)
     for positions in (argmax, argmax[0]):
-        mapped = positions.ndim == pooled.ndim
+        is_mapped = positions.ndim == pooled.ndim
         actual = torch.func.vmap(
-            lambda values, at: max_unpool(values, at, 2, output_size=(6, 7)), in_dims=(0, 0 if mapped else None)
+            lambda *tensors: max_unpool(*tensors, 2, output_size=(6, 7)), in_dims=(0, 0 if is_mapped else None)
         )(pooled, positions)
         for n, restored in enumerate(actual):
-            at = positions[n] if mapped else positions
-            assert torch.equal(restored, max_unpool(pooled[n], at, 2, output_size=(6, 7)))
+            own_positions = positions[n] if is_mapped else positions
+            assert torch.equal(restored, max_unpool(pooled[n], own_positions, 2, output_size=(6, 7)))
 
 
 @every_function
@@ -103,7 +103,7 @@ def test_one_graph_serves_positions_of_every_pooling():
         return max_unpool(values, argmax, 2, output_size=(6, 7))
 
     for images in IMAGES:
-        assert torch.equal(unpool(*max_pool_with_argmax(images, 2)), side_by_side(images))
+        assert torch.equal(unpool(*max_pool_with_argmax(images, 2)), unpool_side_by_side(images))
     assert len(graphs) == 1
 
 
@@ -177,8 +177,8 @@ def test_subclassed_model_infers_shapes_and_trains():
 
 def test_tensor_likes_are_pooled_and_sparse_tensors_are_refused():
     expected = max_pool_with_argmax(RAMP, 2)[0]
-    for kind in (torch.nn.Parameter(RAMP), keras.Variable(RAMP.numpy()), RAMP.numpy(), RAMP.tolist()):
-        assert torch.equal(max_pool_with_argmax(kind, 2)[0], expected)
+    for images in (torch.nn.Parameter(RAMP), keras.Variable(RAMP.numpy()), RAMP.numpy(), RAMP.tolist()):
+        assert torch.equal(max_pool_with_argmax(images, 2)[0], expected)
     with pytest.raises(ValueError, match="give a dense tensor"):
         max_pool_with_argmax(RAMP.to_sparse(), 2)
 
