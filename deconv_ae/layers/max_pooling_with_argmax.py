@@ -74,13 +74,13 @@ class MaxPoolingWithArgmax2D(_MaxPoolingWithArgmax):
     Along an axis of `length`, `padding="valid"` gives `(length - pool) // stride + 1` values. `padding="same"` gives
     `ceil(length / stride)` values, with windows that may reach outside of the image. Among equal values the maximum is
     the first in row-major order. NaN counts as more than any number: a window with a NaN gives NaN and the position of
-    its first NaN. The gradient of a maximum, of any order, goes only to its position.
+    its first NaN. Gradients of any order go only to the positions of the maxima.
 
     The layer uses the pooling kernels of TensorFlow or PyTorch; the table in `deconv_ae/ops/pooling.py` says which
     implementation runs where. The result is the same everywhere. Under XLA (`jit_compile=True`) the layer is composed
-    of operations that XLA has. The layer decides this when it is traced. TensorFlow does not trace a `tf.function`
-    again when a compiled function calls it. So a compiled function cannot call a `tf.function` that was traced outside
-    of XLA.
+    of operations that XLA has. The layer chooses the implementation when it is traced. TensorFlow does not trace a
+    `tf.function` again when a compiled function calls it. So a compiled function cannot call a `tf.function` that was
+    traced outside of XLA.
 
     To pool the frames of a video one by one, use `MaxPoolingWithArgmax3D((1, 2, 2))`; `keras.layers.TimeDistributed`
     does not support layers with two results.
@@ -106,8 +106,8 @@ class MaxPoolingWithArgmax2D(_MaxPoolingWithArgmax):
         `channels_first`.
 
     Raises:
-        ValueError: If an argument is not as above, or with `"valid"`, if the images are known to be smaller than the
-            window.
+        ValueError: If an argument is not as above, or if `padding` is `"valid"` and the images are known to be smaller
+            than the window.
 
     Example:
     >>> import numpy as np

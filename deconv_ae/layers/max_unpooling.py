@@ -1,4 +1,4 @@
-"""Max unpooling layers, which put maxima back to their positions."""
+"""Max unpooling layers, which put maxima back at their positions."""
 
 import keras
 from keras import ops
@@ -40,7 +40,7 @@ class _MaxUnpooling(WindowsLayer):
         return self._windows.shape_of(pooled_shape[0], static(size), pooled_shape[self._windows.channel_axis])
 
     def _pair(self, pooled, argmax):
-        """Both inputs, which keras.Sequential passes as a list."""
+        """Returns both inputs. keras.Sequential passes them as a list."""
         if argmax is None and isinstance(pooled, (tuple, list)) and len(pooled) == 2:
             return pooled
         if argmax is None:
@@ -54,7 +54,7 @@ class _MaxUnpooling(WindowsLayer):
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
 class MaxUnpooling1D(_MaxUnpooling):
-    """Puts the pooled values of a sequence back to the positions of the maxima: `MaxUnpooling2D` in one dimension.
+    """Puts the pooled values of a sequence back at the positions of the maxima: `MaxUnpooling2D` in one dimension.
 
     Args:
         pool_size: int, length of the pooling's window.
@@ -75,21 +75,21 @@ class MaxUnpooling1D(_MaxUnpooling):
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
 class MaxUnpooling2D(_MaxUnpooling):
-    """Puts every pooled value back to the position of its maximum; all other values are 0.
+    """Puts every pooled value back at the position of its maximum; all other values are 0.
 
     This is the counterpart of `MaxPoolingWithArgmax2D` with the same arguments, see https://arxiv.org/abs/1505.04366.
     Values are assigned, not added: if several windows chose one position, the last of them in row-major order wins, on
     every device and in every run, and only its value gets the gradient. A position may be anywhere in its own image and
-    channel, also outside of its value's window.
+    channel, even outside of its value's window.
 
     Several sizes pool to the same shape: 28 and 29 both pool to 14. Give the size to restore as `output_size`, or a
     tensor of that size as `like`. On TensorFlow and JAX, the `argmax` of a pooling layer knows the size of the images
     that were pooled. That size is the default, and any other size is an error. If the size is unknown, the default is
     TensorFlow Addons', `(pooled - 1) * stride + pool` for `padding="valid"` and `pooled * stride` for `padding="same"`.
-    If the positions lie in their windows only for another size, that is an error.
+    If the positions do not lie in their windows for the default size, but do for another size, that is an error.
 
-    On TensorFlow and JAX, the layer does not check positions that a pooling layer returned. It checks that all other
-    positions are in their own image and channel, except in code that XLA compiles.
+    On TensorFlow and JAX, the layer does not check positions that a pooling layer with the same arguments returned. It
+    checks that all other positions are in their own image and channel, except in code that XLA compiles.
 
     Args:
         pool_size: int or pair of ints, (height, width) of the pooling's window.
@@ -135,7 +135,7 @@ class MaxUnpooling2D(_MaxUnpooling):
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
 class MaxUnpooling3D(_MaxUnpooling):
-    """Puts the pooled values of a volume back to the positions of the maxima: `MaxUnpooling2D` in three dimensions.
+    """Puts the pooled values of a volume back at the positions of the maxima: `MaxUnpooling2D` in three dimensions.
 
     Args:
         pool_size: int or three ints, (depth, height, width) of the pooling's window.

@@ -14,6 +14,7 @@ class _SwitchesLayer(WindowsLayer):
 
     def __init__(self, pool_size=2, strides=None, padding="valid", input_size=None, data_format=None, **kwargs):
         super().__init__(pool_size, strides, padding, data_format, **kwargs)
+        # Raises a ValueError if a window has more than 256 positions.
         windows_with_switches(pool_size, strides, padding, data_format)
         self.input_size = lengths_argument("input_size", input_size, self.dimensions)
 

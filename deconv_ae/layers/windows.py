@@ -38,5 +38,6 @@ class WindowsLayer(keras.layers.Layer):
 
 
 def _check_width(value):
+    # Only arrays have `max`. Keras does not narrow TensorFlow's tensors, which `unpool` checks.
     if hasattr(value, "dtype") and hasattr(value, "max"):
         checks.check_width("argmax", value)

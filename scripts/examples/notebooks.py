@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 600
 
 
 def run_notebook(file: Path) -> nbformat.NotebookNode:
-    """Returns a notebook with new outputs; the file is not changed.
+    """Runs a notebook, and returns it with the new outputs. Does not change the file.
 
     Raises:
         RunError: if a cell fails or exceeds the time limit, or if the kernel dies.

@@ -8,7 +8,8 @@ import keras
 
 from deconv_ae import MaxPoolingWithArgmax2D, MaxUnpooling2D
 
-# Convolutions in each block of the decoder, innermost first: as many as in the encoder's block of that depth.
+# The number of convolutions in each block of the decoder, innermost first. The encoder's block of the same depth has
+# as many.
 CONVOLUTIONS = (3, 3, 3, 2, 2)
 
 
@@ -19,12 +20,12 @@ def segnet(
 
     Args:
         classes: number of classes.
-        size: height and width of the images.
+        size: height and width of the images, at least 32 each.
         weights: as in `keras.applications.VGG16`: "imagenet" downloads weights, None starts from random ones.
         width: a value below 1 gives each layer fewer filters, for quick trials. It needs random weights.
 
     Raises:
-        ValueError: if `width` is not in (0, 1], or below 1 with other weights than random ones.
+        ValueError: if `width` is not in (0, 1], or is below 1 without random weights; if `size` is too small.
     """
     if not 0 < width <= 1 or (width < 1 and weights is not None):
         raise ValueError(f"`width` is {width}; give 1, or for random weights a number in (0, 1)")

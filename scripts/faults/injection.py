@@ -32,12 +32,12 @@ TRAINING = (*SETTINGS, "--epochs=3", "--checkpoint_every=2")
 FAULTS: dict[str, Callable[["Torture"], bool]] = {}
 """The faults by name. Each function injects one fault, and returns whether everything survived."""
 TIMES: dict[str, int] = {}
-"""The least number of faults of some kinds. Of these kinds, a few faults are too few to judge. With --other_faults
-below 3, torture.py ignores these numbers."""
+"""The least number of times to inject some faults: fewer would not suffice to judge them. With --other_faults below 3,
+torture.py ignores these numbers."""
 
 
 def fault(name: str, times: int | None = None) -> Callable[[Callable[["Torture"], bool]], Callable[["Torture"], bool]]:
-    """Adds a fault to FAULTS under a name, and to TIMES the least number of times to inject it, if given."""
+    """Returns a decorator that adds a function to FAULTS and, if `times` is given, this least number to TIMES."""
 
     def add(inject: Callable[["Torture"], bool]) -> Callable[["Torture"], bool]:
         FAULTS[name] = inject
@@ -63,9 +63,9 @@ class Torture:
             # Not timed: the server that forks the program may first have to import TensorFlow.
             program.wait_until((directory / name / "run.json").exists)
             started = time.monotonic()
-            self.check(program.finish(), 0)
-        self.seconds = time.monotonic() - started
-        if self.problem:
+            has_succeeded = self.ended_with(program.finish(), 0)
+        self.seconds_undisturbed = time.monotonic() - started
+        if not has_succeeded:
             raise RunError(f"the undisturbed run failed: {self.problem}")
         self.expected = self.outcome(name)
 
@@ -81,19 +81,18 @@ class Torture:
     def start(self, name: str, *arguments: str, largest_file: int | None = None) -> RunningProgram:
         """Starts a run, or resumes it if it was started before."""
         resume = ["--resume"] if (self.directory / name / "run.json").exists() else []
-        fixed = [*TRAINING, f"--run_dir={name}", f"--export_dir={name}-model", "--overwrite"]
-        return RunningProgram(
-            "train.py", [*fixed, *resume, *arguments], self.directory, {CACHE_VARIABLE: "cache"}, largest_file
-        )
+        usual_arguments = [*TRAINING, f"--run_dir={name}", f"--export_dir={name}-model", "--overwrite"]
+        all_arguments = [*usual_arguments, *resume, *arguments]
+        return RunningProgram("train.py", all_arguments, self.directory, {CACHE_VARIABLE: "cache"}, largest_file)
 
     def start_to_checkpoint(self, name: str, count: int = 3) -> RunningProgram:
-        """Starts a run, and returns it as soon as it has written `count` checkpoints."""
+        """Starts a run, and returns it as soon as it has written `count` checkpoints or has ended."""
         program = self.start(name)
         program.wait_until(lambda: len(self.checkpoints(name)) >= count)
         return program
 
-    def check(self, finished: Finished, status: int, message: str = "") -> bool:
-        """Whether a program ended with this status, and its standard error contains `message`.
+    def ended_with(self, finished: Finished, status: int, message: str = "") -> bool:
+        """Whether a program ended with this status, and with `message` in its standard error.
 
         If the status is not 0, standard error must be a single line. If anything is wrong, `problem` says what.
         """
@@ -159,27 +158,27 @@ def tensorboard_records(log_dir: Path) -> list[tuple[str, int, bytes]]:
 def kill_training(torture: Torture, kills: int, table: "Table") -> None:
     """Kills a run and resumes it until it finishes, then kills the next run, until there are enough kills.
 
-    The kills come alternately while the run writes a checkpoint and at a random moment.
+    The kills alternate: one while the run writes a checkpoint, the next at a random moment.
     """
-    kinds, done = ("SIGKILL while writing a checkpoint", "SIGKILL at a random moment"), 0
-    while done < kills and not table.out_of_time:
+    kinds, kill_count = ("SIGKILL while writing a checkpoint", "SIGKILL at a random moment"), 0
+    while kill_count < kills and not table.out_of_time:
         name, injected = torture.new_run(), Counter[str]()
-        finished = False
-        while not finished and done < kills and not table.out_of_time:
+        is_finished = False
+        while not is_finished and kill_count < kills and not table.out_of_time:
             # A kill that comes too late is repeated with another run.
-            kind = kinds[done % len(kinds)]
+            kind = kinds[kill_count % len(kinds)]
             with torture.start(name) as program:
                 if kind == "SIGKILL at a random moment":
-                    program.sleep(torture.random.uniform(0, torture.seconds))
+                    program.sleep(torture.random.uniform(0, torture.seconds_undisturbed))
                 else:
-                    partials = f"{name}/checkpoints/.partial-*"
-                    program.wait_until(partial(_any_file, torture.directory, partials))
+                    partial_files = f"{name}/checkpoints/.partial-*"
+                    program.wait_until(partial(_any_file, torture.directory, partial_files))
                     program.sleep(torture.random.uniform(0, 0.02))
-                finished = not program.running
+                is_finished = not program.running
                 program.stop(signal.SIGKILL)
-            if not finished:
+            if not is_finished:
                 injected[kind] += 1
-                done += 1
+                kill_count += 1
         survived = torture.ends_as_expected(name)
         for kind, count in injected.items():
             table.count(kind, count, survived, torture.problem)
@@ -190,8 +189,8 @@ def _any_file(directory: Path, pattern: str) -> bool:
 
 
 def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
-    """Kills exports that replace a model. Afterwards the old or the new model must be there, and complete."""
-    target, half_written = torture.directory / "model", ".partial-*-model"
+    """Kills exports that replace a model. Afterwards the old or the new model must be there and complete."""
+    target, partial_models = torture.directory / "model", ".partial-*-model"
     arguments = [*SETTINGS, "--epochs=0", "--export_dir=model", "--overwrite"]
     duration = 0.0
     for seed in range(kills + 1):
@@ -199,7 +198,7 @@ def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
             return
         environment = {CACHE_VARIABLE: "cache"}
         with RunningProgram("train.py", [*arguments, f"--seed={seed}"], torture.directory, environment) as program:
-            program.wait_until(partial(_any_file, torture.directory, half_written))
+            program.wait_until(partial(_any_file, torture.directory, partial_models))
             started = time.monotonic()
             if seed == 0:  # The first export is not killed: it makes the model to replace, and gives the duration.
                 program.finish()
@@ -237,17 +236,17 @@ def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
         source = replace(source_of_model, cache_dir=str(cache))
         arguments = [f"--model={model_dir}", f"--dataset={source.name}", f"--cache_dir={cache}"]
         evaluate = partial(RunningProgram, "evaluate.py", arguments, torture.directory)
-        with contextlib.ExitStack() as running:
-            program = running.enter_context(evaluate())
+        with contextlib.ExitStack() as stack:
+            program = stack.enter_context(evaluate())
             program.wait_until(partial(_any_file, cache, ".partial-*"))
-            other = running.enter_context(evaluate()) if number % 2 else None
+            other = stack.enter_context(evaluate()) if number % 2 else None
             program.sleep(torture.random.uniform(0, duration))
             program.stop(signal.SIGKILL)
-            survived = other is None or torture.check(other.finish(), 0)
+            survived = other is None or torture.ended_with(other.finish(), 0)
         splits = [load_split(source, split) for split in SPLITS]
-        left = sorted(file.name for file in cache.glob(".partial-*"))
-        if left or not all(map(np.array_equal, splits, expected)):
-            survived, torture.problem = False, f"the images differ, or partial files were left: {left}"
+        leftovers = sorted(file.name for file in cache.glob(".partial-*"))
+        if leftovers or not all(map(np.array_equal, splits, expected)):
+            survived, torture.problem = False, f"the images differ, or partial files were left: {leftovers}"
         table.count("SIGKILL while decoding", 1, survived, torture.problem)
         shutil.rmtree(cache)
 
@@ -259,11 +258,12 @@ def fill_disk_of_cache(torture: Torture) -> bool:
     arguments = [*SETTINGS, "--epochs=1", f"--export_dir={torture.new_run()}"]
     environment = {CACHE_VARIABLE: "full-cache"}
     with RunningProgram("train.py", arguments, torture.directory, environment, largest_file) as program:
-        failed = torture.check(program.finish(), 1, "cannot be written")
-    left = [file.name for file in (torture.directory / "full-cache").iterdir() if not file.name.endswith(".lock")]
-    if left:
-        torture.problem = f"left behind: {left}"
-    return failed and not left
+        failed_as_expected = torture.ended_with(program.finish(), 1, "cannot be written")
+    cache = torture.directory / "full-cache"
+    leftovers = [file.name for file in cache.iterdir() if not file.name.endswith(".lock")]
+    if leftovers:
+        torture.problem = f"left behind: {leftovers}"
+    return failed_as_expected and not leftovers
 
 
 @fault("SIGTERM while training")
@@ -276,13 +276,13 @@ def interrupt(torture: Torture) -> bool:
     return _survives_signal(torture, signal.SIGINT)
 
 
-def _survives_signal(torture: Torture, number: signal.Signals) -> bool:
+def _survives_signal(torture: Torture, stop_signal: signal.Signals) -> bool:
     name = torture.new_run()
     with torture.start_to_checkpoint(name) as program:
-        program.stop(number)
-        stopped = program.finish()
-    message = f"stopped by {number.name} after step"
-    return torture.check(stopped, 128 + number, message) and torture.ends_as_expected(name)
+        program.stop(stop_signal)
+        finished = program.finish()
+    message = f"stopped by {stop_signal.name} after step"
+    return torture.ended_with(finished, 128 + stop_signal, message) and torture.ends_as_expected(name)
 
 
 @fault("SIGTERM twice")
@@ -329,14 +329,14 @@ def fill_disk(torture: Torture) -> bool:
     name = torture.new_run()
     with torture.start_to_checkpoint(name) as program:
         program.stop(signal.SIGKILL)
-    before = {file: file.read_bytes() for file in torture.checkpoints(name)}
+    contents_before = {file: file.read_bytes() for file in torture.checkpoints(name)}
     # The limit is less than a checkpoint or a model needs, and more than the small files need.
     with torture.start(name, largest_file=torture.random.randrange(2_000, 30_000)) as program:
-        failed = torture.check(program.finish(), 1, "cannot be written")
-    kept = {file: file.read_bytes() for file in torture.checkpoints(name)}
-    if kept != before:
+        failed_as_expected = torture.ended_with(program.finish(), 1, "cannot be written")
+    contents_after = {file: file.read_bytes() for file in torture.checkpoints(name)}
+    if contents_after != contents_before:
         torture.problem = "a full disk changed the checkpoints"
-    return failed and kept == before and torture.ends_as_expected(name)
+    return failed_as_expected and contents_after == contents_before and torture.ends_as_expected(name)
 
 
 @fault("run_dir moved away while training")
@@ -344,9 +344,9 @@ def move_directory_away(torture: Torture) -> bool:
     name = torture.new_run()
     with torture.start_to_checkpoint(name) as program:
         (torture.directory / name).rename(torture.directory / f"{name}-moved")
-        failed = torture.check(program.finish(), 1, "cannot be written")
+        failed_as_expected = torture.ended_with(program.finish(), 1, "cannot be written")
     (torture.directory / f"{name}-moved").rename(torture.directory / name)
-    return failed and torture.ends_as_expected(name)
+    return failed_as_expected and torture.ends_as_expected(name)
 
 
 @fault("second run on the same run_dir")
@@ -354,30 +354,30 @@ def second_run(torture: Torture) -> bool:
     name = torture.new_run()
     with torture.start_to_checkpoint(name, count=1) as first:
         with torture.start(name) as second:
-            refused = torture.check(second.finish(), 2, "is in use by another run")
-        finished = torture.check(first.finish(), 0)
-    return refused and finished and torture.ends_as_expected(name)
+            refused = torture.ended_with(second.finish(), 2, "is in use by another run")
+        first_succeeded = torture.ended_with(first.finish(), 0)
+    return refused and first_succeeded and torture.ends_as_expected(name)
 
 
 @fault("divergence")
 def diverge(torture: Torture) -> bool:
     name = torture.new_run()
     with torture.start(name, "--learning_rate=1e30") as program:
-        diverged = torture.check(program.finish(), 1, "step")
+        diverged = torture.ended_with(program.finish(), 1, "step")
     return diverged and all(zipfile.ZipFile(file).testzip() is None for file in torture.checkpoints(name))
 
 
 @fault("truncated picture")
 def break_picture(torture: Torture) -> bool:
     name = torture.new_run()
-    broken = torture.directory / "pictures" / "00.png"
-    whole = broken.read_bytes()
-    broken.write_bytes(whole[: torture.random.randrange(1, len(whole) - 20)])
+    picture = torture.directory / "pictures" / "00.png"
+    content = picture.read_bytes()
+    picture.write_bytes(content[: torture.random.randrange(1, len(content) - 20)])
     try:
         with torture.start(name) as program:
-            refused = torture.check(program.finish(), 2, "00.png")
+            refused = torture.ended_with(program.finish(), 2, "00.png")
     finally:
-        broken.write_bytes(whole)
+        picture.write_bytes(content)
     return refused and torture.ends_as_expected(name)
 
 

@@ -1,6 +1,6 @@
 """Runs a program of scripts/, or any Python program by its full path, in its own process, without waiting for imports.
 
-The processes are forked from a server that has imported TensorFlow, but not started TensorFlow's threads.
+The processes are forked from a server that has imported TensorFlow, but has not started TensorFlow's threads.
 """
 
 import contextlib
@@ -59,8 +59,8 @@ class RunningProgram:
         """Starts the program. No file can grow beyond `largest_file` bytes, as on a full disk."""
         self._command = f"{name} {' '.join(arguments)}"
         self._output = tempfile.TemporaryDirectory()
-        given = (name, list(arguments), directory, dict(environment or {}), largest_file, self._output.name)
-        self._process = _context.Process(target=_run, args=given)
+        run_arguments = (name, list(arguments), directory, dict(environment or {}), largest_file, self._output.name)
+        self._process = _context.Process(target=_run, args=run_arguments)
         _start(self._process)
         assert self._process.pid is not None
         self.pid = self._process.pid
@@ -91,7 +91,7 @@ class RunningProgram:
         return file.read_text() if file.exists() else ""
 
     def wait_until(self, happened: Callable[[], bool], timeout: float = TIMEOUT_SECONDS) -> bool:
-        """Waits until `happened` returns True or the program ends; returns whether it happened."""
+        """Waits until `happened` returns True or the program ends, and returns which; TimeoutError if neither does."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             if happened():
@@ -106,7 +106,7 @@ class RunningProgram:
         self._process.join(seconds)
 
     def finish(self, timeout: float = TIMEOUT_SECONDS) -> Finished:
-        """Waits until the program ends."""
+        """Waits until the program ends, and returns its status and output; TimeoutError if it takes longer."""
         self._process.join(timeout)
         if self.running:
             raise TimeoutError(f"{self._command} ran for more than {timeout} s\n{self.read('stderr')}")
@@ -125,13 +125,13 @@ def start_process(target: Callable[..., None], *arguments: Any) -> tuple[BasePro
 def _start(process: BaseProcess) -> None:
     # Before Python 3.12.8 and 3.13.1, the fork server does not get sys.path, and silently skips a preload that it
     # cannot import.
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(SCRIPTS), *([before] if before else [])])
+    python_path = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(SCRIPTS), *([python_path] if python_path else [])])
     try:
         multiprocessing.forkserver.ensure_running()
     finally:
         os.environ.pop("PYTHONPATH")
-        os.environ.update({"PYTHONPATH": before} if before else {})
+        os.environ.update({"PYTHONPATH": python_path} if python_path else {})
     with _main_hidden():
         process.start()
 
@@ -170,15 +170,14 @@ def _run(
     for descriptor, stream in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(Path(output) / stream, os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ.update(environment)
-    # As in a terminal, the program must ignore no signal. From nohup or a shell's background job, it would inherit
-    # ignored signals.
+    # As in a terminal, the program must not ignore these signals. From nohup or a shell's background job, it would
+    # inherit that they are ignored.
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)
     if largest_file is not None:
-        signal.signal(
-            signal.SIGXFSZ, signal.SIG_IGN
-        )  # A write beyond the limit then raises OSError instead of a signal.
+        # With this signal ignored, a write beyond the limit raises OSError.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     os.chdir(directory)
     sys.argv = [name, *arguments]

@@ -38,7 +38,7 @@ class Flag:
 
 def flags_of(program: str, directory: Path) -> list[Flag]:
     """All flags that a program of scripts/ defines or adopts."""
-    return _in_a_process(_flags_of, program, directory)
+    return _call_in_process(_flags_of, program, directory)
 
 
 def run_all(program: str, command_lines: Sequence[Sequence[str]], directory: Path) -> list[Refusal]:
@@ -46,38 +46,39 @@ def run_all(program: str, command_lines: Sequence[Sequence[str]], directory: Pat
 
     All run in one process, which loads TensorFlow and the libraries of data sets only once.
     """
-    return _in_a_process(_run_all, program, directory, [list(arguments) for arguments in command_lines])
+    return _call_in_process(_run_all, program, directory, [list(arguments) for arguments in command_lines])
 
 
-def _in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    process, answer = start_process(_answer, function, arguments)
+def _call_in_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    process, receiver = start_process(_send_result, function, arguments)
     try:
-        if not answer.poll(TIMEOUT_SECONDS):
+        if not receiver.poll(TIMEOUT_SECONDS):
             raise TimeoutError(f"{arguments[0]} took more than {TIMEOUT_SECONDS} s")
-        return answer.recv()
+        return receiver.recv()
     finally:
         process.kill()
         process.join()
 
 
-def _answer(sender: Connection, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+def _send_result(sender: Connection, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
     sender.send(function(*arguments))
 
 
 def _flags_of(program: str, directory: Path) -> list[Flag]:
     from absl import flags
 
-    module = _module(program, directory)
+    module = _import_program(program, directory)
     return [Flag(flag.name, flag.flag_type()) for flag in flags.FLAGS.get_key_flags_for_module(module)]
 
 
 def _run_all(program: str, directory: Path, command_lines: list[list[str]]) -> list[Refusal]:
-    module = _module(program, directory)
-    without_privileges()
+    module = _import_program(program, directory)
+    drop_privileges()
     return [_run(module, program, directory, arguments) for arguments in command_lines]
 
 
-def _module(program: str, directory: Path) -> Any:
+def _import_program(program: str, directory: Path) -> Any:
+    """Makes `directory` the working directory, and returns the program's module."""
     os.chdir(directory)
     sys.path.insert(0, str(SCRIPTS))
     from deconv_ae_programs.commands import PROGRAMS
@@ -94,22 +95,22 @@ def _run(module: Any, program: str, directory: Path, arguments: list[str]) -> Re
     for name in flags.FLAGS:
         flags.FLAGS[name].unparse()
     flags.FLAGS.unparse_flags()
-    before, started, errors = _files(directory), time.monotonic(), io.StringIO()
+    files_before, started, errors = _files(directory), time.monotonic(), io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
         try:
             command_line.parse([program, *arguments])
             status = command_line.status_of(module.main)
-        except SystemExit as ended:
-            status = int(ended.code or 0)
+        except SystemExit as system_exit:
+            status = int(system_exit.code or 0)
         except Exception as error:
             status = 1
             print(f"Traceback: {type(error).__name__}: {error}", file=errors)
-    return Refusal(status, errors.getvalue(), time.monotonic() - started, _files(directory) != before)
+    return Refusal(status, errors.getvalue(), time.monotonic() - started, _files(directory) != files_before)
 
 
 def _files(directory: Path) -> set[tuple[str, int, int]]:
     """All paths below a directory that this user can reach, hidden ones too, with their sizes and times."""
-    found = set()
+    entries = set()
     for parent, folders, names in os.walk(directory):
         for name in (*folders, *names):
             try:
@@ -117,11 +118,11 @@ def _files(directory: Path) -> set[tuple[str, int, int]]:
             except PermissionError:  # The user can list the directory, but not enter it.
                 continue
             # A directory's time is left out: it changes if a file is created and removed again.
-            found.add((os.path.join(parent, name), state.st_size, 0 if name in folders else state.st_mtime_ns))  # noqa: PTH118
-    return found
+            entries.add((os.path.join(parent, name), state.st_size, 0 if name in folders else state.st_mtime_ns))  # noqa: PTH118
+    return entries
 
 
-def without_privileges() -> None:
+def drop_privileges() -> None:
     """Drops the capabilities that let root read and write every file, if this process has them."""
     libc = ctypes.CDLL(None)
     if not sys.platform.startswith("linux") or not hasattr(libc, "capset"):

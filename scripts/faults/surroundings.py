@@ -16,7 +16,7 @@ from faults.programs import SCRIPTS, Finished, RunningProgram
 FIRST_SECONDS = (0.1, 5.0)
 """The earliest and the latest Ctrl-C. An earlier one would interrupt Python's own start, which prints a traceback."""
 
-DRAWN = 22
+VISUALIZATION_FILES = 22
 """The number of files that visualize.py writes: three pictures for each of five images; the code, the switches and the
 output as text; four figures."""
 
@@ -29,6 +29,7 @@ STREAMS = {
     "full standard error": ("2>/dev/full", 0),
     "full standard output": (">/dev/full", 1),
 }
+"""What happens to a program's streams: the shell code for it, and the exit status to expect."""
 
 
 @fault("two exports to one directory", times=20)
@@ -38,11 +39,11 @@ def two_exports(torture: Torture) -> bool:
     with RunningProgram("train.py", [*arguments, "--seed=1"], torture.directory) as first:
         first.sleep(torture.random.uniform(0, 0.5))
         with RunningProgram("train.py", [*arguments, "--seed=2"], torture.directory) as second:
-            both = [first.finish(), second.finish()]
-    for finished in both:
-        if finished.status and not torture.check(finished, 2, "is in use by another run"):
+            endings = [first.finish(), second.finish()]
+    for finished in endings:
+        if finished.status and not torture.ended_with(finished, 2, "is in use by another run"):
             return False
-    if all(finished.status for finished in both):
+    if all(finished.status for finished in endings):
         torture.problem = "each refused the other"
         return False
     return _is_whole(torture, torture.directory / f"{name}-model") and _left_nothing_behind(torture, f".{name}-model.*")
@@ -52,31 +53,32 @@ def two_exports(torture: Torture) -> bool:
 def interrupt_the_start(torture: Torture) -> bool:
     name = torture.new_run()
     command = [sys.executable, str(SCRIPTS / "train.py"), *SETTINGS, "--epochs=9999", f"--export_dir={name}-model"]
-    started = subprocess.Popen(
+    process = subprocess.Popen(
         command, cwd=torture.directory, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     try:
-        started.wait(torture.random.uniform(*FIRST_SECONDS))
+        process.wait(torture.random.uniform(*FIRST_SECONDS))
     except subprocess.TimeoutExpired:
-        started.send_signal(signal.SIGINT)
-    _, errors = started.communicate()
-    stopped = torture.check(Finished(started.returncode, "", errors), 128 + signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    stopped = torture.ended_with(Finished(process.returncode, "", errors), 128 + signal.SIGINT)
     return stopped and _left_nothing_behind(torture, f"*{name}-model*")
 
 
 @fault("closed or full streams, broken pipes", times=7)
 def spoil_streams(torture: Torture) -> bool:
     name = torture.new_run()
+    # Each run's number selects the next kind.
     kind, (redirection, status) = list(STREAMS.items())[int(name.split("-")[1]) % len(STREAMS)]
     arguments = [*SETTINGS, "--epochs=1", f"--export_dir={name}-model"]
     command = shlex.join([sys.executable, str(SCRIPTS / "train.py"), *arguments])
-    ended = subprocess.run(
+    completed = subprocess.run(
         ["bash", "-c", f"{command} {redirection}; exit ${{PIPESTATUS[0]}}"],
         cwd=torture.directory,
         capture_output=True,
         text=True,
     )
-    if not torture.check(Finished(ended.returncode, ended.stdout, ended.stderr), status):
+    if not torture.ended_with(Finished(completed.returncode, completed.stdout, completed.stderr), status):
         torture.problem = f"{kind}: {torture.problem}"
         return False
     return _is_whole(torture, torture.directory / f"{name}-model")
@@ -86,13 +88,13 @@ def spoil_streams(torture: Torture) -> bool:
 def fill_disk_while_visualizing(torture: Torture) -> bool:
     arguments = ["--output_dir=drawn", "--dataset=folder:pictures"]
     # The limit is less than a figure needs, and more than the error line needs: stderr is a file, too.
-    return _all_or_none(torture, "visualize.py", arguments, "drawn", torture.random.randrange(500, 10_000))
+    return _writes_all_or_nothing(torture, "visualize.py", arguments, "drawn", torture.random.randrange(500, 10_000))
 
 
 @fault("out of disk while converting")
 def fill_disk_while_converting(torture: Torture) -> bool:
     arguments = ["--output_dir=converted", "--dataset=folder:pictures", "--format=onnx,litert"]
-    return _all_or_none(torture, "convert.py", arguments, "converted", torture.random.randrange(100, 1_500))
+    return _writes_all_or_nothing(torture, "convert.py", arguments, "converted", torture.random.randrange(100, 1_500))
 
 
 @fault("SIGINT while visualizing")
@@ -103,26 +105,32 @@ def interrupt_visualizing(torture: Torture) -> bool:
         program.sleep(torture.random.uniform(0.1, 1.5))
         program.stop(signal.SIGINT)
         finished = program.finish()
-    drawn = _contents(torture.directory / folder)
-    if finished.status and not torture.check(finished, 128 + signal.SIGINT):
+    contents = _contents(torture.directory / folder)
+    if finished.status and not torture.ended_with(finished, 128 + signal.SIGINT):
         return False
-    if drawn and len(drawn) != DRAWN:
-        torture.problem = f"{len(drawn)} of {DRAWN} files: {sorted(drawn)}"
+    if contents and len(contents) != VISUALIZATION_FILES:
+        torture.problem = f"{len(contents)} of {VISUALIZATION_FILES} files: {sorted(contents)}"
         return False
-    return bool(drawn) or finished.status != 0
+    return bool(contents) or finished.status != 0
 
 
-def _all_or_none(torture: Torture, program: str, arguments: list[str], folder: str, largest_file: int) -> bool:
+def _writes_all_or_nothing(
+    torture: Torture, program: str, arguments: list[str], folder: str, largest_file: int
+) -> bool:
     """Whether a program on a full disk fails with a message and changes no file, and with enough space succeeds."""
     arguments = ["--model=run-1-model", *arguments]
-    before = _contents(torture.directory / folder)
+    contents_before = _contents(torture.directory / folder)
     with RunningProgram(program, arguments, torture.directory, largest_file=largest_file) as running:
-        failed = torture.check(running.finish(), 1)
-    if _contents(torture.directory / folder) != before:
+        failed_as_expected = torture.ended_with(running.finish(), 1)
+    if _contents(torture.directory / folder) != contents_before:
         torture.problem = f"a full disk left {sorted(_contents(torture.directory / folder))}"
         return False
     with RunningProgram(program, arguments, torture.directory) as running:
-        return failed and torture.check(running.finish(), 0) and bool(_contents(torture.directory / folder))
+        return (
+            failed_as_expected
+            and torture.ended_with(running.finish(), 0)
+            and bool(_contents(torture.directory / folder))
+        )
 
 
 def _contents(directory: Path) -> dict[str, str]:
@@ -147,6 +155,6 @@ def _is_whole(torture: Torture, model_dir: Path) -> bool:
 
 def _left_nothing_behind(torture: Torture, pattern: str) -> bool:
     """Whether no path matches the pattern."""
-    left = sorted(os.fspath(path.name) for path in torture.directory.glob(pattern))
-    torture.problem = f"left behind: {left}"
-    return not left
+    leftovers = sorted(os.fspath(path.name) for path in torture.directory.glob(pattern))
+    torture.problem = f"left behind: {leftovers}"
+    return not leftovers

@@ -84,12 +84,12 @@ def test_linked_files_exist(file: Path) -> None:
     [pytest.param(file, marks=pytest.mark.long if file.name.startswith("3") else ()) for file in NOTEBOOKS],
     ids=file_name,
 )
-def test_new_outputs_equal_saved_outputs(file: Path) -> None:
-    saved, now = nbformat.read(file, as_version=4), run_notebook(file)
-    for old, new, cell in zip(printed_texts(saved), printed_texts(now), code_cells(saved)):
+def test_new_outputs_match_saved_outputs(file: Path) -> None:
+    saved, rerun = nbformat.read(file, as_version=4), run_notebook(file)
+    for old, new, cell in zip(printed_texts(saved), printed_texts(rerun), code_cells(saved)):
         assert NUMBER.sub("", new).split() == NUMBER.sub("", old).split(), cell.source
         assert numbers(new) == pytest.approx(numbers(old), **TOLERANCES[file.name]), cell.source
-    assert [each.size for each in pictures(now)] == [each.size for each in pictures(saved)]
+    assert [each.size for each in pictures(rerun)] == [each.size for each in pictures(saved)]
 
 
 def test_only_first_cells_are_tagged_to_be_saved_without_output() -> None:
@@ -99,23 +99,23 @@ def test_only_first_cells_are_tagged_to_be_saved_without_output() -> None:
 
 
 def test_third_notebook_prints_what_its_prose_says_of_edges() -> None:
-    """Next to the edge, upsampling makes several times as many errors as unpooling, and from distance 3 on, fewer."""
+    """At the edge, upsampling makes several times as many errors as unpooling; from distance 3 on, it makes fewer."""
     (file,) = (file for file in NOTEBOOKS if file.name.startswith("3"))
     (table,) = (
         text for text in printed_texts(nbformat.read(file, as_version=4)) if text.startswith("distance to the edge")
     )
-    wrong = [tuple(map(float, re.findall(r"([\d.]+) %", line))) for line in table.splitlines()[1:]]
-    unpooling, upsampling = zip(*wrong)
+    percentages = [tuple(map(float, re.findall(r"([\d.]+) %", line))) for line in table.splitlines()[1:]]
+    unpooling, upsampling = zip(*percentages)
     assert upsampling[0] > 3 * unpooling[0]
     assert upsampling[1] > unpooling[1]
     assert all(fewer < more for fewer, more in zip(upsampling[2:], unpooling[2:]))
 
 
 def test_second_notebook_prints_what_its_prose_says() -> None:
-    """A flat code, with one value in place of all values above 0, raises the RMSE less than changed switches.
+    """Changed switches raise the RMSE more than a flat code, in which one value replaces all values above 0.
 
-    Thumbnails with as many numbers as the code are worse than the models. Thumbnails, JPEG and WebP with at most as
-    many bits as code and switches are better.
+    Models beat thumbnails with as many numbers as the code. Thumbnails, JPEG and WebP with at most as many bits as code
+    and switches beat the models.
     """
     (file,) = (file for file in NOTEBOOKS if file.name.startswith("2"))
     texts = printed_texts(nbformat.read(file, as_version=4))
@@ -126,8 +126,7 @@ def test_second_notebook_prints_what_its_prose_says() -> None:
     evaluations = [text for text in texts if "these RMSE" in text]
     assert len(evaluations) == 2
     for text in evaluations:
-        model, *others = (
+        model_rmse, thumbnail_rmse, *rmses_with_as_many_bits = (
             float(found) for found in re.findall(r"^(?:these RMSE|thumbnail|JPEG|WebP) +([\d.]+)", text, re.M)
         )
-        of_as_many_numbers, *of_as_many_bits = others
-        assert max(of_as_many_bits) < model < of_as_many_numbers
+        assert max(rmses_with_as_many_bits) < model_rmse < thumbnail_rmse

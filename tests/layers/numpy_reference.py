@@ -37,17 +37,20 @@ def pool_reference(images, pool_size, strides, padding):
 
 
 def unpool_reference(pooled, argmax, size):
-    """Assigns the values to their positions, in row-major order; also returns whether each value was kept."""
+    """Returns images with the values at their positions, and whether each value was kept.
+
+    The values are assigned one by one, in row-major order, so the last value with a position is kept there.
+    """
     batch, channels = pooled.shape[0], pooled.shape[-1]
     images = np.zeros((batch, size[0] * size[1] * channels), pooled.dtype)
-    winner = {}
+    kept_indices = {}
     for index in np.ndindex(pooled.shape):
         images[index[0], argmax[index]] = pooled[index]
-        winner[index[0], argmax[index]] = index
-    winners = np.zeros(pooled.shape, bool)
-    for index in winner.values():
-        winners[index] = True
-    return images.reshape((batch, *size, channels)), winners
+        kept_indices[index[0], argmax[index]] = index
+    is_kept = np.zeros(pooled.shape, bool)
+    for index in kept_indices.values():
+        is_kept[index] = True
+    return images.reshape((batch, *size, channels)), is_kept
 
 
 def take_reference(images, argmax):

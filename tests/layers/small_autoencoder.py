@@ -17,6 +17,6 @@ def small_autoencoder(**compile_arguments):
     return model
 
 
-def losses_of(model):
+def losses_of_training(model):
     images = np.random.default_rng(0).random((24, 11, 10, 1), "float32")
     return model.fit(images, images, batch_size=8, epochs=3, shuffle=False, verbose=0).history["loss"]

@@ -125,7 +125,7 @@ def test_other_batch_sizes_do_not_trace_again():
 
 
 def test_two_replicas_train_as_one(tmp_path):
-    # In its own process, because TensorFlow splits devices only before it starts.
+    # In its own process, because TensorFlow can split a CPU into two devices only before it starts.
     program = Path(__file__).with_name("two_replicas_program.py")
     finished = run_program(str(program), [], tmp_path)
     assert finished.status == 0, finished.stderr

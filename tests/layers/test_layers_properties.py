@@ -38,9 +38,9 @@ def image_values(draw, shape, dtype=np.float32):
     """Few different values, so that windows have ties; in some examples also NaN and infinities."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     images = rng.integers(-2, 4, shape).astype(dtype)
-    special = draw(st.sampled_from([0, 0, 0.02, 0.5]))
-    chosen = rng.random(shape) < special
-    images[chosen] = rng.choice([np.nan, np.inf, -np.inf], chosen.sum())
+    special_share = draw(st.sampled_from([0, 0, 0.02, 0.5]))
+    is_special = rng.random(shape) < special_share
+    images[is_special] = rng.choice([np.nan, np.inf, -np.inf], is_special.sum())
     return images
 
 
@@ -56,13 +56,13 @@ def examples(count):
 
 @functools.cache
 def upstream_of(shape, dtype=np.float32):
-    """An upstream gradient with distinct numbers, so that a wrong position gives a wrong gradient."""
+    """An upstream gradient of numbers that repeat only after 1,999, so that a wrong position gives a wrong gradient."""
     return (np.arange(1, math.prod(shape) + 1) % 1999).reshape(shape).astype(dtype)
 
 
 @pytest.fixture(params=["kernels", "composed", "composed for a GPU"], scope="module")
 def implementation(request):
-    """The kernels, and the composition for XLA. The latter runs without compilation here, to try many shapes."""
+    """Makes layers run the kernels, or the operations composed for XLA: here uncompiled, to try many shapes."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param != "kernels":
             patch.setattr(environment, "runtime", lambda _: environment.XLA)
@@ -91,6 +91,7 @@ def test_pooling_equals_the_reference(data, pooling):
     np.testing.assert_array_equal(pooled, expected_pooled)
     np.testing.assert_array_equal(argmax, expected_argmax)
     assert layer.compute_output_shape(shape) == (pooled.shape, argmax.shape)
+    # Small numbers, because their sums must be exact in float16.
     upstream = upstream_of(tuple(pooled.shape)).astype(dtype) % 7
     gradient = tape.gradient(pooled, tensor, tf.constant(upstream))
     np.testing.assert_array_equal(gradient, scatter_add_reference(upstream, expected_argmax, shape))
@@ -152,12 +153,12 @@ def check_unpooling(layer, pooled, argmax, positions, shape):
         tensor = tf.constant(pooled)
         tape.watch(tensor)
         images = layer(tensor, positions, output_size=shape[1:3])
-    expected, winners = unpool_reference(pooled, argmax, shape[1:3])
+    expected, is_kept = unpool_reference(pooled, argmax, shape[1:3])
     np.testing.assert_array_equal(images, expected)
     assert layer.compute_output_shape(pooled.shape, output_size=shape[1:3]) == images.shape
     upstream = upstream_of(shape)
     gradient = tape.gradient(images, tensor, tf.constant(upstream))
-    np.testing.assert_array_equal(gradient, np.where(winners, take_reference(upstream, argmax), 0))
+    np.testing.assert_array_equal(gradient, np.where(is_kept, take_reference(upstream, argmax), 0))
 
 
 @examples(40)
@@ -172,7 +173,8 @@ def test_argmax_and_switches_convert_both_ways(data, pooling):
     np.testing.assert_array_equal(switches, expected)
     np.testing.assert_array_equal(layers.switches_to_argmax(switches.numpy(), **arguments), argmax)
     # With a recorded origin, the conversion skips the check.
-    known = with_origin(tf.constant(argmax), Origin(Windows.from_arguments(pool_size, strides, padding), shape[1:3]))
-    np.testing.assert_array_equal(layers.argmax_to_switches(known, **arguments), expected)
+    origin = Origin(Windows.from_arguments(pool_size, strides, padding), shape[1:3])
+    argmax_of_origin = with_origin(tf.constant(argmax), origin)
+    np.testing.assert_array_equal(layers.argmax_to_switches(argmax_of_origin, **arguments), expected)
     # One image alone has the switches that it has in the batch.
     np.testing.assert_array_equal(layers.argmax_to_switches(argmax[-1:], **arguments), expected[-1:])

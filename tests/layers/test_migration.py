@@ -66,9 +66,9 @@ def test_unpooling_by_positions_modulo_image_length_equals_scatter_nd():
 def test_converted_torch_indices_restore_values(layer, size, indices, expected):
     pooled_size = tuple(n // 2 for n in size)
     values = np.float32([2, 4, 6, 8]).reshape(1, 1, *pooled_size)
-    both = np.concatenate([values, values + 10], axis=1)
+    two_channels = np.concatenate([values, values + 10], axis=1)
     indices = np.repeat(np.array(indices).reshape(1, 1, *pooled_size), 2, axis=1)
-    restored = layer(2, data_format="channels_first")(both, tf.constant(from_torch(indices, size))).numpy()
+    restored = layer(2, data_format="channels_first")(two_channels, tf.constant(from_torch(indices, size))).numpy()
     np.testing.assert_array_equal(restored[0, 0].ravel(), expected)
     np.testing.assert_array_equal(restored[0, 1].ravel(), np.where(expected, np.float32(expected) + 10, 0))
 
@@ -78,6 +78,6 @@ def test_onnx_indices_modulo_image_length_restore_values():
     values = np.float32([[[[1, 2], [3, 4]]]])
     indices = np.array([[[[5, 7], [13, 15]]]])
     expected = np.float32([0, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0, 3, 0, 4])
-    batch, through = np.concatenate([values, values]), np.concatenate([indices, indices + 16])
-    restored = MaxUnpooling2D(2, data_format="channels_first")(batch, tf.constant(through % 16)).numpy()
+    batch, batch_indices = np.concatenate([values, values]), np.concatenate([indices, indices + 16])
+    restored = MaxUnpooling2D(2, data_format="channels_first")(batch, tf.constant(batch_indices % 16)).numpy()
     np.testing.assert_array_equal(restored.reshape(2, 16), [expected, expected])

@@ -89,9 +89,10 @@ def test_default_size_is_that_of_tensorflow_addons(geometry):
     )
     _, height, width, _ = unpooling.compute_output_shape((None, 3, 4, 1))
     assert pooling.compute_output_shape((None, height, width, 1))[0][1:3] == (3, 4)
-    windows = zip((3, 4), pool_size, strides)
-    assert (height, width) == tuple(n * s if padding == "same" else (n - 1) * s + p for n, p, s in windows)
+    axes = zip((3, 4), pool_size, strides)
+    assert (height, width) == tuple(n * s if padding == "same" else (n - 1) * s + p for n, p, s in axes)
     pooled, argmax = pooling(random_images((1, height, width, 1)))
+    # `tf.identity` returns a tensor without the recorded size.
     assert unpooling(pooled, tf.identity(argmax)).shape == (1, height, width, 1)
 
 
@@ -111,7 +112,7 @@ def test_argmax_of_a_pooling_knows_the_size_to_restore(padding, shape):
     np.testing.assert_array_equal(model(images), run(images))
 
 
-def test_another_size_or_data_format_than_pooled_is_refused():
+def test_size_or_data_format_that_differs_from_pooling_is_refused():
     for images in (tf.ones((1, 45, 45, 1)), keras.Input((45, 45, 1))):
         pooled, argmax = MaxPoolingWithArgmax2D(2)(images)
         with pytest.raises(ValueError, match="images of width 45, and the given size has width 44"):
@@ -205,10 +206,10 @@ def test_last_of_overlapping_windows_wins_and_has_the_gradient():
     np.testing.assert_array_equal(tf.squeeze(gradient), [0, 20, 30])
 
 
-@pytest.mark.parametrize("lost", [np.nan, np.inf, -np.inf])
-def test_nan_or_infinity_that_lost_has_no_effect(lost):
+@pytest.mark.parametrize("lost_value", [np.nan, np.inf, -np.inf])
+def test_nan_or_infinity_that_lost_has_no_effect(lost_value):
     argmax = tf.ones((1, 1, 2, 1), tf.int64)
-    values = tf.constant([lost, 7.0], shape=(1, 1, 2, 1))
+    values = tf.constant([lost_value, 7.0], shape=(1, 1, 2, 1))
     with tf.GradientTape() as tape:
         tape.watch(values)
         restored = MaxUnpooling2D((1, 2), 1)(values, argmax)
@@ -218,7 +219,7 @@ def test_nan_or_infinity_that_lost_has_no_effect(lost):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_positions_outside_of_their_windows_are_assigned(jit_compile):
-    # As in PyTorch: positions that windows side by side choose twice, and positions in another window.
+    # As in PyTorch, two windows may choose one position (12), and positions may be in other windows (12, 0, 5, 2).
     argmax = tf.constant([[12, 3], [0, 7], [12, 5], [2, 31]], tf.int64, shape=(1, 2, 2, 2))
     values = tf.reshape(tf.range(1.0, 9.0), (1, 2, 2, 2))
 
@@ -230,9 +231,9 @@ def test_positions_outside_of_their_windows_are_assigned(jit_compile):
         return restored, tape.gradient(restored, values)
 
     restored, gradient = run(values, argmax)
-    expected, winners = unpool_reference(values.numpy(), argmax.numpy(), (4, 4))
+    expected, is_kept = unpool_reference(values.numpy(), argmax.numpy(), (4, 4))
     np.testing.assert_array_equal(restored, expected)
-    np.testing.assert_array_equal(gradient, winners)
+    np.testing.assert_array_equal(gradient, is_kept)
 
 
 def test_every_run_gives_the_same_bits():
@@ -255,15 +256,15 @@ def distinct_images(batch):
 
 @pytest.mark.parametrize("in_graph", [False, True])
 @pytest.mark.parametrize(
-    "numbered, message",
+    "convention, message",
     [
-        ("through the batch, as TensorFlow can and ONNX does", "count through the batch"),
-        ("in each channel, as PyTorch does", "as the indices of PyTorch have"),
+        ("numbered through the batch, as in ONNX and, on request, TensorFlow", "count through the batch"),
+        ("numbered in each channel, as in PyTorch", "as the indices of PyTorch have"),
     ],
 )
-def test_positions_of_other_conventions_raise_an_error(numbered, message, in_graph):
+def test_positions_of_other_conventions_raise_an_error(convention, message, in_graph):
     _, pooled, argmax = distinct_images(3)
-    wrong = argmax + 32 * np.arange(3).reshape(3, 1, 1, 1) if "batch" in numbered else argmax // 2
+    wrong = argmax + 32 * np.arange(3).reshape(3, 1, 1, 1) if "batch" in convention else argmax // 2
     layer = MaxUnpooling2D(2)
     run = tf.function(lambda values, argmax: layer(values, argmax)) if in_graph else layer
     with pytest.raises(tf.errors.InvalidArgumentError, match=message) as error:
@@ -281,7 +282,7 @@ def test_positions_of_other_conventions_raise_an_error(numbered, message, in_gra
         ((), "channels_last", r"needs one position\Z"),
     ],
 )
-def test_shape_error_names_filters_only_if_channels_alone_differ(shape, data_format, advice):
+def test_shape_error_suggests_a_convolution_if_only_channels_differ(shape, data_format, advice):
     with pytest.raises(ValueError, match=r"must have the shape of `pooled`, \(2, 4, 4, 3\); got .*" + advice):
         max_unpool(tf.zeros((2, 4, 4, 3)), tf.zeros(shape, tf.int64), 2, data_format=data_format)
 
@@ -291,8 +292,8 @@ def test_different_numbers_of_channels_raise_an_error():
     for pair in ((values, argmax), (keras.KerasTensor(values.shape), keras.KerasTensor(argmax.shape, "int64"))):
         with pytest.raises(ValueError, match=r"must have the shape of `pooled`.* add a 1x1 convolution with 2 filters"):
             MaxUnpooling2D(2)(*pair)
-    unknown = [tf.TensorSpec((None, 2, 2, None)), tf.TensorSpec((None, 2, 2, None), tf.int64)]
-    run = tf.function(lambda values, argmax: MaxUnpooling2D(2)(values, argmax), input_signature=unknown)
+    unknown_shapes = [tf.TensorSpec((None, 2, 2, None)), tf.TensorSpec((None, 2, 2, None), tf.int64)]
+    run = tf.function(lambda values, argmax: MaxUnpooling2D(2)(values, argmax), input_signature=unknown_shapes)
     with pytest.raises(tf.errors.InvalidArgumentError, match="are of different shapes"):
         run(values, argmax)
 
@@ -303,13 +304,13 @@ def test_values_of_one_image_are_not_repeated_for_other_images(window, jit_compi
     def run(values, images):
         return MaxUnpooling2D(**window)(values, MaxPoolingWithArgmax2D(**window)(images)[1])
 
-    unknown = [tf.TensorSpec((None, 2, 2, 1)), tf.TensorSpec((None, 4, 4, 1))]
-    traced = tf.function(run, input_signature=unknown, jit_compile=jit_compile)
+    unknown_shapes = [tf.TensorSpec((None, 2, 2, 1)), tf.TensorSpec((None, 4, 4, 1))]
+    traced = tf.function(run, input_signature=unknown_shapes, jit_compile=jit_compile)
     with pytest.raises(tf.errors.InvalidArgumentError):
         traced(tf.ones((1, 2, 2, 1)), tf.ones((2, 4, 4, 1)))
 
 
-def test_values_and_positions_may_be_a_list():
+def test_values_and_positions_may_come_in_one_list():
     _, pooled, argmax = distinct_images(2)
     argmax = tf.constant(argmax)
     expected = MaxUnpooling2D()(pooled, argmax)
@@ -399,27 +400,27 @@ def test_deterministic_operations_use_no_atomic_additions_on_a_gpu(monkeypatch):
     images = tf.constant(random_images((2, 8, 8, 3)))
     expected = run(images)
     monkeypatch.setattr(environment.framework_config, "is_op_determinism_enabled", lambda: True)
-    # The CPU kernels are deterministic.
+    # MaxPoolGradWithArgmax adds atomically on a GPU. On a CPU it is deterministic.
     assert "MaxPoolGradWithArgmax" in ops_of(run, images)
     monkeypatch.setattr(environment, "has_gpu", lambda: True)
     assert "MaxPoolGradWithArgmax" not in ops_of(run, images)
     for actual, wanted in zip(run(images), expected):
         np.testing.assert_array_equal(actual, wanted)
-    # For deterministic operations, a GPU runs the code for XLA. Without XLA, this code refuses wrong positions, too.
-    for wrong in (
+    # For deterministic operations, a GPU runs the code for XLA, but without XLA. So wrong positions raise an error.
+    for call in (
         lambda: MaxUnpooling2D(2)(tf.zeros((1, 2, 2, 1)), tf.fill((1, 2, 2, 1), 99)),
         lambda: argmax_to_switches(tf.fill((1, 2, 2, 1), 99), (4, 4), 2),
         lambda: switches_to_argmax(tf.fill((1, 2, 2, 1), 9), (4, 4), 2),
     ):
         with pytest.raises(tf.errors.InvalidArgumentError):
-            wrong()
+            call()
 
 
 def test_positions_of_a_pooling_are_not_checked():
-    known = ops_of(pool_and_unpool(((8, 8), 3, 2, "valid")), tf.TensorSpec((None, 8, 8, 3)))
-    assert "Assert" not in known
-    unknown = ops_of(MaxUnpooling2D(2), tf.TensorSpec((None, 4, 4, 3)), tf.TensorSpec((None, 4, 4, 3), tf.int64))
-    assert "Assert" in unknown
+    ops_after_pooling = ops_of(pool_and_unpool(((8, 8), 3, 2, "valid")), tf.TensorSpec((None, 8, 8, 3)))
+    assert "Assert" not in ops_after_pooling
+    any_pair = tf.TensorSpec((None, 4, 4, 3)), tf.TensorSpec((None, 4, 4, 3), tf.int64)
+    assert "Assert" in ops_of(MaxUnpooling2D(2), *any_pair)
     # Positions that were computed from an argmax are checked.
     _, argmax = MaxPoolingWithArgmax2D(2)(random_images((1, 8, 8, 3)))
     with pytest.raises(tf.errors.InvalidArgumentError):
@@ -427,7 +428,7 @@ def test_positions_of_a_pooling_are_not_checked():
 
 
 @pytest.mark.parametrize("in_graph", [False, True])
-def test_positions_of_another_size_than_the_default_raise_an_error(in_graph):
+def test_positions_that_fit_only_another_size_raise_an_error(in_graph):
     # TensorFlow issues 2169 and 10216: 5x5 pooled with "SAME" would be restored to 6x6, with values at wrong positions.
     images = np.random.default_rng(0).permutation(25).reshape(1, 5, 5, 1).astype("float32")
     pooled, argmax = tf.nn.max_pool_with_argmax(images, 2, 2, "SAME")
@@ -460,7 +461,7 @@ def test_every_float_dtype_is_right(dtype, channels):
 
 @pytest.mark.parametrize("policy, compute", [("mixed_float16", "float16"), ("mixed_bfloat16", "bfloat16")])
 def test_mixed_precision_keeps_exact_positions(policy, compute):
-    # float16 cannot represent more than 65,504, and bfloat16 no number between 256 and 258.
+    # float16 cannot represent numbers above 65,504, and bfloat16 cannot represent 257.
     images = random_images((1, 260, 260, 1))
     inputs = keras.Input((260, 260, 1))
     pooled, argmax = MaxPoolingWithArgmax2D(2, dtype=policy)(inputs)
@@ -515,13 +516,15 @@ def test_windows_of_one_extreme_value_keep_first_position(value, padding):
     np.testing.assert_array_equal(argmax, expected_argmax)
 
 
-@pytest.mark.parametrize("make", [np.uint64, lambda numbers: tf.constant(numbers, tf.uint64)], ids=["array", "tensor"])
-def test_uint64_positions_are_taken_if_they_fit_int64(make):
+@pytest.mark.parametrize(
+    "convert", [np.uint64, lambda numbers: tf.constant(numbers, tf.uint64)], ids=["array", "tensor"]
+)
+def test_uint64_positions_are_accepted_if_they_fit_int64(convert):
     values = tf.ones((1, 1, 1, 1))
-    restored = max_unpool(values, make([[[[3]]]]), 2)
+    restored = max_unpool(values, convert([[[[3]]]]), 2)
     np.testing.assert_array_equal(np.ravel(restored), [0, 0, 0, 1])
     with pytest.raises(ValueError, match="`argmax` is out of range: it has numbers that do not fit int64"):
-        max_unpool(values, make([[[[2**63]]]]), 2)
+        max_unpool(values, convert([[[[2**63]]]]), 2)
 
 
 @pytest.mark.parametrize("bad", [-1, 16, 2**40, -(2**63), 2**63 - 1])
@@ -558,6 +561,7 @@ def test_empty_batch_keeps_its_shape():
         pooled, argmax, restored = pool_and_unpool(((6, 6), 3, 2, "valid"))(images)
     assert pooled.shape == argmax.shape == (0, 2, 2, 3)
     assert restored.shape == tape.gradient(restored, images).shape == images.shape
+    # `tf.identity` returns tensors whose positions are checked.
     unpooled = MaxUnpooling2D(3, 2)(tf.identity(pooled), tf.identity(argmax), like=images)
     assert unpooled.shape == images.shape
 
@@ -568,6 +572,7 @@ def test_empty_batch_keeps_its_shape():
 def test_window_of_256_positions_has_switches():
     images = tf.reshape(tf.range(512.0), (1, 16, 32, 1))
     _, argmax = MaxPoolingWithArgmax2D(16)(images)
+    # `tf.identity` returns a tensor whose positions or switches are checked.
     switches = argmax_to_switches(tf.identity(argmax), (16, 32), 16)
     np.testing.assert_array_equal(tf.squeeze(switches), [255, 255])
     np.testing.assert_array_equal(switches_to_argmax(tf.identity(switches), (16, 32), 16), argmax)
@@ -614,10 +619,11 @@ def test_decoder_needs_only_the_code_and_the_switches(tmp_path):
     pooled, argmax = MaxPoolingWithArgmax2D(2, padding="same")(images)
     switches = ArgmaxToSwitches2D(2, padding="same", input_size=(9, 7))(argmax)
     encoder = keras.Model(images, [pooled, switches])
-    code, given = keras.Input((5, 4, 2)), keras.Input((5, 4, 2), dtype="uint8")
-    positions = SwitchesToArgmax2D(2, padding="same", input_size=(9, 7))(given)
-    decoder = keras.Model([code, given], MaxUnpooling2D(2, padding="same")(code, positions, output_size=(9, 7)))
-    assert [(t.dtype) for t in (switches, positions)] == ["uint8", "int64"]
+    code, switches_input = keras.Input((5, 4, 2)), keras.Input((5, 4, 2), dtype="uint8")
+    positions = SwitchesToArgmax2D(2, padding="same", input_size=(9, 7))(switches_input)
+    restored = MaxUnpooling2D(2, padding="same")(code, positions, output_size=(9, 7))
+    decoder = keras.Model([code, switches_input], restored)
+    assert [t.dtype for t in (switches, positions)] == ["uint8", "int64"]
 
     x = random_images((3, 9, 7, 2))
     p, a, _ = pool_reference(x, (2, 2), (2, 2), "same")
@@ -637,7 +643,7 @@ LAYERS = [MaxPoolingWithArgmax2D, MaxUnpooling2D, ArgmaxToSwitches2D, SwitchesTo
 every_layer = pytest.mark.parametrize("layer_class", LAYERS)
 
 
-def make(layer_class, **arguments):
+def make_layer(layer_class, **arguments):
     size = {"input_size": (8, 8)} if layer_class in (ArgmaxToSwitches2D, SwitchesToArgmax2D) else {}
     return layer_class(**{"pool_size": 2, **size, **arguments})
 
@@ -647,14 +653,14 @@ def make(layer_class, **arguments):
 @pytest.mark.parametrize("value", [0, -1, (2, 0), (1, 2, 3), (), "2", 2.0, (2, None), True], ids=repr)
 def test_sizes_must_be_positive_integers(layer_class, argument, value):
     with pytest.raises(ValueError, match=f"`{argument}` must be a positive integer or a pair .* got {argument}="):
-        make(layer_class, **{argument: value})
+        make_layer(layer_class, **{argument: value})
 
 
 @every_layer
 @pytest.mark.parametrize("value", ["full", None, 1, ("same", "valid")], ids=repr)
 def test_padding_must_be_valid_or_same(layer_class, value):
     with pytest.raises(ValueError, match="`padding` must be 'valid' or 'same'; got padding="):
-        make(layer_class, padding=value)
+        make_layer(layer_class, padding=value)
 
 
 @pytest.mark.parametrize("layer_class", [ArgmaxToSwitches2D, SwitchesToArgmax2D])
@@ -667,12 +673,12 @@ def test_conversions_require_input_size(layer_class):
 def test_data_format_defaults_to_that_of_keras(layer_class):
     keras.config.set_image_data_format("channels_first")
     try:
-        assert make(layer_class).data_format == "channels_first"
-        assert layer_class.from_config(make(layer_class).get_config()).data_format == "channels_first"
+        assert make_layer(layer_class).data_format == "channels_first"
+        assert layer_class.from_config(make_layer(layer_class).get_config()).data_format == "channels_first"
     finally:
         keras.config.set_image_data_format("channels_last")
     with pytest.raises(ValueError, match="`data_format` must be one of"):
-        make(layer_class, data_format="first")
+        make_layer(layer_class, data_format="first")
 
 
 def test_wrong_call_arguments_raise_an_error():
@@ -699,16 +705,16 @@ def test_wrong_call_arguments_raise_an_error():
         layer(values, argmax, output_size=(None, None))
     with pytest.raises(ValueError, match="needs `argmax`"):
         layer(values)
-    for wrong in (layer, MaxPoolingWithArgmax2D(2)):
+    for any_layer, input_count in ((layer, 2), (MaxPoolingWithArgmax2D(2), 1)):
         with pytest.raises(
             ValueError, match=r"expected ndim=4|`pooled` must have the shape \(batch, height, width, channels\)"
         ):
-            wrong(*[tf.zeros((4, 4, 2))] * (2 if wrong is layer else 1))
+            any_layer(*[tf.zeros((4, 4, 2))] * input_count)
 
 
 @every_layer
 def test_config_round_trips(layer_class):
-    layer = make(
+    layer = make_layer(
         layer_class, pool_size=(3, 2), strides=np.int64(2), padding="SAME", name="given", dtype="mixed_float16"
     )
     config = layer.get_config()

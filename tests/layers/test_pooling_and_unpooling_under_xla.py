@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from geometries import GEOMETRIES, pool_and_unpool, random_images
 from numpy_reference import pool_reference, unpool_reference
-from small_autoencoder import losses_of, small_autoencoder
+from small_autoencoder import losses_of_training, small_autoencoder
 
 from deconv_ae.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 
@@ -53,13 +53,13 @@ def test_xla_keeps_first_nan_and_first_zero(pool_size, strides):
 
 @pytest.fixture(scope="module")
 def losses_without_xla():
-    return losses_of(small_autoencoder(jit_compile=False))
+    return losses_of_training(small_autoencoder(jit_compile=False))
 
 
 def test_training_with_xla_gives_the_same_losses(losses_without_xla):
     compiled = small_autoencoder(jit_compile=True)
-    losses = losses_of(compiled)
-    # Keras clears the flag if it falls back to no XLA.
+    losses = losses_of_training(compiled)
+    # Keras sets `jit_compile` to False if it gives up on XLA.
     assert compiled.jit_compile is True
     assert all(layer.supports_jit for layer in compiled.layers)
     np.testing.assert_allclose(losses, losses_without_xla, atol=1e-4)
@@ -67,7 +67,7 @@ def test_training_with_xla_gives_the_same_losses(losses_without_xla):
 
 
 def test_training_with_auto_jit_gives_the_same_losses(losses_without_xla):
-    np.testing.assert_allclose(losses_of(small_autoencoder(jit_compile="auto")), losses_without_xla, atol=1e-4)
+    np.testing.assert_allclose(losses_of_training(small_autoencoder(jit_compile="auto")), losses_without_xla, atol=1e-4)
 
 
 def test_xla_is_detected_in_functions_conditions_and_loops():
@@ -77,9 +77,9 @@ def test_xla_is_detected_in_functions_conditions_and_loops():
     expected = run(images)[2]
 
     @tf.function(jit_compile=True)
-    def outer(images, yes):
+    def outer(images, condition):
         in_function = inner(images)[2]
-        in_condition = tf.cond(yes, lambda: run(images)[2], lambda: images)
+        in_condition = tf.cond(condition, lambda: run(images)[2], lambda: images)
         in_loop = tf.while_loop(lambda i, _: i < 2, lambda i, y: (i + 1, run(y)[2]), (0, images))[1]
         return in_function, in_condition, in_loop
 
@@ -98,8 +98,8 @@ def test_xla_is_detected_in_functions_conditions_and_loops():
 
     restored, gradient = caller(images)
     np.testing.assert_array_equal(restored, 2 * expected)
-    chosen = unpool_reference(*(t.numpy() for t in run(images)[:2]), (6, 6))[1].sum()
-    assert tf.reduce_sum(gradient) == 2 * chosen
+    kept_count = unpool_reference(*(t.numpy() for t in run(images)[:2]), (6, 6))[1].sum()
+    assert tf.reduce_sum(gradient) == 2 * kept_count
 
 
 @pytest.mark.parametrize("bad", [-1, 16, 2**63 - 1])

@@ -26,12 +26,12 @@ def small_segnet(size):
     return keras.Model(images, x)
 
 
-def in_onnx_runtime(file, images):
+def run_in_onnx_runtime(file, images):
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     return session.run(None, {session.get_inputs()[0].name: images})[0]
 
 
-def in_litert(file, images):
+def run_in_litert(file, images):
     interpreter = Interpreter(model_path=str(file))  # This interpreter has only built-in operations.
     index = interpreter.get_input_details()[0]["index"]
     interpreter.resize_tensor_input(index, images.shape)
@@ -49,10 +49,10 @@ keras_exports_litert = pytest.mark.skipif(
 @pytest.mark.parametrize(
     "name, run, size",
     [
-        ("onnx", in_onnx_runtime, (45, 37)),
-        ("onnx", in_onnx_runtime, (None, None)),
-        pytest.param("litert", in_litert, (45, 37), marks=keras_exports_litert),
-        pytest.param("litert", in_litert, (None, None), marks=keras_exports_litert),
+        ("onnx", run_in_onnx_runtime, (45, 37)),
+        ("onnx", run_in_onnx_runtime, (None, None)),
+        pytest.param("litert", run_in_litert, (45, 37), marks=keras_exports_litert),
+        pytest.param("litert", run_in_litert, (None, None), marks=keras_exports_litert),
     ],
 )
 def test_exported_segnet_runs_in_other_runtimes(name, run, size, tmp_path):

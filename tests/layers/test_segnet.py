@@ -10,7 +10,7 @@ HEIGHT, WIDTH, CLASSES = 45, 37, 3
 
 
 def segnet(**compile_arguments):
-    """A SegNet of two encoder and two decoder blocks. A pooling by 2 does not divide their sizes, 45x37 and 23x19."""
+    """A SegNet of two encoder and two decoder blocks. It pools odd sizes by 2: 45x37 to 23x19, and 23x19 to 12x10."""
     keras.utils.set_random_seed(3)
     x = images = keras.Input((HEIGHT, WIDTH, 3))
     poolings = []

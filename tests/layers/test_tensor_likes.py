@@ -30,7 +30,7 @@ FUNCTIONS = {
     "side by side": (IMAGES, lambda x: max_unpool(*max_pool_with_argmax(x, 2), 2, like=x)),
 }
 every_function = pytest.mark.parametrize("values, function", FUNCTIONS.values(), ids=FUNCTIONS)
-INTEGERS = {
+INTEGER_FUNCTIONS = {
     "argmax_to_switches": (ARGMAX, lambda x: argmax_to_switches(x, (6, 7), 3, 2, "same")),
     "ArgmaxToSwitches2D": (ARGMAX, ArgmaxToSwitches2D(3, 2, "same", input_size=(6, 7))),
     "switches_to_argmax": (SWITCHES, lambda x: switches_to_argmax(x, (6, 7), 3, 2, "same")),
@@ -49,8 +49,8 @@ def gradient(function, watched):
 def gradient_of_gradient(function, watched):
     with tf.GradientTape() as tape:
         tape.watch(watched)
-        slope = tf.reduce_sum(gradient(function, watched) ** 2)
-    return tape.gradient(slope, watched)
+        squared_gradient = tf.reduce_sum(gradient(function, watched) ** 2)
+    return tape.gradient(squared_gradient, watched)
 
 
 @every_function
@@ -76,7 +76,7 @@ def test_variables_arrays_and_lists_equal_tensors(values, function, kind, reques
     np.testing.assert_array_equal(function(kind(values)), function(tf.constant(values)))
 
 
-@pytest.mark.parametrize("values, function", INTEGERS.values(), ids=INTEGERS)
+@pytest.mark.parametrize("values, function", INTEGER_FUNCTIONS.values(), ids=INTEGER_FUNCTIONS)
 @pytest.mark.parametrize("in_graph", [False, True])
 def test_positions_and_switches_may_be_variables(values, function, in_graph):
     variable = tf.Variable(values)
@@ -123,9 +123,9 @@ def test_forward_mode_is_right_or_raises_lookup_error(values, function):
 @every_function
 def test_vectorized_map_equals_a_loop(values, function):
     # ARGMAX has the positions of the values in POOLED, in the order of POOLED. So POOLED is doubled, not reversed.
-    both = tf.stack([values, values * 2 if values is POOLED else values[::-1]])
-    expected = [function(each) for each in both]
-    np.testing.assert_array_equal(tf.vectorized_map(function, both), expected)
+    batch = tf.stack([values, values * 2 if values is POOLED else values[::-1]])
+    expected = [function(each) for each in batch]
+    np.testing.assert_array_equal(tf.vectorized_map(function, batch), expected)
 
 
 def test_vectorized_map_keeps_value_at_position_zero():

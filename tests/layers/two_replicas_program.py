@@ -2,7 +2,7 @@
 
 import numpy as np
 import tensorflow as tf
-from small_autoencoder import losses_of, small_autoencoder
+from small_autoencoder import losses_of_training, small_autoencoder
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -10,5 +10,5 @@ strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert strategy.num_replicas_in_sync == 2
 with strategy.scope():
     model = small_autoencoder()
-distributed = losses_of(model)
-np.testing.assert_allclose(distributed, losses_of(small_autoencoder()), atol=1e-4)
+losses_on_two_devices = losses_of_training(model)
+np.testing.assert_allclose(losses_on_two_devices, losses_of_training(small_autoencoder()), atol=1e-4)
