@@ -28,11 +28,11 @@ class Architecture:
     a smooth picture. The stages see the image minus the smooth picture: edges and texture.
 
     Attributes:
-        filters: filters of each stage's convolution.
+        filters: the number of filters of each stage's convolution.
         pool_sizes: (height, width) of each stage's pooling window.
         kernel_size: (height, width) of the kernel of every convolution in the stages.
         deconvolution_bias: whether the transposed convolutions of the stages have a bias.
-        averages: number of weighted averages per block, the last channels of the code.
+        averages: the number of weighted averages per block; they are the last channels of the code.
 
     Args:
         filters: one number per stage.
@@ -64,8 +64,8 @@ class Architecture:
     ) -> None:
         # A frozen dataclass refuses `self.filters = ...`.
         vars(self).update(
-            filters=tuple(numbers.whole("filters", value, least=1) for value in _by_stage("filters", filters)),
-            pool_sizes=tuple(numbers.pair("pool_sizes", value) for value in _by_stage("pool_sizes", pool_sizes)),
+            filters=tuple(numbers.whole("filters", value, least=1) for value in _checked_list("filters", filters)),
+            pool_sizes=tuple(numbers.pair("pool_sizes", value) for value in _checked_list("pool_sizes", pool_sizes)),
             kernel_size=numbers.pair("kernel_size", kernel_size),
             deconvolution_bias=(
                 len(filters) > 1 if deconvolution_bias is None else switch("deconvolution_bias", deconvolution_bias)
@@ -143,11 +143,11 @@ class Architecture:
         (8, 8, 32)
         """
         height, width, _ = self.stage_shapes(image_shape)[-1]
-        in_block = math.prod(self.block) * image_shape[-1]
-        if self.averages > in_block:
+        limit = math.prod(self.block) * image_shape[-1]
+        if self.averages > limit:
             raise InputError(
-                f"averages: {self.averages} are more than the {in_block} numbers of a block ({_times(self.block)} "
-                f"pixels, channels: {image_shape[-1]}); give at most {in_block}"
+                f"averages: {self.averages} are more than the {limit} numbers of a block ({_size_text(self.block)} "
+                f"pixels, channels: {image_shape[-1]}); give at most {limit}"
             )
         return height, width, self.code_channels
 
@@ -160,7 +160,7 @@ class Architecture:
 
         Raises:
             InputError: as `code_shape`; if a kernel is larger than the image; or if the model does not fit into
-                memory. The message has the estimate, which is a lower bound.
+                memory. The message gives the estimate, a lower bound of the memory.
         """
         self.code_shape(image_shape)
         shapes = self.stage_shapes(image_shape)
@@ -200,7 +200,7 @@ class Architecture:
         'averages 20; filters 12; pools 8x8'
         """
         averages = f"averages {self.averages}; " if self.averages else ""
-        pools = ", ".join(map(_times, self.pool_sizes))
+        pools = ", ".join(map(_size_text, self.pool_sizes))
         return f"{averages}filters {', '.join(map(str, self.filters))}; pools {pools}"
 
     def size_per_image(self, image_shape: Sequence[int]) -> "SizePerImage":
@@ -215,13 +215,13 @@ class Architecture:
         )
 
 
-def _by_stage(argument: str, values: Any) -> Sequence[Any]:
+def _checked_list(argument: str, values: Any) -> Sequence[Any]:
     if isinstance(values, (str, dict)) or not hasattr(values, "__len__") or not hasattr(values, "__iter__"):
         raise InputError(f"{argument}: {values!a} is not a list; give one value per stage")
     return values
 
 
-def _times(lengths: Sequence[int]) -> str:
+def _size_text(lengths: Sequence[int]) -> str:
     return "x".join(map(str, lengths))
 
 

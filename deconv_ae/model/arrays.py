@@ -18,7 +18,7 @@ def to_array(values: Any) -> np.ndarray:
 
 
 def save(model: keras.Model, file: str | os.PathLike[str]) -> None:
-    """Calls `model.save`."""
+    """Calls `model.save`, and hides NumPy's warning."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
         model.save(file)

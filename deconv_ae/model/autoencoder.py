@@ -62,7 +62,7 @@ class Autoencoder(ScaledImagesModel):
 
     Args:
         architecture: an `Architecture`, or its fields in a dict.
-        image_shape: (height, width, channels) of the images. A pooling need not divide the size: the unpooling
+        image_shape: (height, width, channels) of the images. A window need not divide the size: the unpooling
             restores the rows and columns left over as zeros, and the smooth picture of averages repeats its edges
             there.
         convolution_initializer: Keras initializer of the convolutions' kernels. Biases start at zero.
@@ -144,16 +144,18 @@ class Autoencoder(ScaledImagesModel):
 
         Args:
             code: as `encode` returns it.
-            switches: one uint8 tensor per pooling, outermost first.
+            switches: one tensor of integers per pooling, outermost first.
 
         Returns:
             The reconstruction, of the images' shape.
 
         Raises:
-            tf.errors.InvalidArgumentError: on TensorFlow, for a switch outside of its window. Other backends raise
-                a ValueError. Compiled code cannot raise.
+            ValueError: for switches that are not integers or do not fit the type of an argmax. On JAX and PyTorch, also
+                for a switch outside of its window.
+            tf.errors.InvalidArgumentError: on TensorFlow, for a switch outside of its window. Code that XLA compiles
+                cannot raise this error.
         """
-        checked = [stage.checked(of_stage) for stage, of_stage in zip(self._stages, switches)]
+        checked = [stage.checked(stage_switches) for stage, stage_switches in zip(self._stages, switches)]
         return self.reconstruct(code, checked)
 
     def reconstruct(self, code: Any, switches: Sequence[Any]) -> Any:
@@ -162,12 +164,12 @@ class Autoencoder(ScaledImagesModel):
         return self._joined(self._smooth(averages), self._decoded(maxima, switches))
 
     def smooth(self, images: Any) -> Any:
-        """Returns the enlarged averages of images, as a picture of the images' shape; zeros without averages."""
+        """Returns the smooth pictures, of the shape of `images`: the enlarged averages, or zeros without averages."""
         smooth = self._divided(images)[1]
         return keras.ops.zeros_like(images) if smooth is None else smooth
 
     def is_faster_compiled(self, images: int) -> bool:
-        """Whether XLA makes training on this many images faster on this machine, in every stage."""
+        """Whether XLA makes every stage train faster on this machine, with this many images in an epoch."""
         pixels = images * math.prod(self.image_shape)
         return all(stage.is_faster_compiled(pixels) for stage in self._stages)
 
@@ -214,13 +216,13 @@ class Autoencoder(ScaledImagesModel):
     def _encoded(self, values: Any) -> tuple[Any, list[Any]]:
         switches = []
         for stage in self._stages:
-            values, of_stage = stage.encode(values)
-            switches.append(of_stage)
+            values, stage_switches = stage.encode(values)
+            switches.append(stage_switches)
         return values, switches
 
     def _decoded(self, values: Any, switches: Sequence[Any]) -> Any:
-        for stage, of_stage in zip(reversed(self._stages), reversed(switches)):
-            values = stage.decode(values, of_stage)
+        for stage, stage_switches in zip(reversed(self._stages), reversed(switches)):
+            values = stage.decode(values, stage_switches)
         return values
 
     def _code(self, averages: Any, maxima: Any) -> Any:
@@ -232,9 +234,9 @@ class Autoencoder(ScaledImagesModel):
     def _smooth(self, averages: Any) -> Any:
         return None if self._smooth_path is None else self._smooth_path.smooth(averages)
 
-    def _joined(self, smooth: Any, drawn: Any) -> Any:
-        """The reconstruction: the smooth picture plus what the stages draw."""
-        return drawn if self._smooth_path is None else self._smooth_path.reconstruction([smooth, drawn])
+    def _joined(self, smooth: Any, rest: Any) -> Any:
+        """The reconstruction: the smooth picture plus the rest, which the stages have decoded."""
+        return rest if self._smooth_path is None else self._smooth_path.reconstruction([smooth, rest])
 
     def get_config(self) -> dict[str, Any]:
         convolution_initializer, deconvolution_initializer = map(_serialized, self._initializers)

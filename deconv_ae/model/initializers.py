@@ -52,11 +52,11 @@ class RowOfBumps(keras.Initializer):
         if self.transposed:
             bumps = bumps * DECONVOLUTION_GAIN
         elif filters > 1:
-            others = (bumps.sum(axis=-1, keepdims=True) - bumps) / (filters - 1)
-            bumps = bumps - others
-        summed = filters if self.transposed else channels
-        kernel = np.broadcast_to(bumps[:, :, None, :] / summed, tuple(shape))
-        deviation = self.noise / math.sqrt(height * width * summed)
+            mean_of_others = (bumps.sum(axis=-1, keepdims=True) - bumps) / (filters - 1)
+            bumps = bumps - mean_of_others
+        summed_channels = filters if self.transposed else channels
+        kernel = np.broadcast_to(bumps[:, :, None, :] / summed_channels, tuple(shape))
+        deviation = self.noise / math.sqrt(height * width * summed_channels)
         noise = keras.initializers.RandomNormal(stddev=deviation, seed=self.seed)(shape, dtype=dtype)
         return noise + keras.ops.cast(kernel, noise.dtype)
 
@@ -64,8 +64,8 @@ class RowOfBumps(keras.Initializer):
         """The dots, `(height, width, filters)`, each with sum 1."""
         rows = np.arange(height)[:, None, None] - (height - 1) / 2
         columns = np.arange(width)[None, :, None] - (width - 1) / 2
-        places = np.linspace(-1, 1, filters) * ROW_LENGTH / 2 if filters > 1 else np.zeros(1)
-        centres = places + self.shift
+        row = np.linspace(-1, 1, filters) * ROW_LENGTH / 2 if filters > 1 else np.zeros(1)
+        centres = row + self.shift
         bumps = np.exp(-((rows - centres) ** 2 + (columns - centres) ** 2) / (2 * BUMP_WIDTH**2))
         return bumps / bumps.sum(axis=(0, 1))
 

@@ -12,7 +12,7 @@ def per_image_rmse(images: Any, reconstruction: Any) -> Any:
     This is the original's criterion and metric. The loss and the metric below average it over images. The root of one
     mean over all images' pixels is larger if some images are reproduced better than others.
 
-    The gradient for an exactly reproduced image is zero; a plain square root makes it NaN.
+    The gradient for an exactly reproduced image is zero; a plain square root would make it NaN.
 
     Args:
         images: `(N, ...)`, any floating dtype.

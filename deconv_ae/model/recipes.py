@@ -80,7 +80,7 @@ def cntk_optimizer(
 
 
 def cntk_initializers(architecture: Architecture) -> tuple[keras.Initializer, keras.Initializer]:
-    """Makes Glorot uniform initializers; for the transposed convolutions, with 0.001 of the limit."""
+    """Makes two Glorot uniform initializers; the transposed convolutions have 0.001 of the usual limit."""
     import keras
 
     del architecture
@@ -100,8 +100,8 @@ def peak_learning_rate(architecture: Architecture) -> float:
     >>> [round(peak_learning_rate(Architecture(filters, (2,) * len(filters))), 4) for filters in ((1,), (5, 1), (32,))]
     [0.03, 0.0205, 0.0051]
     """
-    summed = math.prod(architecture.kernel_size) * max(architecture.filters)
-    return ADAM_PEAK_LEARNING_RATE * min(1.0, (FREELY_SUMMED_VALUES / summed) ** 0.75)
+    values = math.prod(architecture.kernel_size) * max(architecture.filters)
+    return ADAM_PEAK_LEARNING_RATE * min(1.0, (FREELY_SUMMED_VALUES / values) ** 0.75)
 
 
 def warm_cosine_adam(
@@ -117,8 +117,8 @@ def warm_cosine_adam(
 
     del batch_size
     # A run shorter than twice the warm-up spends half of its steps warming up, and cannot recover from large steps.
-    share = min(1.0, total_steps / (2 * ADAM_WARMUP_STEPS))
-    peak = share * peak_learning_rate(architecture) if learning_rate is None else learning_rate
+    peak_factor = min(1.0, total_steps / (2 * ADAM_WARMUP_STEPS))
+    peak = peak_factor * peak_learning_rate(architecture) if learning_rate is None else learning_rate
     warmup = min(ADAM_WARMUP_STEPS, total_steps // 2)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(total_steps - warmup, 1), warmup_target=peak, warmup_steps=warmup
@@ -135,7 +135,9 @@ def he_initializers(architecture: Architecture) -> tuple[keras.Initializer, kera
 
 
 def row_of_bumps(architecture: Architecture, channels: int) -> list[tuple[keras.Initializer, keras.Initializer]]:
-    """Makes `RowOfBumps` for images of one channel, as if they were strokes; nothing for colour or averages.
+    """Makes one pair of `RowOfBumps` for images of one channel, which are taken for strokes.
+
+    Makes no pair for images of several channels, or for an architecture with averages.
 
     The row is shifted from the kernel's middle: up and left for windows of 4 and more, down and right for smaller ones.
     Measurements favour these directions; the reason is not known. More noise helps the filters of several stages to
@@ -150,7 +152,7 @@ def row_of_bumps(architecture: Architecture, channels: int) -> list[tuple[keras.
     return [(RowOfBumps(noise=noise, shift=shift), RowOfBumps(noise=0.03, shift=shift, transposed=True))]
 
 
-def _fitted(description: str, epochs: int) -> Recipe:
+def _adam_recipe(description: str, epochs: int) -> Recipe:
     return Recipe(
         description,
         epochs,
@@ -174,6 +176,8 @@ RECIPES: dict[str, Recipe] = {
         optimizer=cntk_optimizer,
         initializers=cntk_initializers,
     ),
-    "default": _fitted("Adam, after least squares has fitted the decoders", epochs=3),
-    "long": _fitted("default with ten times the epochs, which lower the RMSE of models with several stages", epochs=30),
+    "default": _adam_recipe("Adam, after least squares has fitted the decoders", epochs=3),
+    "long": _adam_recipe(
+        "default with ten times the epochs, which lower the RMSE of models with several stages", epochs=30
+    ),
 }

@@ -53,7 +53,7 @@ class SmoothPath:
         repeat_edges: adds rows and columns outside of all blocks to the smooth picture; None if blocks cover the image.
         rest: subtracts the smooth picture from the images, for the stages.
         code: concatenates maxima and averages.
-        reconstruction: adds what the stages draw to the smooth picture.
+        reconstruction: adds the rest, as the stages decode it, to the smooth picture.
     """
 
     channels: int
@@ -73,7 +73,7 @@ class SmoothPath:
         deconvolution_initializer: Any,
     ) -> "SmoothPath":
         """Makes the smooth path of an architecture with averages, with fresh layers."""
-        down, right, _ = architecture.code_shape(image_shape)
+        block_rows, block_columns, _ = architecture.code_shape(image_shape)
         height, width = architecture.block
         size = image_shape[:2]
         # Averages hold a block's brightness and colour; half precision is too coarse for them.
@@ -96,7 +96,9 @@ class SmoothPath:
                 name=ENLARGE,
             ),
             repeat_edges=(
-                None if (down * height, right * width) == size else RepeatEdges(size, dtype=dtype, name="repeat_edges")
+                None
+                if (block_rows * height, block_columns * width) == size
+                else RepeatEdges(size, dtype=dtype, name="repeat_edges")
             ),
             rest=keras.layers.Subtract(dtype=dtype, name="rest"),
             code=keras.layers.Concatenate(dtype=dtype, name="code"),
@@ -104,7 +106,7 @@ class SmoothPath:
         )
 
     def smooth(self, averages: Any) -> Any:
-        """Enlarges `(N, blocks down, blocks right, channels)` to `(N, height, width, image channels)`."""
+        """Enlarges `(N, rows of blocks, columns of blocks, averages)` to `(N, height, width, image channels)`."""
         enlarged = self.enlarge(averages)
         return enlarged if self.repeat_edges is None else self.repeat_edges(enlarged)
 

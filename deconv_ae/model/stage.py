@@ -92,7 +92,7 @@ class Stage:
         return self._implementation(compiled=True).is_faster_compiled(pixels)
 
     def _implementation(self, compiled: bool) -> "_Implementation":
-        """The fastest implementation of the stage here; `compiled` is whether XLA compiles it.
+        """The fastest implementation of the stage on this machine; `compiled` says whether XLA compiles the stage.
 
         Nothing else in the library imports `model.fast`: without that folder and without this `if`, the layers compute
         everything.
@@ -123,11 +123,11 @@ class Stage:
         return self.deconvolution(unpool_switches(values, switches, self._size, self._windows))
 
     def checked(self, switches: Any) -> Any:
-        """Returns the caller's switches; a switch outside of its window is an error."""
+        """Returns the switches if all are inside of their windows, else raises an error as `Autoencoder.decode`."""
         positions = self.pool_size[0] * self.pool_size[1]
-        numbers = checks.as_integers("switches", switches)  # uint8 cannot be compared with 256 positions.
-        inside = keras.ops.all((numbers >= 0) & (numbers < positions))
-        return environment.checked(checks.as_tensor("switches", switches), inside, checks.OUTSIDE_WINDOW)
+        numbers = checks.as_integers("switches", switches)  # 256 positions do not fit into uint8.
+        are_inside = keras.ops.all((numbers >= 0) & (numbers < positions))
+        return environment.checked(checks.as_tensor("switches", switches), are_inside, checks.OUTSIDE_WINDOW)
 
     @property
     def _size(self) -> Pair:

@@ -18,7 +18,7 @@ SIZE, COUNTS, TEST_EVERY, SEED = 128, {"train": 3000, "test": 500}, 3, 0
 SHORTER_SIDE = 400
 """A reduced photograph keeps at least this many pixels on its shorter side. Reducing by a whole number removes the
 sensor's noise."""
-OTHERS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "china.jpg", "flower.jpg")
+PACKAGE_PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "china.jpg", "flower.jpg")
 """The photographs in colour among the pictures of scikit-image and scikit-learn."""
 
 
@@ -40,7 +40,7 @@ def main(output: str, *folders: str) -> None:
 
 
 def _is_photograph(file: Path) -> bool:
-    return file.name in OTHERS or (file.parent.name == "nature" and file.suffix == ".jpg")
+    return file.name in PACKAGE_PHOTOGRAPHS or (file.parent.name == "nature" and file.suffix == ".jpg")
 
 
 def _read(file: Path) -> np.ndarray:

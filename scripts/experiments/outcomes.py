@@ -13,8 +13,8 @@ from deconv_ae.model.recipes import RECIPES
 from deconv_ae.training import TrainingOptions
 
 
-class Kept(Protocol):
-    """The dataclass of an outcome. An outcome is reused only if its settings are those of the wanted run."""
+class StoredOutcome(Protocol):
+    """A dataclass that a JSON file stores. It is reused only if its settings are those of the wanted run."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -22,7 +22,7 @@ class Kept(Protocol):
     def settings(self) -> dict[str, Any]: ...
 
 
-AnyOutcome = TypeVar("AnyOutcome", bound=Kept)
+AnyOutcome = TypeVar("AnyOutcome", bound=StoredOutcome)
 
 
 def load_or_run(
@@ -38,7 +38,7 @@ def load_or_run(
 
 
 def read(file: Path, parse: Callable[[dict[str, Any]], AnyOutcome]) -> AnyOutcome | None:
-    """Reads a finished run's outcome; None if the file is missing or cannot be read."""
+    """Reads a finished run's outcome. Returns None if the file is missing or holds no valid outcome."""
     try:
         return parse(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
@@ -53,6 +53,6 @@ def recipe_details(options: TrainingOptions, channels: int) -> dict[str, Any]:
     del optimizer["config"]["name"]
     initializers = list(recipe.initializers(architecture))
     if recipe.guesses is not None:
-        initializers += [each for guess in recipe.guesses(architecture, channels) for each in guess]
+        initializers += [initializer for pair in recipe.guesses(architecture, channels) for initializer in pair]
     serialized = [keras.initializers.serialize(initializer) for initializer in initializers]
     return json.loads(json.dumps({"optimizer": optimizer, "initializers": serialized}, default=float))

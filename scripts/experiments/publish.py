@@ -129,7 +129,7 @@ pixel has an RMSE of 0.018, and a WebP 0.013. Switches are 64 to 97 % of photos_
 """
 
 NO_STARTS = "\n<!-- starts-mnist_5k:begin -->\n<!-- starts-mnist_5k:end -->\n"
-"""What a new page has as its tables of starts: an empty section, which `compare_starts.py --readme` fills."""
+"""The tables of starts in a new page: an empty section, which `compare_starts.py --readme` fills."""
 
 RECIPE_COLOURS = {"cntk": "tab:grey", "default": "tab:blue", "long": "tab:green"}
 
@@ -172,7 +172,7 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
 
 
 def _write_figures(models: Sequence[ServedAutoencoder], images: np.ndarray, output_dir: Path) -> list[Path]:
-    # A view's title is the name of the model's folder, which here also names the recipe: figures show the card's title.
+    # `view` makes the folder's name the title, but these names include the recipe. Figures show the card's title.
     views = [replace(view(model, images), title=model.card.title) for model in models]
     # autoencoder.png and switches.png show the best model.
     best = min(views, key=lambda each: each.test_rmse)
@@ -243,15 +243,15 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
 
 
 def _copy_model(model_dir: Path, export_dir: Path) -> None:
-    """Copies an exported model to `export_dir`, over the model there, if any. Raises as `exporting.export`."""
-    with ExportDirectory(export_dir, overwrite=True) as place:
-        place.replace(partial(shutil.copytree, model_dir, dirs_exist_ok=True))
+    """Copies an exported model to `export_dir`, and replaces a model there. Raises the errors of `exporting.export`."""
+    with ExportDirectory(export_dir, overwrite=True) as directory:
+        directory.replace(partial(shutil.copytree, model_dir, dirs_exist_ok=True))
 
 
 def reference_page(reference_dir: Path, results: str, switches: str) -> str:
     """Makes the README of the reference models: their cards, the results over all runs, and what the switches carry.
 
-    The section `starts` is that of the README in reference_dir; without such a file, the section is NO_STARTS.
+    The section `starts` is copied from the README in reference_dir. If that file is missing, the section is NO_STARTS.
     """
     header = ("model", "training RMSE", "test RMSE", "parameters", "recipe", "seed", "dataset", "TensorFlow")
     rows = []

@@ -71,7 +71,7 @@ class Outcome:
     curve: list[list[float]]
 
     @property
-    def collapsed(self) -> bool:
+    def is_collapsed(self) -> bool:
         """Whether the run failed or lost a channel of its code for good."""
         return self.failure is not None or self.silent_channels > 0
 
@@ -82,7 +82,7 @@ class Outcome:
 
 
 class _TestCurve(keras.callbacks.Callback):
-    """Records the RMSE of test images after each execution that reaches a multiple of `every_steps`."""
+    """Records the RMSE of test images after each execution that reaches a multiple of `every_steps` steps."""
 
     def __init__(self, images: np.ndarray, every_steps: int, images_per_step: int) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def reproduce(
 
 
 def finished(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
-    """Returns every valid outcome in an output directory, sorted by preset, recipe and seed.
+    """Returns the outcomes in an output directory whose settings are still valid, by preset, recipe and seed.
 
     After several calls of `reproduce`, one recipe may have more seeds than another.
     """

@@ -26,7 +26,7 @@ from deconv_ae.training.schedule import Schedule
 from experiments.outcomes import load_or_run, recipe_details
 
 OURS = "default"
-# The start of somebody who knows Keras but not this problem.
+# Starts that somebody would choose who knows Keras but not this problem.
 PLAIN: dict[str, tuple[type[keras.Initializer], float]] = {
     "He 0.003": (keras.initializers.HeNormal, 0.003),
     "He 0.01": (keras.initializers.HeNormal, 0.01),
@@ -101,12 +101,12 @@ def compare(
     epochs: int | None,
     output_dir: Path,
 ) -> Iterator[Trial]:
-    """Trains the missing runs and yields every outcome: ours with every seed, plain ones with seed 0.
+    """Trains the missing runs and yields every outcome: our start with every seed, plain starts with seed 0.
 
     Args:
         dataset: the training and test images.
         architectures: such as `architectures_for(dataset)`.
-        seeds: the number of seeds for ours; they are 0, 1, 2 and so on.
+        seeds: the number of seeds for our start; they are 0, 1, 2 and so on.
         epochs: the epochs of every run. None stands for the default recipe's epochs for this number of images. Every
             run has the default recipe's batch size for this number of images.
         output_dir: the folder, with the files that this module's docstring lists.
@@ -123,15 +123,15 @@ def compare(
                 settings |= recipe_details(options, dataset.image_shape[-1])
             shape = "_".join(map(str, architecture.filters)), "_".join(f"{h}x{w}" for h, w in architecture.pool_sizes)
             file = output_dir / "runs" / f"{'-'.join(shape)}-{start.replace(' ', '_')}-{seed}.json"
-            train_it = partial(_train, dataset, options, start, settings, mean_image_rmse)
-            yield load_or_run(file, settings, lambda fields: Trial(**fields), train_it)
+            train_run = partial(_train, dataset, options, start, settings, mean_image_rmse)
+            yield load_or_run(file, settings, lambda fields: Trial(**fields), train_run)
 
 
 def _train(
     dataset: ImageDataset, options: TrainingOptions, start: str, settings: dict[str, Any], mean_image_rmse: float
 ) -> Trial:
     started = time.perf_counter()
-    rmse = _ours(dataset, options) if start == OURS else _plain(dataset, options, start)
+    rmse = _our_test_rmse(dataset, options) if start == OURS else _plain_test_rmse(dataset, options, start)
     return Trial(
         filters=list(options.architecture.filters),
         pool_sizes=[list(sizes) for sizes in options.architecture.pool_sizes],
@@ -144,14 +144,14 @@ def _train(
     )
 
 
-def _ours(dataset: ImageDataset, options: TrainingOptions) -> float | None:
+def _our_test_rmse(dataset: ImageDataset, options: TrainingOptions) -> float | None:
     try:
         return train(dataset, options, verbose=False).test_rmse
     except RunError:
         return None
 
 
-def _plain(dataset: ImageDataset, options: TrainingOptions, start: str) -> float | None:
+def _plain_test_rmse(dataset: ImageDataset, options: TrainingOptions, start: str) -> float | None:
     initializer, learning_rate = PLAIN[start]
     schedule = options.schedule(len(dataset.train))
     keras.utils.set_random_seed(options.seed)
@@ -191,7 +191,7 @@ def section(dataset: ImageDataset, outcomes: Sequence[Trial]) -> str:
 
 
 def table(outcomes: Sequence[Trial]) -> str:
-    """Makes a table with a row per architecture: the best plain start, ours, and how much seeds differ.
+    """Makes a table with a row per architecture: the best plain start, our start, and how much seeds differ.
 
     >>> def outcome(start, rmse):
     ...     return Trial([8], [[4, 4]], start, 0, {}, rmse, 0.25, 1.0)

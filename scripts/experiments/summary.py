@@ -43,20 +43,20 @@ def summarize(outcomes: Iterable[Outcome]) -> list[Row]:
 
 def _row(preset: str, recipe: str, outcomes: Sequence[Outcome]) -> Row:
     finished = [outcome for outcome in outcomes if outcome.failure is None]
-    test = [outcome.test_rmse for outcome in finished if outcome.test_rmse is not None]
-    training = [outcome.training_rmse for outcome in finished if outcome.training_rmse is not None]
+    test_rmses = [outcome.test_rmse for outcome in finished if outcome.test_rmse is not None]
+    training_rmses = [outcome.training_rmse for outcome in finished if outcome.training_rmse is not None]
     return Row(
         preset=preset,
         recipe=recipe,
         seeds=len(outcomes),
-        collapsed=sum(outcome.collapsed for outcome in outcomes),
+        collapsed=sum(outcome.is_collapsed for outcome in outcomes),
         epochs=outcomes[0].settings["options"]["epochs"],
         published_training_rmse=PRESETS[preset].published_training_rmse,
         published_test_rmse=PRESETS[preset].published_test_rmse,
-        median_training_rmse=statistics.median(training) if training else None,
-        median_test_rmse=statistics.median(test) if test else None,
-        best_test_rmse=min(test, default=None),
-        worst_test_rmse=max(test, default=None),
+        median_training_rmse=statistics.median(training_rmses) if training_rmses else None,
+        median_test_rmse=statistics.median(test_rmses) if test_rmses else None,
+        best_test_rmse=min(test_rmses, default=None),
+        worst_test_rmse=max(test_rmses, default=None),
     )
 
 

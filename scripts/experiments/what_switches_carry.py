@@ -13,25 +13,25 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 
 
 @dataclass(frozen=True)
-class WithoutSwitches:
-    """The test RMSE of a model's decoder with the image's own switches, and without them.
+class SwitchesRMSE:
+    """The test RMSE of a model's reconstructions with the images' own switches, and with others.
 
     Attributes:
         name: the model's name.
-        own: with the image's own switches.
-        shuffled: with the switches of each pooling in a random order, over all windows of the image.
-        centred: with every switch at the middle of its window.
-        nothing: the RMSE of an image of zeros, which needs no model.
+        own_rmse: with the image's own switches.
+        shuffled_rmse: with the switches of each pooling in a random order, over all windows of the image.
+        centred_rmse: with every switch at the middle of its window.
+        zeros_rmse: of an image of zeros, which needs no model.
     """
 
     name: str
-    own: float
-    shuffled: float
-    centred: float
-    nothing: float
+    own_rmse: float
+    shuffled_rmse: float
+    centred_rmse: float
+    zeros_rmse: float
 
 
-def without_switches(model: ServedAutoencoder, images: np.ndarray) -> WithoutSwitches:
+def measure_switches(model: ServedAutoencoder, images: np.ndarray) -> SwitchesRMSE:
     """Computes mean per-image RMSEs over `(N, height, width, channels)` uint8 images."""
     encoded = model.encode(images)
     originals = scale(images)
@@ -39,25 +39,28 @@ def without_switches(model: ServedAutoencoder, images: np.ndarray) -> WithoutSwi
     def rmse(reconstruction: np.ndarray) -> float:
         return float(np.mean(per_image_rmse(originals, reconstruction)))
 
-    return WithoutSwitches(
+    return SwitchesRMSE(
         name=model.card.title,
-        own=rmse(model.decode(encoded)),
-        shuffled=rmse(model.decode(shuffled(encoded))),
-        centred=rmse(model.decode(centred(encoded, model.card.architecture.pool_sizes))),
-        nothing=rmse(np.zeros_like(originals)),
+        own_rmse=rmse(model.decode(encoded)),
+        shuffled_rmse=rmse(model.decode(shuffled(encoded))),
+        centred_rmse=rmse(model.decode(centred(encoded, model.card.architecture.pool_sizes))),
+        zeros_rmse=rmse(np.zeros_like(originals)),
     )
 
 
 def switches_table(models: Sequence[ServedAutoencoder], images: np.ndarray) -> str:
-    """Makes a Markdown table: the RMSE with and without switches, and the bits of code and switches."""
+    """Makes a Markdown table: the RMSE with and without an image's own switches, and the bits of code and switches.
+
+    The factors are those of `SizePerImage`.
+    """
     header = (
         *("model", "own switches", "shuffled", "centred", "no model: zeros"),
         *("code bits", "switches bits", "factor in numbers", "factor without switches", "factor with switches"),
     )
     lines = []
     for model in models:
-        measured, size = without_switches(model, images), model.card.size_per_image
-        rmses = (measured.own, measured.shuffled, measured.centred, measured.nothing)
+        measured, size = measure_switches(model, images), model.card.size_per_image
+        rmses = (measured.own_rmse, measured.shuffled_rmse, measured.centred_rmse, measured.zeros_rmse)
         lines.append(
             (
                 measured.name,

@@ -9,7 +9,7 @@ import pytest
 from experiments import publish, runs
 from experiments.runs import Outcome, Run, finished, reproduce
 from experiments.summary import markdown, summarize
-from experiments.what_switches_carry import without_switches
+from experiments.what_switches_carry import measure_switches
 from markdown_page import read_section, replace_section
 
 from deconv_ae.data import ImageDataset
@@ -56,11 +56,11 @@ def test_only_runs_with_stale_or_unreadable_outcomes_are_trained_again(
     outcomes, directory = reproduced
     trained: list[Run] = []
 
-    def note(run: Run, *_) -> Outcome:
+    def record_run(run: Run, *_) -> Outcome:
         trained.append(run)
         return outcomes[0]
 
-    monkeypatch.setattr(runs, "_train", note)
+    monkeypatch.setattr(runs, "_train", record_run)
     assert list(reproduce(digits, ["cmap1_pool4"], ["cntk", "default"], 1, directory)) == outcomes
     assert trained == []
     file = directory / "runs" / "cmap1_pool4-cntk-0.json"
@@ -114,10 +114,10 @@ def test_report_has_tables_and_figures(reproduced: tuple[list[Outcome], Path], d
 
 
 def test_decoder_without_own_switches_is_worse(exported: Path, digits: ImageDataset) -> None:
-    measured = without_switches(ServedAutoencoder(exported), digits.test)
-    assert measured.own == pytest.approx(ServedAutoencoder(exported).rmse(digits.test), rel=1e-5)
-    assert measured.own < measured.centred < measured.nothing
-    assert measured.own < measured.shuffled
+    measured = measure_switches(ServedAutoencoder(exported), digits.test)
+    assert measured.own_rmse == pytest.approx(ServedAutoencoder(exported).rmse(digits.test), rel=1e-5)
+    assert measured.own_rmse < measured.centred_rmse < measured.zeros_rmse
+    assert measured.own_rmse < measured.shuffled_rmse
 
 
 def test_reference_page_keeps_the_table_of_starts(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def compared(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> 
     return list(compare(digits, [SMALL], 1, 1, directory)), directory
 
 
-def test_ours_beats_plain_starts_with_the_same_schedule(compared: tuple[list[Trial], Path]) -> None:
+def test_our_start_has_the_lowest_rmse_at_the_same_schedule(compared: tuple[list[Trial], Path]) -> None:
     outcomes, _ = compared
     assert [outcome.start for outcome in outcomes] == [OURS, *PLAIN]
     assert len({json.dumps(outcome.settings["schedule"]) for outcome in outcomes}) == 1
@@ -38,19 +38,20 @@ def test_only_runs_without_a_readable_outcome_are_trained_again(
     assert list(compare(digits, [SMALL], 1, 1, directory)) == outcomes
     file = directory / "runs" / "2-4x4-He_0.01-0.json"
     file.write_text('{"half": ')
-    again = list(compare(digits, [SMALL], 1, 1, directory))
-    assert [outcome.test_rmse for outcome in again] == [outcome.test_rmse for outcome in outcomes]
-    assert [a.start for a, b in zip(again, outcomes) if a.seconds != b.seconds] == ["He 0.01"]
+    later_outcomes = list(compare(digits, [SMALL], 1, 1, directory))
+    assert [later.test_rmse for later in later_outcomes] == [outcome.test_rmse for outcome in outcomes]
+    trained_starts = [later.start for later, first in zip(later_outcomes, outcomes) if later.seconds != first.seconds]
+    assert trained_starts == ["He 0.01"]
 
 
 def test_run_of_another_versions_recipe_is_trained_again(
     compared: tuple[list[Trial], Path], digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, directory = compared
-    before = list(compare(digits, [SMALL], 1, 1, directory))
+    outcomes = list(compare(digits, [SMALL], 1, 1, directory))
     monkeypatch.setattr(recipes, "ADAM_PEAK_LEARNING_RATE", 0.02)
-    again = list(compare(digits, [SMALL], 1, 1, directory))
-    assert [one.start for one, other in zip(again, before) if one != other] == [OURS]
+    later_outcomes = list(compare(digits, [SMALL], 1, 1, directory))
+    assert [later.start for later, first in zip(later_outcomes, outcomes) if later != first] == [OURS]
 
 
 def test_architectures_too_large_for_images_are_left_out(digits: ImageDataset, colour_images: ImageDataset) -> None:
@@ -73,9 +74,11 @@ def test_failed_run_has_the_mean_images_rmse_and_is_stuck() -> None:
 
 def test_section_names_data_and_schedule(compared: tuple[list[Trial], Path], digits: ImageDataset) -> None:
     outcomes, _ = compared
-    said, nothing, *rows = starts.section(replace(digits, name="folder:pictures/digits"), outcomes).splitlines()
-    assert said.startswith(
+    first_line, blank_line, *rows = starts.section(
+        replace(digits, name="folder:pictures/digits"), outcomes
+    ).splitlines()
+    assert first_line.startswith(
         "**digits**: 640 training and 100 test images of 28x28x1; 1 epoch of 20 steps, 32 images a step;"
     )
-    assert not nothing
+    assert not blank_line
     assert "\n".join(rows) == starts.table(outcomes)

@@ -51,21 +51,21 @@ def test_smooth_path_layers_surround_the_stages() -> None:
 def test_smooth_path_is_linear_and_stages_see_the_rest() -> None:
     images = np.random.default_rng(0).uniform(size=(2, 9, 8, 3)).astype(np.float32)
     model = Autoencoder(Architecture((2,), (4,), averages=5), (9, 8, 3))
-    averaging, enlarging = model.get_layer("averages").get_weights(), model.get_layer("enlarge").get_weights()
+    averaging_weights, enlarging_weights = (model.get_layer(name).get_weights() for name in ("averages", "enlarge"))
     code, *switches = model.encoder(images)
     for row, column in np.ndindex(2, 2):
         block = images[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
-        averages = np.einsum("nhwc,hwck->nk", block, averaging[0]) + averaging[1]
+        averages = np.einsum("nhwc,hwck->nk", block, averaging_weights[0]) + averaging_weights[1]
         np.testing.assert_allclose(code[:, row, column, 2:], averages, atol=1e-5)
-        smooth = np.einsum("nk,hwck->nhwc", averages, enlarging[0]) + enlarging[1]
+        smooth = np.einsum("nk,hwck->nhwc", averages, enlarging_weights[0]) + enlarging_weights[1]
         rest = keras.Model(model.inputs[0], model.get_layer("rest").output)(images)
         np.testing.assert_allclose(
             rest[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4], block - smooth, atol=1e-5
         )
-    # Without maxima, only the smooth picture is drawn, and its edges are repeated outside of the blocks.
-    without = keras.ops.where(np.arange(7) < 2, 0.0, code)
-    drawn = model.decoder([without, *switches]).numpy()
-    np.testing.assert_array_equal(drawn[:, 8], drawn[:, 7])
+    # Without maxima, the decoder returns the smooth picture, whose edges are repeated outside of the blocks.
+    only_averages = keras.ops.where(np.arange(7) < 2, 0.0, code)
+    smooth_pictures = model.decoder([only_averages, *switches]).numpy()
+    np.testing.assert_array_equal(smooth_pictures[:, 8], smooth_pictures[:, 7])
 
 
 def test_more_averages_than_numbers_in_a_block_are_refused() -> None:
@@ -95,7 +95,7 @@ def test_stages_have_the_activations_and_biases_of_cntk(stages: int, bias: bool)
         {"filters": (3, 2), "pool_sizes": (2, (2, 1)), "averages": 5},
     ],
 )
-def test_encoder_and_decoder_agree_with_whole_for_any_shape(fields: dict, image_shape: tuple[int, int, int]) -> None:
+def test_encoder_and_decoder_agree_with_the_autoencoder(fields: dict, image_shape: tuple[int, int, int]) -> None:
     model = Autoencoder(fields, image_shape)
     images = np.random.default_rng(0).uniform(size=(3, *image_shape)).astype(np.float32)
     reconstruction = model(images).numpy()
@@ -106,8 +106,8 @@ def test_encoder_and_decoder_agree_with_whole_for_any_shape(fields: dict, image_
     assert len(switches) == len(model.architecture.filters)
     np.testing.assert_allclose(model.decoder([code, *switches]), reconstruction, atol=1e-6)
     # Switches do not depend on the other images of the batch.
-    alone = model.encoder(images[1:2])
-    np.testing.assert_allclose(model.decoder(alone), reconstruction[1:2], atol=1e-6)
+    encoded_alone = model.encoder(images[1:2])
+    np.testing.assert_allclose(model.decoder(encoded_alone), reconstruction[1:2], atol=1e-6)
 
 
 def test_encoder_and_decoder_share_the_autoencoders_weights() -> None:
@@ -122,15 +122,14 @@ def test_keras_file_restores_all_three_models(averages: int, tmp_path: Path) -> 
     # The second stage's windows leave rows and columns over.
     model = Autoencoder(Architecture((5, 1), (2, 3), averages=averages), (28, 28, 1))
     images = np.random.default_rng(0).uniform(size=(2, 28, 28, 1)).astype(np.float32)
-    for name, original in (("whole", model), ("encoder", model.encoder), ("decoder", model.decoder)):
+    originals = {"autoencoder": model, "encoder": model.encoder, "decoder": model.decoder}
+    for name, original in originals.items():
         original.save(tmp_path / f"{name}.keras")
-    whole, encoder, decoder = (
-        keras.models.load_model(tmp_path / f"{n}.keras") for n in ("whole", "encoder", "decoder")
-    )
-    assert whole.architecture == model.architecture
-    np.testing.assert_array_equal(whole(images), model(images))
+    autoencoder, encoder, decoder = (keras.models.load_model(tmp_path / f"{name}.keras") for name in originals)
+    assert autoencoder.architecture == model.architecture
+    np.testing.assert_array_equal(autoencoder(images), model(images))
     np.testing.assert_allclose(decoder(encoder(images)), model(images), atol=1e-6)
-    np.testing.assert_allclose(whole.decoder(whole.encoder(images)), model(images), atol=1e-6)
+    np.testing.assert_allclose(autoencoder.decoder(autoencoder.encoder(images)), model(images), atol=1e-6)
 
 
 def test_restored_model_trains_as_the_original(tmp_path: Path) -> None:
@@ -203,7 +202,7 @@ def test_config_leaves_out_options_unknown_to_older_keras() -> None:
 
 
 @pytest.mark.parametrize(("switch", "dtype"), [(-1, np.int32), (16, np.int32), (16, np.uint8), (2**32, np.int64)])
-def test_decoding_refuses_switch_outside_of_its_window(switch: int, dtype: type) -> None:
+def test_decoding_refuses_wrong_switches(switch: int, dtype: type) -> None:
     model = Autoencoder(Architecture((1,), (4,)), (8, 8, 1))
     switches = np.zeros((1, 2, 2, 1), dtype)
     switches[0, 1, 0, 0] = switch

@@ -21,13 +21,13 @@ def test_every_layers_output_has_a_gradient(preset, name):
     keras.utils.set_random_seed(0)
     model = Autoencoder(PRESETS[preset].architecture, (28, 28, 1))
     output = model.get_layer(name).output
-    both = keras.Model(model.inputs, [output[0] if name.startswith("pool") else output, model.output])
+    inner_and_output = keras.Model(model.inputs, [output[0] if name.startswith("pool") else output, model.output])
     images = tf.constant(np.random.default_rng(0).random((2, 28, 28, 1), "float32"))
 
     def gradient(images):
         with tf.GradientTape() as tape:
             tape.watch(images)
-            inner, reconstruction = both(images)
+            inner, reconstruction = inner_and_output(images)
             loss = tf.reduce_sum(reconstruction**2)
         return tape.gradient(loss, inner), reconstruction
 

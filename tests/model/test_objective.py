@@ -66,14 +66,16 @@ def test_metric_counts_every_image_once_in_any_batches() -> None:
     assert float(metric.result()) == 0
 
 
-@pytest.mark.parametrize("made", [PerImageRMSELoss(), PerImageRMSE()])
-def test_loss_and_metric_round_trip_through_their_configuration(made: keras.losses.Loss | keras.metrics.Metric) -> None:
+@pytest.mark.parametrize("loss_or_metric", [PerImageRMSELoss(), PerImageRMSE()])
+def test_loss_and_metric_round_trip_through_their_configuration(
+    loss_or_metric: keras.losses.Loss | keras.metrics.Metric,
+) -> None:
     serialize, deserialize = (
         (keras.losses.serialize, keras.losses.deserialize)
-        if isinstance(made, keras.losses.Loss)
+        if isinstance(loss_or_metric, keras.losses.Loss)
         else (keras.metrics.serialize, keras.metrics.deserialize)
     )
-    assert type(deserialize(serialize(made))) is type(made)
+    assert type(deserialize(serialize(loss_or_metric))) is type(loss_or_metric)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

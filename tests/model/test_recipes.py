@@ -11,7 +11,10 @@ from deconv_ae.model.recipes import CNTK_BATCH_SIZE, RECIPES, cntk_optimizer, pe
 
 
 def cntk_weight(gradients: list[float], batch_size: int) -> float:
-    """A weight of 0 after CNTK's momentum SGD, in CNTK's terms: summed gradients, a rate per sample, unit gain."""
+    """The value that CNTK's momentum SGD gives a weight that starts at 0.
+
+    In CNTK's terms: summed gradients, a rate per sample, unit gain.
+    """
     momentum = np.exp(-batch_size / 600)
     weight = velocity = 0.0
     for gradient in gradients:
@@ -91,18 +94,18 @@ def test_bumps_lie_on_the_diagonal_and_sum_as_specified(channels: int, filters: 
     assert kernel.shape == (5, 5, channels, filters)
     np.testing.assert_allclose(kernel.sum(axis=(0, 1, 2)), np.full(filters, 1.0 if filters == 1 else 0.0), atol=1e-6)
     transposed = np.asarray(RowOfBumps(noise=0.0, transposed=True)((5, 5, channels, filters)))
-    places = [np.unravel_index(transposed[:, :, 0, each].argmax(), (5, 5)) for each in range(filters)]
+    centres = [np.unravel_index(transposed[:, :, 0, number].argmax(), (5, 5)) for number in range(filters)]
     # Along the diagonal, from the upper left to the lower right.
-    assert all(row == column for row, column in places)
-    assert places == sorted(places)
+    assert all(row == column for row, column in centres)
+    assert centres == sorted(centres)
     assert transposed.min() >= 0
     np.testing.assert_allclose(transposed.sum(axis=(0, 1, 3)), np.full(channels, 0.8), rtol=1e-6)
 
 
 def test_only_the_noise_depends_on_the_seed() -> None:
     shape = (5, 5, 4, 4)
-    first, again, other = (np.asarray(RowOfBumps(noise=0.1, seed=seed)(shape)) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first, again)
+    first, same, other = (np.asarray(RowOfBumps(noise=0.1, seed=seed)(shape)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, same)
     noise = first - np.asarray(RowOfBumps(noise=0.0)(shape))
     assert noise.std() == pytest.approx(0.1 / np.sqrt(25 * 4), rel=0.15)
     assert not np.array_equal(first, other)

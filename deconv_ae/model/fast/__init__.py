@@ -4,7 +4,7 @@ from deconv_ae.model.fast.blocks import FEWEST_ROWS
 from deconv_ae.model.fast.blocks import decode as decode
 from deconv_ae.model.fast.blocks import encode as encode
 
-MOST_FILTERS, MOST_COMPILED, MOST_COMPILED_GREY, FEWEST_COMPILED_PIXELS = 3, 5, 32, 30_000_000
+MOST_CHANNELS, MOST_COMPILED_CHANNELS, MOST_COMPILED_GREY_CHANNELS, FEWEST_COMPILED_PIXELS = 3, 5, 32, 30_000_000
 """Measured, see "When blocks pay" in scripts/experiments/NOTES.md. The pixels are those of an epoch's images."""
 
 
@@ -14,10 +14,10 @@ def pays(channels: int, filters: int, pool_size: tuple[int, int], compiled: bool
     >>> pays(1, 3, (4, 4)), pays(1, 32, (4, 4)), pays(1, 32, (4, 4), compiled=True), pays(3, 6, (2, 2), compiled=True)
     (True, False, True, False)
     """
-    small_blocks = not any(FEWEST_ROWS % rows for rows in pool_size)
-    if compiled and small_blocks:
-        return max(channels, filters) <= (MOST_COMPILED_GREY if 1 in (channels, filters) else MOST_COMPILED)
-    return max(channels, filters) <= (MOST_FILTERS if compiled or small_blocks else 1) and (compiled or channels == 1)
+    has_smallest_blocks, most_channels = not any(FEWEST_ROWS % rows for rows in pool_size), max(channels, filters)
+    if compiled and has_smallest_blocks:
+        return most_channels <= (MOST_COMPILED_GREY_CHANNELS if 1 in (channels, filters) else MOST_COMPILED_CHANNELS)
+    return most_channels <= (MOST_CHANNELS if compiled or has_smallest_blocks else 1) and (compiled or channels == 1)
 
 
 def is_faster_compiled(pixels: int) -> bool:

@@ -1,9 +1,9 @@
 """A stage on blocks of pixels, in TensorFlow.
 
-A convolution of few channels leaves most of a vector register idle; here a register holds one window or several. A
-block becomes one pixel, with channels `position in the block * channels + channel` (space_to_depth). The kernel of
-blocks covers all blocks that a block's results depend on: 2x2 blocks for a kernel of 5x5 and blocks of 4x4. It has many
-zeros, but its results have a window's positions side by side.
+A convolution of few channels leaves most of a vector register idle; here a register holds one window or several. Each
+block becomes one pixel, whose channels have the order of space_to_depth: `pixel in block * channels + channel`. The
+kernel of blocks covers all blocks that a block of results depends on: 2x2 blocks for a kernel of 5x5 and blocks of 4x4.
+It has many zeros, but its results have the positions of a window side by side.
 """
 
 import functools
@@ -33,34 +33,34 @@ def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[
 
     Args:
         images: `(N, height, width, channels)` float32; only N may be unknown.
-        pool_size: (height, width) of the windows, which lie side by side; pooling leaves out what no window covers.
+        pool_size: (height, width) of the windows, which lie side by side. Pooling ignores values outside of them.
         kernel: `(kernel height, kernel width, channels, filters)`, a tensor or a variable.
         bias: `(filters,)`, a tensor or a variable.
 
     Returns:
-        The maxima, `(N, windows down, windows right, filters)`, and uint8 switches: the first position of the maximum
-        after the ReLU, 0 in a window of zeros. A NaN is more than any number; under XLA, than any finite number.
+        The maxima, `(N, rows of windows, columns of windows, filters)`, and uint8 switches: the first position of each
+        maximum after the ReLU, so 0 in a window of zeros. A NaN is above all numbers; under XLA, equal to infinity.
     """
     images, kernel, bias = (tf.convert_to_tensor(tensor) for tensor in (images, kernel, bias))
-    size, positions = tuple(images.shape[1:3]), math.prod(pool_size)
+    size, window_area = tuple(images.shape[1:3]), math.prod(pool_size)
     grid = _Grid(size, tuple(kernel.shape[:2]), pool_size)
     kernel_of_blocks = grid.kernel_of_blocks(kernel)
 
-    def by_blocks() -> list[tf.Tensor]:
+    def encode_by_blocks() -> list[tf.Tensor]:
         results = _convolved(grid.blocks_of(images), kernel_of_blocks)
-        windows = tf.reshape(results, (-1, *grid.with_results, results.shape[3] // positions, positions))
-        # The bias does not change which value is the largest, and takes fewer additions after the pooling.
-        pooled, first = (grid.images_of_windows(tensor) for tensor in _first_maxima(windows))
+        windows = tf.reshape(results, (-1, *grid.results_shape, results.shape[3] // window_area, window_area))
+        # The bias does not change which value is the largest. Adding it after the pooling takes fewer additions.
+        pooled, positions = map(grid.images_of_windows, _first_maxima(windows))
         pooled = tf.nn.relu(tf.nn.bias_add(pooled, bias))
-        return [pooled, tf.cast(tf.where(pooled <= 0, 0, first), tf.uint8)]
+        return [pooled, tf.cast(tf.where(pooled <= 0, 0, positions), tf.uint8)]
 
-    def by_pixels() -> list[tf.Tensor]:
+    def encode_by_pixels() -> list[tf.Tensor]:
         # Not tf.nn.relu: in a graph, oneDNN fuses it with the convolution, and then a NaN becomes 0 (TensorFlow 2.21).
         convolved = tf.maximum(tf.nn.bias_add(tf.nn.conv2d(images, kernel, 1, "SAME"), bias), 0.0)
         pooled, argmax = pool(convolved, grid.pooling)
         return [pooled, switches_of(argmax, size, grid.pooling)[0]]
 
-    pooled, switches = _faster((images, kernel, bias), by_blocks, by_pixels)
+    pooled, switches = _compute_faster((images, kernel, bias), encode_by_blocks, encode_by_pixels)
     return pooled, switches
 
 
@@ -70,7 +70,7 @@ def decode(
     """Computes max unpooling, then a "same" transposed convolution.
 
     Args:
-        values: `(N, windows down, windows right, filters)`.
+        values: `(N, rows of windows, columns of windows, filters)`.
         switches: the same shape.
         pool_size: (height, width) of the windows.
         size: (height, width) of the images; windows may leave rows or columns over.
@@ -84,29 +84,29 @@ def decode(
     grid = _Grid(size, tuple(kernel.shape[:2]), pool_size)
     kernel_of_blocks = grid.kernel_of_blocks(kernel)
 
-    def by_blocks() -> list[tf.Tensor]:
+    def decode_by_blocks() -> list[tf.Tensor]:
         # A product with a mask of floats: tf.where with a boolean mask takes three times as long.
-        chosen = tf.one_hot(tf.cast(grid.blocks_of_windows(switches), tf.int32), math.prod(pool_size))
-        results = chosen * grid.blocks_of_windows(values)[..., None]
-        results = tf.reshape(results, (-1, *grid.with_results, math.prod(results.shape[3:])))
-        return [grid.images_of(_deconvolved(results, kernel_of_blocks))]
+        mask = tf.one_hot(tf.cast(grid.blocks_of_windows(switches), tf.int32), math.prod(pool_size))
+        unpooled = mask * grid.blocks_of_windows(values)[..., None]
+        unpooled = tf.reshape(unpooled, (-1, *grid.results_shape, math.prod(unpooled.shape[3:])))
+        return [grid.images_of(_deconvolved(unpooled, kernel_of_blocks))]
 
-    def by_pixels() -> list[tf.Tensor]:
+    def decode_by_pixels() -> list[tf.Tensor]:
         unpooled = unpool_switches(values, switches, size, grid.pooling)
         return [tf.nn.conv2d_transpose(unpooled, kernel, [tf.shape(values)[0], *size, kernel.shape[2]], 1, "SAME")]
 
-    (images,) = _faster((values, kernel), by_blocks, by_pixels, FEWEST_DECODED)
+    (images,) = _compute_faster((values, kernel), decode_by_blocks, decode_by_pixels, FEWEST_DECODED)
     return images if bias is None else tf.nn.bias_add(images, bias)
 
 
 @environment.custom_gradient
 def _first_maxima(windows: tf.Tensor) -> tuple[Any, Callable]:
-    """Each window's maximum and its first position, for `(N, down, right, windows, positions)`."""
+    """The maxima, and the first position of each, in `(N, rows, columns, windows in block * filters, positions)`."""
     # XLA's argmax can return the last position of a window with NaNs, but returns the first position of infinities.
     comparable = tf.where(tf.math.is_nan(windows), np.inf, windows) if environment.compiled_by_xla() else windows
-    first = tf.argmax(comparable, -1, tf.int32)
-    maxima = tf.gather(windows, first, batch_dims=4)
-    return (maxima, first), lambda upstream, _: tf.one_hot(first, windows.shape[-1]) * upstream[..., None]
+    positions = tf.argmax(comparable, -1, tf.int32)
+    maxima = tf.gather(windows, positions, batch_dims=4)
+    return (maxima, positions), lambda upstream, _: tf.one_hot(positions, windows.shape[-1]) * upstream[..., None]
 
 
 @environment.custom_gradient
@@ -119,13 +119,13 @@ def _convolved(blocks: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
 @environment.custom_gradient
 def _deconvolved(results: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
     """The transpose of `_convolved`. For few channels, XLA is faster with a product and a sum over taps."""
-    (_, *size, filters), (*reach, channels, _) = results.shape, kernel.shape
+    (_, rows, columns, filters), (height, width, channels, _) = results.shape, kernel.shape
     if environment.compiled_by_xla() and channels <= filters:
-        of_taps, after = tf.tensordot(results, kernel, (3, 3)), np.subtract(reach, 1)
-        places = [(of_taps[:, :, :, down, right], (down, right)) for down, right in np.ndindex(*reach)]
-        blocks = tf.add_n([tf.pad(pixels, [(0, 0), *zip(at, after - at), (0, 0)]) for pixels, at in places])
+        products = tf.tensordot(results, kernel, (3, 3))  # (N, rows, columns, height, width, channels)
+        pads = {(y, x): [(0, 0), (y, height - 1 - y), (x, width - 1 - x), (0, 0)] for y, x in np.ndindex(height, width)}
+        blocks = tf.add_n([tf.pad(products[:, :, :, y, x], pads[y, x]) for y, x in pads])
     else:
-        shape = [tf.shape(results)[0], *(np.add(size, reach) - 1), channels]
+        shape = [tf.shape(results)[0], rows + height - 1, columns + width - 1, channels]
         blocks = tf.nn.conv2d_transpose(results, kernel, shape, 1, "VALID")
     return blocks, lambda upstream: (_convolved(upstream, kernel), _kernel_gradient(upstream, results, kernel))
 
@@ -133,17 +133,18 @@ def _deconvolved(results: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
 def _kernel_gradient(blocks: tf.Tensor, upstream: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     if not environment.compiled_by_xla():
         return tf.compat.v1.nn.conv2d_backprop_filter(blocks, kernel.shape, upstream, [1] * 4, "VALID")
-    height, width = upstream.shape[1:3]
-    inputs = [blocks[:, down : down + height, right : right + width] for down, right in np.ndindex(*kernel.shape[:2])]
-    upstream, *inputs = (tf.reshape(tensor, (-1, tensor.shape[3])) for tensor in (upstream, *inputs))
-    return tf.reshape([tf.matmul(of_tap, upstream, transpose_a=True) for of_tap in inputs], kernel.shape)
+    rows, columns = upstream.shape[1:3]
+    inputs_by_tap = [blocks[:, y : y + rows, x : x + columns] for y, x in np.ndindex(*kernel.shape[:2])]
+    upstream, *inputs_by_tap = (tf.reshape(tensor, (-1, tensor.shape[3])) for tensor in (upstream, *inputs_by_tap))
+    return tf.reshape([tf.matmul(inputs, upstream, transpose_a=True) for inputs in inputs_by_tap], kernel.shape)
 
 
-def _faster(tensors: Sequence, by_blocks: Callable, by_pixels: Callable, fewest: int = 0) -> list[tf.Tensor]:
-    """Computes `by_pixels` if a tensor is not finite or if a served batch has under `fewest` images; else `by_blocks`.
+def _compute_faster(tensors: Sequence, by_blocks: Callable, by_pixels: Callable, fewest: int = 0) -> list[tf.Tensor]:
+    """Calls `by_pixels` if a tensor is not finite or a served batch has fewer images than `fewest`; else `by_blocks`.
 
     The kernel of blocks has zeros outside of the original kernel, and zero times infinity is NaN. A sum is finite
-    only if all terms are. Under XLA, a choice would triple a step's time. All gradients and other runtimes use blocks.
+    only if all terms are. XLA, under which a choice would triple a step's time, always uses blocks. So do portable
+    code and all gradients.
     """
     if environment.compiled_by_xla() or environment.is_portable():
         return by_blocks()
@@ -160,66 +161,65 @@ def _faster(tensors: Sequence, by_blocks: Callable, by_pixels: Callable, fewest:
 
 @functools.lru_cache(maxsize=16)
 class _Grid:
-    """The places of blocks. The first block starts at the first pixel that window 0 depends on. Lengths are pairs."""
+    """Blocks side by side, from the first pixel that window 0 depends on. Lengths are pairs: for rows, for columns."""
 
-    def __init__(self, size: Pair, taps: Pair, pool: Pair) -> None:
-        self.pooling = Windows(pool, pool, "valid", "channels_last")
-        self.size, self.taps, self.pool = (np.array(lengths) for lengths in (size, taps, pool))
-        self.windows, self.windows_in_block = self.size // self.pool, -(-FEWEST_ROWS // self.pool)
-        self.block = self.windows_in_block * self.pool
-        # `reach` counts the blocks that one block's results depend on; `with_results` counts those with results.
-        self.reach = -(-(self.taps + self.block - 1) // self.block)
-        self.before = (self.taps - 1) // 2
-        with_pixels = -(-(self.before + self.size) // self.block)
-        self.with_results = np.maximum(-(-self.windows // self.windows_in_block), with_pixels - self.reach + 1)
-        self.after = (self.with_results + self.reach - 1) * self.block - self.before - self.size
+    def __init__(self, size: Pair, kernel_size: Pair, pool_size: Pair) -> None:
+        self.pooling = Windows(pool_size, pool_size, "valid", "channels_last")
+        self.size, self.kernel_size, self.pool_size = (np.array(lengths) for lengths in (size, kernel_size, pool_size))
+        self.windows, self.windows_in_block = self.size // self.pool_size, -(-FEWEST_ROWS // self.pool_size)
+        self.block_size, self.padding_before = self.windows_in_block * self.pool_size, (self.kernel_size - 1) // 2
+        self.blocks_in_kernel = -(-(self.kernel_size + self.block_size - 1) // self.block_size)
+        # The blocks of results cover all windows. The blocks that these results depend on cover all pixels.
+        blocks_with_windows = -(-self.windows // self.windows_in_block)
+        blocks_with_pixels = -(-(self.padding_before + self.size) // self.block_size)
+        self.results_shape = np.maximum(blocks_with_windows, blocks_with_pixels - self.blocks_in_kernel + 1)
+        padded_size = (self.results_shape + self.blocks_in_kernel - 1) * self.block_size
+        self.padding_after = padded_size - self.padding_before - self.size
 
     def blocks_of(self, images: tf.Tensor) -> tf.Tensor:
-        """Images as `(N, blocks down, blocks right, positions * channels)`."""
-        return _split(tf.pad(images, [(0, 0), *zip(self.before, self.after), (0, 0)]), self.block)
+        """Images as `(N, rows of blocks, columns of blocks, pixels in block * channels)`."""
+        return _split(tf.pad(images, [(0, 0), *zip(self.padding_before, self.padding_after), (0, 0)]), self.block_size)
 
     def images_of(self, blocks: tf.Tensor) -> tf.Tensor:
         """The inverse of `blocks_of`."""
-        (top, left), (bottom, right) = self.before, self.before + self.size
-        return _joined(blocks, self.block)[:, top:bottom, left:right]
+        (top, left), (bottom, right) = self.padding_before, self.padding_before + self.size
+        return _joined(blocks, self.block_size)[:, top:bottom, left:right]
 
     def blocks_of_windows(self, values: tf.Tensor) -> tf.Tensor:
-        """`(N, windows down, windows right, filters)` as `(N, blocks down, blocks right, windows * filters)`."""
-        down, right = self.with_results * self.windows_in_block - self.windows
-        return _split(tf.pad(values, [(0, 0), (0, down), (0, right), (0, 0)]), self.windows_in_block)
+        """`(N, rows of windows, columns, filters)` as `(N, rows of blocks, columns, windows in block * filters)`."""
+        bottom, right = self.results_shape * self.windows_in_block - self.windows
+        return _split(tf.pad(values, [(0, 0), (0, bottom), (0, right), (0, 0)]), self.windows_in_block)
 
     def images_of_windows(self, blocks: tf.Tensor) -> tf.Tensor:
         """The inverse of `blocks_of_windows`."""
         return _joined(blocks, self.windows_in_block)[:, : self.windows[0], : self.windows[1]]
 
     def kernel_of_blocks(self, kernel: tf.Tensor) -> tf.Tensor:
-        """The kernel of blocks, `(*reach, positions * channels, windows * filters * window's positions)`.
-
-        It is a 0-1 matrix times the kernel. So it has a gradient, and TensorFlow folds it if the kernel is constant.
-        """
+        """`(*blocks_in_kernel, pixels in block * channels, windows in block * filters * positions in window)`."""
+        # A product with a 0-1 matrix has a gradient, and TensorFlow folds it if the kernel is constant.
         taps = tf.reshape(kernel, (-1, *kernel.shape[2:]))
-        kernel_of_blocks = tf.einsum("bxwpt,tcf->bxcwfp", self._places.astype(kernel.dtype.as_numpy_dtype), taps)
-        return tf.reshape(kernel_of_blocks, (*self.reach, -1, self.block.prod() * kernel.shape[3]))
+        kernel_of_blocks = tf.einsum("bxwpt,tcf->bxcwfp", self._tap_selection.astype(kernel.dtype.as_numpy_dtype), taps)
+        return tf.reshape(kernel_of_blocks, (*self.blocks_in_kernel, -1, self.block_size.prod() * kernel.shape[3]))
 
     @functools.cached_property
-    def _places(self) -> np.ndarray:
-        """The tap from each pixel to each result, one-hot: (block, pixel in block, window, position in window, tap)."""
-        lengths = zip(self.taps, self.pool, self.block, self.reach)
-        by_axis = [taps_between(n * block, block, t).reshape(n, block, -1, pool, t) for t, pool, block, n in lengths]
-        shape = (self.reach.prod(), self.block.prod(), -1, self.pool.prod(), self.taps.prod())
-        return np.einsum("abcde,ijklm->aibjckdlem", *by_axis).reshape(shape)
+    def _tap_selection(self) -> np.ndarray:
+        """The tap from each pixel to each result: (block in kernel, pixel in block, window in block, position, tap)."""
+        lengths = zip(self.blocks_in_kernel, self.block_size, self.pool_size, self.kernel_size)
+        by_axis = [taps_between(n * block, block, t).reshape(n, block, -1, pool, t) for n, block, pool, t in lengths]
+        shape = (self.blocks_in_kernel, self.block_size, self.windows_in_block, self.pool_size, self.kernel_size)
+        return np.einsum("abcde,ijklm->aibjckdlem", *by_axis).reshape([lengths.prod() for lengths in shape])
 
 
-def _split(images: tf.Tensor, block: np.ndarray) -> tf.Tensor:
-    """`(N, rows, columns, channels)` as blocks, whose size divides rows and columns."""
-    (height, width), (_, rows, columns, channels) = block, images.shape
-    down, right = rows // height, columns // width
-    by_row = tf.reshape(images, (-1, down, height, right, width * channels))
-    return tf.reshape(tf.transpose(by_row, (0, 1, 3, 2, 4)), (-1, down, right, height * width * channels))
+def _split(images: tf.Tensor, block_size: np.ndarray) -> tf.Tensor:
+    """Turns `(N, rows, columns, channels)` into blocks, whose size divides the numbers of rows and columns."""
+    (height, width), (_, rows, columns, channels) = block_size, images.shape
+    block_rows, block_columns = rows // height, columns // width
+    by_row = tf.reshape(images, (-1, block_rows, height, block_columns, width * channels))
+    return tf.reshape(tf.transpose(by_row, (0, 1, 3, 2, 4)), (-1, block_rows, block_columns, height * width * channels))
 
 
-def _joined(blocks: tf.Tensor, block: np.ndarray) -> tf.Tensor:
+def _joined(blocks: tf.Tensor, block_size: np.ndarray) -> tf.Tensor:
     """The inverse of `_split`."""
-    (height, width), (_, down, right, length) = block, blocks.shape
-    by_row = tf.transpose(tf.reshape(blocks, (-1, down, right, height, length // height)), (0, 1, 3, 2, 4))
-    return tf.reshape(by_row, (-1, down * height, right * width, length // block.prod()))
+    (height, width), (_, rows, columns, length) = block_size, blocks.shape
+    by_row = tf.transpose(tf.reshape(blocks, (-1, rows, columns, height, length // height)), (0, 1, 3, 2, 4))
+    return tf.reshape(by_row, (-1, rows * height, columns * width, length // block_size.prod()))

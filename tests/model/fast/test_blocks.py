@@ -19,8 +19,9 @@ GEOMETRIES = {
     "window of a single pixel": ((5, 6, 2), 2, (1, 1), (5, 5)),
     "kernel of a single pixel": ((9, 9, 1), 1, (4, 4), (1, 1)),
     "kernel larger than the image": ((3, 4, 1), 2, (2, 2), (9, 8)),
-    "one window is all of the image": ((16, 16, 1), 1, (16, 16), (5, 5)),
+    "one window covers the image": ((16, 16, 1), 1, (16, 16), (5, 5)),
 }
+"""(height, width, channels) of the images; filters; (height, width) of the windows; (height, width) of the kernel."""
 RUNS = {
     "eager": lambda function: function,
     "graph": lambda function: tf.function(function, autograph=False),
@@ -79,15 +80,16 @@ def with_gradients(reconstruct, geometry):
     return results
 
 
-def assert_near(here, there):
-    for one, other in zip(here, there, strict=True):
-        one, other = np.asarray(one, "float64"), np.asarray(other, "float64")
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * max(np.abs(other).max(initial=0), 1e-30))
+def assert_near(actual_results, expected_results):
+    for actual, expected in zip(actual_results, expected_results, strict=True):
+        actual, expected = np.asarray(actual, "float64"), np.asarray(expected, "float64")
+        tolerance = 1e-5 * max(np.abs(expected).max(initial=0), 1e-30)
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=tolerance)
 
 
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("name", GEOMETRIES)
-def test_results_and_gradients_equal_the_plain_layers(name, run):
+def test_results_and_gradients_equal_those_of_plain_layers(name, run):
     geometry = GEOMETRIES[name]
     inputs = tensors(geometry)
     plain = with_gradients(stage(plain_encode, plain_decode, geometry), geometry)(*inputs)
@@ -110,9 +112,9 @@ def test_results_and_gradients_equal_the_plain_layers(name, run):
 )
 def test_ties_zeros_and_nans_give_the_plain_results(run, case, images, bias):
     images, kernel = tf.constant(images, tf.float32), tf.ones((1, 1, 1, 1))
-    here = RUNS[run](lambda: encode(images, (2, 4), kernel, tf.constant([bias])))()
-    there = plain_encode(images, (2, 4), kernel, tf.constant([bias]))
-    for one, other in zip(here, there):
+    actual = RUNS[run](lambda: encode(images, (2, 4), kernel, tf.constant([bias])))()
+    expected = plain_encode(images, (2, 4), kernel, tf.constant([bias]))
+    for one, other in zip(actual, expected):
         np.testing.assert_array_equal(one, other)
 
 
@@ -121,17 +123,17 @@ def test_nan_in_any_pixel_gives_the_plain_result(run):
     geometry = ((8, 9, 1), 2, (4, 4), (5, 3))
     _, kernel, bias, transposed, _ = tensors(geometry)
     images = np.random.default_rng(2).normal(size=(72, 8, 9, 1)).astype("float32")
-    for place, image in enumerate(images):
-        image.ravel()[place] = np.nan
-    here = RUNS[run](stage(encode, decode, geometry))(tf.constant(images), kernel, bias, transposed, None)
-    there = stage(plain_encode, plain_decode, geometry)(tf.constant(images), kernel, bias, transposed, None)
-    np.testing.assert_array_equal(here[1], there[1])
-    for one, other in zip(here, there):
+    for pixel, image in enumerate(images):
+        image.ravel()[pixel] = np.nan
+    actual = RUNS[run](stage(encode, decode, geometry))(tf.constant(images), kernel, bias, transposed, None)
+    expected = stage(plain_encode, plain_decode, geometry)(tf.constant(images), kernel, bias, transposed, None)
+    np.testing.assert_array_equal(actual[1], expected[1])
+    for one, other in zip(actual, expected):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_second_derivative_equals_the_plain_layers(run):
+def test_second_derivative_equals_that_of_plain_layers(run):
     geometry = ((9, 8, 2), 2, (2, 3), (3, 4))
     inputs = tensors(geometry)
 
@@ -167,8 +169,8 @@ def test_jvp_agrees_with_the_gradient():
         loss = tf.reduce_sum(reconstruct(*inputs)[2] ** 2)
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        again = tf.reduce_sum(reconstruct(*inputs)[2] ** 2)
-    backward = tf.add_n([tf.reduce_sum(g * d) for g, d in zip(tape.gradient(again, inputs), direction)])
+        same_loss = tf.reduce_sum(reconstruct(*inputs)[2] ** 2)
+    backward = tf.add_n([tf.reduce_sum(g * d) for g, d in zip(tape.gradient(same_loss, inputs), direction)])
     np.testing.assert_allclose(forward.jvp(loss), backward, rtol=1e-4)
 
 

@@ -33,10 +33,10 @@ def losses(model: keras.Model, weights: list[np.ndarray], batches: np.ndarray, j
 def test_hundred_losses_equal_those_of_the_layers(digits: ImageDataset, preset: str, jit_compile: bool) -> None:
     keras.utils.set_random_seed(0)
     model = Autoencoder(PRESETS[preset].architecture, DIGITS)
-    by_blocks = [
+    uses_blocks = [
         pays(stage.input_shape[-1], stage.output_shape[-1], stage.pool_size, jit_compile) for stage in model._stages
     ]
-    assert all(by_blocks) == (jit_compile or preset != "two_layer")
+    assert all(uses_blocks) == (jit_compile or preset != "two_layer")
     weights = model.get_weights()
     # Digits have near ties, which rounding decides differently. Noise avoids them.
     noise = np.random.default_rng(0).random((STEPS, BATCH_SIZE, *DIGITS), np.float32)
@@ -63,12 +63,12 @@ def test_hundred_losses_equal_those_of_the_layers(digits: ImageDataset, preset: 
 def test_xla_is_faster_only_if_blocks_pay_and_pixels_are_many(
     architecture, image_shape, images, dtype, compiled
 ) -> None:
-    before = keras.config.dtype_policy()
+    policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype)
     try:
         model = Autoencoder(architecture, image_shape)
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.config.set_dtype_policy(policy)
     assert model.is_faster_compiled(images) == compiled
 
 
