@@ -145,6 +145,8 @@ class Compressor:
     def bits(self, images: Sequence[np.ndarray], quality: int = DEFAULT_QUALITY) -> dict[str, float]:
         """The bits that the probabilities predict for each tensor, by its name, summed over the pictures."""
         quality = whole("quality", quality, least=1, most=RATES)
+        for image in images:
+            self._check_image(image)
         totals: dict[str, float] = {}
         for batch in self._batches([self._tile_count(image.shape[:2]) for image in images]):
             tiles = np.concatenate(

@@ -25,6 +25,8 @@ class _TwoShapes(tuple):
 
 
 class _MaxPoolingWithArgmax(WindowsLayer):
+    integer_input = "images"
+
     def call(self, images):
         return pool(ops.cast(checks.as_tensor("images", images), self.compute_dtype), self._windows)
 

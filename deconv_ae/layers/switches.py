@@ -73,6 +73,8 @@ class SwitchesToArgmax2D(_SwitchesLayer):
         The shape of the input, int64 (int32 on JAX).
     """
 
+    integer_input = "switches"
+
     def call(self, switches):
         return switches_to_argmax(
             switches, self.input_size, self.pool_size, self.strides, self.padding, self.data_format

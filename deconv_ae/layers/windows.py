@@ -10,6 +10,8 @@ class WindowsLayer(keras.layers.Layer):
     """The base class of the layers whose arguments describe pooling windows."""
 
     dimensions = 2
+    integer_input = "argmax"
+    """The name of the input that may hold wide integers, for messages."""
 
     def __init__(self, pool_size=2, strides=None, padding="valid", data_format=None, **kwargs):
         super().__init__(**kwargs)
@@ -24,7 +26,7 @@ class WindowsLayer(keras.layers.Layer):
 
     def __call__(self, *args, **kwargs):
         # Checked here because Keras silently narrows integers to int32 on JAX.
-        keras.tree.map_structure(_check_width, (args, kwargs))
+        keras.tree.map_structure(self._check_width, (args, kwargs))
         return super().__call__(*args, **kwargs)
 
     def get_config(self):
@@ -36,8 +38,7 @@ class WindowsLayer(keras.layers.Layer):
             "data_format": self.data_format,
         }
 
-
-def _check_width(value):
-    # Only arrays have `max`. Keras does not narrow TensorFlow's tensors, which `unpool` checks.
-    if hasattr(value, "dtype") and hasattr(value, "max"):
-        checks.check_width("argmax", value)
+    def _check_width(self, value):
+        # Only arrays have `max`. Keras does not narrow TensorFlow's tensors, which `unpool` checks.
+        if hasattr(value, "dtype") and hasattr(value, "max"):
+            checks.check_width(self.integer_input, value)

@@ -31,8 +31,8 @@ NOT_OF_DEFAULT_SIZE = (
 )
 OUTSIDE_WINDOW = "`switches` has positions outside of the window, or of the image"
 ANOTHER_SHAPE = (
-    "`argmax` and `pooled` are of different shapes: each value needs the position of its own maximum; "
-    "shape of `pooled`, shape of `argmax`:"
+    "`argmax` and the pooled values are of different shapes: each value needs the position of its own maximum; "
+    "shape of the values, shape of `argmax`:"
 )
 NOT_RESTORABLE = (
     "the size of the images does not pool to the size of `argmax` or `switches`; size of the images, its pooled size, "
@@ -108,7 +108,8 @@ def check_same_shape(pooled: Any, argmax: Any, channel_axis: int) -> None:
         only_channels_differ = len(expected) == len(actual) and not may_agree.pop(channel_axis) and all(may_agree)
         advice = f": add a 1x1 convolution with {actual[channel_axis]} filters" if only_channels_differ else ""
         raise ValueError(
-            f"`argmax` must have the shape of `pooled`, {expected}; got {actual}. Each value needs one position{advice}"
+            f"`argmax` must have the shape of the pooled values, {expected}; got {actual}. Each value needs one "
+            f"position{advice}"
         )
 
 

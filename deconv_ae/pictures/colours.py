@@ -1,4 +1,8 @@
-"""The colours of all pictures. People with colour-blindness can tell apart all colours that are used together."""
+"""The colours of all pictures.
+
+People with colour-blindness can tell apart all colours that are used together, except those of the places in large
+windows.
+"""
 
 from matplotlib.colors import LinearSegmentedColormap
 

@@ -133,7 +133,8 @@ class RunDirectory:
             step: the number of steps done.
 
         Raises:
-            RunError: if the file cannot be written, or the weights are not finite; earlier checkpoints stay.
+            RunError: if the file cannot be written, the weights are not finite, or an old checkpoint cannot be deleted;
+                earlier checkpoints stay.
         """
         metrics = [float(arrays.to_array(variable)) for variable in model.metrics_variables]
         if not all(np.isfinite(weight).all() for weight in model.get_weights()):
@@ -151,10 +152,15 @@ class RunDirectory:
                 flush_to_disk(partial)
                 partial.replace(target)
             flush_to_disk(self._checkpoint_dir)
+        except OSError as error:
+            raise RunError(f"run_dir: {target} cannot be written: {error.strerror or error}") from error
+        try:
             for old in self._checkpoint_files()[:-CHECKPOINTS_KEPT]:
                 old.unlink()
         except OSError as error:
-            raise RunError(f"run_dir: {target} cannot be written: {error.strerror or error}") from error
+            raise RunError(
+                f"run_dir: the old checkpoints in {self._checkpoint_dir} cannot be deleted: {error.strerror or error}"
+            ) from error
 
     def restore(self, model: keras.Model) -> tuple[int, list[float]]:
         """Loads the newest undamaged checkpoint into a compiled model with a built optimizer.

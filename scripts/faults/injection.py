@@ -364,7 +364,10 @@ def diverge(torture: Torture) -> bool:
     name = torture.new_run()
     with torture.start(name, "--learning_rate=1e30") as program:
         diverged = torture.ended_with(program.finish(), 1, "step")
-    return diverged and all(zipfile.ZipFile(file).testzip() is None for file in torture.checkpoints(name))
+    damaged = [file.name for file in torture.checkpoints(name) if zipfile.ZipFile(file).testzip() is not None]
+    if damaged:
+        torture.problem = f"damaged checkpoints: {', '.join(damaged)}"
+    return diverged and not damaged
 
 
 @fault("truncated picture")

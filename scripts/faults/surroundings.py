@@ -111,7 +111,10 @@ def interrupt_visualizing(torture: Torture) -> bool:
     if contents and len(contents) != VISUALIZATION_FILES:
         torture.problem = f"{len(contents)} of {VISUALIZATION_FILES} files: {sorted(contents)}"
         return False
-    return bool(contents) or finished.status != 0
+    if not contents and finished.status == 0:
+        torture.problem = "status 0 without a file"
+        return False
+    return True
 
 
 def _writes_all_or_nothing(
@@ -125,12 +128,15 @@ def _writes_all_or_nothing(
     if _contents(torture.directory / folder) != contents_before:
         torture.problem = f"a full disk left {sorted(_contents(torture.directory / folder))}"
         return False
+    if not failed_as_expected:
+        return False
     with RunningProgram(program, arguments, torture.directory) as running:
-        return (
-            failed_as_expected
-            and torture.ended_with(running.finish(), 0)
-            and bool(_contents(torture.directory / folder))
-        )
+        if not torture.ended_with(running.finish(), 0):
+            return False
+    if not _contents(torture.directory / folder):
+        torture.problem = "status 0 without a file"
+        return False
+    return True
 
 
 def _contents(directory: Path) -> dict[str, str]:

@@ -230,6 +230,8 @@ def test_any_payload_gives_a_picture_or_a_file_error(digit_compressor: Compresso
 def test_wrong_image_or_quality_is_refused(digit_compressor: Compressor, image: object, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         digit_compressor.compress(image)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=reason):
+        digit_compressor.bits([image])  # type: ignore[list-item]
     with pytest.raises(InputError, match="quality"):
         digit_compressor.compress(np.zeros((28, 28, 1), np.uint8), quality=0)
 

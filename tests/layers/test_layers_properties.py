@@ -55,9 +55,9 @@ def examples(count):
 
 
 @functools.cache
-def upstream_of(shape, dtype=np.float32):
+def upstream_of(shape):
     """An upstream gradient of numbers that repeat only after 1,999, so that a wrong position gives a wrong gradient."""
-    return (np.arange(1, math.prod(shape) + 1) % 1999).reshape(shape).astype(dtype)
+    return (np.arange(1, math.prod(shape) + 1) % 1999).reshape(shape).astype(np.float32)
 
 
 @pytest.fixture(params=["kernels", "composed", "composed for a GPU"], scope="module")

@@ -283,14 +283,16 @@ def test_positions_of_other_conventions_raise_an_error(convention, message, in_g
     ],
 )
 def test_shape_error_suggests_a_convolution_if_only_channels_differ(shape, data_format, advice):
-    with pytest.raises(ValueError, match=r"must have the shape of `pooled`, \(2, 4, 4, 3\); got .*" + advice):
+    with pytest.raises(ValueError, match=r"must have the shape of the pooled values, \(2, 4, 4, 3\); got .*" + advice):
         max_unpool(tf.zeros((2, 4, 4, 3)), tf.zeros(shape, tf.int64), 2, data_format=data_format)
 
 
 def test_different_numbers_of_channels_raise_an_error():
     values, argmax = tf.zeros((2, 2, 2, 3)), tf.zeros((2, 2, 2, 2), tf.int64)
     for pair in ((values, argmax), (keras.KerasTensor(values.shape), keras.KerasTensor(argmax.shape, "int64"))):
-        with pytest.raises(ValueError, match=r"must have the shape of `pooled`.* add a 1x1 convolution with 2 filters"):
+        with pytest.raises(
+            ValueError, match=r"must have the shape of the pooled values.* add a 1x1 convolution with 2 filters"
+        ):
             MaxUnpooling2D(2)(*pair)
     unknown_shapes = [tf.TensorSpec((None, 2, 2, None)), tf.TensorSpec((None, 2, 2, None), tf.int64)]
     run = tf.function(lambda values, argmax: MaxUnpooling2D(2)(values, argmax), input_signature=unknown_shapes)
@@ -527,6 +529,19 @@ def test_uint64_positions_are_accepted_if_they_fit_int64(convert):
         max_unpool(values, convert([[[[2**63]]]]), 2)
 
 
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        (MaxPoolingWithArgmax2D(2), "images"),
+        (ArgmaxToSwitches2D(2, input_size=2), "argmax"),
+        (SwitchesToArgmax2D(2, input_size=2), "switches"),
+    ],
+)
+def test_too_wide_integers_are_named_as_the_layers_input(layer, name):
+    with pytest.raises(ValueError, match=f"^`{name}` is out of range: it has numbers that do not fit int64"):
+        layer(np.full((1, 2, 2, 1), 2**63, np.uint64))
+
+
 @pytest.mark.parametrize("bad", [-1, 16, 2**40, -(2**63), 2**63 - 1])
 @pytest.mark.parametrize("in_graph", [False, True])
 def test_position_out_of_range_raises_an_error_with_the_range(bad, in_graph):
@@ -688,7 +703,7 @@ def test_wrong_call_arguments_raise_an_error():
         layer(values, argmax, output_size=(8, 8), like=tf.zeros((1, 8, 8, 2)))
     with pytest.raises(ValueError, match="must be integers; got float32"):
         layer(values, values)
-    with pytest.raises(ValueError, match="must have the shape of `pooled`"):
+    with pytest.raises(ValueError, match="must have the shape of the pooled values"):
         layer(values, argmax[:, :3])
     with pytest.raises(ValueError, match="`output_size` must be"):
         layer(values, argmax, output_size=(8, -8))

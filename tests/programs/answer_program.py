@@ -11,6 +11,7 @@ import json
 import os
 import runpy
 import sys
+import traceback
 
 from absl import app, flags
 
@@ -41,6 +42,8 @@ def run(scripts: str, command: list[str]) -> dict[str, object]:
             answer = {"status": ended.code, "loaded": loaded, "stdout": stdout.getvalue(), "stderr": stderr.getvalue()}
             with open(writer, "w") as report:  # noqa: PTH123 (a pipe)
                 json.dump(answer, report)
+        except BaseException:
+            traceback.print_exc()
         os._exit(0)
     os.close(writer)
     with open(reader) as report:  # noqa: PTH123 (a pipe)

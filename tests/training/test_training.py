@@ -483,6 +483,17 @@ def test_newest_three_checkpoints_are_kept(validated_runs: dict[int, ValidatedRu
     assert [file.stem for file in validated_runs[1].checkpoints] == ["step-00000064", "step-00000072", "step-00000080"]
 
 
+def test_old_checkpoint_that_cannot_be_deleted_is_named(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with RunDirectory(tmp_path, record_of(TrainingOptions(CMAP1)), resume=False) as run_directory:
+        (tmp_path / "checkpoints" / "step-00000000.keras").mkdir()
+        with pytest.raises(RunError, match=r"the old checkpoints in .* cannot be deleted: Is a dir"):
+            for step in range(1, 4):
+                run_directory.save(model, step)
+    assert (tmp_path / "checkpoints" / "step-00000003.keras").is_file()
+
+
 @pytest.mark.parametrize("validate_every", [0, 3])
 def test_run_can_be_resumed_with_another_validate_every(tmp_path: Path, validate_every: int) -> None:
     for resume, options in ((False, {}), (True, {"validate_every": validate_every})):
