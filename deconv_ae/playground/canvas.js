@@ -1,23 +1,23 @@
 // The picture, to draw on with a pointer or by keys. The canvas has one pixel for each pixel of the image. While
-// somebody draws, `drawn` is called ten times a second with the pixels in base64, row by row, without alpha.
+// somebody draws, `onDraw` is called up to ten times a second with the pixels in base64, row by row, without alpha.
 const STEPS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
-const BETWEEN = 100; // milliseconds
+const SEND_MILLISECONDS = 100; // from a change to the call of `onDraw`
 
-export function canvas(element, channels, drawn) {
+export function canvas(element, channels, onDraw) {
   const surface = element.querySelector("canvas");
   const { width, height } = surface;
   const context = surface.getContext("2d", { willReadFrequently: true });
-  let last = null; // the end of the stroke; null while nobody draws
+  let strokeEnd = null; // null while nobody draws
   let pen = null; // the place of the keys' pen, and whether it is down
   let timer = null;
 
   function show(text) {
-    if (last || timer) return; // The drawing on the canvas is newer.
+    if (strokeEnd || timer) return; // The drawing on the canvas is newer.
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const image = context.createImageData(width, height);
     for (let pixel = 0; pixel < width * height; pixel++) {
-      for (let colour = 0; colour < 3; colour++) {
-        image.data[4 * pixel + colour] = bytes[channels * pixel + (channels === 1 ? 0 : colour)];
+      for (let primary = 0; primary < 3; primary++) {
+        image.data[4 * pixel + primary] = bytes[channels * pixel + (channels === 1 ? 0 : primary)];
       }
       image.data[4 * pixel + 3] = 255;
     }
@@ -38,7 +38,7 @@ export function canvas(element, channels, drawn) {
     for (let pixel = 0; pixel < width * height; pixel++) {
       for (let channel = 0; channel < channels; channel++) text += String.fromCharCode(data[4 * pixel + channel]);
     }
-    drawn(btoa(text));
+    onDraw(btoa(text));
   }
 
   function colour() {
@@ -56,13 +56,13 @@ export function canvas(element, channels, drawn) {
         if (row < 0 || column < 0 || row >= height || column >= width) continue;
         const distance = Math.hypot(column + 0.5 - x, row + 0.5 - y);
         const cover = Math.min(1, Math.max(0, radius + 0.5 - distance));
-        for (let shade = 0; shade < 3; shade++) {
-          const index = 4 * (row * width + column) + shade;
+        for (let primary = 0; primary < 3; primary++) {
+          const index = 4 * (row * width + column) + primary;
           const before = image.data[index];
-          // A channel of 255, as white has, takes the brighter value, because mixing at every stamp would harden the
-          // soft rims of strokes. Other channels mix, and so cover.
-          const mixed = Math.round(before + (ink[shade] - before) * cover);
-          image.data[index] = ink[shade] === 255 ? Math.max(before, Math.round(255 * cover)) : mixed;
+          // Where the ink is 255, as in white, the brighter value stays, because mixing at every stamp would harden the
+          // soft rims of strokes. Darker ink is mixed with the value before, and so covers it.
+          const mixed = Math.round(before + (ink[primary] - before) * cover);
+          image.data[index] = ink[primary] === 255 ? Math.max(before, Math.round(255 * cover)) : mixed;
         }
       }
     }
@@ -75,13 +75,13 @@ export function canvas(element, channels, drawn) {
   }
 
   function stroke(x, y) {
-    const [fromX, fromY] = last || [x, y];
+    const [fromX, fromY] = strokeEnd || [x, y];
     const steps = Math.max(1, Math.ceil(Math.hypot(x - fromX, y - fromY) * 2));
     for (let step = 1; step <= steps; step++) {
       stamp(fromX + ((x - fromX) * step) / steps, fromY + ((y - fromY) * step) / steps);
     }
-    last = [x, y];
-    timer = timer || setTimeout(send, BETWEEN);
+    strokeEnd = [x, y];
+    timer = timer || setTimeout(send, SEND_MILLISECONDS);
   }
 
   function showPen() {
@@ -98,12 +98,12 @@ export function canvas(element, channels, drawn) {
     surface.focus({ preventScroll: true, focusVisible: false });
   });
   surface.addEventListener("pointermove", (event) => {
-    if (last && event.buttons) stroke(...place(event));
+    if (strokeEnd && event.buttons) stroke(...place(event));
   });
   for (const end of ["pointerup", "pointercancel"]) {
     surface.addEventListener(end, () => {
-      if (!last) return;
-      last = null;
+      if (!strokeEnd) return;
+      strokeEnd = null;
       send();
     });
   }
@@ -111,22 +111,22 @@ export function canvas(element, channels, drawn) {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const step = Math.max(1, Math.round(Math.max(width, height) / 28)); // a 28th of the longer side: a pixel of a digit
     if (event.key in STEPS) {
-      const [right, down] = STEPS[event.key];
-      pen.x = Math.min(width - 1, Math.max(0, pen.x + right * step));
-      pen.y = Math.min(height - 1, Math.max(0, pen.y + down * step));
+      const [dx, dy] = STEPS[event.key];
+      pen.x = Math.min(width - 1, Math.max(0, pen.x + dx * step));
+      pen.y = Math.min(height - 1, Math.max(0, pen.y + dy * step));
     } else if (event.key === " ") pen.down = !pen.down;
     else return;
     event.preventDefault();
     showPen();
     if (pen.down) stroke(pen.x + 0.5, pen.y + 0.5);
-    else last = null;
+    else strokeEnd = null;
   });
   surface.addEventListener("focus", () => {
     pen = pen || { x: Math.floor(width / 2), y: Math.floor(height / 2), down: false };
     showPen();
   });
   surface.addEventListener("blur", () => {
-    last = null;
+    strokeEnd = null;
     pen.down = false;
   });
 

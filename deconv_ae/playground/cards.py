@@ -7,7 +7,7 @@ from deconv_ae.model.presets import ALL_PRESETS
 from deconv_ae.pictures.pixels import code_brightness, tile_corner
 from deconv_ae.playground import drawings
 from deconv_ae.playground.drawings import drawing
-from deconv_ae.playground.passage import Passage, maxima, most_telling, pool_sizes, window_size
+from deconv_ae.playground.passage import Passage, maxima, most_telling_place, pool_sizes, window_size
 from deconv_ae.playground.tampering import CodeValue, Tampering, is_inside
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
@@ -17,40 +17,40 @@ CODE_KEYS = "code-keys"
 SOFT_HYPHEN = "&#173;"
 """Where a narrow screen may divide a word."""
 
-MOST_OBLONG = 3
-"""The most extreme aspect ratio of the place for a picture."""
+LARGEST_ASPECT_RATIO = 3
+"""The largest ratio of a drawing's longer side to its shorter side."""
 
 
 def cards(
     models: Sequence[ServedAutoencoder], passages: Sequence[Passage], tampering: Tampering, followed: CodeValue
 ) -> str:
-    """A card for each model. A list of the models precedes several cards, for screens that show one card at a time."""
-    made = [
+    """A card for each model. A list of several models comes first, for screens that show one card at a time."""
+    html_of_cards = [
         card(model, number, passage, tampering, followed)
         for number, (model, passage) in enumerate(zip(models, passages))
     ]
     most_tiles = max(len(pool_sizes(model)) for model in models) + 3
     height, width, _ = models[0].card.image_shape
-    aspect = min(max(width / height, 1 / MOST_OBLONG), MOST_OBLONG)
+    aspect = min(max(width / height, 1 / LARGEST_ASPECT_RATIO), LARGEST_ASPECT_RATIO)
     style = f"--tiles:{most_tiles};--aspect:{aspect:.3f}"
     kind = "cards single" if len(models) == 1 else "cards"
-    return f'{_overview(models, passages)}<div class="{kind}" style="{style}">{"".join(made)}</div>'
+    return f'{_overview(models, passages)}<div class="{kind}" style="{style}">{"".join(html_of_cards)}</div>'
 
 
 def legend(models: Sequence[ServedAutoencoder]) -> str:
-    """The meaning of the dots, colours and greys that these models have."""
+    """Explains the dots, colours and greys in these models' drawings."""
     architectures = [model.card.architecture for model in models]
     filters = [each for architecture in architectures for each in architecture.filters]
-    few = [each for each in filters if each <= drawings.MOST_CHANNELS_AS_POINTS]
+    filters_as_points = [each for each in filters if each <= drawings.MOST_CHANNELS_AS_POINTS]
     sentences = []
-    if few:
+    if filters_as_points:
         sentences.append(f"{drawings.dot(0)} A window's value goes here.")
-    # Only the dots of a last stage can be dragged, and know the values.
+    # Only the dots of a model's last stage can be dragged, and show whether the window's value is 0.
     if any(each.filters[-1] <= drawings.MOST_CHANNELS_AS_POINTS for each in architectures):
         sentences[0] = f"{drawings.dot(0)} A window's value goes here; drag the dot."
         sentences.append(f"{drawings.dot(0, 'empty')} The value is 0, so nothing goes here.")
-    if few and max(few) > 1:
-        sentences.append(f"{''.join(drawings.dot(channel) for channel in range(max(few)))} The channels.")
+    if filters_as_points and max(filters_as_points) > 1:
+        sentences.append(f"{''.join(drawings.dot(channel) for channel in range(max(filters_as_points)))} The channels.")
     if max(filters) > drawings.MOST_CHANNELS_AS_POINTS:
         sentences.append("A square is a switch, in the colour of its place; a dark square has a value of 0.")
     if any(each.averages for each in architectures):
@@ -63,7 +63,7 @@ def _overview(models: Sequence[ServedAutoencoder], passages: Sequence[Passage]) 
     if len(models) == 1:
         return ""
     links = "".join(
-        f'<li><a href="#model-{number}">{html.escape(model.name)} <b>{passage.error(passage.rmse)}</b></a></li>'
+        f'<li><a href="#model-{number}">{html.escape(model.name)} <b>{passage.rmse_text(passage.rmse)}</b></a></li>'
         for number, (model, passage) in enumerate(zip(models, passages))
     )
     return (
@@ -90,14 +90,14 @@ def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tam
     return (
         f'<section class="card" id="model-{number}" data-model="{number}" aria-labelledby="name-{number}">'
         f'<header><div><h2 id="name-{number}">{html.escape(model.name)}</h2><p>{subtitle}</p></div>'
-        f'<p class="rmse"><span>RMSE</span> <b>{passage.error(passage.rmse)}</b> <small>{untouched}</small></p>'
+        f'<p class="rmse"><span>RMSE</span> <b>{passage.rmse_text(passage.rmse)}</b> <small>{untouched}</small></p>'
         f'{_bits(model, tampering)}</header><div class="tiles">{"".join(tiles)}</div></section>'
     )
 
 
 def drawing_name(model: ServedAutoencoder, passage: Passage, subject: str) -> str:
     """A drawing's name for screen readers: the model, the subject and the RMSE."""
-    return f"{model.name}: {subject}, RMSE {passage.error(passage.rmse)}"
+    return f"{model.name}: {subject}, RMSE {passage.rmse_text(passage.rmse)}"
 
 
 def _code(
@@ -107,15 +107,16 @@ def _code(
     tampering: Tampering,
     followed: tuple[int, int, int] | None,
 ) -> str:
-    """The code. Keys start at the followed pixel, or else at the most telling one."""
+    """The tile of the code. Arrow keys start at the followed value, or else at the most telling one."""
     code = passage.received.code[0]
     height, width, channels = code.shape
     erased = [pixel[1:] for pixel in sorted(tampering.erased) if pixel[0] == number]
     marks = drawings.crosses(_tile_place(place, code.shape) for place in erased if is_inside(place, code.shape))
-    row, column = _tile_place(followed or most_telling(model, passage), code.shape)
+    row, column = _tile_place(followed or most_telling_place(model, passage), code.shape)
     marks += drawings.frame(row, column) if followed else ""
-    shown = code_brightness(code[None], model.card.architecture.averages)[0]
-    content = drawings.tiles(shown) + marks + drawings.frame(-9, -9, kind="pointed-at")
+    brightness = code_brightness(code[None], model.card.architecture.averages)[0]
+    hidden_frame = drawings.frame(-9, -9, kind="pointed-at")  # code.js moves it to the value under the pointer.
+    content = drawings.tiles(brightness) + marks + hidden_frame
     name = drawing_name(model, passage, f"code, {height} by {width} values in {_channels(channels)}")
     attributes = (
         f'role="application" tabindex="0" aria-describedby="{CODE_KEYS}" data-action="code" data-row="{row}" '
@@ -132,8 +133,8 @@ def _tile_place(place: tuple[int, int, int], shape: tuple[int, ...]) -> tuple[in
 
 
 def _switches(model: ServedAutoencoder, passage: Passage, followed: tuple[int, int, int] | None) -> list[str]:
-    """A tile for each pooling. Switches of few channels are points in windows; of many, squares coloured by place."""
-    made = []
+    """A tile for each pooling. Few channels are drawn as points in windows, many as squares in the places' colours."""
+    tiles = []
     height, width = passage.picture.shape[:2]
     sizes = pool_sizes(model)
     for stage, (switches, pool_size) in enumerate(zip(passage.received.switches, sizes), start=1):
@@ -162,9 +163,9 @@ def _switches(model: ServedAutoencoder, passage: Passage, followed: tuple[int, i
                 content += drawings.frame(*_tile_place(followed, switches[0].shape))
             attributes += f' data-action="follow"{_tile_attributes(switches[0].shape)}' if is_last else ""
             caption = f"{label}, by place {drawings.places_key(pool_size)}"
-        made.append(_tile("switches", drawing(size, content, name, attributes), caption))
+        tiles.append(_tile("switches", drawing(size, content, name, attributes), caption))
         height, width = height // pool_size[0], width // pool_size[1]
-    return made
+    return tiles
 
 
 def _reconstruction(model: ServedAutoencoder, passage: Passage, followed: tuple[int, int, int] | None) -> str:
@@ -176,17 +177,17 @@ def _reconstruction(model: ServedAutoencoder, passage: Passage, followed: tuple[
     content += f'<rect class="divider" width="1" height="{picture_height}"/>'
     attributes = f'role="img" data-action="follow" data-unit="{height} {width}" style="--columns:{picture_width}px"'
     name = drawing_name(model, passage, "reconstruction")
-    drawn = drawing(passage.picture.shape, content, name, attributes)
-    return _tile("reconstruction", drawn, f"recon{SOFT_HYPHEN}struction")
+    svg = drawing(passage.picture.shape, content, name, attributes)
+    return _tile("reconstruction", svg, f"recon{SOFT_HYPHEN}struction")
 
 
 def _thumbnail(model: ServedAutoencoder, passage: Passage) -> str:
     height, width = passage.thumbnail.size
-    error = passage.error(passage.thumbnail.rmse)
-    name = f"{model.name}: thumbnail of {height} by {width} pixels, enlarged, RMSE {error}"
-    drawn = drawing(passage.picture.shape, drawings.picture(passage.thumbnail.enlarged), name)
-    caption = f"thumb{SOFT_HYPHEN}nail {height}x{width}: <span class='unit'>RMSE</span> <b>{error}</b>"
-    return _tile("thumbnail", drawn, caption)
+    rmse = passage.rmse_text(passage.thumbnail.rmse)
+    name = f"{model.name}: thumbnail of {height} by {width} pixels, enlarged, RMSE {rmse}"
+    svg = drawing(passage.picture.shape, drawings.picture(passage.thumbnail.enlarged), name)
+    caption = f"thumb{SOFT_HYPHEN}nail {height}x{width}: <span class='unit'>RMSE</span> <b>{rmse}</b>"
+    return _tile("thumbnail", svg, caption)
 
 
 def _bits(model: ServedAutoencoder, tampering: Tampering) -> str:
@@ -216,5 +217,5 @@ def _channels(count: int) -> str:
     return "1 channel" if count == 1 else f"{count} channels"
 
 
-def _tile(kind: str, drawn: str, caption: str) -> str:
-    return f'<figure class="{kind}">{drawn}<figcaption>{caption}</figcaption></figure>'
+def _tile(kind: str, svg: str, caption: str) -> str:
+    return f'<figure class="{kind}">{svg}<figcaption>{caption}</figcaption></figure>'

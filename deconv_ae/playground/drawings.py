@@ -25,8 +25,8 @@ FEW_PLACES = tuple(ImageColor.getrgb(colour) for colour in (SLATE, ORANGE, SKY_B
 
 MOST_CHANNELS_AS_POINTS = len(POINT_COLOURS)
 SMALLEST_SATURATION, LARGEST_SATURATION = 0.25, 0.75
-FIRST_PLACE = FEW_PLACES[0]
-"""The colour of a window's first place. In a black picture all maxima lie there, and the drawing is plain."""
+FIRST_PLACE_COLOUR = FEW_PLACES[0]
+"""The colour of a window's first place. In black pictures all maxima lie there, so the drawing has only this colour."""
 
 SILENT_BRIGHTNESS = 0.3
 """The brightness of a switch if its window's value is 0."""
@@ -78,7 +78,7 @@ def tiles_size(shape: Sequence[int]) -> tuple[int, int]:
 
 
 def tiles(values: np.ndarray) -> str:
-    """A tile for each channel of `(h, w, c)` floats or `(h, w, c, 3)` colours, with transparent gaps between tiles."""
+    """A tile for each channel of `(h, w, c)` floats or `(h, w, c, 3)` uint8 colours, with transparent gaps."""
     values = values if values.dtype == np.uint8 else black_to_white(values[..., None])
     shape = values.shape[:3]
     pixels = np.zeros((*tiles_size(shape), 4), np.uint8)
@@ -92,24 +92,24 @@ def tiles(values: np.ndarray) -> str:
 def place_colours(pool_size: Sequence[int]) -> np.ndarray:
     """A colour for each place in a window, `(places, 3)` uint8.
 
-    The first place is grey. In windows of more than four places, the hue of another place is its direction from the
-    window's middle. Windows of up to four places have colours that people with colour-blindness tell apart.
+    The first place is grey. In windows of more than four places, the hue of every other place shows its direction from
+    the window's middle. Windows of up to four places have colours that people with colour-blindness tell apart.
     """
     height, width = pool_size
     if height * width <= len(FEW_PLACES):
         return np.array(FEW_PLACES[: height * width], np.uint8)
     row, column = np.mgrid[0:height, 0:width]
-    down, right = row.ravel() - (height - 1) / 2, column.ravel() - (width - 1) / 2
-    distance = np.hypot(down, right)
+    y, x = row.ravel() - (height - 1) / 2, column.ravel() - (width - 1) / 2
+    distance = np.hypot(y, x)
     share = distance / (distance.max() or 1)
     saturations = SMALLEST_SATURATION + (LARGEST_SATURATION - SMALLEST_SATURATION) * share
-    hues = np.arctan2(down, right) / (2 * math.pi) % 1
+    hues = np.arctan2(y, x) / (2 * math.pi) % 1
     colours = [colorsys.hsv_to_rgb(hue, saturation, 1) for hue, saturation in zip(hues, saturations)]
-    return np.array([FIRST_PLACE, *np.round(np.multiply(colours[1:], 255).reshape(-1, 3))], np.uint8)
+    return np.array([FIRST_PLACE_COLOUR, *np.round(np.multiply(colours[1:], 255).reshape(-1, 3))], np.uint8)
 
 
 def switches_tiles(switches: np.ndarray, pool_size: Sequence[int], code: np.ndarray | None) -> str:
-    """`(h, w, c)` switches as tiles, each square in the colour of its place. A square is dark if its `code` is 0."""
+    """`(h, w, c)` switches as tiles of squares in places' colours. Given a `code`, squares are dark where it is 0."""
     colours = place_colours(pool_size)[switches]
     if code is not None:
         colours = np.where(code[..., None] > 0, colours, (colours * SILENT_BRIGHTNESS).astype(np.uint8))
@@ -123,24 +123,24 @@ def places_key(pool_size: Sequence[int]) -> str:
 
 
 def switches_points(switches: np.ndarray, pool_size: Sequence[int], code: np.ndarray | None) -> str:
-    """`(h, w, c)` switches of few channels as points, with the windows' lines. A point is faint if its `code` is 0."""
+    """`(h, w, c)` switches of few channels as points in windows. Given a `code`, points are faint where it is 0."""
     (rows, columns, channels), (pool_height, pool_width) = switches.shape, pool_size
     row, column = np.mgrid[0:rows, 0:columns]
-    drawn = [window_lines((rows, columns), pool_size)]
+    elements = [window_lines((rows, columns), pool_size)]
     for channel in range(channels):
         switch = switches[..., channel].astype(int)
         # Channels stand side by side within a pixel, so that none hides another.
         shift = (channel + 0.5) / channels
         y = row * pool_height + switch // pool_width + 0.5
         x = column * pool_width + switch % pool_width + shift
-        alive = np.ones((rows, columns), bool) if code is None else code[..., channel] > 0
-        for chosen, kind in ((alive, "point"), (~alive, "point empty")):
-            dots = "".join(f"M{left:g} {top:g}h0" for left, top in zip(x[chosen], y[chosen]))
+        is_positive = np.ones((rows, columns), bool) if code is None else code[..., channel] > 0
+        for mask, kind in ((is_positive, "point"), (~is_positive, "point empty")):
+            dots = "".join(f"M{left:g} {top:g}h0" for left, top in zip(x[mask], y[mask]))
             diameter = min(0.85, 1.1 / math.sqrt(channels))
-            drawn.append(
+            elements.append(
                 f'<path class="{kind}" stroke="{POINT_COLOURS[channel]}" stroke-width="{diameter:.2f}" d="{dots}"/>'
             )
-    return "".join(drawn)
+    return "".join(elements)
 
 
 def dot(channel: int, kind: str = "") -> str:

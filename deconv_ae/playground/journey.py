@@ -17,13 +17,13 @@ from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 HOW_TO_FOLLOW = "Click in a drawing to follow another window. In a code, arrow keys choose a value and Enter erases it."
-LETTERS = 12 / 84
+LETTER_HEIGHT = 12 / 84
 """The height of letters as a share of a step's drawing: 12 of its 84 pixels in page.css."""
-MOST_NUMBERED = 5
+LONGEST_NUMBERED_SIDE = 5
 """The longest side of a window whose places have room for numbers."""
 
 
-class BeforePooling:
+class LastPoolingInput:
     """Computes the input of a model's last pooling, which the SavedModel does not return.
 
     Args:
@@ -49,15 +49,15 @@ class Unpooled:
 
     Attributes:
         values: the values in the window, `(pool height, pool width)` float32.
-        sent: the switch that leaves the encoder: the place of the maximum.
-        received: the switch that reaches the decoder.
+        sent_switch: the switch that leaves the encoder: the place of the maximum.
+        received_switch: the switch that reaches the decoder.
         restored: the received value in its place, zeros around it; the shape of `values`.
-        brightest: the largest maximum of the whole code, sent or received, at least 0.
+        brightest: the largest maximum in the sent and the received code, at least 0.
     """
 
     values: np.ndarray
-    sent: int
-    received: int
+    sent_switch: int
+    received_switch: int
     restored: np.ndarray
     brightest: float
 
@@ -69,16 +69,16 @@ class Journey:
     Attributes:
         place: the value's row, column and channel.
         pixels: the window of the picture that the value stands for, `(height, width, channels)` uint8.
-        sent: the value that leaves the encoder.
-        received: the value that reaches the decoder.
+        sent_value: the value that leaves the encoder.
+        received_value: the value that reaches the decoder.
         unpooled: the way of a maximum through pooling and unpooling; None if the value is a weighted average.
         reconstruction: the decoder's pixels of the same window, float32 of the shape of `pixels`.
     """
 
     place: tuple[int, int, int]
     pixels: np.ndarray
-    sent: float
-    received: float
+    sent_value: float
+    received_value: float
     unpooled: Unpooled | None
     reconstruction: np.ndarray
 
@@ -89,7 +89,7 @@ def journey(model: ServedAutoencoder, passage: Passage, features: np.ndarray, pl
     Args:
         model: the model.
         passage: the picture's way through the model.
-        features: the input of the last pooling, from `BeforePooling`.
+        features: the input of the last pooling, from `LastPoolingInput`.
         place: the value's row, column and channel.
 
     Returns:
@@ -120,7 +120,7 @@ def _unpooled(
 
 
 def unpooling(model: ServedAutoencoder, passage: Passage, channel: int) -> dict[str, Any] | None:
-    """What unpooling.js plays: one channel's values and switches, windows in row-major order; None for an average."""
+    """One channel's values and switches, for unpooling.js to play; None if the channel holds averages."""
     received = maxima(model, passage.received)
     rows, columns, channels = received.shape
     if channel >= channels:
@@ -153,20 +153,21 @@ def strip(model: ServedAutoencoder, number: int, passage: Passage, followed: Jou
         for subject, size, content, caption in steps
     )
     row, column, channel = followed.place
-    where = f"{model.name}, row {row + 1}, column {column + 1}"
-    where += f", channel {channel + 1}" if model.card.architecture.code_channels > 1 else ""
+    location = f"{model.name}, row {row + 1}, column {column + 1}"
+    location += f", channel {channel + 1}" if model.card.architecture.code_channels > 1 else ""
     place = "-".join(map(str, (number, *followed.place)))
-    acts = f'<button data-erase="{place}">{"Put its value back" if is_erased else "Erase its value"}</button>'
+    actions = f'<button data-erase="{place}">{"Put its value back" if is_erased else "Erase its value"}</button>'
     if unpooled is not None:
         pool = pool_sizes(model)[-1]
-        acts += (
+        actions += (
             f'<label>Its switch <input type="number" data-move="{place}" min="0" max="{pool[0] * pool[1] - 1}" '
-            f'step="1" value="{unpooled.received}"/></label>'
+            f'step="1" value="{unpooled.received_switch}"/></label>'
         )
     return (
         f'<section class="journey" aria-label="One window\'s journey"><h2>One window\'s journey</h2>'
-        f'<div><p role="status">{html.escape(where)}: {followed.sent:.2f}</p><p id="{CODE_KEYS}">{HOW_TO_FOLLOW}</p>'
-        f'<div class="acts">{acts}</div></div>'
+        f'<div><p role="status">{html.escape(location)}: {followed.sent_value:.2f}</p>'
+        f'<p id="{CODE_KEYS}">{HOW_TO_FOLLOW}</p>'
+        f'<div class="actions">{actions}</div></div>'
         f"<ol>{figures}</ol></section>"
     )
 
@@ -180,20 +181,21 @@ def _pooled(model: ServedAutoencoder, followed: Journey, unpooled: Unpooled) -> 
     pool = pool_sizes(model)[-1]
     lines = drawings.window_lines(pool, (1, 1))
     maximum, put_back = (
-        drawings.frame(*divmod(switch, pool[1]), kind="maximum") for switch in (unpooled.sent, unpooled.received)
+        drawings.frame(*divmod(switch, pool[1]), kind="maximum")
+        for switch in (unpooled.sent_switch, unpooled.received_switch)
     )
     values, restored = (_grey(each, unpooled.brightest) for each in (unpooled.values, unpooled.restored))
-    is_unchanged = (followed.sent, unpooled.sent) == (followed.received, unpooled.received)
-    where = "back in its place" if is_unchanged else f"arrives, at place <b>{unpooled.received}</b>"
+    is_unchanged = (followed.sent_value, unpooled.sent_switch) == (followed.received_value, unpooled.received_switch)
+    arrival = "back in its place" if is_unchanged else f"arrives, at place <b>{unpooled.received_switch}</b>"
     return [
-        ("convolved", pool, values + lines + maximum, f"convolved, maximum <b>{followed.sent:.2f}</b>"),
+        ("convolved", pool, values + lines + maximum, f"convolved, maximum <b>{followed.sent_value:.2f}</b>"),
         (
             "sent",
             pool,
             lines + _numbers(pool) + maximum,
-            f"code <b>{followed.sent:.2f}</b>, switch <b>{unpooled.sent}</b>",
+            f"code <b>{followed.sent_value:.2f}</b>, switch <b>{unpooled.sent_switch}</b>",
         ),
-        ("put back", pool, restored + lines + put_back, f"<b>{followed.received:.2f}</b> {where}"),
+        ("put back", pool, restored + lines + put_back, f"<b>{followed.received_value:.2f}</b> {arrival}"),
     ]
 
 
@@ -202,8 +204,8 @@ def _averaged(model: ServedAutoencoder, followed: Journey) -> list[_Step]:
     size = window_size(model)
     frame = drawings.window_lines((1, 1), size)
     return [
-        ("sent", size, frame, f"their weighted average, <b>{followed.sent:.2f}</b>"),
-        ("received", size, frame, f"<b>{followed.received:.2f}</b> arrives; it has no switch"),
+        ("sent", size, frame, f"their weighted average, <b>{followed.sent_value:.2f}</b>"),
+        ("received", size, frame, f"<b>{followed.received_value:.2f}</b> arrives; it has no switch"),
     ]
 
 
@@ -212,11 +214,11 @@ def _grey(values: np.ndarray, brightest: float) -> str:
 
 
 def _numbers(pool: Sequence[int]) -> str:
-    """The numbers of a window's places, if they have room."""
-    if max(pool) > MOST_NUMBERED:
+    """The numbers of a window's places as SVG text, or "" if the window is too large for them."""
+    if max(pool) > LONGEST_NUMBERED_SIDE:
         return ""
     return "".join(
-        f'<text x="{place % pool[1] + 0.5}" y="{place // pool[1] + 0.5}" font-size="{max(pool) * LETTERS:.2f}">'
+        f'<text x="{place % pool[1] + 0.5}" y="{place // pool[1] + 0.5}" font-size="{max(pool) * LETTER_HEIGHT:.2f}">'
         f"{place}</text>"
         for place in range(pool[0] * pool[1])
     )

@@ -26,7 +26,7 @@ from deconv_ae.playground.tampering import (
 )
 
 MOST_CHANGED = 4096
-"""The most erased values in a link, and the most moved switches: several times as many as the codes of a digit have.
+"""The most erased values in a link, and the most moved switches: several times the number of values in a digit's code.
 Browsers and servers accept links of 40,000 characters."""
 
 NAMES = (
@@ -40,7 +40,7 @@ LONGEST_EXACT_UPLOAD = 1500
 15,000 letters, and takes 2,000 as a WebP."""
 
 Place = tuple[int, int, int, int | None]
-"""A window: the model's number, row, column and channel. None is the channel with the largest maximum there."""
+"""A window: the model's number, row, column and channel. The channel None is the one with the largest maximum there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +52,10 @@ class State:
         image: the number of the test image that the picture is, or was before somebody drew on it; None for an upload
             and for a drawing on black.
         tampering: the changes to codes and switches.
-        window: the followed window; None is the most telling window of the model with the largest windows.
+        window: the followed window; None stands for the most telling window of the model with the largest windows.
         upload: an uploaded picture, in the letters of a link.
-        ground: the picture to draw on, equal to `picture` until somebody draws; None is `picture` itself if that is a
-            test image or an upload, or else black.
+        ground: the picture to draw on, equal to `picture` until somebody draws; None stands for `picture` itself if it
+            is a test image or an upload, and else for black.
     """
 
     picture: np.ndarray
@@ -85,7 +85,7 @@ class State:
         }
         values = {name: value for name, value in values.items() if value is not None} | tampering_values(self.tampering)
         if self.window is not None:
-            values["window"] = _written([self.window])
+            values["window"] = _joined([self.window])
         return urlencode(values)
 
 
@@ -96,7 +96,7 @@ def tampering_values(tampering: Tampering) -> dict[str, Any]:
     values = {name: value for name, value in values.items() if value != getattr(default, name)}
     for name, places in (("erased", tampering.erased), ("moved", tampering.moved)):
         if places:
-            values[name] = _written(sorted(places))
+            values[name] = _joined(sorted(places))
     return values
 
 
@@ -121,23 +121,23 @@ def read(query: Mapping[str, str], test_images: np.ndarray) -> tuple[State, dict
             refused[name] = f"{name}: {error}"
             return default
 
-    last, like = len(test_images) - 1, test_images[0]
+    like = test_images[0]
     tampering = Tampering(
-        scale=value("scale", lambda text: number_up_to(text, LARGEST_SCALE), 1.0),
-        noise=value("noise", lambda text: number_up_to(text, LARGEST_NOISE), 0.0),
-        bits=value("bits", lambda text: whole_up_to(text, MOST_BITS), 0),
-        dropped=value("dropped", lambda text: number_up_to(text, 1), 0.0),
-        erased=value("erased", lambda text: frozenset(_erased(text)), frozenset()),
-        switches=value("switches", lambda text: one_of(text, SWITCHES), SWITCHES[0]),
-        moved=value("moved", lambda text: frozenset(_moves(text)), frozenset()),
-        seed=value("seed", lambda text: whole_up_to(text, SEEDS - 1), 0),
+        scale=value("scale", lambda text: parse_number(text, LARGEST_SCALE), 1.0),
+        noise=value("noise", lambda text: parse_number(text, LARGEST_NOISE), 0.0),
+        bits=value("bits", lambda text: parse_whole_number(text, MOST_BITS), 0),
+        dropped=value("dropped", lambda text: parse_number(text, 1), 0.0),
+        erased=value("erased", lambda text: frozenset(_parse_erased(text)), frozenset()),
+        switches=value("switches", lambda text: parse_choice(text, SWITCHES), SWITCHES[0]),
+        moved=value("moved", lambda text: frozenset(_parse_moves(text)), frozenset()),
+        seed=value("seed", lambda text: parse_whole_number(text, SEEDS - 1), 0),
     )
-    window = value("window", _window, None)
-    image = value("image", lambda text: whole_up_to(text, last), None)
+    window = value("window", _parse_window, None)
+    image = value("image", lambda text: parse_whole_number(text, len(test_images) - 1), None)
     uploaded = value("upload", lambda text: uploaded_picture(text, like), None)
     black = np.zeros_like(like)
     drawing = value("picture", lambda text: unpacked_drawing(text, black), None)
-    pixels = value("pixels", lambda text: _pixels_of(text, like), None)
+    pixels = value("pixels", lambda text: _parse_pixels(text, like), None)
     if uploaded is not None:
         image, ground = None, uploaded
     else:
@@ -152,10 +152,10 @@ def read(query: Mapping[str, str], test_images: np.ndarray) -> tuple[State, dict
     return State(picture, image, tampering, window, upload, ground), refused
 
 
-def number_up_to(text: str, largest: float) -> float:
-    """Reads a number from 0 to `largest`; -0 is 0.
+def parse_number(text: str, largest: float) -> float:
+    """Reads a number from 0 to `largest`; -0 is 0. Raises ValueError for any other text.
 
-    >>> number_up_to("-0", 3)
+    >>> parse_number("-0", 3)
     0.0
     """
     try:
@@ -167,16 +167,16 @@ def number_up_to(text: str, largest: float) -> float:
     return number + 0.0
 
 
-def whole_up_to(text: str, largest: int) -> int:
-    """Reads a whole number from 0 to `largest`."""
+def parse_whole_number(text: str, largest: int) -> int:
+    """Reads a whole number from 0 to `largest`. Raises ValueError for any other text."""
     number = int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else -1
     if not 0 <= number <= largest:
         raise ValueError(f"{quoted(text)} is not a whole number from 0 to {largest}")
     return number
 
 
-def one_of(text: str, choices: tuple[str, ...]) -> str:
-    """Reads one of the choices."""
+def parse_choice(text: str, choices: tuple[str, ...]) -> str:
+    """Returns the text, or raises ValueError if it is not one of the choices."""
     if text not in choices:
         raise ValueError(f"{quoted(text)} is not one of {', '.join(choices)}")
     return text
@@ -190,8 +190,8 @@ def quoted(text: str) -> str:
 def packed_drawing(picture: np.ndarray, ground: np.ndarray) -> str:
     """A drawing as the letters of a link.
 
-    They hold a bit for each pixel, whether it differs from the ground; then the values of the pixels that differ, one
-    channel after the other.
+    They hold one bit for each pixel, which is 1 if the pixel differs from the ground, and then the values of the pixels
+    that differ, one channel after the other.
     """
     differs = (picture != ground).any(axis=-1)
     content = np.packbits(differs).tobytes() + picture[differs].T.tobytes()
@@ -199,7 +199,7 @@ def packed_drawing(picture: np.ndarray, ground: np.ndarray) -> str:
 
 
 def unpacked_drawing(text: str, ground: np.ndarray) -> np.ndarray:
-    """Reads the letters of `packed_drawing`, and puts the drawing on a ground."""
+    """Puts a drawing from `packed_drawing` on a ground. Raises ValueError if the text is no drawing of this size."""
     height, width, channels = ground.shape
     message = f"{quoted(text)} is not a drawing on {width} x {height} pixels"
     mask_length = -(-height * width // 8)
@@ -228,7 +228,7 @@ def upload_text(picture: np.ndarray) -> dict[str, str]:
 
 
 def uploaded_picture(text: str, like: np.ndarray) -> np.ndarray:
-    """Reads the WebP of `upload_text` as a picture of the shape of `like`."""
+    """Reads the WebP of `upload_text`. Raises ValueError if it is not a picture of the shape of `like`."""
     height, width, channels = like.shape
     try:
         content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
@@ -241,7 +241,7 @@ def uploaded_picture(text: str, like: np.ndarray) -> np.ndarray:
     return pixels.reshape(like.shape)
 
 
-def _pixels_of(text: str, like: np.ndarray) -> np.ndarray:
+def _parse_pixels(text: str, like: np.ndarray) -> np.ndarray:
     """Reads a picture as the page sends it while somebody draws: its bytes in base64."""
     try:
         pixels = base64.b64decode(text, validate=True)
@@ -252,16 +252,16 @@ def _pixels_of(text: str, like: np.ndarray) -> np.ndarray:
     return np.frombuffer(pixels, np.uint8).reshape(like.shape)
 
 
-def _written(places: Iterable[Sequence[int | None]]) -> str:
+def _joined(places: Iterable[Sequence[int | None]]) -> str:
     return "_".join("-".join(str(part) for part in place if part is not None) for place in places)
 
 
-def _erased(text: str) -> list[CodeValue]:
-    written = text.split("_")
-    if len(written) > MOST_CHANGED:
-        raise ValueError(f"{len(written)} values are too many; give at most {MOST_CHANGED}")
+def _parse_erased(text: str) -> list[CodeValue]:
+    texts = text.split("_")
+    if len(texts) > MOST_CHANGED:
+        raise ValueError(f"{len(texts)} values are too many; give at most {MOST_CHANGED}")
     values = []
-    for value in written:
+    for value in texts:
         if not re.fullmatch(r"[0-9]{1,4}(-[0-9]{1,4}){3}", value):
             raise ValueError(f"{quoted(value)} is not model-row-column-channel")
         number, row, column, channel = map(int, value.split("-"))
@@ -269,7 +269,7 @@ def _erased(text: str) -> list[CodeValue]:
     return values
 
 
-def _moves(text: str) -> list[Move]:
+def _parse_moves(text: str) -> list[Move]:
     moves = []
     for move in text.split("_")[: MOST_CHANGED + 1]:
         if not re.fullmatch(r"[0-9]{1,4}(-[0-9]{1,4}){4}", move):
@@ -281,7 +281,7 @@ def _moves(text: str) -> list[Move]:
     return moves
 
 
-def _window(text: str) -> Place:
+def _parse_window(text: str) -> Place:
     if not re.fullmatch(r"[0-9]{1,4}(-[0-9]{1,4}){2,3}", text):
         raise ValueError(f"{quoted(text)} is not model-row-column or model-row-column-channel")
     number, row, column, *channel = map(int, text.split("-"))

@@ -4,10 +4,10 @@ import { canvas } from "./canvas.js";
 import { connect } from "./code.js";
 import { showUnpooling } from "./unpooling.js";
 
-const at = (selector) => document.querySelector(selector);
-const { channels, mostUpload } = at("main").dataset;
-// The names that each change of the picture removes from the state. The pixels of a drawing keep the test image or the
-// upload on which somebody drew.
+const find = (selector) => document.querySelector(selector);
+const { channels, largestUpload } = find("main").dataset;
+// The names that a change of the picture removes from the state. A change of the pixels keeps the test image or the
+// upload on which somebody draws.
 const REPLACED = {
   image: ["upload", "picture", "pixels"],
   upload: ["image", "picture", "pixels"],
@@ -15,14 +15,14 @@ const REPLACED = {
   pixels: ["picture"],
 };
 const CONTROLS = [...document.querySelectorAll(".control")];
-const QUIET = 300; // milliseconds; after a pause of this length, the changes before it are one step of the history
+const QUIET_MILLISECONDS = 300; // After a pause of this length, the changes before it are one step of the history.
 
 let state = new URLSearchParams();
-let answered = null; // the last answer, which all controls show
+let lastAnswer = null; // All controls show its values.
 let isAsking = false;
-let isChanged = false;
-let quiet = null;
-let changed = ""; // the names that were changed last
+let isChanged = false; // since the last request
+let quietTimer = null;
+let changedNames = ""; // of the last change
 
 async function ask(path, body) {
   let response;
@@ -50,7 +50,7 @@ async function send() {
     } catch (error) {
       if (isChanged) continue;
       say(error.message);
-      if (answered) accept(answered);
+      if (lastAnswer) accept(lastAnswer);
     }
   }
   isAsking = false;
@@ -58,8 +58,8 @@ async function send() {
 
 function change(changes) {
   const names = Object.keys(changes).join();
-  if (names !== changed) remember(); // A change of something else is another step.
-  changed = names;
+  if (names !== changedNames) remember(); // A change of something else is another step.
+  changedNames = names;
   for (const name of Object.keys(changes)) REPLACED[name]?.forEach((other) => state.delete(other));
   for (const [name, value] of Object.entries(changes)) {
     if (value === null || value === "") state.delete(name);
@@ -70,37 +70,37 @@ function change(changes) {
 }
 
 function show(answer) {
-  patch(at("#models"), answer.models);
-  patch(at("#journey"), answer.journey);
-  at("#changes").innerHTML = answer.changes;
+  patch(find("#models"), answer.models);
+  patch(find("#journey"), answer.journey);
+  find("#changes").innerHTML = answer.changes;
   showUnpooling(answer.unpooling);
-  at("#source").textContent = answer.source;
+  find("#source").textContent = answer.source;
 }
 
 function accept(answer, isDrawn = false) {
-  answered = answer;
+  lastAnswer = answer;
   state = new URLSearchParams(answer.query);
   for (const control of CONTROLS) write(control, answer.values[control.dataset.name]);
-  at(`#switches input[value=${answer.values.switches}]`).checked = true;
+  find(`#switches input[value=${answer.values.switches}]`).checked = true;
   if (!isDrawn) picture.show(answer.pixels);
-  at("#link").value = `${location.origin}/?${answer.query}`;
-  clearTimeout(quiet);
-  quiet = setTimeout(remember, QUIET);
-  at("#undo").disabled = !(steps() || isNew());
+  find("#link").value = `${location.origin}/?${answer.query}`;
+  clearTimeout(quietTimer);
+  quietTimer = setTimeout(remember, QUIET_MILLISECONDS);
+  find("#undo").disabled = !(steps() || isNew());
 }
 
 // Undo goes back in the browser's history; the browser's forward button is Redo.
 const steps = () => history.state?.steps ?? 0;
-const isNew = () => answered !== null && location.search !== `?${answered.query}`;
+const isNew = () => lastAnswer !== null && location.search !== `?${lastAnswer.query}`;
 
 function remember() {
-  clearTimeout(quiet);
-  if (isNew()) history.pushState({ steps: steps() + 1 }, "", `?${answered.query}`);
+  clearTimeout(quietTimer);
+  if (isNew()) history.pushState({ steps: steps() + 1 }, "", `?${lastAnswer.query}`);
 }
 
 let isGoingBack = false; // Two steps back at once could leave the page.
 
-at("#undo").addEventListener("click", () => {
+find("#undo").addEventListener("click", () => {
   if (isGoingBack) return;
   remember();
   isGoingBack = steps() > 0;
@@ -108,22 +108,22 @@ at("#undo").addEventListener("click", () => {
 });
 
 async function open() {
-  clearTimeout(quiet);
+  clearTimeout(quietTimer);
   try {
     const answer = await ask("open", location.search.slice(1));
     show(answer);
     accept(answer);
     say(answer.notice);
-    clearTimeout(quiet);
+    clearTimeout(quietTimer);
     history.replaceState(history.state, "", `?${answer.query}`);
-    at("#undo").disabled = !steps();
+    find("#undo").disabled = !steps();
   } catch (error) {
     say(error.message);
   }
 }
 
 function say(text) {
-  at("#notice").textContent = text;
+  find("#notice").textContent = text;
 }
 
 // Changes an element's content to this HTML in place, so that the elements inside keep focus and pointer capture.
@@ -138,21 +138,21 @@ function update(old, fresh) {
   for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   const [before, after] = [[...old.childNodes], [...fresh.childNodes]];
   after.forEach((child, index) => {
-    const there = before[index];
-    if (!there) old.append(child);
-    else if (there.nodeName !== child.nodeName) there.replaceWith(child);
-    else if (child.nodeType === Node.TEXT_NODE) there.data = child.data;
-    else update(there, child);
+    const existing = before[index];
+    if (!existing) old.append(child);
+    else if (existing.nodeName !== child.nodeName) existing.replaceWith(child);
+    else if (child.nodeType === Node.TEXT_NODE) existing.data = child.data;
+    else update(existing, child);
   });
   before.slice(after.length).forEach((child) => child.remove());
   if (old.nodeName === "INPUT" && !old.isTyped) old.value = old.getAttribute("value");
 }
 
-// Controls show the values that the program computed with.
 function parts(control) {
   return ["range", "number"].map((type) => control.querySelector(`input[type=${type}]`));
 }
 
+// Shows in a control the value that the program computed with.
 function write(control, value) {
   const [range, box] = parts(control);
   if (value === null) value = box.value || 0; // The picture is not a test image.
@@ -181,57 +181,57 @@ for (const control of CONTROLS) {
     let value = Math.min(Math.max(Number(box.value), least), most);
     if (Number.isInteger(Number(box.step))) value = Math.round(value);
     if (box.value === "") {
-      const old = answered.values[name] ?? range?.value ?? 0;
-      note.textContent = `That is not a number: ${old} stays.`;
+      const old = lastAnswer.values[name] ?? range?.value ?? 0;
+      note.textContent = `This is not a number: ${old} stays.`;
       box.value = old;
       return;
     }
-    note.textContent = value === Number(box.value) ? "" : `${box.value} is not from ${least} to ${most}${
-      Number.isInteger(Number(box.step)) ? " and whole" : ""}: ${value} is taken.`;
+    note.textContent = value === Number(box.value) ? "" : `${box.value} is not a ${
+      Number.isInteger(Number(box.step)) ? "whole " : ""}number from ${least} to ${most}: ${value} is used.`;
     write(control, value);
     change({ [name]: value });
   });
 }
 
-at("#switches").addEventListener("change", (event) => change({ switches: event.target.value }));
+find("#switches").addEventListener("change", (event) => change({ switches: event.target.value }));
 
 for (const button of document.querySelectorAll("[data-preset]")) {
   button.addEventListener("click", () => {
-    const none = { scale: "", noise: "", bits: "", dropped: "", switches: "", seed: "", erased: "", moved: "" };
-    change({ ...none, ...Object.fromEntries(new URLSearchParams(button.dataset.preset)) });
+    const defaults = { scale: "", noise: "", bits: "", dropped: "", switches: "", seed: "", erased: "", moved: "" };
+    change({ ...defaults, ...Object.fromEntries(new URLSearchParams(button.dataset.preset)) });
   });
 }
 
 // The picture: drawn, cleared, or uploaded.
-const picture = canvas(at("#picture"), Number(channels), (pixels) => change({ pixels }));
+const picture = canvas(find("#picture"), Number(channels), (pixels) => change({ pixels }));
 let file = null; // the last upload
-let uploaded = ""; // the state's picture after that upload
+let pictureAfterUpload = ""; // in the state, as text
 
-at("#clear").addEventListener("click", () => {
+find("#clear").addEventListener("click", () => {
   for (const name of ["image", "upload", "picture"]) state.delete(name);
   picture.clear();
 });
-at("#upload").addEventListener("click", () => at("#file").click());
-at("#file").addEventListener("change", async () => {
-  file = at("#file").files[0];
-  at("#file").value = ""; // so that the same file can be chosen again
+find("#upload").addEventListener("click", () => find("#file").click());
+find("#file").addEventListener("change", async () => {
+  file = find("#file").files[0];
+  find("#file").value = ""; // so that the same file can be chosen again
   await upload();
 });
-at("#fit").addEventListener("change", () => upload(true));
+find("#fit").addEventListener("change", () => upload(true));
 
 async function upload(isAgain = false) {
   // Only an upload is fitted again. A test image has the right size, and a drawing on an upload would be lost.
-  const now = (names) => names.map((name) => `${name}=${state.get(name)}`).join();
-  if (!file || (isAgain && now(["image", "upload", "picture"]) !== uploaded)) return;
-  if (file.size > Number(mostUpload)) {
-    say(`This file is too large: more than ${Number(mostUpload) / 1e6} MB.`);
+  const statePicture = () => ["image", "upload", "picture"].map((name) => `${name}=${state.get(name)}`).join();
+  if (!file || (isAgain && statePicture() !== pictureAfterUpload)) return;
+  if (file.size > Number(largestUpload)) {
+    say(`This file is too large: more than ${Number(largestUpload) / 1e6} MB.`);
     return;
   }
   try {
-    const fit = at("#fit input:checked").value;
+    const fit = find("#fit input:checked").value;
     const answer = await ask(`upload?fit=${fit}`, file);
     change(answer);
-    uploaded = now(["image", "upload", "picture"]);
+    pictureAfterUpload = statePicture();
   } catch (error) {
     say(error.message);
   }
@@ -239,7 +239,7 @@ async function upload(isAgain = false) {
 
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", async () => {
-    const box = at(`#${button.dataset.copy}`);
+    const box = find(`#${button.dataset.copy}`);
     box.select();
     // Browsers give the clipboard only to pages from this machine.
     if (navigator.clipboard) await navigator.clipboard.writeText(box.value);
@@ -249,17 +249,19 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
-at("#wipe input").addEventListener("input", (event) => at("#models").style.setProperty("--wipe", event.target.value));
+find("#wipe input").addEventListener("input", (event) => {
+  find("#models").style.setProperty("--wipe", event.target.value);
+});
 
 connect(() => {
   const [erased, moved] = ["erased", "moved"].map((name) => state.get(name)?.split("_") ?? []);
-  const asked = state.get("window")?.split("-").map(Number) ?? [];
-  return { erased, moved, window: asked.length === 4 ? asked : answered?.window };
+  const place = state.get("window")?.split("-").map(Number) ?? [];
+  return { erased, moved, window: place.length === 4 ? place : lastAnswer?.window };
 }, change);
 addEventListener("popstate", () => {
   isGoingBack = false;
   open();
 });
 addEventListener("pagehide", remember);
-at("#title details").open = matchMedia("(min-width: 641px)").matches;
+find("#title details").open = matchMedia("(min-width: 641px)").matches;
 open();

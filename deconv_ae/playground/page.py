@@ -23,8 +23,8 @@ from starlette.routing import Route
 from deconv_ae.data.decoding import PictureError
 from deconv_ae.playground.address import url
 from deconv_ae.playground.cards import legend
-from deconv_ae.playground.link import NAMES, State, one_of, quoted, read, tampering_values, upload_text
-from deconv_ae.playground.request_guard import RequestGuard, body
+from deconv_ae.playground.link import NAMES, State, parse_choice, quoted, read, tampering_values, upload_text
+from deconv_ae.playground.request_guard import RequestGuard, read_body
 from deconv_ae.playground.server import serve
 from deconv_ae.playground.tampering import (
     LARGEST_NOISE,
@@ -129,7 +129,7 @@ class Playground:
 
     async def _show(self, request: Request) -> Response:
         """Shows a state. If any value cannot be used, the whole request is refused."""
-        query = _values(await body(request, LARGEST_REQUEST))
+        query = _values(await read_body(request, LARGEST_REQUEST))
         unknown = sorted(query.keys() - NAMES)
         if unknown:
             raise HTTPException(400, f"{quoted(unknown[0])} is an unknown name; the page knows {', '.join(NAMES)}.")
@@ -140,18 +140,18 @@ class Playground:
 
     async def _open(self, request: Request) -> Response:
         """Shows a link without its unusable values. The answer names these values."""
-        state, refused = self._read(_values(await body(request, LARGEST_REQUEST)))
+        state, refused = self._read(_values(await read_body(request, LARGEST_REQUEST)))
         names = ", ".join(refused)
-        return await self._answer(state, names and f"This page could not use the link's {names}, and shows the rest.")
+        return await self._answer(state, names and f"This page shows the link without these unusable values: {names}.")
 
     async def _upload(self, request: Request) -> Response:
         """Turns an uploaded picture into a name and a value of a link."""
         try:
-            fit = one_of(_values(request.url.query.encode()).get("fit", CROPPED), FITS)
+            fit = parse_choice(_values(request.url.query.encode()).get("fit", CROPPED), FITS)
         except ValueError as error:
             raise HTTPException(400, f"fit: {error}.") from error
         async with self._uploads:
-            content = await body(request, LARGEST_UPLOAD)
+            content = await read_body(request, LARGEST_UPLOAD)
             async with self._decoding:
                 try:
                     picture = await run_in_threadpool(receive, content, fit, self.test_images.shape[1:])
@@ -161,16 +161,16 @@ class Playground:
 
     def _read(self, query: dict[str, str]) -> tuple[State, dict[str, str]]:
         state, refused = read(query, self.test_images)
-        known, unknown = self.view.without_unknown(state)
-        return known, refused | unknown
+        state, refused_by_models = self.view.without_unknown_places(state)
+        return state, refused | refused_by_models
 
     async def _answer(self, state: State, notice: str = "") -> Response:
         async with self._answers:
-            answer = await run_in_threadpool(self._shown, state)
+            answer = await run_in_threadpool(self._answer_values, state)
         return JSONResponse(answer | {"notice": notice})
 
-    def _shown(self, asked: State) -> dict[str, Any]:
-        shown = self.view.show(asked)
+    def _answer_values(self, requested: State) -> dict[str, Any]:
+        shown = self.view.show(requested)
         state = shown.state
         tampering = state.tampering
         return {
@@ -195,14 +195,14 @@ class Playground:
 
 
 def _source(state: State) -> str:
-    """The origin of the picture, for the page."""
+    """Says on the page where the picture comes from."""
     if state.image is not None:
-        return f"Test image {state.image}{'.' if not state.is_drawn else ', drawn on.'}"
+        return f"Test image {state.image}{' with a drawing on it' if state.is_drawn else ''}."
     return "Your own picture. The slider shows test images."
 
 
 def _values(query: bytes) -> dict[str, str]:
-    """A query's values by their names. Raises HTTPException 400 if the bytes are no query, or hold too many values."""
+    """A query's values by their names. Raises HTTPException 400 for bytes that are no query, or for too many values."""
     try:
         pairs = parse_qsl(
             query.decode(), keep_blank_values=True, strict_parsing=bool(query), max_num_fields=MOST_VALUES
@@ -243,11 +243,11 @@ def _page(models: Sequence[ServedAutoencoder], test_images: np.ndarray, command:
         switches=_choices("switches", SWITCHES, default.switches),
         last_seed=SEEDS - 1,
         presets="".join(
-            f'<button data-preset="{html.escape(urlencode(tampering_values(made)))}">{name}</button>'
-            for name, made in PRESETS.items()
+            f'<button data-preset="{html.escape(urlencode(tampering_values(preset)))}">{name}</button>'
+            for name, preset in PRESETS.items()
         ),
         legend=legend(models),
-        most_upload=LARGEST_UPLOAD,
+        largest_upload=LARGEST_UPLOAD,
         command=html.escape(command),
     )
 

@@ -50,13 +50,13 @@ class Passage:
     untouched_rmse: float
     thumbnail: Thumbnail
 
-    def error(self, rmse: float) -> str:
+    def rmse_text(self, rmse: float) -> str:
         """An RMSE as text, or "-" for a black picture."""
         return f"{rmse:.3f}" if self.picture.any() else "-"
 
 
 def pass_through(model: ServedAutoencoder, number: int, picture: np.ndarray, tampering: Tampering) -> Passage:
-    """Encodes a picture, changes code and switches, and decodes them.
+    """Encodes a picture, changes its code and switches, and decodes both the changed and the unchanged ones.
 
     Args:
         model: the model.
@@ -70,14 +70,14 @@ def pass_through(model: ServedAutoencoder, number: int, picture: np.ndarray, tam
     images = picture[None]
     sent = model.encode(images)
     received = tampering.apply(sent, number, pool_sizes(model))
-    both = Encoded(
+    received_and_sent = Encoded(
         np.concatenate([received.code, sent.code]),
         tuple(np.concatenate(pair) for pair in zip(received.switches, sent.switches)),
     )
-    reconstructions = model.decode(both)
-    rmse, untouched = per_image_rmse(scale(images), reconstructions).numpy()
+    reconstructions = model.decode(received_and_sent)
+    rmse, untouched_rmse = per_image_rmse(scale(images), reconstructions).numpy()
     thumbnail = _thumbnail(picture, model.card.size_per_image.code_values)
-    return Passage(picture, sent, received, reconstructions[0], float(rmse), float(untouched), thumbnail)
+    return Passage(picture, sent, received, reconstructions[0], float(rmse), float(untouched_rmse), thumbnail)
 
 
 def _thumbnail(picture: np.ndarray, code_values: int) -> Thumbnail:
@@ -109,7 +109,7 @@ def maxima(model: ServedAutoencoder, encoded: Encoded) -> np.ndarray:
     return encoded.code[0, ..., : model.card.architecture.filters[-1]]
 
 
-def most_telling(model: ServedAutoencoder, passage: Passage) -> tuple[int, int, int]:
+def most_telling_place(model: ServedAutoencoder, passage: Passage) -> tuple[int, int, int]:
     """Row, column and channel of the maximum that is largest when multiplied by the contrast of its window's pixels."""
     code = maxima(model, passage.sent)
     rows, columns, _ = code.shape

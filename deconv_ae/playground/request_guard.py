@@ -23,8 +23,8 @@ HEADERS = {
     # Each connection carries one request, so that one time limit serves both.
     "Connection": "close",
 }
-FOREIGN = "Only this page itself may send this request: open the page in its own tab.\n"
-MOST_READ = 64_000_000
+FOREIGN_MESSAGE = "Only this page itself may send this request: open the page in its own tab.\n"
+MOST_BYTES_READ = 64_000_000
 """The most bytes of an oversized body that are read and dropped: most clients read an answer only after they have sent
 the whole body."""
 
@@ -32,7 +32,7 @@ the whole body."""
 class RequestGuard:
     """ASGI middleware that checks each request before its route is called, and adds `HEADERS` to each answer.
 
-    It does not check the size of the body: a route reads the body with `body`, which does.
+    It does not check the size of the body. A route reads the body with `read_body`, which checks the size.
     """
 
     def __init__(self, app: Any, host: str, port: int) -> None:
@@ -55,12 +55,12 @@ class RequestGuard:
         if not is_own_address(headers.get("host", ""), self._host, self._port):
             return PlainTextResponse(f"This page is served at {_address_of(scope)} only.\n", 421)
         if not is_from_own_page(scope["method"], headers):
-            return PlainTextResponse(FOREIGN, 403)
+            return PlainTextResponse(FOREIGN_MESSAGE, 403)
         return None
 
 
 def is_from_own_page(method: str, headers: Headers) -> bool:
-    """Whether a request comes from this page, from a link, from the address bar, or from a program without pages.
+    """Whether a request comes from this page, a link, the address bar, or a program that is not a browser.
 
     Browsers say in Sec-Fetch-Site whether a request comes from the same origin. Older browsers only name the origin, in
     Origin. Pages cannot change either header.
@@ -73,36 +73,36 @@ def is_from_own_page(method: str, headers: Headers) -> bool:
         return False
     if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
         return True
-    opened = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
-    return method in ("GET", "HEAD") and opened
+    is_opened_in_tab = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+    return method in ("GET", "HEAD") and is_opened_in_tab
 
 
-async def body(request: Request, most: int) -> bytes:
+async def read_body(request: Request, most_bytes: int) -> bytes:
     """Reads a request's body.
 
     Args:
         request: the request.
-        most: the most bytes that the body may have.
+        most_bytes: the largest allowed size of the body.
 
     Returns:
         The bytes.
 
     Raises:
-        HTTPException: with status 413 if the body has more than `most` bytes, which are not kept.
+        HTTPException: with status 413 if the body has more than `most_bytes` bytes.
         ClientDisconnect: if the client leaves before the end of the body.
     """
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size <= most:
+        if size <= most_bytes:
             parts.append(part)
         else:
             parts.clear()
-        if size > MOST_READ:
+        if size > MOST_BYTES_READ:
             break
-    if size > most:
-        raise HTTPException(413, f"This is too large: more than {most / 1e6:g} MB.")
+    if size > most_bytes:
+        raise HTTPException(413, f"This is too large: more than {most_bytes / 1e6:g} MB.")
     return b"".join(parts)
 
 

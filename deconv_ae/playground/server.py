@@ -17,13 +17,13 @@ SECONDS_TO_HEADERS = 10
 """The longest time until a request's headers have arrived."""
 MOST_CONNECTIONS = 128
 BACKLOG = 32
-"""Connections that are accepted together, before they are counted."""
+"""The most connections that asyncio accepts in a row before `_Connection` counts them."""
 OTHER_DESCRIPTORS = 64
-"""File descriptors beside the connections: libraries, the terminal, models."""
+"""File descriptors for everything but connections: libraries, the terminal, models."""
 
 
 def serve(app: Any, listening: socket.socket, when_ready: Callable[[], None]) -> None:
-    """Serves until Ctrl-C, and then returns normally. SIGTERM also ends the serving, and then goes to its own handler.
+    """Serves until Ctrl-C, and then returns normally. SIGTERM also ends the serving, and is then raised again.
 
     Args:
         app: an ASGI application.
@@ -61,28 +61,28 @@ class _Server(uvicorn.Server):
 
 
 class _Connection(H11Protocol):
-    """A connection for one request, with a time limit. If too many are open, the one silent for longest is closed."""
+    """A connection for one request, with time limits. If too many are open, the longest silent one is closed."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.limit = 0.0
-        self._limits: list[asyncio.TimerHandle] = []
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.headers_deadline = 0.0
+        self._timers: list[asyncio.TimerHandle] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.limit = self.loop.time() + SECONDS_TO_HEADERS
+        self.headers_deadline = self.loop.time() + SECONDS_TO_HEADERS
         if len(self.connections) > most_connections():
             ours = (connection for connection in self.connections if isinstance(connection, _Connection))
             silent = [connection for connection in ours if connection.cycle is None]
-            min(silent, key=lambda connection: connection.limit, default=self).transport.abort()
-        self._limits = [
-            self.loop.call_at(self.limit, self._end_if_silent),
+            min(silent, key=lambda connection: connection.headers_deadline, default=self).transport.abort()
+        self._timers = [
+            self.loop.call_at(self.headers_deadline, self._end_if_silent),
             self.loop.call_later(SECONDS_A_CONNECTION, transport.abort),
         ]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for limit in self._limits:
-            limit.cancel()
+        for timer in self._timers:
+            timer.cancel()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -94,7 +94,7 @@ class _Connection(H11Protocol):
 
 
 class _LoggedOnce:
-    """The event loop's handler for errors that nothing else handles. It logs each kind once."""
+    """The event loop's handler for errors that nothing else handles. It logs each message once."""
 
     def __init__(self) -> None:
         self._logged: set[str] = set()

@@ -30,8 +30,8 @@ class Tampering:
     Attributes:
         scale: a factor, 0 to 3.
         noise: the standard deviation of normal noise, as a share of the code's largest value, 0 to 1.
-        bits: 1 to 8 rounds the code to multiples of a step. `2**bits - 1` steps are as long as the range of the code,
-            extended so that it includes 0. With `bits=0` nothing is rounded.
+        bits: 1 to 8 bits round the code to multiples of a step. The step is the range of the code, extended so that it
+            includes 0, divided by `2**bits - 1`. 0 rounds nothing.
         dropped: the share of values that become 0, 0 to 1. The seed chooses the values.
         erased: single values that become 0.
         switches: "kept"; "shuffled" among the windows of a pooling; or "centred", each at the middle of its window.
@@ -54,7 +54,7 @@ class Tampering:
         Args:
             encoded: one image's `(1, h, w, c)` code and `(1, ...)` switches; they are not changed in place.
             model_number: the number by which `erased` and `moved` name the model.
-            pool_sizes: the model's.
+            pool_sizes: (height, width) of the windows of each of the model's poolings.
 
         Returns:
             The code and the switches that reach the decoder.
@@ -77,7 +77,7 @@ class Tampering:
             received = shuffled(received, self.seed)
         elif self.switches == CENTRED:
             received = centred(received, pool_sizes)
-        return Encoded(code, self._with_moved(received.switches, model_number, pool_sizes))
+        return Encoded(code, self._move_switches(received.switches, model_number, pool_sizes))
 
     def __str__(self) -> str:
         """The changes in a line.
@@ -104,10 +104,10 @@ class Tampering:
         )
         return "; ".join(text for is_changed, text in changes if is_changed) or "nothing"
 
-    def _with_moved(
+    def _move_switches(
         self, switches: tuple[np.ndarray, ...], model_number: int, pool_sizes: Sequence[Sequence[int]]
     ) -> tuple[np.ndarray, ...]:
-        """Returns the switches, with some of the last pooling's switches moved, in a copy."""
+        """Moves switches of the last pooling, in a copy."""
         if not self.moved:
             return switches
         *earlier, last = switches
@@ -139,7 +139,7 @@ PRESETS = {
     "Round to 3 bits": Tampering(bits=3),
     "Drop half of the values": Tampering(dropped=0.5),
 }
-"""Changes that each have a button: the code without places, with less precision, or with fewer values."""
+"""Changes that each have a button: the code without its places, with less precision, or with fewer values."""
 
 
 def is_inside(place: Sequence[int], shape: Sequence[int]) -> bool:

@@ -15,8 +15,8 @@ MOST_PIXELS = 25_000_000
 MOST_JPEG_PIXELS = 100_000_000
 """A large JPEG can be decoded at a half to an eighth of its sides, and then costs little memory."""
 LONGEST_SIDE = 20_000
-ENOUGH = 1024
-"""Pixels of a side. A JPEG is decoded at a smaller scale only if both sides stay at least this long."""
+SHORTEST_DRAFT_SIDE = 1024
+"""In pixels. A JPEG is decoded at a smaller scale only if both sides stay at least this long."""
 
 
 def receive(content: bytes, fit: str, shape: Sequence[int]) -> np.ndarray:
@@ -25,10 +25,10 @@ def receive(content: bytes, fit: str, shape: Sequence[int]) -> np.ndarray:
     Args:
         content: the file's bytes.
         fit: one of `FITS`.
-        shape: (height, width, channels).
+        shape: (height, width, channels) of the result.
 
     Returns:
-        The picture, uint8 of this shape.
+        The picture, uint8 of the shape `shape`.
 
     Raises:
         PictureError: if the upload cannot be decoded as a picture, is an icon, or is too large.
@@ -50,7 +50,7 @@ def fitted(picture: Image.Image, fit: str, shape: Sequence[int]) -> np.ndarray:
 
 
 def _decodable(content: bytes) -> io.BytesIO:
-    """The file; a large JPEG becomes a smaller copy. Raises PictureError for an icon, and for too large a picture."""
+    """The file, or a smaller copy of a large JPEG. Raises PictureError for an icon or too large a picture."""
     file = io.BytesIO(content)
     Image.init()
     try:
@@ -59,8 +59,8 @@ def _decodable(content: bytes) -> io.BytesIO:
             _check_size(picture, MOST_JPEG_PIXELS if is_jpeg else MOST_PIXELS)
             if picture.format == "ICO":  # An icon holds files of sizes that its header does not give.
                 raise PictureError("is an icon; save it as PNG")
-            if is_jpeg and max(picture.size) > ENOUGH:
-                picture.draft(None, (ENOUGH, ENOUGH))
+            if is_jpeg and max(picture.size) > SHORTEST_DRAFT_SIDE:
+                picture.draft(None, (SHORTEST_DRAFT_SIDE, SHORTEST_DRAFT_SIDE))
                 _check_size(picture, MOST_PIXELS)
                 file = io.BytesIO()
                 picture.save(file, "TIFF", exif=picture.getexif(), icc_profile=picture.info.get("icc_profile"))
@@ -75,5 +75,5 @@ def _decodable(content: bytes) -> io.BytesIO:
 def _check_size(picture: Image.Image, most_pixels: int) -> None:
     width, height = picture.size
     if width * height > most_pixels or max(width, height) > LONGEST_SIDE:
-        most = f"{most_pixels // 10**6} million, and {LONGEST_SIDE:,} a side"
-        raise PictureError(f"has {width:,} x {height:,} pixels; the limit is {most}: make it smaller")
+        limits = f"{most_pixels // 10**6} million, and {LONGEST_SIDE:,} a side"
+        raise PictureError(f"has {width:,} x {height:,} pixels; the limit is {limits}: make it smaller")

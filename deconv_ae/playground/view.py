@@ -10,9 +10,9 @@ import numpy as np
 
 from deconv_ae.errors import InputError
 from deconv_ae.playground.cards import cards
-from deconv_ae.playground.journey import BeforePooling, journey, strip, unpooling
+from deconv_ae.playground.journey import LastPoolingInput, journey, strip, unpooling
 from deconv_ae.playground.link import Place, State
-from deconv_ae.playground.passage import most_telling, pass_through, pool_sizes, strongest_channel, window_size
+from deconv_ae.playground.passage import most_telling_place, pass_through, pool_sizes, strongest_channel, window_size
 from deconv_ae.playground.tampering import CodeValue, Move, Tampering, is_inside
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
@@ -59,17 +59,17 @@ class View:
         self._code_shapes = [model.card.architecture.code_shape(model.card.image_shape) for model in models]
         # The model with the largest windows, because small windows show little.
         self._first_followed = int(np.argmax([math.prod(window_size(model)) for model in models]))
-        self._before_pooling = [BeforePooling(model) for model in models]
+        self._last_pooling_inputs = [LastPoolingInput(model) for model in models]
         self.show(State(test_images[0], 0, Tampering()))  # Traces the first page's functions, before anybody waits.
 
     def show(self, state: State) -> Shown:
-        """Everything that the page shows of a state. Call `without_unknown` on the state first."""
+        """Everything that the page shows of a state. Call `without_unknown_places` on the state first."""
         passages = [
             pass_through(model, number, state.picture, state.tampering) for number, model in enumerate(self.models)
         ]
         if state.window is None:
             number = self._first_followed
-            window = (number, *most_telling(self.models[number], passages[number]))
+            window = (number, *most_telling_place(self.models[number], passages[number]))
         else:
             number, row, column, channel = state.window
             if channel is None:
@@ -77,7 +77,7 @@ class View:
             window = (number, row, column, channel)
             state = replace(state, window=window)
         model, passage = self.models[number], passages[number]
-        features = self._before_pooling[number](state.picture)
+        features = self._last_pooling_inputs[number](state.picture)
         followed = journey(model, passage, features, window[1:])
         return Shown(
             state,
@@ -88,7 +88,7 @@ class View:
             window,
         )
 
-    def without_unknown(self, state: State) -> tuple[State, dict[str, str]]:
+    def without_unknown_places(self, state: State) -> tuple[State, dict[str, str]]:
         """Removes values, windows and places that these models do not have.
 
         A link to a page of other models may name such places.
@@ -97,14 +97,14 @@ class View:
             state: the state.
 
         Returns:
-            The rest of the state; and a sentence for each of `erased`, `moved` and `window` from which something was
-            removed, by its name. The sentence is about one of the things that were removed.
+            The rest of the state; and for each of `erased`, `moved` and `window` from which something was removed, a
+            sentence by that name. It names one of the removed things.
         """
         refused = {}
         erased = frozenset(filter(self.has, state.tampering.erased))
         if erased != state.tampering.erased:
-            other = min(state.tampering.erased - erased)
-            refused["erased"] = f"erased: no model here has a value at {'-'.join(map(str, other))}"
+            missing = min(state.tampering.erased - erased)
+            refused["erased"] = f"erased: no model here has a value at {'-'.join(map(str, missing))}"
             state = replace(state, tampering=replace(state.tampering, erased=erased))
         moved = frozenset(filter(self.has_move, state.tampering.moved))
         if moved != state.tampering.moved:
@@ -112,8 +112,8 @@ class View:
             refused["moved"] = f"moved: no model here has such a window and place: {move}"
             state = replace(state, tampering=replace(state.tampering, moved=moved))
         if state.window is not None and not self.has(state.window):
-            asked = "-".join(str(part) for part in state.window if part is not None)
-            refused["window"] = f"window: no model here has one at {asked}"
+            place = "-".join(str(part) for part in state.window if part is not None)
+            refused["window"] = f"window: no model here has one at {place}"
             state = replace(state, window=None)
         return state, refused
 

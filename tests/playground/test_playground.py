@@ -19,9 +19,9 @@ from deconv_ae.data import Source, load_split
 from deconv_ae.data.decoding import PictureError
 from deconv_ae.errors import InputError
 from deconv_ae.playground import drawings, link
-from deconv_ae.playground.journey import BeforePooling, journey, strip, unpooling
+from deconv_ae.playground.journey import LastPoolingInput, journey, strip, unpooling
 from deconv_ae.playground.link import State
-from deconv_ae.playground.passage import most_telling, pass_through
+from deconv_ae.playground.passage import most_telling_place, pass_through
 from deconv_ae.playground.tampering import PRESETS, SWITCHES, Tampering
 from deconv_ae.playground.upload import FITS, receive
 from deconv_ae.playground.view import Shown, View
@@ -65,12 +65,12 @@ def test_switches_are_kept_or_centred(kind: str, places: list[int]) -> None:
 
 def test_shuffling_follows_the_seed() -> None:
     encoded = Encoded(CODE, (np.arange(6, dtype=np.uint8).reshape(PLACES.shape),))
-    first, again, other = (
+    first, same_seed, other_seed = (
         Tampering(switches="shuffled", seed=seed).apply(encoded, 0, [(3, 3)]).switches[0] for seed in (3, 3, 4)
     )
-    np.testing.assert_array_equal(first, again)
-    assert sorted(first.ravel()) == sorted(other.ravel()) == [0, 1, 2, 3, 4, 5]
-    assert not np.array_equal(first, other)
+    np.testing.assert_array_equal(first, same_seed)
+    assert sorted(first.ravel()) == sorted(other_seed.ravel()) == [0, 1, 2, 3, 4, 5]
+    assert not np.array_equal(first, other_seed)
     assert not np.array_equal(first, encoded.switches[0])
 
 
@@ -83,9 +83,11 @@ def test_noise_scales_with_largest_value_and_makes_no_maximum_negative() -> None
 
 def test_dropping_half_of_the_values_follows_the_seed() -> None:
     code = np.arange(1, 61, dtype=np.float32).reshape(1, 5, 4, 3)
-    first, again, other = (Tampering(dropped=0.5, seed=seed).apply(Encoded(code, ()), 0, []).code for seed in (3, 3, 4))
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
+    first, same_seed, other_seed = (
+        Tampering(dropped=0.5, seed=seed).apply(Encoded(code, ()), 0, []).code for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(first, same_seed)
+    assert not np.array_equal(first, other_seed)
     assert np.count_nonzero(first) == 30
     np.testing.assert_array_equal(first[first > 0], code[first > 0])
 
@@ -241,14 +243,14 @@ def test_an_average_is_followed_without_a_switch(averages) -> None:
     assert "channel 13" in page.find(".//p[@role='status']").text
     assert page.find(".//input[@data-move]") is None
     assert page.find(".//button[@data-erase]").attrib["data-erase"] == "0-2-3-12"
-    # Without a choice, the page follows a maximum, which has a switch.
+    # If the state names no window, the page follows a maximum, which has a switch.
     assert parsed(view.show(State(picture, None, Tampering()))).find(".//input[@data-move]") is not None
 
 
 def test_average_can_be_erased_and_has_no_switch(averages) -> None:
     view, picture = averages
     state = State(picture, None, Tampering(erased=frozenset({(0, 2, 3, 31)}), moved=frozenset({(0, 2, 3, 12, 0)})))
-    state, refused = view.without_unknown(state)
+    state, refused = view.without_unknown_places(state)
     assert list(refused) == ["moved"]
     # A card shows the untouched RMSE only if the changes to code and switches changed the RMSE.
     assert "untouched" in view.show(state).models
@@ -340,13 +342,13 @@ def test_a_moved_switch_belongs_to_the_last_pooling(grey) -> None:
     for number, model in enumerate(view.models):
         passage = pass_through(model, number, picture, move)
         changed = [sent != received for sent, received in zip(passage.sent.switches, passage.received.switches)]
-        assert all(not other.any() for other in changed[:-1])
-        elsewhere = changed[-1].copy()
-        elsewhere[0, 2, 3, 0] = False
-        assert not elsewhere.any()
+        assert all(not pooling.any() for pooling in changed[:-1])
+        other_switches = changed[-1].copy()
+        other_switches[0, 2, 3, 0] = False
+        assert not other_switches.any()
         if number == 1:
             assert passage.received.switches[-1][0, 2, 3, 0] == 1
-    _, refused = view.without_unknown(State(picture, None, Tampering(moved=frozenset({(1, 2, 3, 0, 4)}))))
+    _, refused = view.without_unknown_places(State(picture, None, Tampering(moved=frozenset({(1, 2, 3, 0, 4)}))))
     assert list(refused) == ["moved"]
 
 
@@ -376,10 +378,10 @@ def test_an_uploaded_photograph_takes_a_short_link(colour) -> None:
     drawn = state.picture.copy()
     drawn[3:9, 3:9] = 255
     pixels = base64.b64encode(drawn.tobytes()).decode()
-    again, _ = link.read({**uploaded, "pixels": pixels}, picture[None])
-    restored, _ = link.read(dict(parse_qsl(again.query())), picture[None])
+    drawn_state, _ = link.read({**uploaded, "pixels": pixels}, picture[None])
+    restored, _ = link.read(dict(parse_qsl(drawn_state.query())), picture[None])
     np.testing.assert_array_equal(restored.picture, drawn)
-    assert len(again.query()) < len(uploaded["upload"]) + 400
+    assert len(drawn_state.query()) < len(uploaded["upload"]) + 400
 
 
 def test_an_uploaded_digit_is_exact() -> None:
@@ -400,15 +402,15 @@ def test_journey_leads_from_pixels_to_the_placed_value(grey, number: int, tamper
     view, picture = grey
     model = view.models[number]
     passage = pass_through(model, number, picture, tampering)
-    features = BeforePooling(model)(picture)
-    row, column, _ = place = most_telling(model, passage)
+    features = LastPoolingInput(model)(picture)
+    row, column, _ = place = most_telling_place(model, passage)
     followed = journey(model, passage, features, place)
     np.testing.assert_array_equal(followed.pixels, picture[4 * row : 4 * row + 4, 4 * column : 4 * column + 4])
-    value, unpooled = followed.sent, followed.unpooled
+    value, unpooled = followed.sent_value, followed.unpooled
     assert value > 0
     assert unpooled.values.max() == pytest.approx(value, rel=1e-5)
-    assert unpooled.values.argmax() == unpooled.sent
-    assert np.flatnonzero(unpooled.restored).tolist() == [unpooled.received]
+    assert unpooled.values.argmax() == unpooled.sent_switch
+    assert np.flatnonzero(unpooled.restored).tolist() == [unpooled.received_switch]
     assert unpooled.restored.max() == pytest.approx(tampering.scale * value)
     shown = ElementTree.fromstring(strip(model, number, passage, followed, False))
     text = " ".join("".join(shown.itertext()).split())
@@ -431,7 +433,7 @@ def test_a_window_without_a_channel_takes_the_strongest(colour) -> None:
 def test_places_that_no_model_has_are_left_out_and_named(grey) -> None:
     view, picture = grey
     erased = frozenset({(0, 6, 6, 0), (0, 7, 0, 0), (2, 0, 0, 0)})
-    state, refused = view.without_unknown(State(picture, None, Tampering(erased=erased), window=(0, 0, 0, 1)))
+    state, refused = view.without_unknown_places(State(picture, None, Tampering(erased=erased), window=(0, 0, 0, 1)))
     assert (state.tampering.erased, state.window) == (frozenset({(0, 6, 6, 0)}), None)
     assert list(refused) == ["erased", "window"]
 
@@ -471,7 +473,8 @@ def test_an_icon_is_refused() -> None:
 # ------------------------------------------------------------------------------- The program
 
 
-def refused(arguments: list[str], directory: Path, status: int = 2) -> str:
+def refusal(arguments: list[str], directory: Path, status: int = 2) -> str:
+    """The line with which the program refuses its arguments."""
     with socket.create_server(("127.0.0.1", 0)) as free:  # A page may be running at the default port.
         port = free.getsockname()[1]
     finished = run_program("playground.py", [f"--port={port}", *arguments], directory)
@@ -481,16 +484,16 @@ def refused(arguments: list[str], directory: Path, status: int = 2) -> str:
 
 
 def test_bad_input_gives_one_line(tmp_path: Path) -> None:
-    assert "nowhere does not exist" in refused(["--model=nowhere"], tmp_path)
-    assert "port" in refused([f"--model={MODEL}", "--port=99999"], tmp_path)
+    assert "nowhere does not exist" in refusal(["--model=nowhere"], tmp_path)
+    assert "port" in refusal([f"--model={MODEL}", "--port=99999"], tmp_path)
     (tmp_path / "pictures").mkdir()
-    assert "pictures is empty" in refused([f"--model={MODEL}", "--dataset=folder:pictures"], tmp_path)
+    assert "pictures is empty" in refusal([f"--model={MODEL}", "--dataset=folder:pictures"], tmp_path)
 
 
 def test_a_port_in_use_gives_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        message = refused([f"--model={MODEL}", "--dataset=mnist_5k", f"--port={port}"], tmp_path, status=1)
+        message = refusal([f"--model={MODEL}", "--dataset=mnist_5k", f"--port={port}"], tmp_path, status=1)
     assert f"127.0.0.1:{port} cannot be used" in message
 
 

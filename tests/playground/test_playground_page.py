@@ -130,7 +130,7 @@ def new_page(browser, address: str):
 
 
 def slowdown(seconds: float = 0.02) -> float:
-    """How many times longer than its processor time a computation takes now: 1 on an idle machine."""
+    """The ratio of a computation's elapsed time to its processor time now: 1 on an idle machine."""
     start, used = time.perf_counter(), time.thread_time()
     while time.thread_time() - used < seconds:
         pass
@@ -183,7 +183,7 @@ def draw_a_seven(page) -> None:
 
 
 def shade(page, x: int, y: int) -> int:
-    """The brightness of one pixel of the picture, 0 to 255."""
+    """The red value of one pixel of the picture, 0 to 255; in a grey picture, the pixel's brightness."""
     script = """([x, y]) =>
       document.querySelector("#picture canvas").getContext("2d").getImageData(x, y, 1, 1).data[0]"""
     return page.evaluate(script, [x, y])
@@ -213,11 +213,11 @@ def test_the_reconstruction_follows_a_slider_within_200_ms(new_page) -> None:
     page = new_page("?image=5")
     before = rmse(page)
     # On a busy machine the page takes longer, so the test multiplies the limit by the median slowdown.
-    slowness, times = [], []
+    slowdowns, times = [], []
     for index in range(20):
-        slowness.append(slowdown())
+        slowdowns.append(slowdown())
         times.append(page.evaluate(MOVE, ["#scale", str(2 - index / 10)]))
-    assert np.median(times) < REPLY_MILLISECONDS * np.median(slowness)
+    assert np.median(times) < REPLY_MILLISECONDS * np.median(slowdowns)
     page.evaluate(MOVE, ["#scale", "0"])
     wait_for_link(page, "scale=0")
     assert rmse(page) > before
@@ -229,15 +229,15 @@ def test_the_reconstruction_follows_a_slider_within_200_ms(new_page) -> None:
 @pytest.mark.parametrize(
     ("control", "typed", "shown", "note"),
     [
-        ("noise", "99", "1", "99 is not from 0 to 1: 1 is taken."),
-        ("scale", "-5", "0", "-5 is not from 0 to 3: 0 is taken."),
-        ("bits", "2.4", "2", "2.4 is not from 0 to 8 and whole: 2 is taken."),
-        ("dropped", "", "0.5", "That is not a number: 0.5 stays."),
-        ("dropped", "abc", "0.5", "That is not a number: 0.5 stays."),
-        ("image", "5000", "999", "5000 is not from 0 to 999 and whole: 999 is taken."),
-        ("image", "", "4", "That is not a number: 4 stays."),
-        ("seed", "-3", "0", "-3 is not from 0 to 999 and whole: 0 is taken."),
-        ("seed", "1.5", "2", "1.5 is not from 0 to 999 and whole: 2 is taken."),
+        ("noise", "99", "1", "99 is not a number from 0 to 1: 1 is used."),
+        ("scale", "-5", "0", "-5 is not a number from 0 to 3: 0 is used."),
+        ("bits", "2.4", "2", "2.4 is not a whole number from 0 to 8: 2 is used."),
+        ("dropped", "", "0.5", "This is not a number: 0.5 stays."),
+        ("dropped", "abc", "0.5", "This is not a number: 0.5 stays."),
+        ("image", "5000", "999", "5000 is not a whole number from 0 to 999: 999 is used."),
+        ("image", "", "4", "This is not a number: 4 stays."),
+        ("seed", "-3", "0", "-3 is not a whole number from 0 to 999: 0 is used."),
+        ("seed", "1.5", "2", "1.5 is not a whole number from 0 to 999: 2 is used."),
         ("noise", "-0", "0", ""),
     ],
 )
@@ -318,7 +318,7 @@ def test_a_link_shows_others_the_same(new_page) -> None:
 
 def test_a_link_is_shown_without_its_invalid_values(new_page) -> None:
     page = new_page("?image=3&bits=99&picture=%3Cscript%3E")
-    assert "could not use the link's bits, picture" in page.locator("#notice").inner_text()
+    assert "without these unusable values: bits, picture" in page.locator("#notice").inner_text()
     wait_for_link(page, "image=3")
 
 
@@ -370,51 +370,51 @@ def test_reset_undoes_a_thousand_clicks_of_two_users_at_once(new_page) -> None:
 ATTACK = """async (address) => {
   const picture = new Blob(["no picture"], {type: "text/plain"}), form = new FormData();
   form.append("files", picture);
-  const tried = (path, options) => fetch(address + path, options).then((r) => r.type + r.status, () => "refused");
+  const outcome = (path, options) => fetch(address + path, options).then((r) => r.type + r.status, () => "refused");
   const frame = document.createElement("iframe");
   const loaded = new Promise((done) => { frame.onload = done; });
   frame.src = address;
   document.body.append(frame);
   await loaded;
   return {
-    form: await tried("/upload", {method: "POST", mode: "no-cors", body: form}),
-    upload: await tried("/upload", {method: "POST", body: picture}),
-    show: await tried("/show", {method: "POST", body: "image=1"}),
-    json: await tried("/show", {method: "POST", body: "{}", headers: {"Content-Type": "application/json"}}),
-    read: await tried("/", {}),
+    form: await outcome("/upload", {method: "POST", mode: "no-cors", body: form}),
+    upload: await outcome("/upload", {method: "POST", body: picture}),
+    show: await outcome("/show", {method: "POST", body: "image=1"}),
+    json: await outcome("/show", {method: "POST", body: "{}", headers: {"Content-Type": "application/json"}}),
+    read: await outcome("/", {}),
     frame: frame.contentDocument === null,
   };
 }"""
 
 
-@pytest.mark.parametrize("elsewhere", ["127.0.0.1", "localhost"])
-def test_a_page_of_another_origin_is_refused(browser, address: str, elsewhere: str) -> None:
-    class Elsewhere(http.server.BaseHTTPRequestHandler):
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_page_of_another_origin_is_refused(browser, address: str, host: str) -> None:
+    class OtherPage(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()
-            self.wfile.write(b"<!doctype html><title>elsewhere</title>")
+            self.wfile.write(b"<!doctype html><title>another page</title>")
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), OtherPage) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         context = browser.new_context()
         page = context.new_page()
         answers = []
         page.on("response", lambda response: answers.append((urlsplit(response.url), response.status)))
-        page.goto(f"http://{elsewhere}:{server.server_port}/")
-        tried = page.evaluate(ATTACK, address)
+        page.goto(f"http://{host}:{server.server_port}/")
+        outcomes = page.evaluate(ATTACK, address)
         frames = [frame.url for frame in page.frames if frame != page.main_frame]
         context.close()
         server.shutdown()
-    # The page that sent a form cannot read the answer. The statuses below include the status of this answer.
-    assert tried.pop("form") in ("opaque0", "refused")
-    assert tried == {"upload": "refused", "show": "refused", "json": "refused", "read": "refused", "frame": True}
-    ours = [status for url, status in answers if url.netloc == urlsplit(address).netloc]
-    assert ours and set(ours) == {403}, answers
+    # A page that sends a form cannot read the status of the answer. `statuses` includes it.
+    assert outcomes.pop("form") in ("opaque0", "refused")
+    assert outcomes == {"upload": "refused", "show": "refused", "json": "refused", "read": "refused", "frame": True}
+    statuses = [status for url, status in answers if url.netloc == urlsplit(address).netloc]
+    assert statuses and set(statuses) == {403}, answers
     assert len(frames) == 1 and not frames[0].startswith(address)
 
 
@@ -594,11 +594,11 @@ def test_a_slider_shows_the_original_over_the_reconstruction(new_page) -> None:
         page.locator("#wipe input").evaluate(script, share)
         return np.asarray(Image.open(io.BytesIO(drawing.screenshot())).convert("L"), int)
 
-    nothing, half, whole = pixels(0), pixels(0.5), pixels(1)
+    reconstruction, half, original = pixels(0), pixels(0.5), pixels(1)
     middle = half.shape[1] // 2
-    assert np.abs(nothing - whole).mean() > 5
-    assert np.abs(half - whole)[:, 4 : middle - 4].max() == 0
-    assert np.abs(half - nothing)[:, middle + 4 : -4].max() == 0
+    assert np.abs(reconstruction - original).mean() > 5
+    assert np.abs(half - original)[:, 4 : middle - 4].max() == 0
+    assert np.abs(half - reconstruction)[:, middle + 4 : -4].max() == 0
 
 
 def test_a_preset_replaces_all_changes(new_page) -> None:
@@ -634,14 +634,14 @@ def test_the_thumbnail_stands_beside_the_reconstruction(new_page) -> None:
 def open_unpooling(page):
     page.locator("#unpooling summary").focus()
     press(page, "Enter")
-    wait(page, "document.querySelectorAll('#unpooling .put').length > 0")
+    wait(page, "document.querySelectorAll('#unpooling .placed').length > 0")
     return page.get_by_label("Unpooled windows")
 
 
 # For each window in order: the column and row of its unpooled value, or null while the value is not visible.
-PUT = """() => [...document.querySelectorAll("#unpooling .all-put > *")].map((put) => {
-  const isSeen = put.matches(".put") && getComputedStyle(put).visibility === "visible";
-  return isSeen ? put.getAttribute("d").match(/[0-9.]+/g).slice(0, 2).map(Number) : null; })"""
+UNPOOLED_POSITIONS = """() => [...document.querySelectorAll("#unpooling .all-placed > *")].map((value) => {
+  const isSeen = value.matches(".placed") && getComputedStyle(value).visibility === "visible";
+  return isSeen ? value.getAttribute("d").match(/[0-9.]+/g).slice(0, 2).map(Number) : null; })"""
 
 
 def test_unpooling_is_stepped_by_keys(new_page) -> None:
@@ -649,16 +649,16 @@ def test_unpooling_is_stepped_by_keys(new_page) -> None:
     slider = open_unpooling(page)
     text = page.locator("#unpooling .step")
     assert text.inner_text() == "two_layer: 0 of 49 windows are unpooled."
-    assert page.evaluate(PUT) == [None] * 49
+    assert page.evaluate(UNPOOLED_POSITIONS) == [None] * 49
     press(page, "Tab", "Tab", "End")
     assert text.inner_text().endswith("49 of 49 windows are unpooled.")
     places = [switch_of(page, 1, row, column) for row in range(7) for column in range(7)]
-    put = page.evaluate(PUT)
-    assert sum(place is not None for place in put) > 10
-    right = 14 + 2  # The code and a gap.
-    for index, (found, place) in enumerate(zip(put, places)):
-        expected = [right + index % 7 * 2 + place % 2, index // 7 * 2 + place // 2]
-        assert found in (None, expected)
+    positions = page.evaluate(UNPOOLED_POSITIONS)
+    assert sum(position is not None for position in positions) > 10
+    unpooled_left = 14 + 2  # The code and a gap.
+    for index, (position, place) in enumerate(zip(positions, places)):
+        expected = [unpooled_left + index % 7 * 2 + place % 2, index // 7 * 2 + place // 2]
+        assert position in (None, expected)
     press(page, "Home", *["ArrowRight"] * 25)
     assert text.inner_text().startswith("Row 4, column 4: ")
     assert slider.get_attribute("aria-valuetext") == text.inner_text()
@@ -707,16 +707,18 @@ def test_an_average_is_not_unpooled(new_page) -> None:
 
 
 def test_unpooling_moves_only_where_motion_is_welcome(new_page) -> None:
-    for motion, moves in (("no-preference", True), ("reduce", False)):
+    for motion, is_animated in (("no-preference", True), ("reduce", False)):
         page = new_page("?image=8", motion=motion)
         slider = open_unpooling(page)
-        assert page.get_by_role("button", name="Play").is_visible() == moves
+        assert page.get_by_role("button", name="Play").is_visible() == is_animated
         slider.focus()
-        animated = []
+        animation_counts = []
         for _ in range(25):
             press(page, "ArrowRight")
-            animated.append(page.evaluate("document.querySelector('#unpooling').getAnimations({subtree: true}).length"))
-        assert any(animated) == moves
+            animation_counts.append(
+                page.evaluate("document.querySelector('#unpooling').getAnimations({subtree: true}).length")
+            )
+        assert any(animation_counts) == is_animated
 
 
 @pytest.mark.parametrize(

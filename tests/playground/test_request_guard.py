@@ -64,12 +64,14 @@ class Page:
         return status, text.decode()
 
     def answer(self, method, path, body=None, headers=None) -> tuple[int, http.client.HTTPMessage, bytes]:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)) as asked:
-            asked.request(method, path, body, headers or {})
-            response = asked.getresponse()
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
+        ) as connection:
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
             return response.status, response.headers, response.read()
 
-    def raw(self, content: bytes, wait: bool = True) -> bytes:
+    def send_raw(self, content: bytes, wait: bool = True) -> bytes:
         """Sends raw bytes and returns the answer. Without `wait`, closes the connection and returns no bytes."""
         with socket.create_connection(("127.0.0.1", self.port), ANSWER_SECONDS) as connection:
             connection.sendall(content)
@@ -87,14 +89,14 @@ class Page:
 
     @property
     def memory(self) -> int:
-        return _of_status(self.program.pid, "VmRSS")
+        return _status_field(self.program.pid, "VmRSS")
 
     @property
     def most_memory(self) -> int:
-        return _of_status(self.program.pid, "VmHWM")
+        return _status_field(self.program.pid, "VmHWM")
 
 
-def _of_status(pid: int, name: str) -> int:
+def _status_field(pid: int, name: str) -> int:
     """A field of Linux's /proc/PID/status, in bytes."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
@@ -302,27 +304,27 @@ def test_page_survives_invalid_and_unusual_http_and_logs_none(page: Page, conten
     before = page.printed
     content = content.replace(b"{}", b"127.0.0.1:%d" % page.port)
     if answer:
-        assert answer in page.raw(content)[:30]
+        assert answer in page.send_raw(content)[:30]
     else:
-        page.raw(content, wait=False)
+        page.send_raw(content, wait=False)
     assert page.ask("POST", "/show", "image=1")[0] == 200
     assert page.printed == before
 
 
 @pytest.mark.parametrize(
-    "begun",
+    "start_of_request",
     [
         b"GET / HT",
         b"POST /show HTTP/1.1\r\nHost: {}\r\nContent-Length: 100\r\n\r\nimage=",
         b"POST /upload HTTP/1.1\r\nHost: {}\r\nContent-Length: 9000000\r\n\r\n" + bytes(100_000),
         b"POST /upload HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
     ],
-    ids=lambda begun: repr(begun[:12]),
+    ids=lambda start_of_request: repr(start_of_request[:12]),
 )
-def test_clients_that_leave_early_are_not_logged(page: Page, begun: bytes) -> None:
+def test_clients_that_leave_early_are_not_logged(page: Page, start_of_request: bytes) -> None:
     before = page.printed
     for _ in range(20):
-        page.raw(begun.replace(b"{}", b"127.0.0.1:%d" % page.port), wait=False)
+        page.send_raw(start_of_request.replace(b"{}", b"127.0.0.1:%d" % page.port), wait=False)
     assert page.ask("POST", "/show", "image=1")[0] == 200
     assert page.printed == before
 
@@ -347,14 +349,14 @@ def test_headers_keep_other_pages_out(page: Page) -> None:
     assert page.ask("GET", "/?image=3", None, link)[0] == 200, "a link on another page opens this one"
 
 
-def at_once(tasks: Sequence) -> list:
+def run_at_once(tasks: Sequence) -> list:
     """Runs functions in threads, and returns their results in order."""
     results: list = [None] * len(tasks)
 
-    def keep(index: int) -> None:
+    def run(index: int) -> None:
         results[index] = tasks[index]()
 
-    threads = [threading.Thread(target=keep, args=(index,)) for index in range(len(tasks))]
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(tasks))]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -364,21 +366,21 @@ def at_once(tasks: Sequence) -> list:
 
 def test_one_file_is_uploaded_many_times_at_once(page: Page) -> None:
     content = png(40, 40)
-    answers = at_once([lambda: page.ask("POST", "/upload", content)] * 8)
+    answers = run_at_once([lambda: page.ask("POST", "/upload", content)] * 8)
     assert {status for status, _ in answers} == {200}
     assert len({text for _, text in answers}) == 1
 
 
 def test_each_client_gets_its_own_answer(page: Page) -> None:
     expected = [json.loads(page.ask("POST", "/show", f"image={number}")[1]) for number in range(16)]
-    answers = at_once([lambda number=number: page.ask("POST", "/show", f"image={number}") for number in range(16)])
+    answers = run_at_once([lambda number=number: page.ask("POST", "/show", f"image={number}") for number in range(16)])
     assert [json.loads(text) for _, text in answers] == expected
 
 
 def test_large_bodies_are_not_kept(page: Page) -> None:
     before = page.memory
     started = time.monotonic()
-    answers = at_once([lambda: page.ask("POST", "/show", b"[" + b"[]," * 10_000_000)] * 3)
+    answers = run_at_once([lambda: page.ask("POST", "/show", b"[" + b"[]," * 10_000_000)] * 3)
     assert {status for status, _ in answers} == {413}
     assert page.ask("POST", "/show", "image=1")[0] == 200
     assert time.monotonic() - started < ANSWER_SECONDS
@@ -389,12 +391,12 @@ def test_decompression_bombs_take_little_memory(page: Page) -> None:
     page.ask("POST", "/upload", png(40, 40))
     before = page.most_memory
     bomb = png(9400, 9400)
-    assert {status for status, _ in at_once([lambda: page.ask("POST", "/upload", bomb)] * 3)} == {422}
+    assert {status for status, _ in run_at_once([lambda: page.ask("POST", "/upload", bomb)] * 3)} == {422}
     assert page.most_memory - before < 50 * MEGABYTE
 
 
 def test_a_jpeg_of_48_megapixels_is_accepted(page: Page) -> None:
-    # Other formats may have 25 million pixels; a large JPEG is decoded at a smaller scale.
+    # Pictures in other formats may have at most 25 million pixels. A large JPEG is decoded at a smaller scale.
     file = io.BytesIO()
     Image.new("RGB", (8000, 6000), (200, 200, 200)).save(file, "JPEG")
     status, text = page.ask("POST", "/upload?fit=whole", file.getvalue())
@@ -433,22 +435,26 @@ def test_page_is_served_only_at_the_servers_own_addresses(host: str, tmp_path: P
         except OSError:
             pytest.skip("this machine has no IPv6")
     with serving(tmp_path, host) as served:
-        said = served.program.read("stdout")
+        printed = served.program.read("stdout")
         address = {"::1": "[::1]", "::": "[::1]", "0.0.0.0": "127.0.0.1"}.get(host, host)
-        assert f"open http://{address}:{served.port}" in said
-        assert ("without a password" in said) == (host in ("::", "0.0.0.0"))
-        reached = "::1" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host
-        with contextlib.closing(http.client.HTTPConnection(reached, served.port, timeout=ANSWER_SECONDS)) as asked:
-            asked.request("GET", "/", headers={"Host": f"{address}:{served.port}"})
-            assert asked.getresponse().status == 200
-        with contextlib.closing(http.client.HTTPConnection(reached, served.port, timeout=ANSWER_SECONDS)) as asked:
-            asked.request("GET", "/", headers={"Host": "evil.example"})
-            response = asked.getresponse()
+        assert f"open http://{address}:{served.port}" in printed
+        assert ("without a password" in printed) == (host in ("::", "0.0.0.0"))
+        connection_host = "::1" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host
+        with contextlib.closing(
+            http.client.HTTPConnection(connection_host, served.port, timeout=ANSWER_SECONDS)
+        ) as connection:
+            connection.request("GET", "/", headers={"Host": f"{address}:{served.port}"})
+            assert connection.getresponse().status == 200
+        with contextlib.closing(
+            http.client.HTTPConnection(connection_host, served.port, timeout=ANSWER_SECONDS)
+        ) as connection:
+            connection.request("GET", "/", headers={"Host": "evil.example"})
+            response = connection.getresponse()
             assert response.status == 421
-            told = response.read().decode()
+            message = response.read().decode()
             # The system decides which address "localhost" reaches.
-            named = ("127.0.0.1", "[::1]") if host == "localhost" else (address,)
-            assert any(f"http://{name}:{served.port}" in told for name in named)
+            names = ("127.0.0.1", "[::1]") if host == "localhost" else (address,)
+            assert any(f"http://{name}:{served.port}" in message for name in names)
 
 
 def test_ctrl_c_ends_program_within_a_second_despite_open_connections(tmp_path: Path) -> None:
@@ -465,9 +471,9 @@ def test_ctrl_c_ends_program_within_a_second_despite_open_connections(tmp_path: 
             silent.sendall(b"POST /upload HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 999\r\n\r\n" % port)
             started = time.monotonic()
             program.send_signal(signal.SIGINT)
-            _, said = program.communicate(timeout=ANSWER_SECONDS)
+            _, errors = program.communicate(timeout=ANSWER_SECONDS)
             assert time.monotonic() - started < END_SECONDS
-    assert (program.returncode, said) == (0, "")
+    assert (program.returncode, errors) == (0, "")
 
 
 def test_a_damaged_model_is_refused_within_three_seconds(tmp_path: Path) -> None:
@@ -494,9 +500,9 @@ def test_a_damaged_model_is_refused_within_three_seconds(tmp_path: Path) -> None
 @pytest.mark.long
 def test_silent_and_slow_connections_are_ended(page: Page) -> None:
     whole_headers = b"POST /show HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 100\r\n\r\nimage=1" % page.port
-    for begun, seconds in ((b"", 10), (b"GET / HT", 10), (whole_headers, 30)):
+    for start_of_request, seconds in ((b"", 10), (b"GET / HT", 10), (whole_headers, 30)):
         with socket.create_connection(("127.0.0.1", page.port), 2 * seconds) as slow:
-            slow.sendall(begun)
+            slow.sendall(start_of_request)
             started = time.monotonic()
             with contextlib.suppress(ConnectionResetError):
                 assert slow.recv(10) == b""
