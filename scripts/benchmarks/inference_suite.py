@@ -182,8 +182,8 @@ def _run(
         rows=rows,
         notes=[
             f"{options.rounds} rounds of {calls_per_round(max(BATCH_SIZES))} to {calls_per_round(min(BATCH_SIZES))} "
-            "calls, in which all contestants take turns, each in its own process. Results were checked to agree to "
-            f"{TOLERANCE}, except where near ties of maxima allow several results.",
+            f"calls. Results were checked to agree to {TOLERANCE}, except where near ties of maxima allow several "
+            "results.",
             "All compute in float32 with one thread per processor; OpenVINO has hints for precision and latency.",
             *notes(comparisons),
             *options.memory_note("calls of the largest batch need on top of libraries, images and model"),

@@ -14,8 +14,8 @@ from pathlib import Path
 NATIVE = "native"
 ISAS = (NATIVE, "avx2", "sse41")
 
-# Each library's variable. OpenVINO's oneDNN reads the first, too. OpenVINO's own kernels read the second, but only in
-# releases after 2026.4.
+# Each library's variable. OpenVINO's oneDNN reads the first, too. OpenVINO's own kernels read the second, from release
+# 2026.4.1 on.
 _VARIABLES = {
     "avx2": {
         "ONEDNN_MAX_CPU_ISA": "AVX2",

@@ -141,8 +141,7 @@ def run_in(processes: ContestantProcesses, options: Options, cases: Sequence[Cas
         columns=["images", "work", *CONTESTANTS, f"{OURS} to {OBVIOUS}"],
         rows=rows,
         notes=[
-            f"Median of {options.rounds} rounds in which all contestants take turns, each in its own process. "
-            "Their results were checked to agree.",
+            f"Median of {options.rounds} rounds. All results were checked to agree.",
             *notes(comparisons),
             *options.memory_note("the work needs on top of its inputs"),
         ],

@@ -107,14 +107,15 @@ def run(
             records.append({**asdict(point), "milliseconds": timing.median, "peak_mib": memory})
             rows.append([grows, f"{point.amount:,}", str(timing), growth, "-" if memory is None else f"{memory:.0f}"])
     return Report(
-        title="Scaling: milliseconds a training step (quartiles), its growth since the row before, MiB",
+        title="Scaling: milliseconds a training step (quartiles); MiB at the peak",
         columns=["what grows", "to", "milliseconds", "growth / linear", "MiB at the peak"],
         rows=rows,
         notes=[
-            f"Median of {options.rounds} rounds of {STEPS} steps, in which the rows of each part take turns. The "
-            "parts' batches have 128, 16, 64 and 32 images. Peak memory is on top of libraries, images and model, "
-            "tracing included.",
-            f"Grew more than {MORE_THAN_LINEAR - 1:.0%} faster than linearly: {'; '.join(fast_growths) or 'nothing'}.",
+            f"Median of {options.rounds} rounds of {STEPS} steps, in which the rows with the same growing quantity "
+            "take turns. The batch size is 128 where the images grow, 16 for pixels, 64 for filters and 32 for stages. "
+            "Peak memory is on top of libraries, images and model, tracing included.",
+            '"growth / linear" is the growth of the time since the row before, divided by the growth of the quantity. '
+            f"Rows above {MORE_THAN_LINEAR:g}: {'; '.join(fast_growths) or 'none'}.",
             *notes(comparisons),
         ],
         measurements=records,

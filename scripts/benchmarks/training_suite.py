@@ -218,16 +218,15 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
             *CONTESTANTS,
             f"{OURS} to {PLAIN}",
             f"{OURS} to the best PyTorch",
-            "time to its convolutions'",
+            "a step's time / its convolutions' time",
         ],
         rows=rows,
         notes=[
-            f"Median of {options.rounds} rounds, in which all contestants take turns of at least {TURN_SECONDS:g} s, "
-            f"each in its own process. Their first {CHECKED_STEPS} losses were checked to agree to {TOLERANCE}.",
+            f"Median of {options.rounds} rounds, with turns of at least {TURN_SECONDS:g} s. The first {CHECKED_STEPS} "
+            f"losses of all contestants were checked to agree to {TOLERANCE}.",
             *notes(comparisons),
-            "The convolutions alone are a step's convolutions, forward and backward, without loss, optimizer, pooling "
-            "and input. A step on blocks has other convolutions, and can take less time than its layers' convolutions "
-            "alone.",
+            f'"{CONVOLUTIONS}" are the convolutions of {OURS}\'s layers in a step, forward and backward, without loss, '
+            "optimizer, pooling and input. A step on blocks has other convolutions, so it can take less time.",
             *options.memory_note("training needs on top of libraries, images and model"),
         ],
         measurements=records,

@@ -37,7 +37,7 @@ finished runs. `scripts/visualize.py` draws the presets' models by default.
 
 The table has the root mean square error of each image, averaged over images, with pixels in [0, 1), on full MNIST.
 `cntk` is the original's exact recipe. `default` is this project's recipe for the same architectures and epochs, and
-`long` is the same recipe with 30 epochs. Collapsed runs failed or lost a channel of the code.
+`long` is the same recipe with 30 epochs. A run counts as collapsed if it failed or lost a channel of the code.
 
 {results}
 
@@ -54,8 +54,8 @@ threads. Another CPU, a GPU or XLA rounds differently. Then the weights differ, 
 ## What the switches carry
 
 The table shows the test RMSE of the same code with the image's own switches, with the switches shuffled over all
-windows, and with every switch at the middle of its window. The code counts as float32, a switch as log2 of the number
-of positions in its window, and the image as 8 bits a pixel. A factor below 1 is an expansion.
+windows, and with every switch at the middle of its window. A value of the code counts as 32 bits, a switch as log2 of
+the number of positions in its window, and a value of the image as 8 bits. A factor below 1 is an expansion.
 
 {switches}
 
@@ -76,14 +76,14 @@ image. A stuck run is less than 2 % better than that image.
 
 ## Photographs in colour
 
-photos_128 has the preset photos. `python scripts/train.py --dataset=folder:crops --preset=photos --batch_size=8
---epochs=10` trained it. `python scripts/experiments/crops.py` cut the crops, of 128x128 pixels, from 18 photographs in
-colour: twelve of nature in Debian's package mate-backgrounds 1.26.0, and six that scikit-image 0.26.0 and scikit-learn
-1.9.1 ship. The 3,000 training crops are of Aqua, Dune, FreshFlower, GreenMeadow, LadyBird, Storm, TwoWings,
-YellowFlower, astronaut, china, coffee and rocket. The 500 test crops are of Blinds, Garden, RainDrops, Wood, chelsea
-and flower. The test RMSE is 0.0138, the PSNR 38.9 dB; a thumbnail with as many numbers, 52x52, has an RMSE of 0.0158.
-Enlarged three times, the reconstructions show edges of the 8x8 blocks at strong contours. On 60 test crops that were
-converted to grey, the three values of a reconstructed pixel differ by 1.3 shades on average, and in one pixel of
+photos_128 is a model of the preset `photos`. `python scripts/train.py --dataset=folder:crops --preset=photos
+--batch_size=8 --epochs=10` trained it. `python scripts/experiments/crops.py` cut the crops, of 128x128 pixels, from 18
+photographs in colour: twelve of nature in Debian's package mate-backgrounds 1.26.0, and six that scikit-image 0.26.0
+and scikit-learn 1.9.1 ship. The 3,000 training crops are of Aqua, Dune, FreshFlower, GreenMeadow, LadyBird, Storm,
+TwoWings, YellowFlower, astronaut, china, coffee and rocket. The 500 test crops are of Blinds, Garden, RainDrops, Wood,
+chelsea and flower. The test RMSE is 0.0138, the PSNR 38.9 dB; a thumbnail with as many numbers, 52x52, has an RMSE of
+0.0158. Enlarged three times, the reconstructions show edges of the 8x8 blocks at strong contours. On 60 test crops that
+were converted to grey, the three values of a reconstructed pixel differ by 1.3 shades on average, and in one pixel of
 1,000 by more than 19. With 40,000 crops of the same photographs, 32,000 of them for training, `--batch_size=8
 --epochs=1` took 612 s of processor time and at most 3.2 GiB of memory, mapped pictures included. The test RMSE was
 0.0111, and a thumbnail's was 0.0140. According to the packages, astronaut and rocket are in the public domain, chelsea
@@ -113,9 +113,9 @@ trained model, first call `scripts/compress.py --learn`, which calls that functi
 made the figures below, from the first 1,000 test digits of MNIST and from 200 of photos_16_8's test crops.
 
 Digits take 22 to 92 bytes. JPEG's smallest files take 215 bytes, mostly headers, and WebP's 130. Pictures in both
-formats are better than the models' pictures. No model of digits exceeds 21 dB at any size, and a PNG holds a digit
-without loss in 274 bytes. In 28 bytes, cmap1_pool2 reaches the SSIM of a thumbnail of 200 bytes. Switches are 70 to
-79 % of two_layer's files and 15 to 41 % of the other digit models' files.
+formats are better than the models' pictures. No model of digits exceeds a PSNR of 21 dB at any size, and a PNG holds a
+digit without loss in 274 bytes. In 28 bytes, cmap1_pool2 reaches the SSIM of a thumbnail of 200 bytes. Switches are 70
+to 79 % of two_layer's files and 15 to 41 % of the other digit models' files.
 
 For photographs, the models are not useful codecs. photos_16_8 needs 3.4 bits a pixel for 27 dB; JPEG needs 0.7, and
 WebP less than 0.3. Switches are 82 to 97 % of photos_16_8's files. photos_128 was measured on 40 crops of
