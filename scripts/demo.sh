@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a fresh clone to pictures: installs into .venv, trains on 5,000 real digits, exports, draws.
+# From a fresh clone to pictures: installs into .venv, trains on 4,000 real digits, exports, draws.
 # DECONV_AE_PYTHON names the Python for the environment; python3 by default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
