@@ -19,7 +19,7 @@ ROUNDING = 1e-5
 the terms themselves were rounded before. A sum of zeros is exact, and so are ties of such sums."""
 
 BATCH_SIZE = 16
-"""Images in a batch. A batch of 256x256 pixels takes a gigabyte with 32 filters."""
+"""Images in a batch. A batch of 256x256-pixel images takes a gigabyte with 32 filters."""
 
 
 @dataclass(frozen=True)
@@ -49,23 +49,23 @@ class Bounds:
         """
         starts = range(0, len(images), BATCH_SIZE)
         batches = [_bounds(model, images[start : start + BATCH_SIZE]) for start in starts]
-        choices, middles, reaches = zip(*batches)
+        choices, middles, radii = zip(*batches)
         names = model.architecture.switches_names
         return cls(
             choices={name: np.concatenate(batch) for name, batch in zip(names, zip(*choices))},
             middle=np.concatenate(middles),
-            reach=np.concatenate(reaches),
+            reach=np.concatenate(radii),
         )
 
-    def wrong(self, switches: Mapping[str, np.ndarray]) -> int:
-        """The number of switches that point to a value that cannot be the window's maximum."""
+    def count_wrong(self, switches: Mapping[str, np.ndarray]) -> int:
+        """Counts the switches that point to a value that cannot be the window's maximum."""
         count = 0
         for name, positions in switches.items():
             may_be_maximum = self.choices[name]
             # A switch that points out of its window is wrong, too.
-            inside = np.minimum(positions, may_be_maximum.shape[-1] - 1)
-            right = np.take_along_axis(may_be_maximum, inside[..., np.newaxis].astype(np.int64), -1)[..., 0]
-            count += int(np.sum(~right | (positions != inside)))
+            clipped = np.minimum(positions, may_be_maximum.shape[-1] - 1)
+            is_possible = np.take_along_axis(may_be_maximum, clipped[..., np.newaxis].astype(np.int64), -1)[..., 0]
+            count += int(np.sum(~is_possible | (positions != clipped)))
         return count
 
     def difference(self, reconstruction: np.ndarray, expected: np.ndarray) -> float:
@@ -73,11 +73,12 @@ class Bounds:
 
         NaN if any pixel is NaN.
         """
-        beyond = np.maximum(np.abs(reconstruction - self.middle) - self.reach, 0)
-        return float(np.max(np.where(self.reach > 0, beyond, np.abs(reconstruction - expected))))
+        excess = np.maximum(np.abs(reconstruction - self.middle) - self.reach, 0)
+        return float(np.max(np.where(self.reach > 0, excess, np.abs(reconstruction - expected))))
 
 
 def _bounds(model: Autoencoder, images: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Returns each stage's choices, and the middle and the radius of each pixel's range."""
     values, choices, shapes = tf.constant(images, tf.float32), [], []
     smooth = model.smooth(values)
     # `magnitudes` are the absolute values of a convolution's inputs. If an input is a difference, its magnitude is the
@@ -92,37 +93,41 @@ def _bounds(model: Autoencoder, images: np.ndarray) -> tuple[list[np.ndarray], n
         choices.append(_may_be_maximum(low, high))
         values = tf.nn.max_pool2d(tf.nn.relu(convolved), pool_size, pool_size, "VALID")
         magnitudes = values
-    middle, reach = values, tf.zeros_like(values)
+    middle, radius = values, tf.zeros_like(values)
     for number in range(len(choices), 0, -1):
         kernel, *bias = model.get_layer(f"deconv{number}").get_weights()
         pool_size, shape = model.architecture.pool_sizes[number - 1], shapes[number - 1]
-        middle, reach = (_images(part, shape, pool_size) for part in _unpooled(middle, reach, choices[number - 1]))
+        middle, radius = (_images(part, shape, pool_size) for part in _unpooled(middle, radius, choices[number - 1]))
         middle = tf.nn.conv2d_transpose(middle, kernel, shape, 1, "SAME")
         middle = tf.nn.bias_add(middle, bias[0]) if bias else middle
-        reach = tf.nn.conv2d_transpose(reach, np.abs(kernel), shape, 1, "SAME")
-    return choices, (smooth + middle).numpy(), reach.numpy()
+        radius = tf.nn.conv2d_transpose(radius, np.abs(kernel), shape, 1, "SAME")
+    return choices, (smooth + middle).numpy(), radius.numpy()
 
 
 def _may_be_maximum(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Whether each value of a window, known to lie between two bounds, may be the first of the window's maxima."""
-    lowest = np.full_like(low[..., :1], -np.inf)
-    before = np.concatenate([lowest, np.maximum.accumulate(low, -1)[..., :-1]], -1)
-    after = np.concatenate([np.maximum.accumulate(low[..., ::-1], -1)[..., ::-1][..., 1:], lowest], -1)
-    return (high > before) & (high >= after)
+    """Whether each value of a window may be the maximum that pooling chooses: the first of equal maxima.
+
+    Each value lies between its bounds, `low` and `high`.
+    """
+    minus_infinity = np.full_like(low[..., :1], -np.inf)
+    # For each position, the largest lower bound of the positions before it, and of those after it.
+    most_before = np.concatenate([minus_infinity, np.maximum.accumulate(low, -1)[..., :-1]], -1)
+    most_after = np.concatenate([np.maximum.accumulate(low[..., ::-1], -1)[..., ::-1][..., 1:], minus_infinity], -1)
+    return (high > most_before) & (high >= most_after)
 
 
-def _unpooled(middle: tf.Tensor, reach: tf.Tensor, choices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unpools ranges of values into windows.
+def _unpooled(middle: tf.Tensor, radius: tf.Tensor, choices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unpools ranges of values, from `middle - radius` to `middle + radius`, into windows.
 
     At each position of a near tie, the range includes 0, because the value may go to another position.
     """
-    middle, reach = (part.numpy()[..., np.newaxis] for part in (middle, reach))
-    low, high = middle - reach, middle + reach
+    middle, radius = (part.numpy()[..., np.newaxis] for part in (middle, radius))
+    low, high = middle - radius, middle + radius
     clear = choices.sum(-1, keepdims=True) == 1
     low, high = np.where(clear, low, np.minimum(low, 0)), np.where(clear, high, np.maximum(high, 0))
-    # A clear choice keeps its reach: (high - low) / 2 could round a small reach to 0.
-    reach = np.where(clear, reach, (high - low) / 2)
-    return np.where(choices, (low + high) / 2, 0), np.where(choices, reach, 0)
+    # A clear choice keeps its radius: (high - low) / 2 could round a small radius to 0.
+    radius = np.where(clear, radius, (high - low) / 2)
+    return np.where(choices, (low + high) / 2, 0), np.where(choices, radius, 0)
 
 
 def _windows(images: tf.Tensor, pool_size: tuple[int, int]) -> np.ndarray:
@@ -131,14 +136,16 @@ def _windows(images: tf.Tensor, pool_size: tuple[int, int]) -> np.ndarray:
     Rows and columns in no window are left out.
     """
     (height, width), (_, rows, columns, channels) = pool_size, images.shape
-    down, right = rows // height, columns // width
-    cut = images.numpy()[:, : down * height, : right * width].reshape(-1, down, height, right, width, channels)
-    return cut.transpose(0, 1, 3, 5, 2, 4).reshape(-1, down, right, channels, height * width)
+    windows_down, windows_right = rows // height, columns // width
+    cropped = images.numpy()[:, : windows_down * height, : windows_right * width]
+    windows = cropped.reshape(-1, windows_down, height, windows_right, width, channels).transpose(0, 1, 3, 5, 2, 4)
+    return windows.reshape(-1, windows_down, windows_right, channels, height * width)
 
 
 def _images(windows: np.ndarray, shape: tuple[int, ...], pool_size: tuple[int, int]) -> tf.Tensor:
     """Joins windows into images of `shape`, the inverse of `_windows`. Rows and columns in no window are zeros."""
-    (height, width), (_, down, right, channels, _) = pool_size, windows.shape
-    cut = windows.reshape(-1, down, right, channels, height, width).transpose(0, 1, 4, 2, 5, 3)
-    cut = cut.reshape(-1, down * height, right * width, channels)
-    return tf.pad(cut, [(0, 0), (0, shape[1] - down * height), (0, shape[2] - right * width), (0, 0)])
+    (height, width), (_, windows_down, windows_right, channels, _) = pool_size, windows.shape
+    rows, columns = windows_down * height, windows_right * width
+    pixels = windows.reshape(-1, windows_down, windows_right, channels, height, width).transpose(0, 1, 4, 2, 5, 3)
+    pixels = pixels.reshape(-1, rows, columns, channels)
+    return tf.pad(pixels, [(0, 0), (0, shape[1] - rows), (0, shape[2] - columns), (0, 0)])

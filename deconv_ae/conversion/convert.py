@@ -67,7 +67,7 @@ def convert(
         formats: names in `FORMATS`.
         output_dir: a directory, which is created if it does not exist.
         test_images: `(N, height, width, channels)` uint8, like the images that the model was trained on. Any number of
-            channels works, even one that the programs cannot read.
+            channels works, though the programs read only images of 1 or 3 channels.
         calibration_images: as `test_images`; the first 200 determine the ranges of int8.
 
     Returns:
@@ -76,7 +76,8 @@ def convert(
     Raises:
         InputError: For an unknown format, a missing package, a bad model, images that do not fit the model, or an
             output directory with a damaged report or with files of another model.
-        RunError: If a file differs too much from the SavedModel, or cannot be written. Files of other formats are kept.
+        RunError: If a file differs too much from the SavedModel, fails in its runtime or cannot be written. Files of
+            other formats are kept.
     """
     check_formats(formats)
     served = ServedAutoencoder(model_dir)
@@ -85,21 +86,21 @@ def convert(
     calibration = Reference(served, model, calibration_images[:CALIBRATION_IMAGES])
     modules = {name: importlib.import_module(f"{__package__}.{FORMATS[name].module}") for name in formats}
     output = paths.given("output_dir", output_dir)
-    kept = _kept_report(output, served, formats)
+    kept_report = _kept_report(output, served, formats)
     written: list[ConvertedFile] = []
     errors: list[str] = []
-    # Formats with the same layout share their parts: OpenVINO's files come from ONNX's.
+    # Formats with the same layout share their parts; ONNX and OpenVINO also share the ONNX models made from them.
     # An export of an earlier version may lack a signature.
     all_parts = {
         channels_first: [part for part in parts(model, channels_first) if part.signature in served.card.signatures]
         for channels_first in (True, False)
     }
     for name, module in modules.items():
-        of_format = all_parts[FORMATS[name].channels_first]
+        format_parts = all_parts[FORMATS[name].channels_first]
         try:
-            written += _convert_to(name, module, of_format, reference, calibration, output)
-            # After each format: what comes next may fail, and the files that are there need their entries.
-            _write_report(output, served, modules, written, kept)
+            written += _convert_to(name, module, format_parts, reference, calibration, output)
+            # The report is written after each format: a later format may fail, and existing files need their entries.
+            _write_report(output, served, modules, written, kept_report)
         except RunError as error:
             errors.append(str(error))
         except OSError as error:
@@ -143,7 +144,7 @@ def table(written: Sequence[ConvertedFile]) -> str:
 def _convert_to(
     name: str, module: ModuleType, all_parts: list[Part], reference: Reference, calibration: Reference, output: Path
 ) -> list[ConvertedFile]:
-    """Writes all files of one format, or none of them. If a rename fails, the files renamed before it stay."""
+    """Writes all files of one format, or none; only if a rename fails do the files renamed before it stay."""
     converted, to_move = [], []
     output.mkdir(parents=True, exist_ok=True)
     with partial_directory(output / name) as folder:
@@ -170,7 +171,7 @@ def _convert_to(
 
 
 def _kept_report(output: Path, served: ServedAutoencoder, formats: Sequence[str]) -> dict[str, Any]:
-    """The entries of an earlier report on the same model whose files still exist.
+    """Reads an earlier report on the same model, and keeps the entries whose files still exist.
 
     Args:
         output: the output directory.
@@ -178,7 +179,7 @@ def _kept_report(output: Path, served: ServedAutoencoder, formats: Sequence[str]
         formats: the formats that are converted now.
 
     Returns:
-        `files` and `versions` of the report; empty if there is no report or nothing to keep.
+        `files` (the kept entries) and `versions` of the report; empty if there is no report or nothing to keep.
 
     Raises:
         InputError: If the report is damaged, or if the directory would mix the files of two models.
@@ -198,10 +199,10 @@ def _kept_report(output: Path, served: ServedAutoencoder, formats: Sequence[str]
         ) from error
     if model == (served.card.title, _checksum(served)):
         return {"files": entries, "versions": earlier_versions} if entries else {}
-    others = [entry["format"] for entry in entries if entry["format"] not in formats]
-    if others:
+    other_formats = [entry["format"] for entry in entries if entry["format"] not in formats]
+    if other_formats:
         raise InputError(
-            f"output_dir: {output} holds {others[0]} files of another model, {model[0]}; "
+            f"output_dir: {output} holds {other_formats[0]} files of another model, {model[0]}; "
             "convert to all formats in it, or give another directory"
         )
     return {}
@@ -216,17 +217,17 @@ def _write_report(
     served: ServedAutoencoder,
     modules: dict[str, ModuleType],
     written: Sequence[ConvertedFile],
-    kept: dict[str, Any],
+    kept_report: dict[str, Any],
 ) -> None:
     formats = {entry.format for entry in written}
-    earlier = [entry for entry in kept.get("files", []) if entry["format"] not in formats]
-    used = versions() | {key: value for module in modules.values() for key, value in module.VERSIONS.items()}
+    earlier_entries = [entry for entry in kept_report.get("files", []) if entry["format"] not in formats]
+    used_versions = versions() | {key: value for module in modules.values() for key, value in module.VERSIONS.items()}
     report = {
         "model": served.card.title,
         "model_sha256": _checksum(served),
         "dataset": served.card.dataset.name,
         "checked_images": CHECKED_IMAGES,
-        "versions": kept.get("versions", {}) | used,
-        "files": [*earlier, *(asdict(entry) for entry in written)],
+        "versions": kept_report.get("versions", {}) | used_versions,
+        "files": [*earlier_entries, *(asdict(entry) for entry in written)],
     }
     write_beside(output / REPORT_FILE, with_checksum(report))

@@ -14,7 +14,7 @@ class Format:
     Attributes:
         module: the module in this folder that writes it.
         packages: the packages that the module and its imports need.
-        channels_first: whether its runtime is faster with channels first, see `portable.py`.
+        channels_first: whether the format's runtime is faster with channels first; an argument of `portable.parts`.
     """
 
     module: str

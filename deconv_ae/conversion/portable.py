@@ -70,7 +70,8 @@ def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
     portable = PortableAutoencoder(model, channels_first)
 
     def part(name: str, signature: Signature) -> Part:
-        inputs, outputs = (of(model.architecture, model.image_shape) for of in (signature.inputs, signature.outputs))
+        specs = (signature.inputs, signature.outputs)
+        inputs, outputs = (specs_of(model.architecture, model.image_shape) for specs_of in specs)
         function = signature.function(portable)
 
         def call(**tensors: tf.Tensor) -> Tensors:
@@ -101,16 +102,16 @@ class PortableAutoencoder:
         averages = path and path.averages(images)
         pooled = images - path.smooth(averages) if path else images
         for stage in self._stages:
-            pooled, of_stage = stage.encode(pooled)
-            switches.append(of_stage)
+            pooled, stage_switches = stage.encode(pooled)
+            switches.append(stage_switches)
         return tf.concat([pooled, averages], -1) if path else pooled, switches
 
     def reconstruct(self, code: tf.Tensor, switches: Sequence[tf.Tensor]) -> tf.Tensor:
         """As `Autoencoder.reconstruct`."""
         path = self._smooth_path
         reconstruction = path.maxima(code) if path else code
-        for stage, of_stage in zip(reversed(self._stages), reversed(switches)):
-            reconstruction = stage.decode(reconstruction, of_stage)
+        for stage, stage_switches in zip(reversed(self._stages), reversed(switches)):
+            reconstruction = stage.decode(reconstruction, stage_switches)
         return path.smooth_of_code(code) + reconstruction if path else reconstruction
 
     decode = reconstruct
@@ -139,56 +140,57 @@ class _Stage:
 
     @classmethod
     def of(cls, model: Autoencoder, number: int, channels_first: bool) -> "_Stage":
-        """Stage `number` of a model, from 1."""
+        """Makes stage `number` of a model; the first stage is 1."""
         shape, pooled_shape = model.architecture.stage_shapes(model.image_shape)[number - 1 : number + 1]
         kernel, bias = model.get_layer(f"conv{number}").get_weights()
-        mirrored, *biases = model.get_layer(f"deconv{number}").get_weights()
+        deconvolution_kernel, *deconvolution_bias = model.get_layer(f"deconv{number}").get_weights()
         return cls(
             shape=shape,
             pooled_shape=pooled_shape,
             pool_size=model.architecture.pool_sizes[number - 1],
             convolution=(kernel, bias),
             deconvolution=(
-                mirrored[::-1, ::-1].swapaxes(2, 3),
-                biases[0] if biases else np.zeros(shape[-1], "float32"),
+                deconvolution_kernel[::-1, ::-1].swapaxes(2, 3),
+                deconvolution_bias[0] if deconvolution_bias else np.zeros(shape[-1], "float32"),
             ),
             channels_first=channels_first,
         )
 
     def encode(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Pooled values and int32 switches, each `(N, windows down, windows right, filters)`."""
+        """Returns pooled values and int32 switches, each `(N, windows down, windows right, filters)`."""
         kernel, bias = self.convolution
         padding = [((length - 1) // 2, length // 2) for length in kernel.shape[:2]]
         if pools_by_windows(kernel.shape, self.pool_size):
-            to_windows, biases = pooling_kernel(kernel, self.pool_size), np.repeat(bias, self._positions)
-            windows = tf.nn.relu(_convolve(images, to_windows, biases, padding, self.pool_size))
+            window_kernel, biases = pooling_kernel(kernel, self.pool_size), np.repeat(bias, self._position_count)
+            windows = tf.nn.relu(_convolve(images, window_kernel, biases, padding, self.pool_size))
         else:
             # The ReLU stands here because OpenVINO would move a later one to this place, and compute it in bfloat16.
             windows = self._windows(tf.nn.relu(_convolve(images, kernel, bias, padding)))
-        values = self._by_position(windows, self._positions)
+        values = self._by_position(windows, self._position_count)
         maxima, switches = tf.reduce_max(values, 1), tf.argmax(values, 1, output_type=tf.int32)
         return self._by_channel(maxima, 1), self._by_channel(switches, 1)
 
     def decode(self, pooled: tf.Tensor, switches: tf.Tensor) -> tf.Tensor:
-        """`(N, height, width, channels)` images."""
+        """Returns `(N, height, width, channels)` images."""
         kernel, bias = self.deconvolution
         switches = self._by_position(tf.cast(switches, tf.int32), 1)
-        positions = np.arange(self._positions, dtype=np.int32).reshape(1, -1, *[1] * (len(switches.shape) - 2))
+        positions = np.arange(self._position_count, dtype=np.int32).reshape(1, -1, *[1] * (len(switches.shape) - 2))
         chosen, values = switches == positions, self._by_position(pooled, 1)
-        # tf2onnx turns `where` into six operations. In LiteRT's int8 files, a product with a rounded zero is not 0.
+        # ONNX gets a product, because tf2onnx turns `where` into six operations. LiteRT gets `where`, because in its
+        # int8 files a product with a rounded zero is not 0.
         values = tf.cast(chosen, tf.float32) * values if self.channels_first else tf.where(chosen, values, 0.0)
-        windows = self._by_channel(values, self._positions)
+        windows = self._by_channel(values, self._position_count)
         # With an even kernel, a convolution pads one more pixel after the image, and its transpose one more before it.
         padding = [(length // 2, (length - 1) // 2) for length in kernel.shape[:2]]
-        left_over = [length % pool for length, pool in zip(self.shape, self.pool_size)]
+        remainders = [length % pool for length, pool in zip(self.shape, self.pool_size)]
         if not unpools_by_windows(kernel.shape, self.pool_size):
-            return _convolve(self._unpooled(windows), kernel, bias, padding, extra=left_over)
-        from_windows, padding = unpooling_kernel(kernel, self.pool_size)
-        extra = [int(length > 0) for length in left_over]
-        return self._pixels(_convolve(windows, from_windows, np.tile(bias, self._positions), padding, extra=extra))
+            return _convolve(self._unpooled(windows), kernel, bias, padding, extra=remainders)
+        window_kernel, padding = unpooling_kernel(kernel, self.pool_size)
+        biases, extra = np.tile(bias, self._position_count), [int(length > 0) for length in remainders]
+        return self._pixels(_convolve(windows, window_kernel, biases, padding, extra=extra))
 
     @property
-    def _positions(self) -> int:
+    def _position_count(self) -> int:
         return math.prod(self.pool_size)
 
     def _by_position(self, windows: tf.Tensor, count: int) -> tf.Tensor:
@@ -199,28 +201,30 @@ class _Stage:
         if not self.channels_first:
             return tf.reshape(windows, (-1, count))
         window_count = math.prod(self.pooled_shape[:2])
-        # With a single channel or window, a transpose is a second reshape. OpenVINO would fuse both, in bfloat16.
-        first = windows if 1 in (window_count, windows.shape[-1]) else tf.transpose(windows, (0, 3, 1, 2))
-        return tf.reshape(first, (-1, count, window_count))
+        # With a single channel or window, the transpose only reshapes. OpenVINO would fuse this transpose with the
+        # reshape below, in bfloat16.
+        transposed = windows if 1 in (window_count, windows.shape[-1]) else tf.transpose(windows, (0, 3, 1, 2))
+        return tf.reshape(transposed, (-1, count, window_count))
 
     def _by_channel(self, values: tf.Tensor, count: int) -> tf.Tensor:
         """The inverse of `_by_position`."""
-        down, right, filters = self.pooled_shape
+        windows_down, windows_right, filters = self.pooled_shape
         if not self.channels_first:
-            return tf.reshape(values, (-1, down, right, filters * count))
-        return tf.transpose(tf.reshape(values, (-1, filters * count, down, right)), (0, 2, 3, 1))
+            return tf.reshape(values, (-1, windows_down, windows_right, filters * count))
+        return tf.transpose(tf.reshape(values, (-1, filters * count, windows_down, windows_right)), (0, 2, 3, 1))
 
     def _windows(self, images: tf.Tensor) -> tf.Tensor:
         """Splits images, with one channel for each filter, into windows."""
-        (down, right, filters), (height, width) = self.pooled_shape, self.pool_size
-        rows = tf.reshape(_cropped(images, down * height, right * width), (-1, height, right, width, filters))
-        return tf.reshape(tf.transpose(rows, (0, 2, 4, 1, 3)), (-1, down, right, filters * self._positions))
+        (windows_down, windows_right, filters), (height, width) = self.pooled_shape, self.pool_size
+        cropped = _cropped(images, windows_down * height, windows_right * width)
+        rows = tf.transpose(tf.reshape(cropped, (-1, height, windows_right, width, filters)), (0, 2, 4, 1, 3))
+        return tf.reshape(rows, (-1, windows_down, windows_right, filters * self._position_count))
 
     def _unpooled(self, windows: tf.Tensor) -> tf.Tensor:
         """The inverse of `_windows`. Rows and columns in no window are missing."""
-        (down, right, filters), (height, width) = self.pooled_shape, self.pool_size
-        rows = tf.transpose(tf.reshape(windows, (-1, right, filters, height, width)), (0, 3, 1, 4, 2))
-        return tf.reshape(rows, (-1, down * height, right * width, filters))
+        (windows_down, windows_right, filters), (height, width) = self.pooled_shape, self.pool_size
+        rows = tf.transpose(tf.reshape(windows, (-1, windows_right, filters, height, width)), (0, 3, 1, 4, 2))
+        return tf.reshape(rows, (-1, windows_down * height, windows_right * width, filters))
 
     def _pixels(self, windows: tf.Tensor) -> tf.Tensor:
         """Joins windows into images. A window's values are numbered `position * channels + channel`."""
@@ -234,14 +238,14 @@ class _SmoothPath:
     Attributes:
         shape: (height, width, channels) of the images.
         block: (height, width) of the block of pixels that a value of the code stands for.
-        to_averages: (kernel, bias) from images to averages.
-        to_blocks: (kernel, bias) from averages to blocks, whose pixels are channels.
+        averaging: (kernel, bias) of the convolution from images to averages.
+        enlarging: (kernel, bias) of the convolution from averages to blocks, whose pixels are channels.
     """
 
     shape: tuple[int, int, int]
     block: Pair
-    to_averages: tuple[np.ndarray, np.ndarray]
-    to_blocks: tuple[np.ndarray, np.ndarray]
+    averaging: tuple[np.ndarray, np.ndarray]
+    enlarging: tuple[np.ndarray, np.ndarray]
 
     @classmethod
     def of(cls, model: Autoencoder) -> "_SmoothPath":
@@ -251,36 +255,35 @@ class _SmoothPath:
         return cls(
             shape=model.image_shape,
             block=block,
-            to_averages=tuple(model.get_layer(AVERAGES).get_weights()),
-            to_blocks=(kernel.reshape(1, 1, -1, averages).swapaxes(2, 3), np.tile(bias, math.prod(block))),
+            averaging=tuple(model.get_layer(AVERAGES).get_weights()),
+            enlarging=(kernel.reshape(1, 1, -1, averages).swapaxes(2, 3), np.tile(bias, math.prod(block))),
         )
 
     def averages(self, images: tf.Tensor) -> tf.Tensor:
-        """`(N, blocks down, blocks right, averages)`."""
+        """Returns the averages of the images' blocks, `(N, blocks down, blocks right, averages)`."""
         # Cropped, because runtimes differ in their treatment of rows that a stride leaves over.
-        (height, width, _), (down, right) = self.shape, self.block
-        whole = _cropped(images, height // down * down, width // right * right)
-        return _convolve(whole, *self.to_averages, [(0, 0), (0, 0)], self.block)
+        height, width = (length // block * block for length, block in zip(self.shape, self.block))
+        return _convolve(_cropped(images, height, width), *self.averaging, [(0, 0), (0, 0)], self.block)
 
     def smooth(self, averages: tf.Tensor) -> tf.Tensor:
         """The smooth picture of averages, `(N, height, width, channels)`."""
-        return self._smooth(averages, *self.to_blocks)
+        return self._smooth(averages, *self.enlarging)
 
     # In LiteRT's int8 files, a slice keeps the scale of its input. Averages are a hundred times as large as maxima, and
     # at the averages' scale the maxima would round to 0. So a product with ones and zeros replaces the slice.
 
     def smooth_of_code(self, code: tf.Tensor) -> tf.Tensor:
         """The smooth picture of the averages in a code."""
-        kernel, bias = self.to_blocks
-        maxima = code.shape[-1] - kernel.shape[2]
-        return self._smooth(code, np.pad(kernel, [(0, 0), (0, 0), (maxima, 0), (0, 0)]), bias)
+        kernel, bias = self.enlarging
+        maxima_channels = code.shape[-1] - kernel.shape[2]
+        return self._smooth(code, np.pad(kernel, [(0, 0), (0, 0), (maxima_channels, 0), (0, 0)]), bias)
 
     def maxima(self, code: tf.Tensor) -> tf.Tensor:
         """The maxima in a code."""
         channels = code.shape[-1]
-        maxima = channels - self.to_averages[0].shape[-1]
-        kernel = np.eye(channels, maxima, dtype=np.float32)[np.newaxis, np.newaxis]
-        return _convolve(code, kernel, np.zeros(maxima, np.float32), [(0, 0), (0, 0)])
+        maxima_channels = channels - self.averaging[0].shape[-1]
+        kernel = np.eye(channels, maxima_channels, dtype=np.float32)[np.newaxis, np.newaxis]
+        return _convolve(code, kernel, np.zeros(maxima_channels, np.float32), [(0, 0), (0, 0)])
 
     def _smooth(self, values: tf.Tensor, kernel: np.ndarray, bias: np.ndarray) -> tf.Tensor:
         blocks = _convolve(values, kernel, bias, [(0, 0), (0, 0)])
@@ -289,9 +292,9 @@ class _SmoothPath:
 
 def _joined(blocks: tf.Tensor, block: Pair, channels: int) -> tf.Tensor:
     """Joins blocks into images. A block's values are numbered `position * channels + channel`."""
-    (_, down, right, _), (height, width) = blocks.shape, block
-    rows = tf.transpose(tf.reshape(blocks, (-1, right, height, width * channels)), (0, 2, 1, 3))
-    return tf.reshape(rows, (-1, down * height, right * width, channels))
+    (_, blocks_down, blocks_right, _), (height, width) = blocks.shape, block
+    rows = tf.transpose(tf.reshape(blocks, (-1, blocks_right, height, width * channels)), (0, 2, 1, 3))
+    return tf.reshape(rows, (-1, blocks_down * height, blocks_right * width, channels))
 
 
 def _convolve(
@@ -307,12 +310,12 @@ def _convolve(
     # would lose the convolution's own padding. Beyond the kernel's reach a result is only the bias, so zeros after the
     # convolution give the same result. They are added there because OpenVINO 2026.4 crashes (SIGSEGV) in some
     # convolutions that compute results from padding alone.
-    reached = [min(length, before) for length, (before, _) in zip(extra, padding)]
-    padding = [(before, after + length) for (before, after), length in zip(padding, reached)]
+    reached_zeros = [min(length, before) for length, (before, _) in zip(extra, padding)]
+    padding = [(before, after + length) for (before, after), length in zip(padding, reached_zeros)]
     convolved = tf.nn.conv2d(images, kernel, strides, [(0, 0), *padding, (0, 0)])
-    beyond = [(0, length - within) for length, within in zip(extra, reached)]
-    if any(map(any, beyond)):
-        convolved = tf.pad(convolved, [(0, 0), *beyond, (0, 0)])
+    later_padding = [(0, length - reached) for length, reached in zip(extra, reached_zeros)]
+    if any(map(any, later_padding)):
+        convolved = tf.pad(convolved, [(0, 0), *later_padding, (0, 0)])
     return tf.nn.bias_add(convolved, bias)
 
 

@@ -16,10 +16,10 @@ VERSIONS = {"ai_edge_litert": litert_version}
 
 
 def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[Path]:
-    """Writes `<part>.tflite`, or `<part>_<variant>.tflite`.
+    """Writes `<part>.tflite` for float32, or `<part>_<variant>.tflite`.
 
-    float16 stores the weights in half the bytes. int8 computes in 8-bit integers. The calibration images determine the
-    ranges of the activations. Inputs and outputs keep their types.
+    float16 stores the weights in half the bytes. int8 computes in 8-bit integers, in ranges that the calibration
+    tensors determine. Inputs and outputs keep their types.
     """
     function = part.graph_function
     # The converter needs an object that owns the function, to read the function's input and output names.
@@ -33,7 +33,7 @@ def write(part: Part, variant: str, calibration: Tensors, folder: Path) -> list[
         converter.target_spec.supported_types = [tf.float16]
     if variant == "int8":
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.representative_dataset = lambda: _one_by_one({name: calibration[name] for name in part.inputs})
+        converter.representative_dataset = lambda: _batches_of_one({name: calibration[name] for name in part.inputs})
     file = folder / (f"{part.name}.tflite" if variant == "float32" else f"{part.name}_{variant}.tflite")
     with warnings.catch_warnings():
         # The converter calibrates with TensorFlow's own deprecated interpreter, which the user cannot change.
@@ -48,7 +48,7 @@ def open_file(file: Path) -> Runner:
     return lambda inputs: signature(**inputs)
 
 
-def _one_by_one(tensors: Tensors) -> Iterator[Tensors]:
+def _batches_of_one(tensors: Tensors) -> Iterator[Tensors]:
     count = len(next(iter(tensors.values())))
     for index in range(count):
         yield {name: values[index : index + 1] for name, values in tensors.items()}

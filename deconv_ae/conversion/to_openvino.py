@@ -10,7 +10,7 @@ from deconv_ae.conversion.portable import Part
 from deconv_ae.conversion.to_onnx import model_proto
 from deconv_ae.conversion.verification import Runner, Tensors
 
-NO_INPUTS = ("Const", "Parameter")
+TYPES_WITHOUT_INPUTS = ("Const", "Parameter")
 VARIANTS = ("float32",)
 VERSIONS = {"openvino": openvino.__version__}
 
@@ -41,15 +41,15 @@ def open_by_default(file: Path) -> Runner:
 
 
 def _name_only_inputs_and_outputs(model: openvino.Model) -> None:
-    """Drops the names of all other tensors.
+    """Drops the names of all tensors other than the model's inputs and outputs.
 
     OpenVINO removes operations without effect, such as the reshape of images of one pixel. Then one tensor has the
     names of the operation's input and output, and an output's name would be ambiguous.
     """
-    wanted = {name for tensor in (*model.inputs, *model.outputs) for name in tensor.names}
+    kept_names = {name for tensor in (*model.inputs, *model.outputs) for name in tensor.names}
     for operation in model.get_ops():
         for output in operation.outputs():
-            output.set_names(output.names & wanted)
+            output.set_names(output.names & kept_names)
 
 
 def _keep_float32(file: Path) -> None:
@@ -66,7 +66,7 @@ def _keep_float32(file: Path) -> None:
             # OpenVINO would rewrite a later version of Pad to opset1's and lose the mark. The two versions differ only
             # in negative padding.
             layer.set("version", "opset1")
-        if layer.get("type") not in NO_INPUTS:
+        if layer.get("type") not in TYPES_WITHOUT_INPUTS:
             marks = layer.find("rt_info")
             if marks is None:
                 marks = ET.Element("rt_info")

@@ -100,8 +100,8 @@ class Reference:
         Args:
             file_name: the name of the file, for messages.
             run: the opened file.
-            part: the part. A part that takes images finds the maxima itself. Of two nearly equal values, it may
-                choose another one than the SavedModel.
+            part: the part. A part that takes images finds the maxima itself, and of two nearly equal values it may
+                choose the one that the SavedModel did not choose.
 
         Returns:
             The worst of the three agreements: by exactness, then by wrong switches, then by differences.
@@ -111,7 +111,7 @@ class Reference:
         """
         tensors = {name: self.tensors[name] for name in part.inputs}
         agreements = [
-            self._agreement(_in_batches(file_name, run, tensors, size), part, file_name) for size in BATCH_SIZES
+            self._agreement(_run_in_batches(file_name, run, tensors, size), part, file_name) for size in BATCH_SIZES
         ]
         return max(agreements, key=lambda a: (not a.is_exact, a.switches or 0, a.reconstruction or 0, a.code or 0))
 
@@ -139,13 +139,13 @@ class Reference:
             reconstruction=differences.get(RECONSTRUCTION),
             # NumPy's maximum is NaN if any value is NaN.
             relative=float(np.max([value / self._scale(name) for name, value in differences.items()])),
-            switches=self.bounds.wrong(switches) if switches else None,
+            switches=self.bounds.count_wrong(switches) if switches else None,
             rmse=rmse,
             rmse_cost=rmse - self._rmse(self.tensors[RECONSTRUCTION]),
         )
 
-    def _difference(self, name: str, values: np.ndarray, chooses: bool) -> float:
-        if name == RECONSTRUCTION and chooses:
+    def _difference(self, name: str, values: np.ndarray, finds_maxima: bool) -> float:
+        if name == RECONSTRUCTION and finds_maxima:
             return self.bounds.difference(values, self.tensors[name])
         return float(np.max(np.abs(values - self.tensors[name])))
 
@@ -160,7 +160,7 @@ class Reference:
         return float(np.mean(per_image_rmse(self.tensors[IMAGES], reconstruction)))
 
 
-def _in_batches(file_name: str, run: Runner, inputs: Tensors, size: int) -> Tensors:
+def _run_in_batches(file_name: str, run: Runner, inputs: Tensors, size: int) -> Tensors:
     count = len(next(iter(inputs.values())))
     try:
         batches = [

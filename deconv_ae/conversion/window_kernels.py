@@ -15,7 +15,7 @@ import numpy as np
 from deconv_ae.model.kernel_taps import taps_between
 from deconv_ae.numbers import Pair
 
-VECTOR = 16
+VECTOR_LENGTH = 16
 """float32 values in a vector of AVX-512."""
 
 MOST_VECTORS = 1.5
@@ -32,8 +32,8 @@ def pools_by_windows(kernel_shape: tuple[int, ...], pool_size: Pair) -> bool:
     *lengths, _, filters = kernel_shape
     taps = math.prod(length + pool - 1 for length, pool in zip(lengths, pool_size))
     positions = math.prod(pool_size)
-    by_windows = taps * math.ceil(filters * positions / VECTOR) / positions
-    return by_windows <= MOST_VECTORS * math.prod(lengths) * math.ceil(filters / VECTOR)
+    multiplications = taps * math.ceil(filters * positions / VECTOR_LENGTH) / positions
+    return multiplications <= MOST_VECTORS * math.prod(lengths) * math.ceil(filters / VECTOR_LENGTH)
 
 
 def pooling_kernel(kernel: np.ndarray, pool_size: Pair) -> np.ndarray:
@@ -52,9 +52,10 @@ def pooling_kernel(kernel: np.ndarray, pool_size: Pair) -> np.ndarray:
            [3., 2.],
            [0., 3.]], dtype=float32)
     """
-    rows, columns = (taps_between(length + pool - 1, pool, length) for length, pool in zip(kernel.shape[:2], pool_size))
-    shifted = np.einsum("ait,bju,tucf->abcfij", rows, columns, kernel, optimize=True)
-    return shifted.reshape(*shifted.shape[:3], -1)
+    lengths = zip(kernel.shape[:2], pool_size)
+    row_taps, column_taps = (taps_between(length + pool - 1, pool, length) for length, pool in lengths)
+    window_kernel = np.einsum("ait,bju,tucf->abcfij", row_taps, column_taps, kernel, optimize=True)
+    return window_kernel.reshape(*window_kernel.shape[:3], -1)
 
 
 def unpools_by_windows(kernel_shape: tuple[int, ...], pool_size: Pair) -> bool:
@@ -65,8 +66,8 @@ def unpools_by_windows(kernel_shape: tuple[int, ...], pool_size: Pair) -> bool:
     """
     *lengths, _, channels = kernel_shape
     taps = math.prod(before + 1 + after for before, after in _reach(kernel_shape, pool_size))
-    by_windows = taps * math.ceil(channels * math.prod(pool_size) / VECTOR)
-    return by_windows <= MOST_VECTORS * math.prod(lengths) * math.ceil(channels / VECTOR)
+    multiplications = taps * math.ceil(channels * math.prod(pool_size) / VECTOR_LENGTH)
+    return multiplications <= MOST_VECTORS * math.prod(lengths) * math.ceil(channels / VECTOR_LENGTH)
 
 
 def unpooling_kernel(kernel: np.ndarray, pool_size: Pair) -> tuple[np.ndarray, list[Pair]]:
@@ -78,8 +79,8 @@ def unpooling_kernel(kernel: np.ndarray, pool_size: Pair) -> tuple[np.ndarray, l
         pool_size: (height, width) of the windows.
 
     Returns:
-        The kernel, `(windows down, windows right, filters * positions, positions * channels)`, and the numbers of
-        windows to pad before and after, down and right.
+        The kernel, `(windows down, windows right, filters * positions, positions * channels)`, and its padding: for
+        each of the two axes, the numbers of windows before and after.
 
     >>> kernel, padding = unpooling_kernel(np.array([1, 2, 3], "float32").reshape(1, 3, 1, 1), (1, 2))
     >>> kernel.shape, padding
@@ -93,18 +94,18 @@ def unpooling_kernel(kernel: np.ndarray, pool_size: Pair) -> tuple[np.ndarray, l
            [0., 0.]], dtype=float32)
     """
     reach = _reach(kernel.shape, pool_size)
-    rows, columns = (
+    row_taps, column_taps = (
         taps_between((before + 1 + after) * pool, pool, length, offset=before * pool - length // 2).reshape(
             -1, pool, pool, length
         )
         for (before, after), pool, length in zip(reach, pool_size, kernel.shape[:2])
     )
-    by_window = np.einsum("ahit,bwju,tufc->abfhwijc", rows, columns, kernel, optimize=True)
-    return by_window.reshape(*by_window.shape[:2], kernel.shape[2] * math.prod(pool_size), -1), reach
+    window_kernel = np.einsum("ahit,bwju,tufc->abfhwijc", row_taps, column_taps, kernel, optimize=True)
+    return window_kernel.reshape(*window_kernel.shape[:2], kernel.shape[2] * math.prod(pool_size), -1), reach
 
 
 def _reach(kernel_shape: tuple[int, ...], pool_size: Pair) -> list[Pair]:
-    """How many windows a kernel reaches before and after the window that it computes, down and right."""
+    """For each axis, how many windows a kernel reaches before and after the window that it computes."""
     return [
         (math.ceil((length // 2) / pool), math.ceil(((length - 1) // 2) / pool))
         for length, pool in zip(kernel_shape, pool_size)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from deconv_ae.saved_model.serving import SignatureAutoencoder
 from deconv_ae.training.evaluation import mean_rmse
 
-NEAR_EVEN = 0.8
+LARGEST_SHARE = 0.8
 """Images get a warning if their RMSE is more than this share of an even colour's RMSE.
 
 The even colour is each image's own mean. The reference models have these shares:
@@ -24,9 +24,9 @@ The even colour is each image's own mean. The reference models have these shares
 So drawings and digits get no warning from models of photographs. These models can draw them; photos_16_8 draws them
 with twice its usual RMSE.
 """
-ABOVE_ITS_OWN = 1.5
+OWN_SHARE_FACTOR = 1.5
 """A model that is poor even on its own images has a higher limit: this many times its share on its own images."""
-NEGLIGIBLE = 0.25
+NEGLIGIBLE_SHARE = 0.25
 """An RMSE below this share of the card's test RMSE gets no warning. Otherwise a black image would get one, because its
 even colour is exact."""
 
@@ -43,12 +43,13 @@ def other_domain(model: SignatureAutoencoder, images: np.ndarray, rmse: float) -
         The warning, a sentence without a full stop, or None.
     """
     card = model.card
-    even = mean_rmse(lambda batch: tf.reduce_mean(batch, axis=(1, 2), keepdims=True), images)
+    even_rmse = mean_rmse(lambda batch: tf.reduce_mean(batch, axis=(1, 2), keepdims=True), images)
     # The mean training image has about the same RMSE as each image's own even colour.
-    own = 0.0 if card.baselines is None else card.test_rmse / max(card.baselines.mean_image_rmse, 1e-6)
-    if rmse <= max(NEAR_EVEN, ABOVE_ITS_OWN * own) * even or rmse <= NEGLIGIBLE * card.test_rmse:
+    own_share = 0.0 if card.baselines is None else card.test_rmse / max(card.baselines.mean_image_rmse, 1e-6)
+    limit = max(LARGEST_SHARE, OWN_SHARE_FACTOR * own_share)
+    if rmse <= limit * even_rmse or rmse <= NEGLIGIBLE_SHARE * card.test_rmse:
         return None
     return (
         f"these images look unlike the training images of {model.name} ({card.dataset.name}): their RMSE is {rmse:.4f} "
-        f"and that of each image's mean colour {even:.4f}; train a model on such images"
+        f"and that of each image's mean colour {even_rmse:.4f}; train a model on such images"
     )

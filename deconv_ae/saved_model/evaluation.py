@@ -22,13 +22,15 @@ class Evaluation:
     """The result of `evaluate` or `evaluate_images`. Images without splits count as test images.
 
     Attributes:
-        rmse, psnr: of each split, by its name.
+        rmse: the mean RMSE of each split, by the split's name.
+        psnr: the mean PSNR of each split in dB, by the split's name.
         ssim: structural similarity, averaged over the test images.
-        counts: the number of images of each split, by its name.
+        counts: the number of images of each split, by the split's name.
         baselines: the test RMSE of baselines; None without training images.
-        thumbnails: a description and the test RMSE of two thumbnails: one with at most as many numbers as the code,
-            one with at most as many bits as code and switches.
-        files: JPEG and WebP with at most as many bits as code and switches, or of the lowest quality.
+        thumbnails: a description and the test RMSE of each of two thumbnails: one with at most as many numbers as the
+            code, one with at most as many bits as code and switches.
+        files: JPEG and WebP with at most as many bits as code and switches, or of the lowest quality; empty unless
+            the images have 1 or 3 channels.
         silent_channels: the number of the code's channels that are 0 in every test image.
         channels: the number of the code's channels.
     """
@@ -49,9 +51,9 @@ class Evaluation:
             (f"{split} RMSE", f"{self.rmse[split]:.6f}, PSNR {self.psnr[split]:.2f} dB, over {count:,} images")
             for split, count in self.counts.items()
         ]
-        measured = list(self.counts)[-1]
-        measured = f"{THESE} images" if measured == THESE else f"the {measured} images"
-        rows.append(("SSIM", f"{self.ssim:.4f}, the mean over {measured}; 1 means equal"))
+        last_split = list(self.counts)[-1]
+        measured_images = f"{THESE} images" if last_split == THESE else f"the {last_split} images"
+        rows.append(("SSIM", f"{self.ssim:.4f}, the mean over {measured_images}; 1 means equal"))
         if self.baselines is not None:
             rows += [
                 ("mean training image", f"{self.baselines.mean_image_rmse:.6f}, in place of every test image"),
@@ -75,7 +77,7 @@ def evaluate(model: SignatureAutoencoder, train: np.ndarray, test: np.ndarray) -
         test: the test split.
 
     Returns:
-        The errors of both splits, and the baselines of the test split.
+        RMSE and PSNR of both splits, and all other results of the test split.
 
     Raises:
         InputError: as `SignatureAutoencoder.check`.
@@ -92,7 +94,7 @@ def evaluate_images(model: SignatureAutoencoder, images: np.ndarray) -> Evaluati
         images: `(N, height, width, channels)` uint8.
 
     Returns:
-        The errors, thumbnails and files of one split, `these`; `baselines` is None.
+        The results of one split, `these`; `baselines` is None.
 
     Raises:
         InputError: as `SignatureAutoencoder.check`.
@@ -101,22 +103,22 @@ def evaluate_images(model: SignatureAutoencoder, images: np.ndarray) -> Evaluati
 
 
 def _evaluation(
-    model: SignatureAutoencoder, errors: dict[str, np.ndarray], test: np.ndarray, found: Baselines | None
+    model: SignatureAutoencoder, errors: dict[str, np.ndarray], test: np.ndarray, test_baselines: Baselines | None
 ) -> Evaluation:
     size = model.card.size_per_image
     bits = size.code_bits + size.switches_bits
-    rmse_of_as_many_numbers = None if found is None else found.thumbnail_rmse
-    if rmse_of_as_many_numbers is None:
-        rmse_of_as_many_numbers = thumbnail_rmse(test, size.code_values)
+    code_thumbnail_rmse = None if test_baselines is None else test_baselines.thumbnail_rmse
+    if code_thumbnail_rmse is None:
+        code_thumbnail_rmse = thumbnail_rmse(test, size.code_values)
     return Evaluation(
         rmse={split: float(values.mean(dtype=np.float64)) for split, values in errors.items()},
         psnr={split: psnr(values) for split, values in errors.items()},
         ssim=_mean_ssim(model, test),
         counts={split: len(values) for split, values in errors.items()},
-        baselines=found,
+        baselines=test_baselines,
         thumbnails=(
-            (_thumbnail(test, size.code_values, "numbers as the code"), rmse_of_as_many_numbers),
-            (_thumbnail(test, bits / 8, "bits as code and switches"), thumbnail_rmse(test, bits / 8, shades=True)),
+            (_thumbnail_text(test, size.code_values, "numbers as the code"), code_thumbnail_rmse),
+            (_thumbnail_text(test, bits / 8, "bits as code and switches"), thumbnail_rmse(test, bits / 8, shades=True)),
         ),
         files=files_of_size(test, bits),
         silent_channels=silent_channels(lambda batch: model.encode_scaled(batch)[CODE], test),
@@ -125,13 +127,13 @@ def _evaluation(
 
 
 def _mean_ssim(model: SignatureAutoencoder, images: np.ndarray) -> float:
-    found = [ssim(batch, reconstruction, 1.0) for batch, reconstruction in model.reconstructed(images)]
-    return float(np.concatenate(found).mean(dtype=np.float64))
+    similarities = [ssim(batch, reconstruction, 1.0) for batch, reconstruction in model.reconstructed(images)]
+    return float(np.concatenate(similarities).mean(dtype=np.float64))
 
 
-def _thumbnail(images: np.ndarray, numbers: float, of_as_many: str) -> str:
+def _thumbnail_text(images: np.ndarray, numbers: float, comparison: str) -> str:
     height, width = thumbnail_size(images.shape[1:], numbers)
-    return f"{height}x{width} pixels: as many {of_as_many}, enlarged"
+    return f"{height}x{width} pixels: as many {comparison}, enlarged"
 
 
 def compared(card: ModelCard, dataset: ImageDataset) -> str:
@@ -139,19 +141,19 @@ def compared(card: ModelCard, dataset: ImageDataset) -> str:
 
     If it is another data set, the line also says how many of its test images are not among the card's test images.
     """
-    known = card.dataset
-    if not known.fingerprint:
-        said = "the card does not say which images the model was trained on"
-    elif known.fingerprint == dataset.fingerprint:
-        said = "those of the card"
+    card_dataset = card.dataset
+    if not card_dataset.fingerprint:
+        answer = "the card does not say which images the model was trained on"
+    elif card_dataset.fingerprint == dataset.fingerprint:
+        answer = "those of the card"
     else:
-        new = pixels.new_among(dataset.test, known.test_pictures)
-        said = (
+        new = pixels.new_among(dataset.test, card_dataset.test_pictures)
+        answer = (
             f"not those of the card, or read in another way: {new:,} of the {len(dataset.test):,} test images are not "
-            f"among the card's {known.test_images:,} test images; its {known.training_images:,} training images are "
-            "not compared"
+            f"among the card's {card_dataset.test_images:,} test images; its {card_dataset.training_images:,} training "
+            "images are not compared"
         )
-    return f"{'images':<24}{said}"
+    return f"{'images':<24}{answer}"
 
 
 def psnr(rmses: np.ndarray) -> float:

@@ -40,35 +40,35 @@ class ExportDirectory:
     def __init__(self, export_dir: str | os.PathLike[str], overwrite: bool = False) -> None:
         self.path = check(export_dir, overwrite)
         self._overwrite = overwrite
-        self._held = contextlib.ExitStack()
+        self._exit_stack = contextlib.ExitStack()
 
     @delay_signals()
     def __enter__(self) -> "ExportDirectory":
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as exit_stack:
             for ancestor in self.path.parents:
                 if ancestor.exists():
                     break
-                held.callback(_remove_if_empty, ancestor)
+                exit_stack.callback(_remove_if_empty, ancestor)
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                held.enter_context(files.in_use("export_dir", self.path))
+                exit_stack.enter_context(files.in_use("export_dir", self.path))
             except OSError as error:
                 raise InputError(
                     f"export_dir: {self.path} cannot be written: {error.strerror}; give another"
                 ) from error
-            for left in partials(self.path):  # Left by processes that were killed.
-                remove(left)
+            for leftover in partials(self.path):  # Processes that were killed left them.
+                remove(leftover)
             check(self.path, self._overwrite)
-            self._held = held.pop_all()
+            self._exit_stack = exit_stack.pop_all()
         # This context is entered last, so that it ends before the lock is released.
-        self._held.enter_context(cleanup_on_signal(self._held.close))
+        self._exit_stack.enter_context(cleanup_on_signal(self._exit_stack.close))
         return self
 
     @delay_signals()
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._held.close()
+        self._exit_stack.close()
 
     def replace(self, write: Callable[[Path], object]) -> None:
         """Writes a model and moves it into place.
@@ -112,11 +112,11 @@ class ExportDirectory:
                     raise
                 shutil.rmtree(old, ignore_errors=True)
         except (InputError, OSError) as error:
-            kept = self.path.with_name(f"{self.path.name}.new-{os.urandom(4).hex()}")
-            partial.rename(kept)
+            model_path = self.path.with_name(f"{self.path.name}.new-{os.urandom(4).hex()}")
+            partial.rename(model_path)
             reason = error.strerror if isinstance(error, OSError) else error
             raise RunError(
-                f"export_dir: {self.path} can no longer be used ({reason}); the model is in {kept}"
+                f"export_dir: {self.path} can no longer be used ({reason}); the model is in {model_path}"
             ) from error
         flush_to_disk(self.path.parent)
 
@@ -154,20 +154,20 @@ def _check_replaceable(target: Path, overwrite: bool) -> None:
         raise InputError(f"export_dir: {target} is a file; give a directory")
     if target.is_mount():
         raise InputError(f"export_dir: {target} is a mount point, which cannot be replaced; give a directory in it")
-    found = {path.name for path in target.iterdir()}
-    if found and not {MODEL_FILE, FILE_NAME} <= found:
+    names = {path.name for path in target.iterdir()}
+    if names and not {MODEL_FILE, FILE_NAME} <= names:
         raise InputError(f"export_dir: {target} holds something other than a model; give another directory")
     variables = target / VARIABLES
-    foreign = sorted(found - EXPORTED_NAMES)
-    foreign += [f"{ASSETS}/{path.name}" for path in _listed(target / ASSETS)]
-    foreign += [f"{VARIABLES}/{path.name}" for path in _listed(variables) if not path.name.startswith("variables.")]
+    foreign = sorted(names - EXPORTED_NAMES)
+    foreign += [f"{ASSETS}/{path.name}" for path in _entries(target / ASSETS)]
+    foreign += [f"{VARIABLES}/{path.name}" for path in _entries(variables) if not path.name.startswith("variables.")]
     if foreign:
         raise InputError(
             f"export_dir: {target} holds more than a model: {foreign[0]}; move it away, or give another directory"
         )
 
 
-def _listed(directory: Path) -> list[Path]:
+def _entries(directory: Path) -> list[Path]:
     return sorted(directory.iterdir()) if directory.is_dir() else []
 
 

@@ -64,7 +64,7 @@ def export(
         nonlocal card
         try:
             save_signatures(result.model, directory)
-            arrays.save(_without_optimizer(result.model), directory / KERAS_FILE)
+            arrays.save(_copy_without_optimizer(result.model), directory / KERAS_FILE)
             card = replace(card, checksums=_checksums(directory))
             (directory / FILE_NAME).write_text(card.to_json(), encoding="utf-8")
             _read_back(directory)
@@ -108,7 +108,7 @@ def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None 
             extended_after_epochs=result.extended_after_epochs if RECIPES[options.recipe].plans_ahead else (),
             other_options=recorded,
         ),
-        dataset=_used(dataset),
+        dataset=_dataset_used(dataset),
         training_rmse=result.training_rmse,
         test_rmse=result.test_rmse,
         seed=seed,
@@ -119,7 +119,7 @@ def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None 
     )
 
 
-def _used(dataset: ImageDataset) -> DatasetUsed:
+def _dataset_used(dataset: ImageDataset) -> DatasetUsed:
     used = DatasetUsed(
         name=dataset.name,
         training_images=len(dataset.train),
@@ -153,7 +153,7 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
         tf.saved_model.save(module, str(directory), signatures=signatures)
 
 
-def _without_optimizer(model: Autoencoder) -> Autoencoder:
+def _copy_without_optimizer(model: Autoencoder) -> Autoencoder:
     copy = Autoencoder.from_config(model.get_config())
     copy.set_weights(model.get_weights())
     return copy

@@ -82,45 +82,45 @@ def files_of_size(images: np.ndarray, bits: float) -> tuple[FileOfSize, ...]:
     if images.shape[-1] not in (1, 3):
         return ()
     sample = evenly_spaced(images, MOST_PICTURES)
-    found = []
+    results = []
     for name in SETTINGS:
         at_quality = functools.cache(functools.partial(_at_quality, sample, name, bits))
         low, high = LOWEST_QUALITY, HIGHEST_QUALITY
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (low, middle - 1) if at_quality(middle).is_larger else (middle, high)
-        found.append(at_quality(low))
-    return tuple(found)
+        results.append(at_quality(low))
+    return tuple(results)
 
 
 def _at_quality(images: np.ndarray, name: str, most_bits: float, quality: int) -> FileOfSize:
-    files, seen = zip(*map(_by_pillow(name, quality=quality, **SETTINGS[name]), images))
-    rmses = per_image_rmse(scale(images), scale(np.stack(seen)))
-    bits, headers = (8 * sum(lengths) / len(images) for lengths in (map(len, files), map(_header, files)))
+    files, decoded = zip(*map(_pillow_codec(name, quality=quality, **SETTINGS[name]), images))
+    rmses = per_image_rmse(scale(images), scale(np.stack(decoded)))
+    bits, headers = (8 * sum(lengths) / len(images) for lengths in (map(len, files), map(_header_length, files)))
     return FileOfSize(
         name, quality, bits, bits - headers, float(np.mean(rmses)), len(images), is_larger=bits > most_bits
     )
 
 
-def _header(file: bytes) -> int:
+def _header_length(file: bytes) -> int:
     """The number of bytes before the pixels. JPEG's last header is the start of scan: a marker, then its length."""
     scan = file.find(b"\xff\xda") + 2
     return scan + int.from_bytes(file[scan : scan + 2]) if file.startswith(b"\xff\xd8") else WEBP_HEADER
 
 
 def codecs() -> dict[str, Sequence[Codec]]:
-    """Codecs by name, one for each rate; PNG is lossless and has a single rate."""
+    """Codecs by name, one for each of `QUALITIES` or `DIVISORS`. PNG is lossless and has a single codec."""
     return {
         **{
-            name: [_by_pillow(name, quality=quality, **settings) for quality in QUALITIES]
+            name: [_pillow_codec(name, quality=quality, **settings) for quality in QUALITIES]
             for name, settings in SETTINGS.items()
         },
-        THUMBNAIL: [_thumbnail(divisor) for divisor in DIVISORS],
-        PNG: [_by_pillow(PNG, optimize=True)],
+        THUMBNAIL: [_thumbnail_codec(divisor) for divisor in DIVISORS],
+        PNG: [_pillow_codec(PNG, optimize=True)],
     }
 
 
-def _by_pillow(name: str, **settings: int) -> Codec:
+def _pillow_codec(name: str, **settings: int) -> Codec:
     def compress(picture: np.ndarray) -> tuple[bytes, np.ndarray]:
         file = io.BytesIO()
         _image(picture).save(file, name, **settings)
@@ -129,13 +129,13 @@ def _by_pillow(name: str, **settings: int) -> Codec:
     return compress
 
 
-def _thumbnail(divisor: int) -> Codec:
+def _thumbnail_codec(divisor: int) -> Codec:
     """A codec that shrinks a picture, stores it as PNG and enlarges it bicubically."""
 
     def compress(picture: np.ndarray) -> tuple[bytes, np.ndarray]:
         height, width, _ = picture.shape
-        smaller = (max(1, round(width / divisor)), max(1, round(height / divisor)))
-        small = _image(picture).resize(smaller, Image.Resampling.LANCZOS)
+        small_size = (max(1, round(width / divisor)), max(1, round(height / divisor)))
+        small = _image(picture).resize(small_size, Image.Resampling.LANCZOS)
         enlarged = small.resize((width, height), Image.Resampling.BICUBIC)
         file = io.BytesIO()
         small.save(file, "PNG")

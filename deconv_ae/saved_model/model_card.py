@@ -32,7 +32,7 @@ class RecipeUsed:
 
     Attributes:
         name: the recipe's name.
-        epochs, batch_size: the run's.
+        epochs, batch_size: as the run used them.
         learning_rate: None for the recipe's own.
         mixed_precision: as in `TrainingOptions`.
         extended_after_epochs: the numbers of epochs for which the learning rate was planned before the run was
@@ -98,7 +98,7 @@ class ModelCard:
         layers: the layers, in the order in which data passes through them.
         versions: the versions of python, tensorflow and keras.
         signatures: the names of the SavedModel's signatures. Another version of this package may export others.
-        checksums: the SHA-256 of the files that were exported with the card.
+        checksums: the SHA-256 of each file that was exported with the card, by its path in the model's directory.
         baselines: the test RMSE of baselines that need no model; None in older cards.
         format_version: the version of this file's format.
     """
@@ -187,7 +187,7 @@ class ModelCard:
             values = read_with_checksum(file)
             version = values.get("format_version")
             if version == 1 and version is not True:
-                values = _of_format_1(values)
+                values = _convert_format_1(values)
             elif type(version) is int and FORMAT_VERSION < version <= LARGEST:
                 raise InputError(
                     f"model: {file} has format version {version}, this program reads {FORMAT_VERSION}; {ADVICE}"
@@ -227,11 +227,11 @@ def model_directory(model_dir: str | Path) -> Path:
     return paths.directory_to_read("model", path, "give the directory of an exported model")
 
 
-def _of_format_1(values: Mapping[str, Any]) -> dict[str, Any]:
+def _convert_format_1(values: Mapping[str, Any]) -> dict[str, Any]:
     """Converts format 1, which had derived sizes and no signatures. Some models in saved_models/reference have it."""
     derived = ("parameters", "size_per_image")
-    kept = {name: value for name, value in values.items() if name not in derived}
-    return kept | {"signatures": ["serving_default", "encode", "decode"], "format_version": FORMAT_VERSION}
+    kept_values = {name: value for name, value in values.items() if name not in derived}
+    return kept_values | {"signatures": ["serving_default", "encode", "decode"], "format_version": FORMAT_VERSION}
 
 
 def versions() -> dict[str, str]:

@@ -75,7 +75,7 @@ class SignatureAutoencoder:
         return self.call(DECODE, encoded)[RECONSTRUCTION]
 
     def call(self, signature: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Calls a signature with its inputs, which are among the arrays."""
+        """Calls a signature with those arrays that are its inputs, by name; other arrays are ignored."""
         inputs = SIGNATURES[signature].inputs(self.card.architecture, self.card.image_shape)
         outputs = self._signatures[signature](**{name: tf.constant(arrays[name]) for name in inputs})
         return {name: values.numpy() for name, values in outputs.items()}
@@ -89,7 +89,7 @@ class SignatureAutoencoder:
         return np.concatenate([per_image_rmse(*pair) for pair in self.reconstructed(images)])
 
     def reconstructed(self, images: np.ndarray) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        """Yields `(N, height, width, channels)` uint8 images, scaled, and their reconstructions, batch by batch."""
+        """Scales `(N, height, width, channels)` uint8 images; yields them and their reconstructions in batches."""
         self.check(images)
         serve = self._signatures[SERVING_DEFAULT]
         for batch in EvaluationBatches(images):
@@ -116,8 +116,8 @@ class SignatureAutoencoder:
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != expected:
             check_images("images", images)
             raise InputError(
-                f"images: {_times(images.shape[1:])} each, and {self.name} was made for {_times(expected)}; resize "
-                f"them and convert their colours, as programs do with --dataset={FOLDER.shown}"
+                f"images: {_shape_text(images.shape[1:])} each, and {self.name} was made for {_shape_text(expected)}; "
+                f"resize them and convert their colours, as programs do with --dataset={FOLDER.shown}"
             )
         if len(images) == 0:
             raise InputError("images: the array holds no image; give at least one")
@@ -155,7 +155,7 @@ class ServedAutoencoder(SignatureAutoencoder):
             if name not in signatures:
                 raise InputError(f"model: {self.path}'s SavedModel has no signature {name}; {ADVICE}")
         for name, loaded in signatures.items():
-            if name not in SIGNATURES:  # Another version's.
+            if name not in SIGNATURES:  # Another version exported it.
                 continue
             found = loaded.structured_input_signature[1], loaded.structured_outputs
             specs = SIGNATURES[name].inputs, SIGNATURES[name].outputs
@@ -174,5 +174,5 @@ def _shapes_and_types(specs: Specs) -> dict[str, tuple[tuple[int | None, ...] | 
     }
 
 
-def _times(shape: tuple[int, ...]) -> str:
+def _shape_text(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))

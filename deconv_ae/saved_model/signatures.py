@@ -189,7 +189,7 @@ def functions(
 
 
 def traced(functions: Mapping[str, Function], model: Autoencoder) -> dict[str, Function]:
-    """Traces each signature's function once, for any batch size. Their gradients raise LookupError."""
+    """Traces each signature's function once, for any batch size. Asking for gradients raises LookupError."""
     # Concrete functions: saving would trace a tf.function again, and the file would hold both graphs. No control flow
     # depends on a tensor, and autograph would only double the time of tracing.
     return {

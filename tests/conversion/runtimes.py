@@ -48,7 +48,7 @@ RUNTIMES: dict[str, tuple[str, Callable[[Path, Tensors], Tensors]]] = {
 }
 """By format, the suffix of its files and the function that runs a file. `every_format` runs a test for each format."""
 
-WORKING = {name: runtime for name, runtime in RUNTIMES.items() if name != "openvino" or not OPENVINO_FAILS}
+WORKING_FORMATS = {name: runtime for name, runtime in RUNTIMES.items() if name != "openvino" or not OPENVINO_FAILS}
 """The runtimes that work with the instructions that the environment allows. Tests of all formats together use these."""
 
 every_format = pytest.mark.parametrize(

@@ -36,15 +36,15 @@ def test_clear_maxima_allow_one_choice_and_one_reconstruction(model: Autoencoder
     images = noise(count)
     bounds, (_, switches) = Bounds.of(model, images), encode(model, images)
     reconstruction = np.asarray(model(images))
-    assert bounds.wrong(named(switches)) == 0
+    assert bounds.count_wrong(named(switches)) == 0
     assert bounds.difference(reconstruction, reconstruction) < 1e-5
     for choices in bounds.choices.values():
         # In a few windows, two values agree to 1e-5 by chance.
         assert np.mean(choices.sum(-1) == 1) > 0.99
     np.testing.assert_allclose(bounds.middle[bounds.reach == 0], reconstruction[bounds.reach == 0], rtol=0, atol=1e-5)
-    clear = np.argmax(np.sum(bounds.reach, (1, 2, 3)) == 0)
+    clear_image = np.argmax(np.sum(bounds.reach, (1, 2, 3)) == 0)
     changed = reconstruction.copy()
-    changed[clear, 3, 4, 1] += 0.01
+    changed[clear_image, 3, 4, 1] += 0.01
     assert bounds.difference(changed, reconstruction) == pytest.approx(0.01, rel=1e-3)
 
 
@@ -61,17 +61,17 @@ def test_flat_picture_allows_every_choice_and_its_reconstruction(stage: int) -> 
     row, column = (2, 2) if stage == 0 else (1, 1)
     positions = bounds.choices[f"switches_{stage + 1}"].shape[-1]
     for position in range(positions):
-        other = [each.copy() for each in switches]
-        other[stage][0, row, column] = position
-        assert bounds.wrong(named(other)) == 0
-        reconstruction = np.asarray(model.decoder([code, *other]))
+        moved = [each.copy() for each in switches]
+        moved[stage][0, row, column] = position
+        assert bounds.count_wrong(named(moved)) == 0
+        reconstruction = np.asarray(model.decoder([code, *moved]))
         assert bounds.difference(reconstruction, np.asarray(model(images))) < 1e-5
-    other[stage][1, row, column] = (switches[stage][1, row, column] + 1) % positions
+    moved[stage][1, row, column] = (switches[stage][1, row, column] + 1) % positions
     filters = switches[stage].shape[-1]
-    assert bounds.wrong(named(other)) == filters
-    assert bounds.difference(np.asarray(model.decoder([code, *other])), np.asarray(model(images))) > 1e-3
-    other[stage][1, row, column] = positions
-    assert bounds.wrong(named(other)) == filters
+    assert bounds.count_wrong(named(moved)) == filters
+    assert bounds.difference(np.asarray(model.decoder([code, *moved])), np.asarray(model(images))) > 1e-3
+    moved[stage][1, row, column] = positions
+    assert bounds.count_wrong(named(moved)) == filters
 
 
 def test_black_picture_allows_only_the_first_position(model: Autoencoder) -> None:

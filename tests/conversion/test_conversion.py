@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 from faults.programs import Finished, run_program
-from runtimes import RUNTIMES, WORKING, Tensors, every_format, needs_openvino, run_onnx, run_openvino
+from runtimes import RUNTIMES, WORKING_FORMATS, Tensors, every_format, needs_openvino, run_onnx, run_openvino
 
 import deconv_ae
 from deconv_ae import Architecture, Autoencoder, conversion
@@ -56,9 +56,9 @@ def served(exported: Path) -> ServedAutoencoder:
 
 @pytest.fixture(scope="module")
 def converted(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
-    """How convert.py ended for a model of one stage and the formats in WORKING, and the folder of the files."""
+    """How convert.py ended for a model of one stage and the formats in WORKING_FORMATS, and the folder of the files."""
     folder = tmp_path_factory.mktemp("converted")
-    arguments = [f"--model={exported}", "--output_dir=files", f"--format={','.join(WORKING)}"]
+    arguments = [f"--model={exported}", "--output_dir=files", f"--format={','.join(WORKING_FORMATS)}"]
     return run_program("convert.py", arguments, folder), folder / "files"
 
 
@@ -90,24 +90,24 @@ def test_model_of_colour_images_converts_to_every_format(
     exported_in_colour: Path, colour_images: ImageDataset, tmp_path: Path
 ) -> None:
     written = conversion.convert(
-        exported_in_colour, list(WORKING), tmp_path, colour_images.test, calibration_images=colour_images.train
+        exported_in_colour, list(WORKING_FORMATS), tmp_path, colour_images.test, calibration_images=colour_images.train
     )
     assert all(entry.agreement.is_exact for entry in written if entry.variant == "float32")
     tensors = expected_tensors(ServedAutoencoder(exported_in_colour), colour_images.test[:3])
-    for format_name, (suffix, run) in WORKING.items():
+    for format_name, (suffix, run) in WORKING_FORMATS.items():
         encoded = run(tmp_path / format_name / f"encoder{suffix}", inputs_of("encoder", tensors))
         decoded = run(tmp_path / format_name / f"decoder{suffix}", encoded)["reconstruction"]
         np.testing.assert_allclose(decoded, tensors["reconstruction"], rtol=0, atol=TOLERANCE)
 
 
-def test_model_of_five_bands_converts_from_python_only(tmp_path: Path) -> None:
+def test_model_of_five_bands_converts_only_from_python(tmp_path: Path) -> None:
     bands = np.random.default_rng(0).integers(0, 256, (50, 12, 8, 5), np.uint8)
     trained = deconv_ae.train(bands, filters=(4, 2), pool_sizes=(2, 2), kernel_size=3, epochs=1, verbose=False)
     trained.export(tmp_path / "model", anyway=True)
-    written = conversion.convert(tmp_path / "model", list(WORKING), tmp_path / "converted", bands, bands)
+    written = conversion.convert(tmp_path / "model", list(WORKING_FORMATS), tmp_path / "converted", bands, bands)
     assert all(entry.agreement.is_exact for entry in written if entry.variant == "float32")
     tensors = expected_tensors(ServedAutoencoder(tmp_path / "model"), bands[:3])
-    for format_name, (suffix, run) in WORKING.items():
+    for format_name, (suffix, run) in WORKING_FORMATS.items():
         file = tmp_path / "converted" / format_name / f"autoencoder{suffix}"
         reconstruction = run(file, inputs_of("autoencoder", tensors))["reconstruction"]
         np.testing.assert_allclose(reconstruction, tensors["reconstruction"], rtol=0, atol=TOLERANCE)
@@ -125,10 +125,10 @@ def test_model_with_averages_converts_exactly_where_blocks_leave_a_remainder(
     trained = deconv_ae.train(colour_images.train, test_images=colour_images.test, **options)
     trained.export(tmp_path / "model", anyway=True)
     written = conversion.convert(
-        tmp_path / "model", list(WORKING), tmp_path / "files", colour_images.test, colour_images.test
+        tmp_path / "model", list(WORKING_FORMATS), tmp_path / "files", colour_images.test, colour_images.test
     )
     exact = [entry.agreement.is_exact for entry in written if entry.variant == "float32"]
-    assert exact == [True] * 3 * len(WORKING)
+    assert exact == [True] * 3 * len(WORKING_FORMATS)
 
 
 @needs_openvino
@@ -139,8 +139,8 @@ def test_openvino_has_one_name_for_each_output(tmp_path: Path) -> None:
     from deconv_ae.conversion import to_openvino
 
     model = Autoencoder(Architecture((1,), (1,), 1), (1, 1, 1))
-    whole = next(part for part in parts(model, channels_first=True) if part.name == "autoencoder")
-    to_openvino.write(whole, "float32", {}, tmp_path)
+    autoencoder = next(part for part in parts(model, channels_first=True) if part.name == "autoencoder")
+    to_openvino.write(autoencoder, "float32", {}, tmp_path)
     compiled = openvino.Core().compile_model(str(tmp_path / "autoencoder.xml"), "CPU")
     assert [output.names for output in compiled.outputs] == [{"code"}, {"reconstruction"}]
 
@@ -157,7 +157,7 @@ def test_report_has_agreement_and_cost_of_each_file(converted: tuple[Finished, P
     report = json.loads((folder / "conversion_report.json").read_text())
     entries = {(entry["format"], entry["variant"], entry["part"]): entry for entry in report["files"]}
     assert {key[:2] for key in entries} == {
-        *((format_name, "float32") for format_name in WORKING),
+        *((format_name, "float32") for format_name in WORKING_FORMATS),
         ("litert", "float16"),
         ("litert", "int8"),
     }
@@ -172,7 +172,7 @@ def test_report_has_agreement_and_cost_of_each_file(converted: tuple[Finished, P
     # Rounded weights and integer arithmetic change the results.
     assert entries["litert", "int8", "decoder"]["agreement"]["reconstruction"] > TOLERANCE
     packages = {"onnx": "onnxruntime", "litert": "ai_edge_litert", "openvino": "openvino"}
-    assert {"tensorflow", *(packages[format_name] for format_name in WORKING)} <= set(report["versions"])
+    assert {"tensorflow", *(packages[format_name] for format_name in WORKING_FORMATS)} <= set(report["versions"])
 
 
 @needs_openvino
@@ -213,14 +213,14 @@ def test_tolerance_is_relative_to_the_values(trained: TrainingResult, digits: Im
         assert agreement.is_exact == is_exact
 
 
-def test_every_tied_maximum_agrees_and_no_other_value(served: ServedAutoencoder) -> None:
+def test_switches_may_move_only_among_tied_maxima(served: ServedAutoencoder) -> None:
     flat = np.full((2, 28, 28, 1), 128, np.uint8)
     flat[0, 12:16, 12:16] = np.arange(16, dtype=np.uint8).reshape(4, 4, 1) * 15  # One window is not flat.
     model = load_keras_model(served)
     reference = Reference(served, model, flat)
     autoencoder, encoder = (part_of(model, name) for name in ("autoencoder", "encoder"))
 
-    def moving_switch_of(image: int) -> Runner:
+    def encoder_with_moved_switch(image: int) -> Runner:
         def encode(inputs: Tensors) -> Tensors:
             encoded = {name: np.array(values) for name, values in served.encode_scaled(inputs["images"]).items()}
             switches = encoded["switches_1"]
@@ -230,21 +230,21 @@ def test_every_tied_maximum_agrees_and_no_other_value(served: ServedAutoencoder)
 
         return encode
 
-    assert reference.compare("encoder", moving_switch_of(1), encoder).is_exact
-    assert reference.compare("encoder", moving_switch_of(0), encoder).switches == 1
+    assert reference.compare("encoder", encoder_with_moved_switch(1), encoder).is_exact
+    assert reference.compare("encoder", encoder_with_moved_switch(0), encoder).switches == 1
 
-    def whole(image: int, brighter: float = 0) -> Runner:
+    def autoencoder_with_moved_switch(image: int, brighter: float = 0) -> Runner:
         def autoencode(inputs: Tensors) -> Tensors:
-            encoded = moving_switch_of(image)(inputs)
+            encoded = encoder_with_moved_switch(image)(inputs)
             decoded = served.decode(Encoded(encoded["code"], (encoded["switches_1"],)))
             return {"code": encoded["code"], "reconstruction": decoded + np.float32(brighter)}
 
         return autoencode
 
-    assert reference.compare("autoencoder", whole(1), autoencoder).is_exact
-    # A clear maximum allows one choice, and a near tie does not allow arbitrary pixels.
-    assert reference.compare("autoencoder", whole(0), autoencoder).reconstruction > 0.01
-    assert not reference.compare("autoencoder", whole(1, brighter=0.1), autoencoder).is_exact
+    assert reference.compare("autoencoder", autoencoder_with_moved_switch(1), autoencoder).is_exact
+    # A switch must not leave a clear maximum. A near tie allows other switches, but not brighter pixels.
+    assert reference.compare("autoencoder", autoencoder_with_moved_switch(0), autoencoder).reconstruction > 0.01
+    assert not reference.compare("autoencoder", autoencoder_with_moved_switch(1, brighter=0.1), autoencoder).is_exact
 
 
 @pytest.mark.parametrize("change", ["missing", "added"])
@@ -285,9 +285,9 @@ def test_added_signature_converts_where_the_export_has_it(
     halved = Signature("halve", encode.inputs, half_spec, halve, converted="halver")
     monkeypatch.setitem(SIGNATURES, "halve", halved)
     exporting.export(trained, digits, tmp_path / "model")
-    for model, files in ((tmp_path / "model", 4), (exported, 3)):
-        written = conversion.convert(model, ["onnx"], tmp_path / f"{files} files", digits.test, digits.train)
-        assert len(written) == files
+    for model, file_count in ((tmp_path / "model", 4), (exported, 3)):
+        written = conversion.convert(model, ["onnx"], tmp_path / f"{file_count} files", digits.test, digits.train)
+        assert len(written) == file_count
         assert all(entry.agreement.is_exact for entry in written)
     outputs = run_onnx(tmp_path / "4 files" / "onnx" / "halver.onnx", {"images": np.asarray(scale(digits.test[:2]))})
     np.testing.assert_allclose(outputs["half"] * 2, ServedAutoencoder(exported).encode(digits.test[:2]).code, atol=1e-5)
@@ -300,8 +300,8 @@ def test_file_that_disagrees_is_not_written(exported: Path, digits: ImageDataset
     model.set_weights([weights * 1.5 for weights in model.get_weights()])
     model.save(spoilt / KERAS_FILE)
     with pytest.raises(RunError) as raised:
-        conversion.convert(spoilt, list(WORKING), tmp_path / "files", digits.test, digits.train)
-    for format_name, (suffix, _) in WORKING.items():
+        conversion.convert(spoilt, list(WORKING_FORMATS), tmp_path / "files", digits.test, digits.train)
+    for format_name, (suffix, _) in WORKING_FORMATS.items():
         message = rf"{format_name}: autoencoder{suffix} differs from the SavedModel's autoencoder: code off by [^;]*;"
         assert re.search(f"{message} not written", str(raised.value))
     assert list((tmp_path / "files").iterdir()) == []
@@ -322,7 +322,9 @@ def test_failed_conversion_keeps_earlier_files(
     assert {file: file.read_bytes() for file in (tmp_path / "files").rglob("*") if file.is_file()} == before
 
 
-def test_report_has_the_files_before_an_unwritable_format(exported: Path, digits: ImageDataset, tmp_path: Path) -> None:
+def test_report_has_files_written_before_an_unwritable_format(
+    exported: Path, digits: ImageDataset, tmp_path: Path
+) -> None:
     (tmp_path / "litert").write_text("not a directory")
     with pytest.raises(RunError, match=r"output_dir: .* cannot be written: File exists"):
         conversion.convert(exported, ["onnx", "litert"], tmp_path, digits.test, digits.train)

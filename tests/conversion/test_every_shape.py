@@ -8,7 +8,7 @@ import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from runtimes import WORKING
+from runtimes import WORKING_FORMATS
 
 from deconv_ae import Architecture, conversion
 from deconv_ae.data import ImageDataset
@@ -20,7 +20,7 @@ LARGEST_SIDE = 40
 
 
 @st.composite
-def shapes(draw):
+def cases(draw):
     """An architecture, and a shape of images that it can be trained on."""
     stages = draw(st.integers(1, 5))
     pool_sizes, sides = [], (1, 1)
@@ -68,17 +68,19 @@ def export_trained(architecture: Architecture, image_shape: tuple[int, ...], fol
 
 
 @examples(2)
-@hypothesis.given(shape=shapes())
-def test_every_architecture_trains_and_serves(shape) -> None:
+@hypothesis.given(case=cases())
+def test_every_architecture_trains_and_serves(case) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        export_trained(*shape, Path(folder))
+        export_trained(*case, Path(folder))
 
 
 @pytest.mark.long
 @examples(25)
-@hypothesis.given(shape=shapes())
-def test_every_architecture_converts_to_every_format(shape) -> None:
+@hypothesis.given(case=cases())
+def test_every_architecture_converts_to_every_format(case) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        images = export_trained(*shape, Path(folder))
-        written = conversion.convert(Path(folder) / "model", list(WORKING), Path(folder) / "files", images, images)
+        images = export_trained(*case, Path(folder))
+        written = conversion.convert(
+            Path(folder) / "model", list(WORKING_FORMATS), Path(folder) / "files", images, images
+        )
         assert all(entry.agreement.is_exact for entry in written if entry.variant == "float32")

@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from runtimes import WORKING
+from runtimes import WORKING_FORMATS
 
 from deconv_ae import Architecture, Autoencoder
 from deconv_ae.conversion import to_litert, to_onnx, to_openvino
@@ -45,15 +45,15 @@ def test_every_part_agrees_with_the_model_in_both_layouts(
     # A black image has exact ties in the first stage: the first value is the maximum.
     images[3] = 0
     code, *switches = map(np.asarray, model.encoder(images))
-    named = dict(zip(architecture.switches_names, switches))
-    expected = {"code": code, **named, "reconstruction": np.asarray(model(images))}
+    named_switches = dict(zip(architecture.switches_names, switches))
+    expected = {"code": code, **named_switches, "reconstruction": np.asarray(model(images))}
     bounds = Bounds.of(model, images)
-    assert not named["switches_1"][3].any()
+    assert not named_switches["switches_1"][3].any()
     for channels_first in (True, False):
-        whole, encoder, decoder = parts(model, channels_first)
+        autoencoder, encoder, decoder = parts(model, channels_first)
         for part, inputs, names in (
-            (whole, [images], ["code", "reconstruction"]),
-            (encoder, [images], ["code", *named]),
+            (autoencoder, [images], ["code", "reconstruction"]),
+            (encoder, [images], ["code", *named_switches]),
             (decoder, [code, *switches], ["reconstruction"]),
         ):
             outputs = {name: np.asarray(values) for name, values in part.graph_function(*inputs).items()}
@@ -61,9 +61,9 @@ def test_every_part_agrees_with_the_model_in_both_layouts(
             for name, values in outputs.items():
                 message = f"{name} of the {part.name}, {channels_first=}"
                 assert values.dtype == expected[name].dtype, message
-                if name in named:
-                    assert bounds.wrong({name: values}) == 0, message
-                elif part is whole and name == "reconstruction":
+                if name in named_switches:
+                    assert bounds.count_wrong({name: values}) == 0, message
+                elif part is autoencoder and name == "reconstruction":
                     assert bounds.difference(values, expected[name]) <= TOLERANCE, message
                 else:
                     np.testing.assert_allclose(values, expected[name], rtol=TOLERANCE, atol=TOLERANCE, err_msg=message)
@@ -91,15 +91,17 @@ def test_odd_architectures_agree_in_every_runtime(
     encoded = list(map(np.asarray, model.encoder(images)))
     # Formats with the same layout share their parts, as in a conversion.
     all_parts = {channels_first: parts(model, channels_first) for channels_first in (True, False)}
-    for format_name in WORKING:
+    for format_name in WORKING_FORMATS:
         module = MODULES[format_name]
-        whole, _, decoder = all_parts[FORMATS[format_name].channels_first]
-        for part, inputs in ((whole, {"images": images}), (decoder, dict(zip(decoder.inputs, encoded)))):
+        autoencoder, _, decoder = all_parts[FORMATS[format_name].channels_first]
+        for part, inputs in ((autoencoder, {"images": images}), (decoder, dict(zip(decoder.inputs, encoded)))):
             run = module.open_file(module.write(part, "float32", {}, tmp_path)[0])
             for count in (1, 3):
                 outputs = run({name: values[:count] for name, values in inputs.items()})
                 # In near ties, the converted autoencoder may choose other maxima than the model. The converted
                 # decoder gets the model's switches.
                 actual = np.concatenate([outputs["reconstruction"], expected[count:]])
-                difference = bounds.difference(actual, expected) if part is whole else np.abs(actual - expected).max()
+                difference = (
+                    bounds.difference(actual, expected) if part is autoencoder else np.abs(actual - expected).max()
+                )
                 assert difference <= TOLERANCE, f"{format_name}, {part.name}"

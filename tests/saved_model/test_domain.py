@@ -13,16 +13,16 @@ REFERENCE = Path(__file__).parents[2] / "saved_models" / "reference"
 RANDOM = np.random.default_rng(0)
 
 
-def said(model_dir: Path, images: np.ndarray) -> str | None:
+def warning_about(model_dir: Path, images: np.ndarray) -> str | None:
     model = ServedAutoencoder(model_dir)
     return other_domain(model, images, model.rmse(images))
 
 
 def slopes(darkest: int, brightest: int, size: int, channels: int) -> np.ndarray:
     """Four pictures as smooth as a sky, from a dark corner to a bright one."""
-    along = np.add.outer(np.arange(size), np.arange(size)) / (2 * size - 2)
-    turned = np.stack([np.rot90(along, turns) for turns in range(4)])
-    return np.repeat((darkest + turned * (brightest - darkest)).astype(np.uint8)[..., None], channels, axis=-1)
+    slope = np.add.outer(np.arange(size), np.arange(size)) / (2 * size - 2)
+    rotated = np.stack([np.rot90(slope, turns) for turns in range(4)])
+    return np.repeat((darkest + rotated * (brightest - darkest)).astype(np.uint8)[..., None], channels, axis=-1)
 
 
 PICTURES = {
@@ -36,7 +36,7 @@ PICTURES = {
 @pytest.mark.parametrize("name", ["cmap1_pool2", "cmap1_pool4", "cmap3_pool4", "two_layer"])
 @pytest.mark.parametrize("kind", PICTURES)
 def test_model_of_digits_reports_other_pictures(name: str, kind: str) -> None:
-    sentence = said(REFERENCE / name, PICTURES[kind])
+    sentence = warning_about(REFERENCE / name, PICTURES[kind])
     assert sentence is not None
     assert sentence.startswith(f"these images look unlike the training images of {name} (mnist): their RMSE is 0.")
 
@@ -44,14 +44,14 @@ def test_model_of_digits_reports_other_pictures(name: str, kind: str) -> None:
 @pytest.mark.parametrize("name", ["cmap1_pool2", "cmap1_pool4", "cmap3_pool4", "two_layer"])
 def test_model_of_digits_accepts_five_digits_and_black_images(name: str, digits: ImageDataset) -> None:
     for start in range(0, 100, 5):
-        assert said(REFERENCE / name, digits.test[start : start + 5]) is None
-    assert said(REFERENCE / name, np.zeros((2, 28, 28, 1), np.uint8)) is None
+        assert warning_about(REFERENCE / name, digits.test[start : start + 5]) is None
+    assert warning_about(REFERENCE / name, np.zeros((2, 28, 28, 1), np.uint8)) is None
 
 
 def test_model_of_photographs_accepts_bright_and_dark_slopes() -> None:
     for darkest, brightest in ((90, 250), (10, 40)):
-        assert said(REFERENCE / "photos_128", slopes(darkest, brightest, 128, 3)) is None
+        assert warning_about(REFERENCE / "photos_128", slopes(darkest, brightest, 128, 3)) is None
 
 
 def test_weak_model_accepts_its_own_images(exported_in_colour: Path, colour_images: ImageDataset) -> None:
-    assert said(exported_in_colour, colour_images.test) is None
+    assert warning_about(exported_in_colour, colour_images.test) is None

@@ -25,7 +25,7 @@ def test_errors_equal_numpys_and_baselines_equal_the_cards(exported: Path, digit
         assert found.rmse[split] == pytest.approx(getattr(model.card, f"{split.replace('train', 'training')}_rmse"))
     assert found.baselines == baselines(digits.train, digits.test, code_values=49)
     assert found.baselines == model.card.baselines
-    assert [what.split(":")[0] for what, _ in found.thumbnails] == ["7x7 pixels", "14x14 pixels"]
+    assert [description.split(":")[0] for description, _ in found.thumbnails] == ["7x7 pixels", "14x14 pixels"]
     assert (found.silent_channels, found.channels) == (0, 1)
 
 
@@ -37,10 +37,10 @@ def test_psnr_is_averaged_over_images(rmses: list[float], decibels: float) -> No
 
 
 def test_table_shows_the_numbers_of_an_evaluation() -> None:
-    both = {"train": 0.1, "test": 0.2}
+    by_split = {"train": 0.1, "test": 0.2}
     found = Evaluation(
-        both,
-        both,
+        by_split,
+        by_split,
         {"train": 4000, "test": 1000},
         Baselines(0.25, 0.5, 0.125),
         thumbnails=(("7x7 pixels", 0.125),),
@@ -66,9 +66,9 @@ def test_files_fit_the_bits_or_have_the_lowest_quality(colour_images: ImageDatas
     finest = files_of_size(images, bits=1e9)
     assert [(file.name, file.quality) for file in finest] == [("JPEG", 100), ("WebP", 100)]
     assert all(", quality 100, the highest, in fewer bits than code and switches: " in str(file) for file in finest)
-    for wanted in (file.bits * 0.9 for file in finest):
-        for file in files_of_size(images, wanted):
-            assert file.is_larger == (file.bits > wanted)
+    for most_bits in (file.bits * 0.9 for file in finest):
+        for file in files_of_size(images, most_bits):
+            assert file.is_larger == (file.bits > most_bits)
             assert not file.is_larger or file.quality == 1
             assert 0 < file.payload_bits < file.bits
     coarsest = files_of_size(images, 0)

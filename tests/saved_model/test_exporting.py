@@ -126,10 +126,10 @@ def test_card_has_every_option_that_decides_the_pixels(
 @pytest.mark.parametrize("name", ["a[b]c", "a\\b", "a*b", "a?b", "[x]/model"])
 def test_path_with_pattern_characters_is_refused(exported: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(exported, tmp_path / name)
-    said = r"has a [*?\[\\], which TensorFlow takes for a wildcard; rename it$"
-    with pytest.raises(InputError, match=f"^model: .*{said}"):
+    ending = r"has a [*?\[\\], which TensorFlow takes for a wildcard; rename it$"
+    with pytest.raises(InputError, match=f"^model: .*{ending}"):
         ServedAutoencoder(tmp_path / name)
-    with pytest.raises(InputError, match=f"^export_dir: .*{said}"):
+    with pytest.raises(InputError, match=f"^export_dir: .*{ending}"):
         export_directory.check(tmp_path / f"{name}-new", overwrite=False)
     (tmp_path / "link").symlink_to(tmp_path / name)
     assert ServedAutoencoder(tmp_path / "link").card == ModelCard.read(exported)
@@ -258,19 +258,19 @@ def test_card_survives_a_round_trip_through_json(exported: Path, tmp_path: Path)
     assert ModelCard.read(tmp_path) == card
 
 
-REALS = ("0.1", None, [], True, -0.1, 10**400, json.loads("1e999"))
-COUNTS = ("1", 1.0, True, -1, 10**400)
-CARDS = [
-    *(("test_rmse", value) for value in REALS),
-    *(("training_rmse", value) for value in REALS),
-    *(("recipe.learning_rate", value) for value in REALS if value is not None),
-    *(("recipe.epochs", value) for value in (*COUNTS, None)),
-    *(("recipe.batch_size", value) for value in (*COUNTS, 0)),
+WRONG_REALS = ("0.1", None, [], True, -0.1, 10**400, json.loads("1e999"))
+WRONG_COUNTS = ("1", 1.0, True, -1, 10**400)
+IMPOSSIBLE_FIELDS = [
+    *(("test_rmse", value) for value in WRONG_REALS),
+    *(("training_rmse", value) for value in WRONG_REALS),
+    *(("recipe.learning_rate", value) for value in WRONG_REALS if value is not None),
+    *(("recipe.epochs", value) for value in (*WRONG_COUNTS, None)),
+    *(("recipe.batch_size", value) for value in (*WRONG_COUNTS, 0)),
     *(("recipe.extended_after_epochs", value) for value in (1, "1", [None], [10**400])),
     *(("dataset", value) for value in (None, [], {}, "mnist")),
     *(("dataset.name", value) for value in (None, "", 5, "a" * 1001, "a\x1b[2J")),
-    *(("dataset.training_images", value) for value in COUNTS),
-    *(("seed", value) for value in (*COUNTS, 2**40)),
+    *(("dataset.training_images", value) for value in WRONG_COUNTS),
+    *(("seed", value) for value in (*WRONG_COUNTS, 2**40)),
     *(("image_shape", value) for value in ([28, 28], [28, 28, -1], [28, 28, True], [3, 3, 1], None)),
     *(("architecture.filters", value) for value in ([], [0], ["1"], [10**400], [1, 1])),
     *(("architecture.kernel_size", value) for value in (5, [5], [5, 0], [5.0, 5])),
@@ -283,7 +283,7 @@ CARDS = [
 ]
 
 
-@pytest.mark.parametrize(("field", "value"), CARDS)
+@pytest.mark.parametrize(("field", "value"), IMPOSSIBLE_FIELDS)
 def test_card_with_an_impossible_field_is_refused(exported: Path, tmp_path: Path, field: str, value: Any) -> None:
     values = read_with_checksum(exported / "model_card.json")
     *path, last = field.split(".")
@@ -322,8 +322,8 @@ def test_added_signature_needs_one_entry_and_old_exports_stay_readable(
         return lambda images: {"inverted": 1 - images}
 
     inverted = Signature("invert", SIGNATURES["encode"].inputs, inverted_spec, invert, converted=None)
-    with monkeypatch.context() as added:
-        added.setitem(SIGNATURES, "invert", inverted)
+    with monkeypatch.context() as patch:
+        patch.setitem(SIGNATURES, "invert", inverted)
         exporting.export(trained, digits, tmp_path / "model")
         assert ServedAutoencoder(exported).rmse(digits.test) > 0
         served = ServedAutoencoder(tmp_path / "model")

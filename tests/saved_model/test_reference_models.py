@@ -18,8 +18,8 @@ from deconv_ae.saved_model.signatures import SIGNATURES
 from deconv_ae.training.evaluation import thumbnail_rmse
 
 REFERENCE = Path(__file__).parents[2] / "saved_models" / "reference"
-PHOTOGRAPHS = "photos_16_8"
-WITH_AVERAGES = "photos_128"
+PHOTOGRAPHS_MODEL = "photos_16_8"
+AVERAGES_MODEL = "photos_128"
 MOST_BYTES = 3_000_000
 
 # TFDS looks where programs without --data_dir look: in TFDS_DATA_DIR, or in ~/tensorflow_datasets if that is unset.
@@ -28,15 +28,15 @@ MNIST_IS_PREPARED = tfds.builder("mnist").is_prepared()
 
 @functools.cache
 def reference(name: str) -> ServedAutoencoder:
-    """Cached, because loading a model takes longer than the tests."""
+    """Loads a model once for all tests, because loading takes longer than the tests."""
     return ServedAutoencoder(REFERENCE / name)
 
 
 def test_every_preset_has_a_model_and_photographs_have_two() -> None:
     assert {card.parent.name for card in REFERENCE.glob("*/model_card.json")} == {
         *PRESETS,
-        PHOTOGRAPHS,
-        WITH_AVERAGES,
+        PHOTOGRAPHS_MODEL,
+        AVERAGES_MODEL,
     }
 
 
@@ -74,7 +74,7 @@ def test_cards_rmse_is_what_evaluation_finds(preset: str) -> None:
 
 
 def test_photographs_model_reconstructs_unknown_colours() -> None:
-    model = reference(PHOTOGRAPHS)
+    model = reference(PHOTOGRAPHS_MODEL)
     assert model.card.architecture.filters == (16, 8)
     assert model.card.dataset == DatasetUsed("folder:photos", 6_000, 1_000)
     # Soft edges in random colours; the repository does not hold the photographs.
@@ -90,7 +90,7 @@ def test_photographs_model_reconstructs_unknown_colours() -> None:
 
 
 def test_model_with_averages_beats_its_thumbnail() -> None:
-    card = reference(WITH_AVERAGES).card
+    card = reference(AVERAGES_MODEL).card
     assert card.preset == "photos"
     assert card.architecture == ALL_PRESETS["photos"].architecture
     assert card.image_shape == (128, 128, 3)
@@ -100,11 +100,13 @@ def test_model_with_averages_beats_its_thumbnail() -> None:
 def test_model_with_averages_beats_a_thumbnail_of_matplotlibs_photograph() -> None:
     with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
         picture = np.asarray(Image.open(file).convert("RGB").resize((128, 128), Image.Resampling.BOX))[None]
-    model = reference(WITH_AVERAGES)
+    model = reference(AVERAGES_MODEL)
     assert model.rmse(picture) < 0.9 * thumbnail_rmse(picture, model.card.size_per_image.code_values)
 
 
-@pytest.mark.parametrize(("names", "most_bytes"), [({*PRESETS, PHOTOGRAPHS}, MOST_BYTES), ({WITH_AVERAGES}, 600_000)])
+@pytest.mark.parametrize(
+    ("names", "most_bytes"), [({*PRESETS, PHOTOGRAPHS_MODEL}, MOST_BYTES), ({AVERAGES_MODEL}, 600_000)]
+)
 def test_models_are_small(names: set[str], most_bytes: int) -> None:
     models = [REFERENCE / name for name in names]
     assert sum(file.stat().st_size for model in models for file in model.rglob("*") if file.is_file()) < most_bytes
