@@ -44,7 +44,7 @@ def flush_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_beside(file: Path, text: str) -> None:
+def write_atomically(file: Path, text: str) -> None:
     """Creates or replaces a text file atomically: writes a file beside it under a unique name, and renames that file.
 
     A link is followed, and remains a link.
@@ -163,7 +163,7 @@ def move_tree_together(source: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def in_use(argument: str, directory: Path) -> Iterator[None]:
+def locked_directory(argument: str, directory: Path) -> Iterator[None]:
     """A context that locks a directory against other processes that use this function.
 
     Args:

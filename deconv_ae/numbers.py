@@ -21,10 +21,10 @@ CGROUPS = Path("/sys/fs/cgroup")
 Pair = tuple[int, int]
 
 
-def whole(argument: str, value: Any, least: int = 0, most: int = LARGEST) -> int:
+def checked_integer(argument: str, value: Any, least: int = 0, most: int = LARGEST) -> int:
     """Checks a whole number and returns it as Python's int. NumPy's numbers are accepted, booleans are refused.
 
-    >>> whole("batch_size", 0, least=1)
+    >>> checked_integer("batch_size", 0, least=1)
     Traceback (most recent call last):
     deconv_ae.errors.InputError: batch_size: 0 is below 1; give a whole number of 1 or more
     """
@@ -38,14 +38,14 @@ def whole(argument: str, value: Any, least: int = 0, most: int = LARGEST) -> int
     return number
 
 
-def whole_text(argument: str, text: str, least: int = 0, most: int = LARGEST) -> int:
+def integer_from_text(argument: str, text: str, least: int = 0, most: int = LARGEST) -> int:
     """Reads a whole number from its text, such as an element of a list on a command line.
 
-    >>> whole_text("filters", "64", least=1)
+    >>> integer_from_text("filters", "64", least=1)
     64
     """
     try:
-        return whole(argument, int(text), least, most)
+        return checked_integer(argument, int(text), least, most)
     except InputError:
         raise
     except ValueError as error:
@@ -71,18 +71,18 @@ def pair(argument: str, value: Any, most: int = LARGEST) -> Pair:
         raise InputError(
             f"{argument}: {_shown(value)} is neither a whole number nor HEIGHTxWIDTH; give {example}"
         ) from error
-    height, width = (whole(argument, length, least=1, most=most) for length in (lengths * 2)[:2])
+    height, width = (checked_integer(argument, length, least=1, most=most) for length in (lengths * 2)[:2])
     return height, width
 
 
-def real(
+def checked_number(
     argument: str, value: Any, above: float | None = None, least: float | None = None, most: float = LARGEST_REAL
 ) -> float:
     """Checks a number against bounds and returns it as Python's float. The default `most` fits into float32.
 
     Without `above` and `least`, the number must be 0 or more.
 
-    >>> real("learning_rate", float("nan"), above=0)
+    >>> checked_number("learning_rate", float("nan"), above=0)
     Traceback (most recent call last):
     deconv_ae.errors.InputError: learning_rate: nan is not a number; give one above 0
     """

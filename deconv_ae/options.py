@@ -2,13 +2,13 @@
 
     @dataclass(frozen=True)
     class Options:
-        epochs: int | None = option(None, optional(whole(least=0)), "Passes over the images.")
+        epochs: int | None = option(None, optional(integer(least=0)), "Passes over the images.")
 
         def __post_init__(self) -> None:
             check(self)
 
 A field gives a program its flag (name, type, default and help) and Python its argument. One check refuses wrong values
-of the flag and of the argument. If an option's `decides` is true, the option decides the result of a run, so that a
+of the flag and of the argument. If `decides_result` is true, the option decides the result of a run, so that a
 resumed run needs the same value; only `epochs` may grow.
 """
 
@@ -33,17 +33,17 @@ class Option:
     Attributes:
         check: checks the field's value.
         help: a sentence for the user.
-        decides: whether the option decides the result. If so, the record of the result holds the option.
+        decides_result: whether the option decides the result. If so, the record of the result holds the option.
     """
 
     check: Check
     help: str
-    decides: bool
+    decides_result: bool
 
 
-def option(default: Any, check: Check, help: str, decides: bool = True) -> Any:
+def option(default: Any, check: Check, help: str, decides_result: bool = True) -> Any:
     """Makes a dataclass's field, as `dataclasses.field` does, with an `Option` in its metadata."""
-    return field(default=default, metadata={_KEY: Option(check, help, decides)})
+    return field(default=default, metadata={_KEY: Option(check, help, decides_result)})
 
 
 def options_of(kind: Any) -> dict[str, tuple[Field, Option]]:
@@ -78,14 +78,14 @@ def optional(other: Check) -> Check:
     return lambda name, value: None if value is None else other(name, value)
 
 
-def whole(least: int = 0, most: int = numbers.LARGEST) -> Check:
-    """Makes a check for a whole number, see `numbers.whole`."""
-    return partial(numbers.whole, least=least, most=most)
+def integer(least: int = 0, most: int = numbers.LARGEST) -> Check:
+    """Makes a check for a whole number, see `numbers.checked_integer`."""
+    return partial(numbers.checked_integer, least=least, most=most)
 
 
-def real(above: float | None = None, least: float | None = None, most: float = numbers.LARGEST_REAL) -> Check:
-    """Makes a check for a finite number, see `numbers.real`."""
-    return partial(numbers.real, above=above, least=least, most=most)
+def number(above: float | None = None, least: float | None = None, most: float = numbers.LARGEST_REAL) -> Check:
+    """Makes a check for a finite number, see `numbers.checked_number`."""
+    return partial(numbers.checked_number, above=above, least=least, most=most)
 
 
 def one_of(choices: Mapping[str, Any]) -> Check:
@@ -98,14 +98,14 @@ def one_of(choices: Mapping[str, Any]) -> Check:
     return check_choice
 
 
-def switch(name: str, value: Any) -> bool:
+def checked_boolean(name: str, value: Any) -> bool:
     """Checks that a value is True or False, and not just truthy or falsy."""
     if not isinstance(value, bool):
         raise InputError(f"{name}: {value!a} is neither true nor false; give True or False")
     return value
 
 
-def text(name: str, value: Any) -> str:
+def checked_text(name: str, value: Any) -> str:
     """Checks that a value is text or a path, and returns its text."""
     value_text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if not isinstance(value_text, str):

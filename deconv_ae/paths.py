@@ -20,7 +20,7 @@ WILDCARDS = "*?[\\"
 """The wildcards of the patterns by which TensorFlow looks for a file, and the backslash that escapes a wildcard."""
 
 
-def given(argument: str, text: str | os.PathLike[str]) -> Path:
+def checked_path(argument: str, text: str | os.PathLike[str]) -> Path:
     """Checks a caller's path and expands `~`.
 
     Args:
@@ -59,12 +59,12 @@ def is_plain(text: str) -> bool:
     return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
-def check_no_pattern(argument: str, path: Path) -> None:
+def check_no_wildcard(argument: str, path: Path) -> None:
     """Raises InputError for a path that has a character of `WILDCARDS`.
 
     TensorFlow takes a SavedModel's path for a pattern, and then finds no variables, or another model's variables.
 
-    >>> check_no_pattern("model", Path("models[old]/mine"))
+    >>> check_no_wildcard("model", Path("models[old]/mine"))
     Traceback (most recent call last):
     deconv_ae.errors.InputError: model: models[old]/mine has a [, which TensorFlow takes for a wildcard; rename it
     """
@@ -124,9 +124,9 @@ def directory_to_read(argument: str, text: str | os.PathLike[str], advice: str) 
         The path.
 
     Raises:
-        InputError: as `given`; or if the directory does not exist, is a file, cannot be listed or is empty.
+        InputError: as `checked_path`; or if the directory does not exist, is a file, cannot be listed or is empty.
     """
-    path = given(argument, text)
+    path = checked_path(argument, text)
     try:
         is_empty = not any(path.iterdir())
     except NotADirectoryError as error:
@@ -154,7 +154,7 @@ def directory_to_write(argument: str, text: str | os.PathLike[str]) -> Path:
         The absolute path.
 
     Raises:
-        InputError: as `given`; or if a file or a broken link is there, or if the directory cannot be written.
+        InputError: as `checked_path`; or if a file or a broken link is there, or if the directory cannot be written.
     """
     path = resolved(argument, text)
     missing: list[str] = []
@@ -184,9 +184,9 @@ def resolved(argument: str, text: str | os.PathLike[str]) -> Path:
         The absolute path.
 
     Raises:
-        InputError: as `given` and `state`; or if the path is a broken link.
+        InputError: as `checked_path` and `state`; or if the path is a broken link.
     """
-    path = given(argument, text)
+    path = checked_path(argument, text)
     status = state(argument, path)
     try:
         absolute = path.resolve()

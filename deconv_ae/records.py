@@ -32,7 +32,7 @@ LONGEST_NAME = 1000
 
 
 @dataclass(frozen=True)
-class Within:
+class Between:
     """The bounds of a number, both included."""
 
     least: float
@@ -46,14 +46,14 @@ class PrintableText:
     most: int
 
 
-Count = Annotated[int, Within(0, LARGEST)]
-Length = Annotated[int, Within(1, LARGEST)]
-Measure = Annotated[float, Within(0, LARGEST_REAL)]
+Count = Annotated[int, Between(0, LARGEST)]
+Length = Annotated[int, Between(1, LARGEST)]
+Measure = Annotated[float, Between(0, LARGEST_REAL)]
 Name = Annotated[str, PrintableText(LONGEST_NAME)]
 
 Record = TypeVar("Record")
-_ANY_NUMBER = Within(-LARGEST_REAL, LARGEST_REAL)
-_ANY_WHOLE = Within(-LARGEST, LARGEST)
+_ANY_NUMBER = Between(-LARGEST_REAL, LARGEST_REAL)
+_ANY_WHOLE = Between(-LARGEST, LARGEST)
 
 
 def as_text(record: Any) -> str:
@@ -153,7 +153,7 @@ def _value(where: str, kind: Any, value: Any) -> Any:
     raise TypeError(f"{where}: records have no fields of {kind}")
 
 
-def _number(where: str, kind: type, bounds: Within, value: Any) -> Any:
+def _number(where: str, kind: type, bounds: Between, value: Any) -> Any:
     is_whole = kind is int
     bound = f" of {bounds.least:g} or more" if bounds.least in (0, 1) else ""
     expected = f"a whole number{bound}" if is_whole else f"a finite number{bound}"

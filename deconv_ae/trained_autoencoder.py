@@ -18,7 +18,7 @@ from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import PerImageRMSE, PerImageRMSELoss
 from deconv_ae.ops.environment import BACKEND, without_gradients
-from deconv_ae.options import options_of, switch
+from deconv_ae.options import checked_boolean, options_of
 from deconv_ae.paths import is_plain
 from deconv_ae.records import LONGEST_NAME
 from deconv_ae.saved_model import exporting, signatures
@@ -125,7 +125,7 @@ class TrainedAutoencoder:
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Encodes and decodes images; returns pixels. Raises the errors of `encode`."""
-        reconstructions = (batch for _, batch in self._signature_autoencoder.reconstructed(images))
+        reconstructions = (batch for _, batch in self._signature_autoencoder.reconstruct_batches(images))
         return np.concatenate([to_pixels(batch.numpy()) for batch in reconstructions])
 
     def evaluate(self, images: np.ndarray | str | Path) -> Evaluation:
@@ -170,7 +170,7 @@ class TrainedAutoencoder:
     @cached_property
     def _signature_autoencoder(self) -> SignatureAutoencoder:
         with without_gradients():
-            functions = signatures.traced(signatures.functions(self.keras_model), self.keras_model)
+            functions = signatures.trace(signatures.functions(self.keras_model), self.keras_model)
         return SignatureAutoencoder(self.name, self.card, functions)
 
     @cached_property
@@ -360,7 +360,7 @@ def train(
         raise InputError(f"name: {shown} cannot stand in a model card; give a word or two")
     reading_options = {option: options.pop(option) for option in options_of(Source) if option in options}
     dataset = _dataset(images, test_images, name, reading_options)
-    switch("verbose", verbose)
+    checked_boolean("verbose", verbose)
     architecture = Architecture(_list_by_stage(filters), _list_by_stage(pool_sizes), kernel_size, averages=averages)
     try:
         training_options = TrainingOptions(architecture, **options)

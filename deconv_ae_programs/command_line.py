@@ -22,7 +22,7 @@ from deconv_ae.data.source import COLOR_MODES, SAMPLE_NAME, Source
 from deconv_ae.errors import InputError, Interrupted, RunError
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.options import options_of
-from deconv_ae.paths import given, is_file
+from deconv_ae.paths import checked_path, is_file
 from deconv_ae.saved_model.model_card import ModelCard, model_directory
 from deconv_ae_programs import library, option_flags, process
 
@@ -69,7 +69,7 @@ def loading() -> Iterator[None]:
     """
     # Checked before Keras reads the variable: for a backend that is not installed, Keras raises an error of many lines.
     require_tensorflow(os.environ.get("KERAS_BACKEND") or "tensorflow")
-    with quiet(), library.without(library.UNNEEDED):
+    with quiet(), library.hide_packages(library.UNNEEDED):
         import keras
         import tensorflow as tf
     require_tensorflow(keras.backend.backend())  # ~/.keras/keras.json can name a backend, too.
@@ -107,7 +107,7 @@ def files(argument: str, advice: str) -> list[Path]:
     """The files after the flags; raises InputError, with advice, if there are none or if a path is not a file."""
     if not _files:
         raise InputError(f"{argument}: none given; {advice}")
-    paths = [given(argument, name) for name in _files]
+    paths = [checked_path(argument, name) for name in _files]
     for file in paths:
         if not is_file(argument, file):
             raise InputError(f"{argument}: {file} is not a file; {advice}")
@@ -209,7 +209,7 @@ def shell_command(program: str, arguments: Sequence[str]) -> str:
 
     Flags that a model's card records are left out. The lines fit a terminal of 80 columns.
     """
-    card_flags = {DATASET.name, *(name for name, (_, each) in options_of(Source).items() if each.decides)}
+    card_flags = {DATASET.name, *(name for name, (_, each) in options_of(Source).items() if each.decides_result)}
     present = [flag for flag in flags.FLAGS.get_key_flags_for_module(__name__) if flag.present]
     arguments = [*arguments, *(flag.serialize() for flag in present if flag.name not in card_flags)]
     script = Path(sys.argv[0]).with_name(f"{program}.py")

@@ -17,13 +17,13 @@ from collections.abc import Iterator
 
 from absl import flags
 
-from deconv_ae.compression.container import RATES
-from deconv_ae.compression.files import ENDING, check_new, output_paths, write_together
+from deconv_ae.compression.container import RATE_COUNT
+from deconv_ae.compression.files import ENDING, check_targets, output_paths, write_together
 from deconv_ae.compression.installed import check_installed
 from deconv_ae.data.source import Source
 from deconv_ae.errors import InputError
-from deconv_ae.numbers import whole
-from deconv_ae.paths import directory_to_write, given
+from deconv_ae.numbers import checked_integer
+from deconv_ae.paths import checked_path, directory_to_write
 from deconv_ae_programs import command_line
 
 flags.adopt_module_key_flags(command_line)
@@ -36,7 +36,7 @@ channels."""
 
 MODEL = flags.DEFINE_string("model", None, "The directory of an exported model.")
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "compressed", "The directory for the files, created if missing.")
-QUALITY = flags.DEFINE_integer("quality", 3, f"The quality, from 1 (the smallest files) to {RATES}.")
+QUALITY = flags.DEFINE_integer("quality", 3, f"The quality, from 1 (the smallest files) to {RATE_COUNT}.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files with the same names.")
 LEARN = flags.DEFINE_bool(
     "learn", False, "Learn the probabilities from the training pictures of --dataset, and store them with the model."
@@ -47,8 +47,8 @@ def main() -> None:
     """Checks the flags, and compresses or learns."""
     if MODEL.value is None:
         raise InputError("model: not given; pass the directory of an exported model")
-    quality = whole("quality", QUALITY.value, least=1, most=RATES)
-    output = given("output_dir", OUTPUT_DIR.value)
+    quality = checked_integer("quality", QUALITY.value, least=1, most=RATE_COUNT)
+    output = checked_path("output_dir", OUTPUT_DIR.value)
     _check_use()
     if not LEARN.value:
         directory_to_write("output_dir", output)
@@ -60,10 +60,10 @@ def main() -> None:
         return
     pictures = command_line.files("pictures", GIVE_PICTURES)
     targets = output_paths(pictures, output, ENDING)
-    check_new(targets, OVERWRITE.value)
+    check_targets(targets, OVERWRITE.value)
     with command_line.loading():
         from deconv_ae.compression import Compressor
-        from deconv_ae.compression.pixels import in_groups
+        from deconv_ae.compression.pixels import picture_groups
         from deconv_ae.saved_model.serving import ServedAutoencoder
     compressor = Compressor(ServedAutoencoder(MODEL.value))
     reading = command_line.reading(card)
@@ -71,7 +71,7 @@ def main() -> None:
 
     def contents() -> Iterator[bytes]:
         nonlocal pixels
-        for images in in_groups(pictures, card.image_shape[2], reading):
+        for images in picture_groups(pictures, card.image_shape[2], reading):
             pixels += sum(image.shape[0] * image.shape[1] for image in images)
             yield from compressor.compress_all(images, quality)
 

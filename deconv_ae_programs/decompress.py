@@ -11,7 +11,7 @@ floats differently in the last bit, so that a few pixels differ by one shade.
 from absl import flags
 
 from deconv_ae.compression.container import FileError, unpack
-from deconv_ae.compression.files import check_new, output_paths, read, write_together
+from deconv_ae.compression.files import check_targets, output_paths, read, write_together
 from deconv_ae.compression.installed import check_installed
 from deconv_ae.errors import InputError
 from deconv_ae.paths import directory_to_write
@@ -34,7 +34,7 @@ def main() -> None:
     check_installed()
     files = command_line.files("files", GIVE_FILES)
     targets = output_paths(files, output, ".png")
-    check_new(targets, OVERWRITE.value)
+    check_targets(targets, OVERWRITE.value)
     contents = [read(file) for file in files]
     for file, content in zip(files, contents):
         try:
@@ -43,12 +43,12 @@ def main() -> None:
             raise InputError(f"files: {file} {error.reason}") from error
     with command_line.loading():
         from deconv_ae.compression import Compressor
-        from deconv_ae.compression.pixels import png
+        from deconv_ae.compression.pixels import encode_png
         from deconv_ae.saved_model.serving import ServedAutoencoder
     compressor = Compressor(ServedAutoencoder(MODEL.value))
     try:
         pictures = compressor.pictures_of(contents)
-        write_together(output, ((target.name, png(picture)) for target, picture in zip(targets, pictures)))
+        write_together(output, ((target.name, encode_png(picture)) for target, picture in zip(targets, pictures)))
     except FileError as error:
         raise InputError(f"files: {files[error.number]} {error.reason}") from error
     print(f"decompressed: {len(files):,} pictures, in {output}")

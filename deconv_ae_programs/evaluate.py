@@ -26,7 +26,7 @@ from deconv_ae.compression.installed import check_installed
 from deconv_ae.data.kinds import directory, short_name
 from deconv_ae.data.source import Source
 from deconv_ae.errors import InputError
-from deconv_ae.paths import check_apart, directory_to_write, given
+from deconv_ae.paths import check_apart, checked_path, directory_to_write
 from deconv_ae_programs import command_line
 
 flags.adopt_module_key_flags(command_line)
@@ -52,7 +52,7 @@ def main() -> None:
     if RATE.value:
         check_installed()
         check_apart({"output_dir": OUTPUT_DIR.value, "dataset": directory(source)})
-        _rate(MODEL.value, source, given("output_dir", OUTPUT_DIR.value))
+        _rate(MODEL.value, source, checked_path("output_dir", OUTPUT_DIR.value))
     else:
         _evaluate(MODEL.value[0], source)
 
@@ -60,17 +60,17 @@ def main() -> None:
 def _evaluate(model_dir: str, source: Source) -> None:
     with command_line.loading():
         from deconv_ae.data import load_dataset
-        from deconv_ae.saved_model.domain import other_domain
-        from deconv_ae.saved_model.evaluation import compared, evaluate
+        from deconv_ae.saved_model.domain import domain_warning
+        from deconv_ae.saved_model.evaluation import comparison_with_card, evaluate
         from deconv_ae.saved_model.serving import ServedAutoencoder
     model = ServedAutoencoder(model_dir)
     dataset = load_dataset(source)
     print(dataset)
     evaluation = evaluate(model, dataset.train, dataset.test)
     print(evaluation.table())
-    print(compared(model.card, dataset))
+    print(comparison_with_card(model.card, dataset))
     print(model.size_table())
-    warning = other_domain(model, dataset.test, evaluation.rmse["test"])
+    warning = domain_warning(model, dataset.test, evaluation.rmse["test"])
     if warning:
         print(f"warning: {warning}", file=sys.stderr)
 

@@ -48,7 +48,7 @@ def load() -> None:
 
 
 @contextlib.contextmanager
-def without(packages: tuple[str, ...]) -> Iterator[None]:
+def hide_packages(packages: tuple[str, ...]) -> Iterator[None]:
     """Hides packages that are not imported yet, while TensorFlow and Keras load."""
     hidden = [name for name in packages if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None makes an import fail.

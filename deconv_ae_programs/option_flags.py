@@ -40,7 +40,7 @@ def define(kind: type, default: str = "") -> Callable[[], dict[str, Any]]:
     holders = {}
     for name, (field, each) in options_of(kind).items():
         flag_default, help_text = field.default, each.help
-        if default and each.decides:
+        if default and each.decides_result:
             flag_default, help_text = None, f"{help_text} Default: {default.format(field.default or 'none')}."
         holders[name] = _DEFINE[field.type](name, flag_default, help_text)
     return lambda: {name: holder.value for name, holder in holders.items() if holder.present or not default}

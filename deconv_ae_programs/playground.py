@@ -18,7 +18,7 @@ from pathlib import Path
 from absl import flags
 
 from deconv_ae.errors import InputError
-from deconv_ae.playground.address import bound, urls_for_others
+from deconv_ae.playground.address import bind_socket, urls_for_others
 from deconv_ae.saved_model.model_card import model_directory
 from deconv_ae_programs import command_line, process
 
@@ -44,7 +44,7 @@ def main() -> None:
             raise InputError(
                 f"the page needs {package}, which is not installed; run pip install 'deconv_ae[playground]'"
             )
-    listening = bound(HOST.value, PORT.value)
+    listening = bind_socket(HOST.value, PORT.value)
     command_line.check_source()
     paths: Sequence[str | Path] = MODELS.value or command_line.reference_models()
     cards = command_line.cards(paths)

@@ -21,11 +21,11 @@ from deconv_ae.data.kinds import directory
 from deconv_ae.errors import InputError, RunError, choose
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.presets import ALL_PRESETS, PHOTOGRAPHS
-from deconv_ae.numbers import pair, whole, whole_text
-from deconv_ae.paths import check_apart, given
+from deconv_ae.numbers import checked_integer, integer_from_text, pair
+from deconv_ae.paths import check_apart, checked_path
 from deconv_ae.saved_model.export_directory import ExportDirectory
 from deconv_ae.training import run_record
-from deconv_ae.training.cluster import check_environment
+from deconv_ae.training.cluster import check_tf_config
 from deconv_ae.training.options import TrainingOptions
 from deconv_ae_programs import command_line, option_flags
 
@@ -96,10 +96,10 @@ def main() -> None:
         # Checked early, before the images are read, with the least possible numbers: one channel, one image a batch.
         architecture.check_trainable((*source.image_size, 1), images_per_step=1)
     if options.run_dir is not None:
-        run_record.check_place(options.run_dir, options, source.name)
+        run_record.check_before_loading(options.run_dir, options, source.name)
         if options.strategy != "multi_worker":  # The processes of a cluster share the directory.
             run_record.check_not_in_use(options.run_dir)
-    check_environment(options.strategy)
+    check_tf_config(options.strategy)
     with command_line.loading():
         from deconv_ae import training
         from deconv_ae.data import load_dataset
@@ -131,7 +131,7 @@ def main() -> None:
 
 
 def _draw_training_curve(result: "TrainingResult", run_dir: str | None, export_dir: Path) -> list[Path]:
-    files = [given("run_dir", run_dir) / "training_curve.png"] if run_dir else []
+    files = [checked_path("run_dir", run_dir) / "training_curve.png"] if run_dir else []
     if TRAINING_CURVE.value:
         files.append(export_dir.with_name(f"{export_dir.name}-training_curve.png"))
     if not files:
@@ -169,12 +169,12 @@ def _architecture() -> tuple[str | None, Architecture]:
         raise InputError(
             f"preset: given together with --{present[0]}; a preset is a complete architecture; give one of the two"
         )
-    averages = whole("averages", AVERAGES.value or 0)
+    averages = checked_integer("averages", AVERAGES.value or 0)
     if FILTERS.value is None or POOL_SIZES.value is None:
         missing = "filters" if FILTERS.value is None else "pool_sizes"
         raise InputError(f"{missing}: not given; an architecture of your own takes --filters and --pool_sizes")
     return None, Architecture(
-        filters=[whole_text("filters", text, least=1) for text in FILTERS.value],
+        filters=[integer_from_text("filters", text, least=1) for text in FILTERS.value],
         pool_sizes=[pair("pool_sizes", text) for text in POOL_SIZES.value],
         kernel_size=pair("kernel_size", KERNEL_SIZE.value or "5"),
         averages=averages,

@@ -18,9 +18,9 @@ from absl import flags
 
 from deconv_ae.data.kinds import directory
 from deconv_ae.errors import InputError, choose, first_line
-from deconv_ae.numbers import whole
+from deconv_ae.numbers import checked_integer
 from deconv_ae.options import listed
-from deconv_ae.paths import check_apart, directory_to_write, given
+from deconv_ae.paths import check_apart, checked_path, directory_to_write
 from deconv_ae.pictures.choices import DRAWINGS, MOST_IMAGES
 from deconv_ae.saved_model.model_card import KERAS_FILE, ModelCard
 from deconv_ae.training import history, run_record
@@ -52,12 +52,12 @@ LIST_LAYERS = flags.DEFINE_bool("list_layers", False, "Print each layer's name a
 
 def main() -> None:
     """Checks the flags, and draws."""
-    count = whole("num_images", NUM_IMAGES.value, least=1, most=MOST_IMAGES)
+    count = checked_integer("num_images", NUM_IMAGES.value, least=1, most=MOST_IMAGES)
     for name in DRAW.value or ():
         choose("draw", name, DRAWINGS)
     directory_to_write("output_dir", OUTPUT_DIR.value)
     command_line.check_source()
-    run = given("run_dir", RUN_DIR.value) if RUN_DIR.value is not None else None
+    run = checked_path("run_dir", RUN_DIR.value) if RUN_DIR.value is not None else None
     record = None if run is None else run_record.read("run_dir", run, GIVE_RUN)
     paths = MODELS.value or command_line.reference_models()
     cards = command_line.cards(paths)
@@ -77,7 +77,7 @@ def main() -> None:
         from deconv_ae.data import load_split
         from deconv_ae.pictures.drawing import visualize
         from deconv_ae.pictures.training_curve import draw_training_curve
-        from deconv_ae.saved_model.domain import other_domain
+        from deconv_ae.saved_model.domain import domain_warning
         from deconv_ae.saved_model.serving import ServedAutoencoder
     models = [ServedAutoencoder(path) for path in paths]
     # A stand-in that is never shown: without a data set, no drawing shows images.
@@ -85,10 +85,10 @@ def main() -> None:
     images = no_image if source is None else load_split(source, "test")[:count]
     written = visualize(models, images, OUTPUT_DIR.value, drawings)
     if cards[0].baselines is not None:
-        curve = given("output_dir", OUTPUT_DIR.value) / "training_curve.png"
+        curve = checked_path("output_dir", OUTPUT_DIR.value) / "training_curve.png"
         written += draw_training_curve(epochs, cards[0].baselines.mean_image_rmse, [curve])
     print(*_by_file(written), sep="\n")
-    warnings = [] if source is None else [other_domain(model, images, model.rmse(images)) for model in models]
+    warnings = [] if source is None else [domain_warning(model, images, model.rmse(images)) for model in models]
     if any(warnings):
         print(f"warning: {'; '.join(filter(None, warnings))}", file=sys.stderr)
 

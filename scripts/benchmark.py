@@ -18,8 +18,8 @@ from benchmarks.suites import SUITES
 from markdown_page import read_section, replace_section
 
 from deconv_ae.errors import RunError
-from deconv_ae.numbers import whole
-from deconv_ae.paths import directory_to_write, given
+from deconv_ae.numbers import checked_integer
+from deconv_ae.paths import checked_path, directory_to_write
 from deconv_ae_programs import command_line
 
 SUITE = flags.DEFINE_enum("suite", "layers", list(SUITES), "The suite to measure.")
@@ -46,13 +46,13 @@ README = flags.DEFINE_string(
 
 def main() -> None:
     """Checks the flags, measures, and writes the table."""
-    whole("rounds", ROUNDS.value, least=1)
+    checked_integer("rounds", ROUNDS.value, least=1)
     name = SUITE.value if ISA.value == instruction_sets.NATIVE else f"{SUITE.value}-{ISA.value}"
     if OUTPUT_DIR.value is not None:
         directory_to_write("output_dir", OUTPUT_DIR.value)
     if README.value is not None:
         # Measuring takes minutes, so a file without the section is refused first.
-        read_section(given("readme", README.value), name)
+        read_section(checked_path("readme", README.value), name)
     instruction_sets.limit(ISA.value)
     logging.set_verbosity(logging.INFO)
     with command_line.loading():
@@ -66,7 +66,7 @@ def main() -> None:
     if report.failures:
         raise RunError("; ".join(report.failures))
     if README.value is not None:
-        replace_section(given("readme", README.value), name, report.to_markdown(heading=False))
+        replace_section(checked_path("readme", README.value), name, report.to_markdown(heading=False))
 
 
 if __name__ == "__main__":

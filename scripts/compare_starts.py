@@ -16,8 +16,8 @@ from absl import flags
 from markdown_page import read_section, replace_section
 
 from deconv_ae.data.kinds import short_name
-from deconv_ae.numbers import whole
-from deconv_ae.paths import directory_to_write, given
+from deconv_ae.numbers import checked_integer
+from deconv_ae.paths import checked_path, directory_to_write
 from deconv_ae_programs import command_line
 
 flags.adopt_module_key_flags(command_line)
@@ -39,33 +39,33 @@ OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/starts", "The directory for
 
 def main() -> None:
     """Checks the flags, trains, and writes the table."""
-    whole("seeds", SEEDS.value, least=1)
+    checked_integer("seeds", SEEDS.value, least=1)
     if EPOCHS.value is not None:
-        whole("epochs", EPOCHS.value, least=1)
+        checked_integer("epochs", EPOCHS.value, least=1)
     directory_to_write("output_dir", OUTPUT_DIR.value)
     source = command_line.source()
     section = f"starts-{short_name(source.name)}"
     if README.value is not None:
         # Training takes hours, so a file without the section is refused first.
-        read_section(given("readme", README.value), section)
+        read_section(checked_path("readme", README.value), section)
     with command_line.loading():
         from experiments import starts
 
         from deconv_ae.data import load_dataset
-        from deconv_ae.files import write_beside
+        from deconv_ae.files import write_atomically
     dataset = load_dataset(source)
     print(dataset)
-    output_dir = given("output_dir", OUTPUT_DIR.value)
+    output_dir = checked_path("output_dir", OUTPUT_DIR.value)
     outcomes = []
     for outcome in starts.compare(dataset, starts.architectures_for(dataset), SEEDS.value, EPOCHS.value, output_dir):
         outcomes.append(outcome)
         result = "failed" if outcome.test_rmse is None else f"test RMSE {outcome.test_rmse:.4f}"
         filters = ",".join(map(str, outcome.filters))
         print(f"{filters}, {outcome.start}, seed {outcome.seed}: {result} ({outcome.seconds:.0f} s)", flush=True)
-    write_beside(output_dir / "starts.md", starts.table(outcomes) + "\n")
+    write_atomically(output_dir / "starts.md", starts.table(outcomes) + "\n")
     print(starts.table(outcomes))
     if README.value is not None:
-        replace_section(given("readme", README.value), section, starts.section(dataset, outcomes))
+        replace_section(checked_path("readme", README.value), section, starts.section(dataset, outcomes))
 
 
 if __name__ == "__main__":

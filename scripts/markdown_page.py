@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from deconv_ae.errors import InputError
-from deconv_ae.files import write_beside
+from deconv_ae.files import write_atomically
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -29,7 +29,7 @@ def replace_section(file: Path, name: str, text: str) -> None:
         InputError: if the file cannot be read or lacks the section.
     """
     before, _, after = read_section(file, name)
-    write_beside(file, f"{before}\n{text.strip()}\n{after}")
+    write_atomically(file, f"{before}\n{text.strip()}\n{after}")
 
 
 def read_section(file: Path, name: str) -> tuple[str, str, str]:

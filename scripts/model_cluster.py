@@ -11,7 +11,7 @@ installed.begin()
 from absl import flags
 from benchmarks.cluster_model import table
 
-from deconv_ae.numbers import real, whole
+from deconv_ae.numbers import checked_integer, checked_number
 from deconv_ae_programs import command_line
 
 COMPUTE_MS = flags.DEFINE_float(
@@ -34,10 +34,10 @@ IMAGES_A_WORKER = flags.DEFINE_integer("images_a_worker", 128, "Each worker's sh
 
 def main() -> None:
     """Checks the flags, and prints the table."""
-    real("compute_ms", COMPUTE_MS.value, above=0)
+    checked_number("compute_ms", COMPUTE_MS.value, above=0)
     for flag in (OVERHEAD_MS, SENT_BYTES, LATENCY_US):
-        real(flag.name, flag.value, least=0)
-    whole("images_a_worker", IMAGES_A_WORKER.value, least=1)
+        checked_number(flag.name, flag.value, least=0)
+    checked_integer("images_a_worker", IMAGES_A_WORKER.value, least=1)
     print(table(COMPUTE_MS.value, OVERHEAD_MS.value, SENT_BYTES.value, LATENCY_US.value, IMAGES_A_WORKER.value))
 
 

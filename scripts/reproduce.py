@@ -21,9 +21,9 @@ from deconv_ae.data.source import SAMPLE_NAME
 from deconv_ae.errors import InputError, choose
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import RECIPES
-from deconv_ae.numbers import whole
+from deconv_ae.numbers import checked_integer
 from deconv_ae.options import listed
-from deconv_ae.paths import directory_to_write, given
+from deconv_ae.paths import checked_path, directory_to_write
 from deconv_ae_programs import command_line
 
 flags.adopt_module_key_flags(command_line)
@@ -44,7 +44,7 @@ README = flags.DEFINE_string("readme", None, "With --reference_dir: a README who
 
 def main() -> None:
     """Checks the flags, trains, and writes tables and figures."""
-    whole("seeds", SEEDS.value, least=1)
+    checked_integer("seeds", SEEDS.value, least=1)
     for flag, names, choices in (("presets", PRESET_NAMES.value, PRESETS), ("recipes", RECIPE_NAMES.value, RECIPES)):
         for name in names:
             choose(flag, name, choices)
@@ -55,28 +55,28 @@ def main() -> None:
         if REFERENCE_DIR.value is None:
             raise InputError("readme: is for --reference_dir; give both, or leave --readme out")
         # Training takes an hour, so a file without the section is refused first.
-        read_section(given("readme", README.value), "results")
+        read_section(checked_path("readme", README.value), "results")
     seeds = 1 if QUICK.value else SEEDS.value
     source = command_line.source(default=SAMPLE_NAME if QUICK.value else "mnist")
     with command_line.loading():
         from experiments.publish import publish, write_report
-        from experiments.runs import finished, reproduce
+        from experiments.runs import read_outcomes, reproduce
 
         from deconv_ae.data import load_dataset
     dataset = load_dataset(source)
-    output_dir = given("output_dir", OUTPUT_DIR.value)
+    output_dir = checked_path("output_dir", OUTPUT_DIR.value)
     count = seeds * len(PRESET_NAMES.value) * len(RECIPE_NAMES.value)
     outcomes = reproduce(dataset, PRESET_NAMES.value, RECIPE_NAMES.value, seeds, output_dir)
     for number, outcome in enumerate(outcomes, start=1):
         result = outcome.failure or f"test RMSE {outcome.test_rmse:.4f}"
         print(f"[{number}/{count}] {outcome.run.name}: {result} ({outcome.seconds:.0f} s)", flush=True)
-    for file in write_report(finished(dataset, output_dir), dataset.test, output_dir):
+    for file in write_report(read_outcomes(dataset, output_dir), dataset.test, output_dir):
         print(f"written: {file}")
     if REFERENCE_DIR.value is not None:
         publish(
             output_dir,
-            given("reference_dir", REFERENCE_DIR.value),
-            given("readme", README.value) if README.value else None,
+            checked_path("reference_dir", REFERENCE_DIR.value),
+            checked_path("readme", README.value) if README.value else None,
         )
 
 

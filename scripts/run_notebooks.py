@@ -20,10 +20,10 @@ def main() -> None:
         import nbformat
         from examples.notebooks import NOTEBOOKS, run_notebook
 
-        from deconv_ae.files import write_beside
+        from deconv_ae.files import write_atomically
     for file in NOTEBOOKS:
         began = time.monotonic()
-        write_beside(file, nbformat.writes(run_notebook(file)) + "\n")
+        write_atomically(file, nbformat.writes(run_notebook(file)) + "\n")
         print(f"{file.name}: {time.monotonic() - began:.0f} s", flush=True)
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from absl import flags
 
 from deconv_ae.errors import RunError
-from deconv_ae.numbers import real, whole
+from deconv_ae.numbers import checked_integer, checked_number
 from deconv_ae_programs import command_line
 
 KILLS = flags.DEFINE_integer("kills", 50, "The number of kills while a run trains or writes a checkpoint.")
@@ -46,21 +46,21 @@ SEED = flags.DEFINE_integer("seed", 0, "The seed of all random choices, such as 
 def main() -> None:
     """Checks the flags, injects faults, and prints the counts."""
     for flag in (KILLS, EXPORT_KILLS, PREPARING_KILLS, OTHER_FAULTS, SEED):
-        whole(flag.name, flag.value)
-    real("minutes", MINUTES.value, least=0)
+        checked_integer(flag.name, flag.value)
+    checked_number("minutes", MINUTES.value, least=0)
     with command_line.loading():
         import faults.surroundings  # noqa: F401 (adds its faults to FAULTS)
-        from faults.injection import FAULTS, TIMES, Table, Torture, kill_exports, kill_preparing, kill_training
+        from faults.injection import FAULTS, LEAST_TIMES, Table, Torture, kill_decoding, kill_exports, kill_training
     directory = Path(tempfile.mkdtemp(prefix="torture-"))
     table = Table(time.monotonic() + 60 * MINUTES.value)
     try:
         torture = Torture(directory, SEED.value)
         kill_training(torture, KILLS.value, table)
         kill_exports(torture, EXPORT_KILLS.value, table)
-        kill_preparing(torture, PREPARING_KILLS.value, table)
+        kill_decoding(torture, PREPARING_KILLS.value, table)
         for kind, inject in FAULTS.items():
-            # A value below 3 asks for a trial run, to which the minimum counts in TIMES do not apply.
-            times = OTHER_FAULTS.value if OTHER_FAULTS.value < 3 else max(OTHER_FAULTS.value, TIMES.get(kind, 0))
+            # A value below 3 asks for a trial run, to which the minimum counts in LEAST_TIMES do not apply.
+            times = OTHER_FAULTS.value if OTHER_FAULTS.value < 3 else max(OTHER_FAULTS.value, LEAST_TIMES.get(kind, 0))
             for _ in range(times):
                 if not table.out_of_time:
                     torture.problem = ""  # Of the fault before.
@@ -68,8 +68,8 @@ def main() -> None:
         print(table)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    if table.lost:
-        raise RunError(f"the programs did not survive {table.lost} faults; see the lines above")
+    if table.lost_count:
+        raise RunError(f"the programs did not survive {table.lost_count} faults; see the lines above")
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # backend may be JAX for tests/ops/test_every_backend.py.
 _needed = {"matplotlib", os.environ.get("KERAS_BACKEND")}
 _package_hiding = contextlib.ExitStack()
-_package_hiding.enter_context(library.without(tuple(set(library.UNNEEDED) - _needed)))
+_package_hiding.enter_context(library.hide_packages(tuple(set(library.UNNEEDED) - _needed)))
 
 
 def pytest_collection_finish() -> None:

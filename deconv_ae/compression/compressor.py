@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deconv_ae.compression import entropy_coding, probability_file
-from deconv_ae.compression.container import LONGEST_SIDE, RATES, CompressedPicture, FileError, pack, unpack
+from deconv_ae.compression.container import LONGEST_SIDE, RATE_COUNT, CompressedPicture, FileError, pack, unpack
 from deconv_ae.compression.entropy_coding import EntropyCoder, UndecodableError
 from deconv_ae.compression.model_tensors import ModelTensors, planes_last
 from deconv_ae.compression.quantization import dequantize, quantized_planes
 from deconv_ae.compression.tiles import cut, grid, join
 from deconv_ae.data import to_pixels
 from deconv_ae.errors import InputError
-from deconv_ae.numbers import Pair, whole
+from deconv_ae.numbers import Pair, checked_integer
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 DEFAULT_QUALITY = 3
@@ -47,7 +47,7 @@ class Compressor:
         InputError: if the probabilities are missing or damaged, or belong to another model.
     """
 
-    qualities = range(1, RATES + 1)
+    qualities = range(1, RATE_COUNT + 1)
 
     def __init__(self, model: ServedAutoencoder) -> None:
         self._model = ModelTensors(model)
@@ -79,7 +79,7 @@ class Compressor:
 
     def compress_all(self, images: Sequence[np.ndarray], quality: int = DEFAULT_QUALITY) -> list[bytes]:
         """Compresses several pictures to the same files as `compress`. Many small ones take a tenth of the time."""
-        quality = whole("quality", quality, least=1, most=RATES)
+        quality = checked_integer("quality", quality, least=1, most=RATE_COUNT)
         for image in images:
             self._check_image(image)
         tile_size, coder = self._tile_size, self._coders[quality]
@@ -144,7 +144,7 @@ class Compressor:
 
     def bits(self, images: Sequence[np.ndarray], quality: int = DEFAULT_QUALITY) -> dict[str, float]:
         """The bits that the probabilities predict for each tensor, by its name, summed over the pictures."""
-        quality = whole("quality", quality, least=1, most=RATES)
+        quality = checked_integer("quality", quality, least=1, most=RATE_COUNT)
         for image in images:
             self._check_image(image)
         totals: dict[str, float] = {}
@@ -163,7 +163,7 @@ class Compressor:
             if found.model != self._probabilities.checksum:
                 raise FileError("was compressed by another model or with other probabilities; give that model")
             if found.rate not in self.qualities:
-                raise FileError(f"has quality {found.rate}, which is not 1 to {RATES}; compress the picture again")
+                raise FileError(f"has quality {found.rate}, which is not 1 to {RATE_COUNT}; compress the picture again")
             height, width = found.size or self._tile_size
             if not 0 < height * width <= MOST_PIXELS:
                 raise FileError(f"has {height}x{width} pixels, which is out of range; compress the picture again")

@@ -22,7 +22,7 @@ VERSION = 1
 HAS_SIZE = 0x80
 LONGEST_SIDE = 2**16 - 1
 MODEL_BYTES = 4
-RATES = 5
+RATE_COUNT = 5
 """The number of rates. At each rate, a step is half as large as at the rate before."""
 
 _START, _CHECKSUM, _SIZE = struct.Struct(f"<2sBB{MODEL_BYTES}s"), struct.Struct("<I"), struct.Struct("<HH")
@@ -50,7 +50,7 @@ class CompressedPicture:
     """The content of a compressed picture's file.
 
     Attributes:
-        rate: the rate, 1 to RATES, which `Compressor` calls quality; 1 makes the smallest files.
+        rate: the rate, 1 to RATE_COUNT, which `Compressor` calls quality; 1 makes the smallest files.
         model: the `checksum` of the model's `Probabilities`.
         size: (height, width); None for the model's own size.
         payload: the entropy coder's bytes.

@@ -38,7 +38,7 @@ def output_paths(files: Sequence[Path], folder: Path, ending: str) -> list[Path]
     return [folder / name for name in by_name]
 
 
-def check_new(targets: Iterable[Path], overwrite: bool) -> None:
+def check_targets(targets: Iterable[Path], overwrite: bool) -> None:
     """Raises InputError if a target is a directory, or if it exists and `overwrite` is false."""
     for target in targets:
         if paths.is_directory("output_dir", target):

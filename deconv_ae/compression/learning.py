@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize, sparse
 
-from deconv_ae.compression.container import RATES
+from deconv_ae.compression.container import RATE_COUNT
 from deconv_ae.compression.model_tensors import ModelTensors, Tensors
 from deconv_ae.compression.probabilities import LARGEST_WEIGHT, SCORES_PER_BIT, Plane
 from deconv_ae.compression.probability_file import Probabilities, feature_sizes_of, model_checksum
@@ -67,7 +67,7 @@ def _learn(model: ModelTensors, images: np.ndarray) -> Probabilities:
     )
     tensors = _find_values_in(model, sample, steps)
     planes: dict[str, tuple[tuple[Plane, ...], ...]] = {}
-    fitted_by_rate = [_fit_planes(tensors, encoded, steps, rate) for rate in range(RATES)]
+    fitted_by_rate = [_fit_planes(tensors, encoded, steps, rate) for rate in range(RATE_COUNT)]
     for tensor in tensors:
         planes[tensor.name] = tuple(fitted[tensor.name] for fitted in fitted_by_rate if tensor.name in fitted)
     return Probabilities(model_checksum(model.path), tensors, steps, planes, count)
@@ -97,7 +97,7 @@ def _fit_planes(
 ) -> dict[str, tuple[Plane, ...]]:
     """Fits the code's planes at a rate; at the middle rate, also the switches' planes, which serve all rates."""
     values = quantized_planes(tensors, encoded, steps, rate)
-    tensors_to_fit = [tensor for tensor in tensors if tensor.is_code or rate == RATES // 2]
+    tensors_to_fit = [tensor for tensor in tensors if tensor.is_code or rate == RATE_COUNT // 2]
     empty_planes = {tensor.name: _empty_planes(tensor, values[tensor.name]) for tensor in tensors}
     samples: dict[tuple[str, int], list[tuple[np.ndarray, np.ndarray]]] = {}
 

@@ -15,14 +15,14 @@ VALUES_AT_ONCE = 2**24
 """A group of pictures ends with the picture that brings it to this many values."""
 
 
-def png(picture: np.ndarray) -> bytes:
+def encode_png(picture: np.ndarray) -> bytes:
     """A PNG file of `(height, width, 1 or 3)` uint8 pixels."""
     content = io.BytesIO()
     Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(content, "PNG")
     return content.getvalue()
 
 
-def in_groups(files: Sequence[Path], channels: int, source: Source) -> Iterator[list[np.ndarray]]:
+def picture_groups(files: Sequence[Path], channels: int, source: Source) -> Iterator[list[np.ndarray]]:
     """Reads picture files with the options of `source`, and yields them in order, in groups that fit into memory.
 
     Raises InputError if a picture cannot be decoded, or has more pixels than `source.max_pixels`.

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from deconv_ae import records
-from deconv_ae.compression.container import MODEL_BYTES, RATES
+from deconv_ae.compression.container import MODEL_BYTES, RATE_COUNT
 from deconv_ae.compression.contexts import CodeContext, SwitchContext
 from deconv_ae.compression.probabilities import MOST_SYMBOLS, Plane
 from deconv_ae.compression.traversal import Tensor
 from deconv_ae.errors import InputError, RunError, first_line
-from deconv_ae.files import read_bytes, sha256, write_beside
+from deconv_ae.files import read_bytes, sha256, write_atomically
 from deconv_ae.records import Count, Measure, Name
 from deconv_ae.saved_model.export_directory import MODEL_FILE, VARIABLES
 from deconv_ae.saved_model.model_card import COMPRESSION_FILE
@@ -65,7 +65,7 @@ class _Record:
             self._check_tensor(tensor, code_names)
 
     def _check_tensor(self, tensor: Tensor, code_names: set[str]) -> None:
-        rates = RATES if tensor.is_code else 1
+        rates = RATE_COUNT if tensor.is_code else 1
         if [len(planes) for planes in self.planes[tensor.name]] != [tensor.shape[2]] * rates:
             raise ValueError(f"planes.{tensor.name} are not {rates} lists of {tensor.shape[2]}")
         if tensor.is_code:
@@ -85,7 +85,7 @@ class Probabilities:
     Attributes:
         model: the checksum of the model's files.
         tensors: the encoder's outputs.
-        steps: `(RATES, channels)` float32 for each part of the code.
+        steps: `(RATE_COUNT, channels)` float32 for each part of the code.
         planes: for each tensor, the planes of its channels. A code has a set for each rate; switches have one for all.
         pictures: the number of training pictures that the steps and probabilities were learnt from.
     """
@@ -97,7 +97,7 @@ class Probabilities:
     pictures: int
 
     def planes_at(self, rate: int) -> dict[str, tuple[Plane, ...]]:
-        """The planes of each tensor at a rate, 0 to RATES - 1."""
+        """The planes of each tensor at a rate, 0 to RATE_COUNT - 1."""
         return {name: by_rate[min(rate, len(by_rate) - 1)] for name, by_rate in self.planes.items()}
 
     @functools.cached_property
@@ -121,7 +121,7 @@ class Probabilities:
         """
         file = model_dir / COMPRESSION_FILE
         try:
-            write_beside(file, records.as_text(self._record()))
+            write_atomically(file, records.as_text(self._record()))
         except OSError as error:
             raise RunError(f"model: {file} cannot be written: {first_line(error)}") from error
         return file

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from deconv_ae.compression.container import RATES
+from deconv_ae.compression.container import RATE_COUNT
 from deconv_ae.compression.model_tensors import Tensors, planes_first
 from deconv_ae.compression.traversal import Tensor, values_of_switches
 
@@ -44,7 +44,7 @@ def choose_steps(
         decode: decodes another code with the same pictures' switches.
 
     Returns:
-        `(RATES, channels)` float32 steps for each part of the code.
+        `(RATE_COUNT, channels)` float32 steps for each part of the code.
     """
     random = np.random.default_rng(0)
     undisturbed = decode(code).astype(np.float64)
@@ -65,14 +65,14 @@ def choose_steps(
             quantile = float(np.quantile(np.abs(values[..., channel][is_used]), 0.999))
             largest = max(largest, gains[name][channel] * quantile)
     coarsest = largest / COARSEST_LEVELS or 1.0
-    picture_steps = coarsest / 2.0 ** np.arange(RATES)[:, np.newaxis]
+    picture_steps = coarsest / 2.0 ** np.arange(RATE_COUNT)[:, np.newaxis]
     return {name: (picture_steps / np.where(gain > 0, gain, 1.0)).astype(np.float32) for name, gain in gains.items()}
 
 
 def quantized_planes(
     tensors: Sequence[Tensor], encoded: Tensors, steps: Mapping[str, np.ndarray], rate: int
 ) -> dict[str, np.ndarray]:
-    """The values to code at a rate, 0 to RATES - 1: the quantised code, and switches.
+    """The values to code at a rate, 0 to RATE_COUNT - 1: the quantised code, and switches.
 
     In a tensor with `values_in`, a switch that places a 0 becomes 0.
     """

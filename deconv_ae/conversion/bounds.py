@@ -30,12 +30,12 @@ class Bounds:
         choices: by the switches' name, `(N, windows down, windows right, filters, positions)` bool: whether the
             position may hold the window's maximum.
         middle: the middle of each pixel's range in the reconstruction, `(N, height, width, channels)`.
-        reach: half of the width of that range; 0 for a pixel that no near tie reaches.
+        radius: half of the width of that range; 0 for a pixel that no near tie reaches.
     """
 
     choices: Mapping[str, np.ndarray]
     middle: np.ndarray
-    reach: np.ndarray
+    radius: np.ndarray
 
     @classmethod
     def of(cls, model: Autoencoder, images: np.ndarray) -> "Bounds":
@@ -54,7 +54,7 @@ class Bounds:
         return cls(
             choices={name: np.concatenate(batch) for name, batch in zip(names, zip(*choices))},
             middle=np.concatenate(middles),
-            reach=np.concatenate(radii),
+            radius=np.concatenate(radii),
         )
 
     def count_wrong(self, switches: Mapping[str, np.ndarray]) -> int:
@@ -73,8 +73,8 @@ class Bounds:
 
         NaN if any pixel is NaN.
         """
-        excess = np.maximum(np.abs(reconstruction - self.middle) - self.reach, 0)
-        return float(np.max(np.where(self.reach > 0, excess, np.abs(reconstruction - expected))))
+        excess = np.maximum(np.abs(reconstruction - self.middle) - self.radius, 0)
+        return float(np.max(np.where(self.radius > 0, excess, np.abs(reconstruction - expected))))
 
 
 def _bounds(model: Autoencoder, images: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from deconv_ae.conversion.formats import FORMATS, check_formats
 from deconv_ae.conversion.portable import Part, parts
 from deconv_ae.conversion.verification import Agreement, Reference
 from deconv_ae.errors import InputError, RunError
-from deconv_ae.files import move_together, partial_directory, read_with_checksum, with_checksum, write_beside
+from deconv_ae.files import move_together, partial_directory, read_with_checksum, with_checksum, write_atomically
 from deconv_ae.saved_model.export_directory import MODEL_FILE
 from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.model_card import versions
@@ -85,7 +85,7 @@ def convert(
     reference = Reference(served, model, test_images[:CHECKED_IMAGES])
     calibration = Reference(served, model, calibration_images[:CALIBRATION_IMAGES])
     modules = {name: importlib.import_module(f"{__package__}.{FORMATS[name].module}") for name in formats}
-    output = paths.given("output_dir", output_dir)
+    output = paths.checked_path("output_dir", output_dir)
     kept_report = _kept_report(output, served, formats)
     written: list[ConvertedFile] = []
     errors: list[str] = []
@@ -230,4 +230,4 @@ def _write_report(
         "versions": kept_report.get("versions", {}) | used_versions,
         "files": [*earlier_entries, *(asdict(entry) for entry in written)],
     }
-    write_beside(output / REPORT_FILE, with_checksum(report))
+    write_atomically(output / REPORT_FILE, with_checksum(report))

@@ -25,16 +25,16 @@ import platformdirs
 
 from deconv_ae import records
 from deconv_ae.errors import InputError, RunError, first_line
-from deconv_ae.files import flush_to_disk, open_to_read, partial_path, partials, remove, write_beside
+from deconv_ae.files import flush_to_disk, open_to_read, partial_path, partials, remove, write_atomically
 from deconv_ae.messages import tell
-from deconv_ae.records import Count, Length, Within
+from deconv_ae.records import Between, Count, Length
 
 VERSION = 2
 """The version of the files. Raise it if their format changes, or if decoding gives a picture other pixels."""
 CACHE_VARIABLE = "DECONV_AE_CACHE_DIR"
 ALWAYS_CHECKED_BYTES = 1 << 28
 WAIT_SECONDS = 3600.0
-Stamp = tuple[Annotated[int, Within(0, 2**63)], Annotated[int, Within(0, 2**63)], Annotated[int, Within(0, 2**63)]]
+Stamp = tuple[Annotated[int, Between(0, 2**63)], Annotated[int, Between(0, 2**63)], Annotated[int, Between(0, 2**63)]]
 """A file's size in bytes, the time of its last write, and the time of its last change of any kind, in nanoseconds."""
 
 
@@ -245,7 +245,7 @@ def _usable_record(pixels: Path, record_file: Path, made_of: Any) -> Record | No
         if stamp != record.stamp:
             record = replace(record, stamp=stamp)
             with contextlib.suppress(OSError):
-                write_beside(record_file, records.as_text(record))
+                write_atomically(record_file, records.as_text(record))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -269,7 +269,7 @@ def _write(pixels: Path, record_file: Path, read: Callable[[], Reading], reading
             flush_to_disk(partial)
             partial.replace(pixels)
             record = Record(VERSION, reading.made_of, shape, digest, _stamp(pixels), list(reading.left_out))
-            write_beside(record_file, records.as_text(record))
+            write_atomically(record_file, records.as_text(record))
         except OSError as error:
             raise RunError(f"cache_dir: {pixels} cannot be written: {first_line(error)}") from error
     return record

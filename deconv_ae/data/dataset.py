@@ -158,7 +158,7 @@ def _fingerprint(*splits: Decoded) -> str:
 
 
 def _cache_dir(source: Source) -> Path:
-    return cache.default_cache_dir() if source.cache_dir is None else paths.given("cache_dir", source.cache_dir)
+    return cache.default_cache_dir() if source.cache_dir is None else paths.checked_path("cache_dir", source.cache_dir)
 
 
 def _file_name(source: Source) -> str:

@@ -58,13 +58,13 @@ def _check_sample(source: Source) -> None:
 
 
 def _check_picture_folder(source: Source) -> None:
-    check_folder(paths.given("dataset", directory(source) or ""))
+    check_folder(paths.checked_path("dataset", directory(source) or ""))
 
 
 def _check_tfds(source: Source) -> None:
     name = Path(source.name)
     if source.name.startswith((".", "~")) or len(name.parts) > 1 or name.is_absolute():
-        path = paths.given("dataset", source.name)
+        path = paths.checked_path("dataset", source.name)
         if name.is_absolute() or paths.is_directory("dataset", path):
             raise InputError(
                 f"dataset: {source.name} is a path; give {FOLDER.name(source.name)} for a folder's pictures"

@@ -43,7 +43,7 @@ def read(source: Source, split: str) -> Reading:
             `decoding.decode`) and skip_bad_images is False, or pictures differ in size and no image_size is given.
         RunError: while decoding, if a decoding process cannot be started, or dies.
     """
-    folder = list_folder(paths.given("dataset", directory(source) or ""))
+    folder = list_folder(paths.checked_path("dataset", directory(source) or ""))
     # A hash of both splits' files, because if one picture is in colour, both splits are read in colour.
     listing_hash = hashlib.sha256(json.dumps(folder.files).encode()).hexdigest()
     left_out: list[str] = []

@@ -83,11 +83,11 @@ def digests(images: np.ndarray) -> str:
     return base64.b64encode(b"".join(_digests(images))).decode()
 
 
-def new_among(images: np.ndarray, known: str) -> int:
+def count_new(images: np.ndarray, known: str) -> int:
     """Counts the images that are not in `known`, which `digests` has made.
 
     >>> images = np.arange(3 * 4, dtype=np.uint8).reshape(3, 2, 2, 1)
-    >>> new_among(images, digests(images[:2]))
+    >>> count_new(images, digests(images[:2]))
     1
     """
     known_bytes = base64.b64decode(known)

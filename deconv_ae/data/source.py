@@ -12,7 +12,7 @@ from typing import Any
 from deconv_ae import numbers, options, paths
 from deconv_ae.data.split import SPLIT_BY
 from deconv_ae.errors import InputError
-from deconv_ae.options import listed, one_of, option, optional, switch, text, whole
+from deconv_ae.options import checked_boolean, checked_text, integer, listed, one_of, option, optional
 
 SAMPLE_NAME = "mnist_5k"
 SPLITS = ("train", "test")
@@ -34,17 +34,17 @@ NAMED_COLOURS = {"white": (255, 255, 255), "black": (0, 0, 0)}
 
 def _path(name: str, value: Any) -> str:
     """Checks that a value is a path that can be used, and returns its text."""
-    return str(paths.given(name, text(name, value)))
+    return str(paths.checked_path(name, checked_text(name, value)))
 
 
 def _path_or_empty(name: str, value: Any) -> str:
     """As `_path`, but empty text stands for no directory."""
-    return "" if text(name, value) == "" else _path(name, value)
+    return "" if checked_text(name, value) == "" else _path(name, value)
 
 
 def _colour(name: str, value: Any) -> str:
     """Checks that a value is the text of a colour, and returns this text."""
-    colour = text(name, value)
+    colour = checked_text(name, value)
     try:
         parse_colour(colour)
     except ValueError as error:
@@ -68,13 +68,13 @@ class Source:
 
     name: str
     data_dir: str | None = option(
-        None, optional(_path), "The directory of prepared TFDS data sets. Default: TFDS's own.", decides=False
+        None, optional(_path), "The directory of prepared TFDS data sets. Default: TFDS's own.", decides_result=False
     )
     manual_dir: str | None = option(
         None,
         optional(_path),
         "A folder with the TFDS data set's archives, for use without a network.",
-        decides=False,
+        decides_result=False,
     )
     image_size: tuple[int, int] | None = option(
         None,
@@ -90,9 +90,9 @@ class Source:
     background: str = option("white", _colour, "The colour behind transparent pixels: white, black or #rrggbb.")
     skip_bad_images: bool = option(
         False,
-        switch,
+        checked_boolean,
         "List a folder's damaged images and files that are no images, and leave them out, instead of stopping.",
-        decides=False,
+        decides_result=False,
     )
     cache_dir: str | None = option(
         None,
@@ -101,22 +101,22 @@ class Source:
         "and memory-mapped afterwards. You may delete the directory's files at any time. Default: the environment's "
         "DECONV_AE_CACHE_DIR, or deconv_ae in the user's cache directory (~/.cache, ~/Library/Caches, "
         "%LOCALAPPDATA%). Empty: decode into memory, every time.",
-        decides=False,
+        decides_result=False,
     )
     fit: str = option(
         "crop", one_of(FITS), f"How to fit an image with another aspect ratio to --image_size. {listed(FITS)}."
     )
     load_truncated_images: bool = option(
         False,
-        switch,
+        checked_boolean,
         "Take the readable part of truncated pictures in a folder, with the rest in grey or black, as viewers do.",
-        decides=False,
+        decides_result=False,
     )
     max_pixels: int = option(
         MOST_PIXELS,
-        whole(least=1),
+        integer(least=1),
         "The most pixels that a picture in a folder may have. A tiny file can declare a huge picture.",
-        decides=False,
+        decides_result=False,
     )
     split_by: str = option(
         "file",

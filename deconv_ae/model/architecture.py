@@ -9,7 +9,7 @@ from typing import Any
 from deconv_ae import numbers
 from deconv_ae.errors import InputError
 from deconv_ae.numbers import LARGEST_WINDOW, Pair
-from deconv_ae.options import switch
+from deconv_ae.options import checked_boolean
 
 ORIGINAL_BITS_PER_PIXEL = 8
 CODE_BITS_PER_VALUE = 32
@@ -64,13 +64,17 @@ class Architecture:
     ) -> None:
         # A frozen dataclass refuses `self.filters = ...`.
         vars(self).update(
-            filters=tuple(numbers.whole("filters", value, least=1) for value in _checked_list("filters", filters)),
+            filters=tuple(
+                numbers.checked_integer("filters", value, least=1) for value in _checked_list("filters", filters)
+            ),
             pool_sizes=tuple(numbers.pair("pool_sizes", value) for value in _checked_list("pool_sizes", pool_sizes)),
             kernel_size=numbers.pair("kernel_size", kernel_size),
             deconvolution_bias=(
-                len(filters) > 1 if deconvolution_bias is None else switch("deconvolution_bias", deconvolution_bias)
+                len(filters) > 1
+                if deconvolution_bias is None
+                else checked_boolean("deconvolution_bias", deconvolution_bias)
             ),
-            averages=numbers.whole("averages", averages),
+            averages=numbers.checked_integer("averages", averages),
         )
         if not self.filters:
             raise InputError("filters: at least one stage is needed, got none; give one number per stage")
@@ -100,7 +104,7 @@ class Architecture:
         >>> Architecture(filters=(5, 1), pool_sizes=(2, 2)).stage_shapes((29, 28, 1))
         [(29, 28, 1), (14, 14, 5), (7, 7, 1)]
         """
-        height, width, channels = (numbers.whole("image shape", value, least=1) for value in image_shape)
+        height, width, channels = (numbers.checked_integer("image shape", value, least=1) for value in image_shape)
         shapes = [(height, width, channels)]
         for stage, (filters, (pool_height, pool_width)) in enumerate(zip(self.filters, self.pool_sizes), start=1):
             if pool_height > height or pool_width > width:

@@ -105,7 +105,7 @@ class Stage:
         ):
             from deconv_ae.model import fast  # model.fast needs TensorFlow.
 
-            if fast.pays(self.input_shape[-1], self.output_shape[-1], self.pool_size, compiled):
+            if fast.blocks_are_faster(self.input_shape[-1], self.output_shape[-1], self.pool_size, compiled):
                 return _Implementation(
                     lambda images: fast.encode(images, self.pool_size, *self.convolution.weights),
                     lambda values, switches: fast.decode(
@@ -127,7 +127,7 @@ class Stage:
         positions = self.pool_size[0] * self.pool_size[1]
         numbers = checks.as_integers("switches", switches)  # 256 positions do not fit into uint8.
         are_inside = keras.ops.all((numbers >= 0) & (numbers < positions))
-        return environment.checked(checks.as_tensor("switches", switches), are_inside, checks.OUTSIDE_WINDOW)
+        return environment.checked(checks.as_tensor("switches", switches), are_inside, checks.SWITCH_OUTSIDE_WINDOW)
 
     @property
     def _size(self) -> Pair:

@@ -29,7 +29,7 @@ NOT_OF_DEFAULT_SIZE = (
     "`argmax` does not fit images of the default size, but fits another size: give the size of the images that were "
     "pooled as `output_size`, or a tensor of that size as `like`; the possible sizes, and whether `argmax` fits each:"
 )
-OUTSIDE_WINDOW = "`switches` has positions outside of the window, or of the image"
+SWITCH_OUTSIDE_WINDOW = "`switches` has positions outside of the window, or of the image"
 ANOTHER_SHAPE = (
     "`argmax` and the pooled values are of different shapes: each value needs the position of its own maximum; "
     "shape of the values, shape of `argmax`:"

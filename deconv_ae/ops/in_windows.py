@@ -27,13 +27,13 @@ def winners(argmax: Any, image_shape: tuple[Length, ...], windows: Windows) -> A
     """Whether each value is the last at its position: no later, overlapping window chose that position."""
     # Plus one, so that the padding's zeros differ from every position.
     numbers = ops.cast(argmax, counting_dtype(product(image_shape[1:]))) + 1
-    shape, reaches, first_axis = ops.shape(argmax), [axis.reach for axis in windows.axes], windows.first_axis
+    shape, sharing, first_axis = ops.shape(argmax), [axis.sharing for axis in windows.axes], windows.first_axis
     # Along the first dimension, a later window in row-major order never lies before an earlier one.
-    pads_before = [0, *(reach - 1 for reach in reaches[1:])]
-    padded = pad(numbers, {first_axis + n: (pads_before[n], reaches[n] - 1) for n in range(windows.dimensions)})
+    pads_before = [0, *(count - 1 for count in sharing[1:])]
+    padded = pad(numbers, {first_axis + n: (pads_before[n], sharing[n] - 1) for n in range(windows.dimensions)})
     lost = ops.zeros(shape, "bool")
     no_shift = (0,) * windows.dimensions
-    for shift in itertools.product(*(range(-before, reach) for before, reach in zip(pads_before, reaches))):
+    for shift in itertools.product(*(range(-before, count) for before, count in zip(pads_before, sharing))):
         if shift > no_shift:
             later_windows: list[Any] = [slice(None)] * len(shape)
             for n, (distance, before) in enumerate(zip(shift, pads_before)):

@@ -111,7 +111,7 @@ def switches_to_argmax(
     size = size_argument("input_size", input_size, windows.dimensions)
     argmax, inside = argmax_of(checked_restorable(switches, size, windows), size, windows)
     inside = ops.all(inside)
-    argmax = checked(argmax, inside, checks.OUTSIDE_WINDOW)
+    argmax = checked(argmax, inside, checks.SWITCH_OUTSIDE_WINDOW)
     # If nothing was checked, the positions may be outside of their windows.
     return with_origin(argmax, Origin(windows, size, in_windows=environment.can_check(inside)))
 

@@ -56,7 +56,7 @@ class Axis:
         return arange(count, dtype) * self.stride - keras.ops.cast(before, dtype)
 
     @property
-    def reach(self) -> int:
+    def sharing(self) -> int:
         """How many consecutive windows can share a position."""
         return -(-self.pool // self.stride)
 
@@ -103,7 +103,7 @@ class Windows:
     @property
     def sharing(self) -> int:
         """How many windows can share a position: 1 if they do not overlap."""
-        return math.prod([axis.reach for axis in self.axes])
+        return math.prod([axis.sharing for axis in self.axes])
 
     @property
     def channel_axis(self) -> int:

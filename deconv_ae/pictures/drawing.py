@@ -61,7 +61,7 @@ def visualize(
         RunError: if output_dir cannot be written.
     """
     views = [view(model, images) for model in models]
-    root = paths.given("output_dir", output_dir)
+    root = paths.checked_path("output_dir", output_dir)
     names = _distinct_names([model.name for model in models])
     folders = [Path()] if len(views) == 1 else [Path(name) for name in names]
     written: list[Path] = []

@@ -54,7 +54,7 @@ COLOURS = ("red", "green", "blue")
 NARROWEST_INCHES, COLOUR_LABELS_INCHES, BAR_INCHES = 5.0, 0.5, 0.75
 
 
-def shuffled(encoded: Encoded, seed: int = SHUFFLING_SEED) -> Encoded:
+def shuffle_switches(encoded: Encoded, seed: int = SHUFFLING_SEED) -> Encoded:
     """The same code, with the switches of each image and each pooling in a random order.
 
     The same seed gives the same order.
@@ -69,7 +69,7 @@ def shuffled(encoded: Encoded, seed: int = SHUFFLING_SEED) -> Encoded:
     )
 
 
-def centred(encoded: Encoded, pool_sizes: Sequence[Sequence[int]]) -> Encoded:
+def centre_switches(encoded: Encoded, pool_sizes: Sequence[Sequence[int]]) -> Encoded:
     """The same code, with every switch at the middle of its window; `centre_name` says where that is."""
     return Encoded(
         encoded.code,
@@ -81,7 +81,7 @@ def centred(encoded: Encoded, pool_sizes: Sequence[Sequence[int]]) -> Encoded:
 
 
 def centre_name(pool_sizes: Sequence[Sequence[int]]) -> str:
-    """Where `centred` puts switches, in words. A window with an even side has no place in its middle.
+    """Where `centre_switches` puts switches, in words. A window with an even side has no place in its middle.
 
     >>> [centre_name([size]) for size in ((3, 3), (2, 2), (4, 4), (4, 3))]
     ['in the middle', 'at the upper left', 'up and left of the middle', 'up or left of the middle']
@@ -117,8 +117,8 @@ def switches_figure(model: Autoencoder, shown: View) -> Figure:
         widths[label] = place_width * max(POINT_SHARE_OF_PLACE, POINT_SHARE_OF_WINDOW * min(window))
     rows["reconstruction"] = list(shown.reconstruction)
     for label, encoded in (
-        ("switches shuffled", shuffled(shown.encoded)),
-        (f"all switches\n{centre_name(pool_sizes)}", centred(shown.encoded, pool_sizes)),
+        ("switches shuffled", shuffle_switches(shown.encoded)),
+        (f"all switches\n{centre_name(pool_sizes)}", centre_switches(shown.encoded, pool_sizes)),
     ):
         decoded = model.decoder([keras.ops.convert_to_tensor(each) for each in encoded.named().values()])
         rows[label] = list(np.asarray(decoded))

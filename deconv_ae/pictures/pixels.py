@@ -84,7 +84,7 @@ def brightest_to_255(picture: np.ndarray) -> np.ndarray:
     return np.squeeze(np.round(clipped * 255).astype(np.uint8), axis=-1 if picture.shape[-1] == 1 else ())
 
 
-def black_to_white(picture: np.ndarray) -> np.ndarray:
+def to_uint8(picture: np.ndarray) -> np.ndarray:
     """Scales a picture to uint8, from 0 as black to 1 as white.
 
     Keeps only the first channel of a picture with 2 channels or more than 3.

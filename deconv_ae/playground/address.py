@@ -16,7 +16,7 @@ UNASSIGNED_ADDRESSES = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8:
 in its network."""
 
 
-def bound(host: str, port: int) -> socket.socket:
+def bind_socket(host: str, port: int) -> socket.socket:
     """Binds a socket to an address. The server makes it listen only after the models are loaded.
 
     Args:
@@ -30,7 +30,7 @@ def bound(host: str, port: int) -> socket.socket:
         InputError: if the host is not an address of this machine, or if the port is out of range.
         RunError: if the port is in use or not permitted.
     """
-    numbers.whole("port", port, least=1, most=LARGEST_PORT)
+    numbers.checked_integer("port", port, least=1, most=LARGEST_PORT)
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:

@@ -14,18 +14,18 @@ import numpy as np
 from PIL import Image, ImageColor
 
 from deconv_ae.pictures.colours import ORANGE, SKY_BLUE
-from deconv_ae.pictures.pixels import black_to_white, tile_columns, tile_corner
+from deconv_ae.pictures.pixels import tile_columns, tile_corner, to_uint8
 
 NEARLY_WHITE, SLATE = "#f0f0f0", "#626e86"
 POINT_COLOURS = (ORANGE, SKY_BLUE, NEARLY_WHITE)
 """The colours of channels. People with colour-blindness tell them apart."""
 
-FEW_PLACES = tuple(ImageColor.getrgb(colour) for colour in (SLATE, ORANGE, SKY_BLUE, NEARLY_WHITE))
+COLOURS_OF_FEW_PLACES = tuple(ImageColor.getrgb(colour) for colour in (SLATE, ORANGE, SKY_BLUE, NEARLY_WHITE))
 """The colours of places in windows of up to four places. People with colour-blindness tell them apart."""
 
 MOST_CHANNELS_AS_POINTS = len(POINT_COLOURS)
 SMALLEST_SATURATION, LARGEST_SATURATION = 0.25, 0.75
-FIRST_PLACE_COLOUR = FEW_PLACES[0]
+FIRST_PLACE_COLOUR = COLOURS_OF_FEW_PLACES[0]
 """The colour of a window's first place. In black pictures all maxima lie there, so the drawing has only this colour."""
 
 SILENT_BRIGHTNESS = 0.3
@@ -57,7 +57,7 @@ def picture(pixels: np.ndarray, kind: str = "") -> str:
     Returns:
         An SVG element.
     """
-    pixels = pixels if pixels.dtype == np.uint8 else black_to_white(pixels)
+    pixels = pixels if pixels.dtype == np.uint8 else to_uint8(pixels)
     squeezed = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     png = io.BytesIO()
     Image.fromarray(squeezed).save(png, "PNG", compress_level=1)
@@ -79,7 +79,7 @@ def tiles_size(shape: Sequence[int]) -> tuple[int, int]:
 
 def tiles(values: np.ndarray) -> str:
     """A tile for each channel of `(h, w, c)` floats or `(h, w, c, 3)` uint8 colours, with transparent gaps."""
-    values = values if values.dtype == np.uint8 else black_to_white(values[..., None])
+    values = values if values.dtype == np.uint8 else to_uint8(values[..., None])
     shape = values.shape[:3]
     pixels = np.zeros((*tiles_size(shape), 4), np.uint8)
     for channel in range(shape[2]):
@@ -96,8 +96,8 @@ def place_colours(pool_size: Sequence[int]) -> np.ndarray:
     the window's middle. Windows of up to four places have colours that people with colour-blindness tell apart.
     """
     height, width = pool_size
-    if height * width <= len(FEW_PLACES):
-        return np.array(FEW_PLACES[: height * width], np.uint8)
+    if height * width <= len(COLOURS_OF_FEW_PLACES):
+        return np.array(COLOURS_OF_FEW_PLACES[: height * width], np.uint8)
     row, column = np.mgrid[0:height, 0:width]
     y, x = row.ravel() - (height - 1) / 2, column.ravel() - (width - 1) / 2
     distance = np.hypot(y, x)

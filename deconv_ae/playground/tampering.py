@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deconv_ae.pictures.explanation import centred, shuffled
+from deconv_ae.pictures.explanation import centre_switches, shuffle_switches
 from deconv_ae.saved_model.serving import Encoded
 
 KEPT, SHUFFLED, CENTRED = "kept", "shuffled", "centred"
@@ -74,9 +74,9 @@ class Tampering:
                 code[(0, *place)] = 0
         received = Encoded(code, encoded.switches)
         if self.switches == SHUFFLED:
-            received = shuffled(received, self.seed)
+            received = shuffle_switches(received, self.seed)
         elif self.switches == CENTRED:
-            received = centred(received, pool_sizes)
+            received = centre_switches(received, pool_sizes)
         return Encoded(code, self._move_switches(received.switches, model_number, pool_sizes))
 
     def __str__(self) -> str:

@@ -31,7 +31,7 @@ NEGLIGIBLE_SHARE = 0.25
 even colour is exact."""
 
 
-def other_domain(model: SignatureAutoencoder, images: np.ndarray, rmse: float) -> str | None:
+def domain_warning(model: SignatureAutoencoder, images: np.ndarray, rmse: float) -> str | None:
     """Returns a warning if a model reconstructs images hardly better than an even colour would; else None.
 
     Args:

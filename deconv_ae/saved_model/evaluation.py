@@ -118,7 +118,10 @@ def _evaluation(
         baselines=test_baselines,
         thumbnails=(
             (_thumbnail_text(test, size.code_values, "numbers as the code"), code_thumbnail_rmse),
-            (_thumbnail_text(test, bits / 8, "bits as code and switches"), thumbnail_rmse(test, bits / 8, shades=True)),
+            (
+                _thumbnail_text(test, bits / 8, "bits as code and switches"),
+                thumbnail_rmse(test, bits / 8, is_rounded=True),
+            ),
         ),
         files=files_of_size(test, bits),
         silent_channels=silent_channels(lambda batch: model.encode_scaled(batch)[CODE], test),
@@ -127,7 +130,7 @@ def _evaluation(
 
 
 def _mean_ssim(model: SignatureAutoencoder, images: np.ndarray) -> float:
-    similarities = [ssim(batch, reconstruction, 1.0) for batch, reconstruction in model.reconstructed(images)]
+    similarities = [ssim(batch, reconstruction, 1.0) for batch, reconstruction in model.reconstruct_batches(images)]
     return float(np.concatenate(similarities).mean(dtype=np.float64))
 
 
@@ -136,7 +139,7 @@ def _thumbnail_text(images: np.ndarray, numbers: float, comparison: str) -> str:
     return f"{height}x{width} pixels: as many {comparison}, enlarged"
 
 
-def compared(card: ModelCard, dataset: ImageDataset) -> str:
+def comparison_with_card(card: ModelCard, dataset: ImageDataset) -> str:
     """Says in one line whether the data set is the card's.
 
     If it is another data set, the line also says how many of its test images are not among the card's test images.
@@ -147,7 +150,7 @@ def compared(card: ModelCard, dataset: ImageDataset) -> str:
     elif card_dataset.fingerprint == dataset.fingerprint:
         answer = "those of the card"
     else:
-        new = pixels.new_among(dataset.test, card_dataset.test_pictures)
+        new = pixels.count_new(dataset.test, card_dataset.test_pictures)
         answer = (
             f"not those of the card, or read in another way: {new:,} of the {len(dataset.test):,} test images are not "
             f"among the card's {card_dataset.test_images:,} test images; its {card_dataset.training_images:,} training "

@@ -51,7 +51,7 @@ class ExportDirectory:
                 exit_stack.callback(_remove_if_empty, ancestor)
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                exit_stack.enter_context(files.in_use("export_dir", self.path))
+                exit_stack.enter_context(files.locked_directory("export_dir", self.path))
             except OSError as error:
                 raise InputError(
                     f"export_dir: {self.path} cannot be written: {error.strerror}; give another"
@@ -137,7 +137,7 @@ def check(export_dir: str | os.PathLike[str], overwrite: bool) -> Path:
             cannot read a model.
     """
     target = paths.resolved("export_dir", export_dir)
-    paths.check_no_pattern("export_dir", target)
+    paths.check_no_wildcard("export_dir", target)
     if paths.exists("export_dir", target):
         _check_replaceable(target, overwrite)
     paths.directory_to_write("export_dir", partial_beside(target))

@@ -25,7 +25,7 @@ from deconv_ae.saved_model.model_card import (
     versions,
 )
 from deconv_ae.saved_model.serving import ServedAutoencoder
-from deconv_ae.saved_model.signatures import SIGNATURES, functions, traced
+from deconv_ae.saved_model.signatures import SIGNATURES, functions, trace
 from deconv_ae.training import TrainingResult
 
 
@@ -144,7 +144,7 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
         return keras.StatelessScope([(variable, tf.constant(w)) for variable, w in zip(model.weights, weights)])
 
     with without_gradients():
-        signatures = traced(functions(model, constant_weights), model)
+        signatures = trace(functions(model, constant_weights), model)
         module = tf.Module()
         for name, function in signatures.items():
             # keras.layers.TFSMLayer passes its first input by position, which a signature of several inputs refuses. An

@@ -220,8 +220,8 @@ def model_directory(model_dir: str | Path) -> Path:
 
     Raises InputError if the directory is missing, unreadable, empty or a file, or if its path has a wildcard.
     """
-    path = paths.given("model", model_dir)
-    paths.check_no_pattern("model", path)
+    path = paths.checked_path("model", model_dir)
+    paths.check_no_wildcard("model", path)
     if path.suffix == ".keras" and paths.is_file("model", path):
         raise InputError(f"model: {path} is a Keras file; give the directory of the exported model, in which it lies")
     return paths.directory_to_read("model", path, "give the directory of an exported model")

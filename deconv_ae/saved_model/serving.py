@@ -86,9 +86,9 @@ class SignatureAutoencoder:
 
     def errors(self, images: np.ndarray) -> np.ndarray:
         """The RMSE of each image, `(N,)` float32, for `(N, height, width, channels)` uint8 images."""
-        return np.concatenate([per_image_rmse(*pair) for pair in self.reconstructed(images)])
+        return np.concatenate([per_image_rmse(*pair) for pair in self.reconstruct_batches(images)])
 
-    def reconstructed(self, images: np.ndarray) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    def reconstruct_batches(self, images: np.ndarray) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
         """Scales `(N, height, width, channels)` uint8 images; yields them and their reconstructions in batches."""
         self.check(images)
         serve = self._signatures[SERVING_DEFAULT]

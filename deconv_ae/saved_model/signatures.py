@@ -188,7 +188,7 @@ def functions(
     return {name: in_context(signature.function(model)) for name, signature in SIGNATURES.items()}
 
 
-def traced(functions: Mapping[str, Function], model: Autoencoder) -> dict[str, Function]:
+def trace(functions: Mapping[str, Function], model: Autoencoder) -> dict[str, Function]:
     """Traces each signature's function once, for any batch size. Asking for gradients raises LookupError."""
     # Concrete functions: saving would trace a tf.function again, and the file would hold both graphs. No control flow
     # depends on a tensor, and autograph would only double the time of tracing.

@@ -27,7 +27,7 @@ from deconv_ae.files import (
     open_to_read,
     partial_path,
     remove_partials,
-    write_beside,
+    write_atomically,
 )
 from deconv_ae.messages import tell
 from deconv_ae.model import arrays
@@ -66,7 +66,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: str | Path, record: RunRecord, resume: bool, writes: bool = True) -> None:
-        self.path = paths.given("run_dir", path)
+        self.path = paths.checked_path("run_dir", path)
         self.writes = writes
         self._resume = resume
         self._lock: BaseFileLock | None = None
@@ -213,7 +213,7 @@ class RunDirectory:
         if not self.writes:
             return
         try:
-            write_beside(self._history_file, records.as_text(History(tuple(epochs))))
+            write_atomically(self._history_file, records.as_text(History(tuple(epochs))))
         except OSError as error:
             raise RunError(f"run_dir: {self._history_file} cannot be written: {error.strerror or error}") from error
 

@@ -15,7 +15,7 @@ LARGEST_PORT = 65_535
 SHOWN_LETTERS = 200
 
 
-def check_environment(strategy: str) -> None:
+def check_tf_config(strategy: str) -> None:
     """Checks that a strategy can be made with this TF_CONFIG.
 
     Args:

@@ -26,7 +26,7 @@ import tensorflow as tf
 from deconv_ae.data import EvaluationBatches, replica_batches
 from deconv_ae.errors import InputError, RunError, choose, first_line
 from deconv_ae.model.objective import per_image_rmse
-from deconv_ae.training.cluster import check_environment, other_addresses
+from deconv_ae.training.cluster import check_tf_config, other_addresses
 from deconv_ae.training.interruption import SIGNALS, signals_end_at_once
 
 EXIT_FAILED = 1
@@ -41,7 +41,7 @@ def _none(worker_timeout: float) -> tf.distribute.Strategy:
 
 
 def _mirrored(worker_timeout: float) -> tf.distribute.Strategy:
-    check_environment("mirrored")
+    check_tf_config("mirrored")
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
@@ -82,7 +82,7 @@ def make_strategy(name: str, worker_timeout: float = 120.0) -> tf.distribute.Str
         The strategy.
 
     Raises:
-        InputError: if the name is unknown; or as `check_environment`.
+        InputError: if the name is unknown; or as `check_tf_config`.
         RunError: if the cluster cannot be joined.
     """
     return choose("strategy", name, _MAKERS)(worker_timeout)

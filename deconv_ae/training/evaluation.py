@@ -45,13 +45,13 @@ def baselines(train: np.ndarray, test: np.ndarray, code_values: int | None = Non
     )
 
 
-def thumbnail_rmse(images: np.ndarray, numbers: float, shades: bool = False) -> float:
+def thumbnail_rmse(images: np.ndarray, numbers: float, is_rounded: bool = False) -> float:
     """Computes the mean RMSE of thumbnails, enlarged by Lanczos or bicubic interpolation, whichever is better.
 
     Args:
         images: `(N, height, width, channels)` uint8.
         numbers: the most numbers in a thumbnail, see `thumbnail_size`.
-        shades: whether thumbnails are rounded to 8 bits per number.
+        is_rounded: whether the thumbnails are rounded to 8 bits per number.
 
     Returns:
         The mean RMSE; 0 if a thumbnail is as large as an image.
@@ -59,25 +59,25 @@ def thumbnail_rmse(images: np.ndarray, numbers: float, shades: bool = False) -> 
     if thumbnail_size(images.shape[1:], numbers) == images.shape[1:3]:
         return 0.0
     return min(
-        mean_rmse(partial(enlarged_thumbnails, numbers=numbers, method=method, shades=shades), images)
+        mean_rmse(partial(enlarged_thumbnails, numbers=numbers, method=method, is_rounded=is_rounded), images)
         for method in ENLARGING_METHODS
     )
 
 
-def enlarged_thumbnails(images: tf.Tensor, numbers: float, method: str, shades: bool = False) -> tf.Tensor:
+def enlarged_thumbnails(images: tf.Tensor, numbers: float, method: str, is_rounded: bool = False) -> tf.Tensor:
     """Makes thumbnails of a batch of scaled images, and enlarges them to the images' size.
 
     Args:
         images: `(N, height, width, channels)` in [0, 1).
         numbers: the most numbers in a thumbnail, see `thumbnail_size`.
         method: one of `ENLARGING_METHODS`.
-        shades: whether thumbnails are rounded to 8 bits per number.
+        is_rounded: whether the thumbnails are rounded to 8 bits per number.
 
     Returns:
         Float32 images of the shape of `images`.
     """
     small = tf.image.resize(images, thumbnail_size(images.shape[1:], numbers), "lanczos3", antialias=True)
-    small = tf.clip_by_value(tf.round(small / PIXEL_SCALE), 0, 255) * PIXEL_SCALE if shades else small
+    small = tf.clip_by_value(tf.round(small / PIXEL_SCALE), 0, 255) * PIXEL_SCALE if is_rounded else small
     return tf.clip_by_value(tf.image.resize(small, images.shape[1:3], method), 0, 1)
 
 

@@ -11,7 +11,7 @@ from deconv_ae import options
 from deconv_ae.errors import InputError
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.recipes import RECIPES
-from deconv_ae.options import one_of, option, optional, options_of, real, switch, whole
+from deconv_ae.options import checked_boolean, integer, number, one_of, option, optional, options_of
 from deconv_ae.training.schedule import SMALLEST_BATCH, STEPS_FOR_A_RECIPES_EPOCH, Schedule, schedule
 
 STRATEGIES = {
@@ -66,53 +66,56 @@ class TrainingOptions:
     )
     epochs: int | None = option(
         None,
-        optional(whole()),
+        optional(integer()),
         f"Passes over the training images. Default: {_values_by_recipe('epochs', ' epochs')}. Small data sets get more "
         f"epochs: at least {STEPS_FOR_A_RECIPES_EPOCH} steps for each epoch of the recipe.",
     )
     batch_size: int | None = option(
         None,
-        optional(whole(least=1)),
+        optional(integer(least=1)),
         f"Images a step, over all replicas. Default: {_values_by_recipe('batch_size')}. Small data sets get smaller "
         f"batches: a twentieth of the images, but at least {SMALLEST_BATCH}.",
     )
     learning_rate: float | None = option(
         None,
-        optional(real(above=0)),
+        optional(number(above=0)),
         "Peak learning rate; a batch's loss is the mean over its images. Default: "
         f"{_values_by_recipe('learning_rate')}.",
     )
-    seed: int = option(0, whole(), "Seed of the initial weights and of the order of the images.")
+    seed: int = option(0, integer(), "Seed of the initial weights and of the order of the images.")
     run_dir: str | None = option(
         None,
         optional(options.directory),
         "Directory for checkpoints, TensorBoard logs and training_curve.png. Without a directory, no such file is "
         "written.",
-        decides=False,
+        decides_result=False,
     )
     checkpoint_every: int | None = option(
         None,
-        optional(whole(least=1)),
+        optional(integer(least=1)),
         "Steps between checkpoints within an epoch. Default: after every epoch only.",
-        decides=False,
+        decides_result=False,
     )
     validate_every: int = option(
         1,
-        whole(),
+        integer(),
         "Epochs between two computations of the test RMSE, which is printed and logged to TensorBoard. 0: never.",
-        decides=False,
+        decides_result=False,
     )
     resume: bool = option(
-        False, switch, "Resume from the last checkpoint in run_dir. More --epochs extend the run.", decides=False
+        False,
+        checked_boolean,
+        "Resume from the last checkpoint in run_dir. More --epochs extend the run.",
+        decides_result=False,
     )
     strategy: str = option(
-        "auto", one_of(STRATEGIES), f"Devices to train on. {options.listed(STRATEGIES)}.", decides=False
+        "auto", one_of(STRATEGIES), f"Devices to train on. {options.listed(STRATEGIES)}.", decides_result=False
     )
     worker_timeout: float = option(
         120.0,
-        real(least=0, most=LONGEST_WAIT),
+        number(least=0, most=LONGEST_WAIT),
         "Seconds that a worker of --strategy=multi_worker waits for the others before it gives up.",
-        decides=False,
+        decides_result=False,
     )
     mixed_precision: str = option("none", one_of(MIXED_PRECISIONS), f"Keras's policy: {', '.join(MIXED_PRECISIONS)}.")
     jit_compile: str = option(
@@ -135,7 +138,7 @@ class TrainingOptions:
         """Returns batch size and epochs for this number of training images: as given, else computed from the recipe."""
         return schedule(RECIPES[self.recipe], images, self.batch_size, self.epochs)
 
-    def deciding(self, images: int | None = None) -> "TrainingOptions":
+    def deciding_options(self, images: int | None = None) -> "TrainingOptions":
         """Returns a copy in which each option that does not decide the result has its default.
 
         A resumed run must have the same copy, except that it may have more epochs.
@@ -144,7 +147,7 @@ class TrainingOptions:
         `images` is None, too, the copy has None.
         """
         defaults: dict[str, Any] = {
-            name: field.default for name, (field, each) in options_of(self).items() if not each.decides
+            name: field.default for name, (field, each) in options_of(self).items() if not each.decides_result
         }
         if images is None:
             return replace(self, **defaults)
@@ -153,8 +156,8 @@ class TrainingOptions:
 
     def recorded(self, images: int) -> dict[str, Any]:
         """Returns the options that decide the result on this number of training images, by name, for a record."""
-        deciding = self.deciding(images)
-        return {name: getattr(deciding, name) for name, (_, each) in options_of(self).items() if each.decides}
+        deciding = self.deciding_options(images)
+        return {name: getattr(deciding, name) for name, (_, each) in options_of(self).items() if each.decides_result}
 
     @property
     def peak_learning_rate(self) -> float | None:

@@ -317,7 +317,7 @@ def _run_directory(
     if not options.run_dir:
         return contextlib.nullcontext()
     record = RunRecord(
-        options=options.deciding(len(dataset.train)),
+        options=options.deciding_options(len(dataset.train)),
         dataset=dataset.name,
         training_images=len(dataset.train),
         image_shape=dataset.image_shape,

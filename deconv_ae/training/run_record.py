@@ -10,7 +10,7 @@ from typing import Any
 
 from deconv_ae import paths, records
 from deconv_ae.errors import InputError
-from deconv_ae.files import lock_exclusively, write_beside
+from deconv_ae.files import lock_exclusively, write_atomically
 from deconv_ae.records import Count, Length, Measure, Name
 from deconv_ae.training.options import TrainingOptions
 
@@ -48,7 +48,7 @@ class RunRecord:
     extended_after_epochs: tuple[Count, ...] = ()
 
 
-def check_place(run_dir: str | Path, options: TrainingOptions, dataset: str) -> None:
+def check_before_loading(run_dir: str | Path, options: TrainingOptions, dataset: str) -> None:
     """Checks a run directory before the images are loaded, as far as that is possible without the images.
 
     Args:
@@ -59,12 +59,12 @@ def check_place(run_dir: str | Path, options: TrainingOptions, dataset: str) -> 
     Raises:
         InputError: as `check`.
     """
-    path = paths.given("run_dir", run_dir)
+    path = paths.checked_path("run_dir", run_dir)
     if not options.resume:
         _check_is_new(path)
         return
     old_record = read("resume", path, "leave --resume out to start a run")
-    new_options, old_options = options.deciding(), old_record.options
+    new_options, old_options = options.deciding_options(), old_record.options
     # Batch size and epochs that follow from the number of images count as unchanged.
     new_options = replace(
         new_options,
@@ -161,7 +161,7 @@ def check_not_in_use(run_dir: str | Path) -> None:
 
     The check takes the lock and releases it at once, so that the caller's run can take it later.
     """
-    path = paths.given("run_dir", run_dir)
+    path = paths.checked_path("run_dir", run_dir)
     if os.path.lexists(path / LOCK):  # Also true for a broken link, which cannot be locked.
         lock_exclusively("run_dir", path, path / LOCK).release()
 
@@ -196,4 +196,4 @@ def read(argument: str, run_dir: Path, advice: str) -> RunRecord:
 
 def write(run_dir: Path, record: RunRecord) -> None:
     """Writes the record of a run."""
-    write_beside(run_dir / FILE_NAME, records.as_text(record))
+    write_atomically(run_dir / FILE_NAME, records.as_text(record))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import keras
 
-from deconv_ae.files import write_beside
+from deconv_ae.files import write_atomically
 from deconv_ae.model.recipes import RECIPES
 from deconv_ae.training import TrainingOptions
 
@@ -33,7 +33,7 @@ def load_or_run(
     if outcome is None or outcome.settings != settings:
         outcome = run()
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_beside(file, json.dumps(asdict(outcome)) + "\n")
+        write_atomically(file, json.dumps(asdict(outcome)) + "\n")
     return outcome
 
 

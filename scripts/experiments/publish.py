@@ -11,7 +11,7 @@ from markdown_page import markdown_table, read_section, replace_section
 from matplotlib.figure import Figure
 
 from deconv_ae.errors import RunError
-from deconv_ae.files import write_beside
+from deconv_ae.files import write_atomically
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.pictures.explanation import kernels_figure, switches_figure
 from deconv_ae.pictures.visualization import WIDEST_INCHES, comparison_figure, model_figure, save_figure, view
@@ -143,7 +143,7 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
     original's page has figures such as autoencoder.png and comparison.png.
 
     Args:
-        outcomes: from `runs.finished`.
+        outcomes: from `runs.read_outcomes`.
         images: `(N, height, width, channels)` uint8 test images; figures show the first five.
         output_dir: the directory that `runs.reproduce` wrote to.
 
@@ -162,10 +162,10 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
     }
     written = [output_dir / name for name in texts]
     for file, text in zip(written, texts.values()):
-        write_beside(file, text)
+        write_atomically(file, text)
     written.append(save_figure(curves_figure(outcomes), output_dir / "training_curves.png"))
     if models:
-        write_beside(output_dir / "switches.md", switches_table(models, images) + "\n")
+        write_atomically(output_dir / "switches.md", switches_table(models, images) + "\n")
         written.append(output_dir / "switches.md")
         written += _write_figures(models, images[:PICTURED_IMAGES], output_dir)
     return written
@@ -237,7 +237,7 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
     results, switches, published = (
         (output_dir / f"{name}.md").read_text(encoding="utf-8").strip() for name in ("results", "switches", "published")
     )
-    write_beside(reference_dir / "README.md", reference_page(reference_dir, results, switches))
+    write_atomically(reference_dir / "README.md", reference_page(reference_dir, results, switches))
     if readme is not None:
         replace_section(readme, "results", published)
 

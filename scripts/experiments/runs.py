@@ -125,7 +125,7 @@ def reproduce(
                 yield load_or_run(file, settings, Outcome.parse, partial(_train, run, settings, dataset, output_dir))
 
 
-def finished(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
+def read_outcomes(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
     """Returns the outcomes in an output directory whose settings are still valid, by preset, recipe and seed.
 
     After several calls of `reproduce`, one recipe may have more seeds than another.
@@ -150,7 +150,7 @@ def _settings(run: Run, dataset: ImageDataset) -> dict[str, Any]:
     """The settings that decide a run's result, including the recipe's details, as JSON values."""
     options = run.options
     settings = {
-        "options": asdict(options.deciding(len(dataset.train))),
+        "options": asdict(options.deciding_options(len(dataset.train))),
         "dataset": dataset.name,
         "training_images": len(dataset.train),
         **recipe_details(options, dataset.image_shape[-1]),

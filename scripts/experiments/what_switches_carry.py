@@ -8,7 +8,7 @@ from markdown_page import markdown_table
 
 from deconv_ae.data import scale
 from deconv_ae.model.objective import per_image_rmse
-from deconv_ae.pictures.explanation import centred, shuffled
+from deconv_ae.pictures.explanation import centre_switches, shuffle_switches
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 
@@ -42,8 +42,8 @@ def measure_switches(model: ServedAutoencoder, images: np.ndarray) -> SwitchesRM
     return SwitchesRMSE(
         name=model.card.title,
         own_rmse=rmse(model.decode(encoded)),
-        shuffled_rmse=rmse(model.decode(shuffled(encoded))),
-        centred_rmse=rmse(model.decode(centred(encoded, model.card.architecture.pool_sizes))),
+        shuffled_rmse=rmse(model.decode(shuffle_switches(encoded))),
+        centred_rmse=rmse(model.decode(centre_switches(encoded, model.card.architecture.pool_sizes))),
         zeros_rmse=rmse(np.zeros_like(originals)),
     )
 

@@ -31,18 +31,18 @@ SETTINGS = ("--dataset=folder:pictures", "--filters=2", "--pool_sizes=2", "--bat
 TRAINING = (*SETTINGS, "--epochs=3", "--checkpoint_every=2")
 FAULTS: dict[str, Callable[["Torture"], bool]] = {}
 """The faults by name. Each function injects one fault, and returns whether everything survived."""
-TIMES: dict[str, int] = {}
+LEAST_TIMES: dict[str, int] = {}
 """The least number of times to inject some faults: fewer would not suffice to judge them. With --other_faults below 3,
 torture.py ignores these numbers."""
 
 
 def fault(name: str, times: int | None = None) -> Callable[[Callable[["Torture"], bool]], Callable[["Torture"], bool]]:
-    """Returns a decorator that adds a function to FAULTS and, if `times` is given, this least number to TIMES."""
+    """Returns a decorator that adds a function to FAULTS and, if `times` is given, this least number to LEAST_TIMES."""
 
     def add(inject: Callable[["Torture"], bool]) -> Callable[["Torture"], bool]:
         FAULTS[name] = inject
         if times is not None:
-            TIMES[name] = times
+            LEAST_TIMES[name] = times
         return inject
 
     return add
@@ -216,7 +216,7 @@ def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
         table.count("SIGKILL while exporting over a model", 1, survived, torture.problem)
 
 
-def kill_preparing(torture: Torture, kills: int, table: "Table") -> None:
+def kill_decoding(torture: Torture, kills: int, table: "Table") -> None:
     """Kills programs while they decode a data set for the first time.
 
     Afterwards both splits must have the right images, and no partial file may be left. Every other time, a second
@@ -399,7 +399,7 @@ class Table:
         return time.monotonic() > self._end
 
     @property
-    def lost(self) -> int:
+    def lost_count(self) -> int:
         """The number of faults that were not survived."""
         return self._injected.total() - self._survived.total()
 
@@ -417,5 +417,5 @@ class Table:
             f"{kind:<42}{count:>9}{self._survived[kind]:>10}{count - self._survived[kind]:>6}"
             for kind, count in self._injected.items()
         ]
-        total = f"{'all':<42}{self._injected.total():>9}{self._survived.total():>10}{self.lost:>6}"
+        total = f"{'all':<42}{self._injected.total():>9}{self._survived.total():>10}{self.lost_count:>6}"
         return "\n".join([f"{'fault':<42}{'injected':>9}{'survived':>10}{'lost':>6}", *rows, total])

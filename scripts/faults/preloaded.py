@@ -5,7 +5,7 @@ import os
 
 from deconv_ae_programs import library
 
-with library.without(library.UNNEEDED):
+with library.hide_packages(library.UNNEEDED):
     for name in ("keras", "tensorflow"):
         importlib.import_module(name)
 for name in ("deconv_ae.training", "mlxtend.data", "tensorboard"):

@@ -25,7 +25,7 @@ class Refusal:
     status: int
     stderr: str
     seconds: float
-    wrote: bool
+    changed_files: bool
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def flags_of(program: str, directory: Path) -> list[Flag]:
     return _call_in_process(_flags_of, program, directory)
 
 
-def run_all(program: str, command_lines: Sequence[Sequence[str]], directory: Path) -> list[Refusal]:
+def run_command_lines(program: str, command_lines: Sequence[Sequence[str]], directory: Path) -> list[Refusal]:
     """Runs each command line with `directory` as the working directory, as a user without privileges.
 
     All run in one process, which loads TensorFlow and the libraries of data sets only once.

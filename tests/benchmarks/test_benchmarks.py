@@ -254,7 +254,7 @@ def test_peak_memory_is_that_of_the_work(processes: ContestantProcesses) -> None
 
 def test_disagreeing_contestants_fail_the_row() -> None:
     zeros, ones = np.zeros((1, 2, 2, 1)), np.ones((1, 2, 2, 1))
-    bounds = Bounds(choices={}, middle=zeros, reach=zeros)
+    bounds = Bounds(choices={}, middle=zeros, radius=zeros)
     with pytest.raises(Failed, match="wrong does not compute what deconv_ae does"):
         layers_suite.check_agreement(Case((1, 2, 2, 1), 2, 2), {OURS: [zeros], "wrong": [ones]})
     with pytest.raises(Failed, match="the losses of wrong"):

@@ -41,8 +41,8 @@ def test_clear_maxima_allow_one_choice_and_one_reconstruction(model: Autoencoder
     for choices in bounds.choices.values():
         # In a few windows, two values agree to 1e-5 by chance.
         assert np.mean(choices.sum(-1) == 1) > 0.99
-    np.testing.assert_allclose(bounds.middle[bounds.reach == 0], reconstruction[bounds.reach == 0], rtol=0, atol=1e-5)
-    clear_image = np.argmax(np.sum(bounds.reach, (1, 2, 3)) == 0)
+    np.testing.assert_allclose(bounds.middle[bounds.radius == 0], reconstruction[bounds.radius == 0], rtol=0, atol=1e-5)
+    clear_image = np.argmax(np.sum(bounds.radius, (1, 2, 3)) == 0)
     changed = reconstruction.copy()
     changed[clear_image, 3, 4, 1] += 0.01
     assert bounds.difference(changed, reconstruction) == pytest.approx(0.01, rel=1e-3)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from faults.refusals import run_all
+from faults.refusals import run_command_lines
 from PIL import Image
 
 from deconv_ae import numbers, paths
@@ -51,7 +51,7 @@ def test_programs_report_unusable_paths_in_one_line(tmp_path: Path) -> None:
         train += [["--dataset=mnist_5k", f"--{flag}={path}"] for path in too_long]
     evaluate = [[f"--model={path}.keras"] for path in (*unreadable[:1], *too_long)]
     for program, command_lines in (("train.py", train), ("evaluate.py", evaluate)):
-        for arguments, refusal in zip(command_lines, run_all(program, command_lines, tmp_path)):
+        for arguments, refusal in zip(command_lines, run_command_lines(program, command_lines, tmp_path)):
             assert refusal.status == 2, (arguments, refusal)
             assert refusal.stderr.count("\n") == 1, (arguments, refusal)
             flag = arguments[-1].removeprefix("--").split("=")[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from experiments import publish, runs
-from experiments.runs import Outcome, Run, finished, reproduce
+from experiments.runs import Outcome, Run, read_outcomes, reproduce
 from experiments.summary import markdown, summarize
 from experiments.what_switches_carry import measure_switches
 from markdown_page import read_section, replace_section
@@ -82,7 +82,7 @@ def test_every_valid_outcome_is_read_in_order(
     (tmp_path / "runs" / "two_layer-cntk-0.json").write_text('{"half": ')
     stale = dataclasses.replace(outcomes[0], run=Run("cmap1_pool2", "cntk", 0))
     (tmp_path / "runs" / "cmap1_pool2-cntk-0.json").write_text(json.dumps(dataclasses.asdict(stale)))
-    assert finished(digits, tmp_path) == outcomes
+    assert read_outcomes(digits, tmp_path) == outcomes
 
 
 def test_rows_have_median_best_worst_and_collapsed_runs() -> None:

@@ -24,7 +24,7 @@ def test_run_survives_the_fault(torture: injection.Torture, name: str) -> None:
     [
         (injection.kill_training, ["SIGKILL while writing a checkpoint", "SIGKILL at a random moment"]),
         (injection.kill_exports, ["SIGKILL while exporting over a model"]),
-        (injection.kill_preparing, ["SIGKILL while decoding"]),
+        (injection.kill_decoding, ["SIGKILL while decoding"]),
     ],
 )
 def test_kills_lose_no_data(torture: injection.Torture, kill, faults: list[str]) -> None:

@@ -66,7 +66,9 @@ def test_zero_negative_and_positive_differ(eyes: str) -> None:
         assert distances == sorted(distances)
 
 
-@pytest.mark.parametrize("palette", [drawings.FEW_PLACES, drawings.POINT_COLOURS], ids=["places", "channels"])
+@pytest.mark.parametrize(
+    "palette", [drawings.COLOURS_OF_FEW_PLACES, drawings.POINT_COLOURS], ids=["places", "channels"]
+)
 @pytest.mark.parametrize("eyes", EYES)
 def test_colours_of_few_places_and_of_channels_differ(palette, eyes: str) -> None:
     rgbs = [to_rgb(colour) if isinstance(colour, str) else tuple(np.array(colour) / 255) for colour in palette]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from faults.programs import SCRIPTS
-from faults.refusals import Flag, flags_of, run_all
+from faults.refusals import Flag, flags_of, run_command_lines
 
 STARTS = re.compile(r"^(    command_line.run\(main\)|installed.run\(\"\w+\"\))$", re.MULTILINE)
 WITHOUT_FLAGS = {"run_notebooks.py"}
@@ -93,7 +93,9 @@ def test_wrong_values_give_one_line_and_write_nothing(workplace: Path, program: 
         if program in ALSO_WRONG and not is_surely_refused:
             command_lines[-1].append(ALSO_WRONG[program])
     problems = []
-    for (flag, value_name), arguments, refusal in zip(cases, command_lines, run_all(program, command_lines, workplace)):
+    for (flag, value_name), arguments, refusal in zip(
+        cases, command_lines, run_command_lines(program, command_lines, workplace)
+    ):
         lines = refusal.stderr.strip().splitlines()
         is_right = (
             refusal.status == 2
@@ -101,7 +103,7 @@ def test_wrong_values_give_one_line_and_write_nothing(workplace: Path, program: 
             and lines[0].startswith("error: ")
             and lines[0].isprintable()
             # The program creates the cache directory before it finds that there are no images.
-            and (not refusal.wrote or flag.name == "cache_dir")
+            and (not refusal.changed_files or flag.name == "cache_dir")
             and refusal.seconds < MOST_SECONDS
             and (flag.name in lines[0] or not must_be_named(flag, value_name))
         )

@@ -12,7 +12,7 @@ from deconv_ae_programs import library
 def test_unneeded_packages_are_hidden_until_the_block_ends(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "not_needed.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    with library.without(("not_needed", "pytest")):
+    with library.hide_packages(("not_needed", "pytest")):
         with pytest.raises(ModuleNotFoundError):
             import not_needed
         # A package that is already loaded stays.

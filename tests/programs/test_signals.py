@@ -21,7 +21,7 @@ import deconv_ae
 from deconv_ae import cleanup
 from deconv_ae.compression.files import write_together
 from deconv_ae.data import cache
-from deconv_ae.files import PARTIAL, partial_directory, write_beside
+from deconv_ae.files import PARTIAL, partial_directory, write_atomically
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.pictures.visualization import save_figure
 from deconv_ae.saved_model.export_directory import ExportDirectory
@@ -170,13 +170,15 @@ def write_model(folder: Path) -> None:
 
 def write_checkpoint(folder: Path) -> None:
     options = TrainingOptions(Architecture((1,), (2,)))
-    record = RunRecord(options.deciding(2), "name", 2, (2, 2, 1), None, "0" * 16, options.peak_learning_rate, None)
+    record = RunRecord(
+        options.deciding_options(2), "name", 2, (2, 2, 1), None, "0" * 16, options.peak_learning_rate, None
+    )
     with RunDirectory(folder / "run", record, resume=False) as run:
         run.save(MODEL, 1)
 
 
 WRITERS: dict[str, Callable[[Path], object]] = {
-    "text": lambda folder: write_beside(folder / "text", "text"),
+    "text": lambda folder: write_atomically(folder / "text", "text"),
     "pictures": lambda folder: save_figure(Figure((0.1, 0.1)), folder / "figure.png"),
     "compressed pictures": lambda folder: write_together(folder / "new", [("a", b"a"), ("b", b"b")]),
     "cache": write_split,

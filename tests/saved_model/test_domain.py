@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deconv_ae.data import ImageDataset
-from deconv_ae.saved_model.domain import other_domain
+from deconv_ae.saved_model.domain import domain_warning
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
 REFERENCE = Path(__file__).parents[2] / "saved_models" / "reference"
@@ -15,7 +15,7 @@ RANDOM = np.random.default_rng(0)
 
 def warning_about(model_dir: Path, images: np.ndarray) -> str | None:
     model = ServedAutoencoder(model_dir)
-    return other_domain(model, images, model.rmse(images))
+    return domain_warning(model, images, model.rmse(images))
 
 
 def slopes(darkest: int, brightest: int, size: int, channels: int) -> np.ndarray:

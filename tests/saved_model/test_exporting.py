@@ -114,7 +114,7 @@ OTHER_READING = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name, (_, each) in options_of(Source).items() if each.decides])
+@pytest.mark.parametrize("name", [name for name, (_, each) in options_of(Source).items() if each.decides_result])
 def test_card_has_every_option_that_decides_the_pixels(
     trained: TrainingResult, digits: ImageDataset, name: str
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from deconv_ae.errors import InputError
-from deconv_ae.training.cluster import check_environment, other_addresses
+from deconv_ae.training.cluster import check_tf_config, other_addresses
 
 WORKER = {"type": "worker", "index": 0}
 
@@ -69,7 +69,7 @@ READABLE_BUT_WRONG = {
 def test_multi_worker_refuses_wrong_tf_config_in_one_line(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError, match=r"^TF_CONFIG: ") as error:
-        check_environment("multi_worker")
+        check_tf_config("multi_worker")
     assert len(str(error.value)) < 700
     assert str(error.value).isprintable()
 
@@ -78,7 +78,7 @@ def test_multi_worker_refuses_wrong_tf_config_in_one_line(text: str, monkeypatch
 def test_mirrored_refuses_unreadable_tf_config(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError, match=r"^TF_CONFIG: .*; unset it, --strategy=mirrored does not need it$"):
-        check_environment("mirrored")
+        check_tf_config("mirrored")
 
 
 @pytest.mark.parametrize("text", [None, *READABLE_BUT_WRONG.values()])
@@ -89,7 +89,7 @@ def test_all_but_multi_worker_accept_readable_or_unset_tf_config(
     if text is not None:
         monkeypatch.setenv("TF_CONFIG", text)
     for strategy in ("none", "auto", "mirrored"):
-        check_environment(strategy)
+        check_tf_config(strategy)
 
 
 @pytest.mark.parametrize(

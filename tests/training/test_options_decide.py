@@ -62,7 +62,7 @@ def test_option_changes_the_weights_exactly_if_it_decides_the_result(
     weights = weights_after(replace(options, **{name: OTHER_VALUES[name]}))
     is_same = all(map(np.array_equal, weights, plain_weights))
     _, option = options_of(TrainingOptions)[name]
-    assert is_same != option.decides
+    assert is_same != option.decides_result
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_option_changes_the_weights_exactly_if_it_decides_the_result(
         *(
             (TrainingOptions, name, "options")
             for name, (_, each) in options_of(TrainingOptions).items()
-            if not each.decides
+            if not each.decides_result
         ),
         *((Source, name, "source") for name in options_of(Source)),
     ],

@@ -46,7 +46,7 @@ def test_missing_batch_size_and_epochs_are_filled_in(arguments: dict[str, int], 
     assert (options.schedule(300).batch_size, options.schedule(300).epochs) == (batch_size, epochs)
     # A run may be resumed with or without the flags: on 300 images, the record is the same.
     explicit = TrainingOptions(options.architecture, batch_size=batch_size, epochs=epochs)
-    assert explicit.deciding(300) == options.deciding(300)
+    assert explicit.deciding_options(300) == options.deciding_options(300)
 
 
 @pytest.mark.parametrize(

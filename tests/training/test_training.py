@@ -51,7 +51,7 @@ def finished_in_float16(digits: ImageDataset, tmp_path_factory: pytest.TempPathF
 def record_of(options: TrainingOptions, pictures: str = "0" * 16) -> RunRecord:
     """The record of a run with these options on 640 digits, whose fingerprint is `pictures`."""
     peak, onednn = options.peak_learning_rate, os.environ.get("TF_ENABLE_ONEDNN_OPTS")
-    return RunRecord(options.deciding(640), "mnist_5k", 640, (28, 28, 1), None, pictures, peak, onednn)
+    return RunRecord(options.deciding_options(640), "mnist_5k", 640, (28, 28, 1), None, pictures, peak, onednn)
 
 
 def weights(result: TrainingResult) -> list[np.ndarray]:

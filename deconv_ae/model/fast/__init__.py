@@ -1,4 +1,4 @@
-"""Computes a stage faster than its layers do, where that pays: functions of tensors, kernels and switches."""
+"""Computes a stage faster than its layers do, if it has few channels: functions of tensors, kernels and switches."""
 
 from deconv_ae.model.fast.blocks import FEWEST_ROWS
 from deconv_ae.model.fast.blocks import decode as decode
@@ -8,11 +8,11 @@ MOST_CHANNELS, MOST_COMPILED_CHANNELS, MOST_COMPILED_GREY_CHANNELS, FEWEST_COMPI
 """Measured, see "When blocks pay" in scripts/experiments/NOTES.md. The pixels are those of an epoch's images."""
 
 
-def pays(channels: int, filters: int, pool_size: tuple[int, int], compiled: bool = False) -> bool:
+def blocks_are_faster(channels: int, filters: int, pool_size: tuple[int, int], compiled: bool = False) -> bool:
     """Whether blocks are faster than layers: with few channels, a convolution leaves most of a vector register idle.
 
-    >>> pays(1, 3, (4, 4)), pays(1, 32, (4, 4)), pays(1, 32, (4, 4), compiled=True), pays(3, 6, (2, 2), compiled=True)
-    (True, False, True, False)
+    >>> [blocks_are_faster(1, filters, (4, 4), compiled) for filters, compiled in ((3, False), (32, False), (32, True))]
+    [True, False, True]
     """
     has_smallest_blocks, most_channels = not any(FEWEST_ROWS % rows for rows in pool_size), max(channels, filters)
     if compiled and has_smallest_blocks:

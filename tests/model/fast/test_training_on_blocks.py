@@ -10,7 +10,7 @@ import pytest
 import deconv_ae
 from deconv_ae import Architecture, Autoencoder
 from deconv_ae.data import ImageDataset, scale
-from deconv_ae.model.fast import pays
+from deconv_ae.model.fast import blocks_are_faster
 from deconv_ae.model.objective import PerImageRMSELoss
 from deconv_ae.model.presets import PRESETS
 
@@ -34,7 +34,8 @@ def test_hundred_losses_equal_those_of_the_layers(digits: ImageDataset, preset: 
     keras.utils.set_random_seed(0)
     model = Autoencoder(PRESETS[preset].architecture, DIGITS)
     uses_blocks = [
-        pays(stage.input_shape[-1], stage.output_shape[-1], stage.pool_size, jit_compile) for stage in model._stages
+        blocks_are_faster(stage.input_shape[-1], stage.output_shape[-1], stage.pool_size, jit_compile)
+        for stage in model._stages
     ]
     assert all(uses_blocks) == (jit_compile or preset != "two_layer")
     weights = model.get_weights()
