@@ -34,7 +34,7 @@ def checked_path(argument: str, text: str | os.PathLike[str]) -> Path:
         InputError: if the path is empty, is an address such as gs://bucket, has control characters, cannot be written
             as UTF-8, or begins with the home of an unknown user.
 
-    >>> given("export_dir", "gs://bucket/model")
+    >>> checked_path("export_dir", "gs://bucket/model")
     Traceback (most recent call last):
     deconv_ae.errors.InputError: export_dir: gs://bucket/model is an address; give a path on this machine
     """

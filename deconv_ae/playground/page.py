@@ -89,8 +89,8 @@ class Playground:
         """Serves the page until Ctrl-C or SIGTERM.
 
         Args:
-            listening: a socket from `address.bound`.
-            host: the host that `address.bound` was given.
+            listening: a socket from `address.bind_socket`.
+            host: the host that `address.bind_socket` was given.
             when_ready: called with the page's address as soon as requests are answered.
             open_browser: whether to open the page in the system's browser.
         """
