@@ -6,6 +6,7 @@ see `bounds.py`.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -64,6 +65,18 @@ class Agreement:
         return ", ".join(differences + ([] if self.switches is None else [f"wrong switches: {self.switches}"]))
 
 
+def _badness(agreement: Agreement) -> tuple[bool, float, float, float]:
+    """Sorts agreements from good to bad. NaN counts as infinite, because it compares as neither more nor less.
+
+    >>> large, nan = (Agreement(None, value, value, None, 0.1, 0.0) for value in (9.0, math.nan))
+    >>> max([large, nan], key=_badness) is max([nan, large], key=_badness) is nan
+    True
+    """
+    differences = (agreement.switches or 0, agreement.reconstruction or 0, agreement.code or 0)
+    switches, reconstruction, code = (math.inf if math.isnan(value) else value for value in differences)
+    return not agreement.is_exact, switches, reconstruction, code
+
+
 class Reference:
     """The SavedModel's results for some images, to compare converted parts with.
 
@@ -113,7 +126,7 @@ class Reference:
         agreements = [
             self._agreement(_run_in_batches(file_name, run, tensors, size), part, file_name) for size in BATCH_SIZES
         ]
-        return max(agreements, key=lambda a: (not a.is_exact, a.switches or 0, a.reconstruction or 0, a.code or 0))
+        return max(agreements, key=_badness)
 
     def _agreement(self, outputs: Tensors, part: Part, file_name: str) -> Agreement:
         if outputs.keys() != part.outputs.keys():

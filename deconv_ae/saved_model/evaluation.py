@@ -31,7 +31,8 @@ class Evaluation:
             code, one with at most as many bits as code and switches.
         files: JPEG and WebP with at most as many bits as code and switches, or of the lowest quality; empty unless
             the images have 1 or 3 channels.
-        silent_channels: the number of the code's channels that are 0 in every test image.
+        silent_channels: the number of the code's channels that are 0 in every measured image: without splits, in every
+            image, else in every test image.
         channels: the number of the code's channels.
     """
 
@@ -48,7 +49,10 @@ class Evaluation:
     def table(self) -> str:
         """Text with a line for each split, and for each other result."""
         rows = [
-            (f"{split} RMSE", f"{self.rmse[split]:.6f}, PSNR {self.psnr[split]:.2f} dB, over {count:,} images")
+            (
+                "RMSE" if split == THESE else f"{split} RMSE",
+                f"{self.rmse[split]:.6f}, PSNR {self.psnr[split]:.2f} dB, over {count:,} images",
+            )
             for split, count in self.counts.items()
         ]
         last_split = list(self.counts)[-1]
@@ -63,7 +67,10 @@ class Evaluation:
         rows += [(file.name, str(file)) for file in self.files]
         if self.silent_channels:
             rows.append(
-                ("silent channels", f"{self.silent_channels} of {self.channels}; they are 0 in every test image")
+                (
+                    "silent channels",
+                    f"{self.silent_channels} of {self.channels}; they are 0 in all of {measured_images}",
+                )
             )
         return "\n".join(f"{label:<24}{value}" for label, value in rows)
 

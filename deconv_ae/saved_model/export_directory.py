@@ -114,7 +114,7 @@ class ExportDirectory:
         except (InputError, OSError) as error:
             model_path = self.path.with_name(f"{self.path.name}.new-{os.urandom(4).hex()}")
             partial.rename(model_path)
-            reason = error.strerror if isinstance(error, OSError) else error
+            reason = error.strerror or error if isinstance(error, OSError) else error
             raise RunError(
                 f"export_dir: {self.path} can no longer be used ({reason}); the model is in {model_path}"
             ) from error

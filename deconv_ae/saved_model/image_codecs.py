@@ -64,7 +64,7 @@ class FileOfSize:
             limit = ", the highest, in fewer bits than code and switches"
         return (
             f"{self.rmse:.6f}, quality {self.quality}{limit}: {self.bits:,.0f} bits, {self.payload_bits:,.0f} without "
-            f"header, over {self.pictures:,} test images"
+            f"header, over {self.pictures:,} images"
         )
 
 

@@ -56,8 +56,8 @@ def test_table_shows_the_numbers_of_an_evaluation() -> None:
         "mean training image     0.250000, in place of every test image",
         "black                   0.500000",
         "thumbnail               0.125000, 7x7 pixels",
-        "JPEG                    0.062500, quality 7: 1,600 bits, 1,000 without header, over 100 test images",
-        "silent channels         2 of 4; they are 0 in every test image",
+        "JPEG                    0.062500, quality 7: 1,600 bits, 1,000 without header, over 100 images",
+        "silent channels         2 of 4; they are 0 in all of the test images",
     ]
 
 
