@@ -19,12 +19,14 @@ EVALUATION_BATCH = 1000
 # gigabytes.
 EVALUATION_PIXELS = 1 << 22
 
-# For functions without control flow on tensors: autograph would spend a third of a second on them and change nothing.
+# Decorates functions without control flow on tensors: autograph would spend a third of a second on them for nothing.
 without_autograph = tf.autograph.experimental.do_not_convert
 
 
 def scale(images: Any) -> Any:
-    """Scales uint8 pixels to float32 in [0, 1): an array to an array, a tensor to a tensor. No other code does so.
+    """Scales uint8 pixels to float32 in [0, 1): an array to an array, a tensor to a tensor.
+
+    All code scales pixels by this function.
 
     >>> scale(np.array([0, 128, 255], np.uint8))
     array([0.        , 0.5       , 0.99609375], dtype=float32)
@@ -43,8 +45,8 @@ def to_pixels(reconstruction: np.ndarray) -> np.ndarray:
     return np.clip(np.round(reconstruction / PIXEL_SCALE), 0, 255).astype(np.uint8)
 
 
-def unoptimized(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Switches off tf.data's optimizations and its autotuning thread.
+def without_optimizations(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns the same batches without tf.data's optimizations and autotuning thread.
 
     The optimizations copy every tensor that the data set reads, and such a tensor holds a whole split. The autotuning
     thread sleeps for up to a minute. The thread does not always wake when its iterator is deleted: finished programs
@@ -85,7 +87,7 @@ def training_batches(images: np.ndarray, batch_size: int, seed: int, first_step:
         batch = scale(tf.gather(pixels, indices))
         return batch, batch
 
-    return unoptimized(batches.map(pair, num_parallel_calls=2).prefetch(2))
+    return without_optimizations(batches.map(pair, num_parallel_calls=2).prefetch(2))
 
 
 def replica_batches(
@@ -126,10 +128,10 @@ def replica_batches(
     def pair(indices: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return scale(tf.gather(pixels, indices)), weights
 
-    # For a finite data set, a strategy asks all workers before every step whether one has run out.
+    # If the data set were finite, a strategy would ask all workers before every step whether one has run out.
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
     index_shares = read_ahead(batches.flat_map(shares), images)
-    return unoptimized(index_shares.map(pair, num_parallel_calls=2).apply(endless).prefetch(2))
+    return without_optimizations(index_shares.map(pair, num_parallel_calls=2).apply(endless).prefetch(2))
 
 
 def _index_batches(count: int, batch_size: int, seed: int, first_step: int) -> tf.data.Dataset:

@@ -40,15 +40,15 @@ Stamp = tuple[Annotated[int, Between(0, 2**63)], Annotated[int, Between(0, 2**63
 
 @dataclass(frozen=True)
 class Record:
-    """The record beside a split's pixels.
+    """The record of a split's pixels, kept in a JSON file beside them.
 
     Attributes:
         version: the VERSION of the program that wrote the record.
-        made_of: as in the `Reading`.
+        made_of: the `made_of` of the `Reading` that was decoded.
         shape: the array's shape.
         checksum: SHA-256 of the pixels.
         stamp: the size and times of the pixels' file.
-        left_out: as in the `Reading`.
+        left_out: the `left_out` of that `Reading`.
     """
 
     version: Count
@@ -61,12 +61,12 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A split's `(N, height, width, channels)` uint8 images, their checksum, and two lists as in the `Reading`."""
+    """A split's `(N, height, width, channels)` uint8 images, their checksum, and the lists of the `Reading`."""
 
     images: np.ndarray
     checksum: str
     left_out: list[str] = field(default_factory=list)
-    passed_over: list[str] = field(default_factory=list)
+    ignored_paths: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Reading:
         count: the number of images, including those that are left out.
         batches: decodes the images, and yields them as `(n, height, width, channels)` uint8 arrays.
         left_out: a line for each file that was left out; complete after the last batch.
-        passed_over: the paths of files and folders that are ignored.
+        ignored_paths: the paths of files and folders that are ignored.
         count_is_exact: False if the number of images is only known after the last batch.
     """
 
@@ -87,7 +87,7 @@ class Reading:
     count: int
     batches: Callable[[], Iterator[np.ndarray]]
     left_out: list[str] = field(default_factory=list)
-    passed_over: list[str] = field(default_factory=list)
+    ignored_paths: list[str] = field(default_factory=list)
     count_is_exact: bool = True
 
 
@@ -95,18 +95,18 @@ def decode(read: Callable[[], Reading], reading: Reading) -> Generator[np.ndarra
     """Decodes a split, with a progress bar on a terminal.
 
     Args:
-        read: opens the split again, to see whether it has changed meanwhile.
+        read: opens the split again, to see whether its files have changed meanwhile.
         reading: the split.
 
     Yields:
-        np.ndarray: its batches.
+        np.ndarray: the split's batches.
 
     Raises:
         InputError: if the split's files changed while they were decoded, or the number of images is not `reading.count`
             although `reading.count_is_exact`.
-        TypeError: if a reader's batches are not uint8 images of one shape; the cache's file can hold no others.
+        TypeError: if the batches of `reading` are not uint8 images of one shape, as the cache's file requires.
     """
-    import keras  # Imported here: callers that only need the cache's directory do without it.
+    import keras  # Imported here, because callers that only need the cache's directory need no Keras.
 
     bar = keras.utils.Progbar(reading.count, unit_name="image") if sys.stdout.isatty() else None
     decoded_count, shape = 0, None
@@ -144,13 +144,14 @@ def in_memory(read: Callable[[], Reading], check: Callable[[int], None]) -> Deco
             check(reading.count * images[0].nbytes)
         batches.append(images)
     split_images = np.concatenate(batches)
-    return Decoded(split_images, checksum(split_images), reading.left_out, reading.passed_over)
+    return Decoded(split_images, checksum(split_images), reading.left_out, reading.ignored_paths)
 
 
 def checksum(images: np.ndarray) -> str:
     """SHA-256 of the pixels, in hexadecimal digits."""
     digest = hashlib.sha256()
-    for first in range(0, len(images), 1000):  # In parts, because a part that is not contiguous is copied.
+    # An array that is not contiguous is copied in parts, because a copy of the whole would double its memory.
+    for first in range(0, len(images), 1000):
         digest.update(np.ascontiguousarray(images[first : first + 1000]).data.cast("B"))
     return digest.hexdigest()
 
@@ -181,25 +182,25 @@ def mapped(folder: Path, name: str, split: str, read: Callable[[], Reading]) -> 
         RunError: if a file cannot be written, another program holds the lock for an hour, or decoding fails with a
             RunError.
     """
-    pixels, record_file = folder / f"{name}-{split}.uint8", folder / f"{name}-{split}.json"
+    pixels_file, record_file = folder / f"{name}-{split}.uint8", folder / f"{name}-{split}.json"
     with _locked(folder, f"{name}.lock") as is_locked:
         reading = read()
-        record = _usable_record(pixels, record_file, reading.made_of)
+        record = _usable_record(pixels_file, record_file, reading.made_of)
         if record is None:
             if is_locked:
-                for leftover in partials(pixels):  # Killed programs left these files.
+                for leftover in partials(pixels_file):  # Killed programs left these files.
                     remove(leftover)
-            record = _write(pixels, record_file, read, reading)
+            record = _write(pixels_file, record_file, read, reading)
         # Mode "c", copy on write: `as_tensor` would copy a read-only array, and here no write reaches the file.
-        images = np.memmap(pixels, np.uint8, "c", shape=record.shape).view(np.ndarray)
-    return Decoded(images, record.checksum, record.left_out, reading.passed_over)
+        images = np.memmap(pixels_file, np.uint8, "c", shape=record.shape).view(np.ndarray)
+    return Decoded(images, record.checksum, record.left_out, reading.ignored_paths)
 
 
 @contextlib.contextmanager
 def _locked(folder: Path, lock_name: str) -> Iterator[bool]:
-    """Takes the lock after waiting for other programs, and yields whether it is held.
+    """Takes the lock after waiting for other programs, and yields whether the lock is held.
 
-    It is not held if the file system has no locks, or the directory is read-only.
+    The lock is not held if the file system has no locks, or the directory is read-only.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -228,19 +229,20 @@ def _wait_for(lock: filelock.BaseFileLock, file: Path) -> None:
         ) from error
 
 
-def _usable_record(pixels: Path, record_file: Path, made_of: Any) -> Record | None:
-    """The record of undamaged pixels that were made of the same files; None if there are no such pixels."""
+def _usable_record(pixels_file: Path, record_file: Path, made_of: Any) -> Record | None:
+    """Returns the record, or None if the pixels are missing, damaged, or made of other files or by another VERSION."""
     try:
         record = records.read_file(Record, record_file)
-        # Through JSON and back, so that tuples and lists compare equal.
+        # JSON has turned the tuples in the record into lists, so `made_of` is converted through JSON, too.
         if record.version != VERSION or record.made_of != json.loads(json.dumps(made_of)):
             return None
-        stamp = _stamp(pixels)
+        stamp = _stamp(pixels_file)
         if stamp[0] != math.prod(record.shape):
             raise ValueError(f"it has {stamp[0]:,} bytes instead of {math.prod(record.shape):,}")
         # A change of a file changes its ctime, which cannot be set back. A silent fault of the disk changes no time. So
         # files up to 256 MiB are hashed at every use, which takes a fifth of a second.
-        if (stamp != record.stamp or stamp[0] <= ALWAYS_CHECKED_BYTES) and _file_checksum(pixels) != record.checksum:
+        is_to_be_hashed = stamp != record.stamp or stamp[0] <= ALWAYS_CHECKED_BYTES
+        if is_to_be_hashed and _file_checksum(pixels_file) != record.checksum:
             raise ValueError("its checksum differs")
         if stamp != record.stamp:
             record = replace(record, stamp=stamp)
@@ -249,29 +251,29 @@ def _usable_record(pixels: Path, record_file: Path, made_of: Any) -> Record | No
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        tell(f"cache_dir: {pixels} cannot be used ({first_line(error)}); decoding again")
+        tell(f"cache_dir: {pixels_file} cannot be used ({first_line(error)}); decoding again")
         return None
     return record
 
 
-def _write(pixels: Path, record_file: Path, read: Callable[[], Reading], reading: Reading) -> Record:
-    print(f"decoding {reading.count:,} images once, into {pixels}", flush=True)
-    with partial_path(pixels) as partial:
+def _write(pixels_file: Path, record_file: Path, read: Callable[[], Reading], reading: Reading) -> Record:
+    print(f"decoding {reading.count:,} images once, into {pixels_file}", flush=True)
+    with partial_path(pixels_file) as partial:
         try:
             record_file.unlink(missing_ok=True)
-            pixels.unlink(missing_ok=True)
+            pixels_file.unlink(missing_ok=True)
             file = partial.open("xb", buffering=0)
         except OSError as error:
-            raise _unusable_error(pixels.parent, error) from error
+            raise _unusable_error(pixels_file.parent, error) from error
         try:
             with file, contextlib.closing(decode(read, reading)) as batches:
                 shape, digest = _write_pixels(file, batches)
             flush_to_disk(partial)
-            partial.replace(pixels)
-            record = Record(VERSION, reading.made_of, shape, digest, _stamp(pixels), list(reading.left_out))
+            partial.replace(pixels_file)
+            record = Record(VERSION, reading.made_of, shape, digest, _stamp(pixels_file), list(reading.left_out))
             write_atomically(record_file, records.as_text(record))
         except OSError as error:
-            raise RunError(f"cache_dir: {pixels} cannot be written: {first_line(error)}") from error
+            raise RunError(f"cache_dir: {pixels_file} cannot be written: {first_line(error)}") from error
     return record
 
 

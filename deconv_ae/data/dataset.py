@@ -34,8 +34,8 @@ class ImageDataset:
             the same way, have the same fingerprint everywhere. Computed if it is empty.
 
     Raises:
-        InputError: if a split is not such an array, the splits differ in image shape, or all images are black (without
-            a source: all images of one split). The message says what to do.
+        InputError: if a split is not such an array, if the splits differ in image shape, or if all images are black.
+            Without a source, it is enough that all images of one split are black. The message says what to do.
     """
 
     name: str
@@ -50,7 +50,8 @@ class ImageDataset:
             check_images(argument, images)
             if self.source is None:
                 check_shades(argument, images)
-        if self.source is not None:  # Together: the only test picture of a small data set may be black.
+        if self.source is not None:
+            # The splits are checked together, because the only test picture of a small data set may be black.
             check_shades("dataset", self.train, self.test)
         if self.train.shape[1:] != self.test.shape[1:]:
             raise InputError(
@@ -94,7 +95,7 @@ def load_dataset(source: Source) -> ImageDataset:
         RunError: if the cache cannot be written or its lock is held for an hour, or decoding processes fail.
     """
     train, test = (_load(source, split) for split in SPLITS)
-    _tell_passed_over(train)  # The list is the same for both splits.
+    _tell_ignored_paths(train)  # The list is the same for both splits.
     place = "memory" if source.cache_dir == "" else str(_cache_dir(source))
     return ImageDataset(source.name, train.images, test.images, place, source, _fingerprint(train, test))
 
@@ -107,7 +108,7 @@ def load_split(source: Source, split: str) -> np.ndarray:
     """
     choose("split", split, dict.fromkeys(SPLITS))
     loaded = _load(source, split)
-    _tell_passed_over(loaded)
+    _tell_ignored_paths(loaded)
     return loaded.images
 
 
@@ -126,14 +127,14 @@ def _load(source: Source, split: str) -> Decoded:
     if source.cache_dir == "":
         loaded = cache.in_memory(read, partial(_check_memory, source))
     else:
-        loaded = cache.mapped(_cache_dir(source), _file_name(source), split, read)
+        loaded = cache.mapped(_cache_dir(source), _file_name_prefix(source), split, read)
     if loaded.left_out:
         tell(f"files left out: {len(loaded.left_out):,}", *(f"  {line}" for line in loaded.left_out))
     return loaded
 
 
-def _tell_passed_over(loaded: Decoded) -> None:
-    first_paths, others = loaded.passed_over[:3], loaded.passed_over[3:]
+def _tell_ignored_paths(loaded: Decoded) -> None:
+    first_paths, others = loaded.ignored_paths[:3], loaded.ignored_paths[3:]
     if first_paths:
         more = f" and {len(others):,} more" if others else ""
         tell(f"ignored (system files, or outside of train and test): {', '.join(first_paths)}{more}")
@@ -161,7 +162,7 @@ def _cache_dir(source: Source) -> Path:
     return cache.default_cache_dir() if source.cache_dir is None else paths.checked_path("cache_dir", source.cache_dir)
 
 
-def _file_name(source: Source) -> str:
+def _file_name_prefix(source: Source) -> str:
     """The beginning of the cache files' names: a readable part, then a hash.
 
     The hash covers everything that decides the pixels, except the content of the data set's files.

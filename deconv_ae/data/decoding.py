@@ -175,8 +175,8 @@ def _is_grey(picture: Image.Image, background: tuple[int, int, int]) -> bool:
 def _shown_pixels(picture: Image.Image, channels: int | None, background: tuple[int, int, int]) -> np.ndarray:
     channels = channels or (1 if _is_grey(picture, background) else 3)
     if picture.mode.startswith(("I", "F")):
-        picture = _eight_bits(picture)
-    with contextlib.suppress(Exception):  # Damaged EXIF: the picture stays as it is.
+        picture = _scaled_to_eight_bits(picture)
+    with contextlib.suppress(Exception):  # A picture with damaged EXIF data stays as it is.
         ImageOps.exif_transpose(picture, in_place=True)
     if picture.has_transparency_data:
         picture = Image.fromarray(composite(np.asarray(picture.convert("RGBA")), background))
@@ -186,8 +186,11 @@ def _shown_pixels(picture: Image.Image, channels: int | None, background: tuple[
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Scales shades deeper than 8 bits, which Pillow would clip, to mode "L", or "LA" if one shade is transparent."""
+def _scaled_to_eight_bits(picture: Image.Image) -> Image.Image:
+    """Scales shades of more than 8 bits to 8 bits, because Pillow would clip them.
+
+    The result has the mode "L", or "LA" if the picture declares one shade transparent.
+    """
     values = np.asarray(picture)
     # Only TIFF has tags. Pillow neither scales shades of 12 bits, nor inverts deep shades if white is 0.
     tags = getattr(picture, "tag_v2", {})
@@ -221,14 +224,16 @@ def _scale_transparent_shade(picture: ImageFile.ImageFile) -> None:
 
 
 def _cmyk_to_rgb(picture: Image.Image) -> Image.Image:
-    """Converts inks to colours by the picture's colour profile. If no profile is usable, Pillow converts them later."""
+    """Converts a CMYK picture to RGB by its colour profile, or returns it unchanged if it has no usable profile."""
     profile = picture.info.get("icc_profile")
     if profile:
         with contextlib.suppress(ImageCms.PyCMSError, OSError):
-            inks = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            colours = ImageCms.profileToProfile(picture, inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
-            if colours is not None:
-                return colours
+            cmyk_profile = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            rgb_picture = ImageCms.profileToProfile(
+                picture, cmyk_profile, ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+            if rgb_picture is not None:
+                return rgb_picture
     return picture
 
 

@@ -55,7 +55,7 @@ def decode_all(files: Sequence[str], *arguments: Any, function: str = "decode") 
             pickle.dump((files[index::num_processes], function, arguments), process.stdin)
             process.stdin.close()
             _widen(process.stdout)
-            outputs.append(_results(process.stdout))
+            outputs.append(_unpickled_results(process.stdout))
         for file, output in zip(files, itertools.cycle(outputs)):
             try:
                 yield next(output)
@@ -64,15 +64,16 @@ def decode_all(files: Sequence[str], *arguments: Any, function: str = "decode") 
 
 
 def _widen(pipe: Any) -> None:
-    # Linux alone can widen a pipe, and only while one user's pipes take at most 64 MiB. Beyond that, Popen's own
-    # `pipesize` raises an error.
+    # Only Linux can widen a pipe, and only while all pipes of the user together take at most 64 MiB. Above this limit,
+    # Popen's argument `pipesize` would raise an error.
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
 
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
-def _results(output: Any) -> Iterator[Any]:
+def _unpickled_results(output: Any) -> Iterator[Any]:
+    """Yields the results of a process one by one, and raises EOFError after the last."""
     while True:
         yield from pickle.load(output)
 

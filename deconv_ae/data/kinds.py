@@ -41,7 +41,7 @@ class Kind:
     is_path: bool = False
 
     def has(self, name: str) -> bool:
-        """Whether a name has this kind's prefix, or is its only name. TFDS has neither, and gets all other names."""
+        """Whether a name begins with `prefix` or, for a kind without a prefix, equals `shown`. No TFDS name does."""
         return name.startswith(self.prefix) if self.prefix else name == self.shown
 
     def name(self, rest: str | Path) -> str:
@@ -53,7 +53,7 @@ class Kind:
         return name.removeprefix(self.prefix) if self.is_path else None
 
 
-def _check_sample(source: Source) -> None:
+def _check_sample_is_installed(source: Source) -> None:
     sample_version()
 
 
@@ -62,6 +62,7 @@ def _check_picture_folder(source: Source) -> None:
 
 
 def _check_tfds(source: Source) -> None:
+    """Raises InputError if the name is a path or unknown to TFDS, or data_dir or manual_dir cannot be read."""
     name = Path(source.name)
     if source.name.startswith((".", "~")) or len(name.parts) > 1 or name.is_absolute():
         path = paths.checked_path("dataset", source.name)
@@ -83,16 +84,16 @@ def _check_tfds(source: Source) -> None:
 
 def _check_known_to_tfds(source: Source) -> None:
     name = source.name.split("/")[0]
-    if ":" in name:  # TFDS has to open a data set to know its versions or its namespace.
+    if ":" in name:  # Only opening the data set shows whether its version or namespace exists.
         return
-    # Imported here: the import takes a second of processor time, and six seconds if it also imports TensorFlow.
+    # Imported here, because the import takes a second of processor time, or six with the import of TensorFlow.
     import tensorflow_datasets as tfds
 
     try:
         tfds.builder_cls(name)
     except tfds.core.registered.DatasetNotFoundError as error:
-        prepared = Path(source.data_dir or tfds.core.constants.DATA_DIR) / name
-        if not os.path.exists(prepared):  # noqa: PTH110 (a name that is too long does not exist)
+        prepared_folder = Path(source.data_dir or tfds.core.constants.DATA_DIR) / name
+        if not os.path.exists(prepared_folder):  # noqa: PTH110 (a name that is too long does not exist)
             raise unknown_name_error(source) from error
     except Exception:  # TFDS raises errors of any type. Opening the data set later reports the reason.
         return
@@ -112,7 +113,7 @@ def _check_readable(argument: str, folder: Path, advice: str) -> None:
 
 def sample_version() -> str:
     """The version of the package that carries the sample; raises InputError if it is not installed."""
-    # Imported here: the import takes a sixth of the time in which a program refuses a wrong flag.
+    # Imported here, because the import takes a sixth of the time that a program needs to refuse a wrong flag.
     from importlib import metadata
 
     try:
@@ -124,7 +125,7 @@ def sample_version() -> str:
         ) from error
 
 
-SAMPLE = Kind(SAMPLE_NAME, "sample", _check_sample)
+SAMPLE = Kind(SAMPLE_NAME, "sample", _check_sample_is_installed)
 FOLDER = Kind("folder:PATH", "picture_folder", _check_picture_folder, prefix="folder:", is_path=True)
 TFDS = Kind("the name of a TFDS image data set, such as mnist or cifar10", "tfds_images", _check_tfds)
 KINDS = (SAMPLE, FOLDER, TFDS)
@@ -155,7 +156,7 @@ def check_available(source: Source) -> None:
 
 
 def reader(source: Source) -> "Callable[[Source, str], Reading]":
-    """Imports a data set's reader, which loads TensorFlow, and returns the function that opens a split."""
+    """Imports the module that reads a data set, which loads TensorFlow, and returns the module's function `read`."""
     module = importlib.import_module(f"{__package__}.{kind_of(source.name).reader}")
     return module.read
 
@@ -166,7 +167,7 @@ def directory(source: Source) -> str | None:
 
 
 def with_resolved_path(source: Source) -> Source:
-    """The same source with an absolute path without links, so that all paths of one folder give one name."""
+    """The same source with an absolute path without links, so that all paths to one folder give one name."""
     kind, path = kind_of(source.name), directory(source)
     if path is None:
         return source

@@ -49,13 +49,13 @@ def read(source: Source, split: str) -> Reading:
     left_out: list[str] = []
     files = _split_files(source, folder, split)
     batches = partial(_images, source, folder, listing_hash, split, left_out)
-    # Decoding finds the bad files, and then divides a folder without train and test again, without them.
+    # Decoding finds the bad files. If the folder has no train and test, decoding then divides the good files again.
     count_is_exact = not source.skip_bad_images or split in folder.files
-    return Reading(listing_hash, len(files), batches, left_out, folder.passed_over, count_is_exact)
+    return Reading(listing_hash, len(files), batches, left_out, folder.ignored_paths, count_is_exact)
 
 
 def _split_files(source: Source, folder: Folder, split: str, bad_files: frozenset[str] = frozenset()) -> list[str]:
-    """The names of a split's files. A folder without train and test is divided without its bad files."""
+    """The names of a split's files. If the folder has no train and test, its good files are divided here."""
     if split in folder.files:
         return [file.name for file in folder.files[split]]
     names = [file.name for file in folder.files[""] if file.name not in bad_files]
@@ -71,7 +71,7 @@ def _split_files(source: Source, folder: Folder, split: str, bad_files: frozense
 def _images(source: Source, folder: Folder, listing_hash: str, split: str, left_out: list[str]) -> Iterator[np.ndarray]:
     """Decodes a split's pictures, and fills `left_out`: a line for each of the split's bad files."""
     left_out.clear()
-    channels, bad_files = _survey(source, listing_hash, folder)
+    channels, bad_files = _channels_and_bad_files(source, listing_hash, folder)
     files = _split_files(source, folder, split, frozenset(bad_files))
     if source.skip_bad_images:
         all_files = _split_files(source, folder, split)
@@ -102,39 +102,40 @@ def _images(source: Source, folder: Folder, listing_hash: str, split: str, left_
         yield np.stack(images)
 
 
-def _survey(source: Source, listing_hash: str, folder: Folder) -> tuple[int, dict[str, str]]:
-    """Finds the number of channels of all pictures, and the faults of the bad files if these are left out.
+def _channels_and_bad_files(source: Source, listing_hash: str, folder: Folder) -> tuple[int, dict[str, str]]:
+    """Finds the number of channels that every image gets, and the faults of the files that are left out, by name.
 
-    Both depend on the whole folder, and have to be known before either split is decoded.
+    The files of both splits decide this, so it has to be known before either split is decoded.
     """
     channels = COLOR_MODES[source.color_mode]
     if channels is not None and not source.skip_bad_images:
         return channels, {}
     names = tuple(file.name for files in folder.files.values() for file in files)
-    in_colour, bad_files = _survey_first_bytes(source, listing_hash, folder.path, names)
-    return channels or (3 if in_colour else 1), bad_files
+    has_colour, bad_files = _scan_first_bytes(source, listing_hash, folder.path, names)
+    return channels or (3 if has_colour else 1), bad_files
 
 
 @functools.lru_cache(maxsize=2)
-def _survey_first_bytes(
+def _scan_first_bytes(
     source: Source, listing_hash: str, folder: Path, names: tuple[str, ...]
 ) -> tuple[bool, dict[str, str]]:
-    """Whether any picture is in colour, and the faults of the bad files if these are left out.
+    """Whether any picture is in colour, and the faults of the files that are left out, by name.
 
     The answer found for one split is reused for the other. `listing_hash` is a part of the `lru_cache`'s key, so that
     no answer outlives a change of the folder.
     """
-    arguments, in_colour = (parse_colour(source.background), source.max_pixels), False
+    arguments, has_colour = (parse_colour(source.background), source.max_pixels), False
     bad_files: dict[str, str] = {}
-    # Reads the first picture alone, without processes: if it is in colour, as most are, the answer is known.
+    # The first picture is read alone, without processes. If it is in colour, as most are, the others need not be read,
+    # unless bad files are to be left out.
     for part in (names[:1], names[1:]):
         for name, result in zip(part, _decode(source, folder, part, *arguments, function="own_channels")):
             if isinstance(result, str):
                 bad_files[name] = result
-            in_colour = in_colour or result == 3
-            if in_colour and not source.skip_bad_images:
+            has_colour = has_colour or result == 3
+            if has_colour and not source.skip_bad_images:
                 return True, {}
-    return in_colour, bad_files if source.skip_bad_images else {}
+    return has_colour, bad_files if source.skip_bad_images else {}
 
 
 def _decode(

@@ -84,7 +84,7 @@ def digests(images: np.ndarray) -> str:
 
 
 def count_new(images: np.ndarray, known: str) -> int:
-    """Counts the images that are not in `known`, which `digests` has made.
+    """Counts the images whose digests are not among `known`, a result of `digests`.
 
     >>> images = np.arange(3 * 4, dtype=np.uint8).reshape(3, 2, 2, 1)
     >>> count_new(images, digests(images[:2]))

@@ -33,7 +33,7 @@ def read_ahead(batches: tf.data.Dataset, images: np.ndarray) -> tf.data.Dataset:
     if not hasattr(mmap, "MADV_WILLNEED"):
         return batches
     if images.nbytes < LARGE_BYTES:
-        request(images[None], np.array([0]))
+        request(images[None], np.array([0]))  # Requests the whole split as a single image.
         return batches
 
     def request_batch(numbers: tf.Tensor, *others: tf.Tensor) -> Any:

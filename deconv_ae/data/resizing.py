@@ -40,7 +40,7 @@ def fit_image(image: Any, source: Source) -> tf.Tensor:
 
 @functools.lru_cache(maxsize=8)
 def resizer(source: Source, channels: int) -> Callable[[Any], tf.Tensor]:
-    """`fit_image` as a graph for images of any size, in a third of the time."""
+    """Returns `fit_image` as a TensorFlow graph for images of any size, which takes a third of the time."""
     pixels = tf.TensorSpec((None, None, channels), tf.uint8)
     return tf.function(lambda image: fit_image(image, source), input_signature=[pixels], autograph=False)
 
@@ -56,13 +56,13 @@ def _resize(image: tf.Tensor, size: Any) -> tf.Tensor:
 
 
 def _size_within(image: tf.Tensor, size: Pair) -> tf.Tensor:
-    """The largest (height, width) that fits into a size and has the image's aspect ratio, in whole pixels."""
+    """The largest (height, width) that fits into `size` and has the image's aspect ratio, in whole pixels."""
     height, width = tf.unstack(tf.shape(image, tf.int64)[:2])
     return tf.cast(tf.stack(_scaled_into(height, width, *size)), tf.int32)
 
 
 def _cut_to_aspect(image: tf.Tensor, size: Pair) -> tf.Tensor:
-    """Keeps the image's middle: the largest part with a size's aspect ratio, in whole pixels."""
+    """Keeps the image's middle: the largest part with the aspect ratio of `size`, in whole pixels."""
     height, width = tf.unstack(tf.shape(image, tf.int64)[:2])
     cut_height, cut_width = _scaled_into(*size, height, width)
     top, left = (height - cut_height) // 2, (width - cut_width) // 2
@@ -70,7 +70,7 @@ def _cut_to_aspect(image: tf.Tensor, size: Pair) -> tf.Tensor:
 
 
 def _scaled_into(height: Any, width: Any, max_height: Any, max_width: Any) -> tuple[Any, Any]:
-    """Scales height and width to the largest within the limits, keeping their ratio: at least 1, halves rounded up."""
+    """Scales height and width, keeping their ratio, to the largest within the limits. Rounds halves up; 1 at least."""
     scaled_height = (2 * height * max_width + width) // (2 * width)
     scaled_width = (2 * width * max_height + height) // (2 * height)
     return tf.clip_by_value(scaled_height, 1, max_height), tf.clip_by_value(scaled_width, 1, max_width)

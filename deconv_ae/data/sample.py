@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from deconv_ae.data.batches import unoptimized
+from deconv_ae.data.batches import without_optimizations
 from deconv_ae.data.cache import Reading
 from deconv_ae.data.kinds import sample_version
 from deconv_ae.data.resizing import resizer
@@ -46,10 +46,10 @@ def _images(source: Source, split: str) -> Iterator[np.ndarray]:
     digits_by_class = [digits[labels == label] for label in np.unique(labels)]
     test_count = DIGITS_PER_CLASS["test"]
     parts = [part[-test_count:] if split == "test" else part[:-test_count] for part in digits_by_class]
-    # Interleaved, so that the first few images of a split show different digits.
+    # Images of the ten classes alternate, so that the first few images of a split show different digits.
     images = np.stack(parts, axis=1).reshape(-1, 28, 28, 1)
     if source.image_size in (None, images.shape[1:3]) and source.color_mode != "rgb":
         yield images
     else:
         fitted = tf.data.Dataset.from_tensor_slices(images).map(resizer(source, images.shape[-1]))
-        yield np.stack(list(unoptimized(fitted).as_numpy_iterator()))
+        yield np.stack(list(without_optimizations(fitted).as_numpy_iterator()))

@@ -32,17 +32,17 @@ COLOR_MODES = {"auto": None, "grayscale": 1, "rgb": 3}
 NAMED_COLOURS = {"white": (255, 255, 255), "black": (0, 0, 0)}
 
 
-def _path(name: str, value: Any) -> str:
+def _checked_path(name: str, value: Any) -> str:
     """Checks that a value is a path that can be used, and returns its text."""
     return str(paths.checked_path(name, checked_text(name, value)))
 
 
-def _path_or_empty(name: str, value: Any) -> str:
-    """As `_path`, but empty text stands for no directory."""
-    return "" if checked_text(name, value) == "" else _path(name, value)
+def _checked_path_or_empty(name: str, value: Any) -> str:
+    """Checks a path as `_checked_path` does, but also accepts an empty text, which stands for no directory."""
+    return "" if checked_text(name, value) == "" else _checked_path(name, value)
 
 
-def _colour(name: str, value: Any) -> str:
+def _checked_colour(name: str, value: Any) -> str:
     """Checks that a value is the text of a colour, and returns this text."""
     colour = checked_text(name, value)
     try:
@@ -68,11 +68,14 @@ class Source:
 
     name: str
     data_dir: str | None = option(
-        None, optional(_path), "The directory of prepared TFDS data sets. Default: TFDS's own.", decides_result=False
+        None,
+        optional(_checked_path),
+        "The directory of prepared TFDS data sets. Default: TFDS's own.",
+        decides_result=False,
     )
     manual_dir: str | None = option(
         None,
-        optional(_path),
+        optional(_checked_path),
         "A folder with the TFDS data set's archives, for use without a network.",
         decides_result=False,
     )
@@ -87,7 +90,7 @@ class Source:
         f"Convert images: {', '.join(COLOR_MODES)}. auto keeps their colours, but if one picture in a folder is in "
         "colour, all are read in colour.",
     )
-    background: str = option("white", _colour, "The colour behind transparent pixels: white, black or #rrggbb.")
+    background: str = option("white", _checked_colour, "The colour behind transparent pixels: white, black or #rrggbb.")
     skip_bad_images: bool = option(
         False,
         checked_boolean,
@@ -96,7 +99,7 @@ class Source:
     )
     cache_dir: str | None = option(
         None,
-        optional(_path_or_empty),
+        optional(_checked_path_or_empty),
         "The directory for decoded images. A data set is decoded once, to height x width x channels bytes an image, "
         "and memory-mapped afterwards. You may delete the directory's files at any time. Default: the environment's "
         "DECONV_AE_CACHE_DIR, or deconv_ae in the user's cache directory (~/.cache, ~/Library/Caches, "

@@ -32,12 +32,12 @@ NUMBER_AT_THE_END = re.compile(r"[\s_.(-]*[0-9]+\)?\Z")
 def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[bool]:
     """Tells for each picture whether it is for testing.
 
-    Of five pictures with consecutive numbers in their names, 0 to 4, 5 to 9 and so on, one is for testing, so that the
-    shares are 20 % and 80 % except for the first and last few. A hash decides which of the five. For a name without
-    numbers, the name's own hash decides. So the number of such pictures for testing is binomial: of 200, 40 are for
-    testing, give or take 6. Each split gets at least one picture: an empty test split takes the pictures of the
-    smallest hash, an empty training split those of the largest. Pictures that stay together count as one picture here,
-    with the name that they share.
+    Pictures that stay together are a group with one name. By default, each picture is a group of its own. Of five
+    groups whose names differ only in consecutive numbers, 0 to 4, 5 to 9 and so on, one is for testing, and a hash
+    decides which. So the test split has 20 % of a series, apart from an incomplete five at each end. For a name
+    without numbers, the name's own hash decides. So the number of such groups for testing is binomial: of 200, 40 are
+    for testing, give or take 6. If all groups were for training, the one with the smallest hash would be moved to the
+    test split. If all were for testing, the one with the largest hash would be moved to the training split.
 
     Args:
         names: the paths of at least two pictures, below the folder, with `/`.
@@ -71,8 +71,8 @@ def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[
 
 def _group(name: str, split_by: str) -> str:
     """The name of a picture's group: the pictures that stay together. The group's name decides their split."""
-    # Without the suffix, because a picture in two formats is one picture. NFC, because some file systems decompose
-    # accents.
+    # The suffix is left out, because a picture in two formats is one picture. NFC composes accents again, because some
+    # file systems decompose them.
     path = PurePosixPath(unicodedata.normalize("NFC", name)).with_suffix("")
     if split_by == "folder":
         return str(path.parent)
@@ -82,10 +82,10 @@ def _group(name: str, split_by: str) -> str:
 
 
 def _is_for_testing(group: str) -> bool:
-    number = LAST_NUMBER.search(group)
-    prefix, suffix = (group[: number.start()], number[2]) if number else (group, "")
-    block, place = divmod(int(number[1]), TEST_EVERY) if number else (0, 0)
-    return _hash(f"{prefix}\0{suffix}\0{block}") % TEST_EVERY == place
+    match = LAST_NUMBER.search(group)
+    prefix, number, suffix = (group[: match.start()], int(match[1]), match[2]) if match else (group, 0, "")
+    block, place_in_block = divmod(number, TEST_EVERY)
+    return _hash(f"{prefix}\0{suffix}\0{block}") % TEST_EVERY == place_in_block
 
 
 def _hash(text: str) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import requests
 
 from deconv_ae import paths
-from deconv_ae.data.batches import unoptimized, without_autograph
+from deconv_ae.data.batches import without_autograph, without_optimizations
 from deconv_ae.data.cache import Reading
 from deconv_ae.data.kinds import unknown_name_error
 from deconv_ae.data.resizing import fit_image
@@ -96,14 +96,14 @@ def _images(source: Source, builder: Any, name: str, key: str, image_bytes: int)
         examples = builder.as_dataset(split=name, shuffle_files=False, read_config=read_config)
         fit = without_autograph(lambda example: fit_image(example[key], source))
         images = examples.map(fit, num_parallel_calls=os.cpu_count() or 1)
-        # In batches: a step from C++ to Python for each image would take five times as long.
+        # Images are passed from C++ to Python in batches, because passing each one alone would take five times as long.
         batch_size = max(1, min(DECODING_BATCH, DECODING_BYTES // image_bytes))
-        yield from unoptimized(images.batch(batch_size).prefetch(1)).as_numpy_iterator()
+        yield from without_optimizations(images.batch(batch_size).prefetch(1)).as_numpy_iterator()
 
 
 def _builder(source: Source) -> Any:
     with _errors_as_input_errors(source, "cannot be opened"):
-        # Imported here: the import takes half a second, and `import deconv_ae` and `mnist_5k` do without it.
+        # Imported here, because the import takes half a second. Neither `import deconv_ae` nor `mnist_5k` needs it.
         import tensorflow_datasets as tfds
 
         _check_files(Path(source.data_dir or tfds.core.constants.DATA_DIR) / re.split("[:/]", source.name)[0])

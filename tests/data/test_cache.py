@@ -161,10 +161,10 @@ def test_sizes_and_colours_have_separate_files(source: Source) -> None:
 def repaint(folder: Path) -> None:
     """Shifts the pixels of a picture and restores its file's modification time."""
     file = folder / "0005.png"
-    before = file.stat()
+    old_status = file.stat()
     pixels = np.asarray(Image.open(file))
     Image.fromarray(np.roll(pixels, 1, axis=1)).save(file)
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.utime(file, ns=(old_status.st_atime_ns, old_status.st_mtime_ns))
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_tensorflow_reads_mapped_images_without_a_copy(source: Source) -> None:
 def test_unaligned_and_read_only_arrays_can_be_batched(offset: int) -> None:
     buffer = np.arange(600, dtype=np.uint8)
     images = buffer[offset : offset + 512].reshape(32, 4, 4, 1)
-    images.flags.writeable = offset != 16
+    images.flags.writeable = offset != 16  # One of the four arrays is read-only.
     (batch,) = EvaluationBatches(images)
     np.testing.assert_array_equal(batch, images / 256)
     shuffled, _ = next(iter(training_batches(images, 32, seed=0)))
@@ -216,15 +216,15 @@ def test_unaligned_and_read_only_arrays_can_be_batched(offset: int) -> None:
 
 def flip_bit(file: Path) -> None:
     """Flips one bit and restores the file's modification time."""
-    before, content = file.stat(), bytearray(file.read_bytes())
+    old_status, content = file.stat(), bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.utime(file, ns=(old_status.st_atime_ns, old_status.st_mtime_ns))
 
 
-def edit(record: Path, **fields: object) -> None:
-    """Changes fields of a record, and renews the checksum of the record itself."""
-    record.write_text(with_checksum(read_with_checksum(record) | fields))
+def edit(record_file: Path, **fields: object) -> None:
+    """Changes fields of a cache record, and renews the checksum of the record's own text."""
+    record_file.write_text(with_checksum(read_with_checksum(record_file) | fields))
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,8 @@ def test_added_kind_is_a_module_and_an_entry(tmp_path: Path, monkeypatch: pytest
     module = types.ModuleType("shades")
     module.read = read
     monkeypatch.setitem(sys.modules, "deconv_ae.data.shades", module)
-    shades = kinds.Kind("shades:COUNT", "shades", lambda source: None, prefix="shades:")
-    monkeypatch.setattr(kinds, "KINDS", (*kinds.KINDS, shades))
+    shades_kind = kinds.Kind("shades:COUNT", "shades", lambda source: None, prefix="shades:")
+    monkeypatch.setattr(kinds, "KINDS", (*kinds.KINDS, shades_kind))
     source = Source("shades:9", cache_dir=str(tmp_path / "cache"))
     for _ in range(2):  # The second load reads from the cache.
         np.testing.assert_array_equal(load_dataset(source).test[:, 0, 0, 0], range(9))
@@ -83,7 +83,7 @@ def test_sample_is_split_four_to_one_without_overlap() -> None:
     assert dataset.train.max() == 255
     seen = {image.tobytes() for image in dataset.train}
     assert not any(image.tobytes() in seen for image in dataset.test)
-    # The classes take turns, so the first five test images differ.
+    # Digits of different classes alternate, so the first five test images differ.
     assert len({image.tobytes() for image in dataset.test[:5]}) == 5
     np.testing.assert_array_equal(dataset.test, load_split(Source("mnist_5k"), "test"))
 

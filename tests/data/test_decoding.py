@@ -102,6 +102,7 @@ def test_transparent_pixels_show_the_background(file: io.BytesIO, background: tu
     [
         (png([0, 128, 32768, 65535], 16), [0, 0, 128, 255]),
         (tiff(np.array([[0, 32768, 65535]], np.uint16)), [0, 128, 255]),
+        # Tag 262, PhotometricInterpretation, is 0 if white is 0.
         (tiff(np.array([[0, 32768, 65535]], np.uint16), tags={262: 0}), [255, 127, 0]),
         (tiff(np.array([[0, 32768, 65535]], np.int32)), [0, 128, 255]),
         (tiff(np.array([[0, 0.5, 1]], np.float32)), [0, 128, 255]),

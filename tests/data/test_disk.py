@@ -38,12 +38,13 @@ def test_too_long_path_is_refused(query: Callable[[str], object], path: str) -> 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the test gives up privileges by Linux's system call")
 def test_programs_report_unusable_paths_in_one_line(tmp_path: Path) -> None:
-    for name in ("closed/pictures", "listed", "with/listed"):
+    for name in ("closed/pictures", "listed", "parent/listed"):
         (tmp_path / name).mkdir(parents=True)
         Image.new("L", (8, 8), 99).save(tmp_path / name / "0.png")
-    for name, mode in (("closed", 0), ("listed", 0o444), ("with/listed", 0o444)):
+    # Mode 444 lets a program list a folder, but not open the files in it.
+    for name, mode in (("closed", 0), ("listed", 0o444), ("parent/listed", 0o444)):
         (tmp_path / name).chmod(mode)
-    unreadable, too_long = ("closed/pictures", "listed", "with"), [*TOO_LONG.values()]
+    unreadable, too_long = ("closed/pictures", "listed", "parent"), [*TOO_LONG.values()]
     train = [[f"--dataset=folder:{path}"] for path in (*unreadable, *too_long)]
     for flag in ("data_dir", "manual_dir"):
         train += [["--dataset=mnist", f"--{flag}={path}"] for path in (*too_long, *unreadable[:2])]
@@ -56,15 +57,15 @@ def test_programs_report_unusable_paths_in_one_line(tmp_path: Path) -> None:
             assert refusal.stderr.count("\n") == 1, (arguments, refusal)
             flag = arguments[-1].removeprefix("--").split("=")[0]
             assert refusal.stderr.startswith(f"error: {flag}: "), (arguments, refusal)
-    for name in ("closed", "listed", "with/listed"):
+    for name in ("closed", "listed", "parent/listed"):
         (tmp_path / name).chmod(0o700)
 
 
 def make_socket(path: Path) -> None:
-    before = Path.cwd()
+    previous_directory = Path.cwd()
     os.chdir(path.parent)  # The full path may be too long for a socket.
     socket.socket(socket.AF_UNIX).bind(path.name)
-    os.chdir(before)
+    os.chdir(previous_directory)
 
 
 NOT_FILES: dict[str, Callable[[Path], object]] = {
@@ -99,6 +100,7 @@ def test_unavailable_lock_is_refused(tmp_path: Path) -> None:
 
 
 def link_folders_with_each_other(folder: Path) -> str:
+    """Makes three folders with links to each other, and returns a part of the error that is expected."""
     for name in "abc":
         (folder / name).mkdir()
         Image.new("L", (4, 4), 99).save(folder / name / "0.png")
@@ -109,6 +111,7 @@ def link_folders_with_each_other(folder: Path) -> str:
 
 
 def link_to_a_sibling(folder: Path) -> str:
+    """Makes a folder and a link to it, and returns a part of the error that is expected."""
     (folder / "a").mkdir()
     Image.new("L", (4, 4), 99).save(folder / "a" / "0.png")
     (folder / "b").symlink_to("a")
@@ -116,15 +119,16 @@ def link_to_a_sibling(folder: Path) -> str:
 
 
 def link_to_the_other_split(folder: Path) -> str:
+    """Makes train a folder and test a link to it, and returns a part of the error that is expected."""
     (folder / "train").mkdir()
     Image.new("L", (4, 4), 99).save(folder / "train" / "0.png")
     (folder / "test").symlink_to("train")
     return f"{folder}/test leads to {folder}/train"
 
 
-@pytest.mark.parametrize("make", [link_folders_with_each_other, link_to_a_sibling, link_to_the_other_split])
-def test_folder_with_two_paths_is_refused(tmp_path: Path, make: Callable[[Path], str]) -> None:
-    message = make(tmp_path)
+@pytest.mark.parametrize("make_links", [link_folders_with_each_other, link_to_a_sibling, link_to_the_other_split])
+def test_folder_with_two_paths_is_refused(tmp_path: Path, make_links: Callable[[Path], str]) -> None:
+    message = make_links(tmp_path)
     with pytest.raises(InputError, match=message):
         load_dataset(Source(f"folder:{tmp_path}", cache_dir=""))
 
@@ -145,7 +149,7 @@ def test_deeply_nested_folders_are_read(tmp_path: Path, monkeypatch: pytest.Monk
             picture.unlink()
 
 
-def test_partial_files_belong_to_one_file(tmp_path: Path) -> None:
+def test_partial_files_of_similar_names_are_kept_apart(tmp_path: Path) -> None:
     first, other = tmp_path / "model", tmp_path / "my-model"
     partial_files = [partial_beside(path) for path in (first, other, first)]
     for path in partial_files:

@@ -47,23 +47,23 @@ def info_file(folder: Path) -> Path:
     return folder / "shades/1.0.0/dataset_info.json"
 
 
-def set_counts(*lengths: str) -> Callable[[Path], object]:
-    """Returns a function that writes these counts of images into the description of a data set."""
+def set_counts(*counts: str) -> Callable[[Path], object]:
+    """Returns a function that writes these numbers of images per shard into the description of a data set."""
 
     def edit(folder: Path) -> None:
         fields = json.loads(info_file(folder).read_text())
         for split in fields["splits"]:
-            split["shardLengths"] = list(lengths)
+            split["shardLengths"] = list(counts)
         info_file(folder).write_text(json.dumps(fields))
 
     return edit
 
 
-def replacement(make: Callable[[Path], object], original: Callable[[Path], Path]) -> Callable[[Path], object]:
-    """Returns a function that replaces a file of a data set by what `make` makes in its place."""
+def replacement(make: Callable[[Path], object], find_file: Callable[[Path], Path]) -> Callable[[Path], object]:
+    """Returns a function that replaces the file that `find_file` finds by what `make` makes at its path."""
 
     def replace(folder: Path) -> None:
-        file = original(folder)
+        file = find_file(folder)
         file.unlink()
         make(file)
 

@@ -18,7 +18,7 @@ NUM_IMAGES, IMAGE_SHAPE = 64, (100, 100, 3)
 
 @pytest.fixture
 def images(tmp_path: Path) -> np.ndarray:
-    """A mapped array, dropped from memory if the system allows."""
+    """A memory-mapped array. If the system allows, the pages of its file are dropped from memory."""
     file = tmp_path / "pixels.uint8"
     np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, *IMAGE_SHAPE), np.uint8).tofile(file)
     with file.open("rb") as opened:
@@ -46,12 +46,14 @@ def make_batches_of_a_small_split(images: np.ndarray) -> None:
     training_batches(images, 24, seed=5)
 
 
-@pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="the system takes no requests")
-@pytest.mark.parametrize("ask", [request_two, make_batches_of_a_small_split])
-def test_requested_images_are_read_without_access(images: np.ndarray, ask: Callable[[np.ndarray], None]) -> None:
+@pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="this system has no MADV_WILLNEED")
+@pytest.mark.parametrize("request_images", [request_two, make_batches_of_a_small_split])
+def test_requested_images_are_read_without_access(
+    images: np.ndarray, request_images: Callable[[np.ndarray], None]
+) -> None:
     if is_in_memory(images, 3) or is_in_memory(images, NUM_IMAGES - 1):
         pytest.skip("the file system keeps files in memory")
-    ask(images)
+    request_images(images)
     end = time.monotonic() + 10
     while not (is_in_memory(images, 3) and is_in_memory(images, NUM_IMAGES - 1)):
         assert time.monotonic() < end
@@ -69,4 +71,5 @@ def test_read_ahead_keeps_the_batches(images: np.ndarray, monkeypatch: pytest.Mo
     monkeypatch.setattr(readahead, "request", lambda images, numbers: (request_sizes.append(len(numbers)), numbers)[1])
     for expected, found in zip(expected_batches, read(), strict=True):
         np.testing.assert_array_equal(found, expected)
+    # From step 1 on, an epoch of 64 images has batches of 24 and 16 images.
     assert request_sizes[:3] == [24, 16, 24]

@@ -36,7 +36,7 @@ def test_a_fifth_of_numbered_pictures_is_for_testing(pattern: str, count: int, f
 def test_share_of_names_without_numbers_is_binomial() -> None:
     letters = np.random.default_rng(0).choice(list("abcdefghij"), (200, 200, 16))
     shares = [len(names_for_testing(["".join(name) for name in names])) / 200 for names in letters]
-    # The mean and the standard deviation of a binomial distribution.
+    # The number of names for testing has a binomial distribution; its standard deviation is 0.028 * 200.
     assert np.mean(shares) == pytest.approx(0.2, abs=3 * 0.028 / np.sqrt(200))
     assert np.std(shares) == pytest.approx(np.sqrt(0.2 * 0.8 / 200), rel=0.25)
 
