@@ -99,7 +99,7 @@ def launch(number: int, flags: Sequence[str]) -> Iterator[subprocess.Popen]:
 
 
 def tf_config(addresses: Sequence[str], index: int) -> str:
-    """The variable that TensorFlow reads: all workers' addresses, and this worker's index."""
+    """The value of TF_CONFIG, which TensorFlow reads: all workers' addresses, and this worker's index."""
     return json.dumps({"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": index}})
 
 

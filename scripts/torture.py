@@ -63,7 +63,7 @@ def main() -> None:
             times = OTHER_FAULTS.value if OTHER_FAULTS.value < 3 else max(OTHER_FAULTS.value, LEAST_TIMES.get(kind, 0))
             for _ in range(times):
                 if not table.out_of_time:
-                    torture.problem = ""  # Of the fault before.
+                    torture.problem = ""  # Clear the problem that the previous fault left.
                     table.count(kind, 1, inject(torture), torture.problem)
         print(table)
     finally:

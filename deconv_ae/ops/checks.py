@@ -77,7 +77,7 @@ def as_integers(name: str, value: Any) -> Any:
         A tensor of `ARGMAX_DTYPE`.
 
     Raises:
-        ValueError: As `as_tensor`; also if the values are not integers, or are known not to fit `ARGMAX_DTYPE`.
+        ValueError: If `as_tensor` raises it; if the values are not integers, or are known not to fit `ARGMAX_DTYPE`.
     """
     if not ops.is_tensor(value) and not isinstance(value, (keras.KerasTensor, keras.Variable)):
         value = np.asarray(value)
@@ -94,7 +94,7 @@ def check_width(name: str, value: Any) -> None:
         return
     least, most = max(limits.min, np.iinfo(dtype).min), limits.max
     fits = (value >= least) & (value <= most)
-    # Not `ops.all` for an array: within JAX's `jit` the result would be a tracer, which has no truth to check.
+    # NumPy reduces arrays, because within JAX's `jit` the result of `ops.all` would be a tracer without a truth value.
     if environment.truth_of(fits.all() if isinstance(fits, np.ndarray) else ops.all(fits)) is False:
         raise ValueError(f"`{name}` is out of range: it has numbers that do not fit {ARGMAX_DTYPE}")
 
@@ -124,7 +124,7 @@ def checked_shape(argmax: Any, pooled: Any, channel_axis: int) -> Any:
 
 
 def checked_restorable(tensor: Any, size: Size, windows: Windows) -> Any:
-    """Checks that a tensor has the size that `size` pools to, now or when the graph runs; returns the tensor."""
+    """Checks that images of `size` pool to the size of the tensor, now or when the graph runs; returns the tensor."""
     windows.check_rank("argmax", tensor.shape)
     pooled_size = windows.size_of(ops.shape(tensor))
     windows.check_restorable(size, pooled_size)

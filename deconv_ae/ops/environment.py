@@ -52,7 +52,7 @@ def portable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_gradients() -> Iterator[None]:
-    """A context for tracing graphs that serve: the library registers no custom gradient.
+    """A context for tracing graphs that will not be differentiated: the library registers no custom gradient.
 
     TensorFlow prints a warning when it loads a SavedModel with custom gradients.
     """

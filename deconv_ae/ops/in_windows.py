@@ -15,7 +15,7 @@ from deconv_ae.ops.windows import Length, Size, Windows, arange, at_least_zero, 
 
 
 def max_unpool(values: Any, argmax: Any, size: Size, windows: Windows, repeat: Callable | None = None) -> Any:
-    """As `reference.max_unpool`."""
+    """Does what `reference.max_unpool` does."""
     if windows.sharing == 1:
         return spread(values, argmax, size, windows, repeat or _tile)
     shape = ops.shape(argmax)

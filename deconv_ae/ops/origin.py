@@ -26,12 +26,12 @@ class Origin:
     Attributes:
         windows: the pooling's windows.
         size: the size of the images that were pooled.
-        in_windows: whether every position is known to be in the window that chose it.
+        positions_are_in_windows: whether every position is known to be in the window that chose it.
     """
 
     windows: Windows
     size: Size
-    in_windows: bool = True
+    positions_are_in_windows: bool = True
 
 
 def with_origin(argmax: Any, origin: Origin) -> Any:

@@ -9,7 +9,7 @@ from deconv_ae.ops.windows import Size, Windows
 
 
 def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
-    """As `reference.max_pool`."""
+    """Does what `reference.max_pool` does."""
     values, argmax = reference.max_pool(images, windows)
     shape = ops.shape(images)
     pooled_size = windows.pooled_size(windows.size_of(shape))
@@ -17,9 +17,9 @@ def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
     return _with_shape(values, pooled_shape, images, windows), argmax
 
 
-def max_unpool(values: Any, argmax: Any, size: Size, windows: Windows, in_their_windows: bool) -> Any:
-    """As `reference.max_unpool`."""
-    if not in_their_windows:
+def max_unpool(values: Any, argmax: Any, size: Size, windows: Windows, positions_are_in_windows: bool) -> Any:
+    """Does what `reference.max_unpool` does."""
+    if not positions_are_in_windows:
         return reference.max_unpool(values, argmax, size, windows)
     images = in_windows.max_unpool(values, argmax, size, windows, repeat=_repeat_by_concatenation)
     shape = ops.shape(argmax)

@@ -25,7 +25,7 @@ def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
 
 
 def maxima(images: Any, windows: Windows) -> tuple[Any, Any]:
-    """`max_pool` with the numbers in the narrowest type that counts the positions of an image."""
+    """Does what `max_pool` does, but numbers positions in the narrowest type that counts the positions of an image."""
     shape = ops.shape(images)
     size, channels = windows.size_of(shape), shape[windows.channel_axis]
     dtype = counting_dtype(product(shape[1:]))
@@ -42,7 +42,10 @@ def maxima(images: Any, windows: Windows) -> tuple[Any, Any]:
 def first_maxima(
     values: Any, numbers: Any, windows: Windows, index: int, length: Length, step: Length
 ) -> tuple[Any, Any]:
-    """Pools along one dimension; returns the maxima and the numbers of their positions.
+    """Pools along one dimension, which has this length; returns the maxima and the numbers of their positions.
+
+    Along this dimension, the numbers of neighbouring positions differ by `step`. The argument `numbers` has the rest of
+    each number: what the other dimensions and the channel add to it.
 
     A value leads if it is greater than all earlier values of its window, or if it is the first NaN. Padding never
     leads.
@@ -50,20 +53,21 @@ def first_maxima(
     axis, dimension, dtype = windows.axes[index], windows.first_axis + index, numbers.dtype
     starts = windows.along(axis.starts(length, dtype), dimension)
     step, end = ops.cast(step, dtype), ops.cast(length, dtype)
-    # The numbers have length 1 along this dimension if no comparison along another one has broadcast them.
+    # `numbers` has length 1 along this dimension until a comparison along another dimension has broadcast it.
     is_constant = numbers.shape[dimension] == 1
-    numbers_by_offset = [numbers] * axis.pool if is_constant else _by_offset(numbers, axis, dimension, length)
+    numbers_by_offset = [numbers] * axis.pool if is_constant else _slices_by_offset(numbers, axis, dimension, length)
     best: Any = None
     best_number: Any = None
     best_inside: Any = None
-    for offset, (value, number) in enumerate(zip(_by_offset(values, axis, dimension, length), numbers_by_offset)):
+    values_by_offset = _slices_by_offset(values, axis, dimension, length)
+    for offset, (value, number) in enumerate(zip(values_by_offset, numbers_by_offset)):
         position = starts + offset
         number = position * step + number
         inside = (position >= 0) & (position < end)
         if best is None:
             best, best_number, best_inside = value, number, inside
             continue
-        # Not `~(value <= best)`: TensorFlow's graph optimizer rewrites it to `value > best`, which is false for NaN.
+        # TensorFlow's graph optimizer would rewrite `~(value <= best)` to `value > best`, which is false for NaN.
         leads = (value > best) | (ops.not_equal(value, value) & ops.equal(best, best))
         if axis.padding == "same":
             leads = inside & (leads | ~best_inside)
@@ -72,7 +76,7 @@ def first_maxima(
     return best, best_number
 
 
-def _by_offset(tensor: Any, axis: Axis, dimension: int, length: Length) -> list[Any]:
+def _slices_by_offset(tensor: Any, axis: Axis, dimension: int, length: Length) -> list[Any]:
     """For every offset in a window, a tensor of all windows' values at that offset; zeros outside of the image."""
     count = axis.pooled_length(length)
     padded = pad(tensor, {dimension: axis.pads(length)})
@@ -84,7 +88,7 @@ def _by_offset(tensor: Any, axis: Axis, dimension: int, length: Length) -> list[
     return slices
 
 
-def max_unpool(values: Any, argmax: Any, size: Size, windows: Windows, in_their_windows: bool = False) -> Any:
+def max_unpool(values: Any, argmax: Any, size: Size, windows: Windows, positions_are_in_windows: bool = False) -> Any:
     """Returns images of zeros with each value at its position.
 
     If several windows chose one position, the last of them in row-major order wins. Values that lost, and values whose
@@ -96,12 +100,13 @@ def max_unpool(values: Any, argmax: Any, size: Size, windows: Windows, in_their_
         argmax: the position of each value in its own image.
         size: the size of the images.
         windows: the windows that chose the positions.
-        in_their_windows: whether every position is in the window that chose it. Only faster implementations use this.
+        positions_are_in_windows: whether every position is in the window that chose it. Only faster implementations
+            use this.
 
     Returns:
         The images.
     """
-    del in_their_windows
+    del positions_are_in_windows
     shape = ops.shape(argmax)
     image_shape = windows.shape_of(shape[0], size, shape[windows.channel_axis])
     return scatter(values, argmax, winners(argmax, image_shape), image_shape)
@@ -111,8 +116,8 @@ def winners(argmax: Any, image_shape: tuple[Length, ...]) -> Any:
     """Whether each value is the last at its position."""
     positions = ops.reshape(positions_in_batch(argmax, image_shape), (-1,))
     numbers = arange(product(ops.shape(argmax)), ARGMAX_DTYPE)
-    last = ops.segment_max(numbers, positions, product(image_shape) + 1)
-    return ops.reshape(ops.equal(ops.take(last, positions), numbers), ops.shape(argmax))
+    winner_numbers = ops.segment_max(numbers, positions, product(image_shape) + 1)
+    return ops.reshape(ops.equal(ops.take(winner_numbers, positions), numbers), ops.shape(argmax))
 
 
 def scatter(values: Any, argmax: Any, won: Any, image_shape: tuple[Length, ...]) -> Any:
@@ -125,7 +130,7 @@ def scatter(values: Any, argmax: Any, won: Any, image_shape: tuple[Length, ...])
 
 
 def positions_in_batch(argmax: Any, image_shape: tuple[Length, ...]) -> Any:
-    """Positions counted through the batch; a position not in its own image becomes the one behind the last image."""
+    """Counts positions through the batch; a position outside of its image becomes the place behind the last image."""
     image_length, length = (ops.cast(product(lengths), ARGMAX_DTYPE) for lengths in (image_shape[1:], image_shape))
     argmax = ops.cast(argmax, ARGMAX_DTYPE)
     starts = ops.reshape(arange(image_shape[0], ARGMAX_DTYPE) * image_length, (-1, *[1] * (len(image_shape) - 1)))

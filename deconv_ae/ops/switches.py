@@ -67,7 +67,7 @@ def argmax_to_switches(
     if origin is not None:
         argmax = checked_same_size(argmax, origin.size, size, windows)
     switches, inside = switches_of(checked_restorable(argmax, size, windows), size, windows)
-    if origin is not None and origin.windows == windows and origin.in_windows:
+    if origin is not None and origin.windows == windows and origin.positions_are_in_windows:
         return switches
     return checked(switches, ops.all(inside), checks.OUTSIDE_WINDOWS)
 
@@ -113,7 +113,7 @@ def switches_to_argmax(
     inside = ops.all(inside)
     argmax = checked(argmax, inside, checks.SWITCH_OUTSIDE_WINDOW)
     # If nothing was checked, the positions may be outside of their windows.
-    return with_origin(argmax, Origin(windows, size, in_windows=environment.can_check(inside)))
+    return with_origin(argmax, Origin(windows, size, positions_are_in_windows=environment.can_check(inside)))
 
 
 def argmax_of(switches: Any, size: Size, windows: Windows) -> tuple[Any, Any]:
@@ -185,10 +185,10 @@ def _coordinates(numbers: Any, size: Size, channels: Any, windows: Windows) -> t
 
 
 def _dtype_to_divide_in(size: Size, channels: Any) -> str:
-    """The type to divide positions in: outside of `portable`, float32 if it is known to divide all of them exactly."""
+    """Returns the type in which to divide positions: float32 if all quotients are known to be exact, else integers."""
     length = product((*size, channels))
     if environment.is_portable():
-        # LiteRT cannot divide int64, and its int8 files round floating point numbers.
+        # LiteRT cannot divide int64, and LiteRT's int8 files round floating point numbers.
         return counting_dtype(length)
     return "float32" if isinstance(length, int) and length <= _LARGEST_DIVIDED_AS_FLOAT32 else ARGMAX_DTYPE
 

@@ -17,7 +17,7 @@ _MOST_SHARING_WINDOWS = 16
 
 
 def max_pool(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
-    """As `reference.max_pool`."""
+    """Does what `reference.max_pool` does."""
 
     @environment.custom_gradient
     def pool(images):
@@ -28,20 +28,23 @@ def max_pool(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]
     return pool(images)
 
 
-def max_unpool(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows, in_their_windows: bool) -> tf.Tensor:
-    """As `reference.max_unpool`, but every position must be in range: the kernels do not check.
+def max_unpool(
+    values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows, positions_are_in_windows: bool
+) -> tf.Tensor:
+    """Does what `reference.max_unpool` does, but every position must be in range.
 
-    With a position out of range, `MaxPoolGradWithArgmax` on the CPU writes into the next image or aborts the process.
+    TensorFlow's kernels do not check positions. With a position out of range, `MaxPoolGradWithArgmax` on the CPU writes
+    into the next image or aborts the process.
     """
-    if windows.sharing > 1 or not in_their_windows:
+    if windows.sharing > 1 or not positions_are_in_windows:
         batch, *_ = lengths = _lengths(argmax)
         image_shape = windows.shape_of(batch, size, lengths[windows.channel_axis])
-        if in_their_windows and windows.sharing <= _MOST_SHARING_WINDOWS:
+        if positions_are_in_windows and windows.sharing <= _MOST_SHARING_WINDOWS:
             won = in_windows.winners(argmax, image_shape, windows)
         else:
             won = reference.winners(argmax, image_shape)
-        # Not `values * won`: an infinity or NaN that lost, times zero, would be NaN. Not tf.where: it would repeat the
-        # values of a batch of one for all images.
+        # `values * won` would be wrong, because an infinity or NaN that lost, times zero, is NaN. tf.where would be
+        # wrong, too: it would repeat the values of a batch of one for all images.
         values = tf.raw_ops.Select(condition=won, x=values, y=tf.zeros_like(values))
     return _scatter_add(values, argmax, size, windows)
 
@@ -49,9 +52,9 @@ def max_unpool(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Window
 def _scatter_add(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:
     """Returns images that hold, at each position, the sum of the values whose argmax is this position.
 
-    With zeros in place of the values that lost, this is unpooling. It is also the gradient of pooling. Its own
-    gradient, and so that of unpooling, is `_values_at`. Both functions are linear, and each is the gradient of the
-    other, to any order. To change the gradient of unpooling alone, edit `max_unpool`.
+    With zeros in place of the values that lost, this function unpools. It also computes the gradient of pooling. The
+    gradient of this function, and therefore of unpooling, is `_values_at`. Both functions are linear, and each is the
+    gradient of the other, to any order. To change the gradient of unpooling alone, edit `max_unpool`.
     """
     batch, channels = argmax.shape[0], argmax.shape[windows.channel_axis]
 
@@ -75,8 +78,8 @@ def _values_at(images: tf.Tensor, argmax: tf.Tensor) -> tf.Tensor:
 def _scatter_add_kernel(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:
     """Scatters with the gradient kernel of max pooling, a scatter-add that runs in parallel over the batch.
 
-    The kernel takes two-dimensional images with channels last. Other images are reshaped to one row for it. The row's
-    window needs known lengths; if a length is unknown, a segment sum replaces the kernel.
+    The kernel takes two-dimensional images with channels last. Each image of another kind is reshaped to one row.
+    That needs known lengths; if a length is unknown, a segment sum replaces the kernel.
     """
     lengths = _lengths(argmax)
     image_shape = windows.shape_of(lengths[0], size, lengths[windows.channel_axis])
@@ -110,16 +113,16 @@ def _max_pool(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor
     if not windows.channels_last:
         shape = _lengths(images)
         pooled, argmax = _max_pool(_channels_moved_last(images), _as_channels_last(windows))
-        argmax = _from_channels_last(argmax, product(windows.size_of(shape)), shape[1])
+        argmax = _renumbered_channels_first(argmax, product(windows.size_of(shape)), shape[1])
         return _channels_moved_first(pooled), _channels_moved_first(argmax)
     if windows.dimensions == 1:
-        pooled, argmax = _max_pool_planes(images[:, None], _with_a_row(windows))
+        pooled, argmax = _max_pool_planes(images[:, None], _as_two_dimensional(windows))
         return pooled[:, 0], argmax[:, 0]
     return _max_pool_planes(images, windows) if windows.dimensions == 2 else _max_pool_volumes(images, windows)
 
 
 def _max_pool_volumes(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
-    """Pools every plane with the kernels, then pools the planes' maxima along the depth."""
+    """Pools every plane with TensorFlow's kernels, then pools the planes' maxima along the depth."""
     batch, depth, height, width, channels = _lengths(images)
     planes = dataclasses.replace(windows, pool_size=windows.pool_size[1:], strides=windows.strides[1:])
     pooled, argmax = _max_pool_planes(tf.reshape(images, (-1, height, width, channels)), planes)
@@ -130,8 +133,8 @@ def _max_pool_volumes(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, t
 
 
 def _max_pool_planes(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
-    # The kernels lose a NaN that is not first in its window, return -1 on a GPU for a window with nothing above the
-    # lowest finite number, and refuse an empty batch. One pass over the images detects all three cases.
+    # TensorFlow's pooling kernels lose a NaN that is not first in its window, return -1 on a GPU for a window with
+    # nothing above the lowest finite number, and refuse an empty batch. One pass over the images detects all three.
     lowest = tf.constant(images.dtype.min, images.dtype)
     return tf.cond(
         (tf.size(images, tf.int64) > 0) & (tf.reduce_min(images) > lowest),
@@ -191,7 +194,7 @@ def _lengths(tensor: tf.Tensor) -> tuple[Any, ...]:
     return tuple(d if s is None else s for s, d in zip(known, tf.unstack(tf.shape(tensor))))
 
 
-def _with_a_row(windows: Windows) -> Windows:
+def _as_two_dimensional(windows: Windows) -> Windows:
     """One-dimensional windows as two-dimensional windows over images of one row."""
     return dataclasses.replace(windows, pool_size=(1, *windows.pool_size), strides=(1, *windows.strides))
 
@@ -208,7 +211,7 @@ def _channels_moved_first(tensor: tf.Tensor) -> tf.Tensor:
     return tf.transpose(tensor, (0, tensor.shape.rank - 1, *range(1, tensor.shape.rank - 1)))
 
 
-def _from_channels_last(argmax: tf.Tensor, pixels: Any, channels: Any) -> tf.Tensor:
-    """Renumbers positions for channels first. Each position must lie in the channel that chose it."""
+def _renumbered_channels_first(argmax: tf.Tensor, pixels: Any, channels: Any) -> tf.Tensor:
+    """Numbers positions as with channels first. Each position must be in the channel whose window chose it."""
     pixel = argmax // tf.cast(channels, tf.int64)
     return tf.range(tf.cast(channels, tf.int64)) * tf.cast(pixels, tf.int64) + pixel

@@ -12,7 +12,7 @@ from deconv_ae.ops.windows import Size, Windows, product
 
 
 def max_pool(images: torch.Tensor, windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
-    """As `reference.max_pool`."""
+    """Does what `reference.max_pool` does."""
     # PyTorch takes the last of several NaNs. For a window of only -inf, on a GPU with channels last, it returns the
     # first position of the whole image. One pass detects both cases, because the sum is then not finite. Some other
     # images also have a sum that is not finite; they take the slower path, which is right as well.
@@ -38,9 +38,9 @@ def _max_pool_kernel(images: torch.Tensor, windows: Windows) -> tuple[torch.Tens
     functions = torch.nn.functional
     pooling = (functions.max_pool1d, functions.max_pool2d, functions.max_pool3d)[windows.dimensions - 1]
     channels, size = images.shape[windows.channel_axis], windows.size_of(images.shape)
-    last = windows.dimensions + 1
+    last_axis = windows.dimensions + 1
     pooled, pixel = pooling(
-        images.movedim(last, 1) if windows.channels_last else images,
+        images.movedim(last_axis, 1) if windows.channels_last else images,
         windows.pool_size,
         windows.strides,
         padding=tuple(axis.pads(length)[0] for axis, length in zip(windows.axes, size)),
@@ -48,8 +48,8 @@ def _max_pool_kernel(images: torch.Tensor, windows: Windows) -> tuple[torch.Tens
         return_indices=True,
     )
     if windows.channels_last:
-        pooled, pixel = pooled.movedim(1, last), pixel.movedim(1, last)
-    # Not `windows.channel_numbers`: for a small batch, its keras.ops take as long as everything else together.
+        pooled, pixel = pooled.movedim(1, last_axis), pixel.movedim(1, last_axis)
+    # `windows.channel_numbers` is not called here: for a small batch, it takes as long as the rest of the pooling.
     step = windows.steps(size, channels)[1]
     channel = torch.arange(channels, device=pixel.device).reshape(
         windows.shape_of(1, (1,) * windows.dimensions, channels)
@@ -58,9 +58,9 @@ def _max_pool_kernel(images: torch.Tensor, windows: Windows) -> tuple[torch.Tens
 
 
 def max_unpool(
-    values: torch.Tensor, argmax: torch.Tensor, size: Size, windows: Windows, in_their_windows: bool
+    values: torch.Tensor, argmax: torch.Tensor, size: Size, windows: Windows, positions_are_in_windows: bool
 ) -> torch.Tensor:
-    """As `reference.max_unpool`.
+    """Does what `reference.max_unpool` does.
 
     If all positions are in their windows, PyTorch scatters in parallel over the images. Else PyTorch scatters over the
     whole batch at once; then values that lost, and values whose position is not in their own image, go behind the last
@@ -68,7 +68,7 @@ def max_unpool(
     """
     batch = argmax.shape[0]
     image_shape = windows.shape_of(batch, size, argmax.shape[windows.channel_axis])
-    if in_their_windows:
+    if positions_are_in_windows:
         if windows.sharing > 1:
             values = torch.where(in_windows.winners(argmax, image_shape, windows), values, 0)
         images = values.new_zeros(batch, product(image_shape[1:]))
@@ -76,7 +76,7 @@ def max_unpool(
     positions = reference.positions_in_batch(argmax, image_shape).reshape(-1)
     length = product(image_shape)
     numbers = torch.arange(positions.numel(), device=positions.device)
-    last = numbers.new_full((length + 1,), -1).scatter_reduce(0, positions, numbers, "amax")
-    positions = torch.where(last[positions] == numbers, positions, length)
+    winner_numbers = numbers.new_full((length + 1,), -1).scatter_reduce(0, positions, numbers, "amax")
+    positions = torch.where(winner_numbers[positions] == numbers, positions, length)
     flat = values.new_zeros(length + 1).scatter(0, positions, values.reshape(-1))
     return flat[:length].reshape(image_shape)

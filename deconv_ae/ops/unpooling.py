@@ -86,7 +86,7 @@ def max_unpool(
 
 
 def unpool(values: Any, argmax: Any, windows: Windows, output_size: Any = None, like: Any = None) -> Any:
-    """`max_unpool` with the arguments of the pooling as `Windows`."""
+    """Does what `max_unpool` does; `windows` holds the arguments of the pooling."""
     windows.check_rank("pooled", values.shape)
     origin = origin_of(argmax)
     argmax = checks.checked_shape(checks.as_integers("argmax", argmax), values, windows.channel_axis)
@@ -100,23 +100,23 @@ def unpool(values: Any, argmax: Any, windows: Windows, output_size: Any = None, 
         values = keras.ops.reshape(values, keras.ops.shape(argmax))
     implementation = UNPOOLINGS[runtime]
 
-    def restore(argmax: Any, in_their_windows: bool) -> Any:
-        images = implementation(values, argmax, size, windows, in_their_windows)
+    def restore(argmax: Any, positions_are_in_windows: bool) -> Any:
+        images = implementation(values, argmax, size, windows, positions_are_in_windows)
         shape = windows.shape_of(values.shape[0], static(size), values.shape[windows.channel_axis])
         return environment.with_static_shape(images, shape)
 
-    if origin is not None and origin.windows == windows and origin.in_windows:
+    if origin is not None and origin.windows == windows and origin.positions_are_in_windows:
         return restore(argmax, True)
-    in_windows = are_in_windows(argmax, size, windows)
-    if not environment.can_check(in_windows):
+    all_in_windows = are_in_windows(argmax, size, windows)
+    if not environment.can_check(all_in_windows):
         return restore(argmax, False)
     is_default_size = output_size is None and like is None and origin is None
 
-    def restore_anywhere() -> Any:
+    def check_and_restore() -> Any:
         checked = _checked_default_size(argmax, windows) if is_default_size else argmax
         return restore(checks.checked_positions(checked, size, windows), False)
 
-    return environment.cond(in_windows, lambda: restore(argmax, True), restore_anywhere)
+    return environment.cond(all_in_windows, lambda: restore(argmax, True), check_and_restore)
 
 
 def unpool_switches(values: Any, switches: Any, size: Size, windows: Windows) -> Any:
@@ -126,11 +126,12 @@ def unpool_switches(values: Any, switches: Any, size: Size, windows: Windows) ->
 
 
 def _checked_default_size(argmax: Any, windows: Windows) -> Any:
-    """Returns argmax, which must not fit the default size; raises an error if it fits another size.
+    """Checks an argmax that does not fit the default size: raises an error if it fits another size, else returns it.
 
-    Users forget to give the size, as in TensorFlow's issues 2169 and 10216. Then the positions were numbered with
-    another width than that of the default size. If argmax fits no size at all, its positions count as outside of their
-    windows on purpose.
+    An argmax fits a size if, in images of that size, every position is in the window that chose it. Users forget to
+    give the size, as in TensorFlow's issues 2169 and 10216. Then the positions were numbered with another width than
+    that of the default size. If argmax fits no size at all, no size was forgotten: the user moved the positions out of
+    their windows.
     """
     sizes = windows.sizes_pooled_to(windows.size_of(keras.ops.shape(argmax)))
     if len(sizes) == 1:

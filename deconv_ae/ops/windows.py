@@ -40,7 +40,7 @@ class Axis:
         return (pooled_length - 1) * self.stride + (1 if self.padding == "same" else self.pool)
 
     def default_length(self, pooled_length: Length) -> Length:
-        """The length to restore if none is given: TensorFlow Addons' default, without positions left over."""
+        """The length that TensorFlow Addons restores if the user gives none."""
         return pooled_length * self.stride if self.padding == "same" else self.smallest_length(pooled_length)
 
     def pads(self, length: Length) -> tuple[Length, Length]:
@@ -115,7 +115,7 @@ class Windows:
         return 1 if self.channels_last else 2
 
     def size_of(self, shape: Sequence[Any]) -> tuple[Any, ...]:
-        """The lengths that windows move along, from a shape of images."""
+        """The size of images of this shape: the shape without batch and channels."""
         return tuple(shape[self.first_axis : self.first_axis + self.dimensions])
 
     def shape_of(self, batch: Any, size: Sequence[Any], channels: Any) -> tuple[Any, ...]:

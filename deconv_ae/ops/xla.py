@@ -19,27 +19,27 @@ _FEW_POSITIONS = 4
 
 
 def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
-    """As `reference.max_pool`."""
+    """Does what `reference.max_pool` does."""
     values, numbers = reference.maxima(images, windows)
-    positions = math.prod(windows.pool_size)
-    if positions > 1 and not environment.has_gpu():
-        numbers = _computed_once(numbers)
-    if windows.sharing == 1 and positions > _FEW_POSITIONS:
-        # Only for windows side by side: if windows overlap, the gradient of this lookup is a slow addition.
+    positions_per_window = math.prod(windows.pool_size)
+    if positions_per_window > 1 and not environment.has_gpu():
+        numbers = _with_fusion_barrier(numbers)
+    if windows.sharing == 1 and positions_per_window > _FEW_POSITIONS:
+        # Windows that overlap have no lookup, because the gradient of the lookup would be a slow addition.
         shape = ops.shape(numbers)
         flat = (ops.reshape(tensor, (shape[0], -1)) for tensor in (images, numbers))
         values = ops.reshape(ops.take_along_axis(*flat, axis=1), shape)
     return values, ops.cast(numbers, environment.ARGMAX_DTYPE)
 
 
-def _computed_once(numbers: Any) -> Any:
+def _with_fusion_barrier(numbers: Any) -> Any:
     """Adds an argmax that is always 0. XLA does not fuse an argmax with its consumers, so this is a fusion barrier."""
     zero = ops.argmax(ops.stack([numbers, numbers - 1], axis=-1), axis=-1)
     return numbers + ops.cast(zero, numbers.dtype)
 
 
-def max_unpool(values: Any, argmax: Any, size: Size, windows: Windows, in_their_windows: bool) -> Any:
-    """As `reference.max_unpool`."""
-    if in_their_windows:
+def max_unpool(values: Any, argmax: Any, size: Size, windows: Windows, positions_are_in_windows: bool) -> Any:
+    """Does what `reference.max_unpool` does."""
+    if positions_are_in_windows:
         return in_windows.max_unpool(values, argmax, size, windows)
     return reference.max_unpool(values, argmax, size, windows)

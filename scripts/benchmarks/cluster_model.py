@@ -44,12 +44,12 @@ def table(
 ) -> str:
     """A Markdown table of images a second, with the share of ideal scaling in brackets."""
     rows = []
-    alone = images_a_worker / compute_ms
+    images_per_ms_alone = images_a_worker / compute_ms
     for count in workers:
         cells = []
         for speed in gigabits:
             step = step_milliseconds(count, speed, compute_ms, overhead_ms, sent_bytes, latency_us)
             throughput = count * images_a_worker / step
-            cells.append(f"{1e3 * throughput:,.0f} ({throughput / (count * alone):.0%})")
+            cells.append(f"{1e3 * throughput:,.0f} ({throughput / (count * images_per_ms_alone):.0%})")
         rows.append([str(count), *cells])
     return markdown_table(["workers", *(f"{n:g} Gbit/s" for n in gigabits)], rows)

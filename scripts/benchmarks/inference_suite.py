@@ -44,8 +44,8 @@ Files = Mapping[tuple[str, str, str], str]
 """Paths of converted files, by format, preset and signature."""
 
 
-def saved_model(folder: str, preset: str, signature: str, batch_size: int) -> Calls:
-    """Calls of a signature; `folder` holds the presets' SavedModels."""
+def saved_model_calls(folder: str, preset: str, signature: str, batch_size: int) -> Calls:
+    """Returns `Calls` of a signature of a preset's SavedModel; `folder` holds the SavedModels of all presets."""
     loaded = tf.saved_model.load(f"{folder}/{preset}")
     images = tf.constant(scale(digits(batch_size)))
     function = loaded.signatures[signature]
@@ -84,7 +84,7 @@ def convert(model: Autoencoder, preset: str, folder: Path) -> dict[tuple[str, st
 def converted_file(
     format_name: str, files: Files, models: Mapping[str, Autoencoder], preset: str, signature: str, batch_size: int
 ) -> Callable[[], Calls]:
-    """Returns a function that makes `Calls` of a signature's converted file in a format."""
+    """Returns a function that makes a contestant: `Calls` of the file, in one format, that computes a signature."""
     if SIGNATURES[signature].converted is None:
         return partial(raise_unavailable, f"no converted file computes the signature {signature}")
     if (format_name, preset, signature) not in files:
@@ -132,7 +132,7 @@ def run(options: Options, presets: Sequence[str] = tuple(PRESETS), batch_sizes: 
             save_signatures(models[preset], Path(folder) / preset)
             files |= convert(models[preset], preset, Path(folder) / f"{preset}_converted")
         contestants: dict[str, Callable[..., Callable[[], Contestant]]] = {
-            OURS: partial(partial, saved_model, folder),
+            OURS: partial(partial, saved_model_calls, folder),
             **{runtime: partial(converted_file, name, files, models) for runtime, name in RUNTIMES.items()},
             **{name: partial(torch_model, variant) for name, variant in VARIANTS.items()},
         }

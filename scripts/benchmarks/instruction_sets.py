@@ -63,7 +63,7 @@ def note(isa: str) -> str:
     if probe.returncode:
         return f"{request}. What TensorFlow's oneDNN used is unknown: the process ended with status {probe.returncode}."
     match = re.search(r"cpu,isa:(.+)", probe.stdout)
-    # Only a convolution counts: even when oneDNN is off, TensorFlow multiplies matrices with it.
+    # Only a convolution counts: even when oneDNN is off, TensorFlow multiplies matrices with oneDNN.
     if match is None or ",exec,cpu,convolution," not in probe.stdout:
         return f"{request}. TensorFlow's oneDNN was off."
     return f"{request}. TensorFlow's oneDNN was on, and used {match[1].strip()}."

@@ -77,7 +77,7 @@ class _ObviousUnpooling(keras.layers.Layer):
 
 
 def plain_autoencoder(architecture: Architecture, image_shape: Shape) -> keras.Model:
-    """The same model as `Autoencoder`, made of Keras's own layers and the obvious code for pooling and unpooling."""
+    """The same model as `Autoencoder`, made of Keras's own layers and the pooling and unpooling of obvious_code.py."""
     images = keras.Input(image_shape)
     values: Any = images
     stages = []
@@ -130,7 +130,7 @@ def convolutions_alone(architecture: Architecture, image_shape: Shape, batch_siz
             # Training does not need the gradient of the images.
             sources = weights if layer is first_layer else [inputs, *weights]
             gradients = tape.gradient(result, sources, output_gradient)
-            # One element of each result: enough that TensorFlow computes all of it, without copying it out.
+            # TensorFlow computes all of a result to return one element, and need not copy the rest.
             results += [result[0, 0, 0, 0], *(tf.reshape(g, [-1])[0] for g in gradients)]
         return tf.add_n(results)
 

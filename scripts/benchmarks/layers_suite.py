@@ -105,7 +105,8 @@ def check_agreement(case: Case, results: Mapping[str, Sequence[np.ndarray]]) -> 
     """Raises Failed unless all contestants' results are equal.
 
     With overlapping windows, only the positions of the restored images' values above or below 0 are compared: the
-    obvious code adds values that meet at a position, and PyTorch sends the gradient to the losing windows, too.
+    contestant "obvious code" adds the values of windows that chose the same position, and PyTorch sends the gradient to
+    the losing windows, too.
     """
     is_overlapping = case.strides < case.pool_size
     for name, arrays in results.items():

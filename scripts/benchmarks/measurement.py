@@ -49,7 +49,7 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Turn:
-    """The request for a turn: the contestant repeats its work until this time has passed."""
+    """The request for a turn: the contestant repeats its work until `seconds` have passed."""
 
     seconds: float
 
@@ -157,20 +157,21 @@ class ContestantProcesses:
         check_agreement: Callable[[Mapping[str, Sequence[np.ndarray]]], None],
         turn_seconds: float,
     ) -> Comparison:
+        first = next(iter(contestants))
         for name, make in contestants.items():
             self.processes[name].make(make)
         # Read all answers before raising anything: an unread answer would be taken for the next row's.
         answers = {name: self.processes[name].answer() for name in contestants}
         absent = {name: answer for name, answer in answers.items() if isinstance(answer, ABSENT)}
         names = [name for name in contestants if name not in absent]
-        _require(next(iter(contestants)), answers)
+        _raise_if_failed(first, answers)
         check_agreement({name: answers[name] for name in names})
         samples: dict[str, list[Sequence[float]]] = {name: [] for name in names}
         for turn in range(rounds + 1):
             start = turn % len(names)
             for name in names[start:] + names[:start]:
                 milliseconds = self.processes[name].ask(Turn(turn_seconds))
-                _require(next(iter(contestants)), {name: milliseconds})
+                _raise_if_failed(first, {name: milliseconds})
                 if isinstance(milliseconds, ABSENT):
                     absent[name] = milliseconds
                 else:
@@ -204,8 +205,8 @@ def _note(row: str, name: str, reason: Exception) -> str:
     return f"{row} {name} failed: {reason}." if isinstance(reason, Died) else f"{name} is left out: {reason}."
 
 
-def _require(first: str, answers: Mapping[str, Any]) -> None:
-    """Raises Failed if any contestant failed, or if the first one is absent."""
+def _raise_if_failed(first: str, answers: Mapping[str, Any]) -> None:
+    """Raises Failed if a contestant failed, or if the first contestant is unavailable or its process died."""
     for name, answer in answers.items():
         if isinstance(answer, Failed) or (isinstance(answer, ABSENT) and name == first):
             raise Failed(f"{name}: {answer}")
@@ -323,7 +324,7 @@ def serve(descriptor: int) -> None:
         except Unavailable as error:
             answer = error
         except Exception as error:
-            # As text, because some exceptions cannot be pickled.
+            # Send the error as text, because some exceptions cannot be pickled.
             answer = Failed(" ".join(f"{type(error).__name__}: {error}".split())[:1000])
         connection.send(answer)
 

@@ -28,8 +28,8 @@ PROGRAMS = {
     "import tensorflow, keras": "import tensorflow, keras",
     "import deconv_ae": "import deconv_ae",
     "first training steps": "startup_suite.first_steps()",
-    "one epoch of 4,000 digits, exported": "startup_suite.exported_model('MODEL')",
-    "pictures of that model": "startup_suite.pictures('MODEL')",
+    "one epoch of 4,000 digits, exported": "startup_suite.train_and_export('MODEL')",
+    "pictures of that model": "startup_suite.draw_pictures('MODEL')",
 }
 
 
@@ -43,14 +43,14 @@ def first_steps() -> None:
     _train([_EndAfterFirstSteps()])
 
 
-def exported_model(folder: str) -> None:
-    """Trains for one epoch and exports."""
+def train_and_export(folder: str) -> None:
+    """Trains for one epoch, and exports the model to a folder."""
     dataset, result = _train([])
     export(result, dataset, folder, PRESET, overwrite=True)
 
 
-def pictures(folder: str) -> None:
-    """Draws the pictures of scripts/visualize.py."""
+def draw_pictures(folder: str) -> None:
+    """Draws the pictures that scripts/visualize.py draws of the model in a folder."""
     images = load_dataset(Source(SAMPLE_NAME)).test[:5]
     visualize([ServedAutoencoder(folder)], images, f"{folder}-pictures")
 

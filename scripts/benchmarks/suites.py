@@ -12,5 +12,5 @@ SUITES = ("layers", "training", "inference", "startup", "scaling")
 
 
 def suite(name: str) -> "Callable[[Options], Report]":
-    """Imports a suite, with libraries that take seconds to load, and returns its `run`."""
+    """Imports a suite, whose libraries take seconds to load, and returns the suite's function `run`."""
     return importlib.import_module(f"benchmarks.{name}_suite").run

@@ -41,7 +41,7 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class Model:
-    """An autoencoder: its architecture, its images' channels, and its weights in the Keras model's order."""
+    """An autoencoder: its architecture, its images' number of channels, and its weights in the Keras model's order."""
 
     architecture: PlainArchitecture
     channels: int
@@ -100,8 +100,8 @@ def layers_step(
     return Step(step)
 
 
-def inference(variant: Variant, model: Model, work: str, scaled: np.ndarray) -> Calls:
-    """Calls of the function that computes the signature `work`."""
+def inference(variant: Variant, model: Model, signature: str, scaled: np.ndarray) -> Calls:
+    """Returns `Calls` of a PyTorch function that computes what the SavedModel's signature of this name computes."""
     torch: Any = torch_models.import_torch()
     module = model.build(variant).eval()
     images = Pictures(scaled, variant)[:]
@@ -109,13 +109,13 @@ def inference(variant: Variant, model: Model, work: str, scaled: np.ndarray) -> 
         encoded = module.encode(images)
     functions = {
         "serving_default": lambda: (module(images),),
-        # Returns the switches too: torch.compile would not compute unused results.
+        # This function returns the switches, too, because torch.compile would not compute unused results.
         "encode": lambda: module.encode(images),
         "decode": lambda: (module.decode(*encoded),),
     }
-    if work not in functions:
-        raise Unavailable(f"PyTorch's contestants have no function for the signature {work}")
-    function = functions[work]
+    if signature not in functions:
+        raise Unavailable(f"PyTorch's contestants have no function for the signature {signature}")
+    function = functions[signature]
     if variant.compiled:
         torch_models.compiled(module, model.channels)  # Raises Unavailable if torch.compile does not work here.
         function = torch.compile(function, dynamic=False)
@@ -164,7 +164,7 @@ class TorchTraining:
     def time(self) -> Sequence[float]:
         ends = []
         for indices in self._torch.randperm(len(self._images)).split(self._batch_size):
-            # .item(), as in any loop that shows the loss.
+            # Read the loss with .item(), as any loop that shows the loss does.
             self._step(self._batch(indices)).item()
             ends.append(time.perf_counter())
         return [1e3 * (ends[-1] - ends[0]) / (len(ends) - 1)]

@@ -81,7 +81,10 @@ def autoencoder(architecture: PlainArchitecture, channels: int, weights: Sequenc
 
 
 def _set_weights(torch: Any, module: Any, architecture: PlainArchitecture, weights: list[np.ndarray]) -> None:
-    """Sets Keras's weights: convolutions from the outermost in, then transposed convolutions from the innermost out."""
+    """Copies Keras's weights to a module.
+
+    Convolutions come first, from the outermost in, then transposed convolutions, from the innermost out.
+    """
     for convolution in module.convolutions:
         # (height, width, in, out) to PyTorch's (out, in, height, width).
         _assign(torch, convolution.weight, weights.pop(0).transpose(3, 2, 0, 1))

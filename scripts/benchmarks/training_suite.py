@@ -100,7 +100,7 @@ class _Clock(keras.callbacks.Callback):
 
 
 class KerasTraining:
-    """Trains a Keras model; `fit` calls `model.fit`, and passes the images in the contestant's own way."""
+    """Trains a Keras model. The function `fit` prepares the images as the contestant does, and calls `model.fit`."""
 
     def __init__(self, model: keras.Model, case: Case, fit: Callable[..., None]) -> None:
         self._model = compiled(model)
@@ -132,7 +132,7 @@ def our_training(case: Case) -> KerasTraining:
         model.fit(batches, steps_per_epoch=steps, callbacks=[clock], shuffle=False, verbose=0)
 
     training = KerasTraining(model, case, fit)
-    # As in training on MNIST. `jit_compile` must be set before the first step.
+    # Compile with XLA where training on MNIST does. `jit_compile` must be set before the first step.
     model.jit_compile = case.is_digits and model.is_faster_compiled(MNIST_IMAGES)
     return training
 

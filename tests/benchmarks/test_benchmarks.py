@@ -231,8 +231,8 @@ def test_processes_of_other_libraries_begin_without_tensorflow() -> None:
         inference_suite.torch_model(VARIANTS["PyTorch"], "two_layer", "encode", 1),
         inference_suite.converted_file("onnx", {}, {}, "two_layer", "encode", 1),
     ]
-    # Does what a contestant's process does: imports `benchmarks.measurement`, and unpickles the functions that make
-    # contestants.
+    # This program does what a contestant's process does: it imports `benchmarks.measurement`, and unpickles the
+    # functions that make contestants.
     program = "import pickle, sys, benchmarks.measurement; pickle.load(sys.stdin.buffer); print(*sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     loaded = subprocess.run(
@@ -312,7 +312,7 @@ def test_cluster_model_extrapolates_from_measurements(tmp_path: Path) -> None:
     assert lines[0] == ["workers", "1 Gbit/s", "10 Gbit/s", "25 Gbit/s", "100 Gbit/s"]
     assert [line[0] for line in lines[2:]] == ["8", "16", "32", "64", "128", "256"]
     # Two workers send the gradients once each, together 250 kB, so the gradients are 125 kB.
-    # A step of 8 workers at 1 Gbit/s: 10 + 5 ms, and 7/4 of the gradients on the wire, 1.75 ms.
+    # A step of 8 workers at 1 Gbit/s: 10 ms to compute, 5 ms of overhead, and 1.75 ms to send 7/4 of the gradients.
     images_per_second = 8 * 100 / (10 + 5 + 1.75) * 1000
     assert lines[2][1] == f"{images_per_second:,.0f} ({images_per_second / 8 / 10_000:.0%})"
 

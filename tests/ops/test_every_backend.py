@@ -113,8 +113,11 @@ def run(function, *arrays):
     return function(*map(ops.convert_to_tensor, arrays))
 
 
-def size_if_unknown(size):
-    """Returns the size to restore on PyTorch, and None on TensorFlow and JAX, where an argmax records that size."""
+def needed_output_size(size):
+    """Returns the `output_size` that unpooling needs: the size on PyTorch, else None.
+
+    On TensorFlow and JAX, pooling attaches the size of its input to the argmax, and unpooling restores that size.
+    """
     return size if BACKEND == "torch" else None
 
 
@@ -227,7 +230,7 @@ def test_unpooling_and_its_gradient_equal_the_reference(data, pooling, data_form
             positions, output_size = ops.convert_to_tensor(argmax, dtype=ARGMAX), size
         else:
             positions = max_pool_with_argmax(images, data_format=data_format, **arguments)[1]
-            output_size = size_if_unknown(size)
+            output_size = needed_output_size(size)
         return max_unpool(values, positions, output_size=output_size, data_format=data_format, **arguments), positions
 
     actual = value_gradient_and_auxiliary(unpool, values, upstream)
@@ -279,7 +282,7 @@ def test_model_of_both_layers_trains_and_reloads(dimensions, data_format, tmp_pa
         else keras.layers.Dense(size[-1])(x)
     )
     pooled, argmax = pool(x)
-    model = keras.Model(images, unpool(pooled, argmax, output_size=size_if_unknown(size)))
+    model = keras.Model(images, unpool(pooled, argmax, output_size=needed_output_size(size)))
     assert model.output_shape == (None, *shape)
     assert keras.backend.standardize_dtype(argmax.dtype) == ARGMAX
     batch = np.random.default_rng(0).random((6, *shape), "float32")
@@ -303,7 +306,7 @@ def test_other_floating_point_types_equal_the_reference(dtype):
 
     def pool_and_restore(images):
         pooled, argmax = pool(images)
-        return pooled, argmax, unpool(pooled, argmax, output_size=size_if_unknown((9, 8)))
+        return pooled, argmax, unpool(pooled, argmax, output_size=needed_output_size((9, 8)))
 
     pooled, argmax, restored = run(pool_and_restore, images)
     assert {keras.backend.standardize_dtype(tensor.dtype) for tensor in (pooled, restored)} == {dtype}
