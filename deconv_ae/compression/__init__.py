@@ -14,7 +14,8 @@ __all__ = ["Compressor", "learn_probabilities"]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use: both need the extra `compress`, and programs check for it with `installed` of this package.
+    # Imports compressor.py and learning.py on first use, because they need the packages of the extra `compress`. So
+    # installed.py, which checks for these packages, can be imported without them.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from deconv_ae.compression import compressor, learning

@@ -10,7 +10,7 @@ from deconv_ae.compression import entropy_coding, probability_file
 from deconv_ae.compression.container import LONGEST_SIDE, RATE_COUNT, CompressedPicture, FileError, pack, unpack
 from deconv_ae.compression.entropy_coding import EntropyCoder, UndecodableError
 from deconv_ae.compression.model_tensors import ModelTensors, planes_last
-from deconv_ae.compression.quantization import dequantize, quantized_planes
+from deconv_ae.compression.quantization import dequantize, quantized_values
 from deconv_ae.compression.tiles import cut, grid, join
 from deconv_ae.data import to_pixels
 from deconv_ae.errors import InputError
@@ -29,10 +29,6 @@ class _TileRange:
     picture: int
     first: int
     end: int
-
-    def shifted_by(self, pictures: int) -> "_TileRange":
-        """The same tiles, with the number of their picture increased by `pictures`."""
-        return replace(self, picture=self.picture + pictures)
 
 
 class Compressor:
@@ -78,7 +74,10 @@ class Compressor:
         return self.compress_all([image], quality)[0]
 
     def compress_all(self, images: Sequence[np.ndarray], quality: int = DEFAULT_QUALITY) -> list[bytes]:
-        """Compresses several pictures to the same files as `compress`. Many small ones take a tenth of the time."""
+        """Compresses several pictures to the same files as `compress`.
+
+        Many small pictures take a tenth of the time of separate calls.
+        """
         quality = checked_integer("quality", quality, least=1, most=RATE_COUNT)
         for image in images:
             self._check_image(image)
@@ -87,7 +86,7 @@ class Compressor:
         for batch in self._batches([self._tile_count(image.shape[:2]) for image in images]):
             tiles = np.concatenate([cut(images[each.picture], tile_size)[each.first : each.end] for each in batch])
             coder.encode(
-                self._quantized(tiles, quality),
+                self._encode_and_quantize(tiles, quality),
                 [(encoders[each.picture], tile_slice) for each, tile_slice in _with_slices(batch)],
             )
         model = self._probabilities.checksum
@@ -113,12 +112,15 @@ class Compressor:
             `(height, width, channels)` uint8.
 
         Raises:
-            FileError: if the file is damaged, or of another model or version.
+            FileError: if the file is damaged, or of another model or format version.
         """
         return self.decompress_all([file])[0]
 
     def decompress_all(self, files: Sequence[bytes]) -> list[np.ndarray]:
-        """Decompresses several files as `decompress` does. Many small pictures take a tenth of the time."""
+        """Decompresses several files as `decompress` does.
+
+        Many small pictures take a tenth of the time of separate calls.
+        """
         return list(self.pictures_of(files))
 
     def pictures_of(self, files: Sequence[bytes]) -> Iterator[np.ndarray]:
@@ -128,7 +130,7 @@ class Compressor:
         """
         headers = [self.header(file, number) for number, file in enumerate(files)]
         tiles: list[np.ndarray] = []
-        for batch, tensors in self._decoded(headers):
+        for batch, tensors in self._decode_batches(headers):
             pixels = to_pixels(self._model.decode(tensors))
             for each, tile_slice in _with_slices(batch):
                 size = headers[each.picture].size or self._tile_size
@@ -139,7 +141,7 @@ class Compressor:
 
     def tensors(self, file: bytes) -> dict[str, np.ndarray]:
         """The decoder's inputs for each of a picture's tiles, by their names in the signature."""
-        parts = [tensors for _, tensors in self._decoded([self.header(file)])]
+        parts = [tensors for _, tensors in self._decode_batches([self.header(file)])]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def bits(self, images: Sequence[np.ndarray], quality: int = DEFAULT_QUALITY) -> dict[str, float]:
@@ -152,7 +154,7 @@ class Compressor:
             tiles = np.concatenate(
                 [cut(images[each.picture], self._tile_size)[each.first : each.end] for each in batch]
             )
-            for name, bits in self._coders[quality].bits(self._quantized(tiles, quality)).items():
+            for name, bits in self._coders[quality].bits(self._encode_and_quantize(tiles, quality)).items():
                 totals[name] = totals.get(name, 0.0) + bits
         return totals
 
@@ -162,8 +164,10 @@ class Compressor:
             found = unpack(file)
             if found.model != self._probabilities.checksum:
                 raise FileError("was compressed by another model or with other probabilities; give that model")
-            if found.rate not in self.qualities:
-                raise FileError(f"has quality {found.rate}, which is not 1 to {RATE_COUNT}; compress the picture again")
+            if found.quality not in self.qualities:
+                raise FileError(
+                    f"has quality {found.quality}, which is not 1 to {RATE_COUNT}; compress the picture again"
+                )
             height, width = found.size or self._tile_size
             if not 0 < height * width <= MOST_PIXELS:
                 raise FileError(f"has {height}x{width} pixels, which is out of range; compress the picture again")
@@ -183,8 +187,8 @@ class Compressor:
         """Divides the tiles of all pictures, in order, into batches.
 
         `tile_counts` has the number of tiles of each picture. A file codes the ranges of its picture one after the
-        other. So the division of a picture must not depend on the pictures beside it: each of its ranges but the last
-        fills a whole batch, and a range that does not fit into the rest of a batch starts the next one.
+        other. So the division of a picture must not depend on the pictures beside it: each range of a picture but the
+        last fills a whole batch, and a range that does not fit into the rest of a batch starts the next one.
         """
         batch: list[_TileRange] = []
         room = batch_size = self._model.batch_size
@@ -199,35 +203,39 @@ class Compressor:
         if batch:
             yield batch
 
-    def _quantized(self, tiles: np.ndarray, quality: int) -> dict[str, np.ndarray]:
+    def _encode_and_quantize(self, tiles: np.ndarray, quality: int) -> dict[str, np.ndarray]:
         tensors, steps = self._probabilities.tensors, self._probabilities.steps
-        return quantized_planes(tensors, self._model.encode(tiles), steps, quality - 1)
+        return quantized_values(tensors, self._model.encode(tiles), steps, quality - 1)
 
-    def _decoded(
+    def _decode_batches(
         self, headers: Sequence[CompressedPicture]
     ) -> Iterator[tuple[list[_TileRange], dict[str, np.ndarray]]]:
-        """Yields batches of tiles with their code and switches; consecutive files of one quality share batches."""
+        """Decodes files to batches of tiles, and yields each batch with its code and switches.
+
+        Consecutive files of one quality may be in one batch.
+        """
         first_file = 0
-        for quality, headers_of_quality in itertools.groupby(headers, key=lambda header: header.rate):
+        for quality, headers_of_quality in itertools.groupby(headers, key=lambda header: header.quality):
             group = list(headers_of_quality)
             decoders = [entropy_coding.new_decoder(header.payload) for header in group]
             for batch in self._batches([self._tile_count(header.size or self._tile_size) for header in group]):
-                shares = [(decoders[each.picture], tile_slice) for each, tile_slice in _with_slices(batch)]
+                files = [(decoders[each.picture], tile_slice) for each, tile_slice in _with_slices(batch)]
                 try:
-                    planes = self._coders[quality].decode(shares)
+                    values = self._coders[quality].decode(files)
                 except UndecodableError as error:
                     number = first_file + batch[error.number].picture
                     raise FileError("cannot be decoded; compress the picture again", number) from error
-                yield [each.shifted_by(first_file) for each in batch], self._tensors_of(planes, quality)
+                ranges = [replace(each, picture=first_file + each.picture) for each in batch]
+                yield ranges, self._decoder_inputs(values, quality)
             first_file += len(group)
 
-    def _tensors_of(self, planes: dict[str, np.ndarray], quality: int) -> dict[str, np.ndarray]:
+    def _decoder_inputs(self, values: dict[str, np.ndarray], quality: int) -> dict[str, np.ndarray]:
         found = {}
         for tensor in self._probabilities.tensors:
-            values = planes_last(planes[tensor.name], tensor.shape)
+            tensor_values = planes_last(values[tensor.name], tensor.shape)
             steps = self._probabilities.steps.get(tensor.name)
             found[tensor.name] = (
-                dequantize(values, steps[quality - 1]) if steps is not None else values.astype(np.uint8)
+                dequantize(tensor_values, steps[quality - 1]) if steps is not None else tensor_values.astype(np.uint8)
             )
         return found
 

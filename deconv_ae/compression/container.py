@@ -4,7 +4,7 @@
 | --- | --- |
 | 2 | `DE C0` |
 | 1 | the format's version; its highest bit says that a size follows |
-| 1 | the rate, 1 to 5 |
+| 1 | the quality, 1 to 5 |
 | 4 | the model's checksum: the first bytes of the SHA-256 of its probabilities, which include a checksum of its files |
 | 4 | CRC-32 of all other bytes |
 | 0 or 4 | height and width; left out if the picture has the model's own size |
@@ -29,7 +29,7 @@ _START, _CHECKSUM, _SIZE = struct.Struct(f"<2sBB{MODEL_BYTES}s"), struct.Struct(
 
 
 class FileError(InputError):
-    """A file is not a compressed picture that can be read here.
+    """A file is not a compressed picture, or not one that this model and this version can decompress.
 
     Attributes:
         reason: what is wrong and what to do, as a phrase that follows the file's name.
@@ -50,13 +50,13 @@ class CompressedPicture:
     """The content of a compressed picture's file.
 
     Attributes:
-        rate: the rate, 1 to RATE_COUNT, which `Compressor` calls quality; 1 makes the smallest files.
+        quality: 1 to RATE_COUNT; 1 makes the smallest files.
         model: the `checksum` of the model's `Probabilities`.
         size: (height, width); None for the model's own size.
         payload: the entropy coder's bytes.
     """
 
-    rate: int
+    quality: int
     model: bytes
     size: Pair | None
     payload: bytes
@@ -70,7 +70,7 @@ def pack(picture: CompressedPicture) -> bytes:
     (15, True)
     """
     version = VERSION | (HAS_SIZE if picture.size else 0)
-    start = _START.pack(MAGIC, version, picture.rate, picture.model)
+    start = _START.pack(MAGIC, version, picture.quality, picture.model)
     rest = (_SIZE.pack(*picture.size) if picture.size else b"") + picture.payload
     return start + _CHECKSUM.pack(zlib.crc32(start + rest)) + rest
 
@@ -99,13 +99,13 @@ def unpack(file: bytes) -> CompressedPicture:
     start, rest = file[: _START.size], file[header_bytes:]
     if zlib.crc32(start + rest) != _CHECKSUM.unpack_from(file, _START.size)[0]:
         raise FileError("is damaged, its checksum differs; compress the picture again")
-    _, version, rate, model = _START.unpack(start)
+    _, version, quality, model = _START.unpack(start)
     if version & ~HAS_SIZE != VERSION:
         raise FileError(
             f"has format version {version & ~HAS_SIZE}, this program reads {VERSION}; use the version that wrote it"
         )
     if not version & HAS_SIZE:
-        return CompressedPicture(rate, model, None, rest)
+        return CompressedPicture(quality, model, None, rest)
     if len(rest) < _SIZE.size:
         raise FileError("is truncated; compress the picture again")
-    return CompressedPicture(rate, model, _SIZE.unpack_from(rest), rest[_SIZE.size :])
+    return CompressedPicture(quality, model, _SIZE.unpack_from(rest), rest[_SIZE.size :])

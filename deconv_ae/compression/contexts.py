@@ -80,34 +80,36 @@ class SwitchContext:
 
     def __init__(self, shape: Shape, pictures: int, count: int, magnitudes: np.ndarray) -> None:
         height, width, channels = shape
-        self._classes = min(count, MOST_SWITCH_CLASSES)
+        self._class_count = min(count, MOST_SWITCH_CLASSES)
         self._count = count
-        # One more class stands for a missing switch.
-        self._known = np.full((channels, pictures, height * width + 1), self._classes, np.int32)
-        self._code = magnitude_class(magnitudes)
+        # The class after the last one stands for a missing switch.
+        self._switch_classes = np.full((channels, pictures, height * width + 1), self._class_count, np.int32)
+        self._code_classes = magnitude_class(magnitudes)
 
     @staticmethod
     def feature_sizes(count: int) -> tuple[int, ...]:
-        """The number of values of each feature; `count` is 1 + the largest switch, as for the class."""
+        """The number of values of each feature; `count` is 1 + the largest switch of the training pictures."""
         classes = min(count, MOST_SWITCH_CLASSES) + 1
         return (*[KINDS * classes] * NEIGHBOURS, classes, MAGNITUDE_CLASSES)
 
     def features(self, channel: int, part: Pass) -> list[np.ndarray]:
         """Each feature of a pass's values, `(pictures, n)`."""
-        kind = part.kind * (self._classes + 1)
-        neighbours = [self._known[channel][:, places] + kind for places in part.neighbours.T]
+        kind_offset = part.kind * (self._class_count + 1)
+        neighbours = [self._switch_classes[channel][:, places] + kind_offset for places in part.neighbours.T]
         previous = (
-            self._known[channel - 1][:, part.places]
+            self._switch_classes[channel - 1][:, part.places]
             if channel
-            else np.full(neighbours[0].shape, self._classes, np.int32)
+            else np.full(neighbours[0].shape, self._class_count, np.int32)
         )
-        return [*neighbours, previous, self._code[min(channel, len(self._code) - 1)][:, part.places]]
+        return [*neighbours, previous, self._code_classes[min(channel, len(self._code_classes) - 1)][:, part.places]]
 
     def record(self, channel: int, part: Pass, values: np.ndarray, present: np.ndarray | None) -> None:
         """Stores the classes of a pass's values, `(pictures, n)`; an absent value counts as a missing switch."""
-        # An escape comes as the value `count`.
-        classes = np.minimum(values, self._count - 1) * self._classes // self._count
-        self._known[channel][:, part.places] = classes if present is None else np.where(present, classes, self._classes)
+        # An escaped value arrives as `count`, and is put into the class of the largest switch.
+        classes = np.minimum(values, self._count - 1) * self._class_count // self._count
+        self._switch_classes[channel][:, part.places] = (
+            classes if present is None else np.where(present, classes, self._class_count)
+        )
 
 
 def code_places(code_shape: Shape, shape: Shape) -> np.ndarray:

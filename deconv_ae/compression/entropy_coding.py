@@ -24,7 +24,7 @@ DECODING_ERRORS = (AssertionError, ValueError)
 
 
 class UndecodableError(ValueError):
-    """A file has bytes that no encoder writes; `number` is the file's index among the shares to decode."""
+    """A file has bytes that no encoder writes; `number` is the file's index among the files to decode."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"file {number}")
@@ -37,11 +37,11 @@ class _CodedVisit:
 
     Attributes:
         visit, plane: the visit and its plane.
-        symbols: `(pictures, n)`.
-        frequencies: `(values, symbols)` for the present values, picture by picture; for a plane without a context
-            `(symbols,)`, the same for all values.
-        escaped: `(pictures, n)`, whether each value is escaped, so that it follows after all symbols; None if no value
-            is escaped, and always None in decoding.
+        symbols: `(pictures, n)` for the n values of the visit's pass.
+        frequencies: a row for each present value, picture by picture, with the frequencies of the plane's symbols; for
+            a plane without a context, a single one-dimensional row for all values.
+        escaped: `(pictures, n)`, whether each value is escaped: its symbol is the escape, and the value itself is coded
+            after all symbols. None if no value is escaped, and always None in decoding.
     """
 
     visit: Visit
@@ -56,7 +56,10 @@ class _CodedVisit:
 
     @property
     def present(self) -> np.ndarray:
-        """Whether each symbol is coded, `(pictures, n)`. Without a context all are; those of absent values are 0."""
+        """Whether each symbol is coded, `(pictures, n)`.
+
+        In a plane without a context, all symbols are coded, and those of absent values are 0.
+        """
         present = self.visit.present if self.has_context else None
         return np.ones(self.symbols.shape, bool) if present is None else present
 
@@ -70,13 +73,13 @@ def _frequencies(visit: Visit, plane: Plane) -> np.ndarray:
 class EntropyCoder:
     """Codes the code and switches of one model at one rate.
 
-    In its methods, a share is a pair: a range coder, and the slice of the pictures that go into the coder's file or
-    come from it. The slices follow one another, and cover all pictures.
+    Its methods encode pictures into several files at once, and decode pictures from several files. The pictures of each
+    file are a slice of all pictures; the slices follow one another.
 
     Args:
         tensors: the encoder's outputs.
         planes: the planes of each tensor's channels.
-        halvings: as for `traverse`.
+        halvings: how often the coarsest steps were halved for this rate.
     """
 
     def __init__(self, tensors: Sequence[Tensor], planes: Mapping[str, Sequence[Plane]], halvings: int) -> None:
@@ -84,29 +87,29 @@ class EntropyCoder:
         stream = constriction.stream
         self._categorical, self._half_word = stream.model.Categorical(perfect=False), stream.model.Uniform(2**16)
 
-    def encode(self, values: Values, shares: Sequence[tuple[Any, slice]]) -> None:
+    def encode(self, values: Values, files: Sequence[tuple[Any, slice]]) -> None:
         """Appends pictures to the encoders of files.
 
         Args:
             values: the values of all pictures.
-            shares: for each file, its `new_encoder` and the slice of the pictures that go into it.
+            files: for each file, its range encoder from `new_encoder`, and the slice of its pictures.
         """
         coded = self._coded_visits(values)
         file_of_picture = np.concatenate(
-            [np.full(pictures.stop - pictures.start, number) for number, (_, pictures) in enumerate(shares)]
+            [np.full(pictures.stop - pictures.start, number) for number, (_, pictures) in enumerate(files)]
         )
         for (has_context, _), group in itertools.groupby(
             coded, lambda each: (each.has_context, each.plane.symbol_count)
         ):
             if has_context:
-                self._encode_with_context(list(group), file_of_picture, [encoder for encoder, _ in shares])
+                self._encode_with_context(list(group), file_of_picture, [encoder for encoder, _ in files])
                 continue
             for each in group:
                 model = _model_without_context(each.plane)
-                for encoder, pictures in shares:
+                for encoder, pictures in files:
                     encoder.encode(each.symbols[pictures].ravel(), model)
         for each in coded:
-            for encoder, pictures in shares:
+            for encoder, pictures in files:
                 if each.escaped is not None and each.escaped[pictures].any():
                     pass_values = values[each.visit.tensor.name][each.visit.channel][pictures, each.visit.part.places]
                     encoder.encode(_split_words(pass_values[each.escaped[pictures]]), self._half_word)
@@ -124,13 +127,13 @@ class EntropyCoder:
             )
         return totals
 
-    def decode(self, shares: Sequence[tuple[Any, slice]]) -> Values:
+    def decode(self, files: Sequence[tuple[Any, slice]]) -> Values:
         """Decodes pictures, in the order in which they were encoded.
 
-        Most bytes that no encoder wrote also decode, but to random pictures.
+        Bytes that no encoder wrote seldom raise an error. Usually they decode to meaningless values.
 
         Args:
-            shares: for each file, its `new_decoder` and the slice of the pictures that come from it.
+            files: for each file, its range decoder from `new_decoder`, and the slice of its pictures.
 
         Returns:
             The values of all pictures.
@@ -139,25 +142,25 @@ class EntropyCoder:
             UndecodableError: if a file's bytes do not decode.
         """
         coded: list[_CodedVisit] = []
-        pictures = shares[-1][1].stop
+        picture_count = files[-1][1].stop
 
         def read(visit: Visit, plane: Plane) -> np.ndarray:
-            symbols = np.zeros((pictures, len(visit.part.places)), np.int32)
+            symbols = np.zeros((picture_count, len(visit.part.places)), np.int32)
             coded.append(_CodedVisit(visit, plane, symbols, _frequencies(visit, plane)))
-            self._read_symbols(coded[-1], shares)
+            self._read_symbols(coded[-1], files)
             return symbols
 
-        found = traverse(self._tensors, self._planes, pictures, self._halvings, read)
+        found = traverse(self._tensors, self._planes, picture_count, self._halvings, read)
         for name, symbols in found.items():
             symbols += np.array([plane.lowest for plane in self._planes[name]], np.int32)[:, np.newaxis, np.newaxis]
         for each in coded:
             escaped = (each.symbols == each.plane.escape) & (True if each.visit.present is None else each.visit.present)
             if escaped.any():
-                self._read_escaped(each, escaped, shares, found[each.visit.tensor.name][each.visit.channel])
+                self._read_escaped(each, escaped, files, found[each.visit.tensor.name][each.visit.channel])
         return found
 
     def _coded_visits(self, values: Values) -> list[_CodedVisit]:
-        """All visits, in the order in which the decoder will make them."""
+        """Makes all visits, in the order in which the decoder will make them."""
         coded: list[_CodedVisit] = []
 
         def record(visit: Visit, plane: Plane) -> np.ndarray:
@@ -171,8 +174,8 @@ class EntropyCoder:
             coded.append(_CodedVisit(visit, plane, symbols, _frequencies(visit, plane), escaped))
             return symbols
 
-        pictures = next(iter(values.values())).shape[1]
-        traverse(self._tensors, self._planes, pictures, self._halvings, record)
+        picture_count = next(iter(values.values())).shape[1]
+        traverse(self._tensors, self._planes, picture_count, self._halvings, record)
         return coded
 
     def _encode_with_context(
@@ -180,7 +183,7 @@ class EntropyCoder:
     ) -> None:
         """Encodes consecutive visits that have a context, and whose planes have equally many symbols.
 
-        Calls each file's encoder once for all of them, because every call takes microseconds.
+        Calls each file's encoder once for all visits, because every call takes microseconds.
 
         Args:
             coded: the visits.
@@ -196,36 +199,36 @@ class EntropyCoder:
             if first < end:
                 encoder.encode(symbols[first:end], self._categorical, frequencies[first:end])
 
-    def _read_symbols(self, coded: _CodedVisit, shares: Sequence[tuple[Any, slice]]) -> None:
-        """Decodes the symbols of a visit into its array `symbols`."""
+    def _read_symbols(self, coded: _CodedVisit, files: Sequence[tuple[Any, slice]]) -> None:
+        """Decodes the symbols of a visit into `coded.symbols`."""
         present = coded.present
         starts = np.cumsum([0, *present.sum(axis=1)]).tolist()
         symbols = np.zeros(starts[-1], np.int32)
         model = None if coded.has_context else _model_without_context(coded.plane)
-        for number, (coder, pictures) in enumerate(shares):
+        for number, (decoder, pictures) in enumerate(files):
             first, end = starts[pictures.start], starts[pictures.stop]
             if first < end:
                 try:
                     symbols[first:end] = (
-                        coder.decode(self._categorical, coded.frequencies[first:end])
+                        decoder.decode(self._categorical, coded.frequencies[first:end])
                         if model is None
-                        else coder.decode(model, end - first)
+                        else decoder.decode(model, end - first)
                     )
                 except DECODING_ERRORS as error:
                     raise UndecodableError(number) from error
         coded.symbols[present] = symbols
 
     def _read_escaped(
-        self, coded: _CodedVisit, escaped: np.ndarray, shares: Sequence[tuple[Any, slice]], channel_values: np.ndarray
+        self, coded: _CodedVisit, escaped: np.ndarray, files: Sequence[tuple[Any, slice]], channel_values: np.ndarray
     ) -> None:
         """Decodes the escaped values of a visit into `channel_values`, `(pictures, places)`."""
         places = coded.visit.part.places
-        for number, (coder, pictures) in enumerate(shares):
+        for number, (decoder, pictures) in enumerate(files):
             count = int(escaped[pictures].sum())
             if count:
                 pass_values = channel_values[pictures, places]
                 try:
-                    pass_values[escaped[pictures]] = _join_words(coder.decode(self._half_word, 2 * count))
+                    pass_values[escaped[pictures]] = _join_words(decoder.decode(self._half_word, 2 * count))
                 except DECODING_ERRORS as error:
                     raise UndecodableError(number) from error
                 channel_values[pictures, places] = pass_values
@@ -242,7 +245,7 @@ def new_encoder() -> Any:
 
 
 def encoded_bytes(encoder: Any) -> bytes:
-    """The fewest bytes that decode to the encoded values; the decoder reads zeros after them.
+    """The fewest bytes that decode to the encoded values. The decoder reads zeros after these bytes.
 
     A range coder's file is a binary fraction. All fractions in one interval decode to the same symbols. constriction
     writes whole words of 32 bits; this function writes the shortest fraction in the interval.
@@ -251,7 +254,8 @@ def encoded_bytes(encoder: Any) -> bytes:
     sealed_bytes = encoder.get_compressed().astype(">u4").tobytes()
     tail = int.from_bytes(sealed_bytes[WORD * word_count :].ljust(2 * WORD, b"\0"), "big")
     limit = 1 << (16 * WORD)
-    # If the interval extends past 2^64, sealing may have carried 1 into the words before; if so, `tail` < `lower`.
+    # If the interval extends past 2^64, `get_compressed` may have carried 1 into the words before `tail`. Then `tail`
+    # is less than `lower`.
     first, end = (lower, min(lower + length, limit)) if tail >= lower else (0, lower + length - limit)
     for bits in range(0, 16 * WORD + 1, 8):
         unit = limit >> bits

@@ -10,7 +10,7 @@ from deconv_ae.compression.container import RATE_COUNT
 from deconv_ae.compression.model_tensors import ModelTensors, Tensors
 from deconv_ae.compression.probabilities import LARGEST_WEIGHT, SCORES_PER_BIT, Plane
 from deconv_ae.compression.probability_file import Probabilities, feature_sizes_of, model_checksum
-from deconv_ae.compression.quantization import choose_steps, dequantize, quantize, quantized_planes
+from deconv_ae.compression.quantization import choose_steps, dequantize, quantize, quantized_values
 from deconv_ae.compression.traversal import Tensor, Visit, traverse
 from deconv_ae.data.dataset import check_images
 from deconv_ae.saved_model.serving import ServedAutoencoder
@@ -38,7 +38,7 @@ FIT_STEPS = 40
 
 
 def learn_probabilities(model: ServedAutoencoder, images: np.ndarray) -> Path:
-    """Learns the probabilities that `Compressor` needs, and writes them beside the model.
+    """Learns the probabilities that `Compressor` needs, and writes them to a file in the model's directory.
 
     Args:
         model: an exported model.
@@ -65,7 +65,7 @@ def _learn(model: ModelTensors, images: np.ndarray) -> Probabilities:
         {tensor.name: sample[tensor.name] for tensor in model.tensors if tensor.is_code},
         lambda code: model.decode({**sample, **code}),
     )
-    tensors = _find_values_in(model, sample, steps)
+    tensors = _set_values_in(model, sample, steps)
     planes: dict[str, tuple[tuple[Plane, ...], ...]] = {}
     fitted_by_rate = [_fit_planes(tensors, encoded, steps, rate) for rate in range(RATE_COUNT)]
     for tensor in tensors:
@@ -73,8 +73,11 @@ def _learn(model: ModelTensors, images: np.ndarray) -> Probabilities:
     return Probabilities(model_checksum(model.path), tensors, steps, planes, count)
 
 
-def _find_values_in(model: ModelTensors, encoded: Tensors, steps: Mapping[str, np.ndarray]) -> tuple[Tensor, ...]:
-    """Returns the tensors, with `values_in` set for switches that have no effect where the code's value is 0."""
+def _set_values_in(model: ModelTensors, encoded: Tensors, steps: Mapping[str, np.ndarray]) -> tuple[Tensor, ...]:
+    """Returns the model's tensors, with `values_in` set for switches that have no effect where the code is 0.
+
+    To see whether they have an effect, decodes `encoded` at the coarsest steps with and without them.
+    """
     quantised = dict(encoded)
     for name in steps:
         quantised[name] = dequantize(quantize(encoded[name], steps[name][0]), steps[name][0])
@@ -96,9 +99,9 @@ def _fit_planes(
     tensors: Sequence[Tensor], encoded: Tensors, steps: Mapping[str, np.ndarray], rate: int
 ) -> dict[str, tuple[Plane, ...]]:
     """Fits the code's planes at a rate; at the middle rate, also the switches' planes, which serve all rates."""
-    values = quantized_planes(tensors, encoded, steps, rate)
+    values = quantized_values(tensors, encoded, steps, rate)
     tensors_to_fit = [tensor for tensor in tensors if tensor.is_code or rate == RATE_COUNT // 2]
-    empty_planes = {tensor.name: _empty_planes(tensor, values[tensor.name]) for tensor in tensors}
+    unfitted_planes = {tensor.name: _unfitted_planes(tensor, values[tensor.name]) for tensor in tensors}
     samples: dict[tuple[str, int], list[tuple[np.ndarray, np.ndarray]]] = {}
 
     def collect(visit: Visit, plane: Plane) -> np.ndarray:
@@ -112,11 +115,11 @@ def _fit_planes(
         return symbols
 
     pictures = next(iter(values.values())).shape[1]
-    traverse(tensors, empty_planes, pictures, rate, collect)
+    traverse(tensors, unfitted_planes, pictures, rate, collect)
     fitted = {}
     for tensor in tensors_to_fit:
         planes = []
-        for channel, plane in enumerate(empty_planes[tensor.name]):
+        for channel, plane in enumerate(unfitted_planes[tensor.name]):
             features, symbols = (np.concatenate(each, axis=-1) for each in zip(*samples[tensor.name, channel]))
             if symbols.size > MOST_FITTED:
                 indices = np.random.default_rng(0).choice(symbols.size, MOST_FITTED, replace=False)
@@ -127,7 +130,8 @@ def _fit_planes(
     return fitted
 
 
-def _empty_planes(tensor: Tensor, values: np.ndarray) -> list[Plane]:
+def _unfitted_planes(tensor: Tensor, values: np.ndarray) -> list[Plane]:
+    """Makes a plane for each channel of `values`, with its symbols and features, but with weights of 0."""
     planes = []
     count = int(values.max()) + 1
     for channel_values in values:
@@ -146,30 +150,31 @@ def _fit_weights(plane: Plane, features: np.ndarray, symbols: np.ndarray) -> np.
 
     Args:
         plane: the plane, whose own weights are ignored.
-        features: `(features, n)`.
-        symbols: `(n,)`.
+        features: `(features, n)`, the features of n values.
+        symbols: `(n,)`, the symbols of these values.
 
     Returns:
         The weights in nats.
     """
-    start = np.zeros(plane.weights.shape)
+    initial_weights = np.zeros(plane.weights.shape)
     counts = np.bincount(symbols, minlength=plane.symbol_count) + 0.1
-    start[0] = np.log(counts / counts.sum())
+    initial_weights[0] = np.log(counts / counts.sum())
     if not plane.feature_sizes or not len(symbols):
-        return start
+        return initial_weights
     offsets = 1 + np.cumsum([0, *plane.feature_sizes[:-1]])
     rows = np.vstack([np.zeros(features.shape[1], np.int64), features + offsets[:, np.newaxis], symbols])
     rows, repeats = np.unique(rows, axis=1, return_counts=True)
     rows, symbols = rows[:-1].T, rows[-1]
     row_count, width = rows.shape
     one_hot = sparse.csr_array(
-        (np.ones(rows.size, np.float32), rows.ravel(), np.arange(row_count + 1) * width), shape=(row_count, len(start))
+        (np.ones(rows.size, np.float32), rows.ravel(), np.arange(row_count + 1) * width),
+        shape=(row_count, len(initial_weights)),
     )
     transposed = one_hot.T.tocsr()
     float_repeats, total, row_numbers = repeats.astype(np.float32), repeats.sum(), np.arange(row_count)
 
     def cost(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights = flat.reshape(start.shape)
+        weights = flat.reshape(initial_weights.shape)
         scores = one_hot @ weights.astype(np.float32)
         scores -= scores.max(axis=1, keepdims=True)
         powers = np.exp(scores)
@@ -181,8 +186,8 @@ def _fit_weights(plane: Plane, features: np.ndarray, symbols: np.ndarray) -> np.
         gradient[1:] += PRIOR * weights[1:]
         return (nats + PRIOR / 2 * (weights[1:] ** 2).sum()) / total, gradient.ravel() / total
 
-    best = optimize.minimize(cost, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": FIT_STEPS})
-    return best.x.reshape(start.shape)
+    best = optimize.minimize(cost, initial_weights.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": FIT_STEPS})
+    return best.x.reshape(initial_weights.shape)
 
 
 def _nats_to_scores(nats: np.ndarray) -> np.ndarray:

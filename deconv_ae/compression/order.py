@@ -22,8 +22,8 @@ class Pass:
 
     Attributes:
         places: the values' indices in the flattened plane, `(n,)`.
-        neighbours: the indices of each value's four neighbours, which were coded before, `(n, 4)`. The number of the
-            plane's places stands for a missing neighbour.
+        neighbours: `(n, 4)`, the indices of each value's four neighbours, all coded in earlier passes. The index after
+            the plane's last place stands for a missing neighbour.
         kind: DIRECT neighbours share an edge, DIAGONAL ones a corner, and FAR ones are further away.
     """
 
@@ -42,12 +42,14 @@ def passes(height: int, width: int) -> tuple[Pass, ...]:
     step = 1
     while step < max(height, width):
         step *= 2
-    found = [_pass(height, width, [(0, 0)], step, step, FAR)]
+    found = [_grid_pass(height, width, [(0, 0)], step, step, FAR)]
     while step > 1:
         double, step = step, step // 2
         is_finest = step == 1
-        found.append(_pass(height, width, [(step, step)], double, step, DIAGONAL if is_finest else FAR, diagonal=True))
-        found.append(_pass(height, width, [(0, step), (step, 0)], double, step, DIRECT if is_finest else FAR))
+        found.append(
+            _grid_pass(height, width, [(step, step)], double, step, DIAGONAL if is_finest else FAR, diagonal=True)
+        )
+        found.append(_grid_pass(height, width, [(0, step), (step, 0)], double, step, DIRECT if is_finest else FAR))
     return tuple(each for each in found if len(each.places))
 
 
@@ -57,7 +59,7 @@ def single_pass(place_count: int) -> Pass:
     return Pass(np.arange(place_count), np.full((place_count, NEIGHBOURS), place_count), FAR)
 
 
-def _pass(
+def _grid_pass(
     height: int,
     width: int,
     starts: list[tuple[int, int]],
@@ -66,14 +68,16 @@ def _pass(
     kind: int,
     diagonal: bool = False,
 ) -> Pass:
+    """A pass over the grids that begin at `starts`, with neighbours `distance` away along the edges or diagonals."""
     grids = [np.mgrid[top:height:spacing, left:width:spacing].reshape(2, -1) for top, left in starts]
     rows, columns = np.concatenate(grids, axis=1)
     directions = [(-1, -1), (-1, 1), (1, -1), (1, 1)] if diagonal else [(-1, 0), (1, 0), (0, -1), (0, 1)]
     neighbours = []
-    for down, right in directions:
-        row, column = rows + down * distance, columns + right * distance
-        is_inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    for row_step, column_step in directions:
+        neighbour_rows, neighbour_columns = rows + row_step * distance, columns + column_step * distance
+        is_inside = (neighbour_rows >= 0) & (neighbour_rows < height)
+        is_inside &= (neighbour_columns >= 0) & (neighbour_columns < width)
         # The first pass, over the corner alone, has no neighbours.
         is_inside &= spacing > distance
-        neighbours.append(np.where(is_inside, row * width + column, height * width))
+        neighbours.append(np.where(is_inside, neighbour_rows * width + neighbour_columns, height * width))
     return Pass(rows * width + columns, np.stack(neighbours, axis=-1), kind)

@@ -67,6 +67,7 @@ class Plane:
 
     @property
     def highest(self) -> int:
+        """The value of the last symbol before the escape."""
         return self.lowest + self.symbol_count - 2
 
     def frequencies(self, context: Sequence[np.ndarray]) -> np.ndarray:
@@ -82,10 +83,10 @@ class Plane:
             return _scores_to_frequencies(self.weights[:1].astype(np.int32))[0]
         scores: np.ndarray | None = None
         for first, end, table in self._tables:
-            row = context[first]
+            rows = context[first]
             for feature in range(first + 1, end):
-                row = row * self.feature_sizes[feature] + context[feature]
-            table_scores = table.take(row, axis=0)
+                rows = rows * self.feature_sizes[feature] + context[feature]
+            table_scores = table.take(rows, axis=0)
             scores = table_scores if scores is None else np.add(scores, table_scores, out=scores)
         assert scores is not None
         return _scores_to_frequencies(scores)

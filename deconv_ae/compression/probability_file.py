@@ -39,6 +39,7 @@ class _PlaneRecord:
 
     @property
     def highest(self) -> int:
+        """The value of the last symbol before the escape."""
         return self.lowest + self.symbols - 2
 
 
@@ -102,13 +103,13 @@ class Probabilities:
 
     @functools.cached_property
     def checksum(self) -> bytes:
-        """A checksum of all fields, with `model` among them, for the header of a compressed picture."""
-        # Hashes the planes' uncompressed weights, because another zlib may compress them differently.
-        fields = asdict(self._record()) | {"weights": sha256(self._weight_bytes())}
+        """A checksum of all fields, including `model`, for the header of a compressed picture."""
+        # Hashes the uncompressed weights, because another version of zlib may compress the same weights differently.
+        fields = asdict(self._as_record()) | {"weights": sha256(self._weight_bytes())}
         return bytes.fromhex(sha256(json.dumps(fields, sort_keys=True).encode()))[:MODEL_BYTES]
 
     def write(self, model_dir: Path) -> Path:
-        """Writes the file beside the model.
+        """Writes the steps and probabilities to a file in the model's directory.
 
         Args:
             model_dir: the model's directory.
@@ -121,12 +122,12 @@ class Probabilities:
         """
         file = model_dir / COMPRESSION_FILE
         try:
-            write_atomically(file, records.as_text(self._record()))
+            write_atomically(file, records.as_text(self._as_record()))
         except OSError as error:
             raise RunError(f"model: {file} cannot be written: {first_line(error)}") from error
         return file
 
-    def _record(self) -> _Record:
+    def _as_record(self) -> _Record:
         plane_records = {
             name: tuple(
                 tuple(_PlaneRecord(plane.lowest, plane.symbol_count, bool(plane.feature_sizes)) for plane in planes)
@@ -148,7 +149,7 @@ class Probabilities:
 
 
 def read(model_dir: Path) -> Probabilities:
-    """Reads the file beside an exported model.
+    """Reads the steps and probabilities from the file in an exported model's directory.
 
     Args:
         model_dir: the model's directory.
@@ -161,7 +162,7 @@ def read(model_dir: Path) -> Probabilities:
     """
     file = model_dir / COMPRESSION_FILE
     try:
-        found = _probabilities(records.read_file(_Record, file))
+        found = _from_record(records.read_file(_Record, file))
         checksum = model_checksum(model_dir)
     except FileNotFoundError as error:
         raise InputError(f"model: {model_dir} has no probabilities for compression; {LEARN}") from error
@@ -185,8 +186,8 @@ def feature_sizes_of(tensor: Tensor, count: int) -> tuple[int, ...]:
     return CodeContext.feature_sizes if tensor.is_code else SwitchContext.feature_sizes(count)
 
 
-def _probabilities(record: _Record) -> Probabilities:
-    """Restores the planes; raises ValueError if the number of weights does not fit them."""
+def _from_record(record: _Record) -> Probabilities:
+    """Restores the steps and planes; raises ValueError if the file has more or fewer weights than the planes need."""
     feature_sizes = {
         tensor.name: [feature_sizes_of(tensor, max(plane.highest for plane in planes) + 1) for planes in by_rate]
         for tensor, by_rate in ((tensor, record.planes[tensor.name]) for tensor in record.tensors)

@@ -6,7 +6,7 @@ import numpy as np
 
 from deconv_ae.compression.container import RATE_COUNT
 from deconv_ae.compression.model_tensors import Tensors, planes_first
-from deconv_ae.compression.traversal import Tensor, values_of_switches
+from deconv_ae.compression.traversal import Tensor, placed_values
 
 COARSEST_LEVELS = 1.5
 """The number of coarsest steps from 0 to the 0.999 quantile of the magnitudes above 0, in the channel that needs the
@@ -69,14 +69,14 @@ def choose_steps(
     return {name: (picture_steps / np.where(gain > 0, gain, 1.0)).astype(np.float32) for name, gain in gains.items()}
 
 
-def quantized_planes(
+def quantized_values(
     tensors: Sequence[Tensor], encoded: Tensors, steps: Mapping[str, np.ndarray], rate: int
 ) -> dict[str, np.ndarray]:
     """The values to code at a rate, 0 to RATE_COUNT - 1: the quantised code, and switches.
 
-    In a tensor with `values_in`, a switch that places a 0 becomes 0.
+    In a tensor of switches with `values_in`, a switch becomes 0 where the quantised code is 0.
     """
-    planes = {
+    values = {
         tensor.name: planes_first(
             quantize(encoded[tensor.name], steps[tensor.name][rate])
             if tensor.is_code
@@ -86,5 +86,5 @@ def quantized_planes(
     }
     for tensor in tensors:
         if tensor.values_in is not None:
-            planes[tensor.name] = np.where(values_of_switches(tensor, planes) != 0, planes[tensor.name], 0)
-    return planes
+            values[tensor.name] = np.where(placed_values(tensor, values) != 0, values[tensor.name], 0)
+    return values

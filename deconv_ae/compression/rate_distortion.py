@@ -24,8 +24,8 @@ class Measurement:
         bytes: the average size of a file.
         bits_per_pixel: the average size in bits, headers included, divided by the number of pixels; a colour pixel
             counts once.
-        psnr: the average peak signal-to-noise ratio, in dB, of the pictures that the files change; infinite if the
-            files change none.
+        psnr: the average peak signal-to-noise ratio, in dB, of the pictures that do not decode exactly; infinite if all
+            decode exactly.
         ssim: the pictures' average structural similarity, at most 1.
         switches: the switches' share of a model's files, 0 to 1; None for other codecs.
     """
@@ -69,8 +69,8 @@ def rate_distortion(models: Sequence[tuple[str, Compressor]], images: np.ndarray
             files = compressor.compress_all(list(images), quality)
             bits = compressor.bits(list(images), quality)
             switch_bits = sum(each for tensor, each in bits.items() if not tensor.startswith(CODE))
-            share = switch_bits / (8 * sum(map(len, files)))
-            curves[name].append(_measure(images, files, compressor.decompress_all(files), share))
+            switch_share = switch_bits / (8 * sum(map(len, files)))
+            curves[name].append(_measure(images, files, compressor.decompress_all(files), switch_share))
     for name, functions in codecs().items():
         curves[name] = []
         for compress in functions:

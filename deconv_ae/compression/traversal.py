@@ -27,9 +27,9 @@ class Tensor:
     Attributes:
         name, shape: the name in the signature, and (height, width, channels).
         is_code: whether the values are a code, which is quantised; otherwise they are switches.
-        values_in: the name of the code whose first channels are the values that these switches place. Where such a
-            value is 0, its switch has no effect, and `Visit.present` is false.
-            None for all other tensors.
+        values_in: for switches, the name of the code whose values unpooling places with them. Channel i of the switches
+            belongs to channel i of the code. Where the code is 0, the switch has no effect, and `Visit.present` is
+            false. None for all other tensors.
     """
 
     name: Name
@@ -86,7 +86,7 @@ def traverse(
         planes: the planes of each tensor's channels.
         pictures: the number of pictures.
         halvings: how often the coarsest steps were halved for this rate. The contexts of switches divide the code's
-            magnitudes by 2^halvings, so they count the coarsest steps at every rate.
+            magnitudes by 2^halvings, so that one unit is a coarsest step at every rate.
         symbols_of: returns the `(pictures, n)` symbols of a visit; those of absent values are ignored.
 
     Returns:
@@ -95,7 +95,7 @@ def traverse(
     symbols: Symbols = {}
     magnitudes: dict[str, np.ndarray] = {}
     for tensor in coding_order(tensors):
-        present = None if tensor.values_in is None else values_of_switches(tensor, magnitudes) > 0
+        present = None if tensor.values_in is None else placed_values(tensor, magnitudes) > 0
         context: CodeContext | SwitchContext
         if tensor.is_code:
             context = CodeContext(tensor.shape, pictures)
@@ -118,14 +118,17 @@ def traverse(
     return symbols
 
 
-def values_of_switches(tensor: Tensor, planes: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The code's values that a tensor of switches places, `(channels, pictures, places)`."""
-    return planes[str(tensor.values_in)][: tensor.shape[-1]]
+def placed_values(tensor: Tensor, values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The code's values that unpooling places with a tensor of switches, `(channels, pictures, places)`.
+
+    Takes them from `values`, which has the values or the magnitudes of each code by its name.
+    """
+    return values[str(tensor.values_in)][: tensor.shape[-1]]
 
 
 def _code_magnitudes(tensor: Tensor, tensors: Sequence[Tensor], magnitudes: Mapping[str, np.ndarray]) -> np.ndarray:
     """The code's magnitude at each place of a tensor of switches, `(channels or 1, pictures, places)`."""
     if tensor.values_in is not None:
-        return values_of_switches(tensor, magnitudes)
+        return placed_values(tensor, magnitudes)
     code = next(each for each in tensors if each.name == CODE)
     return magnitudes[CODE].sum(axis=0, keepdims=True)[..., code_places(code.shape, tensor.shape)]

@@ -41,7 +41,10 @@ def visualize(
     output_dir: str | Path,
     drawings: Collection[str] = tuple(DRAWINGS),
 ) -> list[Path]:
-    """Draws the pictures of CNTK's visualizer, figures like those of CNTK's page, and figures that explain a model.
+    """Draws images, their codes and their reconstructions by models, as pictures, text and figures.
+
+    The pictures are those of CNTK's visualizer. Some figures are like those on the web page of CNTK's example, others
+    explain a model.
 
     One model is drawn into output_dir itself. Each of several models gets a folder, beside comparison.png. If a
     drawing fails, no file is written.
@@ -89,5 +92,5 @@ def _draw(model: ServedAutoencoder, shown: View, folder: Path, drawings: Collect
 
 def _distinct_names(names: Sequence[str]) -> list[str]:
     numbered = [f"{name}_{index}" for index, name in enumerate(names)]
-    distinct = [number if names.count(name) > 1 else name for number, name in zip(numbered, names)]
+    distinct = [numbered_name if names.count(name) > 1 else name for numbered_name, name in zip(numbered, names)]
     return distinct if len(set(distinct)) == len(names) else numbered

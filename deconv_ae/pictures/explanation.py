@@ -81,7 +81,7 @@ def centre_switches(encoded: Encoded, pool_sizes: Sequence[Sequence[int]]) -> En
 
 
 def centre_name(pool_sizes: Sequence[Sequence[int]]) -> str:
-    """Where `centre_switches` puts switches, in words. A window with an even side has no place in its middle.
+    """Says in words where `centre_switches` puts the switches. A window with an even side has no place in its middle.
 
     >>> [centre_name([size]) for size in ((3, 3), (2, 2), (4, 4), (4, 3))]
     ['in the middle', 'at the upper left', 'up and left of the middle', 'up or left of the middle']
@@ -102,7 +102,7 @@ def switches_figure(model: Autoencoder, shown: View) -> Figure:
     above 0 lay. Of a stage's channels, the figure shows the one that is brightest in these images. Images that do not
     fit into `WIDEST_INCHES` are left out, and the title says so.
     """
-    inches, count = _columns(shown)
+    inches, count = _fit_columns(shown)
     title = f"{shown.title}: what the switches carry"
     if count < len(shown.images):
         title += f" (images 1 to {count} of {len(shown.images)})" if count > 1 else " (the first image)"
@@ -111,7 +111,7 @@ def switches_figure(model: Autoencoder, shown: View) -> Figure:
     rows: dict[str, Sequence[np.ndarray]] = {"original": list(shown.originals)}
     points: dict[str, np.ndarray] = {}
     widths: dict[str, float] = {}
-    for window, (label, maxima, places) in zip(pool_sizes, _stages(model, shown.originals)):
+    for window, (label, maxima, places) in zip(pool_sizes, _stage_rows(model, shown.originals)):
         rows[label], points[label] = maxima, places
         place_width = POINTS_AN_INCH * inches / max(places.shape[1:])
         widths[label] = place_width * max(POINT_SHARE_OF_PLACE, POINT_SHARE_OF_WINDOW * min(window))
@@ -131,16 +131,24 @@ def switches_figure(model: Autoencoder, shown: View) -> Figure:
     return figure
 
 
-def _columns(shown: View) -> tuple[float, int]:
-    """The width of a column in inches, and the number of images that fit."""
+def _fit_columns(shown: View) -> tuple[float, int]:
+    """Returns the width of a column in inches, and the number of images that fit."""
     left = left_inches(LABEL_LINES)
     widest_column = WIDEST_INCHES - left - MARGIN_INCHES
     inches = min(max(COLUMN_INCHES, PIXEL_INCHES * max(shown.images.shape[1:3])), widest_column)
     return inches, min(len(shown.images), columns_that_fit(inches, left))
 
 
-def _stages(model: Autoencoder, originals: np.ndarray) -> list[tuple[str, list[np.ndarray], np.ndarray]]:
-    """For each stage: a label, its brightest channel's maxima enlarged to windows, and where those above 0 lay."""
+def _stage_rows(model: Autoencoder, originals: np.ndarray) -> list[tuple[str, list[np.ndarray], np.ndarray]]:
+    """Runs the encoder stage by stage, and describes each stage's row of `switches_figure`.
+
+    Of a stage's channels, the row shows the one that is brightest in these images.
+
+    Returns:
+        For each stage: the row's label; the channel's maxima, as a picture of each image, in which each maximum is as
+        large as its window; and `(N, height, width)`, true at the places of the stage's input where a maximum above 0
+        lay.
+    """
     stages = []
     pool_sizes = model.architecture.pool_sizes
     values = keras.ops.convert_to_tensor(originals)
@@ -160,7 +168,7 @@ def _stages(model: Autoencoder, originals: np.ndarray) -> list[tuple[str, list[n
 
 
 def _show_points(axis: Axes, places: np.ndarray, width: float) -> None:
-    """Draws a point on every place that is true."""
+    """Draws a dot, `width` / 72 inches wide, wherever `places` is true."""
     rows, columns = np.nonzero(places)
     axis.scatter(columns, rows, s=width**2, color=POINTS, linewidths=0)
 
@@ -171,18 +179,18 @@ class _Layer:
 
     Attributes:
         caption: the layer's name and its scale.
-        shares: `(rows, columns, height, width)`, weights as shares of the largest absolute one, -1 to 1.
+        relative_weights: `(rows, columns, height, width)`, weights divided by the largest absolute one, -1 to 1.
         row_labels: the names of the image's colours if the rows are colours; otherwise empty.
     """
 
     caption: str
-    shares: np.ndarray
+    relative_weights: np.ndarray
     row_labels: tuple[str, ...]
 
     @property
     def weight_pixels(self) -> int:
         """The side of a weight, in pixels."""
-        rows, columns, *size = self.shares.shape
+        rows, columns, *size = self.relative_weights.shape
         kernel_pixels = LAYER_PIXELS // max(rows, columns) - GAP_PIXELS
         within_limits = min(max(kernel_pixels, SMALLEST_KERNEL_PIXELS), LARGEST_KERNEL_PIXELS)
         return max(within_limits // max(size), _least_weight_pixels(size))
@@ -190,19 +198,19 @@ class _Layer:
     @property
     def inches(self) -> tuple[float, float]:
         """(height, width) of all kernels, without the text around them."""
-        rows, columns, height, width = self.shares.shape
+        rows, columns, height, width = self.relative_weights.shape
         return (
             rows * (height * self.weight_pixels + GAP_PIXELS) / PIXELS_AN_INCH,
             columns * (width * self.weight_pixels + GAP_PIXELS) / PIXELS_AN_INCH,
         )
 
-    def picture(self) -> np.ndarray:
-        """The kernels in colours, `(height, width, 3)`, with a pixel for each pixel of the figure."""
-        rows, columns, height, width = self.shares.shape
+    def draw(self) -> np.ndarray:
+        """Draws the kernels in colours as a `(height, width, 3)` picture, whose pixels become pixels of the figure."""
+        rows, columns, height, width = self.relative_weights.shape
         side = self.weight_pixels
         margin = GAP_PIXELS // 2
         cells = np.full((rows, columns, height * side + 2 * margin, width * side + 2 * margin, 3), GROUND)
-        enlarged = self.shares.repeat(side, axis=2).repeat(side, axis=3)
+        enlarged = self.relative_weights.repeat(side, axis=2).repeat(side, axis=3)
         cells[:, :, margin:-margin, margin:-margin] = SIGNED((enlarged + 1) / 2)[..., :3]
         return cells.transpose(0, 2, 1, 3, 4).reshape(rows * cells.shape[2], columns * cells.shape[3], 3)
 
@@ -210,10 +218,11 @@ class _Layer:
 def kernels_figure(models: dict[str, Autoencoder]) -> Figure:
     """Draws the kernels of every convolution of several models. The keys of `models` are the models' names.
 
-    Rows are the channels towards the image, columns the filters. If a layer has only one channel or one filter, all its
-    kernels stand in one row, unless its channels are the image's colours. Blue is negative, white is 0, vermilion is
-    positive. Each layer has its own scale: its caption names the largest absolute weight drawn. If a layer has more
-    than 32 rows or columns, or more columns than fit, only the first are drawn, and the caption says so.
+    Each column is a filter. Each row is a channel on the image's side of the layer: an input channel of a convolution,
+    or an output channel of a transposed convolution. If a layer has only one channel or one filter, all its kernels
+    stand in one row, unless the channels are the image's colours. Blue is negative, white is 0, vermilion is positive.
+    Each layer has its own scale: its caption names the largest absolute weight drawn. If a layer has more than 32 rows
+    or columns, or more columns than fit, only the first are drawn, and the caption says so.
     """
     layers = [
         _layer(name, layer, model.image_shape[-1])
@@ -242,7 +251,8 @@ def kernels_figure(models: dict[str, Autoencoder]) -> Figure:
 
 
 def _layer(model_name: str, layer: keras.layers.Layer, image_channels: int) -> _Layer:
-    # The kernels of both kinds of convolutions have the shape (height, width, channels towards the image, filters).
+    # Kernels of Conv2D have the shape (height, width, inputs, outputs), and those of Conv2DTranspose (height, width,
+    # outputs, inputs). So the third axis has the channels on the image's side of the layer, the fourth the filters.
     kernels = np.asarray(layer.kernel).transpose(2, 3, 0, 1)
     reads_or_draws_the_image = layer.name in ("averages", "enlarge", "conv1", "deconv1")
     row_labels = COLOURS if reads_or_draws_the_image and image_channels == len(COLOURS) else ()
@@ -270,10 +280,10 @@ def _caption_inches(caption: str) -> float:
 
 
 def _show_kernels(axis: Axes, layer: _Layer) -> None:
-    axis.imshow(layer.picture(), interpolation="nearest", aspect="auto")
+    axis.imshow(layer.draw(), interpolation="nearest", aspect="auto")
     axis.set(xticks=[], yticks=[], frame_on=False)
     if layer.row_labels:
-        rows, _, height, _ = layer.shares.shape
+        rows, _, height, _ = layer.relative_weights.shape
         pitch = height * layer.weight_pixels + GAP_PIXELS
         axis.set_yticks([(row + 0.5) * pitch for row in range(rows)], layer.row_labels[:rows], fontsize="small")
         axis.tick_params(length=0)

@@ -86,8 +86,9 @@ def view(model: SignatureAutoencoder, images: np.ndarray) -> View:
 def write_pictures(shown: View, folder: Path) -> list[Path]:
     """Writes `imageAutoEncoder_<i>__input.png`, `__encoding.png` and `__output.png` for every image.
 
-    As in the original, negative values become 0, the largest value becomes 255, and the longer side becomes 224 pixels
-    by nearest neighbour, so that the pixels of a code can be seen. A code with averages is drawn by `code_brightness`.
+    As in CNTK's visualizer, negative values become 0, the largest value becomes 255, and the longer side becomes 224
+    pixels by nearest neighbour, so that the pixels of a code can be seen. A code with averages is drawn by
+    `code_brightness`.
     """
     files = []
     code = code_brightness(shown.encoded.code, shown.averages) if shown.averages else shown.encoded.code

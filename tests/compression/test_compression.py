@@ -187,13 +187,13 @@ def test_altered_shortened_or_lengthened_file_is_refused(digit_compressor: Compr
             digit_compressor.decompress(file + b"\0")
 
 
-# Complete files with a valid checksum and a wrong header.
+# Each file is complete and its checksum valid, but its header is wrong.
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"model": b"abcd"}, "by another model"),
-        ({"rate": 0}, "quality 0"),
-        ({"rate": 6}, "quality 6"),
+        ({"quality": 0}, "quality 0"),
+        ({"quality": 6}, "quality 6"),
         ({"size": (0, 28)}, "0x28 pixels"),
         ({"size": (65535, 65535)}, "65535x65535 pixels"),
     ],
@@ -210,7 +210,7 @@ def test_any_payload_gives_a_picture_or_a_file_error(digit_compressor: Compresso
     good = digit_compressor.compress(np.zeros((28, 28, 1), np.uint8))
     try:
         picture = digit_compressor.decompress_all(
-            [good, pack(CompressedPicture(header.rate, header.model, None, payload))]
+            [good, pack(CompressedPicture(header.quality, header.model, None, payload))]
         )[1]
         assert picture.shape == (28, 28, 1)
     except FileError as error:
@@ -260,7 +260,7 @@ def test_missing_or_wrong_probabilities_are_refused(
         Compressor(ServedAutoencoder(tmp_path / "model"))
 
 
-# Impossible fields with a valid checksum.
+# The checksum of each file is valid, but one field is impossible.
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -306,9 +306,9 @@ def test_reference_models_compress(name: str) -> None:
     found = compressor.tensors(compressor.compress(image, 5))
     encoded = model.encode(image[np.newaxis]).named()
     assert found.keys() == encoded.keys()
-    # The file may omit switches of the last stage.
-    for name in [each for each in encoded if each != "code"][:-1]:
-        np.testing.assert_array_equal(found[name], encoded[name])
+    # Skips the last stage, whose switches are 0 in the file where they have no effect.
+    for switches_name in [each for each in encoded if each != "code"][:-1]:
+        np.testing.assert_array_equal(found[switches_name], encoded[switches_name])
 
 
 def test_rates_are_measured_beside_other_codecs(digit_compressor: Compressor, digits: ImageDataset) -> None:

@@ -38,9 +38,10 @@ def random_values(seed: int, pictures: int) -> dict[str, np.ndarray]:
         "switches_1": random.integers(0, 4, (3, pictures, 140)).astype(np.int32),
         "switches_2": random.integers(0, 20, (2, pictures, 35)).astype(np.int32),
     }
-    # Rare and large values, which are escaped.
+    # The coder escapes these rare and large values.
     values["code"][0, 0, :3] = [-(2**30), 2**30, 77]
     values["switches_1"][1, -1, 5] = 255
+    # Where the code is 0, a switch has no effect, and the decoder returns 0.
     values["switches_2"][values["code"] == 0] = 0
     return values
 
@@ -95,8 +96,8 @@ def test_last_byte_of_a_file_is_needed() -> None:
         assert any(not np.array_equal(shorter[name], values[name]) for name in values)
 
 
-def test_format_of_version_1_is_unchanged() -> None:
-    """A library, processor or version that writes other bytes cannot read the files of version 1."""
+def test_file_format_version_1_is_unchanged() -> None:
+    """If a library, a processor or a release of deconv_ae changes these bytes, older files cannot be read."""
     coder = EntropyCoder(TENSORS[:1], {"code": random_planes(0)["code"]}, halvings=0)
     encoder = new_encoder()
     coder.encode({"code": (np.arange(70).reshape(2, 1, 35) % 4).astype(np.int32)}, [(encoder, slice(0, 1))])

@@ -75,7 +75,7 @@ def test_colours_of_few_places_and_of_channels_differ(palette, eyes: str) -> Non
     assert least_distance(combinations(rgbs, 2), eyes) > LEAST_DISTANCE
 
 
-def test_the_simulation_keeps_greys_and_confuses_red_with_olive() -> None:
+def test_colour_blindness_simulation_keeps_greys_and_confuses_red_with_olive() -> None:
     for eyes in EYES:
         assert np.abs(cielab((0.5, 0.5, 0.5), eyes)[1:]).max() < 1
     red, olive = (1.0, 0.0, 0.0), (0.4, 0.4, 0.0)

@@ -330,9 +330,9 @@ def test_each_drawn_kernel_is_at_least_40_pixels_long(filters, channels, rows_an
     else:
         assert not any(" of " in caption for caption in captions.values())
     columns = min(rows_and_columns[0][1], MOST_COLUMNS[kernel_size])
-    step = (axes[0].images[0].get_array().shape[1] // columns - 4) // kernels.shape[1]  # The side of a weight.
-    first = axes[0].images[0].get_array()[2::step, 2::step][: kernels.shape[0], : kernels.shape[1]]
-    red, _, blue = np.moveaxis(first, -1, 0)
+    weight_pixels = (axes[0].images[0].get_array().shape[1] // columns - 4) // kernels.shape[1]
+    first_kernel = axes[0].images[0].get_array()[2::weight_pixels, 2::weight_pixels]
+    red, _, blue = np.moveaxis(first_kernel[: kernels.shape[0], : kernels.shape[1]], -1, 0)
     assert ((red > blue) == (kernels[..., 0, 0] > 0)).mean() > 0.9  # A weight near 0 is white: as much red as blue.
 
 
