@@ -30,10 +30,10 @@ class Progress(keras.callbacks.Callback):
     batches are consumed.
 
     Args:
-        step: number of steps done before.
+        step: number of steps done before this process trains.
         steps_per_epoch: number of steps in a whole epoch, even if the first epoch is resumed in its middle.
         metrics: values of the metrics' variables at `step`. Keras sets metrics to zero at the start of every epoch,
-            even of an epoch that is resumed in its middle.
+            so in an epoch that is resumed in its middle, the callback restores these values.
     """
 
     def __init__(self, step: int, steps_per_epoch: int, metrics: list[float]) -> None:
@@ -72,7 +72,7 @@ class StopOnFailure(keras.callbacks.Callback):
     def __init__(self, progress: Progress, images: np.ndarray) -> None:
         super().__init__()
         self._progress = progress
-        self._probe = scale(tf.constant(images[:PROBE_IMAGES]))
+        self._probe_images = scale(tf.constant(images[:PROBE_IMAGES]))
         self._probed_step = progress.step
         self._last_finite_step = progress.step
 
@@ -83,14 +83,14 @@ class StopOnFailure(keras.callbacks.Callback):
             raise RunError(f"the loss became {loss} {steps}; try a lower --learning_rate")
         self._last_finite_step = last
         if self._progress.step // PROBE_EVERY_STEPS > self._probed_step // PROBE_EVERY_STEPS:
-            self._check_code()
+            self._raise_if_codes_are_zero()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self._check_code()
+        self._raise_if_codes_are_zero()
 
-    def _check_code(self) -> None:
+    def _raise_if_codes_are_zero(self) -> None:
         self._probed_step = self._progress.step
-        code, _ = self.model.encode(self._probe)
+        code, _ = self.model.encode(self._probe_images)
         if not tf.reduce_any(code != 0):
             raise RunError(
                 f"at step {self._progress.step} the code of every probed image is all zeros: a ReLU has died and "
@@ -120,7 +120,7 @@ class Validate(keras.callbacks.Callback):
 
 
 class KeepHistory(keras.callbacks.Callback):
-    """Adds every epoch's RMSE to a history, and replaces the run directory's history with it.
+    """Adds every epoch's RMSE to a history, and writes the whole history to the run directory.
 
     Args:
         history: the list to add to. In a resumed run it must not contain the epochs that this run trains again.
@@ -163,8 +163,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._saved_step = progress.step
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        # on_epoch_end saves an epoch's last step, after the epoch's history and TensorBoard records are written: a run
-        # that resumes from this checkpoint does not write them.
+        # After an epoch's last step, on_epoch_end saves the checkpoint. The epoch's history and TensorBoard records are
+        # written before it, because a run that resumes from that checkpoint does not write them.
         if self._progress.epoch_is_complete or not self._every_steps:
             return
         if self._progress.step // self._every_steps > self._saved_step // self._every_steps:
@@ -236,7 +236,7 @@ class WriteTensorBoard(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         try:
-            self._log_dir.mkdir(exist_ok=True)  # Without parents: a removed run directory is not made again.
+            self._log_dir.mkdir(exist_ok=True)  # Fails if the run directory was removed.
             with _epoch_file(self._log_dir / "train", epoch):
                 for name, value in (logs or {}).items():
                     tf.summary.scalar(f"epoch_{name}", value)
@@ -251,7 +251,7 @@ class WriteTensorBoard(keras.callbacks.Callback):
         reconstruction = self.model.reconstruct(code, switches)
         code = tf.cast(code, tf.float32)
         code = code / tf.maximum(tf.reduce_max(code), keras.config.epsilon())
-        # Channels side by side: a code may have any number of channels, but TensorBoard shows only 1, 3 or 4.
+        # The tiles show a code's channels side by side, because TensorBoard shows only pictures of 1, 3 or 4 channels.
         count, height, width, channels = code.shape
         tiles = tf.reshape(tf.transpose(code, (0, 1, 3, 2)), (count, height, channels * width, 1))
         for name, pictures in (

@@ -62,7 +62,8 @@ class RunDirectory:
         writes: False for a process that only reads the checkpoints, as every worker but the chief does.
 
     Raises:
-        InputError: as `run_record.check`; if another process uses the directory; or if it cannot be written.
+        InputError: if `run_record.check` raises it, another process uses the directory, or the directory cannot be
+            written.
     """
 
     def __init__(self, path: str | Path, record: RunRecord, resume: bool, writes: bool = True) -> None:
@@ -78,7 +79,7 @@ class RunDirectory:
             self._checkpoint_dir.mkdir(parents=True, exist_ok=True)
             self._lock = lock_exclusively("run_dir", self.path, self.path / run_record.LOCK)
             if not resume:
-                # Checked under the lock, so that no other process can start a run after the check.
+                # This check is under the lock, so that no other process can start a run after it.
                 run_record.check(self.path, record, resume)
             if self._record != old_record:
                 run_record.write(self.path, self._record)
@@ -126,7 +127,7 @@ class RunDirectory:
         """Writes a checkpoint of the model, its optimizer and its metrics, and deletes all but the newest three.
 
         Under a strategy of several workers, every worker must call this method, because saving sums the metrics over
-        all workers. Only the worker with `writes` writes the file.
+        all workers. Only a process whose `writes` is true writes the file.
 
         Args:
             model: a compiled model.
@@ -234,13 +235,13 @@ class RunDirectory:
         return sorted(file for file in files if file.match("step-*.keras"))
 
 
-def _verified_progress(file: Path, pictures: str) -> tuple[int, list[float]]:
-    with open_to_read(file) as opened, zipfile.ZipFile(opened) as archive:
-        damaged = archive.testzip()
-        if damaged is not None:
-            raise ValueError(f"{damaged} does not match its checksum")
+def _verified_progress(file: Path, fingerprint: str) -> tuple[int, list[float]]:
+    with open_to_read(file) as stream, zipfile.ZipFile(stream) as archive:
+        damaged_member = archive.testzip()
+        if damaged_member is not None:
+            raise ValueError(f"{damaged_member} does not match its checksum")
         progress = records.read(SavedProgress, json.loads(archive.read(PROGRESS_FILE)))
-    if progress.pictures != pictures:
+    if progress.pictures != fingerprint:
         raise InputError(
             f"resume: {file} is of a run on other pictures; move it away, or start anew in another --run_dir"
         )

@@ -12,11 +12,11 @@ TRAINING_JOBS = ("chief", "worker")
 IDLE_JOBS = ("evaluator", "ps")
 """TensorFlow's other jobs, which have nothing to do here."""
 LARGEST_PORT = 65_535
-SHOWN_LETTERS = 200
+MOST_QUOTED_CHARACTERS = 200
 
 
 def check_tf_config(strategy: str) -> None:
-    """Checks that a strategy can be made with this TF_CONFIG.
+    """Checks that a strategy can be made with the TF_CONFIG of the environment.
 
     Args:
         strategy: a name of `options.STRATEGIES`.
@@ -28,13 +28,13 @@ def check_tf_config(strategy: str) -> None:
     """
     text = os.environ.get(VARIABLE, "")
     if strategy == "multi_worker":
-        other_addresses(text)  # Only for its checks.
+        other_addresses(text)  # Raises InputError.
     elif strategy == "mirrored" and VARIABLE in os.environ:
         try:
             _jobs(_object("it", _parsed(text)).get("cluster", {}))
         except ValueError as error:
             raise InputError(
-                f"{VARIABLE}: {_shown(text)} cannot be read: {error}; unset it, --strategy=mirrored does not need it"
+                f"{VARIABLE}: {_quoted(text)} cannot be read: {error}; unset it, --strategy=mirrored does not need it"
             ) from error
 
 
@@ -57,7 +57,7 @@ def other_addresses(text: str) -> list[str]:
         return _other_addresses(_object("it", _parsed(text)))
     except ValueError as error:
         raise InputError(
-            f"{VARIABLE}: {_shown(text)} does not name a cluster and a worker in it: {error}; {advice}"
+            f"{VARIABLE}: {_quoted(text)} does not name a cluster and a worker in it: {error}; {advice}"
         ) from error
 
 
@@ -73,7 +73,7 @@ def _other_addresses(config: dict[str, Any]) -> list[str]:
     job, index = task.get("type"), task.get("index")
     if job not in TRAINING_JOBS or job not in jobs:
         raise ValueError("task.type is not chief or worker, or is not a job of the cluster")
-    # TensorFlow itself waits for ever for a worker that is not in the list.
+    # If the cluster has no worker of this index, TensorFlow waits for ever.
     if type(index) is not int or not 0 <= index < len(jobs[job]):
         raise ValueError(f"task.index is not 0 to {len(jobs[job]) - 1}, the indices of cluster.{job}")
     addresses = [address for name in TRAINING_JOBS for address in jobs.get(name, [])]
@@ -84,7 +84,7 @@ def _other_addresses(config: dict[str, Any]) -> list[str]:
 
 
 def _jobs(cluster: Any) -> dict[str, list[str]]:
-    jobs = {job: _addresses(job, addresses) for job, addresses in _object("cluster", cluster).items()}
+    jobs = {job: _checked_addresses(job, addresses) for job, addresses in _object("cluster", cluster).items()}
     if len(jobs.get("chief", ())) > 1:
         raise ValueError("there is more than one chief")
     return jobs
@@ -96,20 +96,20 @@ def _object(name: str, value: Any) -> dict[str, Any]:
     return value
 
 
-def _addresses(job: str, values: Any) -> list[str]:
+def _checked_addresses(job: str, values: Any) -> list[str]:
     if job not in (*TRAINING_JOBS, *IDLE_JOBS):
         raise ValueError(f"{ascii(job)[:40]} is not a job; the jobs are {', '.join((*TRAINING_JOBS, *IDLE_JOBS))}")
     if not isinstance(values, list) or not values:
         raise ValueError(f"cluster.{job} is not a list of HOST:PORT")
     for value in values:
         host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-        if not host or any(letter.isspace() for letter in host) or not (port.isascii() and port.isdecimal()):
+        if not host or any(character.isspace() for character in host) or not (port.isascii() and port.isdecimal()):
             raise ValueError(f"{ascii(value)[:40]} in cluster.{job} is not a HOST:PORT")
         if len(port) > 5 or not 0 < int(port) <= LARGEST_PORT:
             raise ValueError(f"{ascii(value)[:40]} in cluster.{job} has no port of 1 to {LARGEST_PORT}")
     return values
 
 
-def _shown(text: str) -> str:
+def _quoted(text: str) -> str:
     """Quotes a text for a message, and cuts it to 200 characters: a wrong TF_CONFIG may be very long."""
-    return repr(text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}...")
+    return repr(text if len(text) <= MOST_QUOTED_CHARACTERS else f"{text[:MOST_QUOTED_CHARACTERS]}...")

@@ -48,12 +48,12 @@ def _mirrored(worker_timeout: float) -> tf.distribute.Strategy:
 
 def _multi_worker(worker_timeout: float) -> tf.distribute.Strategy:
     others = other_addresses(os.environ.get("TF_CONFIG", ""))
-    incomplete = (
+    complaint = (
         f"the cluster was not complete after {worker_timeout:g} s: waited for {', '.join(others)} of TF_CONFIG; "
         "see that each is started and can be reached, or wait longer with --worker_timeout"
     )
     try:
-        with _end_after(worker_timeout, incomplete), signals_end_at_once():
+        with _end_after(worker_timeout, complaint), signals_end_at_once():
             return tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, tf.errors.OpError) as error:
         raise RunError(f"strategy: the cluster cannot be joined: {first_line(error)}") from error
@@ -82,13 +82,13 @@ def make_strategy(name: str, worker_timeout: float = 120.0) -> tf.distribute.Str
         The strategy.
 
     Raises:
-        InputError: if the name is unknown; or as `check_tf_config`.
+        InputError: if the name is unknown, or `check_tf_config` raises it.
         RunError: if the cluster cannot be joined.
     """
     return choose("strategy", name, _MAKERS)(worker_timeout)
 
 
-_SAY_LATER = """
+_PRINT_LATER = """
 import select, sys
 if not select.select([0], [], [], float(sys.argv[1]))[0]:
     print("error:", sys.argv[2], file=sys.stderr, flush=True)
@@ -97,14 +97,14 @@ if not select.select([0], [], [], float(sys.argv[1]))[0]:
 
 @contextlib.contextmanager
 def _end_after(seconds: float, complaint: str) -> Iterator[None]:
-    """A context that ends the process with one line and status 1 after this many seconds.
+    """A context that ends the process with one line and status 1 if its block takes longer than this many seconds.
 
     Joining a cluster holds Python's global lock until every worker has come. So a Python thread, such as the
     Watchdog's, cannot end the process. Instead, another process prints the line, and faulthandler's timer, which needs
     no lock, ends this process just after.
     """
     reporter = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _SAY_LATER, str(seconds), complaint], stdin=subprocess.PIPE
+        [sys.executable, "-I", "-S", "-c", _PRINT_LATER, str(seconds), complaint], stdin=subprocess.PIPE
     )
     with Path(os.devnull).open("w") as nowhere:  # Drops faulthandler's report: the complaint says more.
         faulthandler.dump_traceback_later(seconds + 1, exit=True, file=nowhere)
@@ -112,7 +112,7 @@ def _end_after(seconds: float, complaint: str) -> Iterator[None]:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-    if reporter.poll() is not None:  # The last worker came after the line was printed.
+    if reporter.poll() is not None:  # The line was printed before the last worker came.
         os._exit(EXIT_FAILED)
     reporter.communicate()
 
@@ -138,7 +138,7 @@ def check_replicas(replicas: int, batch_size: int, jit_compile: str) -> None:
 def global_batches(
     strategy: tf.distribute.Strategy, images: np.ndarray, batch_size: int, seed: int, first_step: int
 ) -> Any:
-    """Makes `training_batches`, each cut into shares for the strategy's replicas."""
+    """Makes the batches of `training_batches`, each cut into one share per replica of the strategy."""
 
     def local_shares(context: tf.distribute.InputContext) -> tf.data.Dataset:
         replicas_here = context.num_replicas_in_sync // context.num_input_pipelines
@@ -184,7 +184,7 @@ def shared_rmse(
 
 
 def _place_in_cluster(strategy: tf.distribute.Strategy) -> tuple[int, int]:
-    """This process's number among the training processes, and their count."""
+    """Returns this process's number among the training processes, and the number of those processes."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return 0, 1
@@ -207,7 +207,7 @@ class ReplicatedTraining:
 
     Args:
         model: compiled under the strategy, with all its variables made.
-        strategy: of several replicas.
+        strategy: a strategy with several replicas.
         received_signal: returns the signal that this process has received, or 0.
         watchdog: to feed after every step.
     """
@@ -237,8 +237,8 @@ class ReplicatedTraining:
         received = tf.constant([self._received_signal() == number for number in SIGNALS], tf.float32)
         means = self._step(next(iterator), received).numpy()
         self._watchdog.feed()
-        logs, signals = means[: -len(SIGNALS)], means[-len(SIGNALS) :]
-        self._shared_signal = next((int(number) for number, share in zip(SIGNALS, signals) if share > 0), 0)
+        logs, signal_means = means[: -len(SIGNALS)], means[-len(SIGNALS) :]
+        self._shared_signal = next((int(number) for number, mean in zip(SIGNALS, signal_means) if mean > 0), 0)
         return dict(zip(self._log_names, logs))
 
     def _global_step(self, share: Any, received: tf.Tensor) -> tf.Tensor:

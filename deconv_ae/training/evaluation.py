@@ -27,7 +27,7 @@ def baselines(train: np.ndarray, test: np.ndarray, code_values: int | None = Non
 
     Args:
         train: `(N, height, width, channels)` uint8 training images.
-        test: test images of the same shape.
+        test: uint8 test images of the same height, width and channels.
         code_values: numbers in a code. The thumbnail has at most as many numbers; None leaves the thumbnail out.
 
     Returns:
@@ -37,7 +37,7 @@ def baselines(train: np.ndarray, test: np.ndarray, code_values: int | None = Non
     >>> baselines(images, images[:2])
     Baselines(mean_image_rmse=0.125, black_rmse=0.125, thumbnail_rmse=None)
     """
-    mean_image = tf.cast(_sum(train) / len(train), tf.float32)
+    mean_image = tf.cast(_sum_of_scaled(train) / len(train), tf.float32)
     return Baselines(
         mean_rmse(lambda _: mean_image, test),
         mean_rmse(tf.zeros_like, test),
@@ -50,7 +50,7 @@ def thumbnail_rmse(images: np.ndarray, numbers: float, is_rounded: bool = False)
 
     Args:
         images: `(N, height, width, channels)` uint8.
-        numbers: the most numbers in a thumbnail, see `thumbnail_size`.
+        numbers: how many numbers a thumbnail may have at most, see `thumbnail_size`.
         is_rounded: whether the thumbnails are rounded to 8 bits per number.
 
     Returns:
@@ -69,7 +69,7 @@ def enlarged_thumbnails(images: tf.Tensor, numbers: float, method: str, is_round
 
     Args:
         images: `(N, height, width, channels)` in [0, 1).
-        numbers: the most numbers in a thumbnail, see `thumbnail_size`.
+        numbers: how many numbers a thumbnail may have at most, see `thumbnail_size`.
         method: one of `ENLARGING_METHODS`.
         is_rounded: whether the thumbnails are rounded to 8 bits per number.
 
@@ -81,8 +81,8 @@ def enlarged_thumbnails(images: tf.Tensor, numbers: float, method: str, is_round
     return tf.clip_by_value(tf.image.resize(small, images.shape[1:3], method), 0, 1)
 
 
-def _sum(images: np.ndarray) -> tf.Tensor:
-    """The sum of the scaled images. Float64 holds sums of pixels / 256 exactly."""
+def _sum_of_scaled(images: np.ndarray) -> tf.Tensor:
+    """Returns the sum of the scaled images, in float64, which holds sums of pixels / 256 exactly."""
     total = tf.zeros(images.shape[1:], tf.float64)
     for batch in EvaluationBatches(images):
         total += tf.reduce_sum(tf.cast(batch, tf.float64), axis=0)

@@ -11,7 +11,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class SignalsHeld:
-    """A context that only notes the first signal that arrives; the second signal ends the process at once.
+    """A context in which the first signal is only noted, for `first_signal`; a second signal ends the process at once.
 
     Only the main thread can handle signals in Python; in another thread, the context does nothing. A signal that the
     process ignores, such as SIGHUP under nohup, remains ignored.

@@ -135,13 +135,13 @@ class TrainingOptions:
             raise InputError("checkpoint_every: no --run_dir for the checkpoints; give --run_dir")
 
     def schedule(self, images: int) -> Schedule:
-        """Returns batch size and epochs for this number of training images: as given, else computed from the recipe."""
+        """Returns the schedule for this number of training images. The recipe fills in what is None."""
         return schedule(RECIPES[self.recipe], images, self.batch_size, self.epochs)
 
     def deciding_options(self, images: int | None = None) -> "TrainingOptions":
-        """Returns a copy in which each option that does not decide the result has its default.
+        """Returns a copy with the defaults of all options that do not decide the result.
 
-        A resumed run must have the same copy, except that it may have more epochs.
+        The copy must be the same for a run and for its resumption, except that a resumption may have more epochs.
 
         If `epochs` or `batch_size` is None, the copy has the value for `images`, the number of training images. If
         `images` is None, too, the copy has None.

@@ -15,7 +15,7 @@ from deconv_ae.training.callbacks import Progress
 from deconv_ae.training.options import TrainingOptions
 from deconv_ae.training.schedule import STEPS_FOR_A_RECIPES_EPOCH, Schedule
 
-BAR_LETTERS = 20
+BAR_WIDTH = 20
 REDRAWN_SECONDS = 0.1
 LINE_SECONDS = 10.0
 """Seconds between two progress lines within an epoch, if the output is not a terminal."""
@@ -45,7 +45,7 @@ def describe_model(architecture: Architecture, parameters: int) -> str:
 
 
 def describe_schedule(options: TrainingOptions, schedule: Schedule) -> str:
-    """Describes the recipe and the schedule, and why there are more epochs than the recipe's.
+    """Describes the recipe and the schedule. If the run needs more epochs than the recipe has, says why.
 
     >>> options = TrainingOptions(Architecture((1,), (4,)))
     >>> describe_schedule(options, options.schedule(300))
@@ -70,13 +70,15 @@ def describe_run_dir(options: TrainingOptions) -> str:
 def describe_resumption(
     options: TrainingOptions, schedule: Schedule, steps_done: int, extended_after_epochs: tuple[int, ...]
 ) -> str:
-    """Says that a run is complete, or where it resumes and whether its extension changes the weights.
+    """Says that a run is complete, or where it resumes.
+
+    If the run was extended after its learning rate was planned, the text also says that the weights will differ.
 
     Args:
         options: the run's options.
         schedule: the run's schedule.
         steps_done: number of steps done.
-        extended_after_epochs: as `RunDirectory.extended_after_epochs`.
+        extended_after_epochs: the earlier numbers of epochs, if the run was extended.
 
     Returns:
         The labelled text.
@@ -136,59 +138,57 @@ class ShowProgress(keras.callbacks.Callback):
         self._progress = progress
         self._schedule = schedule
         self._redraws = sys.stdout.isatty()
-        self._drawn_letters = 0
+        self._line_width = 0
         self._drawn_at = 0.0
         # The first execution does not count: its tracing and compiling take as long as hundreds of executions.
-        self._measured_from: tuple[int, float] | None = None
+        self._measuring_start: tuple[int, float] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._drawn_at = 0.0 if self._redraws else time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         logs, now = logs or {}, time.monotonic()
-        if self._measured_from is None:
-            self._measured_from = (self._progress.step, now)
+        if self._measuring_start is None:
+            self._measuring_start = (self._progress.step, now)
         if now - self._drawn_at < (REDRAWN_SECONDS if self._redraws else LINE_SECONDS):
             return
         if self._progress.epoch_is_complete and not self._redraws:
             return
         self._drawn_at = now
         epoch, step = divmod(self._progress.step - 1, self._schedule.steps_per_epoch)
-        filled = round(BAR_LETTERS * (step + 1) / self._schedule.steps_per_epoch)
-        bar = f"{'=' * filled}{' ' * (BAR_LETTERS - filled)}"
-        self._draw(f"{self._epoch(epoch)} [{bar}] RMSE {float(logs['rmse']):.4f}{self._time_left(now)}")
+        filled = round(BAR_WIDTH * (step + 1) / self._schedule.steps_per_epoch)
+        bar = f"{'=' * filled}{' ' * (BAR_WIDTH - filled)}"
+        self._draw(f"{self._epoch_label(epoch)} [{bar}] RMSE {float(logs['rmse']):.4f}{self._time_left(now)}")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         logs = logs or {}
         test_rmse = f", test RMSE {logs['test_rmse']:.4f}" if "test_rmse" in logs else ""
         self.clear()
-        print(
-            f"{self._epoch(epoch)} training RMSE {logs['rmse']:.4f}{test_rmse}{self._time_left(time.monotonic())}",
-            flush=True,
-        )
+        time_left = self._time_left(time.monotonic())
+        print(f"{self._epoch_label(epoch)} training RMSE {logs['rmse']:.4f}{test_rmse}{time_left}", flush=True)
 
     def clear(self) -> None:
         """Removes the progress line, before other lines are printed and when training ends in an error."""
-        if self._drawn_letters:
+        if self._line_width:
             self._draw("")
             print("\r", end="", flush=True)
-        self._drawn_letters = 0
+        self._line_width = 0
 
     def _draw(self, line: str) -> None:
         if not self._redraws:
             print(line, flush=True)
             return
         line = line[: shutil.get_terminal_size().columns - 1]
-        print(f"\r{line:<{self._drawn_letters}}", end="", flush=True)
-        self._drawn_letters = len(line)
+        print(f"\r{line:<{self._line_width}}", end="", flush=True)
+        self._line_width = len(line)
 
-    def _epoch(self, epoch: int) -> str:
+    def _epoch_label(self, epoch: int) -> str:
         epochs = str(self._schedule.epochs)
         return f"epoch {epoch + 1:>{len(epochs)}}/{epochs}"
 
     def _time_left(self, now: float) -> str:
-        if self._measured_from is None:
+        if self._measuring_start is None:
             return ""
-        first_step, start = self._measured_from
+        first_step, start = self._measuring_start
         steps, steps_left = self._progress.step - first_step, self._schedule.total_steps - self._progress.step
         return f", {duration((now - start) / steps * steps_left)} left" if steps and steps_left > 0 else ""

@@ -65,7 +65,7 @@ MOST_STEPS_PER_EXECUTION = 8
 class TrainingResult:
     """A trained model and its results.
 
-    RMSEs are in the scale of pixels / 256. All but the training RMSEs of `history` are over a whole split.
+    RMSEs are in the scale of pixels / 256. They are means over a whole split, except the training RMSEs in `history`.
 
     Attributes:
         model: compiled, in float32, on one device.
@@ -74,7 +74,7 @@ class TrainingResult:
         test_rmse: the model's RMSE over the test images.
         baselines: the test RMSE of baselines that need no model.
         silent_channels: number of channels of the code that are 0 in every test image.
-        history: the RMSE of every epoch; epoch 0 stands for the model before the first.
+        history: the RMSE of every epoch; epoch 0 stands for the model before epoch 1.
         problem: a reason not to keep the model, in a line, or None. See `evaluation.problem`.
         seconds: the duration of the call of `train`; for a resumed run, without the time before it was resumed.
         extended_after_epochs: earlier numbers of epochs, if the run was extended.
@@ -152,7 +152,7 @@ def train(
         history = _fit(model, dataset, options, strategy, run_directory, watch, callbacks, verbose)
     if verbose and (evaluation_line := describe_evaluation(dataset.train.shape, dataset.test.shape)):
         print(evaluation_line, flush=True)
-    # The result is evaluated and served in float32 on one device, even after mixed precision or with replicas.
+    # The returned model computes in float32 on one device, even if the run had mixed precision or several replicas.
     weights, model = model.get_weights(), _compiled_model(dataset, options)
     model.set_weights(weights)
     extended = run_directory.extended_after_epochs if run_directory else ()
@@ -226,10 +226,10 @@ def _fit(
     steps_done, metrics = run_directory.restore(model) if run_directory else (0, [])
     if run_directory and steps_done and verbose:
         print(describe_resumption(options, schedule, steps_done, run_directory.extended_after_epochs), flush=True)
-    guesses = RECIPES[options.recipe].guesses
-    if guesses is not None and steps_done == 0:
+    make_guesses = RECIPES[options.recipe].guesses
+    if make_guesses is not None and steps_done == 0:
         channels = model.image_shape[-1]
-        fit_start(model, dataset.train, guesses(options.architecture, channels), options.seed)
+        fit_start(model, dataset.train, make_guesses(options.architecture, channels), options.seed)
     history = run_directory.history(steps_done // steps_per_epoch) if run_directory else []
     if steps_done == 0:
         history = [Epoch(0, evaluation.mean_rmse(model, evaluation.sample(dataset.train)))]
@@ -248,17 +248,18 @@ def _fit(
             check_agreement(strategy, steps_done)
             signal_number = ReplicatedTraining(model, strategy, signals.first_signal, watch).shared_signal
             make_batches = partial(global_batches, strategy, dataset.train)
-        rmse = shared_rmse(strategy, dataset.test, watch.feed)
+        compute_test_rmse = shared_rmse(strategy, dataset.test, watch.feed)
+        validate = Validate(compute_test_rmse, options.validate_every) if options.validate_every else None
         checkpoints = SaveCheckpoints(progress, run_directory, options.checkpoint_every) if run_directory else None
         # The order matters, for the reasons beside the callbacks.
         callbacks: list[keras.callbacks.Callback | None] = [
             progress,  # First: it counts the steps, and others read the count.
-            StopOnFailure(progress, dataset.test),  # Before a failed step is saved.
-            Validate(rmse, options.validate_every) if options.validate_every else None,  # Adds to the epoch's metrics.
-            KeepHistory(history, run_directory),  # Before the checkpoint: after it, the epoch is not trained again.
+            StopOnFailure(progress, dataset.test),  # Raises before a failed step is saved.
+            validate,  # Adds to the epoch's metrics.
+            KeepHistory(history, run_directory),  # Writes before a checkpoint makes resumed runs skip the epoch.
             *more_callbacks,
-            show_progress if verbose else None,  # After all that add to the epoch's metrics.
-            _tensorboard(run_directory, dataset),  # Before the checkpoint, for the same reason.
+            show_progress if verbose else None,  # Prints what the callbacks above add to the metrics.
+            _tensorboard_callback(run_directory, dataset),  # Writes before a checkpoint, for the same reason.
             checkpoints,
             StopWhenAsked(progress, signal_number, checkpoints),  # Last: on a signal, saves a checkpoint and raises.
         ]
@@ -278,21 +279,21 @@ def _fit(
     return history
 
 
-def _tensorboard(run_directory: RunDirectory | None, dataset: ImageDataset) -> WriteTensorBoard | None:
+def _tensorboard_callback(run_directory: RunDirectory | None, dataset: ImageDataset) -> WriteTensorBoard | None:
     if run_directory is None or not run_directory.writes:
         return None
     return WriteTensorBoard(run_directory.logs, dataset.test[:PICTURED_IMAGES])
 
 
-def steps_per_execution(*lengths: int) -> int:
+def steps_per_execution(*step_counts: int) -> int:
     """Returns the largest number of steps per execution, at most 8, that divides all of these numbers of steps.
 
-    A 0 among them allows any number.
+    Every number divides 0, so a 0 does not restrict the result.
 
     >>> steps_per_execution(469, 0, 0), steps_per_execution(469, 0, 100), steps_per_execution(32, 0, 0)
     (7, 1, 8)
     """
-    common = math.gcd(*lengths)
+    common = math.gcd(*step_counts)
     return max(count for count in range(1, MOST_STEPS_PER_EXECUTION + 1) if common % count == 0)
 
 
@@ -339,7 +340,9 @@ def check_mixed_precision(name: str) -> None:
     try:
         tf.nn.conv2d(tf.zeros((1, 2, 2, 1), dtype), tf.zeros((1, 1, 1, 1), dtype), 1, "SAME")
     except tf.errors.OpError as error:
-        raise InputError(f"mixed_precision: this machine does not convolve in {dtype}; give none") from error
+        raise InputError(
+            f"mixed_precision: this machine does not convolve in {dtype}; pass --mixed_precision=none"
+        ) from error
 
 
 @contextlib.contextmanager

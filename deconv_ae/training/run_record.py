@@ -25,7 +25,7 @@ class RunRecord:
     """The settings of a run.
 
     Attributes:
-        options: from `TrainingOptions.deciding`.
+        options: from `TrainingOptions.deciding_options`.
         dataset: the data set's name.
         training_images: number of training images.
         image_shape: (height, width, channels).
@@ -57,7 +57,7 @@ def check_before_loading(run_dir: str | Path, options: TrainingOptions, dataset:
         dataset: the data set's name.
 
     Raises:
-        InputError: as `check`.
+        InputError: if `check` would raise it for the data set and options.
     """
     path = paths.checked_path("run_dir", run_dir)
     if not options.resume:
@@ -71,7 +71,7 @@ def check_before_loading(run_dir: str | Path, options: TrainingOptions, dataset:
         epochs=old_options.epochs if new_options.epochs is None else new_options.epochs,
         batch_size=old_options.batch_size if new_options.batch_size is None else new_options.batch_size,
     )
-    _check_agree(
+    _check_settings_agree(
         path,
         old_record,
         replace(old_record, options=new_options, dataset=dataset, peak_learning_rate=options.peak_learning_rate),
@@ -87,7 +87,7 @@ def check(run_dir: Path, new_record: RunRecord, resume: bool) -> RunRecord | Non
         resume: whether to resume.
 
     Returns:
-        The record in the directory, of the run to resume; None for a new run.
+        The record of the run to resume; None for a new run.
 
     Raises:
         InputError: if the directory has a run and resume is false, has no run and resume is true, or has a run with
@@ -97,12 +97,12 @@ def check(run_dir: Path, new_record: RunRecord, resume: bool) -> RunRecord | Non
         _check_is_new(run_dir)
         return None
     old_record = read("resume", run_dir, "leave --resume out to start a run")
-    _check_agree(run_dir, old_record, new_record)
+    _check_settings_agree(run_dir, old_record, new_record)
     return old_record
 
 
 def extend(new_record: RunRecord, old_record: RunRecord | None) -> RunRecord:
-    """Returns the record to write. If the number of epochs has grown, the record also lists the old number."""
+    """Returns the record to write. If the number of epochs has changed, the record also lists the old number."""
     if old_record is None:
         return new_record
     old_epochs, extensions = old_record.options.epochs, old_record.extended_after_epochs
@@ -116,8 +116,8 @@ def _check_is_new(run_dir: Path) -> None:
         raise InputError(f"run_dir: {run_dir} holds a run already; pass --resume to go on, or another directory")
 
 
-def _check_agree(run_dir: Path, old_record: RunRecord, new_record: RunRecord) -> None:
-    # Checked first: if the pictures differ, their number may differ, and with it other settings.
+def _check_settings_agree(run_dir: Path, old_record: RunRecord, new_record: RunRecord) -> None:
+    # The pictures come first: other pictures may change other settings, too, such as the batch size.
     source_fields = ("dataset", "image_shape", "fit")
     is_same_source = all(getattr(old_record, name) == getattr(new_record, name) for name in source_fields)
     if is_same_source and old_record.pictures != new_record.pictures:
@@ -149,7 +149,7 @@ def _check_agree(run_dir: Path, old_record: RunRecord, new_record: RunRecord) ->
 
 
 def _settings(record: RunRecord) -> dict[str, Any]:
-    """The settings that must be the same in a resumed run, by name; only `epochs` may be larger."""
+    """Returns, by name, the settings that a resumed run must keep, and `epochs`, which may only grow."""
     fields = asdict(record)
     for name in ("extended_after_epochs", "peak_learning_rate", "onednn"):
         del fields[name]
@@ -178,7 +178,7 @@ def read(argument: str, run_dir: Path, advice: str) -> RunRecord:
         The record.
 
     Raises:
-        InputError: if there is no run, or its record cannot be read. The message begins with the argument.
+        InputError: if there is no run, or its record cannot be read. The message begins with the argument's name.
     """
     file = run_dir / FILE_NAME
     try:

@@ -47,8 +47,8 @@ def schedule(recipe: Recipe, images: int, batch_size: int | None = None, epochs:
     """Fills in a missing batch size or number of epochs.
 
     The batch size is the recipe's, or a twentieth of the images if that is less, but at least 15. Each epoch of the
-    recipe stands for at least 200 steps. If a pass over the images has fewer steps, there are as many more passes as
-    needed. As a result, small data sets get smaller batches and more epochs, and data sets as large as MNIST keep the
+    recipe becomes one epoch if that has at least 200 steps, otherwise as many epochs as have 200 steps together. As a
+    result, small data sets get smaller batches and more epochs, and data sets as large as MNIST keep the
     recipe's numbers.
 
     >>> from deconv_ae.model.recipes import RECIPES

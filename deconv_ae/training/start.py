@@ -38,7 +38,7 @@ MOST_BLOCK_VALUES = 2**24
 RIDGE = 1e-3
 # The model's own random kernels replace a guess only if their RMSE is at most this share of the guess's RMSE: random
 # kernels that start a little ahead end behind.
-WORTH_CHANGING = 0.8
+OWN_KERNELS_MARGIN = 0.8
 
 
 Guess = tuple[keras.Initializer, keras.Initializer]
@@ -52,9 +52,10 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
         model: a built model. If no guess is used, training starts from the model's own kernels, made to fire, and a
             fitted decoder.
         images: `(N, height, width, channels)` uint8, all training images; at most 256 are used.
-        guesses: other starts. Each is compared with the model's own kernels, both with fitted decoders. The first guess
-            that the model's kernels do not beat by a fifth is used, with the guess's own decoder.
-        seed: decides the choice of pixels, and of blocks for the smooth path.
+        guesses: other starts. Each guess's encoder is compared with the model's own kernels, both with fitted decoders.
+            The first guess whose RMSE is less than 1.25 times that of the model's kernels is used. The guess's
+            own decoder then replaces the fitted one.
+        seed: decides the pixels to fit the decoder to, and the blocks to fit the averages to.
 
     >>> from deconv_ae.model.architecture import Architecture
     >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), np.uint8)
@@ -74,17 +75,20 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
     own_rmse = _use_encoder(model, own_kernels, sample, seed) if guesses else np.inf
     for encoder, decoder in guesses:
         kernels = [_array(encoder(kernel.shape)) for kernel in own_kernels]
-        if own_rmse > WORTH_CHANGING * _use_encoder(model, kernels, sample, seed):
+        if own_rmse > OWN_KERNELS_MARGIN * _use_encoder(model, kernels, sample, seed):
             for _, deconvolution in stages:
                 deconvolution.kernel.assign(decoder(deconvolution.kernel.shape))
                 if deconvolution.use_bias:
                     deconvolution.bias.assign(keras.ops.zeros_like(deconvolution.bias))
             return
-    _use_encoder(model, _firing_kernels(model, own_kernels, sample), sample, seed)
+    _use_encoder(model, _make_filters_fire(model, own_kernels, sample), sample, seed)
 
 
 def _fit_smooth_path(model: Autoencoder, images: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Gives the smooth path the principal components of the images' blocks; returns what the path reconstructs."""
+    """Fits the layers that average blocks and enlarge the averages; returns the images that they reconstruct.
+
+    These layers are the smooth path. Their weights are the principal components of the images' blocks.
+    """
     averages, enlarge = model.get_layer(AVERAGES), model.get_layer(ENLARGE)
     height, width, channels, count = averages.kernel.shape
     rows, columns = (length // side for length, side in zip(images.shape[1:3], (height, width)))
@@ -108,10 +112,12 @@ def _fit_smooth_path(model: Autoencoder, images: np.ndarray, random: np.random.G
     return _array(model.smooth(images))
 
 
-def _firing_kernels(model: Autoencoder, kernels: Sequence[np.ndarray], images: np.ndarray) -> list[np.ndarray]:
-    """Changes the sign and the scale of each filter so that it fires, as the module's docstring says.
+def _make_filters_fire(model: Autoencoder, kernels: Sequence[np.ndarray], images: np.ndarray) -> list[np.ndarray]:
+    """Changes each filter's sign and scale, so that no channel is silent.
 
-    Returns the changed kernels, which the model's convolutions now have, too.
+    The filter's outputs before the ReLU get a positive mean, and a standard deviation equal to the RMS of its input.
+
+    Also assigns the changed kernels to the model's convolutions; returns them.
     """
     values, firing_kernels = images, []
     for number, kernel in zip(_stage_numbers(model), kernels):
@@ -137,7 +143,7 @@ def _stage_numbers(model: Autoencoder) -> range:
 
 
 def _fit_decoder(model: Autoencoder, images: np.ndarray, random: np.random.Generator) -> float:
-    """Fits every transposed convolution, innermost first; returns the reconstructions' RMSE, infinity for NaN."""
+    """Fits every transposed convolution, innermost first; returns the RMSE, or infinity in place of NaN."""
     values, encodings = keras.ops.convert_to_tensor(images), []
     for number in _stage_numbers(model):
         inputs = values
@@ -161,7 +167,7 @@ def _solve(
 ) -> None:
     """Fits kernel and bias of a transposed convolution to the targets, by least squares.
 
-    With more than `MOST_UNKNOWNS` unknowns, fits one number instead, to multiply the convolution's kernel by.
+    With more than `MOST_UNKNOWNS` unknowns, the kernel is the convolution's, times one number, and only that is fitted.
     """
     height, width, channels, filters = deconvolution.kernel.shape
     unknowns = height * width * filters
@@ -173,22 +179,23 @@ def _solve(
         return
     pixels = targets[..., 0].size
     chosen = random.choice(pixels, min(max(FEWEST_PIXELS, PIXELS_PER_UNKNOWN * unknowns), pixels), replace=False)
-    image, row, column = np.unravel_index(np.sort(chosen), targets.shape[:3])
-    # A convolution reads (kernel - 1) // 2 pixels before each pixel, and its transpose as many after it.
-    pixels_before = [(length - 1) // 2 for length in (height, width)]
-    paddings = [(length - 1 - count, count) for length, count in zip((height, width), pixels_before)]
+    images, rows, columns = np.unravel_index(np.sort(chosen), targets.shape[:3])
+    # With padding "same", a convolution reads (length - 1) // 2 pixels before each of its output pixels. So the
+    # transposed convolution reads as many pixels after each of its output pixels.
+    pixels_after = [(length - 1) // 2 for length in (height, width)]
+    paddings = [(length - 1 - count, count) for length, count in zip((height, width), pixels_after)]
     padded = np.pad(unpooled, ((0, 0), *paddings, (0, 0)))
     terms = [
-        padded[image, row + height - 1 - kernel_row, column + width - 1 - kernel_column]
+        padded[images, rows + height - 1 - kernel_row, columns + width - 1 - kernel_column]
         for kernel_row in range(height)
         for kernel_column in range(width)
     ]
     if deconvolution.use_bias:
-        terms.append(np.ones((len(image), 1), np.float32))
+        terms.append(np.ones((len(images), 1), np.float32))
     equations = np.concatenate(terms, axis=1).astype(np.float64)
-    products = equations.T @ equations
-    products += np.eye(len(products)) * max(RIDGE * np.trace(products) / len(products), 1e-12)
-    solution = np.linalg.solve(products, equations.T @ targets[image, row, column].astype(np.float64))
+    normal_matrix = equations.T @ equations
+    normal_matrix += np.eye(len(normal_matrix)) * max(RIDGE * np.trace(normal_matrix) / len(normal_matrix), 1e-12)
+    solution = np.linalg.solve(normal_matrix, equations.T @ targets[images, rows, columns].astype(np.float64))
     deconvolution.kernel.assign(solution[:unknowns].reshape(height, width, filters, channels).swapaxes(2, 3))
     if deconvolution.use_bias:
         deconvolution.bias.assign(solution[unknowns])

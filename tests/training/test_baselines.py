@@ -25,10 +25,10 @@ def numpy_rmse(images: np.ndarray, reconstruction: np.ndarray) -> float:
 @pytest.mark.parametrize("name", ["digits", "colour_images"])
 def test_mean_image_and_black_rmse_agree_with_numpy(name: str, request: pytest.FixtureRequest) -> None:
     dataset: ImageDataset = request.getfixturevalue(name)
-    found = baselines(dataset.train, dataset.test)
+    rmses = baselines(dataset.train, dataset.test)
     train_images, test_images = dataset.train / 256, dataset.test / 256
-    assert found.mean_image_rmse == pytest.approx(numpy_rmse(test_images, train_images.mean(axis=0)), rel=1e-5)
-    assert found.black_rmse == pytest.approx(numpy_rmse(test_images, 0 * test_images), rel=1e-5)
+    assert rmses.mean_image_rmse == pytest.approx(numpy_rmse(test_images, train_images.mean(axis=0)), rel=1e-5)
+    assert rmses.black_rmse == pytest.approx(numpy_rmse(test_images, 0 * test_images), rel=1e-5)
 
 
 def test_thumbnail_keeps_smooth_pictures_and_loses_a_chessboard() -> None:
@@ -59,11 +59,11 @@ CODES: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], int]] = {
 }
 
 
-@pytest.mark.parametrize(("encode", "silent"), CODES.values(), ids=CODES)
-def test_channel_is_silent_if_zero_in_every_image(encode: Callable, silent: int) -> None:
+@pytest.mark.parametrize(("encode", "silent_count"), CODES.values(), ids=CODES)
+def test_channel_is_silent_if_zero_in_every_image(encode: Callable, silent_count: int) -> None:
     images = np.zeros((1500, 2, 2, 1), np.uint8)
     images[-1] = 255
-    assert silent_channels(encode, images) == silent
+    assert silent_channels(encode, images) == silent_count
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_channel_is_silent_if_zero_in_every_image(encode: Callable, silent: int)
 def test_problem_names_the_reason_not_to_keep_a_model(
     test_rmse: float, before: float | None, after: float, message: str | None
 ) -> None:
-    found = problem(test_rmse, 0.2, before, after)
-    assert (found is None) if message is None else (message in str(found))
+    reason = problem(test_rmse, 0.2, before, after)
+    assert (reason is None) if message is None else (message in str(reason))
 
 
 OPTIONS = {"architecture": SMALL, "epochs": 4, "batch_size": 32, "validate_every": 2}
@@ -91,7 +91,7 @@ OPTIONS = {"architecture": SMALL, "epochs": 4, "batch_size": 32, "validate_every
 
 @pytest.fixture(scope="module")
 def finished_run(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingResult]:
-    """A short run and its directory, which tests only read."""
+    """The directory and the result of a short run. Tests do not change the directory."""
     run_dir = tmp_path_factory.mktemp("finished")
     return run_dir, train(digits, TrainingOptions(**OPTIONS, run_dir=str(run_dir)))
 
@@ -121,19 +121,19 @@ def test_untrained_model_has_a_problem(digits: ImageDataset) -> None:
 
 
 def test_result_counts_silent_channels(digits: ImageDataset) -> None:
-    dark = ImageDataset("dark", digits.train // 2, np.zeros_like(digits.test[:5]), source=digits.source)
-    result = train(dark, TrainingOptions(SMALL, recipe="cntk", epochs=0))
+    dark_digits = ImageDataset("dark", digits.train // 2, np.zeros_like(digits.test[:5]), source=digits.source)
+    result = train(dark_digits, TrainingOptions(SMALL, recipe="cntk", epochs=0))
     assert str(result).endswith("silent, 0 in every test image: 2 of the code's 2 channels")
 
 
-def test_history_is_resumed_or_dropped_if_damaged(
+def test_resumed_run_keeps_its_history_unless_damaged(
     digits: ImageDataset, resumable_run: tuple[Path, TrainingResult], capsys: pytest.CaptureFixture
 ) -> None:
     run_dir, first = resumable_run
     options = TrainingOptions(**OPTIONS, run_dir=str(run_dir), resume=True)
     resumed = train(digits, options)
     assert (resumed.history, resumed.problem) == (first.history, first.problem)
-    # As if the run had been killed after it wrote the last epoch's history and before it saved the checkpoint.
+    # The run now looks as if it had been killed after it wrote its last history and before it saved a checkpoint.
     max((run_dir / "checkpoints").iterdir()).unlink()
     assert train(digits, options).history == first.history
 
@@ -154,6 +154,6 @@ def test_run_without_history_file_is_resumed(digits: ImageDataset, resumable_run
 
 def test_history_file_is_plain_json(finished_run: tuple[Path, TrainingResult]) -> None:
     run_dir, result = finished_run
-    kept = read_with_checksum(run_dir / "history.json")["epochs"]
-    assert [Epoch(**epoch) for epoch in kept] == result.history
-    assert [epoch["test_rmse"] is None for epoch in kept] == [True, True, False, True, False]
+    saved_epochs = read_with_checksum(run_dir / "history.json")["epochs"]
+    assert [Epoch(**epoch) for epoch in saved_epochs] == result.history
+    assert [epoch["test_rmse"] is None for epoch in saved_epochs] == [True, True, False, True, False]

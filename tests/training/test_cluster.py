@@ -82,9 +82,7 @@ def test_mirrored_refuses_unreadable_tf_config(text: str, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("text", [None, *READABLE_BUT_WRONG.values()])
-def test_all_but_multi_worker_accept_readable_or_unset_tf_config(
-    text: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_strategies_accept_readable_or_unset_tf_config(text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None:
         monkeypatch.setenv("TF_CONFIG", text)
@@ -102,5 +100,5 @@ def test_all_but_multi_worker_accept_readable_or_unset_tf_config(
         ({"worker": ["a:1", "b:1"], "evaluator": ["e:1"], "ps": ["p:1"]}, WORKER, ["b:1"]),
     ],
 )
-def test_other_addresses_are_all_training_processes_but_this(cluster: Any, task: Any, others: list[str]) -> None:
+def test_other_addresses_leave_out_this_process_and_idle_jobs(cluster: Any, task: Any, others: list[str]) -> None:
     assert other_addresses(config(cluster, task)) == others

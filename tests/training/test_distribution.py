@@ -110,13 +110,14 @@ def test_keras_alone_still_cannot_train_several_workers(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------------------- Faults
 
-QUICK = ("--dataset=mnist_5k", "--batch_size=400", "--epochs=5", "--checkpoint_every=3", "--strategy=multi_worker")
+RUN_FLAGS = ("--dataset=mnist_5k", "--batch_size=400", "--epochs=5")
+CLUSTER_FLAGS = (*RUN_FLAGS, "--checkpoint_every=3", "--strategy=multi_worker")
 
 
 @pytest.mark.long
 def test_cluster_stops_together_notices_lost_worker_and_resumes(tmp_path: Path) -> None:
     def start(stack: ExitStack, *arguments: str) -> list[RunningProgram]:
-        flags = [*QUICK, "--run_dir=run", *arguments]
+        flags = [*CLUSTER_FLAGS, "--run_dir=run", *arguments]
         return start_workers(stack, "train.py", [[*flags, f"--export_dir=model-{index}"] for index in (0, 1)], tmp_path)
 
     def checkpoints() -> list[str]:
@@ -145,19 +146,19 @@ def test_cluster_stops_together_notices_lost_worker_and_resumes(tmp_path: Path) 
     with ExitStack() as stack:
         ends = finish(start(stack, "--resume"))
     assert [end.status for end in ends] == [0, 0], ends
-    undisturbed = run_program("train.py", [*QUICK[:-2], "--export_dir=undisturbed"], tmp_path)
+    undisturbed = run_program("train.py", [*RUN_FLAGS, "--export_dir=undisturbed"], tmp_path)
     cards = [json.loads((tmp_path / name / "model_card.json").read_text()) for name in ("model-0", "undisturbed")]
     for key in ("training_rmse", "test_rmse"):
         assert cards[0][key] == pytest.approx(cards[1][key], abs=1e-5)
     assert undisturbed.status == 0
-    # Only the chief writes.
+    # Only the chief exports a model.
     assert not (tmp_path / "model-1").exists()
 
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_wait_for_missing_worker_ends_after_timeout(tmp_path: Path, index: int) -> None:
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    arguments = [*QUICK, "--worker_timeout=3", "--run_dir=run", "--export_dir=model"]
+    arguments = [*CLUSTER_FLAGS, "--worker_timeout=3", "--run_dir=run", "--export_dir=model"]
     environment = {"TF_CONFIG": tf_config(addresses, index)}
     with RunningProgram("train.py", arguments, tmp_path, environment) as worker:
         finished = worker.finish(timeout=30)
@@ -177,7 +178,9 @@ def test_waiting_worker_ends_at_once_on_a_signal(tmp_path: Path, number: signal.
         with socket.socket() as client:
             return client.connect_ex(("127.0.0.1", ports[0])) == 0
 
-    with RunningProgram("train.py", [*QUICK, "--run_dir=run", "--export_dir=model"], tmp_path, environment) as worker:
+    with RunningProgram(
+        "train.py", [*CLUSTER_FLAGS, "--run_dir=run", "--export_dir=model"], tmp_path, environment
+    ) as worker:
         assert worker.wait_until(listens)
         worker.stop(number)
         finished = worker.finish(timeout=60)  # Without the signal it would wait 120 s for the other worker.
@@ -188,7 +191,7 @@ def test_waiting_worker_ends_at_once_on_a_signal(tmp_path: Path, number: signal.
 @pytest.mark.long
 def test_hanging_worker_ends_the_others_and_run_resumes(tmp_path: Path) -> None:
     def start(stack: ExitStack, *arguments: str) -> list[RunningProgram]:
-        flags = [*QUICK, "--run_dir=run", "--export_dir=model", *arguments]
+        flags = [*CLUSTER_FLAGS, "--run_dir=run", "--export_dir=model", *arguments]
         return start_workers(stack, "train.py", [flags, flags], tmp_path)
 
     def checkpoints() -> list[str]:

@@ -39,6 +39,6 @@ def test_extended_run_equals_longer_run_or_says_it_differs(
     assert card_recipe.epochs == 3
     assert card_recipe.extended_after_epochs == (() if equals_longer_run else (1,))
 
-    again = run(colour_images, tmp_path / "run", recipe, epochs=3, resume=True)
+    rerun = run(colour_images, tmp_path / "run", recipe, epochs=3, resume=True)
     assert "resumed complete, after epoch 3; a larger --epochs extends it" in " ".join(capsys.readouterr().out.split())
-    assert again.test_rmse == extended.test_rmse
+    assert rerun.test_rmse == extended.test_rmse

@@ -68,7 +68,7 @@ def test_option_changes_the_weights_exactly_if_it_decides_the_result(
 @pytest.mark.parametrize(
     ("kind", "name", "instance"),
     [
-        # Without the deciding options: they change the weights, so the package reads them.
+        # The deciding options change the weights, as the test above shows, so the package surely reads them.
         *(
             (TrainingOptions, name, "options")
             for name, (_, each) in options_of(TrainingOptions).items()

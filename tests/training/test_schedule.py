@@ -15,25 +15,25 @@ FEWEST_IMAGES_OF_200_BATCHES = 199 * 128 + 1
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("images", [FEWEST_IMAGES_OF_200_BATCHES, 50_000, 60_000, 10_000_000])
 def test_data_of_at_least_200_batches_keep_the_recipes_schedule(recipe: str, images: int) -> None:
-    found = schedule(RECIPES[recipe], images)
-    assert (found.batch_size, found.epochs) == (RECIPES[recipe].batch_size, RECIPES[recipe].epochs)
+    run_schedule = schedule(RECIPES[recipe], images)
+    assert (run_schedule.batch_size, run_schedule.epochs) == (RECIPES[recipe].batch_size, RECIPES[recipe].epochs)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("images", [1, 2, 19, 20, 21, 50, 300, 1000, 4000, 6000])
 def test_few_pictures_make_hundreds_of_steps(recipe: str, images: int) -> None:
-    found = schedule(RECIPES[recipe], images)
-    assert found.total_steps >= 200 * RECIPES[recipe].epochs
-    assert found.steps_per_epoch >= min(images // 15, 19)
-    assert found.batch_size >= 15
-    assert found.epochs % RECIPES[recipe].epochs == 0
+    run_schedule = schedule(RECIPES[recipe], images)
+    assert run_schedule.total_steps >= 200 * RECIPES[recipe].epochs
+    assert run_schedule.steps_per_epoch >= min(images // 15, 19)
+    assert run_schedule.batch_size >= 15
+    assert run_schedule.epochs % RECIPES[recipe].epochs == 0
 
 
 def test_more_pictures_make_no_smaller_batches_and_hardly_more_epochs() -> None:
-    found = [schedule(RECIPES["default"], images) for images in range(1, 30_000, 13)]
-    for fewer, more in itertools.pairwise(found):
+    schedules = [schedule(RECIPES["default"], images) for images in range(1, 30_000, 13)]
+    for fewer, more in itertools.pairwise(schedules):
         assert fewer.batch_size <= more.batch_size
-        # Larger batches can make fewer steps an epoch, and then take more epochs.
+        # Larger batches can mean fewer steps in an epoch, and so a few more epochs.
         assert fewer.epochs + 6 >= more.epochs
 
 

@@ -55,9 +55,9 @@ def test_decoder_is_the_least_squares_solution(kernel_size, bias: bool) -> None:
 def test_start_is_better_than_the_mean_image(filters, pool_sizes, colour_images: ImageDataset) -> None:
     images = colour_images.train
     model = untrained(Architecture(filters, pool_sizes), images.shape[1:])
-    mean = np.mean(per_image_rmse(scale(images), np.broadcast_to(scale(images).mean(axis=0), images.shape)))
+    mean_image_rmse = np.mean(per_image_rmse(scale(images), np.broadcast_to(scale(images).mean(axis=0), images.shape)))
     fit_start(model, images)
-    assert rmse(model, images) < mean
+    assert rmse(model, images) < mean_image_rmse
 
 
 def test_averages_start_as_principal_components() -> None:
@@ -96,10 +96,10 @@ def test_digits_start_from_a_bump(digits: ImageDataset) -> None:
 
 
 @pytest.mark.parametrize(("filters", "pool_sizes"), [((1,), (2,)), ((3,), (4,)), ((4, 2), (2, 2))], ids=str)
-@pytest.mark.parametrize("picture", ["light", "dark"])
-def test_filters_fire_and_keep_the_inputs_rms_with_every_seed(picture: str, filters, pool_sizes) -> None:
+@pytest.mark.parametrize("brightness", ["light", "dark"])
+def test_filters_fire_and_keep_the_inputs_rms_with_every_seed(brightness: str, filters, pool_sizes) -> None:
     spots = RANDOM.integers(0, 100, (6, 12, 12, 3), np.uint8)
-    images = 255 - spots if picture == "light" else spots
+    images = 255 - spots if brightness == "light" else spots
     model = untrained(Architecture(filters, pool_sizes), (12, 12, 3))
     for seed in range(5):
         for layer in model.layers:

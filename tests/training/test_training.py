@@ -36,7 +36,7 @@ OPTIONS = {"architecture": CMAP1, "epochs": 2}
 
 @pytest.fixture(scope="module")
 def finished_run(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingResult]:
-    """A short run and its directory, which tests only read."""
+    """The directory and the result of a short run. Tests do not change the directory."""
     run_dir = tmp_path_factory.mktemp("finished")
     return run_dir, train(digits, TrainingOptions(**OPTIONS, run_dir=str(run_dir)))
 
@@ -49,7 +49,7 @@ def finished_in_float16(digits: ImageDataset, tmp_path_factory: pytest.TempPathF
 
 
 def record_of(options: TrainingOptions, pictures: str = "0" * 16) -> RunRecord:
-    """The record of a run with these options on 640 digits, whose fingerprint is `pictures`."""
+    """Returns the record of a run with these options on 640 digits, whose fingerprint is `pictures`."""
     peak, onednn = options.peak_learning_rate, os.environ.get("TF_ENABLE_ONEDNN_OPTS")
     return RunRecord(options.deciding_options(640), "mnist_5k", 640, (28, 28, 1), None, pictures, peak, onednn)
 
@@ -61,8 +61,8 @@ def weights(result: TrainingResult) -> list[np.ndarray]:
 def test_run_learns_and_reports_rmse_of_whole_test_split(trained: TrainingResult, digits: ImageDataset) -> None:
     images = digits.test.astype(np.float32) / 256
     assert trained.test_rmse == pytest.approx(per_image_rmse(images, trained.model(images)).numpy().mean(), rel=1e-5)
-    all_zero = per_image_rmse(images, np.zeros_like(images)).numpy().mean()
-    assert trained.test_rmse < 0.75 * all_zero
+    black_rmse = per_image_rmse(images, np.zeros_like(images)).numpy().mean()
+    assert trained.test_rmse < 0.75 * black_rmse
     assert trained.training_rmse == pytest.approx(trained.test_rmse, rel=0.1)
 
 
@@ -74,10 +74,11 @@ def test_same_seed_gives_bit_identical_weights(digits: ImageDataset, finished_ru
         assert not np.array_equal(one, three)
 
 
-def make_keras_choose(monkeypatch: pytest.MonkeyPatch, xla: bool) -> None:
-    """Replaces Keras's own choice, which is XLA if there is a GPU.
+def set_auto_jit_compile(monkeypatch: pytest.MonkeyPatch, xla: bool) -> None:
+    """Makes jit_compile="auto" choose XLA or not; by itself, Keras chooses XLA if there is a GPU.
 
-    XLA has no pooling with positions (tensorflow/tensorflow issue 103438), so the package composes one for XLA.
+    XLA cannot compile pooling that also returns positions (tensorflow/tensorflow issue 103438), so under XLA the
+    package combines other operations.
     """
     monkeypatch.setattr(keras.Model, "_resolve_auto_jit_compile", lambda self: xla)
 
@@ -86,17 +87,17 @@ def test_xla_trains_as_the_plain_graph(
     digits: ImageDataset, finished_run: tuple[Path, TrainingResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, default_run = finished_run
-    make_keras_choose(monkeypatch, xla=not default_run.model.jit_compile)
+    set_auto_jit_compile(monkeypatch, xla=not default_run.model.jit_compile)
     other = train(digits, TrainingOptions(**OPTIONS))
     assert {default_run.model.jit_compile, other.model.jit_compile} == {False, True}
     assert other.test_rmse == pytest.approx(default_run.test_rmse, abs=1e-4)
 
 
 @pytest.mark.parametrize(("jit_compile", "xla"), [("false", False), ("true", True)])
-def test_jit_compile_overrides_keras(
+def test_jit_compile_overrides_the_choice_of_keras(
     digits: ImageDataset, monkeypatch: pytest.MonkeyPatch, jit_compile: str, xla: bool
 ) -> None:
-    make_keras_choose(monkeypatch, xla=not xla)
+    set_auto_jit_compile(monkeypatch, xla=not xla)
     choices: list[bool] = []
     monkeypatch.setattr(keras.Model, "fit", lambda self, *_, **__: choices.append(self.jit_compile))
     result = train(digits, TrainingOptions(CMAP1, epochs=1, jit_compile=jit_compile))
@@ -131,8 +132,8 @@ def test_mixed_precision_trains_and_restores_the_policy(
         result = train(digits, TrainingOptions(**OPTIONS, mixed_precision=policy))
     else:
         _, result = request.getfixturevalue("finished_in_float16")
-    _, in_float32 = finished_run
-    assert result.test_rmse == pytest.approx(in_float32.test_rmse, rel=0.05)
+    _, float32_result = finished_run
+    assert result.test_rmse == pytest.approx(float32_result.test_rmse, rel=0.05)
     assert keras.config.dtype_policy().name == "float32"
 
 
@@ -141,20 +142,20 @@ def test_mixed_precision_trains_and_restores_the_policy(
 
 def test_non_finite_loss_ends_the_run(digits: ImageDataset, tmp_path: Path) -> None:
     options = {"architecture": CMAP1, "batch_size": 16, "learning_rate": 1e30}
-    # 40 steps an epoch, eight per execution. With a checkpoint every 7 steps, an execution is one step.
-    with pytest.raises(RunError, match=r"the loss became \w+ in steps (\d+) to (\d+);") as several:
+    # An epoch has 40 steps. An execution has eight of them, or only one if there is a checkpoint every seven steps.
+    with pytest.raises(RunError, match=r"the loss became \w+ in steps (\d+) to (\d+);") as eight_steps:
         train(digits, TrainingOptions(**options))
-    with pytest.raises(RunError, match=r"the loss became \w+ at step (\d+);") as single:
+    with pytest.raises(RunError, match=r"the loss became \w+ at step (\d+);") as one_step:
         train(digits, TrainingOptions(**options, run_dir=str(tmp_path), checkpoint_every=7))
-    (first, last), (step,) = (list(map(int, re.findall(r"\d+", str(f.value)))) for f in (several, single))
+    (first, last), (step,) = (list(map(int, re.findall(r"\d+", str(error.value)))) for error in (eight_steps, one_step))
     assert last - first == 7
     assert first <= step <= last
 
 
 def test_last_step_that_ruins_the_model_ends_the_run(digits: ImageDataset) -> None:
-    few = ImageDataset("few", digits.train[:8], digits.test[:8])
+    eight_digits = ImageDataset("few", digits.train[:8], digits.test[:8])
     with pytest.raises(RunError, match=r"the training RMSE is (inf|nan) after the last step;"):
-        train(few, TrainingOptions(CMAP1, epochs=1, batch_size=8, learning_rate=3e38))
+        train(eight_digits, TrainingOptions(CMAP1, epochs=1, batch_size=8, learning_rate=3e38))
 
 
 def test_dead_relu_ends_the_run(digits: ImageDataset) -> None:
@@ -199,12 +200,12 @@ def resumable_run(finished_run: tuple[Path, TrainingResult], tmp_path: Path) -> 
 
 
 def everything_kept(run_dir: Path) -> dict:
-    """The contents of a run directory that must not depend on how often the run was stopped."""
+    """Returns those contents of a run directory that must not depend on how often the run was stopped."""
     newest = sorted((run_dir / "checkpoints").iterdir())[-1]
     with zipfile.ZipFile(newest) as archive:
         kept: dict[str, Any] = {"progress": archive.read("progress.json")}
         weights_file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
-    # Only the arrays: the file also holds names, in which Keras counts the objects of a process.
+    # The names in the file are left out, because Keras numbers all objects of a process in them.
     weights_file.visititems(
         lambda name, item: kept.update({name: item[()].tobytes()} if hasattr(item, "shape") else {})
     )
@@ -216,7 +217,7 @@ def everything_kept(run_dir: Path) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("precision", "number", "undisturbed"),
+    ("precision", "number", "uninterrupted_fixture"),
     [("none", signal.SIGINT, "finished_run"), ("mixed_float16", signal.SIGTERM, "finished_in_float16")],
 )
 def test_stopped_run_resumes_bit_for_bit(
@@ -224,11 +225,11 @@ def test_stopped_run_resumes_bit_for_bit(
     tmp_path: Path,
     number: signal.Signals,
     precision: str,
-    undisturbed: str,
+    uninterrupted_fixture: str,
     request: pytest.FixtureRequest,
 ) -> None:
-    expected_dir, expected = request.getfixturevalue(undisturbed)
-    # 20 steps an epoch.
+    expected_dir, expected = request.getfixturevalue(uninterrupted_fixture)
+    # An epoch has 20 steps.
     options = OPTIONS | {"mixed_precision": precision, "run_dir": str(tmp_path / "stopped"), "checkpoint_every": 7}
 
     def stop_at_the_second_checkpoint() -> None:
@@ -329,7 +330,7 @@ def test_checkpoint_of_other_pictures_is_refused(
     # The run's record shows the difference, before a checkpoint is read.
     with pytest.raises(InputError, match=r"^resume: .* holds a run on other pictures than mnist_5k has now; [^\n]*$"):
         train(other_digits, TrainingOptions(**options | {"epochs": 9}))
-    # The checkpoint shows it, too, if somebody put another run's checkpoints beside a record.
+    # If somebody puts another run's checkpoints beside the record, the checkpoints show the difference.
     run_json = Path(options["run_dir"]) / "run.json"
     record = record_of(TrainingOptions(**options), other_digits.fingerprint)
     run_json.write_text(records.as_text(record))
@@ -400,7 +401,7 @@ def test_run_directory_in_use_is_refused_until_run_ends(digits: ImageDataset, tm
         ({"resume": False}, "run_dir: .* holds a run already"),
     ],
 )
-def test_run_directory_of_another_run_is_refused_unchanged(
+def test_run_directory_of_another_run_is_refused_and_kept(
     digits: ImageDataset, resumable_run: tuple[dict, TrainingResult], tmp_path: Path, change: dict, message: str
 ) -> None:
     options, _ = resumable_run
@@ -422,10 +423,10 @@ def test_tensorboard_gets_scalars_and_pictures_every_epoch(finished_run: tuple[P
         assert len(events[0].tensor_proto.string_val) == 2 + 5
 
 
-def all_numbers(checkpoint: Path) -> list[bytes]:
-    """All numbers in a checkpoint: weights, optimizer, progress.
+def sorted_numbers(checkpoint: Path) -> list[bytes]:
+    """Returns the bytes of all numbers in a checkpoint, those of weights, optimizer and progress.
 
-    They come sorted and without names, because the same variable's name differs between models of one process.
+    The numbers are sorted and have no names, because Keras names the variables of each model in a process differently.
     """
     with zipfile.ZipFile(checkpoint) as archive:
         numbers = [archive.read("progress.json")]
@@ -449,7 +450,7 @@ class ValidatedRun:
 
 @pytest.fixture(scope="module")
 def validated_runs(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> dict[int, ValidatedRun]:
-    """Runs of four epochs of 20 steps, by validate_every, with checkpoints also within epochs."""
+    """Runs of four epochs of 20 steps, by their validate_every. They save checkpoints within epochs, too."""
     runs = {}
     for every in (0, 1, 2):
         run_dir, printed = tmp_path_factory.mktemp(f"every_{every}"), io.StringIO()
@@ -474,8 +475,8 @@ def test_validate_every_sets_epochs_of_test_rmse(
 
 
 def test_validation_changes_no_weights(validated_runs: dict[int, ValidatedRun]) -> None:
-    never, always, sometimes = (all_numbers(validated_runs[every].checkpoints[-1]) for every in (0, 1, 2))
-    assert never == always == sometimes
+    numbers_0, numbers_1, numbers_2 = (sorted_numbers(validated_runs[every].checkpoints[-1]) for every in (0, 1, 2))
+    assert numbers_0 == numbers_1 == numbers_2
 
 
 def test_newest_three_checkpoints_are_kept(validated_runs: dict[int, ValidatedRun]) -> None:
@@ -529,7 +530,7 @@ def test_run_with_another_versions_learning_rate_is_refused(tmp_path: Path) -> N
 
 
 def test_given_learning_rate_keeps_recipes_peak_out_of_record() -> None:
-    # So the run can be resumed in a version whose recipe has another peak.
+    # With no peak in its record, the run can be resumed in a version whose recipe has another peak.
     assert record_of(TrainingOptions(Architecture((8,), (4,)), learning_rate=0.01)).peak_learning_rate is None
 
 
@@ -574,7 +575,7 @@ def test_invalid_run_record_is_refused_by_field(tmp_path: Path, field: str, valu
     for name in path:
         parent = parent[name]
     parent[last] = value
-    # Somebody who edits a file can compute its checksum.
+    # The checksum is right, because somebody who edits a file can compute it. Python reads 1e999 as infinity.
     (tmp_path / "run.json").write_text(with_checksum(values).replace("Infinity", "1e999"))
     with pytest.raises(InputError, match=r"^resume: .* is not the record of a run \(.*; start anew") as error:
         run_record.check(tmp_path, record, resume=True)
