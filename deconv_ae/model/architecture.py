@@ -23,9 +23,9 @@ class Architecture:
     `pool_sizes[k]` that do not overlap. In the decoder, stage k is max unpooling, then a transposed convolution without
     activation. Convolutions are zero-padded and keep height and width.
 
-    With averages the code has a second, linear part beside the last stage's maxima. Each value of the code stands for
-    a block of pixels; the averages are weighted averages of each block, and a transposed convolution enlarges them to
-    a smooth picture. The stages see the image minus the smooth picture: edges and texture.
+    Each value of the code stands for a block of pixels. With averages, the code holds weighted averages of each block
+    besides the last stage's maxima. A transposed convolution enlarges the averages to a smooth picture, and the stages
+    encode the image minus that picture: edges and texture.
 
     Attributes:
         filters: the number of filters of each stage's convolution.
@@ -38,8 +38,9 @@ class Architecture:
         filters: one number per stage.
         pool_sizes: for each stage an int, which stands for a square, or (height, width).
         kernel_size: an int or (height, width).
-        deconvolution_bias: None is the original's choice: no bias in a single stage, a bias in each of several stages.
-        averages: 0 for none, as in the original.
+        deconvolution_bias: None is the choice of the original CNTK example: no bias in a single stage, a bias in each
+            of several stages.
+        averages: 0 for none, as in the original CNTK example.
 
     Raises:
         InputError: for values that no autoencoder can be built from.
@@ -160,11 +161,11 @@ class Architecture:
 
         Args:
             image_shape: (height, width, channels) of the images.
-            images_per_step: the most images in a batch.
+            images_per_step: the number of images in the largest batch.
 
         Raises:
-            InputError: as `code_shape`; if a kernel is larger than the image; or if the model does not fit into
-                memory. The message gives the estimate, a lower bound of the memory.
+            InputError: if `code_shape` raises it, if a kernel is larger than the image, or if the model does not fit
+                into memory. The message then gives a lower bound of the memory that training takes.
         """
         self.code_shape(image_shape)
         shapes = self.stage_shapes(image_shape)
@@ -176,7 +177,7 @@ class Architecture:
             )
         weights, activations = 2 * math.prod(self.block) * shapes[0][-1] * self.averages, 0
         for (height, width, channels), (*_, filters) in pairwise(shapes):
-            # Twice: in the encoder and in the decoder.
+            # The factor 2 stands for the encoder and the decoder.
             weights += 2 * math.prod(self.kernel_size) * channels * filters
             activations += 2 * height * width * filters
         # Each weight has a gradient and two moments. Each value of a convolution has a gradient.
@@ -209,12 +210,13 @@ class Architecture:
 
     def size_per_image(self, image_shape: Sequence[int]) -> "SizePerImage":
         """Counts the bits of one image of this shape, of its code and of its switches."""
-        pooled = self.stage_shapes(image_shape)[1:]
+        pooled_shapes = self.stage_shapes(image_shape)[1:]
         return SizePerImage(
             pixels=math.prod(image_shape),
             code_values=math.prod(self.code_shape(image_shape)),
             switches_bits=sum(
-                math.prod(shape) * math.log2(height * width) for shape, (height, width) in zip(pooled, self.pool_sizes)
+                math.prod(shape) * math.log2(height * width)
+                for shape, (height, width) in zip(pooled_shapes, self.pool_sizes)
             ),
         )
 
@@ -233,8 +235,8 @@ def _size_text(lengths: Sequence[int]) -> str:
 class SizePerImage:
     """The bits of an image as pixels, as a code, and as a code with switches.
 
-    The original counts numbers, 784 to 49, and calls that a factor of 16, although its decoder reads the switches as
-    well. This class counts bits, and counts the switches separately.
+    The original CNTK example counts numbers: it reduces 784 pixels to 49 code values, and calls that a factor of 16,
+    although its decoder reads the switches as well. This class counts bits, and counts the switches separately.
 
     Attributes:
         pixels: numbers in the image, height x width x channels, of 8 bits each.
@@ -260,7 +262,7 @@ class SizePerImage:
 
     @property
     def factor_in_numbers(self) -> float:
-        """Pixels over code values: the original page's factor."""
+        """Pixels over code values: the factor that the page of the original CNTK example gives."""
         return self.pixels / self.code_values
 
     @property

@@ -62,9 +62,8 @@ class Autoencoder(ScaledImagesModel):
 
     Args:
         architecture: an `Architecture`, or its fields in a dict.
-        image_shape: (height, width, channels) of the images. A window need not divide the size: the unpooling
-            restores the rows and columns left over as zeros, and the smooth picture of averages repeats its edges
-            there.
+        image_shape: (height, width, channels) of the images. Windows need not cover the last rows and columns.
+            Unpooling fills those with zeros, and the smooth picture of averages fills them with copies of its edges.
         convolution_initializer: Keras initializer of the convolutions' kernels. Biases start at zero.
         deconvolution_initializer: Keras initializer of the transposed convolutions' kernels.
         name: the model's name.
@@ -155,7 +154,7 @@ class Autoencoder(ScaledImagesModel):
             tf.errors.InvalidArgumentError: on TensorFlow, for a switch outside of its window. Code that XLA compiles
                 cannot raise this error.
         """
-        checked = [stage.checked(stage_switches) for stage, stage_switches in zip(self._stages, switches)]
+        checked = [stage.check_switches(stage_switches) for stage, stage_switches in zip(self._stages, switches)]
         return self.reconstruct(code, checked)
 
     def reconstruct(self, code: Any, switches: Sequence[Any]) -> Any:
@@ -202,9 +201,9 @@ class Autoencoder(ScaledImagesModel):
         return keras.Model([code, *inputs], self._joined(self._smooth(averages), values), name="decoder")
 
     def _divided(self, images: Any) -> tuple[Any, Any, Any]:
-        """The averages, the smooth picture, and the rest of the images, which the stages see.
+        """Divides images into averages, smooth pictures, and the rest, which the stages encode.
 
-        Without a smooth path the first two are None, and the rest is the images.
+        Without a smooth path, the averages and the smooth pictures are None, and the rest is the images themselves.
         """
         path = self._smooth_path
         if path is None:
@@ -235,7 +234,7 @@ class Autoencoder(ScaledImagesModel):
         return None if self._smooth_path is None else self._smooth_path.smooth(averages)
 
     def _joined(self, smooth: Any, rest: Any) -> Any:
-        """The reconstruction: the smooth picture plus the rest, which the stages have decoded."""
+        """Adds the rest, which the stages have decoded, to the smooth picture, if there is one."""
         return rest if self._smooth_path is None else self._smooth_path.reconstruction([smooth, rest])
 
     def get_config(self) -> dict[str, Any]:
@@ -257,7 +256,7 @@ class Autoencoder(ScaledImagesModel):
 def _serialized(initializer: keras.Initializer) -> dict[str, Any]:
     """Serializes an initializer without its options that are None.
 
-    Keras refuses unknown options, and Keras before 3.15 does not know HeNormal's axes.
+    Keras refuses options that it does not know. Keras 3.15 adds options to HeNormal that older versions would refuse.
     """
     serialized = keras.initializers.serialize(initializer)
     serialized["config"] = {name: value for name, value in serialized["config"].items() if value is not None}

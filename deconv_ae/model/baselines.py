@@ -13,10 +13,10 @@ class Baselines:
     """The test RMSE of baselines that need no model.
 
     Attributes:
-        mean_image_rmse: of the mean training image in place of every test image, a guess that needs no test image.
-        black_rmse: of black in place of every test image.
-        thumbnail_rmse: of test images scaled down to at most as many numbers as a code has, and enlarged again; None
-            if no code was given.
+        mean_image_rmse: the RMSE if the mean training image takes the place of every reconstruction.
+        black_rmse: the RMSE if a black image takes the place of every reconstruction.
+        thumbnail_rmse: the RMSE of test images that were scaled down to at most as many numbers as a code has, and then
+            enlarged again; None if no code was given.
     """
 
     mean_image_rmse: Measure
@@ -35,5 +35,5 @@ def thumbnail_size(image_shape: Sequence[int], numbers: float) -> Pair:
     """
     height, width, _ = image_shape
     factor = min(1.0, math.sqrt(numbers / math.prod(image_shape)))
-    # 1e-9: a rounding error must not cost a pixel.
+    # Without adding 1e-9, a rounding error could make a side one pixel shorter.
     return max(1, math.floor(height * factor + 1e-9)), max(1, math.floor(width * factor + 1e-9))

@@ -28,10 +28,11 @@ class RowOfBumps(keras.Initializer):
     depends on the seed.
 
     Args:
-        noise: a weight's noise has the standard deviation `noise / sqrt(weights in one sum)`.
-        shift: pixels by which the row moves down and to the right.
+        noise: a weight's noise has the standard deviation `noise / sqrt(n)`, for n weights in the sum for one output
+            value.
+        shift: pixels by which the row of dots moves down and to the right.
         transposed: whether the kernel is a transposed convolution's, which sums over its last axis.
-        seed: the noise's seed; None draws other noise for every kernel.
+        seed: the noise's seed; None gives every kernel different noise.
 
     >>> kernel = RowOfBumps(noise=0.0)((5, 5, 1, 3))
     >>> tuple(kernel.shape), round(abs(float(keras.ops.sum(kernel))), 4)
@@ -61,11 +62,11 @@ class RowOfBumps(keras.Initializer):
         return noise + keras.ops.cast(kernel, noise.dtype)
 
     def _bumps(self, height: int, width: int, filters: int) -> np.ndarray:
-        """The dots, `(height, width, filters)`, each with sum 1."""
+        """Returns one dot per filter, `(height, width, filters)`. The weights of each dot add up to 1."""
         rows = np.arange(height)[:, None, None] - (height - 1) / 2
         columns = np.arange(width)[None, :, None] - (width - 1) / 2
-        row = np.linspace(-1, 1, filters) * ROW_LENGTH / 2 if filters > 1 else np.zeros(1)
-        centres = row + self.shift
+        offsets = np.linspace(-1, 1, filters) * ROW_LENGTH / 2 if filters > 1 else np.zeros(1)
+        centres = offsets + self.shift
         bumps = np.exp(-((rows - centres) ** 2 + (columns - centres) ** 2) / (2 * BUMP_WIDTH**2))
         return bumps / bumps.sum(axis=(0, 1))
 

@@ -9,8 +9,9 @@ from keras import ops
 def per_image_rmse(images: Any, reconstruction: Any) -> Any:
     """Computes the root mean square error of each image over its height, width and channels.
 
-    This is the original's criterion and metric. The loss and the metric below average it over images. The root of one
-    mean over all images' pixels is larger if some images are reproduced better than others.
+    The original CNTK example trains and evaluates with this error. `PerImageRMSELoss` and `PerImageRMSE` average it
+    over images. The root of one mean over all images' pixels is larger if some images are reproduced better than
+    others.
 
     The gradient for an exactly reproduced image is zero; a plain square root would make it NaN.
 
@@ -30,7 +31,8 @@ def per_image_rmse(images: Any, reconstruction: Any) -> Any:
     difference = ops.cast(reconstruction, dtype) - ops.cast(images, dtype)
     mean_square = ops.mean(ops.square(difference), axis=list(range(1, len(difference.shape))))
     # The inner `where` keeps the square root's infinite slope at 0 out of the gradient. The outer one alone would
-    # multiply that slope by zero, which is NaN. `mean_square > 0` is false for a NaN and would make it a perfect 0.
+    # multiply that slope by zero, which is NaN. The test is not `mean_square > 0`, which would turn a NaN into an RMSE
+    # of 0.
     is_exact = ops.equal(mean_square, 0)
     root = ops.sqrt(ops.where(is_exact, ops.ones_like(mean_square), mean_square))
     return ops.where(is_exact, ops.zeros_like(root), root)

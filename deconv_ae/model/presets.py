@@ -7,7 +7,7 @@ from deconv_ae.model.architecture import Architecture
 
 @dataclass(frozen=True)
 class Preset:
-    """An architecture with a title, and the RMSEs that the original's page gives, if any."""
+    """An architecture with a title, and the RMSEs that the page of the original CNTK example gives, if any."""
 
     title: str
     architecture: Architecture

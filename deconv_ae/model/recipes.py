@@ -28,21 +28,21 @@ BUMP_SHIFT = 0.35
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. With the architecture, the images and the seed, a recipe decides the result.
+    """A way to train. Together with the architecture, the images and the seed, the recipe decides the result.
 
     Attributes:
         description: a phrase for the help texts.
         epochs: passes over the training images.
-        batch_size: images a step, over all replicas together.
-        learning_rate: the default peak, in words.
+        batch_size: images in a step, summed over all replicas.
+        learning_rate: a description of the default peak of the learning rate.
         plans_ahead: whether a step's learning rate depends on the number of steps of the whole run.
         optimizer: makes a Keras optimizer from (architecture, batch size, steps in the whole run, learning rate). A
-            learning rate of None is the recipe's own.
-        initializers: makes two Keras initializers from an architecture: of the convolutions' kernels and of the
-            transposed convolutions' kernels.
-        guesses: makes more pairs of initializers from an architecture and the images' channels. `training.start`
-            chooses among these and `initializers`, and fits decoders. If `guesses` is None, training starts from
-            `initializers` unchanged.
+            learning rate of None stands for the recipe's default.
+        initializers: makes two Keras initializers from an architecture: one for the convolutions' kernels and one for
+            the transposed convolutions' kernels.
+        guesses: makes more pairs of initializers from an architecture and the images' number of channels.
+            `training.start` chooses among these and `initializers`, and fits decoders. If `guesses` is None, training
+            starts from `initializers` unchanged.
         peak_learning_rate: computes the default peak from an architecture, for runs long enough to reach it. The field
             is None if the peak does not depend on the architecture.
     """
@@ -80,7 +80,7 @@ def cntk_optimizer(
 
 
 def cntk_initializers(architecture: Architecture) -> tuple[keras.Initializer, keras.Initializer]:
-    """Makes two Glorot uniform initializers; the transposed convolutions have 0.001 of the usual limit."""
+    """Makes Glorot uniform initializers. The one for transposed convolutions has 0.001 times the usual limit."""
     import keras
 
     del architecture
@@ -89,13 +89,13 @@ def cntk_initializers(architecture: Architecture) -> tuple[keras.Initializer, ke
 
 
 def peak_learning_rate(architecture: Architecture) -> float:
-    """Computes the default peak: 0.03, times `(75 / values) ** 0.75` if `values` is more than 75.
+    """Computes the default peak of Adam's rate: 0.03, times `(75 / values) ** 0.75` if `values` is more than 75.
 
     `values` is the number of values that the transposed convolution's kernel sums in the stage with the most filters.
 
-    Adam moves every weight by about the rate, whatever its gradient. The sum over a kernel of n weights then changes by
-    n times the rate if all weights move one way, and by sqrt(n) times the rate if they move independently. The exponent
-    3/4 lies between 1/2 and 1, and was measured.
+    Adam moves every weight by about the learning rate, whatever its gradient. The sum over a kernel of n weights
+    then changes by n times the rate if all weights move one way, and by sqrt(n) times the rate if they move
+    independently. The exponent 3/4 lies between 1/2 and 1, and was measured.
 
     >>> [round(peak_learning_rate(Architecture(filters, (2,) * len(filters))), 4) for filters in ((1,), (5, 1), (32,))]
     [0.03, 0.0205, 0.0051]
@@ -116,7 +116,8 @@ def warm_cosine_adam(
     import keras
 
     del batch_size
-    # A run shorter than twice the warm-up spends half of its steps warming up, and cannot recover from large steps.
+    # A run shorter than twice the warm-up spends half of its steps warming up. Then too few are left to make up for the
+    # harm of a high learning rate.
     peak_factor = min(1.0, total_steps / (2 * ADAM_WARMUP_STEPS))
     peak = peak_factor * peak_learning_rate(architecture) if learning_rate is None else learning_rate
     warmup = min(ADAM_WARMUP_STEPS, total_steps // 2)
@@ -135,13 +136,13 @@ def he_initializers(architecture: Architecture) -> tuple[keras.Initializer, kera
 
 
 def row_of_bumps(architecture: Architecture, channels: int) -> list[tuple[keras.Initializer, keras.Initializer]]:
-    """Makes one pair of `RowOfBumps` for images of one channel, which are taken for strokes.
+    """Makes a list of one pair of `RowOfBumps` initializers for images of strokes, as grey images are assumed to be.
 
-    Makes no pair for images of several channels, or for an architecture with averages.
+    The list is empty if the images have several channels or the architecture has averages.
 
-    The row is shifted from the kernel's middle: up and left for windows of 4 and more, down and right for smaller ones.
-    Measurements favour these directions; the reason is not known. More noise helps the filters of several stages to
-    differ, and harms a single stage.
+    The row of dots is shifted from the kernel's middle: up and left if the first stage's windows have sides of 4 and
+    more, down and right if a side is shorter. These directions were measured to be better; why is not known. More noise
+    helps the filters of several stages to differ, and harms a single stage.
     """
     if channels != 1 or architecture.averages:
         return []

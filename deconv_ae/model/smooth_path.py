@@ -47,13 +47,13 @@ class SmoothPath:
 
     Attributes:
         channels: the number of averages, the last channels of the code.
-        averages: a linear convolution. Its kernel and its strides have the size of the block that a code's value stands
-            for.
-        enlarge: the transposed convolution back, with a bias.
-        repeat_edges: adds rows and columns outside of all blocks to the smooth picture; None if blocks cover the image.
-        rest: subtracts the smooth picture from the images, for the stages.
+        averages: computes the averages of each block, as a linear convolution. Its kernel and its strides have the
+            size of a block.
+        enlarge: computes a smooth picture from the averages, as a transposed convolution with a bias.
+        repeat_edges: adds the rows and columns that no block covers to the smooth picture; None if there are none.
+        rest: subtracts the smooth pictures from the images. The stages encode the difference, the rest.
         code: concatenates maxima and averages.
-        reconstruction: adds the rest, as the stages decode it, to the smooth picture.
+        reconstruction: adds the rest that the stages have decoded to the smooth pictures.
     """
 
     channels: int

@@ -47,7 +47,7 @@ class Stage:
         """Makes stage `number` of an architecture, counted from 1, with fresh layers."""
         input_shape, output_shape = architecture.stage_shapes(image_shape)[number - 1 : number + 1]
         pool_size = architecture.pool_sizes[number - 1]
-        # Each layer gets a copy: even an initializer without a seed repeats its values if layers share it.
+        # Each layer gets a copy of an initializer. Layers that share one get the same values, even without a seed.
         convolution = BandedConv2D(
             output_shape[-1],
             architecture.kernel_size,
@@ -92,10 +92,10 @@ class Stage:
         return self._implementation(compiled=True).is_faster_compiled(pixels)
 
     def _implementation(self, compiled: bool) -> "_Implementation":
-        """The fastest implementation of the stage on this machine; `compiled` says whether XLA compiles the stage.
+        """Returns the fastest implementation of the stage on this machine. `compiled` is true if XLA compiles it.
 
-        Nothing else in the library imports `model.fast`: without that folder and without this `if`, the layers compute
-        everything.
+        Nothing else in the library imports `model.fast`. Without that folder and this `if`, stages compute with their
+        layers everywhere.
         """
         if (
             environment.BACKEND == "tensorflow"
@@ -122,8 +122,8 @@ class Stage:
     def _decode_by_layers(self, values: Any, switches: Any) -> Any:
         return self.deconvolution(unpool_switches(values, switches, self._size, self._windows))
 
-    def checked(self, switches: Any) -> Any:
-        """Returns the switches if all are inside of their windows, else raises an error as `Autoencoder.decode`."""
+    def check_switches(self, switches: Any) -> Any:
+        """Returns the switches if all are inside of their windows. Else raises an error, see `Autoencoder.decode`."""
         positions = self.pool_size[0] * self.pool_size[1]
         numbers = checks.as_integers("switches", switches)  # 256 positions do not fit into uint8.
         are_inside = keras.ops.all((numbers >= 0) & (numbers < positions))
@@ -140,7 +140,7 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class _Implementation:
-    """How a stage is computed: `Stage.encode`, `Stage.decode` and `Stage.is_faster_compiled`."""
+    """The functions that `Stage.encode`, `Stage.decode` and `Stage.is_faster_compiled` call."""
 
     encode: Callable[[Any], tuple[Any, Any]]
     decode: Callable[[Any, Any], Any]

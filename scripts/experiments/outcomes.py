@@ -14,7 +14,7 @@ from deconv_ae.training import TrainingOptions
 
 
 class StoredOutcome(Protocol):
-    """A dataclass that a JSON file stores. It is reused only if its settings are those of the wanted run."""
+    """A run's outcome, a dataclass that a JSON file stores. A run with other settings does not reuse the outcome."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -28,7 +28,7 @@ AnyOutcome = TypeVar("AnyOutcome", bound=StoredOutcome)
 def load_or_run(
     file: Path, settings: dict[str, Any], parse: Callable[[dict[str, Any]], AnyOutcome], run: Callable[[], AnyOutcome]
 ) -> AnyOutcome:
-    """Returns the outcome in a file if it has these settings. Otherwise calls `run` and writes its outcome there."""
+    """Returns the stored outcome for these settings. If `file` has none, calls `run` and stores its outcome."""
     outcome = read(file, parse)
     if outcome is None or outcome.settings != settings:
         outcome = run()
@@ -46,7 +46,7 @@ def read(file: Path, parse: Callable[[dict[str, Any]], AnyOutcome]) -> AnyOutcom
 
 
 def recipe_details(options: TrainingOptions, channels: int) -> dict[str, Any]:
-    """Returns the optimizer and the initializers that a recipe's name stands for in this version, as JSON values."""
+    """Returns the optimizer and the initializers that this version of deconv_ae gives the recipe, as JSON values."""
     recipe, architecture = RECIPES[options.recipe], options.architecture
     optimizer = keras.optimizers.serialize(recipe.optimizer(architecture, recipe.batch_size, 1, None))
     # Keras numbers the optimizers of a process: adam, adam_1 and so on.

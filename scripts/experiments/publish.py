@@ -139,8 +139,8 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
 
     The tables are results.md, results.json, published.md and switches.md. The figure training_curves.png shows all
     recipes. The figures autoencoder.png, comparison.png, kernels.png and switches.png show the recipe `default`, or
-    else the first recipe. If that recipe has no exported model, these four figures and switches.md are not written. The
-    original's page has figures such as autoencoder.png and comparison.png.
+    else the first recipe. If that recipe has no exported model, these four figures and switches.md are not written.
+    autoencoder.png and comparison.png are like figures on the page of the original CNTK example.
 
     Args:
         outcomes: from `runs.read_outcomes`.
@@ -148,7 +148,7 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
         output_dir: the directory that `runs.reproduce` wrote to.
 
     Returns:
-        The files.
+        The files that were written.
     """
     rows = summarize(outcomes)
     recipes = list(dict.fromkeys(row.recipe for row in rows))
@@ -187,7 +187,7 @@ def _write_figures(models: Sequence[ServedAutoencoder], images: np.ndarray, outp
 
 
 def curves_figure(outcomes: Sequence[Outcome]) -> Figure:
-    """Draws a panel per preset, with a line per run: the RMSE of some test images by the number of images seen."""
+    """Draws a panel per preset, with a line per run: RMSE of test images over number of training images seen."""
     presets = list(dict.fromkeys(outcome.run.preset for outcome in outcomes))
     figure = Figure(figsize=(min(3.2 * len(presets), WIDEST_INCHES), 3), layout="constrained")
     axes = figure.subplots(1, len(presets), squeeze=False)[0]
@@ -213,7 +213,7 @@ def curves_figure(outcomes: Sequence[Outcome]) -> Figure:
 def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -> None:
     """Publishes the models that the recipe `default` trained with the first seed: they become the reference models.
 
-    It writes the SavedModels reference_dir/PRESET, reference_dir/figures, reference_dir/README.md with the new tables,
+    Writes the SavedModels reference_dir/PRESET, reference_dir/figures, reference_dir/README.md with the new tables,
     and the section `results` of the project's README. The tables of starts in reference_dir/README.md stay.
 
     Args:
@@ -222,7 +222,7 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
         readme: a README with the section `results`; with None, no such section is written.
 
     Raises:
-        InputError: if a README lacks its section.
+        InputError: if the old reference_dir/README.md or `readme` lacks its section.
         RunError: if no model of the recipe `default` was exported.
     """
     model_dirs = sorted((output_dir / "models").glob("*-default"))
@@ -249,7 +249,7 @@ def _copy_model(model_dir: Path, export_dir: Path) -> None:
 
 
 def reference_page(reference_dir: Path, results: str, switches: str) -> str:
-    """Makes the README of the reference models: their cards, the results over all runs, and what the switches carry.
+    """Makes the README of the reference models: a table of the models, then the tables in `results` and `switches`.
 
     The section `starts` is copied from the README in reference_dir. If that file is missing, the section is NO_STARTS.
     """

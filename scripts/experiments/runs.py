@@ -31,7 +31,7 @@ CURVE_POINTS = 60
 
 @dataclass(frozen=True)
 class Run:
-    """One training run of the table."""
+    """One training run: a preset, a recipe and a seed."""
 
     preset: str
     recipe: str
@@ -56,7 +56,7 @@ class Outcome:
         training_rmse: over the whole training split; None if the run failed.
         test_rmse: over the whole test split; None if the run failed.
         silent_channels: number of code channels that are zero for every test image.
-        failure: the error in a line; None if the run did not fail.
+        failure: the message of the error; None if the run did not fail.
         seconds: wall time of the run.
         curve: (images seen, RMSE of the first 500 test images) during the training.
     """
@@ -82,7 +82,7 @@ class Outcome:
 
 
 class _TestCurve(keras.callbacks.Callback):
-    """Records the RMSE of test images after each execution that reaches a multiple of `every_steps` steps."""
+    """Records the RMSE of test images whenever the training reaches or passes a multiple of `every_steps` steps."""
 
     def __init__(self, images: np.ndarray, every_steps: int, images_per_step: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class _TestCurve(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         step = int(self.model.optimizer.iterations)
-        # An execution may take several steps, and go beyond a multiple.
+        # Keras may take several steps between two calls, so the step need not be a multiple of `every_steps`.
         if step // self._every_steps > self._step // self._every_steps:
             rmse = tf.reduce_mean(per_image_rmse(self._images, self.model(self._images)))
             self.points.append([step * self._images_per_step, float(rmse)])
@@ -104,7 +104,9 @@ class _TestCurve(keras.callbacks.Callback):
 def reproduce(
     dataset: ImageDataset, presets: Sequence[str], recipes: Sequence[str], seeds: int, output_dir: Path
 ) -> Iterator[Outcome]:
-    """Trains the missing runs and yields every outcome, seed by seed, so that all rows fill evenly.
+    """Trains the missing runs and yields every outcome.
+
+    Every preset and recipe is trained with one seed before any is trained with the next seed.
 
     Args:
         dataset: the training and test images.
@@ -126,7 +128,7 @@ def reproduce(
 
 
 def read_outcomes(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
-    """Returns the outcomes in an output directory whose settings are still valid, by preset, recipe and seed.
+    """Returns the outcomes in output_dir that have the current settings, sorted by preset, recipe and seed.
 
     After several calls of `reproduce`, one recipe may have more seeds than another.
     """
@@ -147,7 +149,7 @@ def read_outcomes(dataset: ImageDataset, output_dir: Path) -> list[Outcome]:
 
 
 def _settings(run: Run, dataset: ImageDataset) -> dict[str, Any]:
-    """The settings that decide a run's result, including the recipe's details, as JSON values."""
+    """Returns the settings that decide a run's result, including the recipe's details, as JSON values."""
     options = run.options
     settings = {
         "options": asdict(options.deciding_options(len(dataset.train))),

@@ -25,9 +25,9 @@ from deconv_ae.training import TrainingOptions, evaluation, steps_per_execution,
 from deconv_ae.training.schedule import Schedule
 from experiments.outcomes import load_or_run, recipe_details
 
-OURS = "default"
-# Starts that somebody would choose who knows Keras but not this problem.
-PLAIN: dict[str, tuple[type[keras.Initializer], float]] = {
+OUR_START = "default"
+# Each start is an initializer and a peak learning rate. Someone who knows Keras but not this problem may choose them.
+PLAIN_STARTS: dict[str, tuple[type[keras.Initializer], float]] = {
     "He 0.003": (keras.initializers.HeNormal, 0.003),
     "He 0.01": (keras.initializers.HeNormal, 0.01),
     "Glorot 0.003": (keras.initializers.GlorotUniform, 0.003),
@@ -49,7 +49,7 @@ ARCHITECTURES = (
     Architecture((16, 16, 16, 16, 16), (2, 2, 2, 2, 2)),
 )
 # A run has learnt nothing if its test RMSE is not below this share of the mean training image's.
-STUCK = 0.98
+STUCK_RATIO = 0.98
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Trial:
     Attributes:
         filters: the architecture's filters.
         pool_sizes: the architecture's windows.
-        start: "default", or a name in PLAIN.
+        start: OUR_START, which is the default recipe, or a name in PLAIN_STARTS.
         seed: the seed of the weights and of the order of the images.
         settings: the other settings that decide the result; an outcome with different ones is not reused.
         test_rmse: None if the run failed.
-        mean_image_rmse: the test RMSE of the mean training image, a guess that needs no model.
+        mean_image_rmse: the test RMSE if the mean training image takes the place of every reconstruction.
         seconds: wall time.
     """
 
@@ -78,7 +78,7 @@ class Trial:
 
     @property
     def is_stuck(self) -> bool:
-        return self.test_rmse is None or not self.test_rmse < STUCK * self.mean_image_rmse
+        return self.test_rmse is None or not self.test_rmse < STUCK_RATIO * self.mean_image_rmse
 
 
 def architectures_for(dataset: ImageDataset) -> list[Architecture]:
@@ -101,12 +101,14 @@ def compare(
     epochs: int | None,
     output_dir: Path,
 ) -> Iterator[Trial]:
-    """Trains the missing runs and yields every outcome: our start with every seed, plain starts with seed 0.
+    """Yields the outcomes of the default recipe with every seed, and of each of PLAIN_STARTS with seed 0.
+
+    Trains the runs whose outcomes output_dir does not hold.
 
     Args:
         dataset: the training and test images.
         architectures: such as `architectures_for(dataset)`.
-        seeds: the number of seeds for our start; they are 0, 1, 2 and so on.
+        seeds: the number of seeds for the default recipe; the seeds are 0, 1, 2 and so on.
         epochs: the epochs of every run. None stands for the default recipe's epochs for this number of images. Every
             run has the default recipe's batch size for this number of images.
         output_dir: the folder, with the files that this module's docstring lists.
@@ -116,10 +118,10 @@ def compare(
     """
     mean_image_rmse = evaluation.baselines(dataset.train, dataset.test).mean_image_rmse
     for architecture in architectures:
-        for start, seed in [(OURS, seed) for seed in range(seeds)] + [(start, 0) for start in PLAIN]:
+        for start, seed in [(OUR_START, seed) for seed in range(seeds)] + [(start, 0) for start in PLAIN_STARTS]:
             options = TrainingOptions(architecture, epochs=epochs, seed=seed)
             settings = {"dataset": str(dataset), "schedule": asdict(options.schedule(len(dataset.train)))}
-            if start == OURS:
+            if start == OUR_START:
                 settings |= recipe_details(options, dataset.image_shape[-1])
             shape = "_".join(map(str, architecture.filters)), "_".join(f"{h}x{w}" for h, w in architecture.pool_sizes)
             file = output_dir / "runs" / f"{'-'.join(shape)}-{start.replace(' ', '_')}-{seed}.json"
@@ -131,7 +133,7 @@ def _train(
     dataset: ImageDataset, options: TrainingOptions, start: str, settings: dict[str, Any], mean_image_rmse: float
 ) -> Trial:
     started = time.perf_counter()
-    rmse = _our_test_rmse(dataset, options) if start == OURS else _plain_test_rmse(dataset, options, start)
+    rmse = _our_test_rmse(dataset, options) if start == OUR_START else _plain_test_rmse(dataset, options, start)
     return Trial(
         filters=list(options.architecture.filters),
         pool_sizes=[list(sizes) for sizes in options.architecture.pool_sizes],
@@ -152,7 +154,7 @@ def _our_test_rmse(dataset: ImageDataset, options: TrainingOptions) -> float | N
 
 
 def _plain_test_rmse(dataset: ImageDataset, options: TrainingOptions, start: str) -> float | None:
-    initializer, learning_rate = PLAIN[start]
+    initializer, learning_rate = PLAIN_STARTS[start]
     schedule = options.schedule(len(dataset.train))
     keras.utils.set_random_seed(options.seed)
     model = Autoencoder(options.architecture, dataset.image_shape, initializer(), initializer())
@@ -179,7 +181,7 @@ def _plain_test_rmse(dataset: ImageDataset, options: TrainingOptions, start: str
 
 
 def section(dataset: ImageDataset, outcomes: Sequence[Trial]) -> str:
-    """Makes a section: the data and the schedule in a line, then the table."""
+    """Makes a README's section: a line about the images and the schedule, then the table."""
     schedule = Schedule(**outcomes[0].settings["schedule"])
     sizes = f"{len(dataset.train):,} training and {len(dataset.test):,} test images"
     shape = "x".join(map(str, dataset.image_shape))
@@ -191,7 +193,7 @@ def section(dataset: ImageDataset, outcomes: Sequence[Trial]) -> str:
 
 
 def table(outcomes: Sequence[Trial]) -> str:
-    """Makes a table with a row per architecture: the best plain start, our start, and how much seeds differ.
+    """Makes a table with a row per architecture. It compares the default recipe ("ours") with the best of PLAIN_STARTS.
 
     >>> def outcome(start, rmse):
     ...     return Trial([8], [[4, 4]], start, 0, {}, rmse, 0.25, 1.0)
@@ -204,7 +206,7 @@ def table(outcomes: Sequence[Trial]) -> str:
     for outcome in outcomes:
         pools = ", ".join("x".join(map(str, sizes)) for sizes in outcome.pool_sizes)
         groups.setdefault((", ".join(map(str, outcome.filters)), pools), []).append(outcome)
-    seeds = max((sum(each.start == OURS for each in group) for group in groups.values()), default=0)
+    seeds = max((sum(each.start == OUR_START for each in group) for group in groups.values()), default=0)
     header = (
         *("filters", "pools", "best plain", f"ours, median of {seeds}"),
         *("ours to plain", "worst to median", "stuck"),
@@ -213,13 +215,13 @@ def table(outcomes: Sequence[Trial]) -> str:
 
 
 def _cells(group: Sequence[Trial]) -> tuple[str, ...]:
-    """The cells of a row. A failed run counts as the mean image."""
+    """Makes the cells of an architecture's row. A failed run gets the RMSE of the mean training image."""
 
     def rmse(outcome: Trial) -> float:
         return outcome.mean_image_rmse if outcome.test_rmse is None else outcome.test_rmse
 
-    ours = [outcome for outcome in group if outcome.start == OURS]
-    plain = min((outcome for outcome in group if outcome.start != OURS), key=rmse)
+    ours = [outcome for outcome in group if outcome.start == OUR_START]
+    plain = min((outcome for outcome in group if outcome.start != OUR_START), key=rmse)
     median = statistics.median(map(rmse, ours))
     stuck = sum(outcome.is_stuck for outcome in ours)
     return (

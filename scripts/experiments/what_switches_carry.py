@@ -14,14 +14,14 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 
 @dataclass(frozen=True)
 class SwitchesRMSE:
-    """The test RMSE of a model's reconstructions with the images' own switches, and with others.
+    """The test RMSE of a model's reconstructions from their images' switches, and from changed switches.
 
     Attributes:
         name: the model's name.
-        own_rmse: with the image's own switches.
+        own_rmse: with the switches of the image itself.
         shuffled_rmse: with the switches of each pooling in a random order, over all windows of the image.
         centred_rmse: with every switch at the middle of its window.
-        zeros_rmse: of an image of zeros, which needs no model.
+        zeros_rmse: with an image of zeros in place of every reconstruction.
     """
 
     name: str
@@ -51,7 +51,7 @@ def measure_switches(model: ServedAutoencoder, images: np.ndarray) -> SwitchesRM
 def switches_table(models: Sequence[ServedAutoencoder], images: np.ndarray) -> str:
     """Makes a Markdown table: the RMSE with and without an image's own switches, and the bits of code and switches.
 
-    The factors are those of `SizePerImage`.
+    `SizePerImage` computes the factors by which a code is smaller than its image.
     """
     header = (
         *("model", "own switches", "shuffled", "centred", "no model: zeros"),

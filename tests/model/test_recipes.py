@@ -11,9 +11,9 @@ from deconv_ae.model.recipes import CNTK_BATCH_SIZE, RECIPES, cntk_optimizer, pe
 
 
 def cntk_weight(gradients: list[float], batch_size: int) -> float:
-    """The value that CNTK's momentum SGD gives a weight that starts at 0.
+    """Computes the value that CNTK's momentum SGD gives a weight that starts at 0.
 
-    In CNTK's terms: summed gradients, a rate per sample, unit gain.
+    CNTK sums gradients over the batch, takes a learning rate per sample, and scales gradients by (1 - momentum).
     """
     momentum = np.exp(-batch_size / 600)
     weight = velocity = 0.0

@@ -1,6 +1,6 @@
 """Computes a stage faster than its layers do, if it has few channels: functions of tensors, kernels and switches."""
 
-from deconv_ae.model.fast.blocks import FEWEST_ROWS
+from deconv_ae.model.fast.blocks import SMALLEST_BLOCK
 from deconv_ae.model.fast.blocks import decode as decode
 from deconv_ae.model.fast.blocks import encode as encode
 
@@ -9,15 +9,15 @@ MOST_CHANNELS, MOST_COMPILED_CHANNELS, MOST_COMPILED_GREY_CHANNELS, FEWEST_COMPI
 
 
 def blocks_are_faster(channels: int, filters: int, pool_size: tuple[int, int], compiled: bool = False) -> bool:
-    """Whether blocks are faster than layers: with few channels, a convolution leaves most of a vector register idle.
+    """Whether a stage of these sizes computes faster on blocks of pixels than with its layers, as with few channels.
 
     >>> [blocks_are_faster(1, filters, (4, 4), compiled) for filters, compiled in ((3, False), (32, False), (32, True))]
     [True, False, True]
     """
-    has_smallest_blocks, most_channels = not any(FEWEST_ROWS % rows for rows in pool_size), max(channels, filters)
-    if compiled and has_smallest_blocks:
+    windows_fill_block, most_channels = not any(SMALLEST_BLOCK % side for side in pool_size), max(channels, filters)
+    if compiled and windows_fill_block:
         return most_channels <= (MOST_COMPILED_GREY_CHANNELS if 1 in (channels, filters) else MOST_COMPILED_CHANNELS)
-    return most_channels <= (MOST_CHANNELS if compiled or has_smallest_blocks else 1) and (compiled or channels == 1)
+    return most_channels <= (MOST_CHANNELS if compiled or windows_fill_block else 1) and (compiled or channels == 1)
 
 
 def is_faster_compiled(pixels: int) -> bool:

@@ -22,10 +22,10 @@ from deconv_ae.ops.switches import switches_of
 from deconv_ae.ops.unpooling import unpool_switches
 from deconv_ae.ops.windows import Windows
 
-FEWEST_ROWS = 4
-"""The fewest rows in a block. With a filter and windows of 2x2, blocks of 4x4 take half the time of blocks of 2x2."""
+SMALLEST_BLOCK = 4
+"""The least height and width of a block. With 1 filter and 2x2 windows, 4x4 blocks take half the time of 2x2 blocks."""
 FEWEST_DECODED = 32
-"""The layers decode fewer images faster: 1 digit in 0.7 of the blocks' time, but 64 digits in 1.5 of that time."""
+"""Layers decode fewer images faster than blocks do: 1 digit in 0.7 of the blocks' time, but 64 digits in 1.5 of it."""
 
 
 def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[tf.Tensor, tf.Tensor]:
@@ -38,8 +38,8 @@ def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[
         bias: `(filters,)`, a tensor or a variable.
 
     Returns:
-        The maxima, `(N, rows of windows, columns of windows, filters)`, and uint8 switches: the first position of each
-        maximum after the ReLU, so 0 in a window of zeros. A NaN is above all numbers; under XLA, equal to infinity.
+        The maxima, `(N, rows of windows, columns of windows, filters)`, and uint8 switches: the first position of
+        each window's maximum after the ReLU, so 0 in a window of zeros. NaN exceeds infinity; under XLA, they tie.
     """
     images, kernel, bias = (tf.convert_to_tensor(tensor) for tensor in (images, kernel, bias))
     size, window_area = tuple(images.shape[1:3]), math.prod(pool_size)
@@ -48,14 +48,14 @@ def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[
 
     def encode_by_blocks() -> list[tf.Tensor]:
         results = _convolved(grid.blocks_of(images), kernel_of_blocks)
-        windows = tf.reshape(results, (-1, *grid.results_shape, results.shape[3] // window_area, window_area))
+        windows = tf.reshape(results, (-1, *grid.window_blocks, results.shape[3] // window_area, window_area))
         # The bias does not change which value is the largest. Adding it after the pooling takes fewer additions.
         pooled, positions = map(grid.images_of_windows, _first_maxima(windows))
         pooled = tf.nn.relu(tf.nn.bias_add(pooled, bias))
         return [pooled, tf.cast(tf.where(pooled <= 0, 0, positions), tf.uint8)]
 
     def encode_by_pixels() -> list[tf.Tensor]:
-        # Not tf.nn.relu: in a graph, oneDNN fuses it with the convolution, and then a NaN becomes 0 (TensorFlow 2.21).
+        # tf.maximum keeps NaNs. In graphs, oneDNN fuses tf.nn.relu with conv2d, and NaNs become 0 (TensorFlow 2.21).
         convolved = tf.maximum(tf.nn.bias_add(tf.nn.conv2d(images, kernel, 1, "SAME"), bias), 0.0)
         pooled, argmax = pool(convolved, grid.pooling)
         return [pooled, switches_of(argmax, size, grid.pooling)[0]]
@@ -71,9 +71,9 @@ def decode(
 
     Args:
         values: `(N, rows of windows, columns of windows, filters)`.
-        switches: the same shape.
+        switches: in the shape of `values`.
         pool_size: (height, width) of the windows.
-        size: (height, width) of the images; windows may leave rows or columns over.
+        size: (height, width) of the images. The windows need not cover the last rows and columns.
         kernel: `(kernel height, kernel width, channels, filters)`, as Keras stores it; a tensor or a variable.
         bias: `(channels,)`, a tensor or a variable; or None.
 
@@ -85,10 +85,10 @@ def decode(
     kernel_of_blocks = grid.kernel_of_blocks(kernel)
 
     def decode_by_blocks() -> list[tf.Tensor]:
-        # A product with a mask of floats: tf.where with a boolean mask takes three times as long.
+        # Multiplying by a mask of floats takes a third of the time of tf.where with a boolean mask.
         mask = tf.one_hot(tf.cast(grid.blocks_of_windows(switches), tf.int32), math.prod(pool_size))
         unpooled = mask * grid.blocks_of_windows(values)[..., None]
-        unpooled = tf.reshape(unpooled, (-1, *grid.results_shape, math.prod(unpooled.shape[3:])))
+        unpooled = tf.reshape(unpooled, (-1, *grid.window_blocks, math.prod(unpooled.shape[3:])))
         return [grid.images_of(_deconvolved(unpooled, kernel_of_blocks))]
 
     def decode_by_pixels() -> list[tf.Tensor]:
@@ -101,8 +101,8 @@ def decode(
 
 @environment.custom_gradient
 def _first_maxima(windows: tf.Tensor) -> tuple[Any, Callable]:
-    """The maxima, and the first position of each, in `(N, rows, columns, windows in block * filters, positions)`."""
-    # XLA's argmax can return the last position of a window with NaNs, but returns the first position of infinities.
+    """Reduces `(N, rows, columns, windows in block * filters, positions)` to maxima and the first position of each."""
+    # XLA's argmax can return the last NaN's position in a window. For infinities, it returns the first one's position.
     comparable = tf.where(tf.math.is_nan(windows), np.inf, windows) if environment.compiled_by_xla() else windows
     positions = tf.argmax(comparable, -1, tf.int32)
     maxima = tf.gather(windows, positions, batch_dims=4)
@@ -111,14 +111,14 @@ def _first_maxima(windows: tf.Tensor) -> tuple[Any, Callable]:
 
 @environment.custom_gradient
 def _convolved(blocks: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
-    """The "valid" convolution. Under XLA, `_kernel_gradient` uses products: XLA's gradient transposes large tensors."""
+    """Computes a "valid" convolution. XLA's own gradient of the kernel would transpose large tensors; ours does not."""
     results = tf.nn.conv2d(blocks, kernel, 1, "VALID")
     return results, lambda upstream: (_deconvolved(upstream, kernel), _kernel_gradient(blocks, upstream, kernel))
 
 
 @environment.custom_gradient
 def _deconvolved(results: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
-    """The transpose of `_convolved`. For few channels, XLA is faster with a product and a sum over taps."""
+    """Transposes `_convolved`. With few channels, XLA sums matrix products over taps faster than it convolves."""
     (_, rows, columns, filters), (height, width, channels, _) = results.shape, kernel.shape
     if environment.compiled_by_xla() and channels <= filters:
         products = tf.tensordot(results, kernel, (3, 3))  # (N, rows, columns, height, width, channels)
@@ -140,78 +140,77 @@ def _kernel_gradient(blocks: tf.Tensor, upstream: tf.Tensor, kernel: tf.Tensor) 
 
 
 def _compute_faster(tensors: Sequence, by_blocks: Callable, by_pixels: Callable, fewest: int = 0) -> list[tf.Tensor]:
-    """Calls `by_pixels` if a tensor is not finite or a served batch has fewer images than `fewest`; else `by_blocks`.
+    """Calls `by_pixels` if a tensor is not finite or a served batch has fewer images than `fewest`, else `by_blocks`.
 
-    The kernel of blocks has zeros outside of the original kernel, and zero times infinity is NaN. A sum is finite
-    only if all terms are. XLA, under which a choice would triple a step's time, always uses blocks. So do portable
-    code and all gradients.
+    `by_blocks` multiplies each pixel by zeros as well, and infinity times zero is NaN. Calls only `by_blocks` in
+    portable code and under XLA, where a choice would triple a step's time. All gradients are those of `by_blocks`.
     """
     if environment.compiled_by_xla() or environment.is_portable():
         return by_blocks()
-    finite = tf.math.is_finite(tf.add_n([tf.reduce_sum(tensor) for tensor in tensors]))
+    finite = tf.math.is_finite(tf.add_n([tf.reduce_sum(x) for x in tensors]))  # False if any number is not finite.
     if not environment.records_gradients():
         return environment.cond(finite & (tf.shape(tensors[0])[0] >= fewest), by_blocks, by_pixels)
 
     @tf.custom_gradient
-    def choose(*results: tf.Tensor) -> tuple[Any, Callable]:
+    def replace_unless_finite(*results: tf.Tensor) -> tuple[Any, Callable]:
         return environment.cond(finite, lambda: list(map(tf.identity, results)), by_pixels), lambda *upstream: upstream
 
-    return choose(*by_blocks())
+    return replace_unless_finite(*by_blocks())
 
 
 @functools.lru_cache(maxsize=16)
 class _Grid:
-    """Blocks side by side, from the first pixel that window 0 depends on. Lengths are pairs: for rows, for columns."""
+    """Divides images into blocks, from the first pixel that window 0 depends on. Arrays are (for height, for width)."""
 
     def __init__(self, size: Pair, kernel_size: Pair, pool_size: Pair) -> None:
         self.pooling = Windows(pool_size, pool_size, "valid", "channels_last")
         self.size, self.kernel_size, self.pool_size = (np.array(lengths) for lengths in (size, kernel_size, pool_size))
-        self.windows, self.windows_in_block = self.size // self.pool_size, -(-FEWEST_ROWS // self.pool_size)
+        self.windows, self.windows_in_block = self.size // self.pool_size, -(-SMALLEST_BLOCK // self.pool_size)
         self.block_size, self.padding_before = self.windows_in_block * self.pool_size, (self.kernel_size - 1) // 2
         self.blocks_in_kernel = -(-(self.kernel_size + self.block_size - 1) // self.block_size)
-        # The blocks of results cover all windows. The blocks that these results depend on cover all pixels.
-        blocks_with_windows = -(-self.windows // self.windows_in_block)
-        blocks_with_pixels = -(-(self.padding_before + self.size) // self.block_size)
-        self.results_shape = np.maximum(blocks_with_windows, blocks_with_pixels - self.blocks_in_kernel + 1)
-        padded_size = (self.results_shape + self.blocks_in_kernel - 1) * self.block_size
+        # Blocks of windows cover all windows. The blocks of pixels that these windows depend on cover all pixels.
+        blocks_for_windows = -(-self.windows // self.windows_in_block)
+        blocks_for_pixels = -(-(self.padding_before + self.size) // self.block_size)
+        self.window_blocks = np.maximum(blocks_for_windows, blocks_for_pixels - self.blocks_in_kernel + 1)
+        padded_size = (self.window_blocks + self.blocks_in_kernel - 1) * self.block_size
         self.padding_after = padded_size - self.padding_before - self.size
 
     def blocks_of(self, images: tf.Tensor) -> tf.Tensor:
-        """Images as `(N, rows of blocks, columns of blocks, pixels in block * channels)`."""
+        """Pads images and cuts them into `(N, rows of blocks, columns of blocks, pixels in block * channels)`."""
         return _split(tf.pad(images, [(0, 0), *zip(self.padding_before, self.padding_after), (0, 0)]), self.block_size)
 
     def images_of(self, blocks: tf.Tensor) -> tf.Tensor:
-        """The inverse of `blocks_of`."""
+        """Inverts `blocks_of`."""
         (top, left), (bottom, right) = self.padding_before, self.padding_before + self.size
         return _joined(blocks, self.block_size)[:, top:bottom, left:right]
 
     def blocks_of_windows(self, values: tf.Tensor) -> tf.Tensor:
-        """`(N, rows of windows, columns, filters)` as `(N, rows of blocks, columns, windows in block * filters)`."""
-        bottom, right = self.results_shape * self.windows_in_block - self.windows
+        """Turns `(N, *windows, filters)` into `(N, *window_blocks, windows in block * filters)`, padded with zeros."""
+        bottom, right = self.window_blocks * self.windows_in_block - self.windows
         return _split(tf.pad(values, [(0, 0), (0, bottom), (0, right), (0, 0)]), self.windows_in_block)
 
     def images_of_windows(self, blocks: tf.Tensor) -> tf.Tensor:
-        """The inverse of `blocks_of_windows`."""
+        """Inverts `blocks_of_windows`."""
         return _joined(blocks, self.windows_in_block)[:, : self.windows[0], : self.windows[1]]
 
     def kernel_of_blocks(self, kernel: tf.Tensor) -> tf.Tensor:
-        """`(*blocks_in_kernel, pixels in block * channels, windows in block * filters * positions in window)`."""
-        # A product with a 0-1 matrix has a gradient, and TensorFlow folds it if the kernel is constant.
+        """Returns `(*blocks_in_kernel, pixels in block * channels, windows in block * filters * positions)`."""
+        # A matrix product has a gradient. TensorFlow computes this product only once if the kernel is constant.
         taps = tf.reshape(kernel, (-1, *kernel.shape[2:]))
         kernel_of_blocks = tf.einsum("bxwpt,tcf->bxcwfp", self._tap_selection.astype(kernel.dtype.as_numpy_dtype), taps)
         return tf.reshape(kernel_of_blocks, (*self.blocks_in_kernel, -1, self.block_size.prod() * kernel.shape[3]))
 
     @functools.cached_property
     def _tap_selection(self) -> np.ndarray:
-        """The tap from each pixel to each result: (block in kernel, pixel in block, window in block, position, tap)."""
-        lengths = zip(self.blocks_in_kernel, self.block_size, self.pool_size, self.kernel_size)
-        by_axis = [taps_between(n * block, block, t).reshape(n, block, -1, pool, t) for n, block, pool, t in lengths]
-        shape = (self.blocks_in_kernel, self.block_size, self.windows_in_block, self.pool_size, self.kernel_size)
-        return np.einsum("abcde,ijklm->aibjckdlem", *by_axis).reshape([lengths.prod() for lengths in shape])
+        """Whether a tap joins pixel and position: (block in kernel, pixel in block, window in block, position, tap)."""
+        axes = zip(self.blocks_in_kernel, self.block_size, self.pool_size, self.kernel_size)
+        by_axis = [taps_between(n * block, block, t).reshape(n, block, -1, pool, t) for n, block, pool, t in axes]
+        pairs = (self.blocks_in_kernel, self.block_size, self.windows_in_block, self.pool_size, self.kernel_size)
+        return np.einsum("abcde,ijklm->aibjckdlem", *by_axis).reshape([pair.prod() for pair in pairs])
 
 
 def _split(images: tf.Tensor, block_size: np.ndarray) -> tf.Tensor:
-    """Turns `(N, rows, columns, channels)` into blocks, whose size divides the numbers of rows and columns."""
+    """Cuts `(N, rows, columns, channels)` into blocks. Their height divides the rows, and their width the columns."""
     (height, width), (_, rows, columns, channels) = block_size, images.shape
     block_rows, block_columns = rows // height, columns // width
     by_row = tf.reshape(images, (-1, block_rows, height, block_columns, width * channels))
@@ -219,7 +218,7 @@ def _split(images: tf.Tensor, block_size: np.ndarray) -> tf.Tensor:
 
 
 def _joined(blocks: tf.Tensor, block_size: np.ndarray) -> tf.Tensor:
-    """The inverse of `_split`."""
+    """Inverts `_split`."""
     (height, width), (_, rows, columns, length) = block_size, blocks.shape
     by_row = tf.transpose(tf.reshape(blocks, (-1, rows, columns, height, length // height)), (0, 1, 3, 2, 4))
     return tf.reshape(by_row, (-1, rows * height, columns * width, length // block_size.prod()))

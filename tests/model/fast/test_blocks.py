@@ -43,7 +43,7 @@ def plain_decode(values, switches, pool_size, size, kernel, bias):
 
 
 def tensors(geometry, seed=0):
-    """Images, and kernel and bias of both convolutions, all with different values."""
+    """Returns images, then kernel and bias of the convolution, then those of the transposed convolution, all random."""
     (height, width, channels), filters, _, kernel_size = geometry
     random = np.random.default_rng(seed)
     shapes = [
@@ -183,7 +183,8 @@ def test_export_takes_batches_of_any_size(tmp_path):
     )
     tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
-    # Plain results are sliced: for 0 images, TensorFlow's oneDNN convolution returns a tensor of the kernel's shape.
+    # The plain results are computed for all images and then sliced. For 0 images, TensorFlow's oneDNN convolution would
+    # return a tensor of the kernel's shape.
     plain = stage(plain_encode, plain_decode, geometry)(images, *weights)
     for count in (0, 1, 3):
         assert_near(loaded.reconstruct(images[:count]), [tensor[:count] for tensor in plain])

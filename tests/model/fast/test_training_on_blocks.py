@@ -39,12 +39,12 @@ def test_hundred_losses_equal_those_of_the_layers(digits: ImageDataset, preset: 
     ]
     assert all(uses_blocks) == (jit_compile or preset != "two_layer")
     weights = model.get_weights()
-    # Digits have near ties, which rounding decides differently. Noise avoids them.
+    # In digits, the largest values of a window nearly tie, and rounding decides which one wins. Noise avoids such ties.
     noise = np.random.default_rng(0).random((STEPS, BATCH_SIZE, *DIGITS), np.float32)
     batches = 0.7 * scale(np.resize(digits.train, noise.shape)) + 0.3 * noise
     by_layers = losses(keras.Model(model.inputs, model.outputs), weights, batches, jit_compile=False)
     np.testing.assert_allclose(losses(model, weights, batches, jit_compile), by_layers, rtol=0, atol=1e-5)
-    # The weights have moved, so equal losses mean something.
+    # If the weights had not moved, equal losses would say nothing about the gradients.
     assert np.abs(model.get_weights()[0] - weights[0]).max() > 0.01
 
 
@@ -61,7 +61,7 @@ def test_hundred_losses_equal_those_of_the_layers(digits: ImageDataset, preset: 
         (Architecture((16, 8), (2, 2)), (64, 64, 3), MNIST, "float32", False),
     ],
 )
-def test_xla_is_faster_only_if_blocks_pay_and_pixels_are_many(
+def test_xla_is_faster_only_with_fast_blocks_and_many_pixels(
     architecture, image_shape, images, dtype, compiled
 ) -> None:
     policy = keras.config.dtype_policy()
