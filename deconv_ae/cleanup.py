@@ -43,9 +43,9 @@ def delay_signals() -> Iterator[None]:
 
 
 def end(end_now: Callable[[], object]) -> None:
-    """Cleans up and calls `end_now`, which ends the process; inside of `delay_signals`, only after that context.
+    """Cleans up and calls `end_now`, which ends the process. During `delay_signals`, both wait for the end of its work.
 
-    A signal's handler calls this. Python runs handlers between two bytecode instructions of the main thread.
+    A signal's handler calls `end`. Python runs handlers between two bytecode instructions of the main thread.
     """
     if _delaying_contexts:
         _delayed_ends.append(end_now)

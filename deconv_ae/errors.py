@@ -43,7 +43,7 @@ class Interrupted(RuntimeError):
 def first_line(error: BaseException) -> str:
     r"""Returns the first line of another library's exception, or the name of the exception's type if there is no text.
 
-    TensorFlow's name of the failed operation is left out.
+    The name of the failed operation, which TensorFlow adds to the text, is left out.
 
     >>> first_line(ValueError("truncated\nat 110")), first_line(OSError(28, "No space left")), first_line(KeyError())
     ('truncated', 'No space left', 'KeyError')

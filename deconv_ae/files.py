@@ -67,9 +67,9 @@ def partial_beside(path: Path) -> Path:
 
 
 def partials(path: Path) -> Iterator[Path]:
-    """Finds the paths that `partial_beside` named for a file or directory.
+    """Finds the partial files or directories beside `path`, which have names from `partial_beside(path)`.
 
-    If no other process is writing the file or directory, killed processes left these paths behind.
+    If no other process is writing to `path` now, killed processes left them behind.
     """
     return path.parent.glob(f"{PARTIAL}{16 * '[0-9a-f]'}-{glob.escape(path.name)}")
 
@@ -94,12 +94,12 @@ def remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def partial_path(path: Path) -> Iterator[Path]:
-    """A context with the name of `partial_beside`, for a file or directory that is renamed when it is complete.
+    """A context with a temporary path. The caller writes a file or directory there, and renames it when it is complete.
 
-    What has this name at the end of the context is deleted, even if a signal ends the program.
+    Whatever is left at the temporary path when the context ends is deleted, even if a signal ends the program.
     """
     partial = partial_beside(path)
-    # Registered before the caller makes the file: a signal may come directly after that.
+    # The clean-up is registered before the caller makes the file, because a signal may come directly after that.
     with cleanup_on_signal(functools.partial(remove, partial)):
         try:
             yield partial
@@ -126,7 +126,7 @@ def flush_tree_to_disk(directory: Path) -> None:
 
 @delay_signals()
 def move_together(moves: Sequence[tuple[Path, Path]]) -> None:
-    """Renames several files. An interruption between two renames ends the function only after the other renames.
+    """Renames several files. If it is interrupted between two renames, it makes the remaining renames before it ends.
 
     Args:
         moves: pairs of a file's path and its new path.
@@ -216,7 +216,9 @@ def lock_exclusively(argument: str, directory: Path, lock_file: Path) -> "BaseFi
 
 
 def open_to_read(file: str | os.PathLike[str]) -> io.BufferedReader:
-    """Opens a regular file only: a pipe would block until somebody writes to it, and a device may never end.
+    """Opens a regular file and refuses anything else.
+
+    A pipe would block until somebody writes to it, and a device may never end.
 
     Args:
         file: the file's path.

@@ -99,7 +99,7 @@ def checked_number(
 
 
 def check_memory(argument: str, needed: int, what: str) -> None:
-    """Raises InputError if `what` takes more bytes (`needed`) than this process can have."""
+    """Raises InputError if `what` (text for the error) takes more bytes, `needed`, than this process can have."""
     available = memory()
     if needed > available:
         raise InputError(
@@ -109,7 +109,7 @@ def check_memory(argument: str, needed: int, what: str) -> None:
 
 
 def memory() -> int:
-    """The most bytes that this process can have: the machine's memory or the limit of a container, service or shell."""
+    """Returns how many bytes this process can have: the least limit of the machine, container, service and shell."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for file in _limit_files():
         with contextlib.suppress(OSError, ValueError):  # "max" is not a number.
@@ -122,7 +122,7 @@ def memory() -> int:
 
 
 def _limit_files() -> list[Path]:
-    """Linux's files with the limits of this process's control groups. A group's limit holds for the groups in it."""
+    """Returns Linux's files with the memory limits of this process's control groups, and of the groups around these."""
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -139,7 +139,7 @@ def _limit_files() -> list[Path]:
 
 
 def _shown(value: Any) -> str:
-    """The value's text, cut to 40 characters."""
+    """Returns the value's text, cut to 40 characters."""
     # Python raises an error when it converts a number of thousands of digits to text.
     text = "a number of many digits" if isinstance(value, int) and value.bit_length() > 200 else repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

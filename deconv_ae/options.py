@@ -28,7 +28,7 @@ _KEY = "option"
 
 @dataclass(frozen=True)
 class Option:
-    """The metadata of a field.
+    """The metadata of a dataclass field that is an option.
 
     Attributes:
         check: checks the field's value.
@@ -47,7 +47,7 @@ def option(default: Any, check: Check, help: str, decides_result: bool = True) -
 
 
 def options_of(kind: Any) -> dict[str, tuple[Field, Option]]:
-    """Finds the options among the fields of a dataclass or of its instance, by name."""
+    """Returns each option of a dataclass, or of an instance of one, by name: its field and its `Option`."""
     return {each.name: (each, each.metadata[_KEY]) for each in fields(kind) if _KEY in each.metadata}
 
 
@@ -73,9 +73,9 @@ def listed(descriptions: Mapping[str, str]) -> str:
     return "; ".join(f"{name}: {description}" for name, description in descriptions.items())
 
 
-def optional(other: Check) -> Check:
-    """Makes a check that accepts None, and what `other` accepts."""
-    return lambda name, value: None if value is None else other(name, value)
+def optional(inner: Check) -> Check:
+    """Makes a check that accepts None, and passes any other value to the check `inner`."""
+    return lambda name, value: None if value is None else inner(name, value)
 
 
 def integer(least: int = 0, most: int = numbers.LARGEST) -> Check:

@@ -143,8 +143,8 @@ def directory_to_read(argument: str, text: str | os.PathLike[str], advice: str) 
 def directory_to_write(argument: str, text: str | os.PathLike[str]) -> Path:
     """Checks that a directory can be made or written to, and returns its absolute path without links.
 
-    The check tries to write, because only a trial tells about permissions, a read-only or full file system, and the
-    length of names. The trial leaves nothing behind.
+    The check makes a temporary directory there and deletes it, because only a trial shows a lack of permission, a
+    read-only or full file system, or a name that is too long.
 
     Args:
         argument: the name of the caller's argument, for errors.
@@ -165,9 +165,9 @@ def directory_to_write(argument: str, text: str | os.PathLike[str]) -> Path:
     if not is_directory(argument, existing):
         raise InputError(f"{argument}: {path} cannot be written: {existing} is a file; give another directory")
     try:
-        with delay_signals(), tempfile.TemporaryDirectory(dir=existing, prefix=PARTIAL) as trial:
+        with delay_signals(), tempfile.TemporaryDirectory(dir=existing, prefix=PARTIAL) as trial_dir:
             for name in missing:
-                (Path(trial) / name).mkdir()
+                (Path(trial_dir) / name).mkdir()
     except OSError as error:
         raise InputError(f"{argument}: {existing} cannot be written: {first_line(error)}; give another") from error
     return path

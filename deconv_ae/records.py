@@ -124,7 +124,7 @@ def _record(where: str, kind: type[Record], values: Any) -> Record:
 
 
 def _value(where: str, kind: Any, value: Any) -> Any:
-    """Reads a field's value, or a part of it. `where` names it in errors."""
+    """Reads a field's value, or one element of a field's value. `where` says in errors which of them."""
     bounds: Any = None
     if get_origin(kind) is Annotated:
         kind, bounds = get_args(kind)
@@ -132,8 +132,8 @@ def _value(where: str, kind: Any, value: Any) -> Any:
     if kind is Any:
         return value
     if origin in (Union, types.UnionType):
-        (other,) = (part for part in parts if part is not types.NoneType)
-        return None if value is None else _value(where, other, value)
+        (other_kind,) = (part for part in parts if part is not types.NoneType)
+        return None if value is None else _value(where, other_kind, value)
     if is_dataclass(kind):
         return _record(where, kind, value)  # type: ignore[arg-type]
     if kind is bool:
@@ -159,7 +159,7 @@ def _number(where: str, kind: type, bounds: Between, value: Any) -> Any:
     expected = f"a whole number{bound}" if is_whole else f"a finite number{bound}"
     if type(value) is not int and (is_whole or type(value) is not float):
         raise _refusal(where, value, expected)
-    # Compared before the conversion to float, which fails for a number of 400 digits.
+    # The value is compared before it is converted, because float() fails for a number of 400 digits.
     if not bounds.least <= value <= bounds.most or not math.isfinite(value):
         if value < bounds.least:
             raise _refusal(where, value, expected if bound else f"{expected} of {bounds.least:g} or more")
@@ -175,14 +175,15 @@ def _text(where: str, bounds: PrintableText | None, value: Any) -> str:
     return value
 
 
-def _sequence(where: str, origin: type, parts: tuple[Any, ...], value: Any) -> Any:
+def _sequence(where: str, kind: type, element_kinds: tuple[Any, ...], value: Any) -> Any:
     if not isinstance(value, list):
         raise _refusal(where, value, "a list")
-    if origin is list or parts[-1] is Ellipsis:
-        parts = (parts[0],) * len(value)
-    if len(value) != len(parts):
-        raise _refusal(where, value, f"a list of {len(parts)}")
-    return origin(_value(f"{where}[{number}]", part, each) for number, (part, each) in enumerate(zip(parts, value)))
+    if kind is list or element_kinds[-1] is Ellipsis:
+        element_kinds = (element_kinds[0],) * len(value)
+    if len(value) != len(element_kinds):
+        raise _refusal(where, value, f"a list of {len(element_kinds)}")
+    pairs = enumerate(zip(element_kinds, value))
+    return kind(_value(f"{where}[{number}]", element_kind, element) for number, (element_kind, element) in pairs)
 
 
 def _field_path(where: str, name: str) -> str:

@@ -39,14 +39,14 @@ ARRAY = "array"
 
 
 class TrainedAutoencoder:
-    """A trained autoencoder. `load` and `train` return one, and the one from `train` can be exported.
+    """A trained autoencoder. `load` returns one; `train` returns a `NewAutoencoder`, which can also be exported.
 
     Images are uint8 pixels, 0 to 255, `(N, height, width, channels)`. The methods scale them, and refuse floats.
 
     Args:
         name: a name for people.
         card: the model card, of the export or of the training.
-        keras_model: the Keras model; it is compiled here.
+        keras_model: the Keras model, which `__init__` compiles.
         path: the directory that `load` read the model from; None for a model from `train`, even after its export.
 
     Attributes:
@@ -157,9 +157,10 @@ class TrainedAutoencoder:
         return model_figure(view(self._signature_autoencoder, images))
 
     def compress(self, image: np.ndarray, quality: int = 3) -> bytes:
-        """Compresses one picture of any size to a small file, with the exported weights; see `Compressor`.
+        """Compresses one picture of any size and returns the bytes of a small file; see `Compressor`.
 
-        Raises InputError for a model that was not loaded from a directory.
+        The weights are those in the directory that the model was loaded from, even if `keras_model` has been trained
+        since. Raises InputError for a model that was not loaded from a directory.
         """
         return self._compressor.compress(image, quality)
 
@@ -230,7 +231,7 @@ class NewAutoencoder(TrainedAutoencoder):
         """A reason not to keep the model, in one line, or None.
 
         Reasons: the model is no better on the test images than the mean training image, or the loss rose over the run.
-        `print(trained.result)` compares the model with the mean image and black, and counts the code's silent channels.
+        `print(trained.result)` also shows the RMSE of the mean image and of black, and the number of silent channels.
         """
         return self.result.problem
 
@@ -325,8 +326,8 @@ def train(
         kernel_size: the size of every convolution's kernel, an int or (height, width).
         averages: the number of weighted averages per block in the code, beside the maxima; for photographs.
         test_images: an array of test images; only if `images` is an array, too. By default one of every five images is
-            for testing, always the same ones. If several images show one scene, or are crops of one photograph, give
-            all images of some scenes here.
+            for testing, always the same ones. If several images show one scene, or are crops of one photograph, keep
+            them together: either all of them are in `images`, or all of them are in `test_images`.
         name: the name of an array's images, in the model card and in figures. A folder's images have
             the folder's name and accept no other.
         verbose: whether to print progress.
@@ -361,7 +362,7 @@ def train(
     reading_options = {option: options.pop(option) for option in options_of(Source) if option in options}
     dataset = _dataset(images, test_images, name, reading_options)
     checked_boolean("verbose", verbose)
-    architecture = Architecture(_list_by_stage(filters), _list_by_stage(pool_sizes), kernel_size, averages=averages)
+    architecture = Architecture(_as_list(filters), _as_list(pool_sizes), kernel_size, averages=averages)
     try:
         training_options = TrainingOptions(architecture, **options)
     except TypeError as error:
@@ -378,7 +379,7 @@ def _dataset(images: Any, test_images: np.ndarray | None, name: str, reading_opt
             raise InputError("test_images: cannot be given with a folder; put them into its subfolder test")
         if name != ARRAY:
             raise InputError(
-                f"name: {name!a} is given with a folder, whose path the model card keeps to find its pictures; leave "
+                f"name: {name!a} is given with a folder, and the model card takes the folder's path as the name; leave "
                 "name out"
             )
         for option in ONLY_FOR_TFDS:
@@ -398,5 +399,5 @@ def _dataset(images: Any, test_images: np.ndarray | None, name: str, reading_opt
     return ImageDataset(name, images, test_images)
 
 
-def _list_by_stage(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (tuple, list, np.ndarray)) and np.ndim(value) else [value]

@@ -33,9 +33,10 @@ _WANTS_LOGS = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") != "3"
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Drops all output to stderr. TensorFlow's libraries write there, at any log level, while they load or convert.
+    """A context that drops all output to stderr.
 
-    Failures are exceptions and still pass. With TF_CPP_MIN_LOG_LEVEL below 3, all output passes.
+    TensorFlow's libraries write there while they load or convert, at any log level. Exceptions leave the context as
+    usual. If the user has set TF_CPP_MIN_LOG_LEVEL below 3, no output is dropped.
     """
     if _WANTS_LOGS:
         yield
@@ -63,11 +64,11 @@ def require_tensorflow(backend: str) -> None:
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
-    """Surrounds a program's imports that need TensorFlow and take seconds, after its flags have been checked.
+    """A context for a program's imports that need TensorFlow and take seconds. Enter it after the checks of the flags.
 
-    During these imports, too, a signal ends the program at once, see `deconv_ae.cleanup`.
+    A signal also ends the program at once during these imports, see `deconv_ae.cleanup`.
     """
-    # Checked before Keras reads the variable: for a backend that is not installed, Keras raises an error of many lines.
+    # This check comes before Keras reads the variable: Keras raises a long error for a backend that is not installed.
     require_tensorflow(os.environ.get("KERAS_BACKEND") or "tensorflow")
     with quiet(), library.hide_packages(library.UNNEEDED):
         import keras
@@ -89,13 +90,13 @@ READING = option_flags.define(Source, default="the model's own; for training, {}
 
 
 _files: list[str] = []
-_takes_files = False
+_accepts_files = False
 
 
-def take_files() -> None:
-    """Lets a program take files after its flags; `files` returns them."""
-    global _takes_files
-    _takes_files = True
+def accept_files() -> None:
+    """Makes `parse` accept the names of files after the flags; `files` returns them."""
+    global _accepts_files
+    _accepts_files = True
 
 
 def has_files() -> bool:
@@ -104,7 +105,7 @@ def has_files() -> bool:
 
 
 def files(argument: str, advice: str) -> list[Path]:
-    """The files after the flags; raises InputError, with advice, if there are none or if a path is not a file."""
+    """Returns the files named after the flags; raises InputError, with advice, if there are none or one is no file."""
     if not _files:
         raise InputError(f"{argument}: none given; {advice}")
     paths = [checked_path(argument, name) for name in _files]
@@ -115,7 +116,7 @@ def files(argument: str, advice: str) -> list[Path]:
 
 
 def source(default: str | None = None) -> Source:
-    """The data set that the flags name, checked by `check_available`.
+    """Returns the data set that the flags name, if it is available.
 
     Args:
         default: the data set's name if --dataset is left out; None makes --dataset required.
@@ -134,13 +135,13 @@ def source(default: str | None = None) -> Source:
     return data_set
 
 
-def reading(card: ModelCard) -> Source:
-    """How to read pictures: by the flags, and by the model's card for flags that are left out."""
+def reading_options(card: ModelCard) -> Source:
+    """Returns how to read pictures: as the flags say, and as the model's card says where a flag is left out."""
     return _with_flags(card.source(card.dataset.name))
 
 
 def source_of(cards: Sequence[ModelCard]) -> Source:
-    """The data set of the flags, or the first model's own data set.
+    """Returns the data set that --dataset names or, without --dataset, that of the first model's training.
 
     Images get the first model's size and, unless the flag color_mode says otherwise, its colours.
 
@@ -161,7 +162,7 @@ def source_of(cards: Sequence[ModelCard]) -> Source:
     if data_set.image_size not in (None, (height, width)):
         raise InputError(f"image_size: {first.title} was made for {height}x{width}; give that size, or leave it out")
     if DATASET.value is None:
-        _check_own_data(first, data_set)
+        _require_training_data(first, data_set)
     else:
         check_available(data_set)
     return data_set
@@ -176,7 +177,8 @@ def check_one_shape(cards: Sequence[ModelCard]) -> None:
             raise InputError(f"model: {' and '.join(sizes)}; give models of one shape")
 
 
-def _check_own_data(card: ModelCard, data_set: Source) -> None:
+def _require_training_data(card: ModelCard, data_set: Source) -> None:
+    """Raises InputError if the images that the card's model was trained on are not available as `data_set`."""
     advice = f"pass --dataset, such as {FOLDER.shown} or {SAMPLE_NAME}"
     if card.dataset.is_array:
         channels = card.image_shape[-1]
@@ -200,14 +202,15 @@ def check_source() -> None:
 
 
 def _with_flags(defaults: Source) -> Source:
-    """A source with the values of the flags; flags that are left out keep the source's values."""
+    """Returns a copy of `defaults` with the values of those flags that the user gave."""
     return replace(defaults, **READING())
 
 
 def shell_command(program: str, arguments: Sequence[str]) -> str:
-    """A command line to copy, for another program: these arguments, and the data set's flags as this program got them.
+    """Returns a command line that the user can copy to start another program.
 
-    Flags that a model's card records are left out. The lines fit a terminal of 80 columns.
+    It has these arguments and the flags that this program got for reading its data set, without those that the model's
+    card records. The lines fit a terminal of 80 columns.
     """
     card_flags = {DATASET.name, *(name for name, (_, each) in options_of(Source).items() if each.decides_result)}
     present = [flag for flag in flags.FLAGS.get_key_flags_for_module(__name__) if flag.present]
@@ -218,7 +221,7 @@ def shell_command(program: str, arguments: Sequence[str]) -> str:
 
 
 def shell_lines(command: str, arguments: Sequence[str]) -> str:
-    """A command and its arguments, quoted for a shell, in lines that fit a terminal of 80 columns."""
+    """Returns a command and its arguments, quoted for a shell, in lines that fit a terminal of 80 columns."""
     lines = [f"  {command}"]
     for argument in map(shlex.quote, arguments):
         if len(lines[-1]) + len(argument) > TERMINAL_COLUMNS - 3:  # Leaves room for two spaces and a backslash.
@@ -230,7 +233,7 @@ def shell_lines(command: str, arguments: Sequence[str]) -> str:
 
 
 def start_command(program: str) -> str:
-    """The command that starts another program in the way this one was started: from a checkout, or installed."""
+    """Returns the command that starts a program as this one was started: from a checkout, or installed."""
     return f"python scripts/{program}.py" if _is_script() else f"deconv-ae {program}"
 
 
@@ -239,12 +242,12 @@ def _is_script() -> bool:
 
 
 def cards(models: Sequence[str | Path]) -> list[ModelCard]:
-    """The cards of exported models. Reading and checking a card needs no TensorFlow, unlike loading the model."""
+    """Reads and checks the cards of exported models. This needs no TensorFlow, unlike loading a model."""
     return [ModelCard.read(model_directory(model)) for model in models]
 
 
 def reference_models() -> list[Path]:
-    """The directories of the presets' reference models for digits; raises InputError outside of a checkout."""
+    """Returns the directories of the presets' reference models for digits; raises InputError outside of a checkout."""
     folder = Path(__file__).parent.parent / "saved_models" / "reference"
     models = sorted(card.parent for card in folder.glob("*/model_card.json") if card.parent.name in PRESETS)
     if not models:
@@ -273,15 +276,15 @@ def _description(program: ModuleType) -> str:
 
 
 def _help(program: ModuleType) -> str:
-    """A program's description, its flags in groups, and how to see the other flags.
+    """Returns a program's help: its description, its flags in groups, and how to see the other flags.
 
-    The program's `FLAG_GROUPS` maps headings to the names of flags. The first heading also has the flags of no group.
+    The program's `FLAG_GROUPS` maps headings to names of flags. Flags in no group are under the first heading, too.
     """
     program_flags = {flag.name: flag for flag in flags.FLAGS.get_key_flags_for_module(program)}
     data_flags = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(__name__)}
     groups = dict(getattr(program, "FLAG_GROUPS", {"flags": ()})) | {"data": data_flags & program_flags.keys()}
-    first, *_ = groups
-    groups[first] = [*groups[first], *program_flags.keys() - set().union(*groups.values())]
+    first_heading, *_ = groups
+    groups[first_heading] = [*groups[first_heading], *program_flags.keys() - set().union(*groups.values())]
     parts = [_description(program).rstrip()]
     for heading, names in groups.items():
         for name in names:
@@ -331,7 +334,7 @@ def parse(arguments: Sequence[str]) -> list[str]:
         sys.exit(process.say(error, 2))
     except SystemExit:  # --helpfull has been printed; absl would report a failure.
         sys.exit(process.end(0))
-    if _takes_files:
+    if _accepts_files:
         _files[:] = rest
     elif rest:
         sys.exit(process.say(f"unexpected argument {rest[0]!r}; every option is a flag, see --help", 2))

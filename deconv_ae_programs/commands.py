@@ -19,7 +19,7 @@ HELP = ("--help", "-h", "help")
 
 
 def main() -> None:
-    """The command `deconv-ae`: a program's name is the first argument; the program's flags and files follow."""
+    """Runs the command `deconv-ae`. Its first argument is a program's name; the program's flags and files follow."""
     begin()
     _, *arguments = sys.argv
     name = arguments[0] if arguments else None
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def begin() -> None:
-    """Prepares the process. It comes before the imports of a program, whose order then does not matter."""
+    """Prepares the process. Call it before the first import of a program; the imports can then have any order."""
     process.begin()
     library.defer()
 

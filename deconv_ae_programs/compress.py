@@ -27,7 +27,7 @@ from deconv_ae.paths import checked_path, directory_to_write
 from deconv_ae_programs import command_line
 
 flags.adopt_module_key_flags(command_line)
-command_line.take_files()
+command_line.accept_files()
 GIVE_PICTURES = "give picture files after the flags"
 SINGLE_PICTURE_FLAGS = {"background", "load_truncated_images", "max_pixels"}
 """The flags for reading images that also apply to a single picture. The others are for --learn only, because they
@@ -44,19 +44,19 @@ LEARN = flags.DEFINE_bool(
 
 
 def main() -> None:
-    """Checks the flags, and compresses or learns."""
+    """Checks the flags, and compresses pictures or, with --learn, learns the probabilities."""
     if MODEL.value is None:
         raise InputError("model: not given; pass the directory of an exported model")
     quality = checked_integer("quality", QUALITY.value, least=1, most=RATE_COUNT)
     output = checked_path("output_dir", OUTPUT_DIR.value)
-    _check_use()
+    _check_flag_combination()
     if not LEARN.value:
         directory_to_write("output_dir", output)
     command_line.check_source()
     (card,) = command_line.cards([MODEL.value])
     check_installed()
     if LEARN.value:
-        _learn(MODEL.value, command_line.source_of([card]))
+        _learn_probabilities(MODEL.value, command_line.source_of([card]))
         return
     pictures = command_line.files("pictures", GIVE_PICTURES)
     targets = output_paths(pictures, output, ENDING)
@@ -66,12 +66,12 @@ def main() -> None:
         from deconv_ae.compression.pixels import picture_groups
         from deconv_ae.saved_model.serving import ServedAutoencoder
     compressor = Compressor(ServedAutoencoder(MODEL.value))
-    reading = command_line.reading(card)
+    reading_options = command_line.reading_options(card)
     pixels = 0
 
     def contents() -> Iterator[bytes]:
         nonlocal pixels
-        for images in picture_groups(pictures, card.image_shape[2], reading):
+        for images in picture_groups(pictures, card.image_shape[2], reading_options):
             pixels += sum(image.shape[0] * image.shape[1] for image in images)
             yield from compressor.compress_all(images, quality)
 
@@ -79,7 +79,7 @@ def main() -> None:
     print(f"compressed: {len(targets):,} pictures to {size:,} bytes, {8 * size / pixels:.3f} bits a pixel, in {output}")
 
 
-def _check_use() -> None:
+def _check_flag_combination() -> None:
     """Raises InputError for pictures and flags that --learn would ignore, and for data set flags that need --learn."""
     if LEARN.value:
         for holder in (OUTPUT_DIR, QUALITY, OVERWRITE):
@@ -93,7 +93,7 @@ def _check_use() -> None:
             raise InputError(f"{flag.name}: is for --learn; {GIVE_PICTURES}, and leave it out")
 
 
-def _learn(model: str, source: Source) -> None:
+def _learn_probabilities(model: str, source: Source) -> None:
     with command_line.loading():
         from deconv_ae.compression import learn_probabilities
         from deconv_ae.data import load_split

@@ -17,7 +17,7 @@ from deconv_ae.errors import InputError
 from deconv_ae.paths import directory_to_write
 from deconv_ae_programs import command_line
 
-command_line.take_files()
+command_line.accept_files()
 GIVE_FILES = "give files that the program compress wrote, after the flags"
 
 MODEL = flags.DEFINE_string("model", None, "The directory of the model that compressed the files.")

@@ -25,31 +25,31 @@ UNNEEDED = ("jax", "matplotlib", "pandas", "sklearn")
 """If these packages are installed, TensorFlow and Keras import them, for features that no program here uses. They take
 two of the five seconds of processor time of `import tensorflow`."""
 
-_left_out: list[ModuleType] = []
+_deferred_modules: list[ModuleType] = []
 
 
 def defer() -> None:
-    """Makes modules of the library importable without TensorFlow, unless the library is imported already."""
+    """Creates PACKAGES without running their `__init__` files, unless the library is imported already."""
     if PACKAGES[0] in sys.modules:
         return
     for name in PACKAGES:
         spec = importlib.util.find_spec(name)
         assert spec is not None
         sys.modules[name] = importlib.util.module_from_spec(spec)
-        _left_out.append(sys.modules[name])
+        _deferred_modules.append(sys.modules[name])
 
 
 def load() -> None:
-    """Runs the `__init__` files that `defer` left out."""
-    while _left_out:
-        module = _left_out.pop(0)
+    """Runs the `__init__` files that `defer` did not run."""
+    while _deferred_modules:
+        module = _deferred_modules.pop(0)
         assert module.__spec__ is not None and module.__spec__.loader is not None
         module.__spec__.loader.exec_module(module)
 
 
 @contextlib.contextmanager
 def hide_packages(packages: tuple[str, ...]) -> Iterator[None]:
-    """Hides packages that are not imported yet, while TensorFlow and Keras load."""
+    """A context in which imports of these packages fail, unless a package is imported already."""
     hidden = [name for name in packages if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None makes an import fail.
     try:

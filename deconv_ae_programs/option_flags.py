@@ -31,8 +31,9 @@ def define(kind: type, default: str = "") -> Callable[[], dict[str, Any]]:
 
     Args:
         kind: the dataclass.
-        default: text for the help, with `{}` for the field's default. If it is given, flags of options that decide the
-            result have the default None, and their help ends with this text. All other flags have the field's default.
+        default: text for the help, with `{}` for the field's default. If the text is given, flags of options that
+            decide the result have the default None, and their help ends with the text. All other flags have the
+            field's default.
 
     Returns:
         A function that returns the parsed values by name: of all flags or, with `default`, of those that the user gave.

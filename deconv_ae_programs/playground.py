@@ -60,7 +60,8 @@ def main() -> None:
     test_images = load_split(source, "test")
     command = f"{command_line.start_command('playground')} {shlex.join(sys.argv[1:])}".rstrip()
     playground = Playground(models, test_images, command)
-    process.raise_on_ctrl_c()  # Before the server starts, because the server restores this handler when it ends.
+    # This comes before the server starts, because the server restores the present handler when it ends.
+    process.raise_on_ctrl_c()
     playground.serve(listening, HOST.value, _print_address, OPEN_BROWSER.value)
     os._exit(process.end(0))  # All work is done, and TensorFlow would take seconds to shut down.
 

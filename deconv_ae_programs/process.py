@@ -23,7 +23,7 @@ _error_descriptor = 2
 
 
 def begin() -> None:
-    """Replaces closed streams, keeps writes from failing, and lets a signal end the process with one line.
+    """Replaces closed streams, ignores failed writes, and lets a signal end the process with one line.
 
     If the shell's memory limit is too low, the process ends here, with one line and status 2.
     """
@@ -77,7 +77,7 @@ def say(error: object, status: int) -> int:
 class Output:
     """A text stream that never raises: it drops text that cannot be written, and keeps the first error.
 
-    A training must go on if the reader of its progress bar leaves, or if the disk of its log is full.
+    Training must go on if the program that reads its progress bar ends, or if the disk of its log is full.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -117,7 +117,7 @@ class Output:
 def _end_at_once(number: int, frame: FrameType | None) -> None:
     for each in SIGNALS:  # A second signal kills the process.
         signal.signal(each, signal.SIG_DFL)
-    cleanup = sys.modules.get("deconv_ae.cleanup")  # Loaded by all code that has to clean up.
+    cleanup = sys.modules.get("deconv_ae.cleanup")  # All code that has to clean up imports this module.
     end_now = functools.partial(_end, number)
     if cleanup is None:
         end_now()

@@ -82,7 +82,7 @@ def main() -> None:
     preset, architecture = _architecture()
     options = TrainingOptions(architecture, **OPTIONS())
     export_dir = EXPORT_DIR.value or f"saved_models/{preset or 'custom'}"
-    place = ExportDirectory(export_dir, OVERWRITE.value)
+    target = ExportDirectory(export_dir, OVERWRITE.value)
     source = command_line.source()
     check_apart(
         {
@@ -93,7 +93,7 @@ def main() -> None:
         }
     )
     if source.image_size is not None:
-        # Checked early, before the images are read, with the least possible numbers: one channel, one image a batch.
+        # This check comes before the images are read, so it assumes the least: one channel and one image a batch.
         architecture.check_trainable((*source.image_size, 1), images_per_step=1)
     if options.run_dir is not None:
         run_record.check_before_loading(options.run_dir, options, source.name)
@@ -107,23 +107,24 @@ def main() -> None:
         from deconv_ae.training.distribution import is_chief, make_strategy
         from deconv_ae.training.reporting import labelled
         from deconv_ae.training.run import check_mixed_precision
-    # Before the images are loaded: a process can only join a cluster before TensorFlow has run an operation.
+    # This comes before the images are loaded, because a process can only join a cluster before TensorFlow has
+    # run an operation.
     strategy = make_strategy(options.strategy, options.worker_timeout)
     check_mixed_precision(options.mixed_precision)
     if not is_chief(strategy):
         training.train(load_dataset(source), options, strategy)
         return
-    with place:
+    with target:
         dataset = load_dataset(source)
         print(labelled("export", f"{export_dir}, after training"))
         result = training.train(dataset, options, strategy)
         print(labelled("result", *str(result).split("; ")))
-        for file in _draw_training_curve(result, options.run_dir, place.path):
+        for file in _draw_training_curve(result, options.run_dir, target.path):
             print(labelled("drawn", str(file)))
         if result.problem and not EXPORT_ANYWAY.value:
             advice = ADVICE_WITH_PRESET if preset not in (None, PHOTOGRAPHS) else ADVICE
             raise RunError(f"{result.problem}; {advice}, or export the model as it is with --export_anyway")
-        exporting.export(result, dataset, place, preset)
+        exporting.export(result, dataset, target, preset)
     print(labelled("exported", export_dir))
     if result.problem:
         print(f"warning: {result.problem}", file=sys.stderr)
@@ -143,11 +144,11 @@ def _draw_training_curve(result: "TrainingResult", run_dir: str | None, export_d
 
 
 def _next_steps(export_dir: str, run_dir: str | None) -> str:
-    """Commands to copy, for further work with the model."""
+    """Returns commands that the user can copy, for further work with the model."""
     model, pictures = f"--model={export_dir}", f"--output_dir={export_dir.rstrip('/')}-pictures"
     run = [f"--run_dir={run_dir}"] if run_dir else []
-    last = ("playground", []) if importlib.util.find_spec("starlette") else ("convert", ["--format=onnx,litert"])
-    steps = [("evaluate", []), ("visualize", [pictures, *run]), last]
+    last_step = ("playground", []) if importlib.util.find_spec("starlette") else ("convert", ["--format=onnx,litert"])
+    steps = [("evaluate", []), ("visualize", [pictures, *run]), last_step]
     commands = [command_line.shell_command(program, [model, *arguments]) for program, arguments in steps]
     if run_dir:
         commands.append(command_line.shell_lines("tensorboard", [f"--logdir={run_dir.rstrip('/')}/logs"]))

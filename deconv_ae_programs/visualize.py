@@ -57,8 +57,8 @@ def main() -> None:
         choose("draw", name, DRAWINGS)
     directory_to_write("output_dir", OUTPUT_DIR.value)
     command_line.check_source()
-    run = checked_path("run_dir", RUN_DIR.value) if RUN_DIR.value is not None else None
-    record = None if run is None else run_record.read("run_dir", run, GIVE_RUN)
+    run_dir = checked_path("run_dir", RUN_DIR.value) if RUN_DIR.value is not None else None
+    record = None if run_dir is None else run_record.read("run_dir", run_dir, GIVE_RUN)
     paths = MODELS.value or command_line.reference_models()
     cards = command_line.cards(paths)
     if LIST_LAYERS.value:
@@ -66,7 +66,7 @@ def main() -> None:
             print(card.layer_table())
         return
     drawings = _drawings(paths)
-    epochs = _epochs(run, record, cards) if run and record and "training_curve" in drawings else []
+    epochs = _read_epochs(run_dir, record, cards) if run_dir and record and "training_curve" in drawings else []
     command_line.check_one_shape(cards)
     source = None if WITHOUT_IMAGES.issuperset(drawings) else command_line.source_of(cards)
     if source is not None:
@@ -80,21 +80,21 @@ def main() -> None:
         from deconv_ae.saved_model.domain import domain_warning
         from deconv_ae.saved_model.serving import ServedAutoencoder
     models = [ServedAutoencoder(path) for path in paths]
-    # A stand-in that is never shown: without a data set, no drawing shows images.
-    no_image = np.zeros((1, *cards[0].image_shape), np.uint8)
-    images = no_image if source is None else load_split(source, "test")[:count]
+    # `visualize` takes images even if no drawing shows them. Without a data set, it gets a black one.
+    black_image = np.zeros((1, *cards[0].image_shape), np.uint8)
+    images = black_image if source is None else load_split(source, "test")[:count]
     written = visualize(models, images, OUTPUT_DIR.value, drawings)
     if cards[0].baselines is not None:
         curve = checked_path("output_dir", OUTPUT_DIR.value) / "training_curve.png"
         written += draw_training_curve(epochs, cards[0].baselines.mean_image_rmse, [curve])
-    print(*_by_file(written), sep="\n")
+    print(*_report_lines(written), sep="\n")
     warnings = [] if source is None else [domain_warning(model, images, model.rmse(images)) for model in models]
     if any(warnings):
         print(f"warning: {'; '.join(filter(None, warnings))}", file=sys.stderr)
 
 
 def _drawings(models: Iterable[str | Path]) -> list[str]:
-    """The drawings of --draw, or else all that these models allow."""
+    """Returns the drawings that --draw names or, without --draw, all that these models allow."""
     if DRAW.value is not None:
         if "training_curve" in DRAW.value and RUN_DIR.value is None:
             raise InputError("run_dir: not given; the training curve shows a run, give the run's directory")
@@ -103,7 +103,8 @@ def _drawings(models: Iterable[str | Path]) -> list[str]:
     return [name for name in DRAWINGS if name not in unavailable and (name != "training_curve" or RUN_DIR.value)]
 
 
-def _epochs(run_dir: Path, record: run_record.RunRecord, cards: list[ModelCard]) -> list[history.Epoch]:
+def _read_epochs(run_dir: Path, record: run_record.RunRecord, cards: list[ModelCard]) -> list[history.Epoch]:
+    """Reads the training history in `run_dir`; raises InputError unless the run's model is the only one in `cards`."""
     card, options = cards[0], record.options
     run_identity = (options.architecture, options.seed, record.dataset)
     if len(cards) > 1:
@@ -119,8 +120,8 @@ def _epochs(run_dir: Path, record: run_record.RunRecord, cards: list[ModelCard])
         raise InputError(f"run_dir: {run_dir / history.FILE_NAME} cannot be read ({reason}); {GIVE_RUN}") from error
 
 
-def _by_file(written: Iterable[Path]) -> list[str]:
-    """Returns a line for each file; the pictures imageAutoEncoder_*.png of a directory share one line."""
+def _report_lines(written: Iterable[Path]) -> list[str]:
+    """Returns a line for each written file; the pictures imageAutoEncoder_*.png of a directory share one line."""
     counts: dict[Path, int] = {}
     for file in written:
         shown = file.with_name("imageAutoEncoder_*.png") if file.name.startswith("imageAutoEncoder_") else file

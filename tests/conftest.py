@@ -170,7 +170,11 @@ def exported_in_colour(made_once: MadeOnce, colour_images: ImageDataset) -> Path
 
 @pytest.fixture(scope="session")
 def made_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
-    """Returns a function that returns the directory of a name. The first process that calls it makes the directory."""
+    """Returns a function that makes a directory once for all processes of the test run.
+
+    The function takes a name and `make`, and returns the directory of this name. The first process that calls the
+    function with a name also calls `make`, which writes the directory; the other processes wait for that.
+    """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if hasattr(request.config, "workerinput") else base) / "exported"
 

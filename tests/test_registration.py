@@ -52,7 +52,7 @@ print(json.dumps(seen | {"by every module": registered()}))
 def saved_files(
     exported: Path, colour_images: ImageDataset, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    """The files of the reference models, of an export and of a run's checkpoints, each with its model's class."""
+    """The paths of .keras files (of reference models, an export and checkpoints), each with its model's class name."""
     run_dir = tmp_path_factory.mktemp("run")
     architecture = PRESETS["cmap1_pool4"].architecture
     train(colour_images, TrainingOptions(architecture, epochs=1, batch_size=8, run_dir=str(run_dir)))
@@ -65,7 +65,7 @@ def saved_files(
 
 @pytest.fixture(scope="module")
 def fresh_process(exported: Path, saved_files: dict[str, str]) -> subprocess.CompletedProcess:
-    """A process in which every warning of the imports is an error."""
+    """The finished PROGRAM, run in a process in which every warning of the imports is an error."""
     command = [sys.executable, "-W", "error", "-c", PROGRAM, str(exported), *saved_files]
     return subprocess.run(command, capture_output=True, text=True)
 

@@ -243,7 +243,7 @@ def test_resumed_run_extends_its_history(tmp_path: Path) -> None:
     assert [epoch.number for epoch in resumed.history] == [0, 1, 2]
 
 
-def test_evaluating_the_training_folder_repeats_its_test_rmse(tmp_path: Path) -> None:
+def test_evaluating_the_training_folder_gives_the_same_test_rmse(tmp_path: Path) -> None:
     for number, picture in enumerate(PICTURES):
         Image.fromarray(picture).save(tmp_path / f"{number}.png")
     trained = deconv_ae.train(tmp_path, **QUICK)
@@ -251,7 +251,7 @@ def test_evaluating_the_training_folder_repeats_its_test_rmse(tmp_path: Path) ->
     assert trained.evaluate(tmp_path).rmse["test"] == pytest.approx(trained.test_rmse, rel=1e-4)
 
 
-def test_folder_pictures_are_read_as_asked(tmp_path: Path) -> None:
+def test_options_for_reading_a_folder_apply(tmp_path: Path) -> None:
     for number, picture in enumerate(PICTURES[:20]):
         folder = tmp_path / f"scene {number % 4}"
         folder.mkdir(exist_ok=True)
@@ -279,7 +279,7 @@ WRONG_FOR_FOLDERS = {
 }
 
 
-def test_every_option_has_a_wrong_value_here() -> None:
+def test_every_option_is_tested_with_wrong_values() -> None:
     assert options_of(TrainingOptions).keys() <= OPTION_VALUES.keys()
     assert options_of(Source).keys() <= WRONG_FOR_FOLDERS.keys()
 

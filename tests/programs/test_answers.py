@@ -187,5 +187,5 @@ def test_command_and_script_have_the_same_help(answers: dict[str, Any]) -> None:
     assert all(f"  {name} " in answers["deconv-ae --help"]["stdout"] for name in commands.PROGRAMS)
 
 
-def test_every_named_strategy_exists() -> None:
+def test_each_strategy_name_has_a_maker() -> None:
     assert STRATEGIES.keys() == _MAKERS.keys()

@@ -27,9 +27,10 @@ long tests."""
 
 
 def damaged(content: bytes, generator: random.Random) -> bytes:
-    """Content with a flipped bit, a missing end, zeros or garbage in the middle, a part twice, or other content.
+    """Returns the content with random damage.
 
-    If such damage would change nothing, a brace is added at the end instead.
+    The damage is a flipped bit, a missing end, zeros or garbage in the middle, a repeated part, or 100 random bytes in
+    place of the content. If it would change nothing, a brace is added at the end instead.
     """
     start = generator.randrange(len(content))
     end = min(len(content), start + generator.randrange(1, 64))
@@ -66,18 +67,18 @@ READERS: dict[str, Callable[[Path, np.ndarray], Any]] = {
 
 
 @pytest.mark.parametrize("count", [COUNT, pytest.param(LONG_COUNT, marks=pytest.mark.long)])
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("file_name", READERS)
 def test_damaged_model_is_reported_or_changes_no_result(
-    exported: Path, digits: ImageDataset, tmp_path: Path, name: str, count: int
+    exported: Path, digits: ImageDataset, tmp_path: Path, file_name: str, count: int
 ) -> None:
-    model_dir, generator = tmp_path / "model", random.Random(name)
+    model_dir, generator = tmp_path / "model", random.Random(file_name)
     shutil.copytree(exported, model_dir)
-    content = (exported / name).read_bytes()
-    expected = READERS[name](exported, digits.test[:2])
+    content = (exported / file_name).read_bytes()
+    expected = READERS[file_name](exported, digits.test[:2])
     for _ in range(count):
-        (model_dir / name).write_bytes(damaged(content, generator))
+        (model_dir / file_name).write_bytes(damaged(content, generator))
         try:
-            assert READERS[name](model_dir, digits.test[:2]) == expected
+            assert READERS[file_name](model_dir, digits.test[:2]) == expected
         except InputError as error:
             assert "\n" not in str(error)
 

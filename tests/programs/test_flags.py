@@ -28,8 +28,8 @@ ENDING_FLAGS = {
     "train.py": ("--dataset=folder:nowhere",),
     "visualize.py": ("--model=nowhere",),
 }
-# Added if the tested flag replaces one of the ENDING_FLAGS and may have a right value: each flag here ends its program.
-ALSO_WRONG = {"benchmark.py": "--rounds=0", "model_cluster.py": "--images_a_worker=0", "torture.py": "--seed=-1"}
+# If the tested flag replaces one of the ENDING_FLAGS and its value may be right, this flag ends the program instead.
+OTHER_ENDING_FLAG = {"benchmark.py": "--rounds=0", "model_cluster.py": "--images_a_worker=0", "torture.py": "--seed=-1"}
 
 VALUES = {
     "empty": "",
@@ -70,7 +70,7 @@ def workplace(tmp_path: Path) -> Path:
 
 
 def must_be_named(flag: Flag, value_name: str) -> bool:
-    """Whether the error must name the flag: the value is plainly wrong for the flag, whatever the other flags are."""
+    """Whether the value is wrong for the flag whatever the other flags are, so that the error must name the flag."""
     if value_name == "empty":
         return flag.name != "cache_dir"
     if flag.kind == "int":
@@ -87,11 +87,12 @@ def test_wrong_values_give_one_line_and_write_nothing(workplace: Path, program: 
     assert cases
     command_lines = []
     for flag, value_name in cases:
-        others = [each for each in ENDING_FLAGS[program] if not each.startswith(f"--{flag.name}=")]
-        command_lines.append([f"--{flag.name}={VALUES[value_name]}", *others])
-        is_surely_refused = must_be_named(flag, value_name) or len(others) == len(ENDING_FLAGS[program])
-        if program in ALSO_WRONG and not is_surely_refused:
-            command_lines[-1].append(ALSO_WRONG[program])
+        other_flags = [each for each in ENDING_FLAGS[program] if not each.startswith(f"--{flag.name}=")]
+        command_lines.append([f"--{flag.name}={VALUES[value_name]}", *other_flags])
+        is_surely_refused = must_be_named(flag, value_name) or len(other_flags) == len(ENDING_FLAGS[program])
+        # If the tested value may be right, another wrong flag keeps the program from starting its work.
+        if program in OTHER_ENDING_FLAG and not is_surely_refused:
+            command_lines[-1].append(OTHER_ENDING_FLAG[program])
     problems = []
     for (flag, value_name), arguments, refusal in zip(
         cases, command_lines, run_command_lines(program, command_lines, workplace)

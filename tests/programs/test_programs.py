@@ -28,8 +28,9 @@ def train_to(directory: Path, *arguments: str) -> Finished:
     return finished
 
 
-def result_of(trained: Finished) -> str:
-    return trained.stdout[trained.stdout.index("result ") : trained.stdout.index("drawn ")]
+def result_lines(finished: Finished) -> str:
+    """The lines of train.py about the result."""
+    return finished.stdout[finished.stdout.index("result ") : finished.stdout.index("drawn ")]
 
 
 def test_train_evaluate_and_visualize_one_after_the_other(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_train_evaluate_and_visualize_one_after_the_other(tmp_path: Path) -> Non
     resumed = train_to(tmp_path, "--run_dir=run", "--resume", "--overwrite")
     assert [curve.read_bytes() for curve in curves] == first_curves
     assert "resumed complete, after epoch 1" in " ".join(resumed.stdout.split())
-    assert result_of(resumed) == result_of(trained)
+    assert result_lines(resumed) == result_lines(trained)
 
 
 def commands_to_copy(trained: Finished) -> list[list[str]]:
@@ -288,7 +289,7 @@ def test_failed_run_keeps_the_old_model(exported: Path, workplace: Path) -> None
 
 
 def test_programs_start_as_files(tmp_path: Path) -> None:
-    # A new process, started as in the README, and not from the tests' fork server.
+    # The command of the README starts a new process; `run_program` would start one from the tests' fork server.
     command = [sys.executable, str(SCRIPTS / "train.py"), "--preset=nothing"]
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
@@ -296,7 +297,7 @@ def test_programs_start_as_files(tmp_path: Path) -> None:
 
 
 def test_missing_packages_give_one_line(tmp_path: Path) -> None:
-    # -S: Python ignores installed packages.
+    # With -S, Python ignores installed packages.
     command = [sys.executable, "-E", "-S", str(SCRIPTS / "train.py"), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert_refused(Finished(done.returncode, done.stdout, done.stderr), "absl is not installed for ")
@@ -305,7 +306,7 @@ def test_missing_packages_give_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("backend", ["jax", "torch", "nonsense"])
 def test_another_backend_gives_one_line(tmp_path: Path, backend: str) -> None:
-    # In a new process, because Keras reads its backend once.
+    # The program runs in a new process, because Keras reads its backend only once.
     command = [sys.executable, str(SCRIPTS / "train.py"), "--dataset=mnist_5k"]
     environment = os.environ | {"KERAS_BACKEND": backend}
     finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -71,7 +71,7 @@ def test_readme_is_short_and_links_all_pages_and_notebooks() -> None:
 
 
 def test_layers_import_without_packages_of_the_programs() -> None:
-    # As after `pip install keras jax && pip install --no-deps .`, which the layers page shows.
+    # The command on the layers page, `pip install keras jax && pip install --no-deps .`, does not install these.
     missing = ("tensorflow", "tensorflow_datasets", "tensorboard", "matplotlib", "PIL", "filelock", "platformdirs")
     program = f"import sys; sys.modules.update(dict.fromkeys({missing})); import deconv_ae, deconv_ae.layers"
     environment = os.environ | {"KERAS_BACKEND": "jax"}
@@ -83,7 +83,7 @@ def test_git_ignores_folders_that_programs_write() -> None:
     text = README + PROGRAMS_PAGE
     folders = re.findall(r"--(?:run|export|output)_dir=(?!saved_models/reference)([\w/]+)", text)
     folders += re.findall(r"export\(\"([\w/]+)", text) + re.findall(r"`(models/\w+/1)/`", text)
-    # train.py suggests this folder for pictures.
+    # At its end, train.py prints a command that draws into the folder EXPORT_DIR-pictures.
     folders += [f"{folder}-pictures" for folder in re.findall(r"--export_dir=([\w/]+)", text)]
     assert len(folders) > 8
     for folder in folders:
@@ -92,7 +92,7 @@ def test_git_ignores_folders_that_programs_write() -> None:
 
 
 def expanded(values: Any) -> Any:
-    """Expands lists that end in text such as "to 28 rows": repeats the other elements until there are 28."""
+    """Expands lists that end in text such as "to 28 rows": repeats the elements before the text until there are 28."""
     if not isinstance(values, list):
         return values
     *values, last = values
@@ -103,7 +103,7 @@ def expanded(values: Any) -> Any:
 
 
 def test_serving_request_fits_encode_and_its_answer_fits_decode() -> None:
-    # TensorFlow Serving is not a Python package. It converts JSON by the signature's names and types, as here.
+    # TensorFlow Serving is not a Python package. It converts JSON by the signature's names and types, as `serve` does.
     (request,) = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", PROGRAMS_PAGE, re.DOTALL))
     model = tf.saved_model.load(str(ROOT / "saved_models" / "reference" / "cmap1_pool4"))
 

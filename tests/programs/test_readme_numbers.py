@@ -55,24 +55,26 @@ def numbers_in_readme(pattern: str) -> tuple[float, ...]:
 
 
 def training_ratios(isa: str) -> tuple[float, ...]:
-    """Returns the least and the largest ratio to PyTorch, then to plain Keras, with the instruction set `isa`."""
+    """Returns the least and largest speed-up over PyTorch, then over plain Keras, with the instruction set `isa`."""
     ratios = ("deconv_ae to the best PyTorch", "deconv_ae to plain Keras")
     table = dict(zip(("AVX-512", "AVX2"), tables(BENCHMARKS, "model", *ratios), strict=True))[isa]
     return tuple(each for ratio in ratios for each in spread([number(row[ratio]) for row in table]))
 
 
-def columns_of_best_model(*columns: str) -> tuple[float, ...]:
+def cells_of_best_model(*columns: str) -> tuple[float, ...]:
+    """Returns the numbers in these columns of the model with the lowest RMSE."""
     table = rows(REFERENCE / "README.md", "model", "own switches")
     best = min(table, key=lambda row: number(row["own switches"]))
     return tuple(number(best[column]) for column in columns)
 
 
-def columns_of_cmap1_pool4(*columns: str) -> tuple[float, ...]:
+def cells_of_cmap1_pool4(*columns: str) -> tuple[float, ...]:
     (row,) = (row for row in rows(REFERENCE / "README.md", "model", "own switches") if row["model"] == "cmap1_pool4")
     return tuple(number(row[column]) for column in columns)
 
 
-def milliseconds_of_one_picture() -> tuple[float, float]:
+def milliseconds_for_one_picture() -> tuple[float, float]:
+    """Returns the least and the largest time for one picture, each with the fastest of the three runtimes."""
     all_rows = functools.reduce(operator.iadd, tables(BENCHMARKS, "preset", "signature", "ONNX Runtime"), [])
     one_picture = [row for row in all_rows if row["batch"] == "1" and row["signature"] == "serving_default"]
     return spread([min(number(row[file]) for file in ("ONNX Runtime", "LiteRT", "OpenVINO")) for row in one_picture])
@@ -86,7 +88,7 @@ def pixels_and_code_values(name: str) -> tuple[int, int]:
 SENTENCES = {
     "what the switches carry": (
         r"has an RMSE of (\d\.\d+)\. With shuffled switches it has (\d\.\d+), with centred ones (\d\.\d+)",
-        lambda: columns_of_best_model("own switches", "shuffled", "centred"),
+        lambda: cells_of_best_model("own switches", "shuffled", "centred"),
     ),
     "learnt numbers": (
         r"has (\d+) learnt numbers",
@@ -94,13 +96,13 @@ SENTENCES = {
     ),
     "a factor in numbers": (
         r"turns (\d+) numbers into (\d+), and calls this \"a factor of (\d+)\"",
-        lambda: (*pixels_and_code_values("cmap1_pool4"), *columns_of_cmap1_pool4("factor in numbers")),
+        lambda: (*pixels_and_code_values("cmap1_pool4"), *cells_of_cmap1_pool4("factor in numbers")),
     ),
     "a factor in bits": (
         r"with the switches, the factor is (\d+\.\d+)",
-        lambda: columns_of_cmap1_pool4("factor with switches"),
+        lambda: cells_of_cmap1_pool4("factor with switches"),
     ),
-    "a black image": (r"A black image has ([\d.]+) on MNIST", lambda: columns_of_cmap1_pool4("no model: zeros")),
+    "a black image": (r"A black image has ([\d.]+) on MNIST", lambda: cells_of_cmap1_pool4("no model: zeros")),
     "training with AVX2": (
         r"trains ([\d.]+) to ([\d.]+) times as fast as the fastest form of PyTorch, and ([\d.]+) to ([\d.]+) times",
         lambda: training_ratios("AVX2"),
@@ -109,7 +111,7 @@ SENTENCES = {
         r"with AVX-512, ([\d.]+) to ([\d.]+) and ([\d.]+) to ([\d.]+) times",
         lambda: training_ratios("AVX-512"),
     ),
-    "one picture": (r"takes ([\d.]+) to ([\d.]+) ms for one digit", milliseconds_of_one_picture),
+    "one picture": (r"takes ([\d.]+) to ([\d.]+) ms for one digit", milliseconds_for_one_picture),
 }
 
 
@@ -134,7 +136,7 @@ def test_results_equal_those_of_the_reference_page() -> None:
         assert reference_row["collapsed"].endswith(f"of {re.findall('[0-9]+', our_column)[0]}")
 
 
-def test_choices_have_the_numbers_of_results_and_model_cards() -> None:
+def test_readme_choices_agree_with_results_and_model_cards() -> None:
     choices = {re.findall(r"--preset=(\w+)", row["flags"])[0]: row for row in rows(README, "pictures", "flags")}
     medians = {row["preset"]: row for row in rows(README, "preset", "published")}
     assert choices["two_layer"]["test RMSE"] == medians["two_layer"]["ours, median of 10 seeds"]

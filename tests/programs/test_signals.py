@@ -42,7 +42,7 @@ LONGEST_START = 4.0
 """Seconds from a program's start to its first step or file, without the imports."""
 
 
-def interrupt(name: str, directory: Path, number: int, seconds: float) -> Finished:
+def run_and_signal(name: str, directory: Path, number: int, seconds: float) -> Finished:
     with RunningProgram(name, PROGRAMS[name], directory) as program:
         program.sleep(seconds)
         program.stop(number)
@@ -50,13 +50,13 @@ def interrupt(name: str, directory: Path, number: int, seconds: float) -> Finish
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-@pytest.mark.parametrize("moments", [3, pytest.param(20, marks=pytest.mark.long)])
-def test_signal_before_the_first_step_kills_or_gives_one_line(tmp_path: Path, name: str, moments: int) -> None:
+@pytest.mark.parametrize("moment_count", [3, pytest.param(20, marks=pytest.mark.long)])
+def test_signal_before_the_first_step_kills_or_gives_one_line(tmp_path: Path, name: str, moment_count: int) -> None:
     generator = random.Random(name)
-    for moment in range(moments):
+    for moment in range(moment_count):
         number = SIGNALS[moment % len(SIGNALS)]
-        seconds = (moment + generator.random()) * LONGEST_START / moments
-        finished = interrupt(name, tmp_path, number, seconds)
+        seconds = (moment + generator.random()) * LONGEST_START / moment_count
+        finished = run_and_signal(name, tmp_path, number, seconds)
         if not finished.status:  # The program ended before the signal.
             continue
         context = f"{number.name} after {seconds:.2f} s: status {finished.status}, {finished.stderr}"
@@ -100,7 +100,7 @@ MODEL = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
 
 
 class Ended(BaseException):
-    """The end of the process."""
+    """Raised where a signal would end the process."""
 
 
 def trace_instructions(write: Callable[[], object], callback: Callable[[FrameType, int], object]) -> None:
@@ -129,33 +129,33 @@ def trace_instructions(write: Callable[[], object], callback: Callable[[FrameTyp
         sys.settrace(before)
 
 
-def instructions(write: Callable[[], object]) -> list[int]:
-    """The numbers of all instructions that `write` executes in the library, without repetitions in a loop."""
+def instruction_numbers(write: Callable[[], object]) -> list[int]:
+    """Returns the number of each instruction of the library that `write` executes; a loop's instructions count once."""
     seen: dict[tuple[Any, ...], int] = {}
 
-    def note(frame: FrameType | None, number: int) -> None:
+    def record_first(frame: FrameType | None, number: int) -> None:
         stack = []
         while frame and frame.f_code.co_filename != __file__:
             stack.append((frame.f_code, frame.f_lasti))
             frame = frame.f_back
         seen.setdefault(tuple(stack), number)
 
-    trace_instructions(write, note)
+    trace_instructions(write, record_first)
     return list(seen.values())
 
 
 def partial_files_after_a_signal(write: Callable[[], object], folder: Path, instruction: int) -> list[Path]:
-    """The partial files that remain if a signal ends the process before an instruction."""
-    left: list[Path] = []
+    """Returns the partial files that remain if a signal ends the process before the instruction of this number."""
+    remaining: list[Path] = []
 
     def end_process() -> None:
-        left.extend(file for file in folder.rglob("*") if PARTIAL in file.name)
+        remaining.extend(file for file in folder.rglob("*") if PARTIAL in file.name)
         raise Ended
 
     with pytest.raises(Ended):
         trace_instructions(write, lambda _, number: cleanup.end(end_process) if number == instruction else None)
     cleanup._delayed_ends.clear()
-    return left
+    return remaining
 
 
 def write_split(folder: Path) -> None:
@@ -164,8 +164,8 @@ def write_split(folder: Path) -> None:
 
 
 def write_model(folder: Path) -> None:
-    with ExportDirectory(folder / "model") as place:
-        place.replace(lambda directory: (directory / "saved_model.pb").touch())
+    with ExportDirectory(folder / "model") as export_directory:
+        export_directory.replace(lambda directory: (directory / "saved_model.pb").touch())
 
 
 def write_checkpoint(folder: Path) -> None:
@@ -195,6 +195,6 @@ def test_a_signal_at_any_instruction_leaves_no_partial_files(tmp_path: Path, wri
         folder.mkdir()
         return lambda: WRITERS[writer](folder)
 
-    for instruction in instructions(write(0))[::step]:
-        left = partial_files_after_a_signal(write(instruction), tmp_path / f"{instruction:05d}", instruction)
-        assert not left, f"instruction {instruction}"
+    for instruction in instruction_numbers(write(0))[::step]:
+        remaining = partial_files_after_a_signal(write(instruction), tmp_path / f"{instruction:05d}", instruction)
+        assert not remaining, f"instruction {instruction}"
