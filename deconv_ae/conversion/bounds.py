@@ -2,7 +2,7 @@
 
 The last digits of a float32 sum depend on the order of its terms. Two values of a window that differ only by these
 digits are a near tie: either may be the maximum, and the decoder may put the value at either position. Both results are
-right. All other choices are clear, and so is every pixel that no near tie reaches. These bounds are the ranges of right
+right. All other choices are clear, and so is every pixel that no near tie affects. These bounds are the ranges of right
 results; for a clear result the range is one value.
 """
 
@@ -24,13 +24,13 @@ BATCH_SIZE = 16
 
 @dataclass(frozen=True)
 class Bounds:
-    """The results that an autoencoder may compute from images.
+    """The results that are correct for an autoencoder and its input images.
 
     Attributes:
         choices: by the switches' name, `(N, windows down, windows right, filters, positions)` bool: whether the
             position may hold the window's maximum.
         middle: the middle of each pixel's range in the reconstruction, `(N, height, width, channels)`.
-        radius: half of the width of that range; 0 for a pixel that no near tie reaches.
+        radius: half of the width of that range; 0 for a pixel that no near tie affects.
     """
 
     choices: Mapping[str, np.ndarray]
@@ -69,16 +69,16 @@ class Bounds:
         return count
 
     def difference(self, reconstruction: np.ndarray, expected: np.ndarray) -> float:
-        """The largest difference of a pixel from its expected value, or from its range if a near tie reaches it.
+        """Returns the largest difference of a pixel from its expected value, or NaN if any pixel is NaN.
 
-        NaN if any pixel is NaN.
+        If a near tie affects a pixel, the pixel's difference from its range counts instead.
         """
         excess = np.maximum(np.abs(reconstruction - self.middle) - self.radius, 0)
         return float(np.max(np.where(self.radius > 0, excess, np.abs(reconstruction - expected))))
 
 
 def _bounds(model: Autoencoder, images: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Returns each stage's choices, and the middle and the radius of each pixel's range."""
+    """Returns the `choices` of each stage, and `middle` and `radius`, as in `Bounds`."""
     values, choices, shapes = tf.constant(images, tf.float32), [], []
     smooth = model.smooth(values)
     # `magnitudes` are the absolute values of a convolution's inputs. If an input is a difference, its magnitude is the
@@ -89,7 +89,9 @@ def _bounds(model: Autoencoder, images: np.ndarray) -> tuple[list[np.ndarray], n
         shapes.append(values.shape)
         convolved = tf.nn.bias_add(tf.nn.conv2d(values, kernel, 1, "SAME"), bias)
         error = ROUNDING * tf.nn.conv2d(magnitudes, np.abs(kernel), 1, "SAME")
-        low, high = (_windows(tf.nn.relu(bound), pool_size) for bound in (convolved - error, convolved + error))
+        low, high = (
+            _split_into_windows(tf.nn.relu(bound), pool_size) for bound in (convolved - error, convolved + error)
+        )
         choices.append(_may_be_maximum(low, high))
         values = tf.nn.max_pool2d(tf.nn.relu(convolved), pool_size, pool_size, "VALID")
         magnitudes = values
@@ -97,7 +99,9 @@ def _bounds(model: Autoencoder, images: np.ndarray) -> tuple[list[np.ndarray], n
     for number in range(len(choices), 0, -1):
         kernel, *bias = model.get_layer(f"deconv{number}").get_weights()
         pool_size, shape = model.architecture.pool_sizes[number - 1], shapes[number - 1]
-        middle, radius = (_images(part, shape, pool_size) for part in _unpooled(middle, radius, choices[number - 1]))
+        middle, radius = (
+            _join_windows(windows, shape, pool_size) for windows in _unpool_ranges(middle, radius, choices[number - 1])
+        )
         middle = tf.nn.conv2d_transpose(middle, kernel, shape, 1, "SAME")
         middle = tf.nn.bias_add(middle, bias[0]) if bias else middle
         radius = tf.nn.conv2d_transpose(radius, np.abs(kernel), shape, 1, "SAME")
@@ -116,24 +120,24 @@ def _may_be_maximum(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return (high > most_before) & (high >= most_after)
 
 
-def _unpooled(middle: tf.Tensor, radius: tf.Tensor, choices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _unpool_ranges(middle: tf.Tensor, radius: tf.Tensor, choices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unpools ranges of values, from `middle - radius` to `middle + radius`, into windows.
 
     At each position of a near tie, the range includes 0, because the value may go to another position.
     """
-    middle, radius = (part.numpy()[..., np.newaxis] for part in (middle, radius))
+    middle, radius = (values.numpy()[..., np.newaxis] for values in (middle, radius))
     low, high = middle - radius, middle + radius
-    clear = choices.sum(-1, keepdims=True) == 1
-    low, high = np.where(clear, low, np.minimum(low, 0)), np.where(clear, high, np.maximum(high, 0))
+    is_clear = choices.sum(-1, keepdims=True) == 1
+    low, high = np.where(is_clear, low, np.minimum(low, 0)), np.where(is_clear, high, np.maximum(high, 0))
     # A clear choice keeps its radius: (high - low) / 2 could round a small radius to 0.
-    radius = np.where(clear, radius, (high - low) / 2)
+    radius = np.where(is_clear, radius, (high - low) / 2)
     return np.where(choices, (low + high) / 2, 0), np.where(choices, radius, 0)
 
 
-def _windows(images: tf.Tensor, pool_size: tuple[int, int]) -> np.ndarray:
+def _split_into_windows(images: tf.Tensor, pool_size: tuple[int, int]) -> np.ndarray:
     """Splits images into windows, `(N, windows down, windows right, channels, positions)`.
 
-    Rows and columns in no window are left out.
+    Rows and columns outside of all windows are left out.
     """
     (height, width), (_, rows, columns, channels) = pool_size, images.shape
     windows_down, windows_right = rows // height, columns // width
@@ -142,8 +146,8 @@ def _windows(images: tf.Tensor, pool_size: tuple[int, int]) -> np.ndarray:
     return windows.reshape(-1, windows_down, windows_right, channels, height * width)
 
 
-def _images(windows: np.ndarray, shape: tuple[int, ...], pool_size: tuple[int, int]) -> tf.Tensor:
-    """Joins windows into images of `shape`, the inverse of `_windows`. Rows and columns in no window are zeros."""
+def _join_windows(windows: np.ndarray, shape: tuple[int, ...], pool_size: tuple[int, int]) -> tf.Tensor:
+    """Joins windows into images of `shape`, and sets rows and columns outside of all windows to 0."""
     (height, width), (_, windows_down, windows_right, channels, _) = pool_size, windows.shape
     rows, columns = windows_down * height, windows_right * width
     pixels = windows.reshape(-1, windows_down, windows_right, channels, height, width).transpose(0, 1, 4, 2, 5, 3)

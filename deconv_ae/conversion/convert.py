@@ -142,13 +142,13 @@ def table(written: Sequence[ConvertedFile]) -> str:
 
 
 def _convert_to(
-    name: str, module: ModuleType, all_parts: list[Part], reference: Reference, calibration: Reference, output: Path
+    name: str, module: ModuleType, format_parts: list[Part], reference: Reference, calibration: Reference, output: Path
 ) -> list[ConvertedFile]:
-    """Writes all files of one format, or none; only if a rename fails do the files renamed before it stay."""
+    """Writes all files of one format, or none. If a rename fails, however, the files already renamed stay."""
     converted, to_move = [], []
     output.mkdir(parents=True, exist_ok=True)
     with partial_directory(output / name) as folder:
-        for part in all_parts:
+        for part in format_parts:
             for variant in module.VARIANTS:
                 files = module.write(part, variant, calibration.tensors, folder)
                 agreement = reference.compare(files[0].name, module.open_file(files[0]), part)
@@ -163,7 +163,7 @@ def _convert_to(
                 converted.append(
                     ConvertedFile(name, variant, part.name, f"{name}/{files[0].name}", size, agreement, by_default)
                 )
-                # Reversed: the first file, which readers open, is moved last.
+                # The order is reversed, so that the first file, which readers open, is moved last.
                 to_move += reversed(files)
         (output / name).mkdir(exist_ok=True)
         move_together([(file, output / name / file.name) for file in to_move])
@@ -190,25 +190,25 @@ def _kept_report(output: Path, served: ServedAutoencoder, formats: Sequence[str]
         entries = [entry for entry in report["files"] if (output / entry["file"]).is_file()]
         for entry in entries:
             ConvertedFile(**(entry | {"agreement": Agreement(**entry["agreement"])}))
-        model, earlier_versions = (report["model"], report.get("model_sha256")), dict(report["versions"])
+        earlier_model, earlier_versions = (report["model"], report.get("model_sha256")), dict(report["versions"])
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"output_dir: {file} is not a conversion report ({error}); remove it, or give another directory"
         ) from error
-    if model == (served.card.title, _checksum(served)):
+    if earlier_model == (served.card.title, _model_checksum(served)):
         return {"files": entries, "versions": earlier_versions} if entries else {}
     other_formats = [entry["format"] for entry in entries if entry["format"] not in formats]
     if other_formats:
         raise InputError(
-            f"output_dir: {output} holds {other_formats[0]} files of another model, {model[0]}; "
+            f"output_dir: {output} holds {other_formats[0]} files of another model, {earlier_model[0]}; "
             "convert to all formats in it, or give another directory"
         )
     return {}
 
 
-def _checksum(served: ServedAutoencoder) -> str | None:
+def _model_checksum(served: ServedAutoencoder) -> str | None:
     return served.card.checksums.get(MODEL_FILE)
 
 
@@ -224,7 +224,7 @@ def _write_report(
     used_versions = versions() | {key: value for module in modules.values() for key, value in module.VERSIONS.items()}
     report = {
         "model": served.card.title,
-        "model_sha256": _checksum(served),
+        "model_sha256": _model_checksum(served),
         "dataset": served.card.dataset.name,
         "checked_images": CHECKED_IMAGES,
         "versions": kept_report.get("versions", {}) | used_versions,

@@ -35,8 +35,8 @@ def check_formats(names: Sequence[str]) -> None:
     if not names:
         raise InputError(f"format: none given; choose from {', '.join(sorted(FORMATS))}")
     for name in names:
-        chosen = choose("format", name, FORMATS)
-        missing = [package for package in chosen.packages if importlib.util.find_spec(package) is None]
+        chosen_format = choose("format", name, FORMATS)
+        missing = [package for package in chosen_format.packages if importlib.util.find_spec(package) is None]
         if missing:
             raise InputError(
                 f"format: {name} needs packages that are not installed: {', '.join(missing)}; "

@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from deconv_ae.conversion.window_kernels import (
     pooling_kernel,
-    pools_by_windows,
+    should_rearrange_pooling,
+    should_rearrange_unpooling,
     unpooling_kernel,
-    unpools_by_windows,
 )
 from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.smooth_path import AVERAGES, ENLARGE, RepeatEdges
@@ -57,7 +57,7 @@ class Part:
 
 
 def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
-    """The functions of the SavedModel's signatures that are converted, with their inputs and outputs.
+    """Makes the functions of the SavedModel's signatures that are converted, with their inputs and outputs.
 
     Args:
         model: the autoencoder, whose weights become constants.
@@ -65,11 +65,11 @@ def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
             channels last in any case.
 
     Returns:
-        A part for each of `SIGNATURES` that names its converted files, in the order of `SIGNATURES`.
+        A part for each signature whose `converted` is not None, in the order of `SIGNATURES`.
     """
     portable = PortableAutoencoder(model, channels_first)
 
-    def part(name: str, signature: Signature) -> Part:
+    def make_part(name: str, signature: Signature) -> Part:
         specs = (signature.inputs, signature.outputs)
         inputs, outputs = (specs_of(model.architecture, model.image_shape) for specs_of in specs)
         function = signature.function(portable)
@@ -79,11 +79,13 @@ def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
 
         return Part(name, signature.name, call, inputs, outputs)
 
-    return [part(each.converted, each) for each in SIGNATURES.values() if each.converted is not None]
+    return [make_part(each.converted, each) for each in SIGNATURES.values() if each.converted is not None]
 
 
 class PortableAutoencoder:
-    """Computes what an autoencoder computes, with its weights as constants. Switches are int32, and not checked.
+    """Computes what an autoencoder computes, with the autoencoder's weights as constants.
+
+    Switches are int32. Switches outside of their windows are not reported.
 
     Args:
         model: the autoencoder.
@@ -97,22 +99,22 @@ class PortableAutoencoder:
         self._smooth_path = _SmoothPath.of(model) if model.architecture.averages else None
 
     def encode(self, images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """As `Autoencoder.encode`."""
-        path, switches = self._smooth_path, []
-        averages = path and path.averages(images)
-        pooled = images - path.smooth(averages) if path else images
+        """Does the same as `Autoencoder.encode`, but returns int32 switches."""
+        smooth_path, switches = self._smooth_path, []
+        averages = smooth_path and smooth_path.averages(images)
+        pooled = images - smooth_path.smooth(averages) if smooth_path else images
         for stage in self._stages:
             pooled, stage_switches = stage.encode(pooled)
             switches.append(stage_switches)
-        return tf.concat([pooled, averages], -1) if path else pooled, switches
+        return tf.concat([pooled, averages], -1) if smooth_path else pooled, switches
 
     def reconstruct(self, code: tf.Tensor, switches: Sequence[tf.Tensor]) -> tf.Tensor:
-        """As `Autoencoder.reconstruct`."""
-        path = self._smooth_path
-        reconstruction = path.maxima(code) if path else code
+        """Does the same as `Autoencoder.reconstruct`."""
+        smooth_path = self._smooth_path
+        reconstruction = smooth_path.maxima(code) if smooth_path else code
         for stage, stage_switches in zip(reversed(self._stages), reversed(switches)):
             reconstruction = stage.decode(reconstruction, stage_switches)
-        return path.smooth_of_code(code) + reconstruction if path else reconstruction
+        return smooth_path.smooth_from_code(code) + reconstruction if smooth_path else reconstruction
 
     decode = reconstruct
 
@@ -122,13 +124,13 @@ class _Stage:
     """One stage with its weights as constants.
 
     Attributes:
-        shape: (height, width, channels) of its images.
-        pooled_shape: (windows down, windows right, filters).
-        pool_size: (height, width) of its windows.
-        convolution: (kernel, bias) of its convolution.
-        deconvolution: (kernel, bias) of the convolution that equals its transposed convolution; the bias is zeros if
-            the transposed convolution has none.
-        channels_first: whether to compare a window's positions in a layout with channels first.
+        shape: (height, width, channels) of the images that the stage encodes.
+        pooled_shape: (windows down, windows right, filters) of the pooled values.
+        pool_size: (height, width) of a pooling window.
+        convolution: (kernel, bias) of the stage's convolution.
+        deconvolution: (kernel, bias) of a convolution that gives the same results as the stage's transposed
+            convolution; the bias is zeros if the transposed convolution has none.
+        channels_first: whether pooling and unpooling compute in a layout with channels first.
     """
 
     shape: tuple[int, int, int]
@@ -160,43 +162,45 @@ class _Stage:
         """Returns pooled values and int32 switches, each `(N, windows down, windows right, filters)`."""
         kernel, bias = self.convolution
         padding = [((length - 1) // 2, length // 2) for length in kernel.shape[:2]]
-        if pools_by_windows(kernel.shape, self.pool_size):
+        if should_rearrange_pooling(kernel.shape, self.pool_size):
             window_kernel, biases = pooling_kernel(kernel, self.pool_size), np.repeat(bias, self._position_count)
             windows = tf.nn.relu(_convolve(images, window_kernel, biases, padding, self.pool_size))
         else:
-            # The ReLU stands here because OpenVINO would move a later one to this place, and compute it in bfloat16.
-            windows = self._windows(tf.nn.relu(_convolve(images, kernel, bias, padding)))
-        values = self._by_position(windows, self._position_count)
+            # The ReLU comes before the split, because OpenVINO would move a later ReLU here and compute it in bfloat16.
+            windows = self._split_into_windows(tf.nn.relu(_convolve(images, kernel, bias, padding)))
+        values = self._split_positions(windows, self._position_count)
         maxima, switches = tf.reduce_max(values, 1), tf.argmax(values, 1, output_type=tf.int32)
-        return self._by_channel(maxima, 1), self._by_channel(switches, 1)
+        return self._merge_positions(maxima, 1), self._merge_positions(switches, 1)
 
     def decode(self, pooled: tf.Tensor, switches: tf.Tensor) -> tf.Tensor:
         """Returns `(N, height, width, channels)` images."""
         kernel, bias = self.deconvolution
-        switches = self._by_position(tf.cast(switches, tf.int32), 1)
+        switches = self._split_positions(tf.cast(switches, tf.int32), 1)
         positions = np.arange(self._position_count, dtype=np.int32).reshape(1, -1, *[1] * (len(switches.shape) - 2))
-        chosen, values = switches == positions, self._by_position(pooled, 1)
+        is_maximum, maxima = switches == positions, self._split_positions(pooled, 1)
         # ONNX gets a product, because tf2onnx turns `where` into six operations. LiteRT gets `where`, because in its
         # int8 files a product with a rounded zero is not 0.
-        values = tf.cast(chosen, tf.float32) * values if self.channels_first else tf.where(chosen, values, 0.0)
-        windows = self._by_channel(values, self._position_count)
-        # With an even kernel, a convolution pads one more pixel after the image, and its transpose one more before it.
+        unpooled = (
+            tf.cast(is_maximum, tf.float32) * maxima if self.channels_first else tf.where(is_maximum, maxima, 0.0)
+        )
+        windows = self._merge_positions(unpooled, self._position_count)
+        # With an even kernel, a transposed convolution pads one more pixel before the image than after the image.
         padding = [(length // 2, (length - 1) // 2) for length in kernel.shape[:2]]
         remainders = [length % pool for length, pool in zip(self.shape, self.pool_size)]
-        if not unpools_by_windows(kernel.shape, self.pool_size):
-            return _convolve(self._unpooled(windows), kernel, bias, padding, extra=remainders)
+        if not should_rearrange_unpooling(kernel.shape, self.pool_size):
+            return _convolve(self._join_windows(windows), kernel, bias, padding, extra=remainders)
         window_kernel, padding = unpooling_kernel(kernel, self.pool_size)
         biases, extra = np.tile(bias, self._position_count), [int(length > 0) for length in remainders]
-        return self._pixels(_convolve(windows, window_kernel, biases, padding, extra=extra))
+        return self._join_image_windows(_convolve(windows, window_kernel, biases, padding, extra=extra))
 
     @property
     def _position_count(self) -> int:
         return math.prod(self.pool_size)
 
-    def _by_position(self, windows: tf.Tensor, count: int) -> tf.Tensor:
-        """Reshapes windows, `(N, windows down, windows right, filters * count)`, so that dimension 1 counts positions.
+    def _split_positions(self, windows: tf.Tensor, count: int) -> tf.Tensor:
+        """Reshapes `(N, windows down, windows right, filters * count)` so that dimension 1 has the size `count`.
 
-        The result has two dimensions with channels last, and three with channels first.
+        The result is `(N * windows * filters, count)`, or `(N * filters, count, windows)` with channels first.
         """
         if not self.channels_first:
             return tf.reshape(windows, (-1, count))
@@ -206,40 +210,40 @@ class _Stage:
         transposed = windows if 1 in (window_count, windows.shape[-1]) else tf.transpose(windows, (0, 3, 1, 2))
         return tf.reshape(transposed, (-1, count, window_count))
 
-    def _by_channel(self, values: tf.Tensor, count: int) -> tf.Tensor:
-        """The inverse of `_by_position`."""
+    def _merge_positions(self, values: tf.Tensor, count: int) -> tf.Tensor:
+        """The inverse of `_split_positions`."""
         windows_down, windows_right, filters = self.pooled_shape
         if not self.channels_first:
             return tf.reshape(values, (-1, windows_down, windows_right, filters * count))
         return tf.transpose(tf.reshape(values, (-1, filters * count, windows_down, windows_right)), (0, 2, 3, 1))
 
-    def _windows(self, images: tf.Tensor) -> tf.Tensor:
-        """Splits images, with one channel for each filter, into windows."""
+    def _split_into_windows(self, images: tf.Tensor) -> tf.Tensor:
+        """Splits `(N, height, width, filters)` into windows, with values numbered `filter * positions + position`."""
         (windows_down, windows_right, filters), (height, width) = self.pooled_shape, self.pool_size
-        cropped = _cropped(images, windows_down * height, windows_right * width)
-        rows = tf.transpose(tf.reshape(cropped, (-1, height, windows_right, width, filters)), (0, 2, 4, 1, 3))
-        return tf.reshape(rows, (-1, windows_down, windows_right, filters * self._position_count))
+        cropped = _crop(images, windows_down * height, windows_right * width)
+        transposed = tf.transpose(tf.reshape(cropped, (-1, height, windows_right, width, filters)), (0, 2, 4, 1, 3))
+        return tf.reshape(transposed, (-1, windows_down, windows_right, filters * self._position_count))
 
-    def _unpooled(self, windows: tf.Tensor) -> tf.Tensor:
-        """The inverse of `_windows`. Rows and columns in no window are missing."""
+    def _join_windows(self, windows: tf.Tensor) -> tf.Tensor:
+        """The inverse of `_split_into_windows`, without the rows and columns outside of all windows."""
         (windows_down, windows_right, filters), (height, width) = self.pooled_shape, self.pool_size
-        rows = tf.transpose(tf.reshape(windows, (-1, windows_right, filters, height, width)), (0, 3, 1, 4, 2))
-        return tf.reshape(rows, (-1, windows_down * height, windows_right * width, filters))
+        transposed = tf.transpose(tf.reshape(windows, (-1, windows_right, filters, height, width)), (0, 3, 1, 4, 2))
+        return tf.reshape(transposed, (-1, windows_down * height, windows_right * width, filters))
 
-    def _pixels(self, windows: tf.Tensor) -> tf.Tensor:
-        """Joins windows into images. A window's values are numbered `position * channels + channel`."""
-        return _cropped(_joined(windows, self.pool_size, self.shape[-1]), *self.shape[:2])
+    def _join_image_windows(self, windows: tf.Tensor) -> tf.Tensor:
+        """Joins windows, with values numbered `position * channels + channel`, into images."""
+        return _crop(_join_blocks(windows, self.pool_size, self.shape[-1]), *self.shape[:2])
 
 
 @dataclass(frozen=True, eq=False)
 class _SmoothPath:
-    """The averages and the smooth picture, with their weights as constants.
+    """The layers that compute the averages and the smooth picture, with their weights as constants.
 
     Attributes:
         shape: (height, width, channels) of the images.
-        block: (height, width) of the block of pixels that a value of the code stands for.
+        block: (height, width) of the block of pixels that one pixel of the code represents.
         averaging: (kernel, bias) of the convolution from images to averages.
-        enlarging: (kernel, bias) of the convolution from averages to blocks, whose pixels are channels.
+        enlarging: (kernel, bias) of the convolution from averages to blocks. All values of a block are output channels.
     """
 
     shape: tuple[int, int, int]
@@ -260,41 +264,42 @@ class _SmoothPath:
         )
 
     def averages(self, images: tf.Tensor) -> tf.Tensor:
-        """Returns the averages of the images' blocks, `(N, blocks down, blocks right, averages)`."""
-        # Cropped, because runtimes differ in their treatment of rows that a stride leaves over.
+        """Computes the averages of the images' blocks, `(N, blocks down, blocks right, averages)`."""
+        # The images are cropped to whole blocks, because runtimes treat the remaining rows and columns differently.
         height, width = (length // block * block for length, block in zip(self.shape, self.block))
-        return _convolve(_cropped(images, height, width), *self.averaging, [(0, 0), (0, 0)], self.block)
+        return _convolve(_crop(images, height, width), *self.averaging, [(0, 0), (0, 0)], self.block)
 
     def smooth(self, averages: tf.Tensor) -> tf.Tensor:
-        """The smooth picture of averages, `(N, height, width, channels)`."""
-        return self._smooth(averages, *self.enlarging)
+        """Computes the smooth picture, `(N, height, width, channels)`, from averages."""
+        return self._enlarge(averages, *self.enlarging)
 
-    # In LiteRT's int8 files, a slice keeps the scale of its input. Averages are a hundred times as large as maxima, and
-    # at the averages' scale the maxima would round to 0. So a product with ones and zeros replaces the slice.
-
-    def smooth_of_code(self, code: tf.Tensor) -> tf.Tensor:
-        """The smooth picture of the averages in a code."""
+    def smooth_from_code(self, code: tf.Tensor) -> tf.Tensor:
+        """Computes the smooth picture from a code, whose last channels are the averages."""
+        # Zeros in the kernel leave out the maxima: `maxima` says why no slice does.
         kernel, bias = self.enlarging
         maxima_channels = code.shape[-1] - kernel.shape[2]
-        return self._smooth(code, np.pad(kernel, [(0, 0), (0, 0), (maxima_channels, 0), (0, 0)]), bias)
+        return self._enlarge(code, np.pad(kernel, [(0, 0), (0, 0), (maxima_channels, 0), (0, 0)]), bias)
 
     def maxima(self, code: tf.Tensor) -> tf.Tensor:
-        """The maxima in a code."""
+        """Returns the first channels of a code, the maxima."""
+        # A product with ones and zeros replaces a slice. In LiteRT's int8 files, a slice keeps the scale of its input.
+        # Averages are a hundred times as large as maxima, and at the averages' scale the maxima would round to 0.
         channels = code.shape[-1]
         maxima_channels = channels - self.averaging[0].shape[-1]
         kernel = np.eye(channels, maxima_channels, dtype=np.float32)[np.newaxis, np.newaxis]
         return _convolve(code, kernel, np.zeros(maxima_channels, np.float32), [(0, 0), (0, 0)])
 
-    def _smooth(self, values: tf.Tensor, kernel: np.ndarray, bias: np.ndarray) -> tf.Tensor:
+    def _enlarge(self, values: tf.Tensor, kernel: np.ndarray, bias: np.ndarray) -> tf.Tensor:
+        """Enlarges averages, or a code that contains averages, to the smooth picture."""
         blocks = _convolve(values, kernel, bias, [(0, 0), (0, 0)])
-        return RepeatEdges(self.shape[:2])(_joined(blocks, self.block, self.shape[-1]))
+        return RepeatEdges(self.shape[:2])(_join_blocks(blocks, self.block, self.shape[-1]))
 
 
-def _joined(blocks: tf.Tensor, block: Pair, channels: int) -> tf.Tensor:
-    """Joins blocks into images. A block's values are numbered `position * channels + channel`."""
+def _join_blocks(blocks: tf.Tensor, block: Pair, channels: int) -> tf.Tensor:
+    """Joins blocks, with values numbered `position * channels + channel`, into images."""
     (_, blocks_down, blocks_right, _), (height, width) = blocks.shape, block
-    rows = tf.transpose(tf.reshape(blocks, (-1, blocks_right, height, width * channels)), (0, 2, 1, 3))
-    return tf.reshape(rows, (-1, blocks_down * height, blocks_right * width, channels))
+    transposed = tf.transpose(tf.reshape(blocks, (-1, blocks_right, height, width * channels)), (0, 2, 1, 3))
+    return tf.reshape(transposed, (-1, blocks_down * height, blocks_right * width, channels))
 
 
 def _convolve(
@@ -310,16 +315,16 @@ def _convolve(
     # would lose the convolution's own padding. Beyond the kernel's reach a result is only the bias, so zeros after the
     # convolution give the same result. They are added there because OpenVINO 2026.4 crashes (SIGSEGV) in some
     # convolutions that compute results from padding alone.
-    reached_zeros = [min(length, before) for length, (before, _) in zip(extra, padding)]
-    padding = [(before, after + length) for (before, after), length in zip(padding, reached_zeros)]
+    zeros_in_reach = [min(length, before) for length, (before, _) in zip(extra, padding)]
+    padding = [(before, after + length) for (before, after), length in zip(padding, zeros_in_reach)]
     convolved = tf.nn.conv2d(images, kernel, strides, [(0, 0), *padding, (0, 0)])
-    later_padding = [(0, length - reached) for length, reached in zip(extra, reached_zeros)]
+    later_padding = [(0, length - reached) for length, reached in zip(extra, zeros_in_reach)]
     if any(map(any, later_padding)):
         convolved = tf.pad(convolved, [(0, 0), *later_padding, (0, 0)])
     return tf.nn.bias_add(convolved, bias)
 
 
-def _cropped(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
+def _crop(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
     """Crops images to their first rows and columns."""
     # A slice that crops nothing would still copy the images in a runtime.
     return images if images.shape[1:3] == (height, width) else images[:, :height, :width]

@@ -19,9 +19,10 @@ VARIANTS = ("float32",)
 VERSIONS = {"onnxruntime": onnxruntime.__version__, "tf2onnx": tf2onnx.__version__}
 
 
-@functools.lru_cache(maxsize=len(SIGNATURES))  # Keeps one model's parts, which to_openvino.py converts as well.
+# The cache holds the ONNX models of one autoencoder's parts, so that to_openvino.py need not make them again.
+@functools.lru_cache(maxsize=len(SIGNATURES))
 def model_proto(part: Part) -> ModelProto:
-    """A part as an ONNX model with the part's input and output names."""
+    """Converts a part to an ONNX model with the part's input and output names."""
     signature = list(part.inputs.values())
     model, _ = tf2onnx.convert.from_function(part.graph_function, input_signature=signature, opset=OPSET)
     return model

@@ -66,7 +66,7 @@ class Agreement:
 
 
 def _badness(agreement: Agreement) -> tuple[bool, float, float, float]:
-    """Sorts agreements from good to bad. NaN counts as infinite, because it compares as neither more nor less.
+    """A key that sorts agreements from good to bad. NaN counts as infinite, because it is neither more nor less.
 
     >>> large, nan = (Agreement(None, value, value, None, 0.1, 0.0) for value in (9.0, math.nan))
     >>> max([large, nan], key=_badness) is max([nan, large], key=_badness) is nan
@@ -104,7 +104,7 @@ class Reference:
 
     @functools.cached_property
     def bounds(self) -> Bounds:
-        """The bounds on right results for the images."""
+        """The bounds on the results that are right for the images."""
         return Bounds.of(self._model, self.tensors[IMAGES])
 
     def compare(self, file_name: str, run: Runner, part: Part) -> Agreement:
@@ -117,7 +117,7 @@ class Reference:
                 choose the one that the SavedModel did not choose.
 
         Returns:
-            The worst of the three agreements: by exactness, then by wrong switches, then by differences.
+            The worst of the three agreements. Exactness counts first, then wrong switches, then differences.
 
         Raises:
             RunError: If the runtime fails, or the outputs differ from the SavedModel's in name, shape or type.
@@ -140,7 +140,7 @@ class Reference:
                     f"{expected.dtype} of shape {expected.shape}; not written"
                 )
         switches = {name: values for name, values in outputs.items() if name.startswith("switches")}
-        decoded = outputs[RECONSTRUCTION] if RECONSTRUCTION in outputs else self._decoded(self.tensors | outputs)
+        decoded = outputs[RECONSTRUCTION] if RECONSTRUCTION in outputs else self._decode(self.tensors | outputs)
         rmse = self._rmse(decoded)
         differences = {
             name: self._difference(name, values, IMAGES in part.inputs)
@@ -162,8 +162,8 @@ class Reference:
             return self.bounds.difference(values, self.tensors[name])
         return float(np.max(np.abs(values - self.tensors[name])))
 
-    def _decoded(self, encoded: Tensors) -> np.ndarray:
-        """The SavedModel's reconstruction from a code and switches."""
+    def _decode(self, encoded: Tensors) -> np.ndarray:
+        """Decodes a code and switches with the SavedModel."""
         return self._served.decode_named(encoded)
 
     def _scale(self, name: str) -> float:

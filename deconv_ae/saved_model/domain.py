@@ -7,9 +7,9 @@ from deconv_ae.saved_model.serving import SignatureAutoencoder
 from deconv_ae.training.evaluation import mean_rmse
 
 LARGEST_SHARE = 0.8
-"""Images get a warning if their RMSE is more than this share of an even colour's RMSE.
+"""Images get a warning if their RMSE is more than this share of the RMSE of each image's mean colour.
 
-The even colour is each image's own mean. The reference models have these shares:
+The reference models have these shares:
 
 | models of | images | share |
 | --- | --- | --- |
@@ -28,11 +28,11 @@ OWN_SHARE_FACTOR = 1.5
 """A model that is poor even on its own images has a higher limit: this many times its share on its own images."""
 NEGLIGIBLE_SHARE = 0.25
 """An RMSE below this share of the card's test RMSE gets no warning. Otherwise a black image would get one, because its
-even colour is exact."""
+mean colour is exact."""
 
 
 def domain_warning(model: SignatureAutoencoder, images: np.ndarray, rmse: float) -> str | None:
-    """Returns a warning if a model reconstructs images hardly better than an even colour would; else None.
+    """Returns a warning if a model reconstructs images hardly better than each image's mean colour does; else None.
 
     Args:
         model: the model.
@@ -43,13 +43,13 @@ def domain_warning(model: SignatureAutoencoder, images: np.ndarray, rmse: float)
         The warning, a sentence without a full stop, or None.
     """
     card = model.card
-    even_rmse = mean_rmse(lambda batch: tf.reduce_mean(batch, axis=(1, 2), keepdims=True), images)
-    # The mean training image has about the same RMSE as each image's own even colour.
-    own_share = 0.0 if card.baselines is None else card.test_rmse / max(card.baselines.mean_image_rmse, 1e-6)
-    limit = max(LARGEST_SHARE, OWN_SHARE_FACTOR * own_share)
-    if rmse <= limit * even_rmse or rmse <= NEGLIGIBLE_SHARE * card.test_rmse:
+    mean_colour_rmse = mean_rmse(lambda batch: tf.reduce_mean(batch, axis=(1, 2), keepdims=True), images)
+    # On the model's own images, the mean training image has about the same RMSE as each image's mean colour.
+    share_on_own_images = 0.0 if card.baselines is None else card.test_rmse / max(card.baselines.mean_image_rmse, 1e-6)
+    limit = max(LARGEST_SHARE, OWN_SHARE_FACTOR * share_on_own_images)
+    if rmse <= limit * mean_colour_rmse or rmse <= NEGLIGIBLE_SHARE * card.test_rmse:
         return None
     return (
         f"these images look unlike the training images of {model.name} ({card.dataset.name}): their RMSE is {rmse:.4f} "
-        f"and that of each image's mean colour {even_rmse:.4f}; train a model on such images"
+        f"and that of each image's mean colour {mean_colour_rmse:.4f}; train a model on such images"
     )

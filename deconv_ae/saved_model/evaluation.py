@@ -31,8 +31,7 @@ class Evaluation:
             code, one with at most as many bits as code and switches.
         files: JPEG and WebP with at most as many bits as code and switches, or of the lowest quality; empty unless
             the images have 1 or 3 channels.
-        silent_channels: the number of the code's channels that are 0 in every measured image: without splits, in every
-            image, else in every test image.
+        silent_channels: the number of the code's channels that are 0 in every test image.
         channels: the number of the code's channels.
     """
 
@@ -101,7 +100,7 @@ def evaluate_images(model: SignatureAutoencoder, images: np.ndarray) -> Evaluati
         images: `(N, height, width, channels)` uint8.
 
     Returns:
-        The results of one split, `these`; `baselines` is None.
+        The results, with the images as a split named `these`; `baselines` is None.
 
     Raises:
         InputError: as `SignatureAutoencoder.check`.

@@ -56,7 +56,7 @@ class ExportDirectory:
                 raise InputError(
                     f"export_dir: {self.path} cannot be written: {error.strerror}; give another"
                 ) from error
-            for leftover in partials(self.path):  # Processes that were killed left them.
+            for leftover in partials(self.path):  # A process that was killed left it.
                 remove(leftover)
             check(self.path, self._overwrite)
             self._exit_stack = exit_stack.pop_all()
@@ -101,8 +101,8 @@ class ExportDirectory:
             if not self.path.exists():
                 partial.rename(self.path)
             elif not _exchange(partial, self.path):
-                # Without an atomic exchange, two renames replace the model. A kill between them leaves the old model
-                # under the hidden name.
+                # Without an atomic exchange, two renames replace the model. If the process is killed between the
+                # renames, the old model keeps the hidden name in `old`.
                 old = self.path.with_name(f".{self.path.name}.old-{os.urandom(4).hex()}")
                 self.path.rename(old)
                 try:

@@ -76,24 +76,25 @@ def files_of_size(images: np.ndarray, bits: float) -> tuple[FileOfSize, ...]:
         bits: the largest average size of a file, in bits.
 
     Returns:
-        One result for each format, at the lowest quality if even its files are larger; no results unless the images
-        have 1 or 3 channels.
+        One result for each format; no results unless the images have 1 or 3 channels. If even files of the lowest
+        quality are larger than `bits`, the result is for the lowest quality.
     """
     if images.shape[-1] not in (1, 3):
         return ()
     sample = evenly_spaced(images, MOST_PICTURES)
     results = []
     for name in SETTINGS:
-        at_quality = functools.cache(functools.partial(_at_quality, sample, name, bits))
+        measure = functools.cache(functools.partial(_measure_quality, sample, name, bits))
         low, high = LOWEST_QUALITY, HIGHEST_QUALITY
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (low, middle - 1) if at_quality(middle).is_larger else (middle, high)
-        results.append(at_quality(low))
+            low, high = (low, middle - 1) if measure(middle).is_larger else (middle, high)
+        results.append(measure(low))
     return tuple(results)
 
 
-def _at_quality(images: np.ndarray, name: str, most_bits: float, quality: int) -> FileOfSize:
+def _measure_quality(images: np.ndarray, name: str, most_bits: float, quality: int) -> FileOfSize:
+    """Compresses images at one quality, and measures the files and their pictures."""
     files, decoded = zip(*map(_pillow_codec(name, quality=quality, **SETTINGS[name]), images))
     rmses = per_image_rmse(scale(images), scale(np.stack(decoded)))
     bits, headers = (8 * sum(lengths) / len(images) for lengths in (map(len, files), map(_header_length, files)))

@@ -33,7 +33,7 @@ class RecipeUsed:
     Attributes:
         name: the recipe's name.
         epochs, batch_size: as the run used them.
-        learning_rate: None for the recipe's own.
+        learning_rate: the learning rate; None if the recipe chose it.
         mixed_precision: as in `TrainingOptions`.
         extended_after_epochs: the numbers of epochs for which the learning rate was planned before the run was
             extended.
@@ -142,19 +142,19 @@ class ModelCard:
         return self.architecture.size_per_image(self.image_shape)
 
     def source(self, name: str) -> Source:
-        """The source of a data set, read in the same way as the model's own.
+        """Returns the source of a data set, which is read in the same way as the images that the model was trained on.
 
-        Another data set gets the size and the colours of the model's images.
+        If it is another data set, its images get the size and the colours of the model's images.
         """
         height, width, channels = self.image_shape
-        used, is_another = self.dataset, name != self.dataset.name
+        own_dataset, is_another = self.dataset, name != self.dataset.name
         return Source(
             name,
-            image_size=(height, width) if is_another or used.fit else None,
-            fit=used.fit or "crop",
-            color_mode={1: "grayscale", 3: "rgb"}.get(channels, "auto") if is_another else used.color_mode,
-            background=used.background,
-            split_by=used.split_by,
+            image_size=(height, width) if is_another or own_dataset.fit else None,
+            fit=own_dataset.fit or "crop",
+            color_mode={1: "grayscale", 3: "rgb"}.get(channels, "auto") if is_another else own_dataset.color_mode,
+            background=own_dataset.background,
+            split_by=own_dataset.split_by,
         )
 
     def layer_table(self) -> str:
@@ -236,7 +236,7 @@ def _convert_format_1(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """The versions of the software that a result depends on."""
-    # Imported here: programs read and refuse cards without waiting seconds for TensorFlow.
+    # The imports are here so that a program reads or refuses a card without waiting seconds for TensorFlow.
     import keras
     import tensorflow as tf
 

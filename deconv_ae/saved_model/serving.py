@@ -137,7 +137,7 @@ class ServedAutoencoder(SignatureAutoencoder):
         self.path = model_directory(model_dir)
         card = ModelCard.read(self.path)
         for file in card.checksums:
-            if file != KERAS_FILE:  # Readers of the Keras file check it.
+            if file != KERAS_FILE:  # `read_keras_model` checks the Keras file.
                 card.check_file(self.path, file)
         try:
             self._loaded = tf.saved_model.load(str(self.path))
@@ -168,7 +168,7 @@ class ServedAutoencoder(SignatureAutoencoder):
 
 
 def _shapes_and_types(specs: Specs) -> dict[str, tuple[tuple[int | None, ...] | None, str]]:
-    """Each tensor's shape and type, by name, without TensorFlow's name of the tensor."""
+    """Each tensor's shape and type by its key in `specs`. The name inside a TensorSpec is ignored."""
     return {
         name: (None if spec.shape.rank is None else tuple(spec.shape), spec.dtype.name) for name, spec in specs.items()
     }

@@ -38,7 +38,7 @@ class Model(Protocol):
     architecture: Architecture
 
     def encode(self, images: Any) -> tuple[Any, list[Any]]:
-        """Returns the code and the switches, outermost first."""
+        """Returns the code, and the switches of each stage from the first to the last."""
 
     def decode(self, code: Any, switches: Sequence[Any]) -> Any:
         """Returns the reconstruction; switches outside of their windows are an error where that can be checked."""
@@ -80,7 +80,7 @@ class Signature:
 
     @property
     def attribute(self) -> str:
-        """A loaded SavedModel's attribute that calls the signature."""
+        """The name of the attribute with which a loaded SavedModel calls the signature."""
         return SERVE if self.name == SERVING_DEFAULT else self.name
 
 
@@ -166,13 +166,13 @@ REQUIRED = (SERVING_DEFAULT, ENCODE, DECODE)
 
 
 def functions(
-    model: Autoencoder, weights: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
+    model: Autoencoder, weights_context: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
 ) -> dict[str, Function]:
     """Makes the function of each signature.
 
     Args:
         model: the autoencoder; a call uses its weights at the time of the call.
-        weights: returns a context that may replace the model's weights during a call.
+        weights_context: returns a context that may replace the model's weights during a call.
 
     Returns:
         The functions by the signatures' names; they take and return tensors by name.
@@ -180,7 +180,7 @@ def functions(
 
     def in_context(function: Function) -> Function:
         def call(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            with weights():
+            with weights_context():
                 return function(**inputs)
 
         return call
@@ -190,8 +190,8 @@ def functions(
 
 def trace(functions: Mapping[str, Function], model: Autoencoder) -> dict[str, Function]:
     """Traces each signature's function once, for any batch size. Asking for gradients raises LookupError."""
-    # Concrete functions: saving would trace a tf.function again, and the file would hold both graphs. No control flow
-    # depends on a tensor, and autograph would only double the time of tracing.
+    # These are concrete functions, because saving would trace a tf.function again, and the file would hold both graphs.
+    # No control flow depends on a tensor, and autograph would only double the time of tracing.
     return {
         name: tf.function(_without_gradient(function), autograph=False).get_concrete_function(
             **SIGNATURES[name].inputs(model.architecture, model.image_shape)

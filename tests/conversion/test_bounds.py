@@ -23,7 +23,7 @@ def encode(model: Autoencoder, images: np.ndarray) -> tuple[np.ndarray, list[np.
     return code, switches
 
 
-def named(switches: list[np.ndarray]) -> dict[str, np.ndarray]:
+def name_switches(switches: list[np.ndarray]) -> dict[str, np.ndarray]:
     return dict(zip(TWO_STAGES.switches_names, switches))
 
 
@@ -36,7 +36,7 @@ def test_clear_maxima_allow_one_choice_and_one_reconstruction(model: Autoencoder
     images = noise(count)
     bounds, (_, switches) = Bounds.of(model, images), encode(model, images)
     reconstruction = np.asarray(model(images))
-    assert bounds.count_wrong(named(switches)) == 0
+    assert bounds.count_wrong(name_switches(switches)) == 0
     assert bounds.difference(reconstruction, reconstruction) < 1e-5
     for choices in bounds.choices.values():
         # In a few windows, two values agree to 1e-5 by chance.
@@ -52,26 +52,27 @@ def test_clear_maxima_allow_one_choice_and_one_reconstruction(model: Autoencoder
 def test_flat_picture_allows_every_choice_and_its_reconstruction(stage: int) -> None:
     keras.utils.set_random_seed(1)
     model = Autoencoder(TWO_STAGES, (13, 17, 2))
-    # A ReLU would turn negative sums into zeros, which tie exactly.
+    # With positive weights, all sums are positive. The ReLU would turn negative sums into equal zeros, and among equal
+    # values only the first position is right.
     model.set_weights([np.abs(weights) for weights in model.get_weights()])
     images = np.full((2, 13, 17, 2), 0.5, "float32")
     images[1] = noise(1)
     bounds, (code, switches) = Bounds.of(model, images), encode(model, images)
-    # A window away from the edges.
+    # This window is so far from the edges that all of its values are near ties.
     row, column = (2, 2) if stage == 0 else (1, 1)
     positions = bounds.choices[f"switches_{stage + 1}"].shape[-1]
     for position in range(positions):
-        moved = [each.copy() for each in switches]
-        moved[stage][0, row, column] = position
-        assert bounds.count_wrong(named(moved)) == 0
-        reconstruction = np.asarray(model.decoder([code, *moved]))
+        moved_switches = [each.copy() for each in switches]
+        moved_switches[stage][0, row, column] = position
+        assert bounds.count_wrong(name_switches(moved_switches)) == 0
+        reconstruction = np.asarray(model.decoder([code, *moved_switches]))
         assert bounds.difference(reconstruction, np.asarray(model(images))) < 1e-5
-    moved[stage][1, row, column] = (switches[stage][1, row, column] + 1) % positions
+    moved_switches[stage][1, row, column] = (switches[stage][1, row, column] + 1) % positions
     filters = switches[stage].shape[-1]
-    assert bounds.count_wrong(named(moved)) == filters
-    assert bounds.difference(np.asarray(model.decoder([code, *moved])), np.asarray(model(images))) > 1e-3
-    moved[stage][1, row, column] = positions
-    assert bounds.count_wrong(named(moved)) == filters
+    assert bounds.count_wrong(name_switches(moved_switches)) == filters
+    assert bounds.difference(np.asarray(model.decoder([code, *moved_switches])), np.asarray(model(images))) > 1e-3
+    moved_switches[stage][1, row, column] = positions
+    assert bounds.count_wrong(name_switches(moved_switches)) == filters
 
 
 def test_black_picture_allows_only_the_first_position(model: Autoencoder) -> None:

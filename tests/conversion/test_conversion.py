@@ -56,7 +56,7 @@ def served(exported: Path) -> ServedAutoencoder:
 
 @pytest.fixture(scope="module")
 def converted(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
-    """How convert.py ended for a model of one stage and the formats in WORKING_FORMATS, and the folder of the files."""
+    """Runs convert.py on a model of one stage, and returns how the program ended and the folder with the files."""
     folder = tmp_path_factory.mktemp("converted")
     arguments = [f"--model={exported}", "--output_dir=files", f"--format={','.join(WORKING_FORMATS)}"]
     return run_program("convert.py", arguments, folder), folder / "files"
@@ -364,9 +364,9 @@ def test_error_names_the_missing_package(monkeypatch: pytest.MonkeyPatch, format
 
 
 @pytest.fixture(scope="module")
-def unguarded(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> ServedAutoencoder:
+def model_without_checksum(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> ServedAutoencoder:
     """A copy of the export without the Keras file's checksum, so that tests may replace that file."""
-    copy = tmp_path_factory.mktemp("unguarded") / "model"
+    copy = tmp_path_factory.mktemp("model_without_checksum") / "model"
     return ServedAutoencoder(without_keras_checksum(shutil.copytree(exported, copy)))
 
 
@@ -378,8 +378,8 @@ def unguarded(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Serve
         (lambda file: keras.Sequential([keras.Input((2,))]).save(file), "holds a Sequential"),
     ],
 )
-def test_spoilt_keras_file_gives_one_line(unguarded: ServedAutoencoder, spoil, message: str) -> None:
-    spoil(unguarded.path / KERAS_FILE)
+def test_spoilt_keras_file_gives_one_line(model_without_checksum: ServedAutoencoder, spoil, message: str) -> None:
+    spoil(model_without_checksum.path / KERAS_FILE)
     with pytest.raises(InputError, match=message) as raised:
-        conversion.load_keras_model(unguarded)
+        conversion.load_keras_model(model_without_checksum)
     assert "\n" not in str(raised.value)

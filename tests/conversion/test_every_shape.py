@@ -21,15 +21,15 @@ LARGEST_SIDE = 40
 
 @st.composite
 def cases(draw):
-    """An architecture, and a shape of images that it can be trained on."""
+    """Draws an architecture, and a shape of images on which the architecture can be trained."""
     stages = draw(st.integers(1, 5))
-    pool_sizes, sides = [], (1, 1)
+    pool_sizes, smallest_sides = [], (1, 1)
     for _ in range(stages):
-        pool_size = tuple(draw(st.integers(1, min(4, LARGEST_SIDE // side))) for side in sides)
+        pool_size = tuple(draw(st.integers(1, min(4, LARGEST_SIDE // side))) for side in smallest_sides)
         pool_sizes.append(pool_size)
-        sides = tuple(map(math.prod, zip(sides, pool_size)))
+        smallest_sides = tuple(map(math.prod, zip(smallest_sides, pool_size)))
     # The windows may or may not divide the sides.
-    sides = tuple(draw(st.integers(side, LARGEST_SIDE)) for side in sides)
+    sides = tuple(draw(st.integers(side, LARGEST_SIDE)) for side in smallest_sides)
     kernel_size = tuple(draw(st.integers(1, min(6, side))) for side in sides)
     filters = draw(st.lists(st.sampled_from([1, 2, 3, 5, 17, 64]), min_size=stages, max_size=stages))
     channels = draw(st.integers(1, 4))

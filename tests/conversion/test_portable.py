@@ -26,7 +26,7 @@ MODULES = {"onnx": to_onnx, "litert": to_litert, "openvino": to_openvino}
         (Architecture((3, 2), ((2, 3), (3, 2)), kernel_size=(4, 3)), (29, 31, 3)),
         (Architecture((2,), ((1, 2),), kernel_size=(6, 7)), (9, 8, 2)),
         (Architecture((2, 3), (3, 1), kernel_size=1), (11, 10, 1)),
-        # Stages that use both rearranged kernels, neither of them, or only `pooling_kernel`.
+        # Stages that use both `pooling_kernel` and `unpooling_kernel`, neither of them, or only `pooling_kernel`.
         (Architecture((40,), (2,), kernel_size=3), (11, 10, 3)),
         (Architecture((20, 20), (3, 2), kernel_size=2), (13, 14, 20)),
         (Architecture((1,), (16,)), (33, 47, 1)),
@@ -74,7 +74,8 @@ def test_every_part_agrees_with_the_model_in_both_layouts(
     [
         # Without `unpooling_kernel`, with an even kernel, and with sizes that the windows do not divide.
         (Architecture((20, 20), (3, 3), kernel_size=2), (13, 14, 20)),
-        # Columns in no window, which a kernel of one column does not reach: OpenVINO crashed on a batch of one.
+        # Columns in no window, which a kernel of one column does not reach. If the convolution itself
+        # pads these columns, OpenVINO crashes on a batch of one.
         (Architecture((2, 1, 1), ((4, 2), (2, 2), (4, 4)), kernel_size=(6, 1)), (34, 30, 4)),
         # Rows and columns in no window, more of them than the kernel reaches.
         (Architecture((17,), (4,), kernel_size=3), (15, 11, 16)),

@@ -19,7 +19,7 @@ def warning_about(model_dir: Path, images: np.ndarray) -> str | None:
 
 
 def slopes(darkest: int, brightest: int, size: int, channels: int) -> np.ndarray:
-    """Four pictures as smooth as a sky, from a dark corner to a bright one."""
+    """Makes four pictures whose brightness rises evenly from one corner to the opposite corner."""
     slope = np.add.outer(np.arange(size), np.arange(size)) / (2 * size - 2)
     rotated = np.stack([np.rot90(slope, turns) for turns in range(4)])
     return np.repeat((darkest + rotated * (brightest - darkest)).astype(np.uint8)[..., None], channels, axis=-1)
@@ -35,23 +35,23 @@ PICTURES = {
 
 @pytest.mark.parametrize("name", ["cmap1_pool2", "cmap1_pool4", "cmap3_pool4", "two_layer"])
 @pytest.mark.parametrize("kind", PICTURES)
-def test_model_of_digits_reports_other_pictures(name: str, kind: str) -> None:
+def test_model_of_digits_warns_about_other_pictures(name: str, kind: str) -> None:
     sentence = warning_about(REFERENCE / name, PICTURES[kind])
     assert sentence is not None
     assert sentence.startswith(f"these images look unlike the training images of {name} (mnist): their RMSE is 0.")
 
 
 @pytest.mark.parametrize("name", ["cmap1_pool2", "cmap1_pool4", "cmap3_pool4", "two_layer"])
-def test_model_of_digits_accepts_five_digits_and_black_images(name: str, digits: ImageDataset) -> None:
+def test_digits_and_black_images_give_no_warning(name: str, digits: ImageDataset) -> None:
     for start in range(0, 100, 5):
         assert warning_about(REFERENCE / name, digits.test[start : start + 5]) is None
     assert warning_about(REFERENCE / name, np.zeros((2, 28, 28, 1), np.uint8)) is None
 
 
-def test_model_of_photographs_accepts_bright_and_dark_slopes() -> None:
+def test_slopes_give_no_warning_with_a_model_of_photographs() -> None:
     for darkest, brightest in ((90, 250), (10, 40)):
         assert warning_about(REFERENCE / "photos_128", slopes(darkest, brightest, 128, 3)) is None
 
 
-def test_weak_model_accepts_its_own_images(exported_in_colour: Path, colour_images: ImageDataset) -> None:
+def test_own_images_of_a_weak_model_give_no_warning(exported_in_colour: Path, colour_images: ImageDataset) -> None:
     assert warning_about(exported_in_colour, colour_images.test) is None

@@ -16,17 +16,19 @@ from deconv_ae.training.evaluation import baselines
 
 def test_errors_equal_numpys_and_baselines_equal_the_cards(exported: Path, digits: ImageDataset) -> None:
     model = ServedAutoencoder(exported)
-    found = evaluate(model, digits.train, digits.test)
+    evaluation = evaluate(model, digits.train, digits.test)
     for split, images in (("train", digits.train), ("test", digits.test)):
         reconstruction = model.decode(model.encode(images)).astype(np.float64)
         mean_squares = np.mean((images / 256 - reconstruction) ** 2, axis=(1, 2, 3))
-        assert found.rmse[split] == pytest.approx(np.sqrt(mean_squares).mean(), rel=1e-5)
-        assert found.psnr[split] == pytest.approx(np.mean(10 * np.log10(1 / mean_squares)), rel=1e-5)
-        assert found.rmse[split] == pytest.approx(getattr(model.card, f"{split.replace('train', 'training')}_rmse"))
-    assert found.baselines == baselines(digits.train, digits.test, code_values=49)
-    assert found.baselines == model.card.baselines
-    assert [description.split(":")[0] for description, _ in found.thumbnails] == ["7x7 pixels", "14x14 pixels"]
-    assert (found.silent_channels, found.channels) == (0, 1)
+        assert evaluation.rmse[split] == pytest.approx(np.sqrt(mean_squares).mean(), rel=1e-5)
+        assert evaluation.psnr[split] == pytest.approx(np.mean(10 * np.log10(1 / mean_squares)), rel=1e-5)
+        assert evaluation.rmse[split] == pytest.approx(
+            getattr(model.card, f"{split.replace('train', 'training')}_rmse")
+        )
+    assert evaluation.baselines == baselines(digits.train, digits.test, code_values=49)
+    assert evaluation.baselines == model.card.baselines
+    assert [description.split(":")[0] for description, _ in evaluation.thumbnails] == ["7x7 pixels", "14x14 pixels"]
+    assert (evaluation.silent_channels, evaluation.channels) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,7 @@ def test_psnr_is_averaged_over_images(rmses: list[float], decibels: float) -> No
 
 def test_table_shows_the_numbers_of_an_evaluation() -> None:
     by_split = {"train": 0.1, "test": 0.2}
-    found = Evaluation(
+    evaluation = Evaluation(
         by_split,
         by_split,
         {"train": 4000, "test": 1000},
@@ -49,7 +51,7 @@ def test_table_shows_the_numbers_of_an_evaluation() -> None:
         channels=4,
         ssim=0.75,
     )
-    assert found.table().splitlines() == [
+    assert evaluation.table().splitlines() == [
         "train RMSE              0.100000, PSNR 0.10 dB, over 4,000 images",
         "test RMSE               0.200000, PSNR 0.20 dB, over 1,000 images",
         "SSIM                    0.7500, the mean over the test images; 1 means equal",

@@ -31,7 +31,7 @@ def files(directory: Path) -> dict[str, bytes]:
     return {str(file.relative_to(directory)): file.read_bytes() for file in directory.rglob("*") if file.is_file()}
 
 
-def saved_model_cli(directory: Path, *arguments: str) -> None:
+def run_saved_model_cli(directory: Path, *arguments: str) -> None:
     cli = Path(sys.executable).with_name("saved_model_cli")
     finished = run_program(str(cli), ["run", *arguments, "--tag_set=serve", "--overwrite"], directory)
     assert finished.status == 0, finished.stderr
@@ -47,7 +47,7 @@ def test_encode_and_decode_equal_serving_default_in_saved_model_cli(
     def run(signature: str, inputs: str) -> Path:
         folder = tmp_path / f"{signature}_{len(list(tmp_path.iterdir()))}"
         arguments = ["--dir", str(exported), "--outdir", str(folder), "--signature_def", signature, "--inputs", inputs]
-        saved_model_cli(tmp_path, *arguments)
+        run_saved_model_cli(tmp_path, *arguments)
         return folder
 
     served = run("serving_default", f"images={tmp_path / 'four.npy'}")
@@ -55,7 +55,7 @@ def test_encode_and_decode_equal_serving_default_in_saved_model_cli(
     decoded = run("decode", f"code={encoded / 'code.npy'};switches_1={encoded / 'switches_1.npy'}")
     expected = np.load(served / "reconstruction.npy")
     np.testing.assert_allclose(np.load(decoded / "reconstruction.npy"), expected, atol=1e-6)
-    # One image of the batch, encoded and decoded alone.
+    # One image of the batch is encoded and decoded alone.
     alone = run("encode", f"images={tmp_path / 'one.npy'}")
     decoded_alone = run("decode", f"code={alone / 'code.npy'};switches_1={alone / 'switches_1.npy'}")
     np.testing.assert_allclose(np.load(decoded_alone / "reconstruction.npy"), expected[2:3], atol=1e-6)
@@ -87,8 +87,8 @@ def test_card_describes_the_model(exported: Path, trained: TrainingResult, digit
     card = ModelCard.read(exported)
     assert card.preset == card.title == "cmap1_pool4"
     assert card.architecture.filters == (1,)
-    known = {"fingerprint": digits.fingerprint, "test_pictures": pixels.digests(digits.test)}
-    assert card.dataset == DatasetUsed("mnist_5k", 640, 100, **known)
+    digests = {"fingerprint": digits.fingerprint, "test_pictures": pixels.digests(digits.test)}
+    assert card.dataset == DatasetUsed("mnist_5k", 640, 100, **digests)
     assert card.parameters == 51
     assert card.size_per_image.switches_bits == 49 * 4
     assert [layer.name for layer in card.layers] == ["images", "conv1", "pool1", "unpool1", "deconv1"]
@@ -291,8 +291,8 @@ def test_card_with_an_impossible_field_is_refused(exported: Path, tmp_path: Path
     for name in path:
         place = place[name]
     place[last] = value
-    # The checksum is right, as if somebody had edited the card and computed the checksum again. It stays right with
-    # 1e999 for Infinity, because JSON reads 1e999 as infinity.
+    # The checksum matches, as if somebody had edited the card and computed the checksum again. The card has 1e999 in
+    # place of Infinity, which is not JSON. 1e999 is read as infinity, so the checksum still matches.
     (tmp_path / "model_card.json").write_text(with_checksum(values).replace("Infinity", "1e999"))
     with pytest.raises(InputError, match=r"is not a model card \(.*; export the model again") as error:
         ModelCard.read(tmp_path)
@@ -341,11 +341,11 @@ def test_impossible_name_of_a_signature_is_refused(name: str) -> None:
         dataclasses.replace(SIGNATURES["encode"], name=name)
 
 
-@pytest.mark.parametrize("same", ["name", "converted"])
-def test_signatures_or_files_with_the_same_name_are_refused(same: str) -> None:
+@pytest.mark.parametrize("field", ["name", "converted"])
+def test_signatures_or_files_with_the_same_name_are_refused(field: str) -> None:
     one, other = SIGNATURES["encode"], SIGNATURES["decode"]
-    with pytest.raises(ValueError, match=f"^'{getattr(one, same)}' is the name of two"):
-        by_name(one, dataclasses.replace(other, **{same: getattr(one, same)}))
+    with pytest.raises(ValueError, match=f"^'{getattr(one, field)}' is the name of two"):
+        by_name(one, dataclasses.replace(other, **{field: getattr(one, field)}))
 
 
 def test_unreadable_export_leaves_no_directory(trained: TrainingResult, digits: ImageDataset, tmp_path: Path) -> None:

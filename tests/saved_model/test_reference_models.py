@@ -77,10 +77,12 @@ def test_photographs_model_reconstructs_unknown_colours() -> None:
     model = reference(PHOTOGRAPHS_MODEL)
     assert model.card.architecture.filters == (16, 8)
     assert model.card.dataset == DatasetUsed("folder:photos", 6_000, 1_000)
-    # Soft edges in random colours; the repository does not hold the photographs.
+    # The repository does not hold the photographs. Images with soft edges in random colours replace them.
     rows, columns = np.mgrid[0:64, 0:64] / 64
-    slopes = np.random.default_rng(0).normal(size=(20, 3, 3))
-    waves = np.tanh(4 * np.sin(4 * (slopes[..., 0, None, None] * rows + slopes[..., 1, None, None] * columns)))
+    frequencies = np.random.default_rng(0).normal(size=(20, 3, 3))
+    waves = np.tanh(
+        4 * np.sin(4 * (frequencies[..., 0, None, None] * rows + frequencies[..., 1, None, None] * columns))
+    )
     images = (127.5 + 100 * np.moveaxis(waves, 1, -1)).astype(np.uint8)
     encoded = model.encode(images)
     assert encoded.code.shape[1:] == (16, 16, 8)
