@@ -5,9 +5,9 @@ import keras
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
 class BandedConv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D` under another class name, by which saved `.keras` files find the layer's weights."""
+    """`keras.layers.Conv2D` under the class name that saved `.keras` files have for this layer."""
 
 
 @keras.saving.register_keras_serializable(package="deconv_ae")
 class BandedConv2DTranspose(keras.layers.Conv2DTranspose):
-    """`keras.layers.Conv2DTranspose` under another class name, as `BandedConv2D`."""
+    """`keras.layers.Conv2DTranspose` under the class name that saved `.keras` files have for this layer."""

@@ -12,7 +12,10 @@ from deconv_ae.ops.windows import shape_of_pooled
 
 
 class _TwoShapes(tuple):
-    """The shapes of both results, which keras.layers.TimeDistributed slices as if they were one shape."""
+    """The shapes of the maxima and of the argmax.
+
+    keras.layers.TimeDistributed takes this pair for one shape and slices it, so a slice raises an error.
+    """
 
     def __getitem__(self, index):
         if isinstance(index, slice):

@@ -13,11 +13,11 @@ from deconv_ae.ops.windows import static
 class _MaxUnpooling(WindowsLayer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        # Keras would reject a list of both inputs as too many; `unpool` checks the shapes.
+        # With an `input_spec`, Keras would reject a list of `pooled` and `argmax`; `unpool` checks their shapes.
         self.input_spec = None
 
     def call(self, pooled, argmax=None, output_size=None, like=None):
-        pooled, argmax = self._pair(pooled, argmax)
+        pooled, argmax = self._pooled_and_argmax(pooled, argmax)
         values = ops.cast(checks.as_tensor("pooled", pooled), self.compute_dtype)
         return unpool(values, argmax, self._windows, output_size, like)
 
@@ -29,7 +29,7 @@ class _MaxUnpooling(WindowsLayer):
         return self._restored_shape(pooled_shape, argmax, output_size, like)
 
     def compute_output_spec(self, pooled, argmax=None, output_size=None, like=None):
-        pooled, argmax = self._pair(pooled, argmax)
+        pooled, argmax = self._pooled_and_argmax(pooled, argmax)
         self._windows.check_rank("pooled", pooled.shape)
         checks.check_same_shape(pooled, argmax, self._windows.channel_axis)
         shape = self._restored_shape(pooled.shape, argmax, output_size, like)
@@ -39,8 +39,8 @@ class _MaxUnpooling(WindowsLayer):
         size = size_to_restore(argmax, self._windows, origin_of(argmax), output_size, like)
         return self._windows.shape_of(pooled_shape[0], static(size), pooled_shape[self._windows.channel_axis])
 
-    def _pair(self, pooled, argmax):
-        """Returns both inputs. keras.Sequential passes them as a list."""
+    def _pooled_and_argmax(self, pooled, argmax):
+        """Returns `pooled` and `argmax`, which keras.Sequential gives as one list in the place of `pooled`."""
         if argmax is None and isinstance(pooled, (tuple, list)) and len(pooled) == 2:
             return pooled
         if argmax is None:
@@ -83,9 +83,9 @@ class MaxUnpooling2D(_MaxUnpooling):
     channel, even outside of its value's window.
 
     Several sizes pool to the same shape: 28 and 29 both pool to 14. Give the size to restore as `output_size`, or a
-    tensor of that size as `like`. On TensorFlow and JAX, the `argmax` of a pooling layer knows the size of the images
-    that were pooled. That size is the default, and any other size is an error. If the size is unknown, the default is
-    TensorFlow Addons', `(pooled - 1) * stride + pool` for `padding="valid"` and `pooled * stride` for `padding="same"`.
+    tensor of that size as `like`. On TensorFlow and JAX, a pooling layer attaches the size of its images to the
+    `argmax`. That size is then the default, and any other size is an error. If no size is attached, the default is that
+    of TensorFlow Addons: `(pooled - 1) * stride + pool` for `padding="valid"`, `pooled * stride` for `padding="same"`.
     If the positions do not lie in their windows for the default size, but do for another size, that is an error.
 
     On TensorFlow and JAX, the layer does not check positions that a pooling layer with the same arguments returned. It

@@ -10,7 +10,7 @@ from deconv_ae.ops.windows import lengths_argument
 
 
 class _SwitchesLayer(WindowsLayer):
-    """The base class of both conversions."""
+    """The base class of `ArgmaxToSwitches2D` and `SwitchesToArgmax2D`."""
 
     def __init__(self, pool_size=2, strides=None, padding="valid", input_size=None, data_format=None, **kwargs):
         super().__init__(pool_size, strides, padding, data_format, **kwargs)

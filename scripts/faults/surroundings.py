@@ -34,7 +34,7 @@ STREAMS = {
 
 @fault("two exports to one directory", times=20)
 def two_exports(torture: Torture) -> bool:
-    name = torture.new_run()
+    name = torture.new_name()
     arguments = [*SETTINGS, "--epochs=2", f"--export_dir={name}-model", "--overwrite"]
     with RunningProgram("train.py", [*arguments, "--seed=1"], torture.directory) as first:
         first.sleep(torture.random.uniform(0, 0.5))
@@ -46,12 +46,14 @@ def two_exports(torture: Torture) -> bool:
     if all(finished.status for finished in endings):
         torture.problem = "each refused the other"
         return False
-    return _is_whole(torture, torture.directory / f"{name}-model") and _left_nothing_behind(torture, f".{name}-model.*")
+    return _matches_its_card(torture, torture.directory / f"{name}-model") and _left_nothing_behind(
+        torture, f".{name}-model.*"
+    )
 
 
 @fault("Ctrl-C in the first five seconds", times=20)
 def interrupt_the_start(torture: Torture) -> bool:
-    name = torture.new_run()
+    name = torture.new_name()
     command = [sys.executable, str(SCRIPTS / "train.py"), *SETTINGS, "--epochs=9999", f"--export_dir={name}-model"]
     process = subprocess.Popen(
         command, cwd=torture.directory, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -61,14 +63,14 @@ def interrupt_the_start(torture: Torture) -> bool:
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
-    stopped = torture.ended_with(Finished(process.returncode, "", errors), 128 + signal.SIGINT)
-    return stopped and _left_nothing_behind(torture, f"*{name}-model*")
+    ended_as_expected = torture.ended_with(Finished(process.returncode, "", errors), 128 + signal.SIGINT)
+    return ended_as_expected and _left_nothing_behind(torture, f"*{name}-model*")
 
 
 @fault("closed or full streams, broken pipes", times=7)
 def spoil_streams(torture: Torture) -> bool:
-    name = torture.new_run()
-    # Each run's number selects the next kind.
+    name = torture.new_name()
+    # The number of the run chooses the kind, so successive runs have all kinds in turn.
     kind, (redirection, status) = list(STREAMS.items())[int(name.split("-")[1]) % len(STREAMS)]
     arguments = [*SETTINGS, "--epochs=1", f"--export_dir={name}-model"]
     command = shlex.join([sys.executable, str(SCRIPTS / "train.py"), *arguments])
@@ -81,14 +83,15 @@ def spoil_streams(torture: Torture) -> bool:
     if not torture.ended_with(Finished(completed.returncode, completed.stdout, completed.stderr), status):
         torture.problem = f"{kind}: {torture.problem}"
         return False
-    return _is_whole(torture, torture.directory / f"{name}-model")
+    return _matches_its_card(torture, torture.directory / f"{name}-model")
 
 
 @fault("out of disk while visualizing")
 def fill_disk_while_visualizing(torture: Torture) -> bool:
     arguments = ["--output_dir=drawn", "--dataset=folder:pictures"]
-    # The limit is less than a figure needs, and more than the error line needs: stderr is a file, too.
-    return _writes_all_or_nothing(torture, "visualize.py", arguments, "drawn", torture.random.randrange(500, 10_000))
+    # The limit is less than a figure needs. Standard error is also a file, and its error line must fit.
+    largest_file = torture.random.randrange(500, 10_000)
+    return _writes_all_or_nothing(torture, "visualize.py", arguments, "drawn", largest_file)
 
 
 @fault("out of disk while converting")
@@ -99,7 +102,7 @@ def fill_disk_while_converting(torture: Torture) -> bool:
 
 @fault("SIGINT while visualizing")
 def interrupt_visualizing(torture: Torture) -> bool:
-    folder = torture.new_run()
+    folder = torture.new_name()
     arguments = ["--model=run-1-model", f"--output_dir={folder}", "--dataset=folder:pictures"]
     with RunningProgram("visualize.py", arguments, torture.directory) as program:
         program.sleep(torture.random.uniform(0.1, 1.5))
@@ -120,7 +123,10 @@ def interrupt_visualizing(torture: Torture) -> bool:
 def _writes_all_or_nothing(
     torture: Torture, program: str, arguments: list[str], folder: str, largest_file: int
 ) -> bool:
-    """Whether a program on a full disk fails with a message and changes no file, and with enough space succeeds."""
+    """Runs a program twice, and returns whether each run did as it must.
+
+    On a full disk, the program must fail with a message and change no file. With enough space, it must write files.
+    """
     arguments = ["--model=run-1-model", *arguments]
     contents_before = _contents(torture.directory / folder)
     with RunningProgram(program, arguments, torture.directory, largest_file=largest_file) as running:
@@ -148,8 +154,8 @@ def _contents(directory: Path) -> dict[str, str]:
     }
 
 
-def _is_whole(torture: Torture, model_dir: Path) -> bool:
-    """Whether the directory holds a model with the RMSE that its card states."""
+def _matches_its_card(torture: Torture, model_dir: Path) -> bool:
+    """Whether the directory holds a model, and the model has the RMSE that its card states."""
     try:
         model = ServedAutoencoder(model_dir)
     except InputError as error:

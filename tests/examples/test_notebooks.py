@@ -58,9 +58,9 @@ def test_all_cells_were_run_in_order_and_file_is_small(file: Path) -> None:
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=file_name)
 def test_pictures_have_100_dots_per_inch(file: Path) -> None:
-    drawn = pictures(nbformat.read(file, as_version=4))
-    assert len(drawn) >= 4
-    assert {round(each.info["dpi"][0]) for each in drawn} == {DOTS_PER_INCH}
+    images = pictures(nbformat.read(file, as_version=4))
+    assert len(images) >= 4
+    assert {round(each.info["dpi"][0]) for each in images} == {DOTS_PER_INCH}
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=file_name)
@@ -114,8 +114,8 @@ def test_third_notebook_prints_what_its_prose_says_of_edges() -> None:
 def test_second_notebook_prints_what_its_prose_says() -> None:
     """Changed switches raise the RMSE more than a flat code, in which one value replaces all values above 0.
 
-    Models beat thumbnails with as many numbers as the code. Thumbnails, JPEG and WebP with at most as many bits as code
-    and switches beat the models.
+    A model has a lower RMSE than thumbnails with as many numbers as its code, but a higher RMSE than thumbnails, JPEG
+    and WebP with at most as many bits as its code and switches.
     """
     (file,) = (file for file in NOTEBOOKS if file.name.startswith("2"))
     texts = printed_texts(nbformat.read(file, as_version=4))

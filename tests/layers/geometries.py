@@ -19,7 +19,7 @@ GEOMETRIES = {
     "same, a window larger than the image": ((2, 3), (5, 5), (2, 2), "same"),
     "same, an image smaller than the stride": ((2, 2), (2, 2), (5, 4), "same"),
     "same, the stride leaves positions out": ((9, 10), (2, 1), (4, 3), "same"),
-    # 24 windows share a position: too many for ops/tensorflow.py to compare. A segment maximum finds the last of them.
+    # 24 windows share a position, too many for ops/tensorflow.py to compare. A segment maximum finds the last window.
     "a large window": ((17, 18), (16, 16), (3, 4), "same"),
 }
 
@@ -30,7 +30,7 @@ def random_images(shape, seed=0):
 
 
 def pool_and_unpool(geometry):
-    """A function from images to the results of both layers: the maxima, the argmax and the restored images."""
+    """Returns a function from images to the maxima, the argmax and the restored images."""
     _, *arguments = geometry
     pooling, unpooling = MaxPoolingWithArgmax2D(*arguments), MaxUnpooling2D(*arguments)
 

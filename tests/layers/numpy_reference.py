@@ -6,7 +6,10 @@ import numpy as np
 
 
 def window_spans(length, pool, stride, padding):
-    """For every window along an axis: its start (may be negative), and the start and end of its part in the image."""
+    """Returns the start of every window along an axis, and the start and end of the window's part in the image.
+
+    The start of a window may be negative.
+    """
     if padding == "valid":
         starts = range(0, length - pool + 1, stride)
     else:
@@ -16,7 +19,7 @@ def window_spans(length, pool, stride, padding):
 
 
 def pool_reference(images, pool_size, strides, padding):
-    """Maxima, argmax and switches, one window at a time; the first NaN is the maximum of its window."""
+    """Returns maxima, argmax and switches, computed window by window. The first NaN of a window is its maximum."""
     batch, height, width, channels = images.shape
     rows = window_spans(height, pool_size[0], strides[0], padding)
     columns = window_spans(width, pool_size[1], strides[1], padding)
@@ -39,7 +42,7 @@ def pool_reference(images, pool_size, strides, padding):
 def unpool_reference(pooled, argmax, size):
     """Returns images with the values at their positions, and whether each value was kept.
 
-    The values are assigned one by one, in row-major order, so the last value with a position is kept there.
+    The values are assigned one by one, in row-major order. If several values have one position, only the last is kept.
     """
     batch, channels = pooled.shape[0], pooled.shape[-1]
     images = np.zeros((batch, size[0] * size[1] * channels), pooled.dtype)

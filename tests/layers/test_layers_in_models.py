@@ -15,7 +15,7 @@ from deconv_ae.layers import MaxPoolingWithArgmax2D, MaxPoolingWithArgmax3D, Max
 
 
 class Subclassed(keras.Model):
-    """A model that passes the positions from pooling to unpooling in its call."""
+    """A model that passes the argmax from the pooling layer to the unpooling layer in its `call` method."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -30,7 +30,7 @@ class Subclassed(keras.Model):
 
 
 class Stack(keras.layers.Layer):
-    """Both layers as one layer, for a Sequential."""
+    """`MaxPoolingWithArgmax2D` and `MaxUnpooling2D` as one layer, for a Sequential."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -58,7 +58,7 @@ def test_subclassed_and_sequential_models_train_and_reload_weights(build, tmp_pa
 
 def test_videos_are_pooled_frame_by_frame():
     frames = tf.constant(random_images((2, 3, 5, 4, 2)))
-    # Keras's TimeDistributed takes a single layer: `Stack`, which pools and unpools. The 3D layers need no wrapper.
+    # Keras's TimeDistributed takes one layer with one result: `Stack` pools and unpools. The 3D layers need no wrapper.
     expected = np.stack([pool_and_unpool(((5, 4), 2, 2, "valid"))(frames[:, n])[2] for n in range(3)], axis=1)
     np.testing.assert_array_equal(keras.layers.TimeDistributed(Stack())(frames), expected)
     pooled, argmax = MaxPoolingWithArgmax3D((1, 2, 2))(frames)
@@ -125,7 +125,7 @@ def test_other_batch_sizes_do_not_trace_again():
 
 
 def test_two_replicas_train_as_one(tmp_path):
-    # In its own process, because TensorFlow can split a CPU into two devices only before it starts.
+    # The training has its own process, because TensorFlow can split a CPU into two devices only before it starts.
     program = Path(__file__).with_name("two_replicas_program.py")
     finished = run_program(str(program), [], tmp_path)
     assert finished.status == 0, finished.stderr

@@ -22,11 +22,11 @@ from deconv_ae.ops.windows import Windows
 def poolings(draw):
     """Arguments of a pooling layer, and a shape of images that it can pool."""
     pool_size = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
-    # Strides of 1 can give as many windows as pixels, an unusual case for the kernels.
+    # With strides of 1, there can be as many windows as pixels, an unusual case for TensorFlow's pooling kernels.
     strides = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)) | st.just((1, 1)))
     padding = draw(st.sampled_from(["valid", "same"]))
-    smallest = pool_size if padding == "valid" else (1, 1)
-    height, width = (draw(st.integers(n, n + 7)) for n in smallest)
+    smallest_size = pool_size if padding == "valid" else (1, 1)
+    height, width = (draw(st.integers(n, n + 7)) for n in smallest_size)
     batch = draw(st.integers(1, 3))
     # On the CPU, the implementation for fewer than 16 channels differs from the one for 16 or more.
     channels = draw(st.sampled_from([1, 2, 3, 17]) if height * width < 40 else st.integers(1, 3))
@@ -55,14 +55,17 @@ def examples(count):
 
 
 @functools.cache
-def upstream_of(shape):
-    """An upstream gradient of numbers that repeat only after 1,999, so that a wrong position gives a wrong gradient."""
+def upstream_gradient(shape):
+    """Returns an upstream gradient with up to 1,999 different numbers, so that a wrong position changes a result."""
     return (np.arange(1, math.prod(shape) + 1) % 1999).reshape(shape).astype(np.float32)
 
 
 @pytest.fixture(params=["kernels", "composed", "composed for a GPU"], scope="module")
 def implementation(request):
-    """Makes layers run the kernels, or the operations composed for XLA: here uncompiled, to try many shapes."""
+    """Makes the layers run TensorFlow's pooling kernels, or the operations that replace the kernels under XLA.
+
+    XLA does not compile those operations here, because that would take long for many shapes.
+    """
     with pytest.MonkeyPatch.context() as patch:
         if request.param != "kernels":
             patch.setattr(environment, "runtime", lambda _: environment.XLA)
@@ -91,8 +94,8 @@ def test_pooling_equals_the_reference(data, pooling):
     np.testing.assert_array_equal(pooled, expected_pooled)
     np.testing.assert_array_equal(argmax, expected_argmax)
     assert layer.compute_output_shape(shape) == (pooled.shape, argmax.shape)
-    # Small numbers, because their sums must be exact in float16.
-    upstream = upstream_of(tuple(pooled.shape)).astype(dtype) % 7
+    # The numbers are small, because their sums must be exact in float16.
+    upstream = upstream_gradient(tuple(pooled.shape)).astype(dtype) % 7
     gradient = tape.gradient(pooled, tensor, tf.constant(upstream))
     np.testing.assert_array_equal(gradient, scatter_add_reference(upstream, expected_argmax, shape))
 
@@ -101,7 +104,8 @@ def test_pooling_equals_the_reference(data, pooling):
 @examples(10)
 @hypothesis.given(data=st.data(), pooling=poolings())
 def test_graph_for_any_batch_size_equals_the_reference(data, pooling):
-    # As in `fit` and in a SavedModel's signatures: there, kernels may overwrite tensors that nothing else reads.
+    # In a graph, unlike in eager mode, TensorFlow's kernels may overwrite a tensor that no other operation reads. `fit`
+    # and the signatures of a SavedModel run such graphs.
     pool_size, strides, padding, shape = pooling
     images = data.draw(image_values(shape))
     pool, unpool = (
@@ -128,11 +132,11 @@ def test_unpooling_of_pooled_positions_equals_the_reference(data, pooling):
     # A decoder unpools other values than those that were pooled.
     pooled = data.draw(image_values(pooled.shape))
     layer = layers.MaxUnpooling2D(pool_size, strides, padding)
-    positions = tf.constant(argmax)
+    argmax_tensor = tf.constant(argmax)
     if data.draw(st.booleans()):
-        # With a recorded origin, unpooling skips the check of the positions.
-        positions = with_origin(positions, Origin(layer._windows, shape[1:3]))
-    check_unpooling(layer, pooled, argmax, positions, shape)
+        # If the origin of an argmax (its windows and image size) is known, unpooling does not check the positions.
+        argmax_tensor = with_origin(argmax_tensor, Origin(layer._windows, shape[1:3]))
+    check_unpooling(layer, pooled, argmax, argmax_tensor, shape)
 
 
 @on_every_implementation
@@ -148,16 +152,16 @@ def test_unpooling_to_any_position_equals_the_reference(data, pooling):
     check_unpooling(layer, pooled, argmax, tf.constant(argmax), shape)
 
 
-def check_unpooling(layer, pooled, argmax, positions, shape):
+def check_unpooling(layer, pooled, argmax, argmax_tensor, shape):
     with tf.GradientTape() as tape:
-        tensor = tf.constant(pooled)
-        tape.watch(tensor)
-        images = layer(tensor, positions, output_size=shape[1:3])
+        pooled_tensor = tf.constant(pooled)
+        tape.watch(pooled_tensor)
+        images = layer(pooled_tensor, argmax_tensor, output_size=shape[1:3])
     expected, is_kept = unpool_reference(pooled, argmax, shape[1:3])
     np.testing.assert_array_equal(images, expected)
     assert layer.compute_output_shape(pooled.shape, output_size=shape[1:3]) == images.shape
-    upstream = upstream_of(shape)
-    gradient = tape.gradient(images, tensor, tf.constant(upstream))
+    upstream = upstream_gradient(shape)
+    gradient = tape.gradient(images, pooled_tensor, tf.constant(upstream))
     np.testing.assert_array_equal(gradient, np.where(is_kept, take_reference(upstream, argmax), 0))
 
 
@@ -172,9 +176,9 @@ def test_argmax_and_switches_convert_both_ways(data, pooling):
     assert switches.dtype == tf.uint8
     np.testing.assert_array_equal(switches, expected)
     np.testing.assert_array_equal(layers.switches_to_argmax(switches.numpy(), **arguments), argmax)
-    # With a recorded origin, the conversion skips the check.
+    # If the origin of an argmax (its windows and image size) is known, the conversion does not check the positions.
     origin = Origin(Windows.from_arguments(pool_size, strides, padding), shape[1:3])
-    argmax_of_origin = with_origin(tf.constant(argmax), origin)
-    np.testing.assert_array_equal(layers.argmax_to_switches(argmax_of_origin, **arguments), expected)
+    argmax_with_origin = with_origin(tf.constant(argmax), origin)
+    np.testing.assert_array_equal(layers.argmax_to_switches(argmax_with_origin, **arguments), expected)
     # One image alone has the switches that it has in the batch.
     np.testing.assert_array_equal(layers.argmax_to_switches(argmax[-1:], **arguments), expected[-1:])

@@ -15,11 +15,13 @@ from deconv_ae.layers import MaxPoolingWithArgmax2D, MaxUnpooling1D, MaxUnpoolin
 
 
 def from_torch(indices, size):
+    """Returns the argmax for PyTorch's indices of shape `(N, C, ...)`, which are numbered in each channel."""
     channel = np.arange(indices.shape[1]).reshape(-1, *[1] * len(size))
     return indices + channel * math.prod(size)
 
 
 def padded(images, by):
+    """Pads images with the lowest value, which is never a maximum, by `by` pixels on each side."""
     lowest = float(np.finfo("float32").min)
     return keras.ops.pad(images, ((0, 0), (by, by), (by, by), (0, 0)), constant_values=lowest)
 
@@ -27,7 +29,7 @@ def padded(images, by):
 def test_torch_padding_equals_padding_with_lowest_value():
     images = np.random.default_rng(0).permutation(225).reshape(1, 15, 15, 1).astype("float32") - 300
     pooled, argmax = MaxPoolingWithArgmax2D(8, 3)(padded(images, 2))
-    # Windows of 8 every 3 pixels; the first begins 2 pixels before the image. Padding is never a maximum.
+    # Windows of 8x8 pixels begin at every third pixel, the first 2 pixels before the image. Padding is never a maximum.
     starts = range(-2, 15 + 2 - 8 + 1, 3)
     expected = [[images[0, max(r, 0) : r + 8, max(c, 0) : c + 8, 0].max() for c in starts] for r in starts]
     np.testing.assert_array_equal(tf.squeeze(pooled), expected)
@@ -42,8 +44,8 @@ def test_masks_of_tensorflow_addons_restore_values():
     for padding in ("SAME", "VALID"):
         restored = MaxUnpooling2D((2, 2), (2, 2), padding)(values, tf.constant(mask))
         np.testing.assert_array_equal(tf.squeeze(restored), expected)
-    v2 = MaxUnpooling2D(2)(values, tf.constant(mask), output_size=(2, 4))
-    np.testing.assert_array_equal(tf.squeeze(v2), expected)
+    restored_to_given_size = MaxUnpooling2D(2)(values, tf.constant(mask), output_size=(2, 4))
+    np.testing.assert_array_equal(tf.squeeze(restored_to_given_size), expected)
 
 
 def test_unpooling_by_positions_modulo_image_length_equals_scatter_nd():
@@ -74,7 +76,7 @@ def test_converted_torch_indices_restore_values(layer, size, indices, expected):
 
 
 def test_onnx_indices_modulo_image_length_restore_values():
-    # The indices of the second image count on from the first image.
+    # ONNX numbers all images together: the indices of the second image continue those of the first image.
     values = np.float32([[[[1, 2], [3, 4]]]])
     indices = np.array([[[[5, 7], [13, 15]]]])
     expected = np.float32([0, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0, 3, 0, 4])

@@ -92,12 +92,12 @@ def test_default_size_is_that_of_tensorflow_addons(geometry):
     axes = zip((3, 4), pool_size, strides)
     assert (height, width) == tuple(n * s if padding == "same" else (n - 1) * s + p for n, p, s in axes)
     pooled, argmax = pooling(random_images((1, height, width, 1)))
-    # `tf.identity` returns a tensor without the recorded size.
+    # `tf.identity` drops the size that pooling attached to the argmax.
     assert unpooling(pooled, tf.identity(argmax)).shape == (1, height, width, 1)
 
 
 @pytest.mark.parametrize("padding, shape", [("valid", (45, 45)), ("same", (45, 37)), ("same", (44, 44))])
-def test_argmax_of_a_pooling_knows_the_size_to_restore(padding, shape):
+def test_unpooling_restores_the_size_that_was_pooled(padding, shape):
     images = np.random.default_rng(0).permutation(math.prod(shape)).reshape(1, *shape, 1).astype("float32")
     pooling, unpooling = MaxPoolingWithArgmax2D(2, padding=padding), MaxUnpooling2D(2, padding=padding)
 
@@ -206,10 +206,10 @@ def test_last_of_overlapping_windows_wins_and_has_the_gradient():
     np.testing.assert_array_equal(tf.squeeze(gradient), [0, 20, 30])
 
 
-@pytest.mark.parametrize("lost_value", [np.nan, np.inf, -np.inf])
-def test_nan_or_infinity_that_lost_has_no_effect(lost_value):
+@pytest.mark.parametrize("overwritten_value", [np.nan, np.inf, -np.inf])
+def test_overwritten_nan_or_infinity_has_no_effect(overwritten_value):
     argmax = tf.ones((1, 1, 2, 1), tf.int64)
-    values = tf.constant([lost_value, 7.0], shape=(1, 1, 2, 1))
+    values = tf.constant([overwritten_value, 7.0], shape=(1, 1, 2, 1))
     with tf.GradientTape() as tape:
         tape.watch(values)
         restored = MaxUnpooling2D((1, 2), 1)(values, argmax)
@@ -218,7 +218,7 @@ def test_nan_or_infinity_that_lost_has_no_effect(lost_value):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_positions_outside_of_their_windows_are_assigned(jit_compile):
+def test_values_are_assigned_to_positions_outside_of_their_windows(jit_compile):
     # As in PyTorch, two windows may choose one position (12), and positions may be in other windows (12, 0, 5, 2).
     argmax = tf.constant([[12, 3], [0, 7], [12, 5], [2, 31]], tf.int64, shape=(1, 2, 2, 2))
     values = tf.reshape(tf.range(1.0, 9.0), (1, 2, 2, 2))
@@ -332,7 +332,7 @@ def test_gradients_equal_finite_differences(name):
     size, *arguments = GEOMETRIES[name]
     pooling = MaxPoolingWithArgmax2D(*arguments, dtype="float64")
     unpooling = MaxUnpooling2D(*arguments, dtype="float64")
-    # All values differ by more than the step, so every maximum keeps its position.
+    # The values differ by more than the steps below, so every maximum keeps its position.
     image = np.random.default_rng(1).permutation(size[0] * size[1] * 2).reshape(*size, 2) / 10.0
     weights = tf.random.stateless_normal(image.shape, (3, 4), dtype=tf.float64)
 
@@ -344,7 +344,7 @@ def test_gradients_equal_finite_differences(name):
     with tf.GradientTape() as tape:
         tape.watch(images)
         loss = loss_per_image(images)
-    # A batch in which each image has one changed value.
+    # Added to the image, the steps give a batch of images with one changed value each.
     steps = 1e-4 * np.eye(image.size).reshape(-1, *image.shape)
     differences = (loss_per_image(image + steps) - loss_per_image(image - steps)) / 2e-4
     gradient = tape.gradient(loss, images)
@@ -362,8 +362,8 @@ def test_second_derivative_is_right():
             loss = tf.reduce_sum(run(tf.cast(images, tf.float32))[2] ** 3)
         gradient = inner.gradient(loss, images)
     _, _, restored = run(tf.cast(images, tf.float32))
-    # d/dx of sum(3 y^2 dy/dx), where y is x at the winners and 0 elsewhere. Several windows may choose one position and
-    # have the same value, but only the winner has the gradient, so each y counts once.
+    # The restored images are x at the positions of the maxima, so at these positions the loss x^3 has the second
+    # derivative 6x. Several windows may choose one position, but only one of them gets the gradient of the position.
     np.testing.assert_allclose(outer.gradient(gradient, images), 6 * restored, rtol=1e-6)
 
 
@@ -383,7 +383,7 @@ def test_tensorflow_kernels_pool_outside_of_xla():
     assert {"MaxPool", "MaxPoolGradGrad"} <= ops_of(run, tf.TensorSpec((None, 8, 8, 5)))
     assert "MaxPoolWithArgmax" in ops_of(run, tf.TensorSpec((None, 8, 8, 16)))
     assert "MaxPoolWithArgmax" in ops_of(run, tf.TensorSpec((None, None, 8, 5)))
-    # bfloat16 can represent only some of the positions' numbers, which reach 319.
+    # Positions go from 0 to 319, and bfloat16 cannot represent all of these numbers.
     assert "MaxPoolWithArgmax" in ops_of(
         lambda x: MaxPoolingWithArgmax2D(2, dtype="bfloat16")(x), tf.TensorSpec((None, 8, 8, 5), tf.bfloat16)
     )
@@ -402,13 +402,14 @@ def test_deterministic_operations_use_no_atomic_additions_on_a_gpu(monkeypatch):
     images = tf.constant(random_images((2, 8, 8, 3)))
     expected = run(images)
     monkeypatch.setattr(environment.framework_config, "is_op_determinism_enabled", lambda: True)
-    # MaxPoolGradWithArgmax adds atomically on a GPU. On a CPU it is deterministic.
+    # On a GPU, MaxPoolGradWithArgmax uses atomic additions. On a CPU, it is deterministic.
     assert "MaxPoolGradWithArgmax" in ops_of(run, images)
     monkeypatch.setattr(environment, "has_gpu", lambda: True)
     assert "MaxPoolGradWithArgmax" not in ops_of(run, images)
     for actual, wanted in zip(run(images), expected):
         np.testing.assert_array_equal(actual, wanted)
-    # For deterministic operations, a GPU runs the code for XLA, but without XLA. So wrong positions raise an error.
+    # With deterministic operations, a GPU runs the operations that replace the kernels under XLA. XLA does not compile
+    # them here, so they raise an error for wrong positions.
     for call in (
         lambda: MaxUnpooling2D(2)(tf.zeros((1, 2, 2, 1)), tf.fill((1, 2, 2, 1), 99)),
         lambda: argmax_to_switches(tf.fill((1, 2, 2, 1), 99), (4, 4), 2),
@@ -431,7 +432,8 @@ def test_positions_of_a_pooling_are_not_checked():
 
 @pytest.mark.parametrize("in_graph", [False, True])
 def test_positions_that_fit_only_another_size_raise_an_error(in_graph):
-    # TensorFlow issues 2169 and 10216: 5x5 pooled with "SAME" would be restored to 6x6, with values at wrong positions.
+    # Without the error, 5x5 images would be restored to 6x6, with values at wrong positions.
+    # See TensorFlow issues 2169 and 10216.
     images = np.random.default_rng(0).permutation(25).reshape(1, 5, 5, 1).astype("float32")
     pooled, argmax = tf.nn.max_pool_with_argmax(images, 2, 2, "SAME")
     layer = MaxUnpooling2D(2, 2, "same")
@@ -537,7 +539,7 @@ def test_uint64_positions_are_accepted_if_they_fit_int64(convert):
         (SwitchesToArgmax2D(2, input_size=2), "switches"),
     ],
 )
-def test_too_wide_integers_are_named_as_the_layers_input(layer, name):
+def test_error_about_too_wide_integers_names_the_layers_input(layer, name):
     with pytest.raises(ValueError, match=f"^`{name}` is out of range: it has numbers that do not fit int64"):
         layer(np.full((1, 2, 2, 1), 2**63, np.uint64))
 
@@ -545,7 +547,7 @@ def test_too_wide_integers_are_named_as_the_layers_input(layer, name):
 @pytest.mark.parametrize("bad", [-1, 16, 2**40, -(2**63), 2**63 - 1])
 @pytest.mark.parametrize("in_graph", [False, True])
 def test_position_out_of_range_raises_an_error_with_the_range(bad, in_graph):
-    # The bad position is in the first of two images; in memory, the second image follows the first.
+    # Only the first of two images has a bad position. In memory, position 16 of the first image is in the second image.
     argmax = np.tile(np.array([0, 2, 8, 10]).reshape(1, 2, 2, 1), (2, 1, 1, 1))
     argmax[0, 1, 1] = bad
     layer = MaxUnpooling2D(2)
@@ -576,7 +578,7 @@ def test_empty_batch_keeps_its_shape():
         pooled, argmax, restored = pool_and_unpool(((6, 6), 3, 2, "valid"))(images)
     assert pooled.shape == argmax.shape == (0, 2, 2, 3)
     assert restored.shape == tape.gradient(restored, images).shape == images.shape
-    # `tf.identity` returns tensors whose positions are checked.
+    # `tf.identity` drops the origin that pooling attached to the argmax, so the layer checks the positions.
     unpooled = MaxUnpooling2D(3, 2)(tf.identity(pooled), tf.identity(argmax), like=images)
     assert unpooled.shape == images.shape
 
@@ -587,7 +589,7 @@ def test_empty_batch_keeps_its_shape():
 def test_window_of_256_positions_has_switches():
     images = tf.reshape(tf.range(512.0), (1, 16, 32, 1))
     _, argmax = MaxPoolingWithArgmax2D(16)(images)
-    # `tf.identity` returns a tensor whose positions or switches are checked.
+    # `tf.identity` drops the origin that pooling attached to the argmax, so the conversion checks the positions.
     switches = argmax_to_switches(tf.identity(argmax), (16, 32), 16)
     np.testing.assert_array_equal(tf.squeeze(switches), [255, 255])
     np.testing.assert_array_equal(switches_to_argmax(tf.identity(switches), (16, 32), 16), argmax)

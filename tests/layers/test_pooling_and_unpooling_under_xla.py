@@ -86,7 +86,7 @@ def test_xla_is_detected_in_functions_conditions_and_loops():
     for actual in outer(images, tf.constant(True)):
         np.testing.assert_array_equal(actual, expected)
 
-    # A compiled function inside of a function that is not compiled.
+    # `caller`, which is not compiled, calls a compiled function.
     compiled = tf.function(run, jit_compile=True)
 
     @tf.function

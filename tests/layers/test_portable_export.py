@@ -68,7 +68,7 @@ def test_exported_segnet_runs_in_other_runtimes(name, run, size, tmp_path):
 def test_segnet_example_trains_with_finite_losses():
     model = segnet(classes=3, size=(32, 36), width=0.05)
     assert model.output_shape == (None, 32, 36, 3)
-    # Eager, because tracing the model's 27 convolutions takes longer than two steps.
+    # The model runs eagerly, because tracing its 27 convolutions takes longer than two steps.
     model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
     images = np.random.default_rng(0).random((2, 32, 36, 3), "float32")
     losses = model.fit(images, np.zeros((2, 32, 36), "int32"), epochs=2, verbose=0).history["loss"]

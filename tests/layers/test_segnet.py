@@ -57,7 +57,7 @@ def test_segnet_learns(arguments):
 
 def test_reloaded_segnet_continues_to_learn(tmp_path):
     images, labels = pictures(16)
-    # Eager, because tracing a graph would take longer than the one or two steps that it runs.
+    # The model runs eagerly, because tracing a graph would take longer than one or two steps.
     model = segnet(run_eagerly=True)
     model.fit(images, labels, batch_size=8, epochs=1, verbose=0)
     model.save(tmp_path / "segnet.keras")

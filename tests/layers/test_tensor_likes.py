@@ -108,7 +108,7 @@ def test_symbolic_tensor_raises_an_error_that_suggests_the_layer(function):
 
 @every_function
 def test_forward_mode_is_right_or_raises_lookup_error(values, function):
-    # ForwardAccumulator ignores tf.custom_gradient, and the kernel that scatters, MaxPoolGradWithArgmax, has no JVP.
+    # ForwardAccumulator ignores tf.custom_gradient, and the kernel MaxPoolGradWithArgmax, which unpools, has no JVP.
     images, tangents = tf.constant(values), tf.constant(np.cos(values))
     expected = (function(images + 1e-3 * tangents) - function(images - 1e-3 * tangents)) / 2e-3
     with tf.autodiff.ForwardAccumulator(images, tangents) as accumulator:
@@ -122,7 +122,7 @@ def test_forward_mode_is_right_or_raises_lookup_error(values, function):
 
 @every_function
 def test_vectorized_map_equals_a_loop(values, function):
-    # ARGMAX has the positions of the values in POOLED, in the order of POOLED. So POOLED is doubled, not reversed.
+    # The second element is reversed. But POOLED is doubled, because its values must stay in the order of ARGMAX.
     batch = tf.stack([values, values * 2 if values is POOLED else values[::-1]])
     expected = [function(each) for each in batch]
     np.testing.assert_array_equal(tf.vectorized_map(function, batch), expected)
