@@ -44,7 +44,7 @@ def main() -> None:
             raise InputError(
                 f"the page needs {package}, which is not installed; run pip install 'deconv_ae[playground]'"
             )
-    listening = bind_socket(HOST.value, PORT.value)
+    bound_socket = bind_socket(HOST.value, PORT.value)
     command_line.check_source()
     paths: Sequence[str | Path] = MODELS.value or command_line.reference_models()
     cards = command_line.cards(paths)
@@ -62,7 +62,7 @@ def main() -> None:
     playground = Playground(models, test_images, command)
     # This comes before the server starts, because the server restores the present handler when it ends.
     process.raise_on_ctrl_c()
-    playground.serve(listening, HOST.value, _print_address, OPEN_BROWSER.value)
+    playground.serve(bound_socket, HOST.value, _print_address, OPEN_BROWSER.value)
     os._exit(process.end(0))  # All work is done, and TensorFlow would take seconds to shut down.
 
 

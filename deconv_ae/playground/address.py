@@ -60,8 +60,8 @@ def url(host: str, port: int) -> str:
     ('http://127.0.0.1:7860', 'http://[::1]')
     """
     reachable_host = dict(zip(ALL_ADDRESSES, LOOPBACK_HOSTS)).get(host, host)
-    bracketed = f"[{reachable_host}]" if ":" in reachable_host else reachable_host
-    return f"http://{bracketed}" if port == 80 else f"http://{bracketed}:{port}"
+    url_host = f"[{reachable_host}]" if ":" in reachable_host else reachable_host
+    return f"http://{url_host}" if port == 80 else f"http://{url_host}:{port}"
 
 
 def urls_for_others(host: str, port: int) -> list[str]:

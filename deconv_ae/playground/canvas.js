@@ -7,7 +7,7 @@ export function canvas(element, channels, onDraw) {
   const surface = element.querySelector("canvas");
   const { width, height } = surface;
   const context = surface.getContext("2d", { willReadFrequently: true });
-  let strokeEnd = null; // null while nobody draws
+  let strokeEnd = null; // the last place of the current stroke; null while nobody draws
   let pen = null; // the place of the keys' pen, and whether it is down
   let timer = null;
 
@@ -69,7 +69,7 @@ export function canvas(element, channels, onDraw) {
     context.putImageData(image, 0, 0);
   }
 
-  function place(event) {
+  function placeUnder(event) {
     const box = surface.getBoundingClientRect();
     return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
   }
@@ -93,12 +93,12 @@ export function canvas(element, channels, onDraw) {
 
   surface.addEventListener("pointerdown", (event) => {
     surface.setPointerCapture(event.pointerId);
-    stroke(...place(event));
+    stroke(...placeUnder(event));
     event.preventDefault(); // The page does not scroll; the next line sets the focus.
     surface.focus({ preventScroll: true, focusVisible: false });
   });
   surface.addEventListener("pointermove", (event) => {
-    if (strokeEnd && event.buttons) stroke(...place(event));
+    if (strokeEnd && event.buttons) stroke(...placeUnder(event));
   });
   for (const end of ["pointerup", "pointercancel"]) {
     surface.addEventListener(end, () => {

@@ -22,11 +22,14 @@ LARGEST_ASPECT_RATIO = 3
 
 
 def cards(
-    models: Sequence[ServedAutoencoder], passages: Sequence[Passage], tampering: Tampering, followed: CodeValue
+    models: Sequence[ServedAutoencoder], passages: Sequence[Passage], tampering: Tampering, followed_window: CodeValue
 ) -> str:
-    """A card for each model. A list of several models comes first, for screens that show one card at a time."""
+    """Returns a card for each model.
+
+    If there are several models, a list of links to their cards comes first, for screens that show one card at a time.
+    """
     html_of_cards = [
-        card(model, number, passage, tampering, followed)
+        card(model, number, passage, tampering, followed_window)
         for number, (model, passage) in enumerate(zip(models, passages))
     ]
     most_tiles = max(len(pool_sizes(model)) for model in models) + 3
@@ -40,18 +43,20 @@ def cards(
 def legend(models: Sequence[ServedAutoencoder]) -> str:
     """Explains the dots, colours and greys in these models' drawings."""
     architectures = [model.card.architecture for model in models]
-    filters = [each for architecture in architectures for each in architecture.filters]
-    filters_as_points = [each for each in filters if each <= drawings.MOST_CHANNELS_AS_POINTS]
+    channel_counts = [each for architecture in architectures for each in architecture.filters]
+    counts_drawn_as_points = [each for each in channel_counts if each <= drawings.MOST_CHANNELS_AS_POINTS]
     sentences = []
-    if filters_as_points:
+    if counts_drawn_as_points:
         sentences.append(f"{drawings.dot(0)} A window's value goes here.")
     # Only the dots of a model's last stage can be dragged, and show whether the window's value is 0.
     if any(each.filters[-1] <= drawings.MOST_CHANNELS_AS_POINTS for each in architectures):
         sentences[0] = f"{drawings.dot(0)} A window's value goes here; drag the dot."
         sentences.append(f"{drawings.dot(0, 'empty')} The value is 0, so nothing goes here.")
-    if filters_as_points and max(filters_as_points) > 1:
-        sentences.append(f"{''.join(drawings.dot(channel) for channel in range(max(filters_as_points)))} The channels.")
-    if max(filters) > drawings.MOST_CHANNELS_AS_POINTS:
+    if counts_drawn_as_points and max(counts_drawn_as_points) > 1:
+        sentences.append(
+            f"{''.join(drawings.dot(channel) for channel in range(max(counts_drawn_as_points)))} The channels."
+        )
+    if max(channel_counts) > drawings.MOST_CHANNELS_AS_POINTS:
         sentences.append("A square is a switch, in the colour of its place; a dark square has a value of 0.")
     if any(each.averages for each in architectures):
         sentences.append("The code's last channels are averages: grey is 0, darker is negative.")
@@ -72,15 +77,17 @@ def _overview(models: Sequence[ServedAutoencoder], passages: Sequence[Passage]) 
     )
 
 
-def card(model: ServedAutoencoder, number: int, passage: Passage, tampering: Tampering, followed: CodeValue) -> str:
-    """A model's card, with a frame around the followed window if it is this model's."""
+def card(
+    model: ServedAutoencoder, number: int, passage: Passage, tampering: Tampering, followed_window: CodeValue
+) -> str:
+    """Returns a model's card. If the followed window belongs to this model, the card has a frame around the window."""
     preset = ALL_PRESETS.get(model.card.preset or "")
     subtitle = html.escape(preset.title if preset else model.card.title)
     is_changed = passage.picture.any() and passage.rmse != passage.untouched_rmse
     untouched = f"untouched {passage.untouched_rmse:.3f}" if is_changed else ""
-    place = followed[1:] if followed[0] == number else None
-    # The tiles of all models stand in columns, aligned at the right: models differ only in the number of tiles of
-    # switches.
+    place = followed_window[1:] if followed_window[0] == number else None
+    # The tiles of all models stand in columns, which are aligned at the right, because models differ only in how many
+    # tiles of switches come first.
     tiles = [
         *_switches(model, passage, place),
         _code(model, number, passage, tampering, place),
@@ -105,18 +112,18 @@ def _code(
     number: int,
     passage: Passage,
     tampering: Tampering,
-    followed: tuple[int, int, int] | None,
+    followed_place: tuple[int, int, int] | None,
 ) -> str:
     """The tile of the code. Arrow keys start at the followed value, or else at the most telling one."""
     code = passage.received.code[0]
     height, width, channels = code.shape
     erased = [pixel[1:] for pixel in sorted(tampering.erased) if pixel[0] == number]
     marks = drawings.crosses(_tile_place(place, code.shape) for place in erased if is_inside(place, code.shape))
-    row, column = _tile_place(followed or most_telling_place(model, passage), code.shape)
-    marks += drawings.frame(row, column) if followed else ""
+    row, column = _tile_place(followed_place or most_telling_place(model, passage), code.shape)
+    marks += drawings.frame(row, column) if followed_place else ""
     brightness = code_brightness(code[None], model.card.architecture.averages)[0]
     hidden_frame = drawings.frame(-9, -9, kind="pointed-at")  # code.js moves it to the value under the pointer.
-    content = drawings.tiles(brightness) + marks + hidden_frame
+    content = drawings.channel_tiles(brightness) + marks + hidden_frame
     name = drawing_name(model, passage, f"code, {height} by {width} values in {_channels(channels)}")
     attributes = (
         f'role="application" tabindex="0" aria-describedby="{CODE_KEYS}" data-action="code" data-row="{row}" '
@@ -132,7 +139,7 @@ def _tile_place(place: tuple[int, int, int], shape: tuple[int, ...]) -> tuple[in
     return top + row, left + column
 
 
-def _switches(model: ServedAutoencoder, passage: Passage, followed: tuple[int, int, int] | None) -> list[str]:
+def _switches(model: ServedAutoencoder, passage: Passage, followed_place: tuple[int, int, int] | None) -> list[str]:
     """A tile for each pooling. Few channels are drawn as points in windows, many as squares in the places' colours."""
     tiles = []
     height, width = passage.picture.shape[:2]
@@ -146,10 +153,10 @@ def _switches(model: ServedAutoencoder, passage: Passage, followed: tuple[int, i
         attributes = 'role="img"'
         if channels <= drawings.MOST_CHANNELS_AS_POINTS:
             size = (height, width)
-            content = drawings.picture(passage.picture, "faint") if stage == 1 else ""
+            content = drawings.image_element(passage.picture, "faint") if stage == 1 else ""
             content += drawings.switches_points(switches[0], pool_size, code)
-            if followed and is_last:
-                row, column = followed[0] * pool_size[0], followed[1] * pool_size[1]
+            if followed_place and is_last:
+                row, column = followed_place[0] * pool_size[0], followed_place[1] * pool_size[1]
                 content += drawings.frame(row, column, *pool_size)
             places = " ".join(map(str, switches[0].ravel()))
             draggable = f' data-action="follow" data-unit="{pool_size[0]} {pool_size[1]}" data-columns="{columns}" '
@@ -159,8 +166,8 @@ def _switches(model: ServedAutoencoder, passage: Passage, followed: tuple[int, i
         else:
             size = drawings.tiles_size(switches[0].shape)
             content = drawings.switches_tiles(switches[0], pool_size, code)
-            if followed and is_last and followed[2] < channels:
-                content += drawings.frame(*_tile_place(followed, switches[0].shape))
+            if followed_place and is_last and followed_place[2] < channels:
+                content += drawings.frame(*_tile_place(followed_place, switches[0].shape))
             attributes += f' data-action="follow"{_tile_attributes(switches[0].shape)}' if is_last else ""
             caption = f"{label}, by place {drawings.places_key(pool_size)}"
         tiles.append(_tile("switches", drawing(size, content, name, attributes), caption))
@@ -168,11 +175,11 @@ def _switches(model: ServedAutoencoder, passage: Passage, followed: tuple[int, i
     return tiles
 
 
-def _reconstruction(model: ServedAutoencoder, passage: Passage, followed: tuple[int, int, int] | None) -> str:
-    content = drawings.picture(passage.reconstruction) + drawings.picture(passage.picture, "original")
+def _reconstruction(model: ServedAutoencoder, passage: Passage, followed_place: tuple[int, int, int] | None) -> str:
+    content = drawings.image_element(passage.reconstruction) + drawings.image_element(passage.picture, "original")
     height, width = window_size(model)
-    if followed:
-        content += drawings.frame(followed[0] * height, followed[1] * width, height, width)
+    if followed_place:
+        content += drawings.frame(followed_place[0] * height, followed_place[1] * width, height, width)
     picture_height, picture_width = passage.picture.shape[:2]
     content += f'<rect class="divider" width="1" height="{picture_height}"/>'
     attributes = f'role="img" data-action="follow" data-unit="{height} {width}" style="--columns:{picture_width}px"'
@@ -185,7 +192,7 @@ def _thumbnail(model: ServedAutoencoder, passage: Passage) -> str:
     height, width = passage.thumbnail.size
     rmse = passage.rmse_text(passage.thumbnail.rmse)
     name = f"{model.name}: thumbnail of {height} by {width} pixels, enlarged, RMSE {rmse}"
-    svg = drawing(passage.picture.shape, drawings.picture(passage.thumbnail.enlarged), name)
+    svg = drawing(passage.picture.shape, drawings.image_element(passage.thumbnail.enlarged), name)
     caption = f"thumb{SOFT_HYPHEN}nail {height}x{width}: <span class='unit'>RMSE</span> <b>{rmse}</b>"
     return _tile("thumbnail", svg, caption)
 

@@ -1,11 +1,11 @@
 // Pointer and keys on the models' drawings erase values, follow windows and move switches. A place is the model's
 // number, row, column and channel, as an array or joined by hyphens. Without a channel, the program takes the strongest
-// one. A window place is the number of a place within its window, as switches have it.
+// one. A window place is the value of a switch: the number of a place within its window.
 const KEYS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 const CODE = "#models figure.code svg";
 
-let currentState; // returns the erased values, the moved switches and the followed window
-let changeState;
+let currentState; // a function that returns the erased values, the moved switches and the followed window
+let changeState; // a function that changes the page's state
 
 export function connect(getState, setState) {
   [currentState, changeState] = [getState, setState];
@@ -59,8 +59,8 @@ function pixelOf(svg, [, row, column, channel]) {
 // The row and column in a code's drawing from which arrow keys move.
 function cursor(svg) {
   const { window } = currentState();
-  const isHere = window && window[0] === modelOf(svg);
-  return isHere ? pixelOf(svg, window) : [Number(svg.dataset.row), Number(svg.dataset.column)];
+  const isInThisCode = window && window[0] === modelOf(svg);
+  return isInThisCode ? pixelOf(svg, window) : [Number(svg.dataset.row), Number(svg.dataset.column)];
 }
 
 // The place under the pointer, or null outside of the drawing.
@@ -76,7 +76,7 @@ function placeUnder(svg, event) {
 
 const isErasing = () => document.querySelector("#click input:checked").value === "erase";
 // The switch that was dragged since the pointer was last pressed. The click at the end of a drag follows no window.
-let dragged = null;
+let draggedSwitch = null;
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest("#models .overview a");
@@ -88,7 +88,7 @@ document.addEventListener("click", (event) => {
   if (button) toggleErased(button.dataset.erase);
   const svg = event.target.closest("#models svg[data-action]");
   const place = svg && placeUnder(svg, event);
-  if (!place || dragged) return;
+  if (!place || draggedSwitch) return;
   if (svg.dataset.action === "code" && isErasing()) toggleErased(asText(place));
   else follow(place);
 });
@@ -108,7 +108,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("focusin", (event) => {
-  // Only after a key: a click has its own listener.
+  // This listener ignores the focus that comes from a click, because clicks have their own listener.
   const svg = event.target.closest(CODE);
   if (svg && svg.matches(":focus-visible")) follow(placeAt(svg, ...cursor(svg)));
 });
@@ -124,7 +124,7 @@ document.addEventListener("change", (event) => {
   else move(box.dataset.move, Math.min(Math.max(Math.round(Number(box.value)), 0), Number(box.max)));
 });
 
-// In the window under the pointer, the switch whose point is nearest to the pointer.
+// Finds the switch whose point is nearest to the pointer, in the window under the pointer.
 function nearestSwitch(svg, event) {
   const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
   const { unit, columns, channels, places } = svg.dataset;
@@ -141,7 +141,7 @@ function nearestSwitch(svg, event) {
 }
 
 document.addEventListener("pointerdown", (event) => {
-  dragged = null;
+  draggedSwitch = null;
   const svg = event.target.closest("path.point")?.closest("svg[data-places]");
   if (!svg) return;
   const grabbed = nearestSwitch(svg, event);
@@ -160,7 +160,7 @@ document.addEventListener("pointerdown", (event) => {
     const windowPlace = clampedIndex(point.y - top, height) * width + clampedIndex(point.x - left, width);
     if (windowPlace === grabbed.windowPlace) return;
     grabbed.windowPlace = windowPlace;
-    dragged = grabbed;
+    draggedSwitch = grabbed;
     move(grabbed.place, windowPlace);
   }
 });

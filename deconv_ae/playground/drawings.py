@@ -28,8 +28,8 @@ SMALLEST_SATURATION, LARGEST_SATURATION = 0.25, 0.75
 FIRST_PLACE_COLOUR = COLOURS_OF_FEW_PLACES[0]
 """The colour of a window's first place. In black pictures all maxima lie there, so the drawing has only this colour."""
 
-SILENT_BRIGHTNESS = 0.3
-"""The brightness of a switch if its window's value is 0."""
+ZERO_VALUE_BRIGHTNESS = 0.3
+"""The factor that darkens a switch's square if the window's value is 0."""
 
 
 def drawing(size: Sequence[int], content: str, name: str, attributes: str = 'role="img"') -> str:
@@ -47,27 +47,29 @@ def drawing(size: Sequence[int], content: str, name: str, attributes: str = 'rol
     return f'<svg viewBox="0 0 {size[1]} {size[0]}" {attributes} aria-label="{html.escape(name)}">{content}</svg>'
 
 
-def picture(pixels: np.ndarray, kind: str = "") -> str:
-    """Pixels as a part of a drawing, a unit for each pixel.
+def image_element(pixels: np.ndarray, kind: str = "") -> str:
+    """Turns pixels into an SVG image in which each pixel is one unit wide and high.
 
     Args:
         pixels: `(height, width, channels)`, floats from 0 to 1 or uint8.
         kind: a CSS class.
 
     Returns:
-        An SVG element.
+        The SVG element.
     """
     pixels = pixels if pixels.dtype == np.uint8 else to_uint8(pixels)
-    squeezed = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    pillow_pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     png = io.BytesIO()
-    Image.fromarray(squeezed).save(png, "PNG", compress_level=1)
+    Image.fromarray(pillow_pixels).save(png, "PNG", compress_level=1)
     data = base64.b64encode(png.getvalue()).decode()
     height, width = pixels.shape[:2]
     return f'<image class="{kind}" width="{width}" height="{height}" href="data:image/png;base64,{data}"/>'
 
 
 def tiles_size(shape: Sequence[int]) -> tuple[int, int]:
-    """(rows, columns) of a picture of a `(h, w, c)` code, whose channels are tiles a pixel apart.
+    """Returns how many rows and columns of pixels `channel_tiles` draws for an array of this shape, `(h, w, c)`.
+
+    Each channel is a tile of `h` x `w` pixels. Between two tiles is a gap of one pixel.
 
     >>> tiles_size((7, 7, 3))
     (15, 15)
@@ -77,8 +79,8 @@ def tiles_size(shape: Sequence[int]) -> tuple[int, int]:
     return bottom + height, tile_columns(channels) * (width + 1) - 1
 
 
-def tiles(values: np.ndarray) -> str:
-    """A tile for each channel of `(h, w, c)` floats or `(h, w, c, 3)` uint8 colours, with transparent gaps."""
+def channel_tiles(values: np.ndarray) -> str:
+    """Draws each channel of `(h, w, c)` floats or `(h, w, c, 3)` uint8 colours as a tile, with transparent gaps."""
     values = values if values.dtype == np.uint8 else to_uint8(values[..., None])
     shape = values.shape[:3]
     pixels = np.zeros((*tiles_size(shape), 4), np.uint8)
@@ -86,14 +88,14 @@ def tiles(values: np.ndarray) -> str:
         top, left = tile_corner(channel, shape)
         tile = pixels[top : top + shape[0], left : left + shape[1]]
         tile[..., :3], tile[..., 3] = values[:, :, channel], 255
-    return picture(pixels)
+    return image_element(pixels)
 
 
 def place_colours(pool_size: Sequence[int]) -> np.ndarray:
     """A colour for each place in a window, `(places, 3)` uint8.
 
-    The first place is grey. In windows of more than four places, the hue of every other place shows its direction from
-    the window's middle. Windows of up to four places have colours that people with colour-blindness tell apart.
+    The first place is grey. In windows of more than four places, the hues of the other places show their directions
+    from the window's middle. Windows of up to four places have colours that people with colour-blindness tell apart.
     """
     height, width = pool_size
     if height * width <= len(COLOURS_OF_FEW_PLACES):
@@ -109,21 +111,29 @@ def place_colours(pool_size: Sequence[int]) -> np.ndarray:
 
 
 def switches_tiles(switches: np.ndarray, pool_size: Sequence[int], code: np.ndarray | None) -> str:
-    """`(h, w, c)` switches as tiles of squares in places' colours. Given a `code`, squares are dark where it is 0."""
+    """Draws `(h, w, c)` switches as squares in the colours of their places, with a tile for each channel.
+
+    Given a `code`, the square of each window whose value in the code is 0 is dark.
+    """
     colours = place_colours(pool_size)[switches]
     if code is not None:
-        colours = np.where(code[..., None] > 0, colours, (colours * SILENT_BRIGHTNESS).astype(np.uint8))
-    return tiles(colours)
+        colours = np.where(code[..., None] > 0, colours, (colours * ZERO_VALUE_BRIGHTNESS).astype(np.uint8))
+    return channel_tiles(colours)
 
 
 def places_key(pool_size: Sequence[int]) -> str:
-    """The key to the colours of `switches_tiles`: one window."""
+    """Draws a window with each place in its colour, as the key to `switches_tiles`."""
     pixels = place_colours(pool_size).reshape(*pool_size, 3)
-    return drawing(pool_size, picture(pixels), "key: a window, each place in its colour", 'role="img" class="key"')
+    return drawing(
+        pool_size, image_element(pixels), "key: a window, each place in its colour", 'role="img" class="key"'
+    )
 
 
 def switches_points(switches: np.ndarray, pool_size: Sequence[int], code: np.ndarray | None) -> str:
-    """`(h, w, c)` switches of few channels as points in windows. Given a `code`, points are faint where it is 0."""
+    """Draws `(h, w, c)` switches of few channels as points in windows.
+
+    Given a `code`, the point of each window whose value in the code is 0 is faint.
+    """
     (rows, columns, channels), (pool_height, pool_width) = switches.shape, pool_size
     row, column = np.mgrid[0:rows, 0:columns]
     elements = [window_lines((rows, columns), pool_size)]
@@ -144,26 +154,26 @@ def switches_points(switches: np.ndarray, pool_size: Sequence[int], code: np.nda
 
 
 def dot(channel: int, kind: str = "") -> str:
-    """A switch's point, for a line of text."""
+    """Draws the point of a switch as a small SVG that fits into a line of text."""
     path = f'<path class="point {kind}" stroke="{POINT_COLOURS[channel]}" stroke-width=".8" d="M.5 .5h0"/>'
     return f'<svg viewBox="0 0 1 1" class="dot" aria-hidden="true">{path}</svg>'
 
 
-def window_lines(windows: tuple[int, int], pool_size: Sequence[int]) -> str:
-    """The lines around the windows of a grid. `windows` is the (rows, columns) of the grid."""
-    (rows, columns), (height, width) = windows, pool_size
+def window_lines(grid_size: tuple[int, int], pool_size: Sequence[int]) -> str:
+    """Draws the lines around the windows of a grid. `grid_size` is how many rows and columns of windows it has."""
+    (rows, columns), (height, width) = grid_size, pool_size
     lines = "".join(f"M0 {row * height}h{columns * width}" for row in range(rows + 1))
     lines += "".join(f"M{column * width} 0v{rows * height}" for column in range(columns + 1))
     return f'<path class="lines" d="{lines}"/>'
 
 
 def crosses(places: Iterable[tuple[int, int]]) -> str:
-    """Crosses over single pixels, given as rows and columns."""
+    """Draws a cross over each of some pixels. A place is a pixel's row and column."""
     marks = "".join(f"M{column + 0.25} {row + 0.25}l.5 .5m0-.5l-.5 .5" for row, column in places)
     return f'<path class="erased" d="{marks}"/>'
 
 
 def frame(row: float, column: float, height: int = 1, width: int = 1, kind: str = "followed") -> str:
-    """A frame around some pixels: a bright line over a wider dark one, so that it is seen on any picture."""
+    """Draws a frame around some pixels: a bright line over a wider dark line, visible on any picture."""
     box = f'x="{column}" y="{row}" width="{width}" height="{height}"'
     return f'<rect class="{kind} under" {box}/><rect class="{kind}" {box}/>'

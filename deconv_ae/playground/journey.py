@@ -35,11 +35,11 @@ class LastPoolingInput:
 
     def __init__(self, model: ServedAutoencoder) -> None:
         autoencoder = load_keras_model(model)
-        last = autoencoder.get_layer(f"pool{len(pool_sizes(model))}")
-        self._features = tf.function(keras.Model(autoencoder.inputs, last.input))
+        last_pooling = autoencoder.get_layer(f"pool{len(pool_sizes(model))}")
+        self._features = tf.function(keras.Model(autoencoder.inputs, last_pooling.input))
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
-        """The pooling's `(h, w, c)` float32 input for a `(height, width, channels)` uint8 picture."""
+        """Returns the last pooling's `(h, w, c)` float32 input for a `(height, width, channels)` uint8 picture."""
         return self._features(scale(tf.constant(picture[None])))[0].numpy()
 
 
@@ -48,23 +48,24 @@ class Unpooled:
     """The way of a maximum through pooling and unpooling.
 
     Attributes:
-        values: the values in the window, `(pool height, pool width)` float32.
+        values: the window's values before the pooling, `(pool height, pool width)` float32.
         sent_switch: the switch that leaves the encoder: the place of the maximum.
         received_switch: the switch that reaches the decoder.
-        restored: the received value in its place, zeros around it; the shape of `values`.
-        brightest: the largest maximum in the sent and the received code, at least 0.
+        restored: the window after unpooling, of the shape of `values`: the received value in its place, and zeros.
+        white_value: the value that is drawn in white: the largest maximum in the sent and the received code. It is at
+            least 0.
     """
 
     values: np.ndarray
     sent_switch: int
     received_switch: int
     restored: np.ndarray
-    brightest: float
+    white_value: float
 
 
 @dataclass(frozen=True, eq=False)
 class Journey:
-    """The way of one value of the code.
+    """One value of the code on its way from the picture's pixels to the decoder's pixels.
 
     Attributes:
         place: the value's row, column and channel.
@@ -83,8 +84,10 @@ class Journey:
     reconstruction: np.ndarray
 
 
-def journey(model: ServedAutoencoder, passage: Passage, features: np.ndarray, place: tuple[int, int, int]) -> Journey:
-    """Follows a value of the code.
+def follow_value(
+    model: ServedAutoencoder, passage: Passage, features: np.ndarray, place: tuple[int, int, int]
+) -> Journey:
+    """Follows a value of the code through the model.
 
     Args:
         model: the model.
@@ -100,13 +103,13 @@ def journey(model: ServedAutoencoder, passage: Passage, features: np.ndarray, pl
     rows, columns = slice(row * height, (row + 1) * height), slice(column * width, (column + 1) * width)
     sent, received = (float(encoded.code[(0, *place)]) for encoded in (passage.sent, passage.received))
     is_maximum = channel < model.card.architecture.filters[-1]
-    unpooled = _unpooled(model, passage, features, place) if is_maximum else None
+    unpooled = _follow_maximum(model, passage, features, place) if is_maximum else None
     return Journey(
         place, passage.picture[rows, columns], sent, received, unpooled, passage.reconstruction[rows, columns]
     )
 
 
-def _unpooled(
+def _follow_maximum(
     model: ServedAutoencoder, passage: Passage, features: np.ndarray, place: tuple[int, int, int]
 ) -> Unpooled:
     row, column, channel = place
@@ -115,12 +118,12 @@ def _unpooled(
     sent, received = (int(encoded.switches[-1][(0, *place)]) for encoded in (passage.sent, passage.received))
     restored = np.zeros((height, width), np.float32)
     restored[divmod(received, width)] = passage.received.code[(0, *place)]
-    brightest = max(float(maxima(model, encoded).max()) for encoded in (passage.sent, passage.received))
-    return Unpooled(values, sent, received, restored, brightest)
+    white_value = max(float(maxima(model, encoded).max()) for encoded in (passage.sent, passage.received))
+    return Unpooled(values, sent, received, restored, white_value)
 
 
 def unpooling(model: ServedAutoencoder, passage: Passage, channel: int) -> dict[str, Any] | None:
-    """One channel's values and switches, for unpooling.js to play; None if the channel holds averages."""
+    """Returns one channel's values and switches, which unpooling.js plays; None if the channel holds averages."""
     received = maxima(model, passage.received)
     rows, columns, channels = received.shape
     if channel >= channels:
@@ -134,28 +137,30 @@ def unpooling(model: ServedAutoencoder, passage: Passage, channel: int) -> dict[
     }
 
 
-def strip(model: ServedAutoencoder, number: int, passage: Passage, followed: Journey, is_erased: bool) -> str:
-    """The journey as HTML: a small picture and a caption for each step, and a button that erases the value.
+def journey_html(
+    model: ServedAutoencoder, model_number: int, passage: Passage, journey: Journey, is_erased: bool
+) -> str:
+    """Returns the journey as HTML: a small picture and a caption for each step, and a button that erases the value.
 
     If the value is erased, the button puts the value back. For a maximum, the HTML also has a box for the switch.
     """
-    size = followed.pixels.shape
+    size = journey.pixels.shape
     pixel_lines = drawings.window_lines((size[0], size[1]), (1, 1))
-    unpooled = followed.unpooled
+    unpooled = journey.unpooled
     steps = (
-        ("pixels", size, drawings.picture(followed.pixels) + pixel_lines, "its pixels"),
-        *(_averaged(model, followed) if unpooled is None else _pooled(model, followed, unpooled)),
-        ("drawn", size, drawings.picture(followed.reconstruction) + pixel_lines, "the decoder's pixels"),
+        ("pixels", size, drawings.image_element(journey.pixels) + pixel_lines, "its pixels"),
+        *(_steps_of_average(model, journey) if unpooled is None else _steps_of_maximum(model, journey, unpooled)),
+        ("drawn", size, drawings.image_element(journey.reconstruction) + pixel_lines, "the decoder's pixels"),
     )
     figures = "".join(
         f"<li><figure>{drawings.drawing(size, content, drawing_name(model, passage, f'one window, {subject}'))}"
         f"<figcaption>{caption}</figcaption></figure></li>"
         for subject, size, content, caption in steps
     )
-    row, column, channel = followed.place
+    row, column, channel = journey.place
     location = f"{model.name}, row {row + 1}, column {column + 1}"
     location += f", channel {channel + 1}" if model.card.architecture.code_channels > 1 else ""
-    place = "-".join(map(str, (number, *followed.place)))
+    place = "-".join(map(str, (model_number, *journey.place)))
     actions = f'<button data-erase="{place}">{"Put its value back" if is_erased else "Erase its value"}</button>'
     if unpooled is not None:
         pool = pool_sizes(model)[-1]
@@ -165,7 +170,7 @@ def strip(model: ServedAutoencoder, number: int, passage: Passage, followed: Jou
         )
     return (
         f'<section class="journey" aria-label="One window\'s journey"><h2>One window\'s journey</h2>'
-        f'<div><p role="status">{html.escape(location)}: {followed.sent_value:.2f}</p>'
+        f'<div><p role="status">{html.escape(location)}: {journey.sent_value:.2f}</p>'
         f'<p id="{CODE_KEYS}">{HOW_TO_FOLLOW}</p>'
         f'<div class="actions">{actions}</div></div>'
         f"<ol>{figures}</ol></section>"
@@ -176,44 +181,45 @@ _Step = tuple[str, Sequence[int], str, str]
 """The subject for screen readers, the drawing's size and content, and the caption."""
 
 
-def _pooled(model: ServedAutoencoder, followed: Journey, unpooled: Unpooled) -> list[_Step]:
-    """The steps of a maximum."""
+def _steps_of_maximum(model: ServedAutoencoder, journey: Journey, unpooled: Unpooled) -> list[_Step]:
+    """Returns the middle steps of a maximum's journey."""
     pool = pool_sizes(model)[-1]
     lines = drawings.window_lines(pool, (1, 1))
-    maximum, put_back = (
+    sent_frame, received_frame = (
         drawings.frame(*divmod(switch, pool[1]), kind="maximum")
         for switch in (unpooled.sent_switch, unpooled.received_switch)
     )
-    values, restored = (_grey(each, unpooled.brightest) for each in (unpooled.values, unpooled.restored))
-    is_unchanged = (followed.sent_value, unpooled.sent_switch) == (followed.received_value, unpooled.received_switch)
-    arrival = "back in its place" if is_unchanged else f"arrives, at place <b>{unpooled.received_switch}</b>"
+    values, restored = (_grey_image(each, unpooled.white_value) for each in (unpooled.values, unpooled.restored))
+    is_unchanged = (journey.sent_value, unpooled.sent_switch) == (journey.received_value, unpooled.received_switch)
+    arrival_text = "back in its place" if is_unchanged else f"arrives, at place <b>{unpooled.received_switch}</b>"
     return [
-        ("convolved", pool, values + lines + maximum, f"convolved, maximum <b>{followed.sent_value:.2f}</b>"),
+        ("convolved", pool, values + lines + sent_frame, f"convolved, maximum <b>{journey.sent_value:.2f}</b>"),
         (
             "sent",
             pool,
-            lines + _numbers(pool) + maximum,
-            f"code <b>{followed.sent_value:.2f}</b>, switch <b>{unpooled.sent_switch}</b>",
+            lines + _place_numbers(pool) + sent_frame,
+            f"code <b>{journey.sent_value:.2f}</b>, switch <b>{unpooled.sent_switch}</b>",
         ),
-        ("put back", pool, restored + lines + put_back, f"<b>{followed.received_value:.2f}</b> {arrival}"),
+        ("put back", pool, restored + lines + received_frame, f"<b>{journey.received_value:.2f}</b> {arrival_text}"),
     ]
 
 
-def _averaged(model: ServedAutoencoder, followed: Journey) -> list[_Step]:
-    """The steps of a weighted average."""
+def _steps_of_average(model: ServedAutoencoder, journey: Journey) -> list[_Step]:
+    """Returns the middle steps of a weighted average's journey."""
     size = window_size(model)
     frame = drawings.window_lines((1, 1), size)
     return [
-        ("sent", size, frame, f"their weighted average, <b>{followed.sent_value:.2f}</b>"),
-        ("received", size, frame, f"<b>{followed.received_value:.2f}</b> arrives; it has no switch"),
+        ("sent", size, frame, f"their weighted average, <b>{journey.sent_value:.2f}</b>"),
+        ("received", size, frame, f"<b>{journey.received_value:.2f}</b> arrives; it has no switch"),
     ]
 
 
-def _grey(values: np.ndarray, brightest: float) -> str:
-    return drawings.picture((values / (brightest or 1.0))[..., None])
+def _grey_image(values: np.ndarray, white_value: float) -> str:
+    """Draws values in shades of grey, from 0 in black to `white_value` in white."""
+    return drawings.image_element((values / (white_value or 1.0))[..., None])
 
 
-def _numbers(pool: Sequence[int]) -> str:
+def _place_numbers(pool: Sequence[int]) -> str:
     """The numbers of a window's places as SVG text, or "" if the window is too large for them."""
     if max(pool) > LONGEST_NUMBERED_SIDE:
         return ""

@@ -36,11 +36,11 @@ NAMES = (
 )
 
 LONGEST_EXACT_UPLOAD = 1500
-"""The most letters of an upload that a link holds exactly: enough for a digit. A photograph of 64x64 pixels would take
-15,000 letters, and takes 2,000 as a WebP."""
+"""The most characters in which a link holds an upload exactly: enough for a digit. A photograph of 64x64 pixels would
+take 15,000 characters, and takes 2,000 as a WebP."""
 
 Place = tuple[int, int, int, int | None]
-"""A window: the model's number, row, column and channel. The channel None is the one with the largest maximum there."""
+"""A window: the model's number, row, column and channel. None stands for the channel with the largest maximum there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +53,9 @@ class State:
             and for a drawing on black.
         tampering: the changes to codes and switches.
         window: the followed window; None stands for the most telling window of the model with the largest windows.
-        upload: an uploaded picture, in the letters of a link.
-        ground: the picture to draw on, equal to `picture` until somebody draws; None stands for `picture` itself if it
-            is a test image or an upload, and else for black.
+        upload: an uploaded picture, as text for a link.
+        ground: the picture to draw on, equal to `picture` until somebody draws. None stands for black if `image` and
+            `upload` are None, and otherwise for `picture` itself.
     """
 
     picture: np.ndarray
@@ -69,7 +69,7 @@ class State:
     def is_drawn(self) -> bool:
         """Whether somebody drew the picture, or drew on it.
 
-        True also for an upload that a link holds exactly, see `upload_text`.
+        Also true for an upload that `upload_values` turned into a drawing, because the text of the drawing is short.
         """
         if self.image is None and self.upload is None:
             return True
@@ -85,18 +85,18 @@ class State:
         }
         values = {name: value for name, value in values.items() if value is not None} | tampering_values(self.tampering)
         if self.window is not None:
-            values["window"] = _joined([self.window])
+            values["window"] = _join_places([self.window])
         return urlencode(values)
 
 
 def tampering_values(tampering: Tampering) -> dict[str, Any]:
-    """The changes to codes and switches as a query's values by name, without defaults."""
+    """Returns the values of a query that describe these changes, by their names. Defaults are left out."""
     default = Tampering()
     values = {name: getattr(tampering, name) for name in ("scale", "noise", "bits", "dropped", "switches", "seed")}
     values = {name: value for name, value in values.items() if value != getattr(default, name)}
     for name, places in (("erased", tampering.erased), ("moved", tampering.moved)):
         if places:
-            values[name] = _joined(sorted(places))
+            values[name] = _join_places(sorted(places))
     return values
 
 
@@ -108,11 +108,11 @@ def read(query: Mapping[str, str], test_images: np.ndarray) -> tuple[State, dict
         test_images: `(N, height, width, channels)` uint8.
 
     Returns:
-        The state, and a sentence about each value that was left out, by its name.
+        The state, and a dictionary from the name of each value that was left out to a sentence about the value.
     """
     refused: dict[str, str] = {}
 
-    def value(name: str, parse: Callable[[str], Any], default: Any) -> Any:
+    def parse_value(name: str, parse: Callable[[str], Any], default: Any) -> Any:
         if name not in query:
             return default
         try:
@@ -121,34 +121,35 @@ def read(query: Mapping[str, str], test_images: np.ndarray) -> tuple[State, dict
             refused[name] = f"{name}: {error}"
             return default
 
-    like = test_images[0]
+    shape = test_images.shape[1:]
     tampering = Tampering(
-        scale=value("scale", lambda text: parse_number(text, LARGEST_SCALE), 1.0),
-        noise=value("noise", lambda text: parse_number(text, LARGEST_NOISE), 0.0),
-        bits=value("bits", lambda text: parse_whole_number(text, MOST_BITS), 0),
-        dropped=value("dropped", lambda text: parse_number(text, 1), 0.0),
-        erased=value("erased", lambda text: frozenset(_parse_erased(text)), frozenset()),
-        switches=value("switches", lambda text: parse_choice(text, SWITCHES), SWITCHES[0]),
-        moved=value("moved", lambda text: frozenset(_parse_moves(text)), frozenset()),
-        seed=value("seed", lambda text: parse_whole_number(text, SEEDS - 1), 0),
+        scale=parse_value("scale", lambda text: parse_number(text, LARGEST_SCALE), 1.0),
+        noise=parse_value("noise", lambda text: parse_number(text, LARGEST_NOISE), 0.0),
+        bits=parse_value("bits", lambda text: parse_whole_number(text, MOST_BITS), 0),
+        dropped=parse_value("dropped", lambda text: parse_number(text, 1), 0.0),
+        erased=parse_value("erased", lambda text: frozenset(_parse_erased(text)), frozenset()),
+        switches=parse_value("switches", lambda text: parse_choice(text, SWITCHES), SWITCHES[0]),
+        moved=parse_value("moved", lambda text: frozenset(_parse_moves(text)), frozenset()),
+        seed=parse_value("seed", lambda text: parse_whole_number(text, SEEDS - 1), 0),
     )
-    window = value("window", _parse_window, None)
-    image = value("image", lambda text: parse_whole_number(text, len(test_images) - 1), None)
-    uploaded = value("upload", lambda text: uploaded_picture(text, like), None)
-    black = np.zeros_like(like)
-    drawing = value("picture", lambda text: unpacked_drawing(text, black), None)
-    pixels = value("pixels", lambda text: _parse_pixels(text, like), None)
-    if uploaded is not None:
-        image, ground = None, uploaded
+    window = parse_value("window", _parse_window, None)
+    image = parse_value("image", lambda text: parse_whole_number(text, len(test_images) - 1), None)
+    uploaded_pixels = parse_value("upload", lambda text: uploaded_picture(text, shape), None)
+    black = np.zeros_like(test_images[0])
+    # Puts the drawing on black only to find out whether it can be used. The ground is not known yet.
+    drawing_on_black = parse_value("picture", lambda text: unpacked_drawing(text, black), None)
+    pixels = parse_value("pixels", lambda text: _parse_pixels(text, shape), None)
+    if uploaded_pixels is not None:
+        image, ground = None, uploaded_pixels
     else:
         # Without a picture that can be used, the page shows the first test image.
-        image = 0 if image is None and drawing is None and pixels is None else image
+        image = 0 if image is None and drawing_on_black is None and pixels is None else image
         ground = black if image is None else test_images[image]
     if pixels is not None:
         picture = pixels
     else:
-        picture = ground if drawing is None else unpacked_drawing(query["picture"], ground)
-    upload = None if uploaded is None else query["upload"]
+        picture = ground if drawing_on_black is None else unpacked_drawing(query["picture"], ground)
+    upload = None if uploaded_pixels is None else query["upload"]
     return State(picture, image, tampering, window, upload, ground), refused
 
 
@@ -188,10 +189,10 @@ def quoted(text: str) -> str:
 
 
 def packed_drawing(picture: np.ndarray, ground: np.ndarray) -> str:
-    """A drawing as the letters of a link.
+    """Writes a drawing as text for a link.
 
-    They hold one bit for each pixel, which is 1 if the pixel differs from the ground, and then the values of the pixels
-    that differ, one channel after the other.
+    The text holds one bit for each pixel, which is 1 if the pixel differs from the ground, and then the values of the
+    pixels that differ, one channel after the other.
     """
     differs = (picture != ground).any(axis=-1)
     content = np.packbits(differs).tobytes() + picture[differs].T.tobytes()
@@ -199,7 +200,7 @@ def packed_drawing(picture: np.ndarray, ground: np.ndarray) -> str:
 
 
 def unpacked_drawing(text: str, ground: np.ndarray) -> np.ndarray:
-    """Puts a drawing from `packed_drawing` on a ground. Raises ValueError if the text is no drawing of this size."""
+    """Puts a drawing from `packed_drawing` on a ground. Raises ValueError if the text holds no drawing of that size."""
     height, width, channels = ground.shape
     message = f"{quoted(text)} is not a drawing on {width} x {height} pixels"
     mask_length = -(-height * width // 8)
@@ -217,19 +218,23 @@ def unpacked_drawing(text: str, ground: np.ndarray) -> np.ndarray:
     return picture
 
 
-def upload_text(picture: np.ndarray) -> dict[str, str]:
-    """An uploaded picture as a query's name and value: exact if the text is short, else as a shorter WebP."""
-    exact = packed_drawing(picture, np.zeros_like(picture))
-    if len(exact) <= LONGEST_EXACT_UPLOAD:
-        return {"picture": exact}
+def upload_values(picture: np.ndarray) -> dict[str, str]:
+    """Returns the name and the value with which a query holds an uploaded picture.
+
+    If the exact pixels make a short text, the picture is held as a drawing on black. Otherwise it is held as a WebP,
+    which is shorter but inexact.
+    """
+    exact_text = packed_drawing(picture, np.zeros_like(picture))
+    if len(exact_text) <= LONGEST_EXACT_UPLOAD:
+        return {"picture": exact_text}
     file = io.BytesIO()
     Image.fromarray(np.squeeze(picture, -1) if picture.shape[-1] == 1 else picture).save(file, "WEBP", quality=80)
     return {"upload": base64.urlsafe_b64encode(file.getvalue()).decode().rstrip("=")}
 
 
-def uploaded_picture(text: str, like: np.ndarray) -> np.ndarray:
-    """Reads the WebP of `upload_text`. Raises ValueError if it is not a picture of the shape of `like`."""
-    height, width, channels = like.shape
+def uploaded_picture(text: str, shape: Sequence[int]) -> np.ndarray:
+    """Reads the WebP from `upload_values`. Raises ValueError if the text is no picture of this height and width."""
+    height, width, channels = shape
     try:
         content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         with Image.open(io.BytesIO(content), formats=["WEBP"]) as picture:
@@ -238,21 +243,22 @@ def uploaded_picture(text: str, like: np.ndarray) -> np.ndarray:
             pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
     except Exception as error:  # Pillow's decoders raise errors of any type.
         raise ValueError(f"{quoted(text)} is not a picture of {width} x {height} pixels") from error
-    return pixels.reshape(like.shape)
+    return pixels.reshape(shape)
 
 
-def _parse_pixels(text: str, like: np.ndarray) -> np.ndarray:
-    """Reads a picture as the page sends it while somebody draws: its bytes in base64."""
+def _parse_pixels(text: str, shape: Sequence[int]) -> np.ndarray:
+    """Reads the pixels that the page sends in base64 while somebody draws."""
     try:
         pixels = base64.b64decode(text, validate=True)
     except binascii.Error as error:
         raise ValueError(f"{quoted(text)} is not a picture") from error
-    if len(pixels) != like.size:
-        raise ValueError(f"{len(pixels)} bytes are not a picture of {like.size} bytes")
-    return np.frombuffer(pixels, np.uint8).reshape(like.shape)
+    size = math.prod(shape)
+    if len(pixels) != size:
+        raise ValueError(f"{len(pixels)} bytes are not a picture of {size} bytes")
+    return np.frombuffer(pixels, np.uint8).reshape(shape)
 
 
-def _joined(places: Iterable[Sequence[int | None]]) -> str:
+def _join_places(places: Iterable[Sequence[int | None]]) -> str:
     return "_".join("-".join(str(part) for part in place if part is not None) for place in places)
 
 

@@ -18,11 +18,11 @@ const CONTROLS = [...document.querySelectorAll(".control")];
 const QUIET_MILLISECONDS = 300; // After a pause of this length, the changes before it are one step of the history.
 
 let state = new URLSearchParams();
-let lastAnswer = null; // All controls show its values.
+let lastAnswer = null; // All controls show the values of this answer.
 let isAsking = false;
-let isChanged = false; // since the last request
+let isChanged = false; // whether the state changed since the last request
 let quietTimer = null;
-let changedNames = ""; // of the last change
+let changedNames = ""; // the names in the last change, joined by commas
 
 async function ask(path, body) {
   let response;
@@ -58,7 +58,7 @@ async function send() {
 
 function change(changes) {
   const names = Object.keys(changes).join();
-  if (names !== changedNames) remember(); // A change of something else is another step.
+  if (names !== changedNames) remember(); // A change of other names is another step of the history.
   changedNames = names;
   for (const name of Object.keys(changes)) REPLACED[name]?.forEach((other) => state.delete(other));
   for (const [name, value] of Object.entries(changes)) {
@@ -136,15 +136,15 @@ function patch(element, html) {
 function update(old, fresh) {
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-  const [before, after] = [[...old.childNodes], [...fresh.childNodes]];
-  after.forEach((child, index) => {
-    const existing = before[index];
+  const [oldChildren, freshChildren] = [[...old.childNodes], [...fresh.childNodes]];
+  freshChildren.forEach((child, index) => {
+    const existing = oldChildren[index];
     if (!existing) old.append(child);
     else if (existing.nodeName !== child.nodeName) existing.replaceWith(child);
     else if (child.nodeType === Node.TEXT_NODE) existing.data = child.data;
     else update(existing, child);
   });
-  before.slice(after.length).forEach((child) => child.remove());
+  oldChildren.slice(freshChildren.length).forEach((child) => child.remove());
   if (old.nodeName === "INPUT" && !old.isTyped) old.value = old.getAttribute("value");
 }
 
@@ -152,7 +152,7 @@ function parts(control) {
   return ["range", "number"].map((type) => control.querySelector(`input[type=${type}]`));
 }
 
-// Shows in a control the value that the program computed with.
+// Shows in a control the value that the program used.
 function write(control, value) {
   const [range, box] = parts(control);
   if (value === null) value = box.value || 0; // The picture is not a test image.
@@ -204,8 +204,8 @@ for (const button of document.querySelectorAll("[data-preset]")) {
 
 // The picture: drawn, cleared, or uploaded.
 const picture = canvas(find("#picture"), Number(channels), (pixels) => change({ pixels }));
-let file = null; // the last upload
-let pictureAfterUpload = ""; // in the state, as text
+let file = null; // the file that was last uploaded
+let pictureAfterUpload = ""; // what the state said of the picture after the last upload
 
 find("#clear").addEventListener("click", () => {
   for (const name of ["image", "upload", "picture"]) state.delete(name);

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from deconv_ae.data.decoding import PictureError
 from deconv_ae.playground.address import url
 from deconv_ae.playground.cards import legend
-from deconv_ae.playground.link import NAMES, State, parse_choice, quoted, read, tampering_values, upload_text
+from deconv_ae.playground.link import NAMES, State, parse_choice, quoted, read, tampering_values, upload_values
 from deconv_ae.playground.request_guard import RequestGuard, read_body
 from deconv_ae.playground.server import serve
 from deconv_ae.playground.tampering import (
@@ -77,32 +77,32 @@ class Playground:
     def __init__(self, models: Sequence[ServedAutoencoder], test_images: np.ndarray, command: str) -> None:
         self.view = View(models, test_images)
         self.test_images = test_images
-        self._html = _page(models, test_images, command)
+        self._html = _page_html(models, test_images, command)
         self._files = {name: (HERE / name).read_bytes() for name in MEDIA_TYPES}
-        self._answers = asyncio.Semaphore(ANSWERS_AT_ONCE)
-        self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
-        self._decoding = asyncio.Lock()
+        self._answer_slots = asyncio.Semaphore(ANSWERS_AT_ONCE)
+        self._upload_slots = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        self._decoding_lock = asyncio.Lock()
 
     def serve(
-        self, listening: socket.socket, host: str, when_ready: Callable[[str], None], open_browser: bool = False
+        self, bound_socket: socket.socket, host: str, when_ready: Callable[[str], None], open_browser: bool = False
     ) -> None:
         """Serves the page until Ctrl-C or SIGTERM.
 
         Args:
-            listening: a socket from `address.bind_socket`.
+            bound_socket: the socket from `address.bind_socket`.
             host: the host that `address.bind_socket` was given.
             when_ready: called with the page's address as soon as requests are answered.
             open_browser: whether to open the page in the system's browser.
         """
-        port = listening.getsockname()[1]
+        port = bound_socket.getsockname()[1]
         address = url(host, port)
 
-        def ready() -> None:
+        def announce() -> None:
             when_ready(address)
             if open_browser:
                 webbrowser.open(address)
 
-        serve(self.app(host, port), listening, ready)
+        serve(self.app(host, port), bound_socket, announce)
 
     def app(self, host: str, port: int) -> Starlette:
         """The page as an ASGI application."""
@@ -115,7 +115,7 @@ class Playground:
                 Route("/upload", self._upload, methods=["POST"]),
             ],
             middleware=[Middleware(RequestGuard, host=host, port=port)],
-            exception_handlers={HTTPException: _say, ClientDisconnect: _say_nothing},
+            exception_handlers={HTTPException: _answer_http_error, ClientDisconnect: _answer_disconnect},
         )
 
     async def _get_page(self, request: Request) -> Response:
@@ -150,14 +150,14 @@ class Playground:
             fit = parse_choice(_values(request.url.query.encode()).get("fit", CROPPED), FITS)
         except ValueError as error:
             raise HTTPException(400, f"fit: {error}.") from error
-        async with self._uploads:
+        async with self._upload_slots:
             content = await read_body(request, LARGEST_UPLOAD)
-            async with self._decoding:
+            async with self._decoding_lock:
                 try:
                     picture = await run_in_threadpool(receive, content, fit, self.test_images.shape[1:])
                 except PictureError as error:
                     raise HTTPException(422, f"This file {error}.") from error
-        return JSONResponse(upload_text(picture))
+        return JSONResponse(upload_values(picture))
 
     def _read(self, query: dict[str, str]) -> tuple[State, dict[str, str]]:
         state, refused = read(query, self.test_images)
@@ -165,11 +165,11 @@ class Playground:
         return state, refused | refused_by_models
 
     async def _answer(self, state: State, notice: str = "") -> Response:
-        async with self._answers:
-            answer = await run_in_threadpool(self._answer_values, state)
+        async with self._answer_slots:
+            answer = await run_in_threadpool(self._compute_answer, state)
         return JSONResponse(answer | {"notice": notice})
 
-    def _answer_values(self, requested: State) -> dict[str, Any]:
+    def _compute_answer(self, requested: State) -> dict[str, Any]:
         shown = self.view.show(requested)
         state = shown.state
         tampering = state.tampering
@@ -212,17 +212,18 @@ def _values(query: bytes) -> dict[str, str]:
     return dict(pairs)
 
 
-async def _say(request: Request, error: Exception) -> Response:
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    """Answers with the error's status, and with a sentence that says what is wrong with the request."""
     assert isinstance(error, HTTPException)
     return PlainTextResponse(SENTENCES.get(error.status_code, error.detail) + "\n", error.status_code)
 
 
-async def _say_nothing(request: Request, error: Exception) -> Response:
-    """Answers a client that left before its request was complete: nobody reads the answer."""
+async def _answer_disconnect(request: Request, error: Exception) -> Response:
+    """Answers a client that left before its request was complete. Nobody reads the answer, so it is empty."""
     return Response(status_code=400)
 
 
-def _page(models: Sequence[ServedAutoencoder], test_images: np.ndarray, command: str) -> str:
+def _page_html(models: Sequence[ServedAutoencoder], test_images: np.ndarray, command: str) -> str:
     count, height, width, channels = test_images.shape
     default = Tampering()
     controls = (

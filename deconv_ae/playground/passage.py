@@ -15,11 +15,11 @@ from deconv_ae.training.evaluation import ENLARGING_METHODS, enlarged_thumbnails
 
 @dataclass(frozen=True, eq=False)
 class Thumbnail:
-    """A picture reduced to at most as many numbers as the code has, and enlarged again.
+    """A picture reduced until it has at most as many numbers as the code, and then enlarged again.
 
     Attributes:
         size: the reduced picture's (height, width).
-        enlarged: `(height, width, channels)` float32, by the method with the lower RMSE.
+        enlarged: `(height, width, channels)` float32, by whichever of `ENLARGING_METHODS` has the lowest RMSE.
         rmse: the RMSE of the enlarged picture.
     """
 
@@ -30,7 +30,7 @@ class Thumbnail:
 
 @dataclass(frozen=True, eq=False)
 class Passage:
-    """One picture through one model.
+    """What one picture becomes in one model.
 
     Attributes:
         picture: `(height, width, channels)` uint8.
@@ -39,7 +39,7 @@ class Passage:
         reconstruction: the decoder's picture from `received`, `(height, width, channels)` float32.
         rmse: the RMSE of the reconstruction.
         untouched_rmse: the RMSE of the reconstruction from `sent`.
-        thumbnail: the same picture without a model.
+        thumbnail: the picture reduced and enlarged without a model, to compare with the reconstruction.
     """
 
     picture: np.ndarray
@@ -56,11 +56,11 @@ class Passage:
 
 
 def pass_through(model: ServedAutoencoder, number: int, picture: np.ndarray, tampering: Tampering) -> Passage:
-    """Encodes a picture, changes its code and switches, and decodes both the changed and the unchanged ones.
+    """Encodes a picture, changes the code and switches, and decodes them both with and without the changes.
 
     Args:
         model: the model.
-        number: its number on the page, by which `tampering` names it.
+        number: the model's number on the page, by which `tampering` names the model.
         picture: `(height, width, channels)` uint8.
         tampering: the changes.
 
@@ -81,14 +81,14 @@ def pass_through(model: ServedAutoencoder, number: int, picture: np.ndarray, tam
 
 
 def _thumbnail(picture: np.ndarray, code_values: int) -> Thumbnail:
-    enlarged, rmses = (each.numpy() for each in _enlarged(tf.constant(picture[None]), code_values))
+    enlarged, rmses = (each.numpy() for each in _enlarge_by_each_method(tf.constant(picture[None]), code_values))
     best = int(rmses.argmin())
     return Thumbnail(thumbnail_size(picture.shape, code_values), enlarged[best], float(rmses[best]))
 
 
-@tf.function  # A graph takes a fifth of the time of single operations.
-def _enlarged(images: tf.Tensor, code_values: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The enlarged thumbnails by each method, and their RMSEs."""
+@tf.function  # A graph takes a fifth of the time of eager execution.
+def _enlarge_by_each_method(images: tf.Tensor, code_values: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Reduces images, and enlarges them by each of `ENLARGING_METHODS`. Returns the enlarged images and their RMSEs."""
     scaled = scale(images)
     enlarged = tf.concat([enlarged_thumbnails(scaled, code_values, method) for method in ENLARGING_METHODS], axis=0)
     return enlarged, per_image_rmse(scaled, enlarged)
@@ -100,7 +100,7 @@ def pool_sizes(model: ServedAutoencoder) -> list[tuple[int, int]]:
 
 
 def window_size(model: ServedAutoencoder) -> tuple[int, int]:
-    """(height, width) of the pixels that a value of the code stands for."""
+    """(height, width) of the window of the picture that a value of the code stands for."""
     return model.card.architecture.block
 
 

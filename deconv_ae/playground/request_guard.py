@@ -48,8 +48,8 @@ class RequestGuard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        answering = self._refusal(scope, headers) or self.app
-        await answering(scope, receive, send_with_headers)
+        responder = self._refusal(scope, headers) or self.app
+        await responder(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Any, headers: Headers) -> PlainTextResponse | None:
         if not is_own_address(headers.get("host", ""), self._host, self._port):
@@ -98,7 +98,7 @@ async def read_body(request: Request, most_bytes: int) -> bytes:
         if size <= most_bytes:
             parts.append(part)
         else:
-            parts.clear()
+            parts.clear()  # The rest is read and dropped, so that the client gets the answer.
         if size > MOST_BYTES_READ:
             break
     if size > most_bytes:
@@ -110,5 +110,5 @@ def _address_of(scope: Any) -> str:
     """The URL at which this page answers: the address of this machine that received the request."""
     name, port = scope["server"]
     address = ipaddress.ip_address(name)
-    mapped = getattr(address, "ipv4_mapped", None)  # An IPv6 socket reports IPv4 addresses in this form.
-    return url(str(mapped or address), port)
+    ipv4_address = getattr(address, "ipv4_mapped", None)  # An IPv6 socket reports IPv4 addresses in this form.
+    return url(str(ipv4_address or address), port)

@@ -22,12 +22,12 @@ OTHER_DESCRIPTORS = 64
 """File descriptors for everything but connections: libraries, the terminal, models."""
 
 
-def serve(app: Any, listening: socket.socket, when_ready: Callable[[], None]) -> None:
-    """Serves until Ctrl-C, and then returns normally. SIGTERM also ends the serving, and is then raised again.
+def serve(app: Any, bound_socket: socket.socket, when_ready: Callable[[], None]) -> None:
+    """Serves an application until Ctrl-C, and then returns. SIGTERM also ends `serve`, but is then raised again.
 
     Args:
         app: an ASGI application.
-        listening: a bound socket, which is closed at the end.
+        bound_socket: the socket that receives the requests. It is closed at the end.
         when_ready: called as soon as requests are answered.
     """
     # uvicorn logs only defects, to stderr with a traceback. It does not log bad requests.
@@ -46,22 +46,25 @@ def serve(app: Any, listening: socket.socket, when_ready: Callable[[], None]) ->
     )
     server = _Server(config)
     server.when_ready = when_ready
-    with listening, contextlib.suppress(KeyboardInterrupt):
-        server.run(sockets=[listening])
+    with bound_socket, contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[bound_socket])
 
 
 class _Server(uvicorn.Server):
     when_ready: Callable[[], None]
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # When accept fails, asyncio tries up to `BACKLOG` times, and logs each failure. One log line is enough.
-        asyncio.get_running_loop().set_exception_handler(_LoggedOnce())
+        # When accept fails, asyncio tries again, up to `BACKLOG` times, and logs each failure. One log line is enough.
+        asyncio.get_running_loop().set_exception_handler(_UniqueErrorLogger())
         await super().startup(sockets=sockets)
         self.when_ready()
 
 
 class _Connection(H11Protocol):
-    """A connection for one request, with time limits. If too many are open, the longest silent one is closed."""
+    """A connection for one request, with time limits.
+
+    If too many connections are open, the oldest of those whose headers have not yet arrived is closed.
+    """
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -72,11 +75,15 @@ class _Connection(H11Protocol):
         super().connection_made(transport)
         self.headers_deadline = self.loop.time() + SECONDS_TO_HEADERS
         if len(self.connections) > most_connections():
-            ours = (connection for connection in self.connections if isinstance(connection, _Connection))
-            silent = [connection for connection in ours if connection.cycle is None]
-            min(silent, key=lambda connection: connection.headers_deadline, default=self).transport.abort()
+            # uvicorn sets `cycle` as soon as the headers of a connection's request have arrived.
+            silent_connections = [
+                connection
+                for connection in self.connections
+                if isinstance(connection, _Connection) and connection.cycle is None
+            ]
+            min(silent_connections, key=lambda connection: connection.headers_deadline, default=self).transport.abort()
         self._timers = [
-            self.loop.call_at(self.headers_deadline, self._end_if_silent),
+            self.loop.call_at(self.headers_deadline, self._close_if_silent),
             self.loop.call_later(SECONDS_A_CONNECTION, transport.abort),
         ]
 
@@ -88,13 +95,13 @@ class _Connection(H11Protocol):
     def shutdown(self) -> None:
         self.transport.abort()  # Ctrl-C does not wait for answers.
 
-    def _end_if_silent(self) -> None:
-        if self.cycle is None:
+    def _close_if_silent(self) -> None:
+        if self.cycle is None:  # No request's headers have arrived.
             self.transport.abort()
 
 
-class _LoggedOnce:
-    """The event loop's handler for errors that nothing else handles. It logs each message once."""
+class _UniqueErrorLogger:
+    """Handles the event loop's errors that nothing else handles: logs each message once."""
 
     def __init__(self) -> None:
         self._logged: set[str] = set()

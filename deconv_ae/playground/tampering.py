@@ -20,12 +20,12 @@ CodeValue = tuple[int, int, int, int]
 """A value of a code: the model's number, row, column and channel."""
 
 Move = tuple[int, int, int, int, int]
-"""A value of a code, as `CodeValue`, and the place in its window to which its switch is moved."""
+"""A value of a code, as in `CodeValue`, and the place in the value's window to which the value's switch moves."""
 
 
 @dataclass(frozen=True)
 class Tampering:
-    """The changes to a code, in this order, and to its switches.
+    """Changes to a code and its switches. The code is changed in the order of the attributes.
 
     Attributes:
         scale: a factor, 0 to 3.
@@ -65,8 +65,8 @@ class Tampering:
                  [0.]]]], dtype=float32), switches=(array([[[[5],
                  [5]]]], dtype=uint8),))
         """
-        code = self._quantized(self._noisy(encoded.code * np.float32(self.scale)))
-        # A separate generator: dropping values does not change the noise.
+        code = self._quantize(self._add_noise(encoded.code * np.float32(self.scale)))
+        # Another generator chooses the dropped values, so that dropping does not change the noise.
         order = np.random.default_rng((self.seed, 1)).permutation(code.size)
         code.flat[order[: round(self.dropped * code.size)]] = 0
         for number, *place in self.erased:
@@ -80,21 +80,21 @@ class Tampering:
         return Encoded(code, self._move_switches(received.switches, model_number, pool_sizes))
 
     def __str__(self) -> str:
-        """The changes in a line.
+        """Describes the changes in one line.
 
         >>> print(Tampering(bits=3, switches="shuffled"))
         code rounded to 3 bits; switches shuffled
         >>> print(Tampering())
         nothing
         """
-        count = len(self.erased)
-        plural = "values" if count > 1 else "value"
+        erased_count = len(self.erased)
+        noun = "values" if erased_count > 1 else "value"
         changes = (
             (self.scale != 1, f"code times {self.scale:g}"),
             (self.noise, f"noise of {self.noise:g} times the code's largest value"),
             (self.bits, f"code rounded to {self.bits} {'bits' if self.bits > 1 else 'bit'}"),
             (self.dropped, f"{self.dropped:.0%} of the code's values set to 0"),
-            (count, f"{count} {plural} erased, in every picture until put back"),
+            (erased_count, f"{erased_count} {noun} erased, in every picture until put back"),
             (self.switches == SHUFFLED, "switches shuffled"),
             (
                 self.switches == CENTRED,
@@ -107,7 +107,7 @@ class Tampering:
     def _move_switches(
         self, switches: tuple[np.ndarray, ...], model_number: int, pool_sizes: Sequence[Sequence[int]]
     ) -> tuple[np.ndarray, ...]:
-        """Moves switches of the last pooling, in a copy."""
+        """Moves the switches that `moved` names, in a copy of the last pooling's switches."""
         if not self.moved:
             return switches
         *earlier, last = switches
@@ -118,19 +118,20 @@ class Tampering:
                 last[0, row, column, channel] = place
         return (*earlier, last)
 
-    def _noisy(self, code: np.ndarray) -> np.ndarray:
-        spread = abs(self.noise * float(np.max(code, initial=0)))  # NumPy refuses -0.
-        noise = np.random.default_rng(self.seed).normal(0, spread, code.shape)
-        # Noise takes no value below 0 or its channel's lowest value, whichever is lower: maxima come from a ReLU, but
-        # averages may be negative.
+    def _add_noise(self, code: np.ndarray) -> np.ndarray:
+        # NumPy refuses a standard deviation of -0, so abs turns it into 0.
+        deviation = abs(self.noise * float(np.max(code, initial=0)))
+        noise = np.random.default_rng(self.seed).normal(0, deviation, code.shape)
+        # A noisy maximum is at least 0, as after a ReLU. Averages may be negative, so noise lowers no average below the
+        # lowest value of its channel or below 0, whichever is lower.
         lowest = np.minimum(code.min(axis=(0, 1, 2)), 0)
         return np.maximum(code + noise.astype(np.float32), lowest)
 
-    def _quantized(self, code: np.ndarray) -> np.ndarray:
-        spread = float(np.max(code, initial=0)) - float(np.min(code, initial=0))
-        if not self.bits or not spread:
+    def _quantize(self, code: np.ndarray) -> np.ndarray:
+        code_range = float(np.max(code, initial=0)) - float(np.min(code, initial=0))
+        if not self.bits or not code_range:
             return code.copy()
-        step = np.float32(spread / (2**self.bits - 1))
+        step = np.float32(code_range / (2**self.bits - 1))
         return np.round(code / step) * step
 
 

@@ -1,17 +1,17 @@
 // Plays the decoder's first unpooling window by window: each value of the code goes to the place that its switch names.
-const PLAY_MILLISECONDS = 8000; // of all windows
-const LONGEST_STEP = 200; // milliseconds
+const PLAY_MILLISECONDS = 8000; // for all windows together
+const LONGEST_STEP = 200; // milliseconds, as are the next two
 const SHORTEST_STEP = 30;
 const SHORTEST_MOVE = 100; // In fewer milliseconds, the eye cannot follow a moving value.
 
 const section = document.querySelector("#unpooling");
 const drawing = section.querySelector("svg");
 const [button, slider, text] = ["button", "input", "p.step"].map((selector) => section.querySelector(selector));
-const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
 let played; // values and places of one channel, as the program sent them; null for an average
-let unpooledCount = 0; // windows whose values are in place
-let timer = null; // of the next step; null while nothing plays
+let unpooledCount = 0; // the number of windows whose values are in place
+let timer = null; // the timer of the next step; null while nothing plays
 
 export function showUnpooling(unpooling) {
   const isSame = JSON.stringify(unpooling) === JSON.stringify(played);
@@ -80,7 +80,7 @@ function go(count, isMoving) {
 
 // Moves a value from its square in the code, which is as large as a window, to its place.
 function move(index, element) {
-  if (isCalm.matches) return;
+  if (reducedMotion.matches) return;
   const { columns, height, width, unpooledLeft } = lengths();
   const place = played.places[index];
   const [x, y] = [-unpooledLeft - (place % width), -Math.floor(place / width)];
@@ -114,7 +114,7 @@ const milliseconds = () => Math.min(Math.max(PLAY_MILLISECONDS / played.values.l
 function play() {
   if (unpooledCount === played.values.length) go(0, false);
   button.textContent = "Pause";
-  // If there are very many windows, each step unpools several, and shows no movement.
+  // If there are very many windows, each step unpools several windows, and shows no movement.
   const step = Math.max(1, Math.round((SHORTEST_STEP * played.values.length) / PLAY_MILLISECONDS));
   timer = setInterval(() => {
     go(Math.min(unpooledCount + step, played.values.length), milliseconds() >= SHORTEST_MOVE);

@@ -34,7 +34,7 @@ def receive(content: bytes, fit: str, shape: Sequence[int]) -> np.ndarray:
         PictureError: if the upload cannot be decoded as a picture, is an icon, or is too large.
     """
     # decode is annotated for paths, but also takes files in memory.
-    pixels = decode(_decodable(content), shape[-1])  # type: ignore[arg-type]
+    pixels = decode(_file_to_decode(content), shape[-1])  # type: ignore[arg-type]
     return fitted(Image.fromarray(np.squeeze(pixels, axis=-1 if shape[-1] == 1 else ())), fit, shape)
 
 
@@ -49,8 +49,8 @@ def fitted(picture: Image.Image, fit: str, shape: Sequence[int]) -> np.ndarray:
     return np.asarray(resize(picture, (width, height))).reshape(shape)
 
 
-def _decodable(content: bytes) -> io.BytesIO:
-    """The file, or a smaller copy of a large JPEG. Raises PictureError for an icon or too large a picture."""
+def _file_to_decode(content: bytes) -> io.BytesIO:
+    """Returns the file, or a smaller copy of a large JPEG. Raises PictureError for icons and for too many pixels."""
     file = io.BytesIO(content)
     Image.init()
     try:
@@ -66,7 +66,7 @@ def _decodable(content: bytes) -> io.BytesIO:
                 picture.save(file, "TIFF", exif=picture.getexif(), icc_profile=picture.info.get("icc_profile"))
     except PictureError:
         raise
-    except Exception:  # decode raises an error that names the fault.
+    except Exception:  # The caller then calls `decode`, which raises an error that says what is wrong.
         file = io.BytesIO(content)
     file.seek(0)
     return file

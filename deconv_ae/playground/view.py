@@ -10,7 +10,7 @@ import numpy as np
 
 from deconv_ae.errors import InputError
 from deconv_ae.playground.cards import cards
-from deconv_ae.playground.journey import LastPoolingInput, journey, strip, unpooling
+from deconv_ae.playground.journey import LastPoolingInput, follow_value, journey_html, unpooling
 from deconv_ae.playground.link import Place, State
 from deconv_ae.playground.passage import most_telling_place, pass_through, pool_sizes, strongest_channel, window_size
 from deconv_ae.playground.tampering import CodeValue, Move, Tampering, is_inside
@@ -19,7 +19,7 @@ from deconv_ae.saved_model.serving import ServedAutoencoder
 
 @dataclass(frozen=True)
 class Shown:
-    """What is shown of a state.
+    """What the page shows for a state.
 
     Attributes:
         state: the state. If it names a window without a channel, the channel is filled in.
@@ -27,7 +27,7 @@ class Shown:
         journey: the followed window's journey, as HTML.
         unpooling: what unpooling.js plays; None if the followed value is an average.
         changes: what was changed in codes and switches, as HTML.
-        window: the followed window, also if the state names none.
+        window: the followed window; chosen by `View.show` if the state names none.
     """
 
     state: State
@@ -39,7 +39,7 @@ class Shown:
 
 
 class View:
-    """The models, and how a picture passes through them.
+    """Passes pictures through models, and draws what the page shows.
 
     Args:
         models: models of one image shape, grey or colour.
@@ -57,18 +57,19 @@ class View:
             raise InputError(f"model: images of {test_images.shape[-1]} channels cannot be drawn on; give 1 or 3")
         self.models = list(models)
         self._code_shapes = [model.card.architecture.code_shape(model.card.image_shape) for model in models]
-        # The model with the largest windows, because small windows show little.
-        self._first_followed = int(np.argmax([math.prod(window_size(model)) for model in models]))
+        # If a state names no window, the model with the largest windows is followed, because small windows show little.
+        self._first_followed_model = int(np.argmax([math.prod(window_size(model)) for model in models]))
         self._last_pooling_inputs = [LastPoolingInput(model) for model in models]
-        self.show(State(test_images[0], 0, Tampering()))  # Traces the first page's functions, before anybody waits.
+        # Traces the TensorFlow functions, so that the first user need not wait.
+        self.show(State(test_images[0], 0, Tampering()))
 
     def show(self, state: State) -> Shown:
-        """Everything that the page shows of a state. Call `without_unknown_places` on the state first."""
+        """Draws what the page shows for a state. The state must come from `without_unknown_places`."""
         passages = [
             pass_through(model, number, state.picture, state.tampering) for number, model in enumerate(self.models)
         ]
         if state.window is None:
-            number = self._first_followed
+            number = self._first_followed_model
             window = (number, *most_telling_place(self.models[number], passages[number]))
         else:
             number, row, column, channel = state.window
@@ -78,11 +79,11 @@ class View:
             state = replace(state, window=window)
         model, passage = self.models[number], passages[number]
         features = self._last_pooling_inputs[number](state.picture)
-        followed = journey(model, passage, features, window[1:])
+        journey = follow_value(model, passage, features, window[1:])
         return Shown(
             state,
             cards(self.models, passages, state.tampering, window),
-            strip(model, number, passage, followed, window in state.tampering.erased),
+            journey_html(model, number, passage, journey, window in state.tampering.erased),
             unpooling(model, passage, window[-1]),
             f"Changed on the way: {html.escape(str(state.tampering))}.",
             window,
@@ -97,11 +98,11 @@ class View:
             state: the state.
 
         Returns:
-            The rest of the state; and for each of `erased`, `moved` and `window` from which something was removed, a
-            sentence by that name. It names one of the removed things.
+            The remaining state, and a dictionary of messages. If something was removed from the state's `erased`, the
+            dictionary has the key "erased", with a message about one removed value; likewise "moved" and "window".
         """
         refused = {}
-        erased = frozenset(filter(self.has, state.tampering.erased))
+        erased = frozenset(filter(self.has_place, state.tampering.erased))
         if erased != state.tampering.erased:
             missing = min(state.tampering.erased - erased)
             refused["erased"] = f"erased: no model here has a value at {'-'.join(map(str, missing))}"
@@ -111,21 +112,21 @@ class View:
             move = "-".join(map(str, min(state.tampering.moved - moved)))
             refused["moved"] = f"moved: no model here has such a window and place: {move}"
             state = replace(state, tampering=replace(state.tampering, moved=moved))
-        if state.window is not None and not self.has(state.window):
+        if state.window is not None and not self.has_place(state.window):
             place = "-".join(str(part) for part in state.window if part is not None)
             refused["window"] = f"window: no model here has one at {place}"
             state = replace(state, window=None)
         return state, refused
 
-    def has(self, place: Place) -> bool:
-        """Whether a code of these models has this place."""
+    def has_place(self, place: Place) -> bool:
+        """Whether the model of this place exists, and its code has the place's row, column and channel."""
         number, row, column, channel = place
         return 0 <= number < len(self.models) and is_inside((row, column, channel or 0), self._code_shapes[number])
 
     def has_move(self, move: Move) -> bool:
         """Whether these models have the switch that a move names, and the switch's window has the move's place."""
         return (
-            self.has(move[:4])
+            self.has_place(move[:4])
             and move[3] < self.models[move[0]].card.architecture.filters[-1]
             and move[4] < math.prod(pool_sizes(self.models[move[0]])[-1])
         )

@@ -19,7 +19,7 @@ from deconv_ae.data import Source, load_split
 from deconv_ae.data.decoding import PictureError
 from deconv_ae.errors import InputError
 from deconv_ae.playground import drawings, link
-from deconv_ae.playground.journey import LastPoolingInput, journey, strip, unpooling
+from deconv_ae.playground.journey import LastPoolingInput, follow_value, journey_html, unpooling
 from deconv_ae.playground.link import State
 from deconv_ae.playground.passage import most_telling_place, pass_through
 from deconv_ae.playground.tampering import PRESETS, SWITCHES, Tampering
@@ -266,8 +266,8 @@ def test_noise_does_not_clip_negative_averages() -> None:
 def test_the_followed_window_is_framed(grey) -> None:
     view, picture = grey
     page = parsed(view.show(State(picture, None, Tampering(), window=(1, 2, 3, 0))))
-    other, card, _ = page.iter("section")
-    assert frames(other) == []
+    other_card, card, _ = page.iter("section")
+    assert frames(other_card) == []
     switches_1, switches_2, code, reconstruction, _ = (figure.find("svg") for figure in card.iter("figure"))
     assert frames(switches_1) == []
     assert frames(switches_2) == [(6, 4, 2, 2)]
@@ -291,7 +291,8 @@ def test_channels_are_tiles_in_code_and_switches(colour) -> None:
 def test_most_places_of_a_window_have_their_own_colour(pool_size: tuple[int, int]) -> None:
     colours = drawings.place_colours(pool_size)
     assert colours.dtype == np.uint8
-    assert len(np.unique(colours, axis=0)) >= 0.85 * len(colours) == 0.85 * pool_size[0] * pool_size[1]
+    assert len(colours) == math.prod(pool_size)
+    assert len(np.unique(colours, axis=0)) >= 0.85 * len(colours)
 
 
 def test_a_black_picture_has_no_rmse(grey) -> None:
@@ -327,10 +328,10 @@ def test_unpooling_has_every_window_of_one_channel(grey, averages) -> None:
     view, picture = grey
     model = view.models[1]
     passage = pass_through(model, 1, picture, Tampering(scale=0.5))
-    played = unpooling(model, passage, 0)
-    assert (played["title"], played["windows"], list(played["pool"])) == ("two_layer", [7, 7], [2, 2])
-    np.testing.assert_allclose(played["values"], passage.received.code[0, ..., 0].ravel(), atol=0.005)
-    assert played["places"] == passage.received.switches[-1][0, ..., 0].ravel().tolist()
+    data = unpooling(model, passage, 0)
+    assert (data["title"], data["windows"], list(data["pool"])) == ("two_layer", [7, 7], [2, 2])
+    np.testing.assert_allclose(data["values"], passage.received.code[0, ..., 0].ravel(), atol=0.005)
+    assert data["places"] == passage.received.switches[-1][0, ..., 0].ravel().tolist()
     view, picture = averages
     assert view.show(State(picture, None, Tampering(), (0, 2, 3, 11))).unpooling["title"] == "photos_128, channel 12"
     assert view.show(State(picture, None, Tampering(), (0, 2, 3, 12))).unpooling is None
@@ -343,20 +344,20 @@ def test_a_moved_switch_belongs_to_the_last_pooling(grey) -> None:
         passage = pass_through(model, number, picture, move)
         changed = [sent != received for sent, received in zip(passage.sent.switches, passage.received.switches)]
         assert all(not pooling.any() for pooling in changed[:-1])
-        other_switches = changed[-1].copy()
-        other_switches[0, 2, 3, 0] = False
-        assert not other_switches.any()
+        changed_elsewhere = changed[-1].copy()
+        changed_elsewhere[0, 2, 3, 0] = False
+        assert not changed_elsewhere.any()
         if number == 1:
             assert passage.received.switches[-1][0, 2, 3, 0] == 1
     _, refused = view.without_unknown_places(State(picture, None, Tampering(moved=frozenset({(1, 2, 3, 0, 4)}))))
     assert list(refused) == ["moved"]
 
 
-def test_a_drawing_on_a_photograph_takes_a_short_link(colour) -> None:
+def test_the_link_of_a_drawing_on_a_photograph_is_short(colour) -> None:
     _, picture = colour
     photographs = np.stack([np.random.default_rng(0).integers(0, 256, picture.shape, np.uint8), picture])
     drawn = photographs[0].copy()
-    drawn[8:56, 30:36] = (255, 200, 0)  # The XOR of drawing and ground would take 1,150 letters.
+    drawn[8:56, 30:36] = (255, 200, 0)  # The XOR of drawing and ground would take 1,150 characters.
     state = State(drawn, 0, Tampering(), ground=photographs[0])
     query = state.query()
     assert len(query) < 500
@@ -366,10 +367,10 @@ def test_a_drawing_on_a_photograph_takes_a_short_link(colour) -> None:
     assert restored.query() == query
 
 
-def test_an_uploaded_photograph_takes_a_short_link(colour) -> None:
+def test_the_link_of_an_uploaded_photograph_is_short(colour) -> None:
     _, picture = colour
     noisy = np.clip(picture + np.random.default_rng(0).normal(0, 12, picture.shape), 0, 255).astype(np.uint8)
-    uploaded = link.upload_text(noisy)
+    uploaded = link.upload_values(noisy)
     assert list(uploaded) == ["upload"]
     assert len(uploaded["upload"]) < 4000
     state, refused = link.read(uploaded, picture[None])
@@ -384,9 +385,9 @@ def test_an_uploaded_photograph_takes_a_short_link(colour) -> None:
     assert len(drawn_state.query()) < len(uploaded["upload"]) + 400
 
 
-def test_an_uploaded_digit_is_exact() -> None:
+def test_a_link_holds_an_uploaded_digit_exactly() -> None:
     digit = load_split(Source("mnist_5k"), "test")[3]
-    state, _ = link.read(link.upload_text(digit), digit[None])
+    state, _ = link.read(link.upload_values(digit), digit[None])
     np.testing.assert_array_equal(state.picture, digit)
 
 
@@ -404,15 +405,15 @@ def test_journey_leads_from_pixels_to_the_placed_value(grey, number: int, tamper
     passage = pass_through(model, number, picture, tampering)
     features = LastPoolingInput(model)(picture)
     row, column, _ = place = most_telling_place(model, passage)
-    followed = journey(model, passage, features, place)
-    np.testing.assert_array_equal(followed.pixels, picture[4 * row : 4 * row + 4, 4 * column : 4 * column + 4])
-    value, unpooled = followed.sent_value, followed.unpooled
+    journey = follow_value(model, passage, features, place)
+    np.testing.assert_array_equal(journey.pixels, picture[4 * row : 4 * row + 4, 4 * column : 4 * column + 4])
+    value, unpooled = journey.sent_value, journey.unpooled
     assert value > 0
     assert unpooled.values.max() == pytest.approx(value, rel=1e-5)
     assert unpooled.values.argmax() == unpooled.sent_switch
     assert np.flatnonzero(unpooled.restored).tolist() == [unpooled.received_switch]
     assert unpooled.restored.max() == pytest.approx(tampering.scale * value)
-    shown = ElementTree.fromstring(strip(model, number, passage, followed, False))
+    shown = ElementTree.fromstring(journey_html(model, number, passage, journey, False))
     text = " ".join("".join(shown.itertext()).split())
     assert f"row {row + 1}, column {column + 1}: {value:.2f}" in text
     assert ("back in its place" in text) == (tampering == Tampering())
@@ -423,7 +424,7 @@ def test_a_black_picture_has_a_journey(grey) -> None:
     assert "One window" in view.show(State(np.zeros_like(picture), None, Tampering())).journey
 
 
-def test_a_window_without_a_channel_takes_the_strongest(colour) -> None:
+def test_a_window_without_a_channel_gets_the_strongest_channel(colour) -> None:
     view, picture = colour
     shown = view.show(State(picture, None, Tampering(), window=(0, 3, 4, None)))
     strongest = view.models[0].encode(picture[None]).code[0, 3, 4].argmax()

@@ -138,7 +138,7 @@ def slowdown(seconds: float = 0.02) -> float:
 
 
 def wait(page, expression: str, argument=None) -> None:
-    """Waits until an expression, or a function of the argument, is true.
+    """Waits until a JavaScript expression, or a JavaScript function of the argument, is true.
 
     Playwright's own wait evaluates text in the page, which the page's Content-Security-Policy forbids.
     """
@@ -291,7 +291,7 @@ def test_reload_keeps_the_state_and_back_undoes_a_change(new_page) -> None:
     wait_for_link(page, "scale=0.5")
 
 
-def test_a_link_shows_others_the_same(new_page) -> None:
+def test_a_link_shows_other_users_the_same_page(new_page) -> None:
     page = new_page()
     page.get_by_role("button", name="Clear").click()
     draw_a_seven(page)
@@ -309,7 +309,7 @@ def test_a_link_shows_others_the_same(new_page) -> None:
     assert link(other) == link(page)
     for part in (".rmse", ".tiles svg", ".bits .bar"):
         shown, expected = (
-            p.locator(f".card {part}").evaluate_all("all => all.map(e => e.innerHTML)") for p in (other, page)
+            each.locator(f".card {part}").evaluate_all("all => all.map(e => e.innerHTML)") for each in (other, page)
         )
         assert shown == expected
     erase_code_pixel(other, 3, 4)
@@ -388,7 +388,7 @@ ATTACK = """async (address) => {
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_page_of_another_origin_is_refused(browser, address: str, host: str) -> None:
+def test_requests_from_pages_of_other_origins_are_refused(browser, address: str, host: str) -> None:
     class OtherPage(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -563,15 +563,14 @@ def test_dragging_a_switch_changes_the_reconstruction(new_page) -> None:
     page.mouse.move(*point(place))
     page.mouse.down()
     page.mouse.move(*point(15 - place), steps=5)
-    page.mouse.move(
-        box["x"] + box["width"] + 50, box["y"] + box["height"], steps=5
-    )  # Far outside: the switch stays in its window.
+    # The pointer leaves the drawing, but the switch stays in its window.
+    page.mouse.move(box["x"] + box["width"] + 50, box["y"] + box["height"], steps=5)
     page.mouse.up()
     wait_for_link(page, "moved=0-2-3-0-15")
     assert switch_of(page, 0, 2, 3) == 15
     assert page.locator("#model-0 figure.reconstruction image").first.get_attribute("href") != before
     assert "1 switch moved" in page.locator("#changes").inner_text()
-    # The number box moves the switch by keys. An answer does not overwrite a number that is being typed.
+    # A number typed into the box moves the switch, too. An answer does not overwrite a number that is being typed.
     number = page.get_by_label("Its switch")
     number.fill("6")
     page.evaluate(MOVE, ["#scale", "2"])
@@ -589,12 +588,12 @@ def test_a_slider_shows_the_original_over_the_reconstruction(new_page) -> None:
     drawing = page.locator("#model-0 figure.reconstruction svg")
     drawing.scroll_into_view_if_needed()
 
-    def pixels(share: float) -> np.ndarray:
+    def screenshot(share: float) -> np.ndarray:
         script = "(box, share) => { box.value = share; box.dispatchEvent(new Event('input', {bubbles: true})); }"
         page.locator("#wipe input").evaluate(script, share)
         return np.asarray(Image.open(io.BytesIO(drawing.screenshot())).convert("L"), int)
 
-    reconstruction, half, original = pixels(0), pixels(0.5), pixels(1)
+    reconstruction, half, original = screenshot(0), screenshot(0.5), screenshot(1)
     middle = half.shape[1] // 2
     assert np.abs(reconstruction - original).mean() > 5
     assert np.abs(half - original)[:, 4 : middle - 4].max() == 0
@@ -750,8 +749,8 @@ def test_every_drawing_has_a_name_for_screen_readers(new_page) -> None:
     page = new_page("?image=3")
     tree = page.locator("body").aria_snapshot()
     value = page.locator(".rmse b").first.inner_text()
-    for what in ("switches, places of the maxima of 7 by 7 windows", "reconstruction", "one window, convolved"):
-        assert f'img "cmap1_pool4: {what}, RMSE {value}"' in tree
+    for subject in ("switches, places of the maxima of 7 by 7 windows", "reconstruction", "one window, convolved"):
+        assert f'img "cmap1_pool4: {subject}, RMSE {value}"' in tree
     assert f'application "cmap1_pool4: code, 7 by 7 values in 1 channel, RMSE {value}"' in tree
     assert page.locator("main svg:not([aria-label]):not([aria-hidden])").count() == 0
 
@@ -760,7 +759,7 @@ def test_drawings_are_large_and_in_columns_across_models(new_page) -> None:
     page = new_page()
     assert page.locator("figure.picture").count() == 0
     boxes = {
-        kind: [drawn.bounding_box() for drawn in page.locator(f"figure.{kind} > svg").all()]
+        kind: [svg.bounding_box() for svg in page.locator(f"figure.{kind} > svg").all()]
         for kind in ("code", "switches", "reconstruction")
     }
     assert min(box["width"] for kind in boxes.values() for box in kind) >= SMALLEST_DRAWING_PIXELS
