@@ -100,7 +100,7 @@ def checked_number(
 
 def check_memory(argument: str, needed: int, what: str) -> None:
     """Raises InputError if `what` (text for the error) takes more bytes, `needed`, than this process can have."""
-    available = memory()
+    available = available_memory()
     if needed > available:
         raise InputError(
             f"{argument}: {what} takes {needed / 2**30:,.1f} GiB, and this process can have {available / 2**30:,.1f}; "
@@ -108,7 +108,7 @@ def check_memory(argument: str, needed: int, what: str) -> None:
         )
 
 
-def memory() -> int:
+def available_memory() -> int:
     """Returns how many bytes this process can have: the least limit of the machine, container, service and shell."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for file in _limit_files():

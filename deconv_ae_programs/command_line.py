@@ -179,7 +179,7 @@ def check_one_shape(cards: Sequence[ModelCard]) -> None:
 
 def _require_training_data(card: ModelCard, data_set: Source) -> None:
     """Raises InputError if the images that the card's model was trained on are not available as `data_set`."""
-    advice = f"pass --dataset, such as {FOLDER.shown} or {SAMPLE_NAME}"
+    advice = f"pass --dataset, such as {FOLDER.name_form} or {SAMPLE_NAME}"
     if card.dataset.is_array:
         channels = card.image_shape[-1]
         if channels not in COLOR_MODES.values():

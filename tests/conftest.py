@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from deconv_ae.data import ImageDataset
     from deconv_ae.training import TrainingResult
 
-MadeOnce = Callable[[str, Callable[[Path], None]], Path]
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]
 ROOT = Path(__file__).parents[1]
 # The tests of `-m fast`: those of code that other code builds on. Few of these tests start a process; none uses the
 # models made below.
@@ -144,18 +144,18 @@ def trained(digits: ImageDataset) -> TrainingResult:
 
 
 @pytest.fixture(scope="session")
-def exported(made_once: MadeOnce, digits: ImageDataset, request: pytest.FixtureRequest) -> Path:
+def exported(make_once: MakeOnce, digits: ImageDataset, request: pytest.FixtureRequest) -> Path:
     """The SavedModel of `trained`. Tests only read it."""
     from deconv_ae.saved_model import exporting
 
     def make(directory: Path) -> None:
         exporting.export(request.getfixturevalue("trained"), digits, str(directory), preset="cmap1_pool4")
 
-    return made_once("cmap1_pool4", make)
+    return make_once("cmap1_pool4", make)
 
 
 @pytest.fixture(scope="session")
-def exported_in_colour(made_once: MadeOnce, colour_images: ImageDataset) -> Path:
+def exported_in_colour(make_once: MakeOnce, colour_images: ImageDataset) -> Path:
     """A SavedModel of colour images: two stages, 4x3 kernels, windows that do not fit evenly. Tests only read it."""
     from deconv_ae import Architecture
     from deconv_ae.saved_model import exporting
@@ -165,11 +165,11 @@ def exported_in_colour(made_once: MadeOnce, colour_images: ImageDataset) -> Path
         options = TrainingOptions(Architecture((4, 2), (2, (3, 2)), kernel_size=(4, 3)), epochs=1, batch_size=8)
         exporting.export(train(colour_images, options), colour_images, str(directory))
 
-    return made_once("colour", make)
+    return make_once("colour", make)
 
 
 @pytest.fixture(scope="session")
-def made_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+def make_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
     """Returns a function that makes a directory once for all processes of the test run.
 
     The function takes a name and `make`, and returns the directory of this name. The first process that calls the

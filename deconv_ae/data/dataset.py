@@ -141,7 +141,7 @@ def _tell_ignored_paths(loaded: Decoded) -> None:
 
 
 def _check_memory(source: Source, split_bytes: int) -> None:
-    max_bytes = LARGEST_SHARE_OF_MEMORY * numbers.memory()
+    max_bytes = LARGEST_SHARE_OF_MEMORY * numbers.available_memory()
     if split_bytes > max_bytes:
         raise InputError(
             f"dataset: a split of {source.name} takes {split_bytes / 2**30:,.1f} GiB, above "

@@ -27,22 +27,22 @@ class Kind:
     """A kind of data set.
 
     Attributes:
-        shown: the form of its names, in help texts and messages.
+        name_form: the form of its names, in help texts and messages.
         reader: the module of this package whose `read` opens a split; importing it loads TensorFlow.
         check: raises InputError if a data set of this kind is missing.
-        prefix: the beginning of its names; empty for TFDS, and for a kind whose only name is `shown`.
+        prefix: the beginning of its names; empty for TFDS, and for a kind whose only name is `name_form`.
         is_path: whether a path of the user's disk follows the prefix.
     """
 
-    shown: str
+    name_form: str
     reader: str
     check: Callable[[Source], None]
     prefix: str = ""
     is_path: bool = False
 
     def has(self, name: str) -> bool:
-        """Whether a name begins with `prefix` or, for a kind without a prefix, equals `shown`. No TFDS name does."""
-        return name.startswith(self.prefix) if self.prefix else name == self.shown
+        """Whether the name shows this kind. False for the names of TFDS data sets, which have no common form."""
+        return name.startswith(self.prefix) if self.prefix else name == self.name_form
 
     def name(self, rest: str | Path) -> str:
         """A data set's name: the prefix, then `rest`, such as a path."""
@@ -131,7 +131,7 @@ TFDS = Kind("the name of a TFDS image data set, such as mnist or cifar10", "tfds
 KINDS = (SAMPLE, FOLDER, TFDS)
 """All kinds. A name that fits no other kind is the name of a TFDS data set."""
 
-CHOICES = f"{', '.join(kind.shown for kind in KINDS[:-1])} or {KINDS[-1].shown}"
+CHOICES = f"{', '.join(kind.name_form for kind in KINDS[:-1])} or {KINDS[-1].name_form}"
 """The forms of data sets' names, for help texts and messages."""
 
 

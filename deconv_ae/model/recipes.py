@@ -40,8 +40,8 @@ class Recipe:
             learning rate of None stands for the recipe's default.
         initializers: makes two Keras initializers from an architecture: one for the convolutions' kernels and one for
             the transposed convolutions' kernels.
-        guesses: makes more pairs of initializers from an architecture and the images' number of channels.
-            `training.start` chooses among these and `initializers`, and fits decoders. If `guesses` is None, training
+        make_guesses: makes more pairs of initializers from an architecture and the images' number of channels.
+            `training.start` chooses among these and `initializers`, and fits decoders. If this field is None, training
             starts from `initializers` unchanged.
         peak_learning_rate: computes the default peak from an architecture, for runs long enough to reach it. The field
             is None if the peak does not depend on the architecture.
@@ -54,7 +54,7 @@ class Recipe:
     plans_ahead: bool
     optimizer: Callable[[Architecture, int, int, float | None], keras.Optimizer]
     initializers: Callable[[Architecture], tuple[keras.Initializer, keras.Initializer]]
-    guesses: Callable[[Architecture, int], list[tuple[keras.Initializer, keras.Initializer]]] | None = None
+    make_guesses: Callable[[Architecture, int], list[tuple[keras.Initializer, keras.Initializer]]] | None = None
     peak_learning_rate: Callable[[Architecture], float] | None = None
 
 
@@ -162,7 +162,7 @@ def _adam_recipe(description: str, epochs: int) -> Recipe:
         plans_ahead=True,
         optimizer=warm_cosine_adam,
         initializers=he_initializers,
-        guesses=row_of_bumps,
+        make_guesses=row_of_bumps,
         peak_learning_rate=peak_learning_rate,
     )
 

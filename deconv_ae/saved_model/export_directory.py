@@ -38,7 +38,7 @@ class ExportDirectory:
     """
 
     def __init__(self, export_dir: str | os.PathLike[str], overwrite: bool = False) -> None:
-        self.path = check(export_dir, overwrite)
+        self.path = check_replaceable(export_dir, overwrite)
         self._overwrite = overwrite
         self._exit_stack = contextlib.ExitStack()
 
@@ -58,7 +58,7 @@ class ExportDirectory:
                 ) from error
             for leftover in partials(self.path):  # A process that was killed left it.
                 remove(leftover)
-            check(self.path, self._overwrite)
+            check_replaceable(self.path, self._overwrite)
             self._exit_stack = exit_stack.pop_all()
         # This context is entered last, so that it ends before the lock is released.
         self._exit_stack.enter_context(cleanup_on_signal(self._exit_stack.close))
@@ -97,7 +97,7 @@ class ExportDirectory:
         the old model.
         """
         try:
-            check(self.path, self._overwrite)
+            check_replaceable(self.path, self._overwrite)
             if not self.path.exists():
                 partial.rename(self.path)
             elif not _exchange(partial, self.path):
@@ -121,7 +121,7 @@ class ExportDirectory:
         flush_to_disk(self.path.parent)
 
 
-def check(export_dir: str | os.PathLike[str], overwrite: bool) -> Path:
+def check_replaceable(export_dir: str | os.PathLike[str], overwrite: bool) -> Path:
     """Checks that a model can be written to a directory, before time is spent on training.
 
     Args:

@@ -95,18 +95,18 @@ def _checksums(directory: Path) -> dict[str, str]:
 def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None = None) -> ModelCard:
     """The model card of a training result, without the files' checksums."""
     model, options = result.model, result.options
-    recorded = options.recorded(len(dataset.train))
-    seed = recorded.pop("seed")
+    values = options.deciding_values(len(dataset.train))
+    seed = values.pop("seed")
     return ModelCard(
         preset=preset,
         architecture=model.architecture,
         image_shape=model.image_shape,
         recipe=RecipeUsed(
-            name=recorded.pop("recipe"),
-            **{name: recorded.pop(name) for name in ("epochs", "batch_size", "learning_rate", "mixed_precision")},
+            name=values.pop("recipe"),
+            **{name: values.pop(name) for name in ("epochs", "batch_size", "learning_rate", "mixed_precision")},
             # If a recipe does not plan ahead, an extended run ends with the same weights as one run of all epochs.
             extended_after_epochs=result.extended_after_epochs if RECIPES[options.recipe].plans_ahead else (),
-            other_options=recorded,
+            other_options=values,
         ),
         dataset=_dataset_used(dataset),
         training_rmse=result.training_rmse,

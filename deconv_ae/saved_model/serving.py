@@ -117,7 +117,7 @@ class SignatureAutoencoder:
             check_images("images", images)
             raise InputError(
                 f"images: {_shape_text(images.shape[1:])} each, and {self.name} was made for {_shape_text(expected)}; "
-                f"resize them and convert their colours, as programs do with --dataset={FOLDER.shown}"
+                f"resize them and convert their colours, as programs do with --dataset={FOLDER.name_form}"
             )
         if len(images) == 0:
             raise InputError("images: the array holds no image; give at least one")

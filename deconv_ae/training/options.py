@@ -154,7 +154,7 @@ class TrainingOptions:
         schedule = self.schedule(images)
         return replace(self, **defaults | {"epochs": schedule.epochs, "batch_size": schedule.batch_size})
 
-    def recorded(self, images: int) -> dict[str, Any]:
+    def deciding_values(self, images: int) -> dict[str, Any]:
         """Returns the options that decide the result on this number of training images, by name, for a record."""
         deciding = self.deciding_options(images)
         return {name: getattr(deciding, name) for name, (_, each) in options_of(self).items() if each.decides_result}

@@ -226,7 +226,7 @@ def _fit(
     steps_done, metrics = run_directory.restore(model) if run_directory else (0, [])
     if run_directory and steps_done and verbose:
         print(describe_resumption(options, schedule, steps_done, run_directory.extended_after_epochs), flush=True)
-    make_guesses = RECIPES[options.recipe].guesses
+    make_guesses = RECIPES[options.recipe].make_guesses
     if make_guesses is not None and steps_done == 0:
         channels = model.image_shape[-1]
         fit_start(model, dataset.train, make_guesses(options.architecture, channels), options.seed)

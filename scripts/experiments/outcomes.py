@@ -52,7 +52,7 @@ def recipe_details(options: TrainingOptions, channels: int) -> dict[str, Any]:
     # Keras numbers the optimizers of a process: adam, adam_1 and so on.
     del optimizer["config"]["name"]
     initializers = list(recipe.initializers(architecture))
-    if recipe.guesses is not None:
-        initializers += [initializer for pair in recipe.guesses(architecture, channels) for initializer in pair]
+    if recipe.make_guesses is not None:
+        initializers += [initializer for pair in recipe.make_guesses(architecture, channels) for initializer in pair]
     serialized = [keras.initializers.serialize(initializer) for initializer in initializers]
     return json.loads(json.dumps({"optimizer": optimizer, "initializers": serialized}, default=float))

@@ -24,29 +24,29 @@ from deconv_ae.saved_model.model_card import COMPRESSION_FILE
 from deconv_ae.saved_model.serving import Encoded, ServedAutoencoder
 
 REFERENCE = Path(__file__).parents[2] / "saved_models" / "reference"
-MadeOnce = Callable[[str, Callable[[Path], None]], Path]
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]
 
 
 @pytest.fixture(scope="module")
-def digit_model_dir(exported: Path, made_once: MadeOnce, digits: ImageDataset) -> Path:
+def digit_model_dir(exported: Path, make_once: MakeOnce, digits: ImageDataset) -> Path:
     """A model of digits with probabilities. Tests only read it."""
 
     def make(directory: Path) -> None:
         shutil.copytree(exported, directory)
         learn_probabilities(ServedAutoencoder(directory), digits.train)
 
-    return made_once("digits_compressed", make)
+    return make_once("digits_compressed", make)
 
 
 @pytest.fixture(scope="module")
-def colour_model_dir(exported_in_colour: Path, made_once: MadeOnce, colour_images: ImageDataset) -> Path:
+def colour_model_dir(exported_in_colour: Path, make_once: MakeOnce, colour_images: ImageDataset) -> Path:
     """A colour model of two stages with probabilities. Its windows do not divide the images evenly."""
 
     def make(directory: Path) -> None:
         shutil.copytree(exported_in_colour, directory)
         learn_probabilities(ServedAutoencoder(directory), colour_images.train)
 
-    return made_once("colour_compressed", make)
+    return make_once("colour_compressed", make)
 
 
 @pytest.fixture(scope="module")

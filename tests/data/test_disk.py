@@ -177,9 +177,9 @@ def test_memory_is_the_tightest_limit(
         (tmp_path / name).write_text(limit + "\n")
     files = [tmp_path / name for name in ("memory.max", "memory/memory.limit_in_bytes", *limits)]
     monkeypatch.setattr(numbers, "_limit_files", lambda: [])
-    unlimited = numbers.memory()
+    unlimited = numbers.available_memory()
     monkeypatch.setattr(numbers, "_limit_files", lambda: files)
-    assert numbers.memory() == (expected or unlimited)
+    assert numbers.available_memory() == (expected or unlimited)
 
 
 def test_split_above_half_of_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

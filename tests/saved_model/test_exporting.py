@@ -130,7 +130,7 @@ def test_path_with_pattern_characters_is_refused(exported: Path, tmp_path: Path,
     with pytest.raises(InputError, match=f"^model: .*{ending}"):
         ServedAutoencoder(tmp_path / name)
     with pytest.raises(InputError, match=f"^export_dir: .*{ending}"):
-        export_directory.check(tmp_path / f"{name}-new", overwrite=False)
+        export_directory.check_replaceable(tmp_path / f"{name}-new", overwrite=False)
     (tmp_path / "link").symlink_to(tmp_path / name)
     assert ServedAutoencoder(tmp_path / "link").card == ModelCard.read(exported)
 
