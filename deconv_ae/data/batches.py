@@ -93,13 +93,13 @@ def training_batches(images: np.ndarray, batch_size: int, seed: int, first_step:
 def replica_batches(
     images: np.ndarray, batch_size: int, seed: int, first_step: int, replicas: range, num_replicas: int
 ) -> tf.data.Dataset:
-    """Divides `training_batches` among replicas, and yields the shares of `replicas` as (images, weights), float32.
+    """Divides `training_batches` among `num_replicas` replicas, and yields shares as (images, weights), float32.
 
-    The shares of a batch follow each other, one for each of `replicas`. Their sizes differ by at most one image, and
-    the shares of all replicas together hold each image of the batch once. An image's weight is 1 / the number of
-    images in the whole batch, so that a weighted sum over all shares is the mean over the batch. If a batch has fewer
-    images than there are replicas, an empty share gets one image of weight 0, because TensorFlow's fused convolution
-    gives an empty batch the wrong shape.
+    For each batch, the shares of the replicas in the range `replicas` are yielded one after the other. The sizes of a
+    batch's shares differ by at most one image, and the shares of all replicas together hold each image of the batch
+    once. An image's weight is 1 / the number of images in the whole batch, so that a weighted sum over all shares is
+    the mean over the batch. If a batch has fewer images than there are replicas, an empty share gets one image of
+    weight 0, because TensorFlow's fused convolution gives an empty batch the wrong shape.
 
     >>> images = np.zeros((9, 28, 28, 1), np.uint8)
     >>> shares = replica_batches(images, batch_size=8, seed=0, first_step=0, replicas=range(3), num_replicas=3)

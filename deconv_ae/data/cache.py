@@ -61,7 +61,10 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A split's `(N, height, width, channels)` uint8 images, their checksum, and the lists of the `Reading`."""
+    """A split's `(N, height, width, channels)` uint8 images, and the SHA-256 of their pixels.
+
+    `left_out` and `ignored_paths` are those of the `Reading` that was decoded.
+    """
 
     images: np.ndarray
     checksum: str
@@ -106,7 +109,8 @@ def decode(read: Callable[[], Reading], reading: Reading) -> Generator[np.ndarra
             although `reading.count_is_exact`.
         TypeError: if the batches of `reading` are not uint8 images of one shape, as the cache's file requires.
     """
-    import keras  # Imported here, because callers that only need the cache's directory need no Keras.
+    # The import is not at the top of the file, because callers that only need the cache's directory need no Keras.
+    import keras
 
     bar = keras.utils.Progbar(reading.count, unit_name="image") if sys.stdout.isatty() else None
     decoded_count, shape = 0, None
@@ -126,7 +130,7 @@ def decode(read: Callable[[], Reading], reading: Reading) -> Generator[np.ndarra
         raise InputError(f"dataset: it holds {decoded_count:,} images but promises {reading.count:,}; prepare it again")
 
 
-def in_memory(read: Callable[[], Reading], check: Callable[[int], None]) -> Decoded:
+def decode_into_memory(read: Callable[[], Reading], check: Callable[[int], None]) -> Decoded:
     """Decodes a split into memory only.
 
     Args:
@@ -165,12 +169,12 @@ def default_cache_dir() -> Path:
     return folder
 
 
-def mapped(folder: Path, name: str, split: str, read: Callable[[], Reading]) -> Decoded:
+def map_split(folder: Path, file_name_prefix: str, split: str, read: Callable[[], Reading]) -> Decoded:
     """Maps a split from its file, after writing this file if necessary.
 
     Args:
         folder: the cache directory.
-        name: the beginning of the files' names, which identifies the data set and how it is decoded.
+        file_name_prefix: the beginning of the files' names. It identifies the data set and how the images are read.
         split: "train" or "test".
         read: opens the split.
 
@@ -182,16 +186,16 @@ def mapped(folder: Path, name: str, split: str, read: Callable[[], Reading]) -> 
         RunError: if a file cannot be written, another program holds the lock for an hour, or decoding fails with a
             RunError.
     """
-    pixels_file, record_file = folder / f"{name}-{split}.uint8", folder / f"{name}-{split}.json"
-    with _locked(folder, f"{name}.lock") as is_locked:
+    pixels_file, record_file = (folder / f"{file_name_prefix}-{split}.{suffix}" for suffix in ("uint8", "json"))
+    with _locked(folder, f"{file_name_prefix}.lock") as is_locked:
         reading = read()
         record = _usable_record(pixels_file, record_file, reading.made_of)
         if record is None:
             if is_locked:
                 for leftover in partials(pixels_file):  # Killed programs left these files.
                     remove(leftover)
-            record = _write(pixels_file, record_file, read, reading)
-        # Mode "c", copy on write: `as_tensor` would copy a read-only array, and here no write reaches the file.
+            record = _write_pixels_and_record(pixels_file, record_file, read, reading)
+        # In mode "c" (copy on write), no write to the array reaches the file. `as_tensor` would copy a read-only array.
         images = np.memmap(pixels_file, np.uint8, "c", shape=record.shape).view(np.ndarray)
     return Decoded(images, record.checksum, record.left_out, reading.ignored_paths)
 
@@ -230,7 +234,7 @@ def _wait_for(lock: filelock.BaseFileLock, file: Path) -> None:
 
 
 def _usable_record(pixels_file: Path, record_file: Path, made_of: Any) -> Record | None:
-    """Returns the record, or None if the pixels are missing, damaged, or made of other files or by another VERSION."""
+    """Returns the record, or None if the pixels are missing, damaged, of other files or of another VERSION."""
     try:
         record = records.read_file(Record, record_file)
         # JSON has turned the tuples in the record into lists, so `made_of` is converted through JSON, too.
@@ -239,8 +243,8 @@ def _usable_record(pixels_file: Path, record_file: Path, made_of: Any) -> Record
         stamp = _stamp(pixels_file)
         if stamp[0] != math.prod(record.shape):
             raise ValueError(f"it has {stamp[0]:,} bytes instead of {math.prod(record.shape):,}")
-        # A change of a file changes its ctime, which cannot be set back. A silent fault of the disk changes no time. So
-        # files up to 256 MiB are hashed at every use, which takes a fifth of a second.
+        # Every change of a file changes its ctime, which cannot be set back. But a silent fault of the disk changes no
+        # time. So files up to 256 MiB are hashed even if their times are the same; this takes a fifth of a second.
         is_to_be_hashed = stamp != record.stamp or stamp[0] <= ALWAYS_CHECKED_BYTES
         if is_to_be_hashed and _file_checksum(pixels_file) != record.checksum:
             raise ValueError("its checksum differs")
@@ -256,7 +260,9 @@ def _usable_record(pixels_file: Path, record_file: Path, made_of: Any) -> Record
     return record
 
 
-def _write(pixels_file: Path, record_file: Path, read: Callable[[], Reading], reading: Reading) -> Record:
+def _write_pixels_and_record(
+    pixels_file: Path, record_file: Path, read: Callable[[], Reading], reading: Reading
+) -> Record:
     print(f"decoding {reading.count:,} images once, into {pixels_file}", flush=True)
     with partial_path(pixels_file) as partial:
         try:

@@ -35,7 +35,7 @@ class ImageDataset:
 
     Raises:
         InputError: if a split is not such an array, if the splits differ in image shape, or if all images are black.
-            Without a source, it is enough that all images of one split are black. The message says what to do.
+            Without a source, one split of only black images is an error, too. The message says what to do.
     """
 
     name: str
@@ -125,9 +125,9 @@ def _load(source: Source, split: str) -> Decoded:
     kinds.check_available(source)
     read = partial(kinds.reader(source), source, split)
     if source.cache_dir == "":
-        loaded = cache.in_memory(read, partial(_check_memory, source))
+        loaded = cache.decode_into_memory(read, partial(_check_memory, source))
     else:
-        loaded = cache.mapped(_cache_dir(source), _file_name_prefix(source), split, read)
+        loaded = cache.map_split(_cache_dir(source), _file_name_prefix(source), split, read)
     if loaded.left_out:
         tell(f"files left out: {len(loaded.left_out):,}", *(f"  {line}" for line in loaded.left_out))
     return loaded

@@ -20,7 +20,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM
 
 EPS is missing because Pillow starts Ghostscript for it. TGA is missing because it has no signature, so any file may
 pass for TGA. Rare formats are missing because their decoders are little tested."""
-MOST_PIXELS = Image.MAX_IMAGE_PIXELS or sys.maxsize
+DEFAULT_MAX_PIXELS = Image.MAX_IMAGE_PIXELS or sys.maxsize
 WHITE = (255, 255, 255)
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")
 TRANSPARENT_SHADE_SCALES = {"L;2": 255 / 3, "L;4": 255 / 15, "RGB;16B": 1 / 256}
@@ -39,7 +39,7 @@ def decode(
     channels: int | None = None,
     background: tuple[int, int, int] = WHITE,
     load_truncated: bool = False,
-    max_pixels: int = MOST_PIXELS,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> np.ndarray:
     """Decodes one picture, and turns it upright by its EXIF orientation.
 
@@ -77,7 +77,9 @@ def decode(
         return _shown_pixels(picture, channels, background)
 
 
-def own_channels(file: Path, background: tuple[int, int, int] = WHITE, max_pixels: int = MOST_PIXELS) -> int:
+def count_own_channels(
+    file: Path, background: tuple[int, int, int] = WHITE, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> int:
     """Finds from a file's first bytes how many channels `decode` gives by default: 1 for grey, 3 for colour.
 
     Args:
@@ -192,7 +194,8 @@ def _scaled_to_eight_bits(picture: Image.Image) -> Image.Image:
     The result has the mode "L", or "LA" if the picture declares one shade transparent.
     """
     values = np.asarray(picture)
-    # Only TIFF has tags. Pillow neither scales shades of 12 bits, nor inverts deep shades if white is 0.
+    # Only TIFF has tags. Pillow neither scales shades of 12 bits, nor inverts shades of more than 8 bits if 0
+    # stands for white.
     tags = getattr(picture, "tag_v2", {})
     white = 1.0 if picture.mode == "F" else 2.0 ** (tags.get(TIFF_BITS, (16,))[0] if picture.mode != "I" else 16) - 1
     low, high = values.min(), values.max()

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-FEWEST_PICTURES = 500
+MIN_PARALLEL_PICTURES = 500
 """For fewer pictures, starting processes takes longer than they save."""
 
 CHUNK_BYTES = 1 << 18
@@ -28,12 +28,12 @@ PIPE_BYTES = 1 << 20
 
 
 def decode_all(files: Sequence[str], *arguments: Any, function: str = "decode") -> Iterator[Any]:
-    """Calls `decoding.<function>(file, *arguments)` for every file, in parallel for FEWEST_PICTURES files or more.
+    """Calls `decoding.<function>(file, *arguments)` for every file, in several processes for many files.
 
     Args:
         files: the pictures' paths.
         *arguments: the function's further arguments.
-        function: a function of `decoding`: "decode" or "own_channels".
+        function: a function of `decoding`: "decode" or "count_own_channels".
 
     Yields:
         Any: for each file, in order, the function's result, or a str that says what is wrong with the file.
@@ -42,15 +42,16 @@ def decode_all(files: Sequence[str], *arguments: Any, function: str = "decode") 
         OSError: if processes cannot be started, or one ends before it has decoded its files.
     """
     num_processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if num_processes == 1 or len(files) < FEWEST_PICTURES:
-        yield from _decode_here(files, function, arguments)
+    if num_processes == 1 or len(files) < MIN_PARALLEL_PICTURES:
+        yield from _decode_in_this_process(files, function, arguments)
         return
     with contextlib.ExitStack() as running:
         outputs = []
         for index in range(num_processes):
             command = [sys.executable, "-P", __file__]
             process = running.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
-            running.callback(process.kill)  # Runs before Popen waits for the process, also if the caller stops reading.
+            # `kill` runs before Popen waits for the process, even if the caller stops reading.
+            running.callback(process.kill)
             assert process.stdin is not None
             pickle.dump((files[index::num_processes], function, arguments), process.stdin)
             process.stdin.close()
@@ -78,8 +79,9 @@ def _unpickled_results(output: Any) -> Iterator[Any]:
         yield from pickle.load(output)
 
 
-def _decode_here(files: Sequence[str], function: str, arguments: tuple) -> Iterator[Any]:
-    # Runs decoding.py by its path, because an import of the package would import TensorFlow.
+def _decode_in_this_process(files: Sequence[str], function: str, arguments: tuple) -> Iterator[Any]:
+    """Yields the function's result for each file, or a str that says what is wrong with the file."""
+    # decoding.py is run by its path, because an import of the package would import TensorFlow.
     decoding = runpy.run_path(str(Path(__file__).with_name("decoding.py")))
     for file in files:
         try:
@@ -93,7 +95,7 @@ def _main() -> None:
     with contextlib.suppress(BrokenPipeError, EOFError):  # The parent was killed.
         files, function, arguments = pickle.load(sys.stdin.buffer)
         chunk, chunk_bytes = [], 0
-        for decoded in _decode_here(files, function, arguments):
+        for decoded in _decode_in_this_process(files, function, arguments):
             chunk.append(decoded)
             chunk_bytes += getattr(decoded, "nbytes", 0)
             if chunk_bytes > CHUNK_BYTES:

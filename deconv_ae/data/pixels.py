@@ -37,7 +37,7 @@ def check_images(argument: str, images: Any) -> None:
 
 
 def check_shades(argument: str, *splits: np.ndarray) -> None:
-    """Raises InputError if no pixel is above 1 of 255: masks of 0 and 1, or pictures divided by 255, look black.
+    """Raises InputError if no pixel is brighter than 1: masks of 0 and 1, or pictures divided by 255, look black.
 
     In most data sets the first images have a brighter pixel, so the others are not read.
     """
@@ -79,7 +79,7 @@ def _remedy(images: np.ndarray) -> str:
 
 
 def digests(images: np.ndarray) -> str:
-    """Four bytes of each image's BLAKE2, in base64: enough to recognise known images, in any order."""
+    """Four bytes of each image's BLAKE2 hash, in base64. `count_new` recognises the images by these, in any order."""
     return base64.b64encode(b"".join(_digests(images))).decode()
 
 

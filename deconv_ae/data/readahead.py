@@ -45,7 +45,7 @@ def read_ahead(batches: tf.data.Dataset, images: np.ndarray) -> tf.data.Dataset:
 
 
 def request(images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Asks the system to start reading these images, if the array is mapped; returns `numbers`."""
+    """Asks the system to start reading the images with these numbers, if the array is mapped; returns `numbers`."""
     mapping = _mapping(images)
     if mapping is None:
         return numbers

@@ -40,7 +40,7 @@ def fit_image(image: Any, source: Source) -> tf.Tensor:
 
 @functools.lru_cache(maxsize=8)
 def resizer(source: Source, channels: int) -> Callable[[Any], tf.Tensor]:
-    """Returns `fit_image` as a TensorFlow graph for images of any size, which takes a third of the time."""
+    """Returns a TensorFlow graph of `fit_image`, for images of any size: three times as fast as `fit_image`."""
     pixels = tf.TensorSpec((None, None, channels), tf.uint8)
     return tf.function(lambda image: fit_image(image, source), input_signature=[pixels], autograph=False)
 
@@ -70,7 +70,7 @@ def _cut_to_aspect(image: tf.Tensor, size: Pair) -> tf.Tensor:
 
 
 def _scaled_into(height: Any, width: Any, max_height: Any, max_width: Any) -> tuple[Any, Any]:
-    """Scales height and width, keeping their ratio, to the largest within the limits. Rounds halves up; 1 at least."""
+    """Scales height and width by one factor, so that they just fit the limits. Rounds halves up, and raises 0 to 1."""
     scaled_height = (2 * height * max_width + width) // (2 * width)
     scaled_width = (2 * width * max_height + height) // (2 * height)
     return tf.clip_by_value(scaled_height, 1, max_height), tf.clip_by_value(scaled_width, 1, max_width)

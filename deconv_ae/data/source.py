@@ -16,12 +16,12 @@ from deconv_ae.options import checked_boolean, checked_text, integer, listed, on
 
 SAMPLE_NAME = "mnist_5k"
 SPLITS = ("train", "test")
-MOST_PIXELS = 89_478_485
+DEFAULT_MAX_PIXELS = 89_478_485
 """The default limit of a picture's pixels: Pillow's own, a quarter of a GiB in colour.
 
 A file of a few bytes can declare a picture of any size."""
 LONGEST_SIDE = 9459
-"""The limit of a resized image's sides: the side of the largest square of at most MOST_PIXELS pixels."""
+"""The limit of a resized image's sides: the side of the largest square of at most DEFAULT_MAX_PIXELS pixels."""
 FITS = {
     "crop": "cuts off both sides equally",
     "pad": "adds the background on both sides",
@@ -116,7 +116,7 @@ class Source:
         decides_result=False,
     )
     max_pixels: int = option(
-        MOST_PIXELS,
+        DEFAULT_MAX_PIXELS,
         integer(least=1),
         "The most pixels that a picture in a folder may have. A tiny file can declare a huge picture.",
         decides_result=False,

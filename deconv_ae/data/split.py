@@ -32,12 +32,13 @@ NUMBER_AT_THE_END = re.compile(r"[\s_.(-]*[0-9]+\)?\Z")
 def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[bool]:
     """Tells for each picture whether it is for testing.
 
-    Pictures that stay together are a group with one name. By default, each picture is a group of its own. Of five
-    groups whose names differ only in consecutive numbers, 0 to 4, 5 to 9 and so on, one is for testing, and a hash
-    decides which. So the test split has 20 % of a series, apart from an incomplete five at each end. For a name
-    without numbers, the name's own hash decides. So the number of such groups for testing is binomial: of 200, 40 are
-    for testing, give or take 6. If all groups were for training, the one with the smallest hash would be moved to the
-    test split. If all were for testing, the one with the largest hash would be moved to the training split.
+    Pictures that have to be in the same split form a group. By default, each picture is a group of its own. Groups
+    whose names differ only in the last number are a series, which is cut into blocks of five: numbers 0 to 4, 5 to 9
+    and so on. One group of each block is for testing, and a hash decides which. So the test split has 20 % of a
+    series, apart from incomplete blocks at its ends. For a group without a number in its name, the name's hash alone
+    decides. So the number of such groups for testing is binomial: of 200, 40 are for testing, give or take 6. If all
+    groups were for training, the one with the smallest hash would be moved to the test split. If all were for testing,
+    the one with the largest hash would be moved to the training split.
 
     Args:
         names: the paths of at least two pictures, below the folder, with `/`.
@@ -70,9 +71,9 @@ def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[
 
 
 def _group(name: str, split_by: str) -> str:
-    """The name of a picture's group: the pictures that stay together. The group's name decides their split."""
-    # The suffix is left out, because a picture in two formats is one picture. NFC composes accents again, because some
-    # file systems decompose them.
+    """The name of a picture's group. The pictures of a group are in the same split, which the name decides."""
+    # Names without suffixes put the same picture in two formats into one group. NFC composes accents again, because
+    # some file systems decompose them.
     path = PurePosixPath(unicodedata.normalize("NFC", name)).with_suffix("")
     if split_by == "folder":
         return str(path.parent)
@@ -82,6 +83,7 @@ def _group(name: str, split_by: str) -> str:
 
 
 def _is_for_testing(group: str) -> bool:
+    """Whether a group is for testing, by its name: a hash chooses one number of each block of TEST_EVERY."""
     match = LAST_NUMBER.search(group)
     prefix, number, suffix = (group[: match.start()], int(match[1]), match[2]) if match else (group, 0, "")
     block, place_in_block = divmod(number, TEST_EVERY)

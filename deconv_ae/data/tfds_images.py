@@ -63,8 +63,8 @@ def read(source: Source, split: str) -> Reading:
             raise ValueError(f"its {name} split has {count:,} examples; remove the data set to prepare it again")
         # The time of preparation is a part of `made_of`, because a data set's author may have prepared the same version
         # again with other images.
-        prepared = (builder.data_path / "dataset_info.json").stat().mtime
-        made_of = [builder.info.full_name, name, str(builder.data_path), prepared]
+        preparation_time = (builder.data_path / "dataset_info.json").stat().mtime
+        made_of = [builder.info.full_name, name, str(builder.data_path), preparation_time]
         image_bytes = math.prod(_image_shape(source, feature))
     return Reading(made_of, count, partial(_images, source, builder, name, key, image_bytes))
 
@@ -103,7 +103,8 @@ def _images(source: Source, builder: Any, name: str, key: str, image_bytes: int)
 
 def _builder(source: Source) -> Any:
     with _errors_as_input_errors(source, "cannot be opened"):
-        # Imported here, because the import takes half a second. Neither `import deconv_ae` nor `mnist_5k` needs it.
+        # The import is not at the top of the file, because it takes half a second, and neither `import deconv_ae` nor
+        # `mnist_5k` needs it.
         import tensorflow_datasets as tfds
 
         _check_files(Path(source.data_dir or tfds.core.constants.DATA_DIR) / re.split("[:/]", source.name)[0])
@@ -115,11 +116,11 @@ def _builder(source: Source) -> Any:
             raise unknown_name_error(source) from error
 
 
-def _check_files(prepared: Path) -> None:
+def _check_files(prepared_folder: Path) -> None:
     """Raises InputError for a pipe or device among a data set's files: TFDS would read it for ever."""
-    for file in prepared.rglob("*"):
+    for file in prepared_folder.rglob("*"):
         if not (file.is_file() or file.is_dir()) and file.exists():
-            raise InputError(f"dataset: {file} is not a file; remove {prepared} to prepare it again")
+            raise InputError(f"dataset: {file} is not a file; remove {prepared_folder} to prepare it again")
 
 
 def _image_feature(source: Source, builder: Any) -> tuple[str, Any]:
@@ -143,7 +144,7 @@ def _image_shape(source: Source, feature: Any) -> tuple[int, int, int]:
 def _prepare(source: Source, builder: Any) -> None:
     import tensorflow_datasets as tfds
 
-    if not _has_archives(source, builder) and not _reachable(builder):
+    if not _has_archives(source, builder) and not _is_any_server_reachable(builder):
         raise InputError(
             f"dataset: {source.name} is not prepared under {builder.data_dir} and its archives cannot be downloaded; "
             "connect to the network, give --manual_dir with the archives, or --data_dir with a prepared copy "
@@ -171,14 +172,14 @@ def _has_archives(source: Source, builder: Any) -> bool:
     folder = Path(source.manual_dir)
     names = [info.filename for info in _archive_infos(builder).values()]
     missing = sorted(name for name in names if not paths.is_file("manual_dir", folder / name))
-    if missing and not _reachable(builder):
+    if missing and not _is_any_server_reachable(builder):
         raise InputError(
             f"manual_dir: {folder} lacks {', '.join(missing)} of {source.name}, and the network cannot be reached"
         )
     return not missing
 
 
-def _reachable(builder: Any) -> bool:
+def _is_any_server_reachable(builder: Any) -> bool:
     """Whether one of the data set's first two servers answers, with any status; True if it has no servers.
 
     TFDS itself gives up only after ten retries of every archive, which take over 200 seconds.

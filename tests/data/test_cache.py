@@ -76,14 +76,14 @@ def test_batches_of_wrong_type_size_or_number_are_refused(tmp_path: Path, reader
     reading = cache.Reading("made of", count, lambda: iter(batches))
     with pytest.raises(error, match=message):
         if to_file:
-            cache.mapped(tmp_path, "name", "train", lambda: reading)
+            cache.map_split(tmp_path, "name", "train", lambda: reading)
         else:
-            cache.in_memory(lambda: reading, lambda size: None)
+            cache.decode_into_memory(lambda: reading, lambda size: None)
     assert not list(tmp_path.glob("*.uint8*"))
 
 
 class Numbered(tfds.core.GeneratorBasedBuilder):
-    """A TFDS data set of images whose pixels are the image's number."""
+    """A TFDS data set in which all pixels of an image are its number."""
 
     VERSION = tfds.core.Version("1.0.0")
     name = "numbered"
@@ -135,20 +135,20 @@ def test_spellings_of_a_path_share_a_cache_file(
 def test_processes_decode_in_order(tmp_path: Path) -> None:
     source = Source(f"folder:{draw(tmp_path / 'many', 640, (3, 2))}", cache_dir=str(tmp_path / "cache"))
     (tmp_path / "many" / "0100.png").write_bytes(b"no picture")
-    skipping = Source(source.name, cache_dir=source.cache_dir, skip_bad_images=True)
+    lenient_source = Source(source.name, cache_dir=source.cache_dir, skip_bad_images=True)
     names = [f"{number:04d}.png" for number in range(640) if number != 100]
     for_training = [name for name, is_for_testing in zip(names, which_are_for_testing(names)) if not is_for_testing]
     expected = [np.asarray(Image.open(tmp_path / "many" / name))[..., None] for name in for_training]
-    np.testing.assert_array_equal(load_split(skipping, "train"), expected)
+    np.testing.assert_array_equal(load_split(lenient_source, "train"), expected)
     with pytest.raises(InputError, match=r"0100\.png is not a picture"):
         load_dataset(source)
 
 
 def test_left_out_files_are_listed_at_every_use(source: Source, capsys: pytest.CaptureFixture) -> None:
     (Path(str(directory(source))) / "zzz.png").write_bytes(b"no picture")
-    skipping = Source(source.name, cache_dir=source.cache_dir, skip_bad_images=True)
+    lenient_source = Source(source.name, cache_dir=source.cache_dir, skip_bad_images=True)
     for _ in range(2):
-        assert sum(len(load_split(skipping, split)) for split in ("train", "test")) == 10
+        assert sum(len(load_split(lenient_source, split)) for split in ("train", "test")) == 10
         assert "zzz.png" in capsys.readouterr().out
 
 
@@ -320,7 +320,7 @@ def test_folder_that_changes_during_decoding_is_refused(source: Source, cached: 
 
     with pytest.raises(InputError, match="changed while it was decoded"):
         if cached:
-            cache.mapped(Path(str(source.cache_dir)), "name", "train", read)
+            cache.map_split(Path(str(source.cache_dir)), "name", "train", read)
         else:
             list(cache.decode(read, read()))
     assert not cached or [file.name for file in Path(str(source.cache_dir)).iterdir()] == ["name.lock"]

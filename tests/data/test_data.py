@@ -52,7 +52,7 @@ def test_every_kind_has_a_reader(name: str) -> None:
     assert callable(kinds.reader(Source(name)))
 
 
-def test_added_kind_is_a_module_and_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kind_can_be_added_by_a_module_and_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def read(source: Source, split: str) -> Reading:
         shades = np.arange(int(source.name.removeprefix("shades:")), dtype=np.uint8)
         return Reading(
@@ -232,7 +232,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-def test_error_for_missing_tfds_data_names_three_remedies_soon(tmp_path: Path, no_network: None) -> None:
+def test_missing_tfds_data_is_refused_quickly_with_three_remedies(tmp_path: Path, no_network: None) -> None:
     started = time.perf_counter()
     with pytest.raises(InputError) as raised:
         load_dataset(Source("mnist", data_dir=str(tmp_path)))
@@ -269,7 +269,7 @@ def test_unknown_data_set_is_refused_with_the_choices(name: str, tmp_path: Path)
 
 
 def numbered(count: int) -> np.ndarray:
-    """Images whose pixels are the image's number."""
+    """Images with one number each: all pixels of an image are its number."""
     return np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 2, 2, 1)).copy()
 
 

@@ -58,7 +58,7 @@ def palette(transparency: int | bytes | None) -> Image.Image:
     return picture
 
 
-def pixels(mode: str, *values) -> Image.Image:
+def one_row(mode: str, *values) -> Image.Image:
     """A picture of one row."""
     picture = Image.new(mode, (len(values), 1))
     for column, value in enumerate(values):
@@ -74,13 +74,13 @@ def tiff(values: np.ndarray, tags: dict[int, int] | None = None) -> io.BytesIO:
     ("file", "background", "expected"),
     [
         # The colour of a fully transparent pixel is not shown.
-        (encoded(pixels("RGBA", (9, 200, 30, 0), (9, 200, 30, 255)), "PNG"), WHITE, [WHITE, (9, 200, 30)]),
-        (encoded(pixels("RGBA", (9, 200, 30, 0)), "PNG"), BLACK, [BLACK]),
-        (encoded(pixels("RGBA", (0, 0, 0, 51)), "PNG"), ORANGE, [(204, 102, 0)]),
-        (encoded(pixels("RGBA", (9, 200, 30, 0)), "WEBP", lossless=True), ORANGE, [ORANGE]),
-        (encoded(pixels("RGBA", (9, 200, 30, 0)), "TIFF"), ORANGE, [ORANGE]),
-        (encoded(pixels("LA", (0, 0), (7, 255)), "PNG"), WHITE, [255, 7]),
-        (encoded(pixels("LA", (0, 0), (7, 255)), "PNG"), ORANGE, [ORANGE, (7, 7, 7)]),
+        (encoded(one_row("RGBA", (9, 200, 30, 0), (9, 200, 30, 255)), "PNG"), WHITE, [WHITE, (9, 200, 30)]),
+        (encoded(one_row("RGBA", (9, 200, 30, 0)), "PNG"), BLACK, [BLACK]),
+        (encoded(one_row("RGBA", (0, 0, 0, 51)), "PNG"), ORANGE, [(204, 102, 0)]),
+        (encoded(one_row("RGBA", (9, 200, 30, 0)), "WEBP", lossless=True), ORANGE, [ORANGE]),
+        (encoded(one_row("RGBA", (9, 200, 30, 0)), "TIFF"), ORANGE, [ORANGE]),
+        (encoded(one_row("LA", (0, 0), (7, 255)), "PNG"), WHITE, [255, 7]),
+        (encoded(one_row("LA", (0, 0), (7, 255)), "PNG"), ORANGE, [ORANGE, (7, 7, 7)]),
         (encoded(palette(None), "PNG"), WHITE, [RED, (0, 0, 255)]),
         (encoded(palette(1), "PNG"), WHITE, [RED, WHITE]),
         (encoded(palette(b"\xff\x33"), "PNG"), BLACK, [RED, (0, 0, 51)]),
@@ -108,7 +108,7 @@ def test_transparent_pixels_show_the_background(file: io.BytesIO, background: tu
         (tiff(np.array([[0, 0.5, 1]], np.float32)), [0, 128, 255]),
         (io.BytesIO(b"P5 2 1 65535 " + struct.pack(">2H", 32768, 65535)), [128, 255]),
         (io.BytesIO(b"P5 2 1 1000 " + struct.pack(">2H", 500, 1000)), [128, 255]),
-        (encoded(pixels("1", 0, 1), "PNG"), [0, 255]),
+        (encoded(one_row("1", 0, 1), "PNG"), [0, 255]),
     ],
 )
 def test_other_bit_depths_are_scaled_to_eight(file: io.BytesIO, expected: list[int]) -> None:
@@ -125,7 +125,7 @@ def test_other_bit_depths_are_scaled_to_eight(file: io.BytesIO, expected: list[i
         np.array([[0, np.nan]], np.float32),
     ],
 )
-def test_values_outside_of_the_shades_are_refused(values: np.ndarray) -> None:
+def test_values_outside_of_the_range_of_shades_are_refused(values: np.ndarray) -> None:
     with pytest.raises(PictureError, match="not shades from 0 to"):
         decode(tiff(values))
 
@@ -210,8 +210,8 @@ def test_images_of_four_channels_show_the_background() -> None:
     shown = fit_image(image, Source("made", background="#ff8000"))
     np.testing.assert_array_equal(shown, composite(image, ORANGE))
     assert shown[0, 0].numpy().tolist() == list(ORANGE)
-    mapped = tf.data.Dataset.from_tensors(image).map(lambda image: fit_image(image, Source("made", image_size=(4, 4))))
-    assert mapped.element_spec.shape == (4, 4, 3)
+    dataset = tf.data.Dataset.from_tensors(image).map(lambda image: fit_image(image, Source("made", image_size=(4, 4))))
+    assert dataset.element_spec.shape == (4, 4, 3)
 
 
 def test_folder_shows_the_given_background(tmp_path: Path) -> None:

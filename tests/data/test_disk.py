@@ -100,7 +100,7 @@ def test_unavailable_lock_is_refused(tmp_path: Path) -> None:
 
 
 def link_folders_with_each_other(folder: Path) -> str:
-    """Makes three folders with links to each other, and returns a part of the error that is expected."""
+    """Makes three folders with links to each other, and returns words of the expected error."""
     for name in "abc":
         (folder / name).mkdir()
         Image.new("L", (4, 4), 99).save(folder / name / "0.png")
@@ -111,7 +111,7 @@ def link_folders_with_each_other(folder: Path) -> str:
 
 
 def link_to_a_sibling(folder: Path) -> str:
-    """Makes a folder and a link to it, and returns a part of the error that is expected."""
+    """Makes a folder and a link to it, and returns words of the expected error."""
     (folder / "a").mkdir()
     Image.new("L", (4, 4), 99).save(folder / "a" / "0.png")
     (folder / "b").symlink_to("a")
@@ -119,7 +119,7 @@ def link_to_a_sibling(folder: Path) -> str:
 
 
 def link_to_the_other_split(folder: Path) -> str:
-    """Makes train a folder and test a link to it, and returns a part of the error that is expected."""
+    """Makes train a folder and test a link to it, and returns words of the expected error."""
     (folder / "train").mkdir()
     Image.new("L", (4, 4), 99).save(folder / "train" / "0.png")
     (folder / "test").symlink_to("train")
@@ -185,7 +185,7 @@ def test_memory_is_the_tightest_limit(
 def test_split_above_half_of_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(6):
         Image.new("L", (64, 64), 40 * number).save(tmp_path / f"{number}.png")
-    monkeypatch.setattr(numbers, "memory", lambda: 5 * 64 * 64)
+    monkeypatch.setattr(numbers, "available_memory", lambda: 5 * 64 * 64)
     for source in (Source(f"folder:{tmp_path}", cache_dir=""), Source("mnist_5k", cache_dir="")):
         with pytest.raises(InputError, match=r"dataset: a split of .* takes .* above .* half of the memory"):
             load_dataset(source)

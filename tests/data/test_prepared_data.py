@@ -33,7 +33,7 @@ class Shades(tfds.core.GeneratorBasedBuilder):
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
     load_dataset(Source("shades", data_dir=str(folder), cache_dir=""))
     return folder
@@ -60,7 +60,7 @@ def set_counts(*counts: str) -> Callable[[Path], object]:
 
 
 def replacement(make: Callable[[Path], object], find_file: Callable[[Path], Path]) -> Callable[[Path], object]:
-    """Returns a function that replaces the file that `find_file` finds by what `make` makes at its path."""
+    """Returns a function that deletes the file that `find_file` returns, and calls `make` with the file's path."""
 
     def replace(folder: Path) -> None:
         file = find_file(folder)
@@ -93,9 +93,11 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes are POSIX's")
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_damage_to_tfds_data_gives_one_line(prepared: Path, tmp_path: Path, damage: Callable[[Path], object]) -> None:
+def test_damage_to_tfds_data_gives_one_line(
+    prepared_folder: Path, tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
     folder = tmp_path / "data"
-    shutil.copytree(prepared, folder)
+    shutil.copytree(prepared_folder, folder)
     damage(folder)
     with pytest.raises(InputError, match=r"^dataset: [^\n]*$"):
         load_dataset(Source("shades", data_dir=str(folder), cache_dir=""))

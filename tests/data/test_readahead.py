@@ -48,7 +48,7 @@ def make_batches_of_a_small_split(images: np.ndarray) -> None:
 
 @pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="this system has no MADV_WILLNEED")
 @pytest.mark.parametrize("request_images", [request_two, make_batches_of_a_small_split])
-def test_requested_images_are_read_without_access(
+def test_requested_images_are_in_memory_before_their_first_use(
     images: np.ndarray, request_images: Callable[[np.ndarray], None]
 ) -> None:
     if is_in_memory(images, 3) or is_in_memory(images, NUM_IMAGES - 1):

@@ -81,11 +81,11 @@ def test_all_fits_agree_for_equal_aspect_ratios(shape: tuple[int, int], size: tu
 @pytest.mark.parametrize("fit", FITS)
 def test_images_of_unknown_size_are_fitted_in_a_graph(fit: str) -> None:
     images = [picture(20, 50), picture(7, 5)]
-    read = tf.data.Dataset.from_generator(
+    dataset = tf.data.Dataset.from_generator(
         lambda: iter(images), output_signature=tf.TensorSpec((None, None, 3), tf.uint8)
     )
-    mapped = read.map(lambda image: fit_image(image, Source("made", image_size=(6, 8), fit=fit)))
-    for image, found in zip(images, mapped):
+    fitted_images = dataset.map(lambda image: fit_image(image, Source("made", image_size=(6, 8), fit=fit)))
+    for image, found in zip(images, fitted_images):
         np.testing.assert_array_equal(found, fitted(image, (6, 8), fit))
 
 
@@ -132,7 +132,7 @@ def test_resume_refuses_another_fit(colour_images: ImageDataset, tmp_path: Path)
         run(None)
 
 
-def test_evaluate_uses_the_cards_fit_by_default(wide_pictures: Path) -> None:
+def test_evaluate_uses_the_fit_of_the_model_card_by_default(wide_pictures: Path) -> None:
     folder, dataset_flags = wide_pictures.parent, ("--dataset=folder:wide", "--image_size=12")
     flags = [*dataset_flags, "--fit=pad", "--filters=2", "--pool_sizes=2", "--epochs=3", "--export_dir=model"]
     trained = run_program("train.py", [*flags, "--export_anyway"], folder)

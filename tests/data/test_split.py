@@ -33,7 +33,7 @@ def test_a_fifth_of_numbered_pictures_is_for_testing(pattern: str, count: int, f
     assert len(names_for_testing(names)) / count == pytest.approx(0.2, abs=2 / count)
 
 
-def test_share_of_names_without_numbers_is_binomial() -> None:
+def test_share_for_testing_is_binomial_for_names_without_numbers() -> None:
     letters = np.random.default_rng(0).choice(list("abcdefghij"), (200, 200, 16))
     shares = [len(names_for_testing(["".join(name) for name in names])) / 200 for names in letters]
     # The number of names for testing has a binomial distribution; its standard deviation is 0.028 * 200.

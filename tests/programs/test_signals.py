@@ -160,7 +160,7 @@ def partial_files_after_a_signal(write: Callable[[], object], folder: Path, inst
 
 def write_split(folder: Path) -> None:
     images = np.zeros((2, 2, 2, 1), np.uint8)
-    cache.mapped(folder, "name", "train", lambda: cache.Reading("files", 2, lambda: iter([images])))
+    cache.map_split(folder, "name", "train", lambda: cache.Reading("files", 2, lambda: iter([images])))
 
 
 def write_model(folder: Path) -> None:
