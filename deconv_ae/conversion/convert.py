@@ -35,8 +35,8 @@ class ConvertedFile:
         part: the name of the part.
         file: the path of the file to open, below the output directory. OpenVINO reads its weights from a second file.
         bytes: the size of all files of the part together.
-        agreement: the agreement with the SavedModel. A runtime that chooses its own precision is set to float32 here.
-        by_default: the agreement in such a runtime with its default precision on this CPU; None for other runtimes.
+        agreement: the agreement with the SavedModel. OpenVINO is told to compute in float32.
+        by_default: the agreement when OpenVINO chooses the precision for this CPU; None for other formats.
     """
 
     format: str
@@ -57,7 +57,7 @@ def convert(
 ) -> list[ConvertedFile]:
     """Writes the SavedModel's signatures as files of each format, and `conversion_report.json`.
 
-    Files go to `<output_dir>/<format>/` and replace files of the same names. A float32 file gets its name only if it
+    Files go to `<output_dir>/<format>/` and replace files of the same names. A float32 file is moved there only if it
     agrees with the SavedModel: on the first 100 test images, in batches of 1, 3 and 64, values must agree to 1e-5 of
     their scale, and every switch must point to its window's maximum. float16 and int8 files run on the same images; the
     report has their loss of accuracy. The report keeps its entries for other formats.

@@ -57,15 +57,15 @@ class Part:
 
 
 def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
-    """Makes the functions of the SavedModel's signatures that are converted, with their inputs and outputs.
+    """Makes the parts to convert: one for each signature whose `converted` is not None.
 
     Args:
         model: the autoencoder, whose weights become constants.
-        channels_first: whether the format's runtime is faster with channels first, see `formats.py`. Images have
-            channels last in any case.
+        channels_first: whether pooling and unpooling compute in a layout with channels first, which some runtimes
+            compute faster. Images have channels last in any case.
 
     Returns:
-        A part for each signature whose `converted` is not None, in the order of `SIGNATURES`.
+        The parts, in the order of `SIGNATURES`.
     """
     portable = PortableAutoencoder(model, channels_first)
 
@@ -85,11 +85,11 @@ def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
 class PortableAutoencoder:
     """Computes what an autoencoder computes, with the autoencoder's weights as constants.
 
-    Switches are int32. Switches outside of their windows are not reported.
+    Switches are int32. A switch outside of its window raises no error.
 
     Args:
         model: the autoencoder.
-        channels_first: as in `parts`.
+        channels_first: whether pooling and unpooling compute in a layout with channels first.
     """
 
     def __init__(self, model: Autoencoder, channels_first: bool) -> None:
@@ -166,7 +166,8 @@ class _Stage:
             window_kernel, biases = pooling_kernel(kernel, self.pool_size), np.repeat(bias, self._position_count)
             windows = tf.nn.relu(_convolve(images, window_kernel, biases, padding, self.pool_size))
         else:
-            # The ReLU comes before the split, because OpenVINO would move a later ReLU here and compute it in bfloat16.
+            # The ReLU comes before the split into windows. Otherwise OpenVINO would move the ReLU to this place itself,
+            # and would compute the moved ReLU in bfloat16.
             windows = self._split_into_windows(tf.nn.relu(_convolve(images, kernel, bias, padding)))
         values = self._split_positions(windows, self._position_count)
         maxima, switches = tf.reduce_max(values, 1), tf.argmax(values, 1, output_type=tf.int32)
@@ -205,8 +206,8 @@ class _Stage:
         if not self.channels_first:
             return tf.reshape(windows, (-1, count))
         window_count = math.prod(self.pooled_shape[:2])
-        # With a single channel or window, the transpose only reshapes. OpenVINO would fuse this transpose with the
-        # reshape below, in bfloat16.
+        # With a single channel or window, no transpose is needed before the reshape. OpenVINO would merge the two into
+        # one operation and compute it in bfloat16.
         transposed = windows if 1 in (window_count, windows.shape[-1]) else tf.transpose(windows, (0, 3, 1, 2))
         return tf.reshape(transposed, (-1, count, window_count))
 
@@ -218,7 +219,7 @@ class _Stage:
         return tf.transpose(tf.reshape(values, (-1, filters * count, windows_down, windows_right)), (0, 2, 3, 1))
 
     def _split_into_windows(self, images: tf.Tensor) -> tf.Tensor:
-        """Splits `(N, height, width, filters)` into windows, with values numbered `filter * positions + position`."""
+        """Splits `(N, height, width, filters)` into `(N, windows down, windows right, filters * positions)`."""
         (windows_down, windows_right, filters), (height, width) = self.pooled_shape, self.pool_size
         cropped = _crop(images, windows_down * height, windows_right * width)
         transposed = tf.transpose(tf.reshape(cropped, (-1, height, windows_right, width, filters)), (0, 2, 4, 1, 3))
@@ -231,7 +232,7 @@ class _Stage:
         return tf.reshape(transposed, (-1, windows_down * height, windows_right * width, filters))
 
     def _join_image_windows(self, windows: tf.Tensor) -> tf.Tensor:
-        """Joins windows, with values numbered `position * channels + channel`, into images."""
+        """Joins windows, `(N, windows down, windows right, positions * channels)`, into images."""
         return _crop(_join_blocks(windows, self.pool_size, self.shape[-1]), *self.shape[:2])
 
 
@@ -275,7 +276,7 @@ class _SmoothPath:
 
     def smooth_from_code(self, code: tf.Tensor) -> tf.Tensor:
         """Computes the smooth picture from a code, whose last channels are the averages."""
-        # Zeros in the kernel leave out the maxima: `maxima` says why no slice does.
+        # The kernel multiplies the maxima by 0. This replaces a slice of the code, for the reason given in `maxima`.
         kernel, bias = self.enlarging
         maxima_channels = code.shape[-1] - kernel.shape[2]
         return self._enlarge(code, np.pad(kernel, [(0, 0), (0, 0), (maxima_channels, 0), (0, 0)]), bias)
@@ -296,7 +297,7 @@ class _SmoothPath:
 
 
 def _join_blocks(blocks: tf.Tensor, block: Pair, channels: int) -> tf.Tensor:
-    """Joins blocks, with values numbered `position * channels + channel`, into images."""
+    """Joins blocks, `(N, blocks down, blocks right, positions * channels)`, into images."""
     (_, blocks_down, blocks_right, _), (height, width) = blocks.shape, block
     transposed = tf.transpose(tf.reshape(blocks, (-1, blocks_right, height, width * channels)), (0, 2, 1, 3))
     return tf.reshape(transposed, (-1, blocks_down * height, blocks_right * width, channels))
@@ -311,14 +312,13 @@ def _convolve(
     extra: Sequence[int] = (0, 0),
 ) -> tf.Tensor:
     """Convolves images that first get `extra[0]` zero rows below and `extra[1]` zero columns to the right."""
-    # Extra zeros within the kernel's reach become padding of the convolution: if a separate operation padded, tf2onnx
-    # would lose the convolution's own padding. Beyond the kernel's reach a result is only the bias, so zeros after the
-    # convolution give the same result. They are added there because OpenVINO 2026.4 crashes (SIGSEGV) in some
-    # convolutions that compute results from padding alone.
-    zeros_in_reach = [min(length, before) for length, (before, _) in zip(extra, padding)]
-    padding = [(before, after + length) for (before, after), length in zip(padding, zeros_in_reach)]
+    # The convolution adds the extra zeros itself, as padding: if a separate operation padded the images, tf2onnx would
+    # lose the convolution's own padding. But OpenVINO 2026.4 crashes (SIGSEGV) in some convolutions that compute
+    # values from padding alone. Before the bias, such values are 0, so `tf.pad` adds them after the convolution.
+    zeros_in_reach = [min(zeros, before) for zeros, (before, _) in zip(extra, padding)]
+    padding = [(before, after + zeros) for (before, after), zeros in zip(padding, zeros_in_reach)]
     convolved = tf.nn.conv2d(images, kernel, strides, [(0, 0), *padding, (0, 0)])
-    later_padding = [(0, length - reached) for length, reached in zip(extra, zeros_in_reach)]
+    later_padding = [(0, zeros - in_reach) for zeros, in_reach in zip(extra, zeros_in_reach)]
     if any(map(any, later_padding)):
         convolved = tf.pad(convolved, [(0, 0), *later_padding, (0, 0)])
     return tf.nn.bias_add(convolved, bias)

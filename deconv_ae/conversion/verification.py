@@ -35,8 +35,9 @@ class Agreement:
 
     Attributes:
         code: the code's largest absolute difference; None if the part has no such output.
-        reconstruction: the reconstruction's largest absolute difference; None if the part has no such output. For a
-            part that itself chooses among near ties, the difference from the range that the near ties allow.
+        reconstruction: the reconstruction's largest absolute difference; None if the part has no such output. A
+            part that takes images may choose the other of two nearly equal maxima; differences that this choice can
+            cause do not count.
         relative: the largest of all outputs' differences, except for switches. Each difference is first divided by the
             largest magnitude of the same output of the SavedModel if that magnitude is above 1: float32 has 7 digits,
             however large the values are.
@@ -66,7 +67,7 @@ class Agreement:
 
 
 def _badness(agreement: Agreement) -> tuple[bool, float, float, float]:
-    """A key that sorts agreements from good to bad. NaN counts as infinite, because it is neither more nor less.
+    """A key that sorts agreements from good to bad. NaN counts as infinite, because NaN itself cannot be sorted.
 
     >>> large, nan = (Agreement(None, value, value, None, 0.1, 0.0) for value in (9.0, math.nan))
     >>> max([large, nan], key=_badness) is max([nan, large], key=_badness) is nan
@@ -104,7 +105,7 @@ class Reference:
 
     @functools.cached_property
     def bounds(self) -> Bounds:
-        """The bounds on the results that are right for the images."""
+        """The ranges in which correct results for the images lie."""
         return Bounds.of(self._model, self.tensors[IMAGES])
 
     def compare(self, file_name: str, run: Runner, part: Part) -> Agreement:
@@ -143,7 +144,7 @@ class Reference:
         decoded = outputs[RECONSTRUCTION] if RECONSTRUCTION in outputs else self._decode(self.tensors | outputs)
         rmse = self._rmse(decoded)
         differences = {
-            name: self._difference(name, values, IMAGES in part.inputs)
+            name: self._difference(name, values, part_finds_maxima=IMAGES in part.inputs)
             for name, values in outputs.items()
             if name not in switches
         }
@@ -157,8 +158,8 @@ class Reference:
             rmse_cost=rmse - self._rmse(self.tensors[RECONSTRUCTION]),
         )
 
-    def _difference(self, name: str, values: np.ndarray, finds_maxima: bool) -> float:
-        if name == RECONSTRUCTION and finds_maxima:
+    def _difference(self, name: str, values: np.ndarray, part_finds_maxima: bool) -> float:
+        if name == RECONSTRUCTION and part_finds_maxima:
             return self.bounds.difference(values, self.tensors[name])
         return float(np.max(np.abs(values - self.tensors[name])))
 

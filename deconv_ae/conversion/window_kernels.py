@@ -79,8 +79,8 @@ def unpooling_kernel(kernel: np.ndarray, pool_size: Pair) -> tuple[np.ndarray, l
     That convolution treats each window as one pixel, and the values of the window as channels.
 
     Args:
-        kernel: `(height, width, filters, channels)` of a convolution with stride 1 that equals a transposed
-            convolution, so it pads `height // 2` rows before the image.
+        kernel: `(height, width, filters, channels)` of a convolution that replaces a transposed convolution with
+            stride 1. The convolution pads `height // 2` rows before the image and `(height - 1) // 2` after the image.
         pool_size: (height, width) of the windows.
 
     Returns:
@@ -90,7 +90,7 @@ def unpooling_kernel(kernel: np.ndarray, pool_size: Pair) -> tuple[np.ndarray, l
     >>> kernel, padding = unpooling_kernel(np.array([1, 2, 3], "float32").reshape(1, 3, 1, 1), (1, 2))
     >>> kernel.shape, padding
     ((1, 3, 2, 2), [(0, 0), (1, 1)])
-    >>> kernel.reshape(6, 2)  # From the six pixels of three windows to the two of the middle one.
+    >>> kernel.reshape(6, 2)  # Rows: the six pixels of three windows. Columns: the two of the middle window.
     array([[0., 0.],
            [1., 0.],
            [2., 1.],
@@ -112,7 +112,7 @@ def unpooling_kernel(kernel: np.ndarray, pool_size: Pair) -> tuple[np.ndarray, l
 
 
 def _count_neighbours(kernel_shape: tuple[int, ...], pool_size: Pair) -> list[Pair]:
-    """For each axis, counts the windows before and after a window that the kernel reads to compute that window."""
+    """Counts for each axis how many windows the kernel reads before the window that it computes, and how many after."""
     return [
         (math.ceil((length // 2) / pool), math.ceil(((length - 1) // 2) / pool))
         for length, pool in zip(kernel_shape, pool_size)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from deconv_ae.saved_model.serving import SignatureAutoencoder
 from deconv_ae.training.evaluation import mean_rmse
 
-LARGEST_SHARE = 0.8
+USUAL_LIMIT = 0.8
 """Images get a warning if their RMSE is more than this share of the RMSE of each image's mean colour.
 
 The reference models have these shares:
@@ -46,7 +46,7 @@ def domain_warning(model: SignatureAutoencoder, images: np.ndarray, rmse: float)
     mean_colour_rmse = mean_rmse(lambda batch: tf.reduce_mean(batch, axis=(1, 2), keepdims=True), images)
     # On the model's own images, the mean training image has about the same RMSE as each image's mean colour.
     share_on_own_images = 0.0 if card.baselines is None else card.test_rmse / max(card.baselines.mean_image_rmse, 1e-6)
-    limit = max(LARGEST_SHARE, OWN_SHARE_FACTOR * share_on_own_images)
+    limit = max(USUAL_LIMIT, OWN_SHARE_FACTOR * share_on_own_images)
     if rmse <= limit * mean_colour_rmse or rmse <= NEGLIGIBLE_SHARE * card.test_rmse:
         return None
     return (

@@ -13,7 +13,7 @@ from deconv_ae.saved_model.signatures import CODE
 from deconv_ae.saved_model.similarity import ssim
 from deconv_ae.training.evaluation import baselines, silent_channels, thumbnail_rmse
 
-THESE = "these"
+ONLY_SPLIT = "these"
 """The split's name in an `Evaluation` of images without splits."""
 
 
@@ -29,8 +29,8 @@ class Evaluation:
         baselines: the test RMSE of baselines; None without training images.
         thumbnails: a description and the test RMSE of each of two thumbnails: one with at most as many numbers as the
             code, one with at most as many bits as code and switches.
-        files: JPEG and WebP with at most as many bits as code and switches, or of the lowest quality; empty unless
-            the images have 1 or 3 channels.
+        files: JPEG and WebP with at most as many bits as code and switches, or of the lowest quality if even that takes
+            more bits; empty unless the images have 1 or 3 channels.
         silent_channels: the number of the code's channels that are 0 in every test image.
         channels: the number of the code's channels.
     """
@@ -49,13 +49,13 @@ class Evaluation:
         """Text with a line for each split, and for each other result."""
         rows = [
             (
-                "RMSE" if split == THESE else f"{split} RMSE",
+                "RMSE" if split == ONLY_SPLIT else f"{split} RMSE",
                 f"{self.rmse[split]:.6f}, PSNR {self.psnr[split]:.2f} dB, over {count:,} images",
             )
             for split, count in self.counts.items()
         ]
         last_split = list(self.counts)[-1]
-        measured_images = f"{THESE} images" if last_split == THESE else f"the {last_split} images"
+        measured_images = "these images" if last_split == ONLY_SPLIT else f"the {last_split} images"
         rows.append(("SSIM", f"{self.ssim:.4f}, the mean over {measured_images}; 1 means equal"))
         if self.baselines is not None:
             rows += [
@@ -105,7 +105,7 @@ def evaluate_images(model: SignatureAutoencoder, images: np.ndarray) -> Evaluati
     Raises:
         InputError: as `SignatureAutoencoder.check`.
     """
-    return _evaluation(model, {THESE: model.errors(images)}, images, None)
+    return _evaluation(model, {ONLY_SPLIT: model.errors(images)}, images, None)
 
 
 def _evaluation(
@@ -124,6 +124,7 @@ def _evaluation(
         baselines=test_baselines,
         thumbnails=(
             (_thumbnail_text(test, size.code_values, "numbers as the code"), code_thumbnail_rmse),
+            # Each number of this thumbnail is rounded to 8 bits.
             (
                 _thumbnail_text(test, bits / 8, "bits as code and switches"),
                 thumbnail_rmse(test, bits / 8, is_rounded=True),

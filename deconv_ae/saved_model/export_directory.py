@@ -102,7 +102,7 @@ class ExportDirectory:
                 partial.rename(self.path)
             elif not _exchange(partial, self.path):
                 # Without an atomic exchange, two renames replace the model. If the process is killed between the
-                # renames, the old model keeps the hidden name in `old`.
+                # renames, the old model stays in the hidden directory `old`.
                 old = self.path.with_name(f".{self.path.name}.old-{os.urandom(4).hex()}")
                 self.path.rename(old)
                 try:
@@ -133,8 +133,8 @@ def check_replaceable(export_dir: str | os.PathLike[str], overwrite: bool) -> Pa
 
     Raises:
         InputError: if the path exists without `overwrite`; if it is a file or a mount point; if it holds anything but
-            an exported model; if the directory cannot be written; or if the path has a wildcard, with which TensorFlow
-            cannot read a model.
+            an exported model; if the directory cannot be written; or if the path has a wildcard, because TensorFlow
+            cannot read a model from such a path.
     """
     target = paths.resolved("export_dir", export_dir)
     paths.check_no_wildcard("export_dir", target)
@@ -158,12 +158,14 @@ def _check_replaceable(target: Path, overwrite: bool) -> None:
     if names and not {MODEL_FILE, FILE_NAME} <= names:
         raise InputError(f"export_dir: {target} holds something other than a model; give another directory")
     variables = target / VARIABLES
-    foreign = sorted(names - EXPORTED_NAMES)
-    foreign += [f"{ASSETS}/{path.name}" for path in _entries(target / ASSETS)]
-    foreign += [f"{VARIABLES}/{path.name}" for path in _entries(variables) if not path.name.startswith("variables.")]
-    if foreign:
+    foreign_names = sorted(names - EXPORTED_NAMES)
+    foreign_names += [f"{ASSETS}/{path.name}" for path in _entries(target / ASSETS)]
+    foreign_names += [
+        f"{VARIABLES}/{path.name}" for path in _entries(variables) if not path.name.startswith("variables.")
+    ]
+    if foreign_names:
         raise InputError(
-            f"export_dir: {target} holds more than a model: {foreign[0]}; move it away, or give another directory"
+            f"export_dir: {target} holds more than a model: {foreign_names[0]}; move it away, or give another directory"
         )
 
 

@@ -104,7 +104,8 @@ def make_card(result: TrainingResult, dataset: ImageDataset, preset: str | None 
         recipe=RecipeUsed(
             name=values.pop("recipe"),
             **{name: values.pop(name) for name in ("epochs", "batch_size", "learning_rate", "mixed_precision")},
-            # If a recipe does not plan ahead, an extended run ends with the same weights as one run of all epochs.
+            # If the recipe does not plan the learning rate ahead, an extended run ends with the same weights as one run
+            # of all epochs, and the card need not mention the extension.
             extended_after_epochs=result.extended_after_epochs if RECIPES[options.recipe].plans_ahead else (),
             other_options=values,
         ),
@@ -140,15 +141,16 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
     weights = model.get_weights()
 
     def constant_weights() -> keras.StatelessScope:
-        # When TensorFlow loads a graph, it folds operations on constants, such as those of `kernel_of_blocks`.
+        # When TensorFlow loads the graph, it computes operations on constants, such as those of `kernel_of_blocks`, for
+        # all later calls.
         return keras.StatelessScope([(variable, tf.constant(w)) for variable, w in zip(model.weights, weights)])
 
     with without_gradients():
         signatures = trace(functions(model, constant_weights), model)
         module = tf.Module()
         for name, function in signatures.items():
-            # keras.layers.TFSMLayer passes its first input by position, which a signature of several inputs refuses. An
-            # attribute accepts it, and TFSMLayer prefers an attribute to a signature.
+            # keras.layers.TFSMLayer passes its first input by position, which a signature of several inputs refuses. A
+            # function that is an attribute accepts this input, and TFSMLayer prefers attributes to signatures.
             setattr(module, SIGNATURES[name].attribute, function)
         tf.saved_model.save(module, str(directory), signatures=signatures)
 

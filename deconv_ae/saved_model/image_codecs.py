@@ -97,14 +97,15 @@ def _measure_quality(images: np.ndarray, name: str, most_bits: float, quality: i
     """Compresses images at one quality, and measures the files and their pictures."""
     files, decoded = zip(*map(_pillow_codec(name, quality=quality, **SETTINGS[name]), images))
     rmses = per_image_rmse(scale(images), scale(np.stack(decoded)))
-    bits, headers = (8 * sum(lengths) / len(images) for lengths in (map(len, files), map(_header_length, files)))
+    bits, header_bits = (8 * sum(lengths) / len(images) for lengths in (map(len, files), map(_header_length, files)))
     return FileOfSize(
-        name, quality, bits, bits - headers, float(np.mean(rmses)), len(images), is_larger=bits > most_bits
+        name, quality, bits, bits - header_bits, float(np.mean(rmses)), len(images), is_larger=bits > most_bits
     )
 
 
 def _header_length(file: bytes) -> int:
-    """The number of bytes before the pixels. JPEG's last header is the start of scan: a marker, then its length."""
+    """The number of bytes before the pixels."""
+    # The last header of a JPEG is the start of scan: two bytes that mark it, then the length of the rest of the header.
     scan = file.find(b"\xff\xda") + 2
     return scan + int.from_bytes(file[scan : scan + 2]) if file.startswith(b"\xff\xd8") else WEBP_HEADER
 

@@ -35,8 +35,8 @@ class RecipeUsed:
         epochs, batch_size: as the run used them.
         learning_rate: the learning rate; None if the recipe chose it.
         mixed_precision: as in `TrainingOptions`.
-        extended_after_epochs: the numbers of epochs for which the learning rate was planned before the run was
-            extended.
+        extended_after_epochs: the earlier numbers of epochs of a run that was extended, if the recipe planned the
+            learning rate for them.
         other_options: further `TrainingOptions` that decided the result, by name.
     """
 
@@ -142,9 +142,9 @@ class ModelCard:
         return self.architecture.size_per_image(self.image_shape)
 
     def source(self, name: str) -> Source:
-        """Returns the source of a data set, which is read in the same way as the images that the model was trained on.
+        """Returns a source that reads the data set `name` as the model's own data set was read.
 
-        If it is another data set, its images get the size and the colours of the model's images.
+        Images of another data set get the size and the colours of the model's images.
         """
         height, width, channels = self.image_shape
         own_dataset, is_another = self.dataset, name != self.dataset.name

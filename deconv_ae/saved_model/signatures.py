@@ -41,10 +41,10 @@ class Model(Protocol):
         """Returns the code, and the switches of each stage from the first to the last."""
 
     def decode(self, code: Any, switches: Sequence[Any]) -> Any:
-        """Returns the reconstruction; switches outside of their windows are an error where that can be checked."""
+        """Returns the reconstruction; may raise an error for a switch outside of its window."""
 
     def reconstruct(self, code: Any, switches: Sequence[Any]) -> Any:
-        """Does the same as `decode` for switches from `encode`."""
+        """Does the same as `decode`, but without checking the switches, which must come from `encode`."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Signature:
     """One function of an exported autoencoder.
 
     Attributes:
-        name: its name. The loaded SavedModel has an attribute of this name; for `serving_default`, it is `serve`.
+        name: its name. In the loaded SavedModel, the attribute that holds the function has the same name, except that
+            the attribute of `serving_default` is `serve`.
         inputs, outputs: return the tensors' specifications by name, for an architecture and an image shape.
         function: returns the function that computes the signature with a model's current weights.
         converted: the name of its converted files; None for a signature that no format needs.
@@ -80,12 +81,12 @@ class Signature:
 
     @property
     def attribute(self) -> str:
-        """The name of the attribute with which a loaded SavedModel calls the signature."""
+        """The name of the loaded SavedModel's attribute that holds the signature's function."""
         return SERVE if self.name == SERVING_DEFAULT else self.name
 
 
 def by_name(*signatures: Signature) -> dict[str, Signature]:
-    """The signatures by their names; raises ValueError if two share a name, or a name of converted files."""
+    """The signatures by their names; raises ValueError if two have the same name, or the same `converted`."""
     for names in ([each.name for each in signatures], [each.converted for each in signatures if each.converted]):
         for name in names:
             if names.count(name) > 1:
@@ -127,7 +128,7 @@ def _reconstruction_spec(_: Architecture, image_shape: Sequence[int]) -> Specs:
     return {RECONSTRUCTION: tf.TensorSpec((None, *image_shape), tf.float32, RECONSTRUCTION)}
 
 
-def _served_specs(architecture: Architecture, image_shape: Sequence[int]) -> Specs:
+def _code_and_reconstruction_specs(architecture: Architecture, image_shape: Sequence[int]) -> Specs:
     return _code_spec(architecture, image_shape) | _reconstruction_spec(architecture, image_shape)
 
 
@@ -155,7 +156,7 @@ def _decode(model: Model) -> Function:
 
 
 SIGNATURES = by_name(
-    Signature(SERVING_DEFAULT, _images_spec, _served_specs, _serve, converted="autoencoder"),
+    Signature(SERVING_DEFAULT, _images_spec, _code_and_reconstruction_specs, _serve, converted="autoencoder"),
     Signature(ENCODE, _images_spec, encoded_specs, _encode, converted="encoder"),
     Signature(DECODE, encoded_specs, _reconstruction_spec, _decode, converted="decoder"),
 )
@@ -201,7 +202,7 @@ def trace(functions: Mapping[str, Function], model: Autoencoder) -> dict[str, Fu
 
 
 def _without_gradient(function: Function) -> Function:
-    # Without PreventGradient, some served graphs would have a gradient of zeros.
+    # Without PreventGradient, TensorFlow would return zeros as the gradient of some exported graphs.
     reason = "an exported autoencoder has no gradient; for gradients, use Keras's model.export"
 
     def call(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -52,13 +52,13 @@ def test_clear_maxima_allow_one_choice_and_one_reconstruction(model: Autoencoder
 def test_flat_picture_allows_every_choice_and_its_reconstruction(stage: int) -> None:
     keras.utils.set_random_seed(1)
     model = Autoencoder(TWO_STAGES, (13, 17, 2))
-    # With positive weights, all sums are positive. The ReLU would turn negative sums into equal zeros, and among equal
-    # values only the first position is right.
+    # With positive weights, a flat window's values are positive and may differ by rounding: any may be the maximum. The
+    # ReLU would turn negative values into zeros, which are exactly equal, so that only the first could be the maximum.
     model.set_weights([np.abs(weights) for weights in model.get_weights()])
     images = np.full((2, 13, 17, 2), 0.5, "float32")
     images[1] = noise(1)
     bounds, (code, switches) = Bounds.of(model, images), encode(model, images)
-    # This window is so far from the edges that all of its values are near ties.
+    # This window is so far from the edges that its values differ at most by rounding.
     row, column = (2, 2) if stage == 0 else (1, 1)
     positions = bounds.choices[f"switches_{stage + 1}"].shape[-1]
     for position in range(positions):

@@ -56,7 +56,7 @@ def export_trained(architecture: Architecture, image_shape: tuple[int, ...], fol
     result = train(dataset, TrainingOptions(architecture, epochs=1, batch_size=4), verbose=False)
     exporting.export(result, dataset, str(folder / "model"))
     served = ServedAutoencoder(folder / "model")
-    # Computed eagerly, without a graph.
+    # This call of the model runs eagerly, without a graph.
     expected = result.model(dataset.test.astype(np.float32) / 256).numpy()
     errors = np.sqrt(np.mean((expected - dataset.test / 256) ** 2, axis=(1, 2, 3)))
     assert result.test_rmse == pytest.approx(errors.mean(), rel=1e-4)

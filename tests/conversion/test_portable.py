@@ -72,12 +72,12 @@ def test_every_part_agrees_with_the_model_in_both_layouts(
 @pytest.mark.parametrize(
     ("architecture", "image_shape"),
     [
-        # Without `unpooling_kernel`, with an even kernel, and with sizes that the windows do not divide.
+        # This model does not use `unpooling_kernel`, its kernel is even, and its windows do not divide the images.
         (Architecture((20, 20), (3, 3), kernel_size=2), (13, 14, 20)),
-        # Columns in no window, which a kernel of one column does not reach. If the convolution itself
+        # The last columns lie in no window, and the kernel is too narrow to reach them. If the convolution itself
         # pads these columns, OpenVINO crashes on a batch of one.
         (Architecture((2, 1, 1), ((4, 2), (2, 2), (4, 4)), kernel_size=(6, 1)), (34, 30, 4)),
-        # Rows and columns in no window, more of them than the kernel reaches.
+        # More rows and columns lie in no window than the kernel reaches.
         (Architecture((17,), (4,), kernel_size=3), (15, 11, 16)),
     ],
 )
@@ -99,8 +99,8 @@ def test_odd_architectures_agree_in_every_runtime(
             run = module.open_file(module.write(part, "float32", {}, tmp_path)[0])
             for count in (1, 3):
                 outputs = run({name: values[:count] for name, values in inputs.items()})
-                # In near ties, the converted autoencoder may choose other maxima than the model. The converted
-                # decoder gets the model's switches.
+                # Among nearly equal values, the converted autoencoder may choose another maximum than the model. The
+                # converted decoder gets the model's switches.
                 actual = np.concatenate([outputs["reconstruction"], expected[count:]])
                 difference = (
                     bounds.difference(actual, expected) if part is autoencoder else np.abs(actual - expected).max()

@@ -56,8 +56,8 @@ def test_encode_and_decode_equal_serving_default_in_saved_model_cli(
     expected = np.load(served / "reconstruction.npy")
     np.testing.assert_allclose(np.load(decoded / "reconstruction.npy"), expected, atol=1e-6)
     # One image of the batch is encoded and decoded alone.
-    alone = run("encode", f"images={tmp_path / 'one.npy'}")
-    decoded_alone = run("decode", f"code={alone / 'code.npy'};switches_1={alone / 'switches_1.npy'}")
+    encoded_alone = run("encode", f"images={tmp_path / 'one.npy'}")
+    decoded_alone = run("decode", f"code={encoded_alone / 'code.npy'};switches_1={encoded_alone / 'switches_1.npy'}")
     np.testing.assert_allclose(np.load(decoded_alone / "reconstruction.npy"), expected[2:3], atol=1e-6)
 
 
@@ -331,7 +331,7 @@ def test_added_signature_needs_one_entry_and_old_exports_stay_readable(
     images = tf.constant(digits.test[:2] / np.float32(256))
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     np.testing.assert_array_equal(loaded.signatures["invert"](images=images)["inverted"], 1 - images)
-    # A version without the signature reads the export, too.
+    # `SIGNATURES` has lost the entry again, and the export can still be read.
     assert ServedAutoencoder(tmp_path / "model").rmse(digits.test) == served.rmse(digits.test)
 
 
