@@ -24,7 +24,7 @@ MOST_PIXELS = 2**27
 
 @dataclass(frozen=True)
 class _TileRange:
-    """Consecutive tiles of one picture. A batch may hold ranges of several pictures."""
+    """The tiles `first` to `end - 1` of the picture with the index `picture`. A batch may hold several ranges."""
 
     picture: int
     first: int
@@ -140,7 +140,7 @@ class Compressor:
                     tiles = []
 
     def tensors(self, file: bytes) -> dict[str, np.ndarray]:
-        """The decoder's inputs for each of a picture's tiles, by their names in the signature."""
+        """Decodes a file to the code and switches of each tile, by their names in the signature `decode`."""
         parts = [tensors for _, tensors in self._decode_batches([self.header(file)])]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -186,9 +186,13 @@ class Compressor:
     def _batches(self, tile_counts: Sequence[int]) -> Iterator[list[_TileRange]]:
         """Divides the tiles of all pictures, in order, into batches.
 
-        `tile_counts` has the number of tiles of each picture. A file codes the ranges of its picture one after the
-        other. So the division of a picture must not depend on the pictures beside it: each range of a picture but the
-        last fills a whole batch, and a range that does not fit into the rest of a batch starts the next one.
+        A file codes its picture's tiles in ranges, but does not say where each range ends. The decoder must find the
+        same ranges, even if it decodes other pictures at the same time. Therefore a picture's ranges depend only on the
+        number of its tiles: all ranges but the last fill a whole batch. A range that does not fit into the rest of a
+        batch starts the next batch.
+
+        Args:
+            tile_counts: the number of tiles of each picture.
         """
         batch: list[_TileRange] = []
         room = batch_size = self._model.batch_size

@@ -53,7 +53,7 @@ class CodeContext:
         return self._magnitudes[..., :-1]
 
     def features(self, channel: int, part: Pass) -> list[np.ndarray]:
-        """Each feature of a pass's values, `(pictures, n)`."""
+        """Computes the features of a pass's n values: for each feature, a `(pictures, n)` array."""
         missing_place = self._magnitudes.shape[-1] - 1
         count = (part.neighbours != missing_place).sum(axis=-1)
         sums = self._magnitudes[channel][:, part.neighbours].sum(axis=-1)
@@ -64,18 +64,19 @@ class CodeContext:
         return [neighbours, previous, magnitude_class(earlier.sum(axis=0))]
 
     def record(self, channel: int, part: Pass, values: np.ndarray, present: np.ndarray | None) -> None:
-        """Stores the magnitudes of a pass's values, `(pictures, n)`. Ignores `present`: a code has no absent values."""
+        """Stores the magnitudes of `values`, the `(pictures, n)` values of a pass. `present` is always None here."""
         self._magnitudes[channel][:, part.places] = np.abs(values)
 
 
 class SwitchContext:
-    """The context of switches: the neighbours, the channel before, and the code's magnitude at the same place.
+    """The context of switches: the neighbours, the previous channel, and the code's magnitude at the same place.
 
     Args:
         shape: the switches' shape.
         pictures: the number of pictures.
         count: 1 + the largest switch of the training pictures.
-        magnitudes: the code's magnitude at each place, `(channels or 1, pictures, places)`.
+        magnitudes: the code's magnitude at each place, `(channels, pictures, places)`, or `(1, pictures, places)` if
+            all channels of switches share it.
     """
 
     def __init__(self, shape: Shape, pictures: int, count: int, magnitudes: np.ndarray) -> None:
@@ -93,7 +94,7 @@ class SwitchContext:
         return (*[KINDS * classes] * NEIGHBOURS, classes, MAGNITUDE_CLASSES)
 
     def features(self, channel: int, part: Pass) -> list[np.ndarray]:
-        """Each feature of a pass's values, `(pictures, n)`."""
+        """Computes the features of a pass's n values: for each feature, a `(pictures, n)` array."""
         kind_offset = part.kind * (self._class_count + 1)
         neighbours = [self._switch_classes[channel][:, places] + kind_offset for places in part.neighbours.T]
         previous = (
@@ -104,8 +105,11 @@ class SwitchContext:
         return [*neighbours, previous, self._code_classes[min(channel, len(self._code_classes) - 1)][:, part.places]]
 
     def record(self, channel: int, part: Pass, values: np.ndarray, present: np.ndarray | None) -> None:
-        """Stores the classes of a pass's values, `(pictures, n)`; an absent value counts as a missing switch."""
-        # An escaped value arrives as `count`, and is put into the class of the largest switch.
+        """Stores the classes of `values`, the `(pictures, n)` switches of a pass.
+
+        Where `present` is false, stores the class of a missing switch.
+        """
+        # An escaped switch arrives as `self._count`, and is put into the class of the largest switch.
         classes = np.minimum(values, self._count - 1) * self._class_count // self._count
         self._switch_classes[channel][:, part.places] = (
             classes if present is None else np.where(present, classes, self._class_count)

@@ -40,8 +40,8 @@ class _CodedVisit:
         symbols: `(pictures, n)` for the n values of the visit's pass.
         frequencies: a row for each present value, picture by picture, with the frequencies of the plane's symbols; for
             a plane without a context, a single one-dimensional row for all values.
-        escaped: `(pictures, n)`, whether each value is escaped: its symbol is the escape, and the value itself is coded
-            after all symbols. None if no value is escaped, and always None in decoding.
+        escaped: `(pictures, n)`, true for values whose symbol is the escape. The coder writes these values after all
+            symbols. None if there are no such values, and always None in decoding.
     """
 
     visit: Visit
@@ -92,11 +92,14 @@ class EntropyCoder:
 
         Args:
             values: the values of all pictures.
-            files: for each file, its range encoder from `new_encoder`, and the slice of its pictures.
+            files: for each file, its range encoder from `new_encoder`, and the slice of the pictures that it gets.
         """
         coded = self._coded_visits(values)
         file_of_picture = np.concatenate(
-            [np.full(pictures.stop - pictures.start, number) for number, (_, pictures) in enumerate(files)]
+            [
+                np.full(picture_slice.stop - picture_slice.start, number)
+                for number, (_, picture_slice) in enumerate(files)
+            ]
         )
         for (has_context, _), group in itertools.groupby(
             coded, lambda each: (each.has_context, each.plane.symbol_count)
@@ -106,13 +109,14 @@ class EntropyCoder:
                 continue
             for each in group:
                 model = _model_without_context(each.plane)
-                for encoder, pictures in files:
-                    encoder.encode(each.symbols[pictures].ravel(), model)
+                for encoder, picture_slice in files:
+                    encoder.encode(each.symbols[picture_slice].ravel(), model)
         for each in coded:
-            for encoder, pictures in files:
-                if each.escaped is not None and each.escaped[pictures].any():
-                    pass_values = values[each.visit.tensor.name][each.visit.channel][pictures, each.visit.part.places]
-                    encoder.encode(_split_words(pass_values[each.escaped[pictures]]), self._half_word)
+            for encoder, picture_slice in files:
+                if each.escaped is not None and each.escaped[picture_slice].any():
+                    channel_values = values[each.visit.tensor.name][each.visit.channel]
+                    pass_values = channel_values[picture_slice, each.visit.part.places]
+                    encoder.encode(_split_words(pass_values[each.escaped[picture_slice]]), self._half_word)
 
     def bits(self, values: Values) -> dict[str, float]:
         """The number of bits that the probabilities predict for each tensor, summed over the pictures."""
@@ -133,7 +137,7 @@ class EntropyCoder:
         Bytes that no encoder wrote seldom raise an error. Usually they decode to meaningless values.
 
         Args:
-            files: for each file, its range decoder from `new_decoder`, and the slice of its pictures.
+            files: for each file, its range decoder from `new_decoder`, and the slice of all pictures that it holds.
 
         Returns:
             The values of all pictures.
@@ -150,14 +154,16 @@ class EntropyCoder:
             self._read_symbols(coded[-1], files)
             return symbols
 
-        found = traverse(self._tensors, self._planes, picture_count, self._halvings, read)
-        for name, symbols in found.items():
-            symbols += np.array([plane.lowest for plane in self._planes[name]], np.int32)[:, np.newaxis, np.newaxis]
+        values = traverse(self._tensors, self._planes, picture_count, self._halvings, read)
+        # `traverse` returned symbols. A value is its symbol plus the plane's lowest value.
+        for name, tensor_values in values.items():
+            lowest = np.array([plane.lowest for plane in self._planes[name]], np.int32)
+            tensor_values += lowest[:, np.newaxis, np.newaxis]
         for each in coded:
             escaped = (each.symbols == each.plane.escape) & (True if each.visit.present is None else each.visit.present)
             if escaped.any():
-                self._read_escaped(each, escaped, files, found[each.visit.tensor.name][each.visit.channel])
-        return found
+                self._read_escaped(each, escaped, files, values[each.visit.tensor.name][each.visit.channel])
+        return values
 
     def _coded_visits(self, values: Values) -> list[_CodedVisit]:
         """Makes all visits, in the order in which the decoder will make them."""
@@ -205,8 +211,8 @@ class EntropyCoder:
         starts = np.cumsum([0, *present.sum(axis=1)]).tolist()
         symbols = np.zeros(starts[-1], np.int32)
         model = None if coded.has_context else _model_without_context(coded.plane)
-        for number, (decoder, pictures) in enumerate(files):
-            first, end = starts[pictures.start], starts[pictures.stop]
+        for number, (decoder, picture_slice) in enumerate(files):
+            first, end = starts[picture_slice.start], starts[picture_slice.stop]
             if first < end:
                 try:
                     symbols[first:end] = (
@@ -223,19 +229,19 @@ class EntropyCoder:
     ) -> None:
         """Decodes the escaped values of a visit into `channel_values`, `(pictures, places)`."""
         places = coded.visit.part.places
-        for number, (decoder, pictures) in enumerate(files):
-            count = int(escaped[pictures].sum())
+        for number, (decoder, picture_slice) in enumerate(files):
+            count = int(escaped[picture_slice].sum())
             if count:
-                pass_values = channel_values[pictures, places]
+                pass_values = channel_values[picture_slice, places]
                 try:
-                    pass_values[escaped[pictures]] = _join_words(decoder.decode(self._half_word, 2 * count))
+                    pass_values[escaped[picture_slice]] = _join_words(decoder.decode(self._half_word, 2 * count))
                 except DECODING_ERRORS as error:
                     raise UndecodableError(number) from error
-                channel_values[pictures, places] = pass_values
+                channel_values[picture_slice, places] = pass_values
 
 
 def _model_without_context(plane: Plane) -> Any:
-    """The coder's model of a plane that is coded without a context."""
+    """Makes constriction's probability model of a plane that is coded without a context."""
     return constriction.stream.model.Categorical(plane.frequencies([]), perfect=False)
 
 

@@ -70,7 +70,8 @@ def write_together(folder: Path, contents: Iterable[tuple[str, bytes]]) -> int:
         The number of bytes in all files.
 
     Raises:
-        RunError: if writing fails. Then no file stays, unless a move fails: the files moved before it stay.
+        RunError: if a file cannot be written, which leaves no file in `folder`; or if a move fails, which leaves the
+            files that were moved before.
     """
     size = 0
     try:

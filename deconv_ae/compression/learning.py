@@ -76,7 +76,8 @@ def _learn(model: ModelTensors, images: np.ndarray) -> Probabilities:
 def _set_values_in(model: ModelTensors, encoded: Tensors, steps: Mapping[str, np.ndarray]) -> tuple[Tensor, ...]:
     """Returns the model's tensors, with `values_in` set for switches that have no effect where the code is 0.
 
-    To see whether they have an effect, decodes `encoded` at the coarsest steps with and without them.
+    To test a tensor of switches, quantises the code with the coarsest steps, sets the switches to 0 where the code is
+    0, and compares the pictures decoded before and after.
     """
     quantised = dict(encoded)
     for name in steps:
@@ -98,7 +99,7 @@ def _set_values_in(model: ModelTensors, encoded: Tensors, steps: Mapping[str, np
 def _fit_planes(
     tensors: Sequence[Tensor], encoded: Tensors, steps: Mapping[str, np.ndarray], rate: int
 ) -> dict[str, tuple[Plane, ...]]:
-    """Fits the code's planes at a rate; at the middle rate, also the switches' planes, which serve all rates."""
+    """Fits the planes of the code at one rate. At the middle rate, also fits the switches' planes for all rates."""
     values = quantized_values(tensors, encoded, steps, rate)
     tensors_to_fit = [tensor for tensor in tensors if tensor.is_code or rate == RATE_COUNT // 2]
     unfitted_planes = {tensor.name: _unfitted_planes(tensor, values[tensor.name]) for tensor in tensors}

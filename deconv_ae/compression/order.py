@@ -62,22 +62,25 @@ def single_pass(place_count: int) -> Pass:
 def _grid_pass(
     height: int,
     width: int,
-    starts: list[tuple[int, int]],
+    corners: list[tuple[int, int]],
     spacing: int,
     distance: int,
     kind: int,
     diagonal: bool = False,
 ) -> Pass:
-    """A pass over the grids that begin at `starts`, with neighbours `distance` away along the edges or diagonals."""
-    grids = [np.mgrid[top:height:spacing, left:width:spacing].reshape(2, -1) for top, left in starts]
+    """Makes a pass over the grids with these upper left corners.
+
+    Neighbours are `distance` rows or columns away; if `diagonal`, `distance` rows and columns.
+    """
+    grids = [np.mgrid[top:height:spacing, left:width:spacing].reshape(2, -1) for top, left in corners]
     rows, columns = np.concatenate(grids, axis=1)
     directions = [(-1, -1), (-1, 1), (1, -1), (1, 1)] if diagonal else [(-1, 0), (1, 0), (0, -1), (0, 1)]
     neighbours = []
     for row_step, column_step in directions:
         neighbour_rows, neighbour_columns = rows + row_step * distance, columns + column_step * distance
-        is_inside = (neighbour_rows >= 0) & (neighbour_rows < height)
-        is_inside &= (neighbour_columns >= 0) & (neighbour_columns < width)
-        # The first pass, over the corner alone, has no neighbours.
-        is_inside &= spacing > distance
-        neighbours.append(np.where(is_inside, neighbour_rows * width + neighbour_columns, height * width))
+        has_neighbour = (neighbour_rows >= 0) & (neighbour_rows < height)
+        has_neighbour &= (neighbour_columns >= 0) & (neighbour_columns < width)
+        # The first pass visits only the plane's corner, before all neighbours. Only its spacing equals its distance.
+        has_neighbour &= spacing > distance
+        neighbours.append(np.where(has_neighbour, neighbour_rows * width + neighbour_columns, height * width))
     return Pass(rows * width + columns, np.stack(neighbours, axis=-1), kind)

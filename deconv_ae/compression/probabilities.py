@@ -24,9 +24,9 @@ LARGEST_TABLE = 2**15
 
 
 def _frequency_table() -> np.ndarray:
-    """The table of 2^(15 - i/64), rounded, at least 1.
+    """Computes the frequencies 2^(15 - i/64) for i = 0, 1, 2, ..., rounded, and at least 1.
 
-    It is computed with integer square roots, because exp2 may differ by a bit between machines.
+    Uses integer square roots, because exp2 may differ by a bit between machines.
     """
     fraction_bits = 128
     ratio = 2 << fraction_bits
@@ -83,6 +83,7 @@ class Plane:
             return _scores_to_frequencies(self.weights[:1].astype(np.int32))[0]
         scores: np.ndarray | None = None
         for first, end, table in self._tables:
+            # Each combination of the features' values has a row in the table.
             rows = context[first]
             for feature in range(first + 1, end):
                 rows = rows * self.feature_sizes[feature] + context[feature]
@@ -93,15 +94,18 @@ class Plane:
 
     @functools.cached_property
     def _tables(self) -> list[tuple[int, int, np.ndarray]]:
-        """A few tables, each with the sums of consecutive features' weights, indexed by the features' values.
+        """Divides the features into a few groups, and adds up the weights of each group in a table.
 
-        Each table comes with the numbers of its first feature and of the feature after its last. The sums in the first
-        table include the biases.
+        A table has a row for every combination of its features' values, and in it a sum for each symbol. The sums of
+        the first table include the biases.
+
+        Returns:
+            For each group, the number of its first feature, the number of the feature after its last, and the table.
         """
         found: list[tuple[int, int, np.ndarray]] = []
-        beginnings = 1 + np.cumsum([0, *self.feature_sizes])
-        for number, (begin, count) in enumerate(zip(beginnings, self.feature_sizes)):
-            weights = self.weights[begin : begin + count].astype(np.int32)
+        first_rows = 1 + np.cumsum([0, *self.feature_sizes])
+        for number, (first_row, count) in enumerate(zip(first_rows, self.feature_sizes)):
+            weights = self.weights[first_row : first_row + count].astype(np.int32)
             if found and found[-1][2].size * count <= LARGEST_TABLE:
                 first, _, table = found.pop()
                 weights = (table[:, np.newaxis] + weights).reshape(-1, self.symbol_count)
@@ -114,7 +118,7 @@ class Plane:
 
 def _scores_to_frequencies(scores: np.ndarray) -> np.ndarray:
     """Converts `(n, symbols)` scores to frequencies, and overwrites the scores."""
-    # Column by column: NumPy's maximum along such short rows would take as long as the rest of this module.
+    # Compares column with column. NumPy's maximum along such short rows would take as long as the rest of this module.
     highest = functools.reduce(np.maximum, scores.T)
     np.subtract(highest[:, np.newaxis], scores, out=scores)
     return FREQUENCIES.take(scores, mode="clip")

@@ -27,7 +27,7 @@ LEARN = "learn them with compress.py --learn, or with learn_probabilities in Pyt
 
 @dataclass(frozen=True)
 class _PlaneRecord:
-    """A `Plane` without its weights; `context` says whether it has features."""
+    """A `Plane` without its weights; `context` is true if the plane is coded with a context."""
 
     lowest: int
     symbols: Count
@@ -45,7 +45,7 @@ class _PlaneRecord:
 
 @dataclass(frozen=True)
 class _Record:
-    """The file's fields; `weights` are those of all planes in order, as int16, compressed by zlib and in base64."""
+    """The file's fields; `weights` holds the int16 weights of all planes, compressed by zlib and in base64."""
 
     format_version: Count
     model: Name
@@ -76,7 +76,7 @@ class _Record:
             if not all(np.float32(step) > 0 for steps in steps_by_rate for step in steps):
                 raise ValueError(f"steps.{tensor.name} are not all above 0")
         if tensor.values_in is not None and (tensor.is_code or tensor.values_in not in code_names):
-            raise ValueError(f"tensors: {tensor.name} places values of {tensor.values_in}, which is not a code")
+            raise ValueError(f"tensors: {tensor.name} cannot have values_in {tensor.values_in}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class Probabilities:
     Attributes:
         model: the checksum of the model's files.
         tensors: the encoder's outputs.
-        steps: `(RATE_COUNT, channels)` float32 for each part of the code.
+        steps: `(RATE_COUNT, channels)` float32 for each tensor of the code, by its name.
         planes: for each tensor, the planes of its channels. A code has a set for each rate; switches have one for all.
         pictures: the number of training pictures that the steps and probabilities were learnt from.
     """
@@ -143,7 +143,7 @@ class Probabilities:
         return _Record(FORMAT_VERSION, self.model, self.pictures, self.tensors, steps, plane_records, weights)
 
     def _weight_bytes(self) -> bytes:
-        """The bytes of all weights, in order."""
+        """Joins the weights of all planes, in the order of `planes`."""
         weights = [plane.weights.ravel() for by_rate in self.planes.values() for planes in by_rate for plane in planes]
         return np.concatenate(weights).astype("<i2").tobytes()
 
@@ -187,7 +187,7 @@ def feature_sizes_of(tensor: Tensor, count: int) -> tuple[int, ...]:
 
 
 def _from_record(record: _Record) -> Probabilities:
-    """Restores the steps and planes; raises ValueError if the file has more or fewer weights than the planes need."""
+    """Restores the steps and planes; raises ValueError if the record has more or fewer weights than the planes need."""
     feature_sizes = {
         tensor.name: [feature_sizes_of(tensor, max(plane.highest for plane in planes) + 1) for planes in by_rate]
         for tensor, by_rate in ((tensor, record.planes[tensor.name]) for tensor in record.tensors)

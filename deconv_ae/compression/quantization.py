@@ -34,17 +34,17 @@ def dequantize(levels: np.ndarray, steps: np.ndarray) -> np.ndarray:
 def choose_steps(
     code: Mapping[str, np.ndarray], decode: Callable[[Mapping[str, np.ndarray]], np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Chooses steps such that the errors of all channels are equally large in the picture.
+    """Chooses steps such that rounding causes equally large errors in the picture for all channels.
 
     A channel's gain is the ratio of an error in the picture to the error in the channel. The function measures the gain
     by decoding a slightly disturbed code. Steps are inversely proportional to the gains.
 
     Args:
-        code: the encoder's code of training pictures, `(N, h, w, channels)` float32 for each of its parts.
-        decode: decodes another code with the same pictures' switches.
+        code: the code of training pictures: each tensor by its name, `(N, h, w, channels)` float32.
+        decode: decodes this code, changed or not, with the switches of the same pictures.
 
     Returns:
-        `(RATE_COUNT, channels)` float32 steps for each part of the code.
+        The steps of each tensor by its name, `(RATE_COUNT, channels)` float32.
     """
     random = np.random.default_rng(0)
     undisturbed = decode(code).astype(np.float64)
@@ -72,9 +72,9 @@ def choose_steps(
 def quantized_values(
     tensors: Sequence[Tensor], encoded: Tensors, steps: Mapping[str, np.ndarray], rate: int
 ) -> dict[str, np.ndarray]:
-    """The values to code at a rate, 0 to RATE_COUNT - 1: the quantised code, and switches.
+    """Computes the values to code at a rate, 0 to RATE_COUNT - 1: the levels of the code, and the switches.
 
-    In a tensor of switches with `values_in`, a switch becomes 0 where the quantised code is 0.
+    Switches with `values_in` become 0 where the code's level is 0, because they have no effect there.
     """
     values = {
         tensor.name: planes_first(

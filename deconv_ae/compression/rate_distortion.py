@@ -27,14 +27,14 @@ class Measurement:
         psnr: the average peak signal-to-noise ratio, in dB, of the pictures that do not decode exactly; infinite if all
             decode exactly.
         ssim: the pictures' average structural similarity, at most 1.
-        switches: the switches' share of a model's files, 0 to 1; None for other codecs.
+        switch_share: the switches' share of a model's files, 0 to 1; None for other codecs.
     """
 
     bytes: float
     bits_per_pixel: float
     psnr: float
     ssim: float
-    switches: float | None = None
+    switch_share: float | None = None
 
 
 Curves = dict[str, list[Measurement]]
@@ -49,7 +49,7 @@ def rate_distortion(models: Sequence[tuple[str, Compressor]], images: np.ndarray
             pixels as 200 pictures of 64x64 have.
 
     Returns:
-        The measurements of each codec, by its name, smallest files first.
+        The measurements of each model and codec, by its name, smallest files first.
 
     Raises:
         InputError: if images have neither 1 nor 3 channels, or sides below 11 pixels.
@@ -84,7 +84,7 @@ def table(curves: Curves) -> str:
     lines = [f"{'file':<32}{'bytes':>10}{'bits a pixel':>14}{'PSNR':>8}{'SSIM':>8}{'switches':>10}"]
     for name, rates in curves.items():
         for each in rates:
-            share = "-" if each.switches is None else f"{each.switches:.0%}"
+            share = "-" if each.switch_share is None else f"{each.switch_share:.0%}"
             lines.append(
                 f"{name:<32}{each.bytes:>10,.1f}{each.bits_per_pixel:>14.3f}{each.psnr:>8.2f}{each.ssim:>8.4f}{share:>10}"
             )
@@ -93,7 +93,7 @@ def table(curves: Curves) -> str:
 
 
 def _measure(
-    images: np.ndarray, files: Sequence[bytes], decoded: Iterable[np.ndarray], switches: float | None = None
+    images: np.ndarray, files: Sequence[bytes], decoded: Iterable[np.ndarray], switch_share: float | None = None
 ) -> Measurement:
     pictures = np.stack(list(decoded))
     size = sum(map(len, files)) / len(files)
@@ -101,4 +101,4 @@ def _measure(
     errors = errors[errors > 0]
     psnr = float(np.mean(10 * np.log10(255**2 / errors))) if errors.size else math.inf
     similarity = float(np.mean(ssim(images, pictures, brightest=255)))
-    return Measurement(size, 8 * size / (images.shape[1] * images.shape[2]), psnr, similarity, switches)
+    return Measurement(size, 8 * size / (images.shape[1] * images.shape[2]), psnr, similarity, switch_share)

@@ -27,9 +27,9 @@ class Tensor:
     Attributes:
         name, shape: the name in the signature, and (height, width, channels).
         is_code: whether the values are a code, which is quantised; otherwise they are switches.
-        values_in: for switches, the name of the code whose values unpooling places with them. Channel i of the switches
-            belongs to channel i of the code. Where the code is 0, the switch has no effect, and `Visit.present` is
-            false. None for all other tensors.
+        values_in: the name of a code, if these are switches by which unpooling places the values of this code;
+            otherwise None. Channel i of such switches belongs to channel i of the code. Where the code is 0, the switch
+            has no effect, and `Visit.present` is false.
     """
 
     name: Name
@@ -47,10 +47,10 @@ class Visit:
     """One pass over one plane.
 
     Attributes:
-        tensor, channel, part: where the traversal is.
-        context: each feature, `(pictures, n)`; empty for a plane that is coded without a context.
-        present: `(pictures, n)`, False for switches without an effect; None for a tensor without `values_in`. A switch
-            without an effect is not coded or, in a plane without a context, coded as symbol 0.
+        tensor, channel, part: the plane's tensor and channel, and the pass, which has n values in each picture.
+        context: a `(pictures, n)` array for each feature; empty for a plane that is coded without a context.
+        present: `(pictures, n)`, False for switches without an effect; None for a tensor without `values_in`. Switches
+            without an effect are not coded, but a plane without a context codes them as symbol 0.
     """
 
     tensor: Tensor
@@ -77,17 +77,17 @@ def traverse(
     planes: Mapping[str, Sequence[Plane]],
     pictures: int,
     halvings: int,
-    symbols_of: Callable[[Visit, Plane], np.ndarray],
+    get_symbols: Callable[[Visit, Plane], np.ndarray],
 ) -> Symbols:
-    """Visits all passes of several pictures.
+    """Makes all passes over all planes of several pictures, and collects their symbols.
 
     Args:
         tensors: the encoder's outputs.
         planes: the planes of each tensor's channels.
         pictures: the number of pictures.
-        halvings: how often the coarsest steps were halved for this rate. The contexts of switches divide the code's
-            magnitudes by 2^halvings, so that one unit is a coarsest step at every rate.
-        symbols_of: returns the `(pictures, n)` symbols of a visit; those of absent values are ignored.
+        halvings: how often the coarsest steps were halved for this rate. In the contexts of switches, the code's
+            magnitudes are divided by 2^halvings, so they are measured in coarsest steps at every rate.
+        get_symbols: returns the `(pictures, n)` symbols of a visit. Where `Visit.present` is false, they are ignored.
 
     Returns:
         The symbols of all tensors.
@@ -99,7 +99,7 @@ def traverse(
         context: CodeContext | SwitchContext
         if tensor.is_code:
             context = CodeContext(tensor.shape, pictures)
-            magnitudes[tensor.name] = context.magnitudes  # A view, which the context fills below.
+            magnitudes[tensor.name] = context.magnitudes  # This is a view, which `context.record` fills below.
         else:
             code = _code_magnitudes(tensor, tensors, magnitudes) >> halvings
             count = max(plane.highest for plane in planes[tensor.name]) + 1
@@ -109,25 +109,33 @@ def traverse(
             for part in passes(*tensor.shape[:2]) if plane.feature_sizes else [single_pass(tensor.place_count)]:
                 pass_present = None if present is None else present[channel][:, part.places]
                 features = context.features(channel, part) if plane.feature_sizes else []
-                pass_symbols = symbols_of(Visit(tensor, channel, part, features, pass_present), plane)
+                pass_symbols = get_symbols(Visit(tensor, channel, part, features, pass_present), plane)
                 pass_symbols = pass_symbols if pass_present is None else np.where(pass_present, pass_symbols, 0)
                 tensor_symbols[channel][:, part.places] = pass_symbols
-                # An escape enters the contexts as highest + 1, because its value is coded after all symbols.
+                # The decoder does not know an escaped value yet, as it reads all symbols first. So both the encoder and
+                # the decoder let highest + 1 stand for the value.
                 context.record(channel, part, pass_symbols + plane.lowest, pass_present)
         symbols[tensor.name] = tensor_symbols
     return symbols
 
 
 def placed_values(tensor: Tensor, values: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The code's values that unpooling places with a tensor of switches, `(channels, pictures, places)`.
+    """Selects what unpooling places by a tensor of switches, as `(channels, pictures, places)`.
 
-    Takes them from `values`, which has the values or the magnitudes of each code by its name.
+    Args:
+        tensor: the switches, which have `values_in`.
+        values: the values or the magnitudes of each code, by its name.
     """
     return values[str(tensor.values_in)][: tensor.shape[-1]]
 
 
 def _code_magnitudes(tensor: Tensor, tensors: Sequence[Tensor], magnitudes: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The code's magnitude at each place of a tensor of switches, `(channels or 1, pictures, places)`."""
+    """Finds the code's magnitude for every switch of a tensor.
+
+    Returns:
+        If the switches have `values_in`, the magnitudes of the values that they place, `(channels, pictures, places)`.
+        Otherwise the sum over the code's channels at the same part of the picture, `(1, pictures, places)`.
+    """
     if tensor.values_in is not None:
         return placed_values(tensor, magnitudes)
     code = next(each for each in tensors if each.name == CODE)

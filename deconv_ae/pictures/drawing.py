@@ -46,8 +46,8 @@ def visualize(
     The pictures are those of CNTK's visualizer. Some figures are like those on the web page of CNTK's example, others
     explain a model.
 
-    One model is drawn into output_dir itself. Each of several models gets a folder, beside comparison.png. If a
-    drawing fails, no file is written.
+    The files of a single model go into output_dir itself. With several models, output_dir has a folder for each model,
+    and comparison.png. If a drawing fails, no file is written.
 
     Args:
         models: models of the same image shape.

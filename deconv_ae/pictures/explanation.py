@@ -48,8 +48,8 @@ SMALLEST_KERNEL_PIXELS, LARGEST_KERNEL_PIXELS = 40, 100
 LAYER_PIXELS = 900
 """The longer side of a layer, unless its kernels would be too small or too large."""
 GAP_PIXELS = 4
-GROUND = 0.75
-"""The grey between kernels. White would look like weights of 0."""
+GREY_BETWEEN_KERNELS = 0.75
+"""White would look like weights of 0."""
 COLOURS = ("red", "green", "blue")
 NARROWEST_INCHES, COLOUR_LABELS_INCHES, BAR_INCHES = 5.0, 0.5, 0.75
 
@@ -111,10 +111,10 @@ def switches_figure(model: Autoencoder, shown: View) -> Figure:
     rows: dict[str, Sequence[np.ndarray]] = {"original": list(shown.originals)}
     points: dict[str, np.ndarray] = {}
     widths: dict[str, float] = {}
-    for window, (label, maxima, places) in zip(pool_sizes, _stage_rows(model, shown.originals)):
+    for pool_size, (label, maxima, places) in zip(pool_sizes, _stage_rows(model, shown.originals)):
         rows[label], points[label] = maxima, places
         place_width = POINTS_AN_INCH * inches / max(places.shape[1:])
-        widths[label] = place_width * max(POINT_SHARE_OF_PLACE, POINT_SHARE_OF_WINDOW * min(window))
+        widths[label] = place_width * max(POINT_SHARE_OF_PLACE, POINT_SHARE_OF_WINDOW * min(pool_size))
     rows["reconstruction"] = list(shown.reconstruction)
     for label, encoded in (
         ("switches shuffled", shuffle_switches(shown.encoded)),
@@ -145,15 +145,15 @@ def _stage_rows(model: Autoencoder, originals: np.ndarray) -> list[tuple[str, li
     Of a stage's channels, the row shows the one that is brightest in these images.
 
     Returns:
-        For each stage: the row's label; the channel's maxima, as a picture of each image, in which each maximum is as
-        large as its window; and `(N, height, width)`, true at the places of the stage's input where a maximum above 0
-        lay.
+        For each stage: the row's label; a picture of the channel's maxima for each image, in which every window is
+        filled with its maximum; and `(N, height, width)` booleans for the stage's input, true where a maximum above 0
+        was found.
     """
     stages = []
     pool_sizes = model.architecture.pool_sizes
     values = keras.ops.convert_to_tensor(originals)
     values = values - model.smooth(values)
-    for number, window in enumerate(pool_sizes, start=1):
+    for number, pool_size in enumerate(pool_sizes, start=1):
         size = tuple(values.shape[1:3])
         values, argmax = model.get_layer(f"pool{number}")(model.get_layer(f"conv{number}")(values))
         unpooled = np.asarray(model.get_layer(f"unpool{number}")(values, argmax, output_size=size))
@@ -162,13 +162,13 @@ def _stage_rows(model: Autoencoder, originals: np.ndarray) -> list[tuple[str, li
         label += f"\nfilter {channel + 1} of {channels}" if channels > 1 else ""
         maxima = np.asarray(values)[..., channel] / max(float(unpooled[..., channel].max()), 1e-6)
         stages.append(
-            (label, [np.kron(each, np.ones(window))[..., None] for each in maxima], unpooled[..., channel] > 0)
+            (label, [np.kron(each, np.ones(pool_size))[..., None] for each in maxima], unpooled[..., channel] > 0)
         )
     return stages
 
 
 def _show_points(axis: Axes, places: np.ndarray, width: float) -> None:
-    """Draws a dot, `width` / 72 inches wide, wherever `places` is true."""
+    """Draws a dot, `width` points wide, wherever `places` is true. A point is 1/72 inch."""
     rows, columns = np.nonzero(places)
     axis.scatter(columns, rows, s=width**2, color=POINTS, linewidths=0)
 
@@ -189,11 +189,11 @@ class _Layer:
 
     @property
     def weight_pixels(self) -> int:
-        """The side of a weight, in pixels."""
+        """The side of the square that shows a weight, in pixels."""
         rows, columns, *size = self.relative_weights.shape
         kernel_pixels = LAYER_PIXELS // max(rows, columns) - GAP_PIXELS
-        within_limits = min(max(kernel_pixels, SMALLEST_KERNEL_PIXELS), LARGEST_KERNEL_PIXELS)
-        return max(within_limits // max(size), _least_weight_pixels(size))
+        kernel_pixels = min(max(kernel_pixels, SMALLEST_KERNEL_PIXELS), LARGEST_KERNEL_PIXELS)
+        return max(kernel_pixels // max(size), _least_weight_pixels(size))
 
     @property
     def inches(self) -> tuple[float, float]:
@@ -209,7 +209,7 @@ class _Layer:
         rows, columns, height, width = self.relative_weights.shape
         side = self.weight_pixels
         margin = GAP_PIXELS // 2
-        cells = np.full((rows, columns, height * side + 2 * margin, width * side + 2 * margin, 3), GROUND)
+        cells = np.full((rows, columns, height * side + 2 * margin, width * side + 2 * margin, 3), GREY_BETWEEN_KERNELS)
         enlarged = self.relative_weights.repeat(side, axis=2).repeat(side, axis=3)
         cells[:, :, margin:-margin, margin:-margin] = SIGNED((enlarged + 1) / 2)[..., :3]
         return cells.transpose(0, 2, 1, 3, 4).reshape(rows * cells.shape[2], columns * cells.shape[3], 3)

@@ -24,7 +24,7 @@ def tile_corner(channel: int, code_shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def code_picture(code: np.ndarray, gap: float | None = None) -> np.ndarray:
-    """One picture of a code. Several channels become tiles of a grid, a pixel apart.
+    """Makes one picture of a code. Several channels become tiles of a grid, a pixel apart.
 
     Args:
         code: the code of one image, `(h, w, c)`.

@@ -26,7 +26,7 @@ def rate_distortion_figure(curves: Curves, title: str) -> Figure:
     axes = figure.subplots(1, 2)
     for axis, quantity in zip(axes, ("psnr", "ssim")):
         for number, (name, rates) in enumerate(curves.items()):
-            is_model = rates[0].switches is not None
+            is_model = rates[0].switch_share is not None
             if all(math.isinf(each.psnr) for each in rates):
                 axis.axvline(rates[-1].bits_per_pixel, color="black", linestyle=":", label=f"{name}, lossless")
                 continue

@@ -15,7 +15,7 @@ INCHES = (6.0, 3.6)
 
 
 def training_curve(history: Sequence[Epoch], mean_image_rmse: float) -> Figure:
-    """The training images' RMSE by epoch, and the test images' RMSE for the epochs that have one.
+    """Draws the training images' RMSE by epoch, and the test images' RMSE for the epochs that have one.
 
     Args:
         history: the epochs, see `TrainingResult.history`.

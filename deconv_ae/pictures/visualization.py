@@ -115,7 +115,7 @@ def write_text(shown: View, folder: Path) -> list[Path]:
 
 
 def model_figure(shown: View) -> Figure:
-    """Rows for the originals, the codes and the reconstructions; a column for each image, with its RMSE beneath.
+    """Draws rows of originals, codes and reconstructions, with a column for each image and its RMSE beneath.
 
     Codes are drawn by `code_brightness`. Pictures grow with the number of channels, so that each channel can be seen.
     """
@@ -138,7 +138,7 @@ def model_figure(shown: View) -> Figure:
 
 
 def comparison_figure(views: Sequence[View]) -> Figure:
-    """A row for each image; a column for the originals and one for each model, headed by its test RMSE."""
+    """Draws a row for each image, a column of the originals, and a column for each model, headed by its test RMSE."""
     headings = [
         "original\ntest RMSE",
         *(f"{wrapped(shown.title, COLUMN_INCHES)}\n{shown.test_rmse:.3f}" for shown in views),
@@ -157,7 +157,7 @@ def comparison_figure(views: Sequence[View]) -> Figure:
 
 
 def errors_figure(shown: View) -> Figure:
-    """Rows for the originals, the reconstructions and the errors; a column for each image; one scale for all errors.
+    """Draws rows of originals, reconstructions and errors, with a column for each image. All errors have one scale.
 
     With one channel, an error is vermilion where the reconstruction is too bright, and blue where it is too dark. With
     several channels, an error is the root mean square over the channels.
@@ -222,7 +222,7 @@ def new_grid(
     Args:
         labels: the label of each row of axes; "" for a row without one.
         columns: the number of columns of axes.
-        inches: the width and the height of one of the axes. Beneath each is room for a line.
+        inches: the width and the height of each of the axes. Below each of them is room for a line of text.
         title: the figure's title, wrapped to its width.
         heading_lines: lines in the headings of columns, in small letters.
         bottom_inches: inches left free at the bottom.
@@ -240,7 +240,7 @@ def new_grid(
     top_inches = TITLE_LINE_INCHES * len(title.splitlines()) + MARGIN_INCHES
     band_inches = LINE_INCHES * heading_lines + len(labels) * (inches + LINE_INCHES)
     height = top_inches + bands * (band_inches + MARGIN_INCHES) + bottom_inches
-    # Made without pyplot, which keeps figures in a global list, and opens windows on a machine with a screen.
+    # The code avoids pyplot, which keeps figures in a global list, and opens windows on a machine with a screen.
     figure = ShownFigure(figsize=(width, height))
     figure.suptitle(title, y=1 - MARGIN_INCHES / 2 / height, verticalalignment="top")
     axes = np.empty((len(labels), columns), object)

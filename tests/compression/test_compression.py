@@ -275,7 +275,7 @@ def test_missing_or_wrong_probabilities_are_refused(
         (lambda fields: fields["planes"].pop("code"), "planes and steps do not match the tensors"),
         (lambda fields: fields["planes"]["code"].pop(), "planes.code are not"),
         (lambda fields: fields["planes"]["code"][0][0].update(symbols=10**6), "1000000 symbols"),
-        (lambda fields: fields["tensors"][1].update(values_in="x"), "places values of x, which is not a code"),
+        (lambda fields: fields["tensors"][1].update(values_in="x"), "cannot have values_in x"),
         (lambda fields: fields["tensors"][0].update(shape=[7, 7]), "tensors.0..shape is"),
     ],
 )
@@ -306,7 +306,7 @@ def test_reference_models_compress(name: str) -> None:
     found = compressor.tensors(compressor.compress(image, 5))
     encoded = model.encode(image[np.newaxis]).named()
     assert found.keys() == encoded.keys()
-    # Skips the last stage, whose switches are 0 in the file where they have no effect.
+    # Skips the last stage: where its code is 0, a switch has no effect, and the file has 0 in its place.
     for switches_name in [each for each in encoded if each != "code"][:-1]:
         np.testing.assert_array_equal(found[switches_name], encoded[switches_name])
 
@@ -325,7 +325,7 @@ def test_rates_are_measured_beside_other_codecs(digit_compressor: Compressor, di
         squares = ((seen - images) ** 2).mean(axis=(1, 2, 3))
         assert measured.bits_per_pixel == pytest.approx(8 * sum(map(len, files)) / images.size)
         assert measured.psnr == pytest.approx(np.mean(20 * np.log10(255 / np.sqrt(squares))))
-        assert measured.switches is not None and 0 < measured.switches < 1
+        assert measured.switch_share is not None and 0 < measured.switch_share < 1
     for name in ("ours", "JPEG", "WebP", "thumbnail"):
         assert curves[name][0].bits_per_pixel < curves[name][-1].bits_per_pixel
         assert curves[name][0].psnr < curves[name][-1].psnr

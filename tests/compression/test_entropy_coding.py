@@ -51,7 +51,7 @@ def test_every_place_is_coded_once_after_its_neighbours(size: tuple[int, int]) -
     height, width = size
     coded: set[int] = set()
     for part in passes(height, width):
-        known = coded | {height * width}
+        known = coded | {height * width}  # The index after the last place stands for a missing neighbour.
         assert set(part.neighbours.ravel().tolist()) <= known
         assert not coded & set(part.places.tolist())
         coded |= set(part.places.tolist())

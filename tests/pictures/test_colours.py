@@ -67,10 +67,10 @@ def test_zero_negative_and_positive_differ(eyes: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "palette", [drawings.COLOURS_OF_FEW_PLACES, drawings.POINT_COLOURS], ids=["places", "channels"]
+    "palette", [drawings.COLOURS_OF_FEW_PLACES, drawings.POINT_COLOURS], ids=["few_places", "points"]
 )
 @pytest.mark.parametrize("eyes", EYES)
-def test_colours_of_few_places_and_of_channels_differ(palette, eyes: str) -> None:
+def test_playground_colours_of_one_palette_differ(palette, eyes: str) -> None:
     rgbs = [to_rgb(colour) if isinstance(colour, str) else tuple(np.array(colour) / 255) for colour in palette]
     assert least_distance(combinations(rgbs, 2), eyes) > LEAST_DISTANCE
 

@@ -296,8 +296,9 @@ MOST_COLUMNS = {3: 32, (1, 9): 30, 11: 31}
 @pytest.mark.parametrize(
     ("filters", "channels", "rows_and_columns"),
     [
-        # With one channel or one filter, all kernels stand in one row, unless the image is in colour.
+        # A layer that reads or draws a grey image has all its kernels in one row.
         ((5,), 1, [(1, 5), (1, 5)]),
+        # A layer that reads or draws a colour image has a row for each colour, even if it has only one filter.
         ((1,), 3, [(3, 1), (3, 1)]),
         ((5,), 3, [(3, 5), (3, 5)]),
         ((4, 2), 3, [(3, 4), (4, 2), (4, 2), (3, 4)]),
@@ -305,7 +306,7 @@ MOST_COLUMNS = {3: 32, (1, 9): 30, 11: 31}
     ],
 )
 @pytest.mark.parametrize("kernel_size", [3, (1, 9), 11])
-def test_each_drawn_kernel_is_at_least_40_pixels_long(filters, channels, rows_and_columns, kernel_size) -> None:
+def test_kernels_are_arranged_sized_coloured_and_captioned(filters, channels, rows_and_columns, kernel_size) -> None:
     model = Autoencoder(Architecture(filters, (2,) * len(filters), kernel_size), (16, 16, channels))
     figure = kernels_figure({"tiny": model})
     assert figure.get_figwidth() * PIXELS_AN_INCH <= 1600
