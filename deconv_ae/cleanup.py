@@ -1,7 +1,7 @@
 """Cleans up half-finished work when a signal ends the program, or delays the signal until the work is finished.
 
-A signal's handler calls `end`, see `deconv_ae_programs.process`. If the handler raised an exception instead, the
-library that is running could catch, wrap or print the exception.
+A signal's handler calls `clean_up_and_end`, see `deconv_ae_programs.process`. If the handler raised an exception
+instead, the library that is running could catch, wrap or print the exception.
 """
 
 import contextlib
@@ -39,13 +39,15 @@ def delay_signals() -> Iterator[None]:
     finally:
         _delaying_contexts -= 1
         if _delayed_ends and not _delaying_contexts:
-            end(_delayed_ends[0])
+            clean_up_and_end(_delayed_ends[0])
 
 
-def end(end_now: Callable[[], object]) -> None:
-    """Cleans up and calls `end_now`, which ends the process. During `delay_signals`, both wait for the end of its work.
+def clean_up_and_end(end_now: Callable[[], object]) -> None:
+    """Cleans up, and calls `end_now`, which ends the process.
 
-    A signal's handler calls `end`. Python runs handlers between two bytecode instructions of the main thread.
+    Inside of a context of `delay_signals`, this happens only when the context ends.
+
+    A signal's handler calls this function. Python runs handlers between two bytecode instructions of the main thread.
     """
     if _delaying_contexts:
         _delayed_ends.append(end_now)

@@ -33,9 +33,9 @@ LOCKS_UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
 def flush_to_disk(path: Path) -> None:
-    """Waits until a file, or a directory's list of names, is on the disk.
+    """Waits until a file's content, or a directory's list of names, is on the disk.
 
-    A rename alone survives a kill of the process, but not a loss of power.
+    Without this wait, a file that was written and renamed survives a kill of the process, but not a loss of power.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -47,7 +47,7 @@ def flush_to_disk(path: Path) -> None:
 def write_atomically(file: Path, text: str) -> None:
     """Creates or replaces a text file atomically: writes a file beside it under a unique name, and renames that file.
 
-    A link is followed, and remains a link.
+    If the path is a link, the file that it leads to is replaced, and the link remains.
     """
     file = file.resolve()
     with delay_signals(), partial_path(file) as partial:
@@ -67,9 +67,9 @@ def partial_beside(path: Path) -> Path:
 
 
 def partials(path: Path) -> Iterator[Path]:
-    """Finds the partial files or directories beside `path`, which have names from `partial_beside(path)`.
+    """Finds the files and directories that `partial_beside(path)` named.
 
-    If no other process is writing to `path` now, killed processes left them behind.
+    If no other process is writing to `path` now, these are what killed processes left behind.
     """
     return path.parent.glob(f"{PARTIAL}{16 * '[0-9a-f]'}-{glob.escape(path.name)}")
 
@@ -132,8 +132,8 @@ def move_together(moves: Sequence[tuple[Path, Path]]) -> None:
         moves: pairs of a file's path and its new path.
 
     Raises:
-        OSError: if a target is a directory, before the first file is moved; or if a rename fails, after the files
-            before the failed one have been moved.
+        OSError: if a new path is that of a directory, and then no file is moved; or if a rename fails, and then the
+            files before that one have been moved.
     """
     for _, target in moves:
         if target.is_dir():
@@ -171,7 +171,7 @@ def locked_directory(argument: str, directory: Path) -> Iterator[None]:
         directory: the directory to lock.
 
     Raises:
-        InputError: as `lock_exclusively`.
+        InputError: if `lock_exclusively` raises it.
     """
     lock_file = directory.with_name(f".{directory.name}.lock")
     lock = lock_exclusively(argument, directory, lock_file)
@@ -198,7 +198,8 @@ def lock_exclusively(argument: str, directory: Path, lock_file: Path) -> "BaseFi
         InputError: if another process has locked the file, so that `directory` is in use; or if the file cannot be
             locked.
     """
-    from filelock import FileLock, Timeout  # The import is slow, and a program refuses a wrong flag without it.
+    # This import is slow. A program that refuses a flag before it locks a file does without it.
+    from filelock import FileLock, Timeout
 
     lock = FileLock(lock_file, thread_local=False)
     try:
@@ -251,7 +252,7 @@ def with_checksum(fields: dict[str, Any]) -> str:
 
 
 def read_with_checksum(file: Path) -> dict[str, Any]:
-    """Reads a file that holds a text of `with_checksum`. The checksum may be missing, as in files of earlier versions.
+    """Reads a JSON file whose text `with_checksum` made. Files of earlier versions have no checksum, and are read, too.
 
     Args:
         file: the file's path.

@@ -98,13 +98,19 @@ def checked_number(
     return float(value)
 
 
-def check_memory(argument: str, needed: int, what: str) -> None:
-    """Raises InputError if `what` (text for the error) takes more bytes, `needed`, than this process can have."""
+def check_memory(argument: str, needed: int, activity: str) -> None:
+    """Raises InputError if this process cannot have as much memory as is needed.
+
+    Args:
+        argument: the name of the caller's argument, for errors.
+        needed: the number of bytes.
+        activity: what takes the bytes, such as "to train 10 weights", for errors.
+    """
     available = available_memory()
     if needed > available:
         raise InputError(
-            f"{argument}: {what} takes {needed / 2**30:,.1f} GiB, and this process can have {available / 2**30:,.1f}; "
-            "give smaller numbers"
+            f"{argument}: {activity} takes {needed / 2**30:,.1f} GiB, and this process can have "
+            f"{available / 2**30:,.1f}; give smaller numbers"
         )
 
 

@@ -73,7 +73,7 @@ def check_no_wildcard(argument: str, path: Path) -> None:
         raise InputError(f"{argument}: {path} has a {character}, which TensorFlow takes for a wildcard; rename it")
 
 
-def state(argument: str, path: str | os.PathLike[str]) -> os.stat_result | None:
+def stat_or_none(argument: str, path: str | os.PathLike[str]) -> os.stat_result | None:
     """Follows links and returns `os.stat` of a path, or None if nothing is there.
 
     Args:
@@ -96,19 +96,19 @@ def state(argument: str, path: str | os.PathLike[str]) -> os.stat_result | None:
 
 
 def exists(argument: str, path: str | os.PathLike[str]) -> bool:
-    """Whether anything is there, other than a broken link. Raises the errors of `state`."""
-    return state(argument, path) is not None
+    """Whether anything is there, other than a broken link. Raises the errors of `stat_or_none`."""
+    return stat_or_none(argument, path) is not None
 
 
 def is_directory(argument: str, path: str | os.PathLike[str]) -> bool:
-    """Whether a directory is there. Raises the errors of `state`."""
-    status = state(argument, path)
+    """Whether a directory is there. Raises the errors of `stat_or_none`."""
+    status = stat_or_none(argument, path)
     return status is not None and stat.S_ISDIR(status.st_mode)
 
 
 def is_file(argument: str, path: str | os.PathLike[str]) -> bool:
-    """Whether a regular file is there, not a directory, pipe or device. Raises the errors of `state`."""
-    status = state(argument, path)
+    """Whether a regular file is there, not a directory, pipe or device. Raises the errors of `stat_or_none`."""
+    status = stat_or_none(argument, path)
     return status is not None and stat.S_ISREG(status.st_mode)
 
 
@@ -124,7 +124,8 @@ def directory_to_read(argument: str, text: str | os.PathLike[str], advice: str) 
         The path.
 
     Raises:
-        InputError: as `checked_path`; or if the directory does not exist, is a file, cannot be listed or is empty.
+        InputError: if `checked_path` raises it, or if the directory does not exist, is a file, cannot be listed or is
+            empty.
     """
     path = checked_path(argument, text)
     try:
@@ -154,7 +155,8 @@ def directory_to_write(argument: str, text: str | os.PathLike[str]) -> Path:
         The absolute path.
 
     Raises:
-        InputError: as `checked_path`; or if a file or a broken link is there, or if the directory cannot be written.
+        InputError: if `checked_path` raises it, if a file or a broken link is there, or if the directory cannot be
+            written.
     """
     path = resolved(argument, text)
     missing: list[str] = []
@@ -184,10 +186,10 @@ def resolved(argument: str, text: str | os.PathLike[str]) -> Path:
         The absolute path.
 
     Raises:
-        InputError: as `checked_path` and `state`; or if the path is a broken link.
+        InputError: if `checked_path` or `stat_or_none` raises it, or if the path is a broken link.
     """
     path = checked_path(argument, text)
-    status = state(argument, path)
+    status = stat_or_none(argument, path)
     try:
         absolute = path.resolve()
     except (OSError, RuntimeError) as error:
@@ -199,7 +201,7 @@ def resolved(argument: str, text: str | os.PathLike[str]) -> Path:
     return absolute
 
 
-def check_apart(given_paths: Mapping[str, str | os.PathLike[str] | None]) -> None:
+def check_disjoint(given_paths: Mapping[str, str | os.PathLike[str] | None]) -> None:
     """Raises InputError if two of several directories are the same, or one lies in another.
 
     The keys are the arguments' names. None stands for an argument that was not given.

@@ -73,7 +73,8 @@ def read_file(kind: type[Record], file: Path) -> Record:
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: if the file is too large, is not a JSON object or does not match its checksum; and as `read`.
+        ValueError: if the file is too large, is not a JSON object or does not match its checksum; or if `read`
+            raises it.
     """
     return read(kind, read_with_checksum(file))
 
@@ -89,8 +90,8 @@ def read(kind: type[Record], values: Any) -> Record:
         The record.
 
     Raises:
-        ValueError: if a field is missing, unknown, of another type or out of bounds; the message names the field. Also
-            if `values` is not a JSON object, or if the record's `__post_init__` refuses the values.
+        ValueError: if `values` is not a JSON object; if a field is missing, unknown, of another type or out of bounds,
+            and the message then names the field; or if the record's `__post_init__` refuses the values.
 
     >>> @dataclass(frozen=True)
     ... class Epoch:
@@ -105,26 +106,26 @@ def read(kind: type[Record], values: Any) -> Record:
     return _record("", kind, values)
 
 
-def _record(where: str, kind: type[Record], values: Any) -> Record:
+def _record(field_path: str, kind: type[Record], values: Any) -> Record:
     if not isinstance(values, dict):
-        raise _refusal(where, values, "a record")
+        raise _refusal(field_path, values, "a record")
     known_fields = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     hints = get_type_hints(kind, include_extras=True)
     for name in values:
         if name not in known_fields:
-            raise ValueError(f"{_field_path(where, name[:40])!a} is an unknown field")
+            raise ValueError(f"{_path_of_field(field_path, name[:40])!a} is an unknown field")
     for name, field in known_fields.items():
         if name not in values and field.default is MISSING and field.default_factory is MISSING:
-            raise ValueError(f"{_field_path(where, name)} is missing")
-    read_values = {name: _value(_field_path(where, name), hints[name], value) for name, value in values.items()}
+            raise ValueError(f"{_path_of_field(field_path, name)} is missing")
+    read_values = {name: _value(_path_of_field(field_path, name), hints[name], value) for name, value in values.items()}
     try:
         return kind(**read_values)
     except ValueError as error:  # The record's `__post_init__` raised it.
-        raise ValueError(f"{where}: {error}" if where else str(error)) from error
+        raise ValueError(f"{field_path}: {error}" if field_path else str(error)) from error
 
 
-def _value(where: str, kind: Any, value: Any) -> Any:
-    """Reads a field's value, or one element of a field's value. `where` says in errors which of them."""
+def _value(field_path: str, kind: Any, value: Any) -> Any:
+    """Reads a field's value, or one element of a field's value. Errors name it by `field_path`."""
     bounds: Any = None
     if get_origin(kind) is Annotated:
         kind, bounds = get_args(kind)
@@ -133,65 +134,65 @@ def _value(where: str, kind: Any, value: Any) -> Any:
         return value
     if origin in (Union, types.UnionType):
         (other_kind,) = (part for part in parts if part is not types.NoneType)
-        return None if value is None else _value(where, other_kind, value)
+        return None if value is None else _value(field_path, other_kind, value)
     if is_dataclass(kind):
-        return _record(where, kind, value)  # type: ignore[arg-type]
+        return _record(field_path, kind, value)  # type: ignore[arg-type]
     if kind is bool:
         if not isinstance(value, bool):
-            raise _refusal(where, value, "true or false")
+            raise _refusal(field_path, value, "true or false")
         return value
     if kind in (int, float):
-        return _number(where, kind, bounds or (_ANY_WHOLE if kind is int else _ANY_NUMBER), value)
+        return _number(field_path, kind, bounds or (_ANY_WHOLE if kind is int else _ANY_NUMBER), value)
     if kind is str:
-        return _text(where, bounds, value)
+        return _text(field_path, bounds, value)
     if origin in (tuple, list):
-        return _sequence(where, origin, parts, value)
+        return _sequence(field_path, origin, parts, value)
     if origin is dict:
         if not isinstance(value, dict):
-            raise _refusal(where, value, "an object")
-        return {name: _value(_field_path(where, name[:40]), parts[1], each) for name, each in value.items()}
-    raise TypeError(f"{where}: records have no fields of {kind}")
+            raise _refusal(field_path, value, "an object")
+        return {name: _value(_path_of_field(field_path, name[:40]), parts[1], each) for name, each in value.items()}
+    raise TypeError(f"{field_path}: records have no fields of {kind}")
 
 
-def _number(where: str, kind: type, bounds: Between, value: Any) -> Any:
+def _number(field_path: str, kind: type, bounds: Between, value: Any) -> Any:
     is_whole = kind is int
     bound = f" of {bounds.least:g} or more" if bounds.least in (0, 1) else ""
     expected = f"a whole number{bound}" if is_whole else f"a finite number{bound}"
     if type(value) is not int and (is_whole or type(value) is not float):
-        raise _refusal(where, value, expected)
+        raise _refusal(field_path, value, expected)
     # The value is compared before it is converted, because float() fails for a number of 400 digits.
     if not bounds.least <= value <= bounds.most or not math.isfinite(value):
         if value < bounds.least:
-            raise _refusal(where, value, expected if bound else f"{expected} of {bounds.least:g} or more")
-        raise _refusal(where, value, f"{expected} up to {bounds.most:g}")
+            raise _refusal(field_path, value, expected if bound else f"{expected} of {bounds.least:g} or more")
+        raise _refusal(field_path, value, f"{expected} up to {bounds.most:g}")
     return kind(value)
 
 
-def _text(where: str, bounds: PrintableText | None, value: Any) -> str:
+def _text(field_path: str, bounds: PrintableText | None, value: Any) -> str:
     if not isinstance(value, str):
-        raise _refusal(where, value, "text")
+        raise _refusal(field_path, value, "text")
     if bounds is not None and not (0 < len(value) <= bounds.most and is_plain(value)):
-        raise _refusal(where, value, f"printable text of 1 to {bounds.most:,} characters")
+        raise _refusal(field_path, value, f"printable text of 1 to {bounds.most:,} characters")
     return value
 
 
-def _sequence(where: str, kind: type, element_kinds: tuple[Any, ...], value: Any) -> Any:
+def _sequence(field_path: str, kind: type, element_kinds: tuple[Any, ...], value: Any) -> Any:
     if not isinstance(value, list):
-        raise _refusal(where, value, "a list")
+        raise _refusal(field_path, value, "a list")
     if kind is list or element_kinds[-1] is Ellipsis:
         element_kinds = (element_kinds[0],) * len(value)
     if len(value) != len(element_kinds):
-        raise _refusal(where, value, f"a list of {len(element_kinds)}")
+        raise _refusal(field_path, value, f"a list of {len(element_kinds)}")
     pairs = enumerate(zip(element_kinds, value))
-    return kind(_value(f"{where}[{number}]", element_kind, element) for number, (element_kind, element) in pairs)
+    return kind(_value(f"{field_path}[{number}]", element_kind, element) for number, (element_kind, element) in pairs)
 
 
-def _field_path(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
+def _path_of_field(field_path: str, name: str) -> str:
+    return f"{field_path}.{name}" if field_path else name
 
 
-def _refusal(where: str, value: Any, expected: str) -> ValueError:
+def _refusal(field_path: str, value: Any, expected: str) -> ValueError:
     # Shows at most 40 characters. Python raises an error when it converts a number of thousands of digits to text.
     shown = "a number of many digits" if type(value) is int and value.bit_length() > 200 else ascii(value)
     shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
-    return ValueError(f"{where or 'it'} is {shown}, not {expected}")
+    return ValueError(f"{field_path or 'it'} is {shown}, not {expected}")

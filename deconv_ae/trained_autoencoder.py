@@ -136,11 +136,11 @@ class TrainedAutoencoder:
                 and divided into training and test images as `train` divides them, by the model card's `split_by`.
 
         Returns:
-            RMSE, PSNR, SSIM and silent channels of the model; the RMSE of thumbnails, and of JPEG and WebP files.
-            `baselines` is None for an array, because baselines need training images.
+            RMSE, PSNR, SSIM and silent channels of the model; for comparison, the RMSE of thumbnails, and of JPEG and
+            WebP files. `baselines` is None for an array, because baselines need training images.
 
         Raises:
-            InputError: as `encode`, or if the folder cannot be read.
+            InputError: if `encode` would refuse the images, or if the folder cannot be read.
         """
         if isinstance(images, np.ndarray):
             return evaluate_images(self._signature_autoencoder, images)
@@ -231,7 +231,8 @@ class NewAutoencoder(TrainedAutoencoder):
         """A reason not to keep the model, in one line, or None.
 
         Reasons: the model is no better on the test images than the mean training image, or the loss rose over the run.
-        `print(trained.result)` also shows the RMSE of the mean image and of black, and the number of silent channels.
+        `print(trained.result)` also shows the RMSE of the mean image and of a black image, and the number of
+        silent channels.
         """
         return self.result.problem
 
@@ -315,16 +316,19 @@ def train(
 ) -> NewAutoencoder:
     """Trains an autoencoder on pictures in an array or a folder.
 
-    A model with a `NewAutoencoder.problem` is returned too, with a UserWarning; its `export` needs `anyway=True`.
+    If the model has a `NewAutoencoder.problem`, a UserWarning tells the problem, and the model is returned all the
+    same. Its `export` then needs `anyway=True`.
 
     Args:
         images: `(N, height, width, channels)` uint8, grey or in colour; or the path of a folder of pictures. A folder
-            has `train/` and `test/` in it, or its pictures are divided by their names.
+            has the subfolders `train` and `test`; if it has neither, the pictures' names decide which of them are for
+            testing.
         filters: the number of filters of each stage's convolution, outermost first: `(16, 8)`; an int means one stage.
         pool_sizes: each stage's pooling window, an int or (height, width): `(2, 2)` is 2x2 in two stages, `[(4, 2)]` is
             4x2 in one; an int alone means one stage.
         kernel_size: the size of every convolution's kernel, an int or (height, width).
-        averages: the number of weighted averages per block in the code, beside the maxima; for photographs.
+        averages: the number of weighted averages per block that the code holds beside the maxima. They help with
+            photographs.
         test_images: an array of test images; only if `images` is an array, too. By default one of every five images is
             for testing, always the same ones. If several images show one scene, or are crops of one photograph, keep
             them together: either all of them are in `images`, or all of them are in `test_images`.
@@ -341,9 +345,9 @@ def train(
         The trained model.
 
     Raises:
-        InputError: for arrays, an architecture or options that cannot be used; the message has the remedy.
+        InputError: if the images, the architecture or an option cannot be used; the message says what to do.
         RunError: if the training fails.
-        Interrupted: if SIGINT, SIGTERM or SIGHUP stops the training; with `run_dir`, after a checkpoint.
+        Interrupted: if SIGINT, SIGTERM or SIGHUP stops the training; with `run_dir`, a checkpoint is written first.
 
     >>> import numpy as np
     >>> import deconv_ae

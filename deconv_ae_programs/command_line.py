@@ -59,14 +59,18 @@ def require_tensorflow(backend: str) -> None:
     Only the layers and the model run on other backends.
     """
     if backend != "tensorflow":
-        sys.exit(process.say(f"KERAS_BACKEND: the programs need tensorflow, not {backend!r}; set it to tensorflow", 2))
+        sys.exit(
+            process.print_error(
+                f"KERAS_BACKEND: the programs need tensorflow, not {backend!r}; set it to tensorflow", 2
+            )
+        )
 
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
     """A context for a program's imports that need TensorFlow and take seconds. Enter it after the checks of the flags.
 
-    A signal also ends the program at once during these imports, see `deconv_ae.cleanup`.
+    A signal ends the program at once, even during these imports: see `deconv_ae.cleanup`.
     """
     # This check comes before Keras reads the variable: Keras raises a long error for a backend that is not installed.
     require_tensorflow(os.environ.get("KERAS_BACKEND") or "tensorflow")
@@ -86,7 +90,8 @@ TERMINAL_COLUMNS = 80
 HELP = {"--help", "-help", "-h", "-?", "--helpshort"}
 
 DATASET = flags.DEFINE_string("dataset", None, f"The images: {CHOICES}.")
-READING = option_flags.define(Source, default="the model's own; for training, {}")
+given_reading_options = option_flags.define(Source, default="the model's own; for training, {}")
+"""Returns the options for reading images that the user gave as flags, by name."""
 
 
 _files: list[str] = []
@@ -100,12 +105,15 @@ def accept_files() -> None:
 
 
 def has_files() -> bool:
-    """Whether there are arguments after the flags."""
+    """Whether the user named files after the flags."""
     return bool(_files)
 
 
 def files(argument: str, advice: str) -> list[Path]:
-    """Returns the files named after the flags; raises InputError, with advice, if there are none or one is no file."""
+    """Returns the files whose names follow the flags on the command line.
+
+    Raises InputError, with `advice`, if there are no names, or if one of them is not the name of a file.
+    """
     if not _files:
         raise InputError(f"{argument}: none given; {advice}")
     paths = [checked_path(argument, name) for name in _files]
@@ -173,8 +181,10 @@ def check_one_shape(cards: Sequence[ModelCard]) -> None:
     first, *others = cards
     for card in others:
         if card.image_shape != first.image_shape:
-            sizes = (f"{each.title} takes images of {'x'.join(map(str, each.image_shape))}" for each in (first, card))
-            raise InputError(f"model: {' and '.join(sizes)}; give models of one shape")
+            statements = (
+                f"{each.title} takes images of {'x'.join(map(str, each.image_shape))}" for each in (first, card)
+            )
+            raise InputError(f"model: {' and '.join(statements)}; give models of one shape")
 
 
 def _require_training_data(card: ModelCard, data_set: Source) -> None:
@@ -202,15 +212,15 @@ def check_source() -> None:
 
 
 def _with_flags(defaults: Source) -> Source:
-    """Returns a copy of `defaults` with the values of those flags that the user gave."""
-    return replace(defaults, **READING())
+    """Returns a copy of `defaults` in which the user's flags replace the values."""
+    return replace(defaults, **given_reading_options())
 
 
 def shell_command(program: str, arguments: Sequence[str]) -> str:
     """Returns a command line that the user can copy to start another program.
 
-    It has these arguments and the flags that this program got for reading its data set, without those that the model's
-    card records. The lines fit a terminal of 80 columns.
+    The command line has these arguments and, of the flags that the user gave for reading images, those whose values the
+    model's card does not record. Its lines fit a terminal of 80 columns.
     """
     card_flags = {DATASET.name, *(name for name, (_, each) in options_of(Source).items() if each.decides_result)}
     present = [flag for flag in flags.FLAGS.get_key_flags_for_module(__name__) if flag.present]
@@ -266,9 +276,9 @@ def run(main: Callable[[], None]) -> None:
     program = sys.modules[main.__module__]
     if not HELP.isdisjoint(sys.argv[1:]):
         print(_help(program))
-        sys.exit(process.end(0))
+        sys.exit(process.status_after_flush(0))
     sys.modules["__main__"].__doc__ = _description(program)  # absl's --helpfull prints it.
-    app.run(lambda _: sys.exit(process.end(status_of(main))), flags_parser=parse)
+    app.run(lambda _: sys.exit(process.status_after_flush(status_of(main))), flags_parser=parse)
 
 
 def _description(program: ModuleType) -> str:
@@ -297,25 +307,26 @@ def _help(program: ModuleType) -> str:
 def status_of(main: Callable[[], None]) -> int:
     """Calls main and returns the exit status.
 
-    An InputError, a RunError, an interruption or a lack of memory is printed in one line. Any other exception passes.
+    An InputError, a RunError, an interruption or a lack of memory is printed in one line. Other exceptions are not
+    caught.
     """
     if not flags.FLAGS["verbosity"].present:
-        # Failures are exceptions. Below ERROR, absl, TensorFlow and TFDS log only what they are doing.
+        # Hides what absl, TensorFlow and TFDS log about their progress. If they fail, they raise an exception as well.
         logging.set_verbosity(logging.ERROR)
     try:
         main()
     except InputError as error:
-        return process.say(error, 2)
+        return process.print_error(error, 2)
     except RunError as error:
-        return process.say(error, 1)
+        return process.print_error(error, 1)
     except Interrupted as interruption:
-        return process.say(interruption, 128 + interruption.signal_number)
+        return process.print_error(interruption, 128 + interruption.signal_number)
     except Exception as error:
         if not _is_lack_of_memory(error):
             raise
         reason = (str(error).strip() or "no more is available").splitlines()[0]
         advice = "give a smaller --batch_size, --filters or --image_size"
-        return process.say(f"memory ran out ({reason[:200]}); {advice}", 1)
+        return process.print_error(f"memory ran out ({reason[:200]}); {advice}", 1)
     return 0
 
 
@@ -327,20 +338,25 @@ def _is_lack_of_memory(error: Exception) -> bool:
 
 
 def parse(arguments: Sequence[str]) -> list[str]:
-    """Sets the flags and returns the program's name. Bad usage prints one line and ends the program with status 2."""
+    """Sets the flags, and returns a list that holds only the program's name, as `app.run` expects.
+
+    If the usage is wrong, prints one line and ends the program with status 2.
+    """
     try:
         program, *rest = flags.FLAGS(list(arguments))
     except (flags.Error, ValueError) as error:  # absl's own --logger_levels raises a ValueError.
-        sys.exit(process.say(error, 2))
+        sys.exit(process.print_error(error, 2))
     except SystemExit:  # --helpfull has been printed; absl would report a failure.
-        sys.exit(process.end(0))
+        sys.exit(process.status_after_flush(0))
     if _accepts_files:
         _files[:] = rest
     elif rest:
-        sys.exit(process.say(f"unexpected argument {rest[0]!r}; every option is a flag, see --help", 2))
+        sys.exit(process.print_error(f"unexpected argument {rest[0]!r}; every option is a flag, see --help", 2))
     for name, value in flags.FLAGS.flag_values_dict().items():
         if flags.FLAGS[name].present and name not in MAY_BE_EMPTY and _is_empty(value):
-            sys.exit(process.say(f"{name}: is empty, as from an unset variable; give a value, or leave it out", 2))
+            sys.exit(
+                process.print_error(f"{name}: is empty, as from an unset variable; give a value, or leave it out", 2)
+            )
     return [program]
 
 

@@ -28,10 +28,12 @@ def main() -> None:
         for each, description in PROGRAMS.items():
             print(f"  {each:<12}{description}")
         print("", "deconv-ae PROGRAM --help explains a program's flags.", sep="\n")
-        sys.exit(process.end(0))
+        sys.exit(process.status_after_flush(0))
     if name is None or name not in PROGRAMS:
         problem = "no program is given" if name is None else f"unknown program {name!r}"
-        sys.exit(process.say(f"{problem}; choose one of {', '.join(PROGRAMS)}, as in deconv-ae train --help", 2))
+        sys.exit(
+            process.print_error(f"{problem}; choose one of {', '.join(PROGRAMS)}, as in deconv-ae train --help", 2)
+        )
     sys.argv = [f"deconv-ae {name}", *arguments[1:]]
     run(name)
 
@@ -54,4 +56,4 @@ def run(name: str) -> None:
         message = missing_package_message(error)
         if message is None:
             raise
-        sys.exit(process.say(f"{name} {message}", 2))
+        sys.exit(process.print_error(f"{name} {message}", 2))

@@ -44,7 +44,7 @@ LEARN = flags.DEFINE_bool(
 
 
 def main() -> None:
-    """Checks the flags, and compresses pictures or, with --learn, learns the probabilities."""
+    """Checks the flags, and compresses pictures or, with --learn, learns the entropy coder's probabilities."""
     if MODEL.value is None:
         raise InputError("model: not given; pass the directory of an exported model")
     quality = checked_integer("quality", QUALITY.value, least=1, most=RATE_COUNT)
@@ -67,16 +67,17 @@ def main() -> None:
         from deconv_ae.saved_model.serving import ServedAutoencoder
     compressor = Compressor(ServedAutoencoder(MODEL.value))
     reading_options = command_line.reading_options(card)
-    pixels = 0
+    pixel_count = 0
 
     def contents() -> Iterator[bytes]:
-        nonlocal pixels
+        nonlocal pixel_count
         for images in picture_groups(pictures, card.image_shape[2], reading_options):
-            pixels += sum(image.shape[0] * image.shape[1] for image in images)
+            pixel_count += sum(image.shape[0] * image.shape[1] for image in images)
             yield from compressor.compress_all(images, quality)
 
     size = write_together(output, zip((target.name for target in targets), contents()))
-    print(f"compressed: {len(targets):,} pictures to {size:,} bytes, {8 * size / pixels:.3f} bits a pixel, in {output}")
+    bits_a_pixel = 8 * size / pixel_count
+    print(f"compressed: {len(targets):,} pictures to {size:,} bytes, {bits_a_pixel:.3f} bits a pixel, in {output}")
 
 
 def _check_flag_combination() -> None:

@@ -21,7 +21,7 @@ from absl import flags
 from deconv_ae.conversion.formats import FORMATS, check_formats
 from deconv_ae.data.kinds import directory
 from deconv_ae.errors import InputError
-from deconv_ae.paths import check_apart, directory_to_write
+from deconv_ae.paths import check_disjoint, directory_to_write
 from deconv_ae_programs import command_line
 
 flags.adopt_module_key_flags(command_line)
@@ -42,7 +42,7 @@ def main() -> None:
     command_line.check_source()
     check_formats(formats)
     source = command_line.source_of(command_line.cards([MODEL.value]))
-    check_apart({"output_dir": OUTPUT_DIR.value, "dataset": directory(source)})
+    check_disjoint({"output_dir": OUTPUT_DIR.value, "dataset": directory(source)})
     with command_line.loading():
         from deconv_ae import conversion
         from deconv_ae.data import load_split

@@ -26,7 +26,7 @@ from deconv_ae.compression.installed import check_installed
 from deconv_ae.data.kinds import directory, short_name
 from deconv_ae.data.source import Source
 from deconv_ae.errors import InputError
-from deconv_ae.paths import check_apart, checked_path, directory_to_write
+from deconv_ae.paths import check_disjoint, checked_path, directory_to_write
 from deconv_ae_programs import command_line
 
 flags.adopt_module_key_flags(command_line)
@@ -34,25 +34,25 @@ flags.adopt_module_key_flags(command_line)
 MODEL = flags.DEFINE_multi_string(
     "model", None, "The directory of an exported model; with --rate, repeat the flag to compare models"
 )
-RATE = flags.DEFINE_bool("rate", False, "Measure the models' compressed files, and draw a figure.")
+COMPARES_FILES = flags.DEFINE_bool("rate", False, "Measure the models' compressed files, and draw a figure.")
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "The directory for --rate's figure, created if missing.")
 
 
 def main() -> None:
-    """Checks the flags, and evaluates."""
+    """Checks the flags, and evaluates a model or, with --rate, compares models' compressed files."""
     if MODEL.value is None:
         raise InputError("model: not given; pass the directory of an exported model")
-    if RATE.value or OUTPUT_DIR.present:
+    if COMPARES_FILES.value or OUTPUT_DIR.present:
         directory_to_write("output_dir", OUTPUT_DIR.value)
     command_line.check_source()
     cards = command_line.cards(MODEL.value)
-    if len(cards) > 1 and not RATE.value:
+    if len(cards) > 1 and not COMPARES_FILES.value:
         raise InputError("model: several given; give one, or --rate to compare their files")
     source = command_line.source_of(cards)
-    if RATE.value:
+    if COMPARES_FILES.value:
         check_installed()
-        check_apart({"output_dir": OUTPUT_DIR.value, "dataset": directory(source)})
-        _rate(MODEL.value, source, checked_path("output_dir", OUTPUT_DIR.value))
+        check_disjoint({"output_dir": OUTPUT_DIR.value, "dataset": directory(source)})
+        _compare_files(MODEL.value, source, checked_path("output_dir", OUTPUT_DIR.value))
     else:
         _evaluate(MODEL.value[0], source)
 
@@ -75,7 +75,7 @@ def _evaluate(model_dir: str, source: Source) -> None:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def _rate(model_dirs: Sequence[str], source: Source, output: Path) -> None:
+def _compare_files(model_dirs: Sequence[str], source: Source, output: Path) -> None:
     with command_line.loading():
         from deconv_ae.compression import Compressor
         from deconv_ae.compression.rate_distortion import rate_distortion, table

@@ -36,12 +36,13 @@ def define(kind: type, default: str = "") -> Callable[[], dict[str, Any]]:
             field's default.
 
     Returns:
-        A function that returns the parsed values by name: of all flags or, with `default`, of those that the user gave.
+        A function that returns the flags' parsed values by option name. With `default`, it leaves out flags that the
+        user did not give.
     """
     holders = {}
-    for name, (field, each) in options_of(kind).items():
-        flag_default, help_text = field.default, each.help
-        if default and each.decides_result:
+    for name, (field, option) in options_of(kind).items():
+        flag_default, help_text = field.default, option.help
+        if default and option.decides_result:
             flag_default, help_text = None, f"{help_text} Default: {default.format(field.default or 'none')}."
         holders[name] = _DEFINE[field.type](name, flag_default, help_text)
     return lambda: {name: holder.value for name, holder in holders.items() if holder.present or not default}

@@ -60,10 +60,10 @@ def main() -> None:
     test_images = load_split(source, "test")
     command = f"{command_line.start_command('playground')} {shlex.join(sys.argv[1:])}".rstrip()
     playground = Playground(models, test_images, command)
-    # This comes before the server starts, because the server restores the present handler when it ends.
+    # When the server ends, it restores the handler of Ctrl-C that it found at its start. So the handler is set before.
     process.raise_on_ctrl_c()
     playground.serve(bound_socket, HOST.value, _print_address, OPEN_BROWSER.value)
-    os._exit(process.end(0))  # All work is done, and TensorFlow would take seconds to shut down.
+    os._exit(process.status_after_flush(0))  # All work is done, and TensorFlow would take seconds to shut down.
 
 
 def _print_address(address: str) -> None:

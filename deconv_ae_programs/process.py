@@ -39,10 +39,10 @@ def begin() -> None:
         sys.stdout = Output(sys.stdout or open(1, "w", closefd=False))  # type: ignore[assignment]  # noqa: SIM115
         sys.stderr = Output(sys.stderr or open(2, "w", closefd=False))  # type: ignore[assignment]  # noqa: SIM115
     _error_descriptor = os.dup(2)
-    for number in SIGNALS:
+    for signal_number in SIGNALS:
         # A shell's background job ignores SIGINT, and a job of nohup ignores SIGHUP. Such signals stay ignored.
-        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            signal.signal(number, _end_at_once)
+        if signal.getsignal(signal_number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(signal_number, _end_at_once)
     _check_address_space()
 
 
@@ -52,21 +52,24 @@ def raise_on_ctrl_c() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def end(status: int) -> int:
+def status_after_flush(status: int) -> int:
     """Flushes standard output, and returns the exit status: 1 in place of 0 if output was lost."""
-    for number in SIGNALS:  # The work is over, so there is nothing to clean up.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
+    # The work is over. A signal has nothing left to clean up, so it may kill the process.
+    for signal_number in SIGNALS:
+        if signal.getsignal(signal_number) is not signal.SIG_IGN:
+            signal.signal(signal_number, signal.SIG_DFL)
     with contextlib.suppress(ValueError):
         sys.stdout.flush()
     # A reader that closes the pipe early is no failure. Every other error is lost output.
     error = getattr(sys.stdout, "error", None)
     if error is not None and error.errno != errno.EPIPE:
-        status = status or say(f"standard output cannot be written: {error.strerror}; redirect it to another place", 1)
+        status = status or print_error(
+            f"standard output cannot be written: {error.strerror}; redirect it to another place", 1
+        )
     return status
 
 
-def say(error: object, status: int) -> int:
+def print_error(error: object, status: int) -> int:
     """Prints an error as one line without control characters; returns the status."""
     line = " ".join(str(error).split())
     shown = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
@@ -114,21 +117,22 @@ class Output:
         return getattr(self._stream, name)
 
 
-def _end_at_once(number: int, frame: FrameType | None) -> None:
+def _end_at_once(signal_number: int, frame: FrameType | None) -> None:
     for each in SIGNALS:  # A second signal kills the process.
         signal.signal(each, signal.SIG_DFL)
-    cleanup = sys.modules.get("deconv_ae.cleanup")  # All code that has to clean up imports this module.
-    end_now = functools.partial(_end, number)
+    # Without this module there is nothing to clean up, because all code that has to clean up imports it.
+    cleanup = sys.modules.get("deconv_ae.cleanup")
+    end_now = functools.partial(_end, signal_number)
     if cleanup is None:
         end_now()
     else:
-        cleanup.end(end_now)
+        cleanup.clean_up_and_end(end_now)
 
 
-def _end(number: int) -> None:
+def _end(signal_number: int) -> None:
     with contextlib.suppress(OSError):
         os.write(_error_descriptor, b"error: interrupted\n")
-    os._exit(128 + number)
+    os._exit(128 + signal_number)
 
 
 def _check_address_space() -> None:
@@ -140,4 +144,4 @@ def _check_address_space() -> None:
     if limit != resource.RLIM_INFINITY and limit < SMALLEST_ADDRESS_SPACE:
         needed = f"{SMALLEST_ADDRESS_SPACE / 2**30:g} GiB"
         problem = f"the shell's memory limit (ulimit -v) is {limit / 2**30:.1f} GiB"
-        sys.exit(say(f"{problem}, and the programs need {needed}; raise it: ulimit -v unlimited", 2))
+        sys.exit(print_error(f"{problem}, and the programs need {needed}; raise it: ulimit -v unlimited", 2))

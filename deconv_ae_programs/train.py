@@ -22,7 +22,7 @@ from deconv_ae.errors import InputError, RunError, choose
 from deconv_ae.model.architecture import Architecture
 from deconv_ae.model.presets import ALL_PRESETS, PHOTOGRAPHS
 from deconv_ae.numbers import checked_integer, integer_from_text, pair
-from deconv_ae.paths import check_apart, checked_path
+from deconv_ae.paths import check_disjoint, checked_path
 from deconv_ae.saved_model.export_directory import ExportDirectory
 from deconv_ae.training import run_record
 from deconv_ae.training.cluster import check_tf_config
@@ -74,17 +74,17 @@ EXPORT_ANYWAY = flags.DEFINE_bool(
 TRAINING_CURVE = flags.DEFINE_bool(
     "training_curve", False, "Draw the RMSE by epoch beside the export, as EXPORT_DIR-training_curve.png."
 )
-OPTIONS = option_flags.define(TrainingOptions)
+option_values = option_flags.define(TrainingOptions)
 
 
 def main() -> None:
     """Checks the flags, trains, and exports."""
     preset, architecture = _architecture()
-    options = TrainingOptions(architecture, **OPTIONS())
+    options = TrainingOptions(architecture, **option_values())
     export_dir = EXPORT_DIR.value or f"saved_models/{preset or 'custom'}"
     target = ExportDirectory(export_dir, OVERWRITE.value)
     source = command_line.source()
-    check_apart(
+    check_disjoint(
         {
             "export_dir": export_dir,
             "run_dir": options.run_dir,
@@ -137,7 +137,7 @@ def _draw_training_curve(result: "TrainingResult", run_dir: str | None, export_d
         files.append(export_dir.with_name(f"{export_dir.name}-training_curve.png"))
     if not files:
         return []
-    # Imported here: Matplotlib takes half a second to load, and runs without drawings do not need it.
+    # This import comes late, because Matplotlib takes half a second to load, and runs without drawings do not need it.
     from deconv_ae.pictures.training_curve import draw_training_curve
 
     return draw_training_curve(result.history, result.baselines.mean_image_rmse, files)

@@ -20,7 +20,7 @@ from deconv_ae.data.kinds import directory
 from deconv_ae.errors import InputError, choose, first_line
 from deconv_ae.numbers import checked_integer
 from deconv_ae.options import listed
-from deconv_ae.paths import check_apart, checked_path, directory_to_write
+from deconv_ae.paths import check_disjoint, checked_path, directory_to_write
 from deconv_ae.pictures.choices import DRAWINGS, MOST_IMAGES
 from deconv_ae.saved_model.model_card import KERAS_FILE, ModelCard
 from deconv_ae.training import history, run_record
@@ -70,7 +70,7 @@ def main() -> None:
     command_line.check_one_shape(cards)
     source = None if WITHOUT_IMAGES.issuperset(drawings) else command_line.source_of(cards)
     if source is not None:
-        check_apart({"output_dir": OUTPUT_DIR.value, "dataset": directory(source)})
+        check_disjoint({"output_dir": OUTPUT_DIR.value, "dataset": directory(source)})
     with command_line.loading():
         import numpy as np
 
@@ -97,7 +97,7 @@ def _drawings(models: Iterable[str | Path]) -> list[str]:
     """Returns the drawings that --draw names or, without --draw, all that these models allow."""
     if DRAW.value is not None:
         if "training_curve" in DRAW.value and RUN_DIR.value is None:
-            raise InputError("run_dir: not given; the training curve shows a run, give the run's directory")
+            raise InputError("run_dir: not given; the training curve shows a run; give the run's directory")
         return DRAW.value
     unavailable = [] if all((Path(model) / KERAS_FILE).exists() for model in models) else [*NEED_KERAS_FILE]
     return [name for name in DRAWINGS if name not in unavailable and (name != "training_curve" or RUN_DIR.value)]

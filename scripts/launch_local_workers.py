@@ -46,9 +46,9 @@ def main(arguments: Sequence[str]) -> int:
         or int(arguments[0]) < 1
         or arguments[1] != "--"
     ):
-        return process.say(USAGE, 2)
+        return process.print_error(USAGE, 2)
     if int(arguments[0]) > MOST_WORKERS:
-        return process.say(f"NUMBER: {arguments[0]} is above {MOST_WORKERS}; give fewer workers", 2)
+        return process.print_error(f"NUMBER: {arguments[0]} is above {MOST_WORKERS}; give fewer workers", 2)
     workers: list[subprocess.Popen] = []
     received_signals: list[int] = []
 
@@ -122,4 +122,4 @@ def print_errors(index: int, lines: IO[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(process.end(main(sys.argv[1:])))
+    sys.exit(process.status_after_flush(main(sys.argv[1:])))

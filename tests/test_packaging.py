@@ -70,7 +70,7 @@ def test_wheel_installs_the_deconv_ae_command(wheel: zipfile.ZipFile, tmp_path: 
         )
 
 
-def test_light_install_trains_model_and_names_remedy_for_the_rest(tmp_path: Path) -> None:
+def test_light_install_trains_and_names_remedy_for_missing_packages(tmp_path: Path) -> None:
     keras_file = ROOT / "saved_models" / "reference" / "cmap1_pool4" / "autoencoder.keras"
     done = subprocess.run(
         [sys.executable, "-c", LIGHT_PROGRAM, keras_file], cwd=tmp_path, capture_output=True, text=True

@@ -25,7 +25,7 @@ QUERIES: dict[str, Callable[[str], object]] = {
     "directory_to_read": lambda path: paths.directory_to_read("it", path, "give another"),
     "directory_to_write": lambda path: paths.directory_to_write("it", path),
     "resolved": lambda path: paths.resolved("it", path),
-    "check_apart": lambda path: paths.check_apart({"it": path, "other": "/tmp"}),
+    "check_disjoint": lambda path: paths.check_disjoint({"it": path, "other": "/tmp"}),
 }
 
 

@@ -90,6 +90,7 @@ HELP_COMMANDS = ["deconv-ae --help", *(f"{program} {flag}" for program in PROGRA
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Each command line's exit status, output and loaded slow packages. A lock marks `used` as in use."""
     folder = tmp_path_factory.mktemp("answers")
     for name in ("empty", "half/train", "model", "run", "used"):
         (folder / name).mkdir(parents=True)

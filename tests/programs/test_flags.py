@@ -13,8 +13,8 @@ WITHOUT_FLAGS = {"run_notebooks.py"}
 PROGRAMS = sorted({file.name for file in SCRIPTS.glob("*.py") if STARTS.search(file.read_text())} - WITHOUT_FLAGS)
 MOST_SECONDS = 5.0
 
-# Flags that end a program at once with status 2: its input is missing, or a number is too low.
-ENDING_FLAGS = {
+# Flags with which a program ends at once with status 2, because its input is missing or a number is too low.
+REFUSED_FLAGS = {
     "benchmark.py": ("--readme=nowhere/README.md",),
     "compare_starts.py": ("--dataset=folder:nowhere",),
     "compress.py": ("--model=nowhere",),
@@ -28,8 +28,12 @@ ENDING_FLAGS = {
     "train.py": ("--dataset=folder:nowhere",),
     "visualize.py": ("--model=nowhere",),
 }
-# If the tested flag replaces one of the ENDING_FLAGS and its value may be right, this flag ends the program instead.
-OTHER_ENDING_FLAG = {"benchmark.py": "--rounds=0", "model_cluster.py": "--images_a_worker=0", "torture.py": "--seed=-1"}
+# If the tested flag replaces one of the REFUSED_FLAGS and its value may be right, this flag ends the program instead.
+OTHER_REFUSED_FLAG = {
+    "benchmark.py": "--rounds=0",
+    "model_cluster.py": "--images_a_worker=0",
+    "torture.py": "--seed=-1",
+}
 
 VALUES = {
     "empty": "",
@@ -70,7 +74,7 @@ def workplace(tmp_path: Path) -> Path:
 
 
 def must_be_named(flag: Flag, value_name: str) -> bool:
-    """Whether the value is wrong for the flag whatever the other flags are, so that the error must name the flag."""
+    """Whether the error must name the flag, because the value is wrong for it whatever the other flags are."""
     if value_name == "empty":
         return flag.name != "cache_dir"
     if flag.kind == "int":
@@ -82,23 +86,23 @@ def must_be_named(flag: Flag, value_name: str) -> bool:
 
 @pytest.mark.skipif(os.name != "posix", reason="links and permissions are POSIX's")
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_wrong_values_give_one_line_and_write_nothing(workplace: Path, program: str) -> None:
+def test_wrong_values_give_one_error_line_and_write_nothing(workplace: Path, program: str) -> None:
     cases = [(flag, value_name) for flag in flags_of(program, workplace) for value_name in VALUES]
     assert cases
     command_lines = []
     for flag, value_name in cases:
-        other_flags = [each for each in ENDING_FLAGS[program] if not each.startswith(f"--{flag.name}=")]
+        other_flags = [each for each in REFUSED_FLAGS[program] if not each.startswith(f"--{flag.name}=")]
+        is_surely_refused = must_be_named(flag, value_name) or len(other_flags) == len(REFUSED_FLAGS[program])
+        # If the tested value may be right, another flag must keep the program from starting its work.
+        if program in OTHER_REFUSED_FLAG and not is_surely_refused:
+            other_flags.append(OTHER_REFUSED_FLAG[program])
         command_lines.append([f"--{flag.name}={VALUES[value_name]}", *other_flags])
-        is_surely_refused = must_be_named(flag, value_name) or len(other_flags) == len(ENDING_FLAGS[program])
-        # If the tested value may be right, another wrong flag keeps the program from starting its work.
-        if program in OTHER_ENDING_FLAG and not is_surely_refused:
-            command_lines[-1].append(OTHER_ENDING_FLAG[program])
     problems = []
     for (flag, value_name), arguments, refusal in zip(
         cases, command_lines, run_command_lines(program, command_lines, workplace)
     ):
         lines = refusal.stderr.strip().splitlines()
-        is_right = (
+        is_good_refusal = (
             refusal.status == 2
             and len(lines) == 1
             and lines[0].startswith("error: ")
@@ -108,6 +112,6 @@ def test_wrong_values_give_one_line_and_write_nothing(workplace: Path, program: 
             and refusal.seconds < MOST_SECONDS
             and (flag.name in lines[0] or not must_be_named(flag, value_name))
         )
-        if not is_right:
+        if not is_good_refusal:
             problems.append((ascii(arguments), refusal))
     assert not problems, "\n".join(map(str, problems))

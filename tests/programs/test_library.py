@@ -85,7 +85,7 @@ def test_library_loads_without_packages_of_extras() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_imported_library_keeps_packages_that_programs_defer() -> None:
+def test_defer_leaves_an_imported_library_as_it_is() -> None:
     code = (
         "import deconv_ae; from deconv_ae_programs import library; library.defer();"
         "from deconv_ae import compression, conversion; print(conversion.convert, compression.Compressor)"

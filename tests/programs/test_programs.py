@@ -89,16 +89,16 @@ def test_own_architecture_trains_and_its_next_commands_work(tmp_path: Path) -> N
     assert trained.status == 0, trained.stderr
     evaluate, visualize, playground_or_convert, tensorboard = commands_to_copy(trained)
     for command in (evaluate, visualize):
-        followed = run_program(Path(command[1]).name, command[2:], tmp_path)
-        assert followed.status == 0, followed.stderr
+        finished = run_program(Path(command[1]).name, command[2:], tmp_path)
+        assert finished.status == 0, finished.stderr
     drawn = {file.name for file in (tmp_path / "a model-pictures").iterdir() if "imageAutoEncoder" not in file.name}
-    reported = [line.removeprefix("drawn: a model-pictures/") for line in followed.stdout.splitlines()]
+    reported = [line.removeprefix("drawn: a model-pictures/") for line in finished.stdout.splitlines()]
     assert set(reported) == drawn | {"imageAutoEncoder_*.png, 3 pictures"}
     assert "training_curve.png" in reported
     assert Path(playground_or_convert[1]).exists()
     assert "--model=a model" in playground_or_convert
     assert tensorboard == ["tensorboard", "--logdir=a run/logs"]
-    # Another data set gets the model's shape by default, and another shape is refused.
+    # By default, images of another data set are brought to the model's shape. Flags that ask for another are refused.
     arguments = ["--model=a model", "--dataset=mnist_5k"]
     shown = run_program("visualize.py", [*arguments, "--output_dir=drawn"], tmp_path)
     assert shown.status == 0, shown.stderr
@@ -220,7 +220,7 @@ def workplace(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD_TRAINING_FLAGS, ids=[" ".join(a) for a, _ in BAD_TRAINING_FLAGS])
-def test_bad_input_to_train_gives_one_line_and_changes_nothing(
+def test_bad_input_to_train_gives_one_error_line_and_changes_nothing(
     workplace: Path, arguments: list[str], message: str
 ) -> None:
     before = files(workplace)
@@ -239,13 +239,13 @@ def test_bad_input_to_train_gives_one_line_and_changes_nothing(
         (["--model=documents"], "documents has no model_card.json"),
     ],
 )
-def test_bad_model_path_gives_one_line(workplace: Path, program: str, arguments: list[str], message: str) -> None:
+def test_bad_model_path_gives_one_error_line(workplace: Path, program: str, arguments: list[str], message: str) -> None:
     before = files(workplace)
     assert_refused(run_program(program, arguments, workplace), message)
     assert files(workplace) == before
 
 
-def test_evaluate_without_a_model_gives_one_line(tmp_path: Path) -> None:
+def test_evaluate_without_a_model_gives_one_error_line(tmp_path: Path) -> None:
     assert_refused(run_program("evaluate.py", [], tmp_path), "model: not given")
 
 
@@ -255,11 +255,11 @@ def test_foreign_saved_model_is_refused(workplace: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--num_images=0"], ["--num_images=-3"]])
-def test_bad_number_of_images_gives_one_line(exported: Path, workplace: Path, arguments: list[str]) -> None:
+def test_bad_number_of_images_gives_one_error_line(exported: Path, workplace: Path, arguments: list[str]) -> None:
     assert_refused(run_program("visualize.py", [f"--model={exported}", *arguments], workplace), "num_images")
 
 
-def test_truncated_archive_gives_one_line(workplace: Path) -> None:
+def test_truncated_archive_gives_one_error_line(workplace: Path) -> None:
     for split in ("train", "t10k"):
         for kind in ("images-idx3", "labels-idx1"):
             (workplace / "empty" / f"{split}-{kind}-ubyte.gz").write_bytes(b"\x1f\x8b truncated")
@@ -296,7 +296,7 @@ def test_programs_start_as_files(tmp_path: Path) -> None:
     assert_refused(Finished(done.returncode, done.stdout, done.stderr), "preset: unknown 'nothing'")
 
 
-def test_missing_packages_give_one_line(tmp_path: Path) -> None:
+def test_missing_packages_give_one_error_line(tmp_path: Path) -> None:
     # With -S, Python ignores installed packages.
     command = [sys.executable, "-E", "-S", str(SCRIPTS / "train.py"), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
@@ -305,12 +305,12 @@ def test_missing_packages_give_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch", "nonsense"])
-def test_another_backend_gives_one_line(tmp_path: Path, backend: str) -> None:
+def test_another_backend_gives_one_error_line(tmp_path: Path, backend: str) -> None:
     # The program runs in a new process, because Keras reads its backend only once.
     command = [sys.executable, str(SCRIPTS / "train.py"), "--dataset=mnist_5k"]
     environment = os.environ | {"KERAS_BACKEND": backend}
     finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert finished.returncode == 2
-    needed = f"error: KERAS_BACKEND: the programs need tensorflow, not {backend!r}; set it to tensorflow\n"
-    assert finished.stderr == needed
+    expected = f"error: KERAS_BACKEND: the programs need tensorflow, not {backend!r}; set it to tensorflow\n"
+    assert finished.stderr == expected
     assert list(tmp_path.iterdir()) == []

@@ -44,13 +44,13 @@ def test_onnx_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_linked_and_run_files_exist(page: Path) -> None:
+def test_files_that_a_page_links_or_runs_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     links = re.findall(r"\]\(([^)#]+)\)", prose) + re.findall(r'src="([^"]+)"', prose)
     programs = re.findall(r"(?:python|bash) (scripts/\w+\.\w+)", text)
-    places = [page.parent / link for link in links if "://" not in link] + [ROOT / program for program in programs]
-    assert [place for place in places if not place.exists()] == []
+    files = [page.parent / link for link in links if "://" not in link] + [ROOT / program for program in programs]
+    assert [file for file in files if not file.exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

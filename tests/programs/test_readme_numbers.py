@@ -44,7 +44,7 @@ def number(cell: str) -> float:
     return float(digits.replace(",", ""))
 
 
-def spread(values: list[float]) -> tuple[float, float]:
+def least_and_largest(values: list[float]) -> tuple[float, float]:
     return min(values), max(values)
 
 
@@ -54,11 +54,11 @@ def numbers_in_readme(pattern: str) -> tuple[float, ...]:
     return tuple(float(each.replace(",", "")) for each in ([found] if isinstance(found, str) else found))
 
 
-def training_ratios(isa: str) -> tuple[float, ...]:
-    """Returns the least and largest speed-up over PyTorch, then over plain Keras, with the instruction set `isa`."""
-    ratios = ("deconv_ae to the best PyTorch", "deconv_ae to plain Keras")
-    table = dict(zip(("AVX-512", "AVX2"), tables(BENCHMARKS, "model", *ratios), strict=True))[isa]
-    return tuple(each for ratio in ratios for each in spread([number(row[ratio]) for row in table]))
+def training_ratios(instruction_set: str) -> tuple[float, ...]:
+    """Returns the models' least and largest speed-up over PyTorch, then over plain Keras."""
+    columns = ("deconv_ae to the best PyTorch", "deconv_ae to plain Keras")
+    table = dict(zip(("AVX-512", "AVX2"), tables(BENCHMARKS, "model", *columns), strict=True))[instruction_set]
+    return tuple(each for column in columns for each in least_and_largest([number(row[column]) for row in table]))
 
 
 def cells_of_best_model(*columns: str) -> tuple[float, ...]:
@@ -74,10 +74,12 @@ def cells_of_cmap1_pool4(*columns: str) -> tuple[float, ...]:
 
 
 def milliseconds_for_one_picture() -> tuple[float, float]:
-    """Returns the least and the largest time for one picture, each with the fastest of the three runtimes."""
+    """Returns the time for one picture of the fastest model and of the slowest, each with its fastest runtime."""
     all_rows = functools.reduce(operator.iadd, tables(BENCHMARKS, "preset", "signature", "ONNX Runtime"), [])
     one_picture = [row for row in all_rows if row["batch"] == "1" and row["signature"] == "serving_default"]
-    return spread([min(number(row[file]) for file in ("ONNX Runtime", "LiteRT", "OpenVINO")) for row in one_picture])
+    return least_and_largest(
+        [min(number(row[runtime]) for runtime in ("ONNX Runtime", "LiteRT", "OpenVINO")) for row in one_picture]
+    )
 
 
 def pixels_and_code_values(name: str) -> tuple[int, int]:

@@ -42,27 +42,27 @@ LONGEST_START = 4.0
 """Seconds from a program's start to its first step or file, without the imports."""
 
 
-def run_and_signal(name: str, directory: Path, number: int, seconds: float) -> Finished:
+def run_and_signal(name: str, directory: Path, signal_number: int, seconds: float) -> Finished:
     with RunningProgram(name, PROGRAMS[name], directory) as program:
         program.sleep(seconds)
-        program.stop(number)
+        program.stop(signal_number)
         return program.finish()
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize("moment_count", [3, pytest.param(20, marks=pytest.mark.long)])
-def test_signal_before_the_first_step_kills_or_gives_one_line(tmp_path: Path, name: str, moment_count: int) -> None:
+def test_early_signal_kills_silently_or_gives_one_error_line(tmp_path: Path, name: str, moment_count: int) -> None:
     generator = random.Random(name)
     for moment in range(moment_count):
-        number = SIGNALS[moment % len(SIGNALS)]
+        signal_number = SIGNALS[moment % len(SIGNALS)]
         seconds = (moment + generator.random()) * LONGEST_START / moment_count
-        finished = run_and_signal(name, tmp_path, number, seconds)
+        finished = run_and_signal(name, tmp_path, signal_number, seconds)
         if not finished.status:  # The program ended before the signal.
             continue
-        context = f"{number.name} after {seconds:.2f} s: status {finished.status}, {finished.stderr}"
+        context = f"{signal_number.name} after {seconds:.2f} s: status {finished.status}, {finished.stderr}"
         # Before the program handles signals, a signal kills the process, and no error line is printed.
-        assert finished.status in (128 + number, -number), context
-        assert finished.status == -number or len(finished.error_lines) == 1, context
+        assert finished.status in (128 + signal_number, -signal_number), context
+        assert finished.status == -signal_number or len(finished.error_lines) == 1, context
         assert not [file for file in tmp_path.rglob("*") if PARTIAL in file.name], context
         assert not list(tmp_path.glob("*model*")), context
 
@@ -79,13 +79,13 @@ def test_closed_terminal_stops_a_run_and_says_how_to_resume(tmp_path: Path) -> N
     assert line.endswith("the same command with --resume goes on from there")
 
 
-def test_end_finishes_short_work_and_deletes_partial_files(tmp_path: Path) -> None:
+def test_process_ends_after_delay_signals_and_deletes_partial_files(tmp_path: Path) -> None:
     ends: list[str] = []
     # A clean-up that fails must not keep the files from being deleted.
     with partial_directory(tmp_path / "made") as folder, cleanup.cleanup_on_signal(lambda: 1 / 0):
         (folder / "file").write_text("")
         with cleanup.delay_signals():
-            cleanup.end(lambda: ends.append("ended"))
+            cleanup.clean_up_and_end(lambda: ends.append("ended"))
             assert folder.exists()
             assert not ends
         assert not folder.exists()
@@ -153,7 +153,9 @@ def partial_files_after_a_signal(write: Callable[[], object], folder: Path, inst
         raise Ended
 
     with pytest.raises(Ended):
-        trace_instructions(write, lambda _, number: cleanup.end(end_process) if number == instruction else None)
+        trace_instructions(
+            write, lambda _, number: cleanup.clean_up_and_end(end_process) if number == instruction else None
+        )
     cleanup._delayed_ends.clear()
     return remaining
 
