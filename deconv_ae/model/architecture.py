@@ -164,8 +164,9 @@ class Architecture:
             images_per_step: the number of images in the largest batch.
 
         Raises:
-            InputError: if `code_shape` raises it, if a kernel is larger than the image, or if the model does not fit
-                into memory. The message then gives a lower bound of the memory that training takes.
+            InputError: if a pooling window is larger than its input, a block has fewer numbers than there are averages,
+                a kernel is larger than the image, or training takes more memory than there is. In the last case, the
+                message gives a lower bound of the memory that training takes.
         """
         self.code_shape(image_shape)
         shapes = self.stage_shapes(image_shape)
@@ -240,7 +241,7 @@ class SizePerImage:
 
     Attributes:
         pixels: numbers in the image, height x width x channels, of 8 bits each.
-        code_values: numbers in the code, served as float32.
+        code_values: float32 numbers in the code.
         switches_bits: log2 of the number of positions in a window, for each pooled value, summed over all stages.
 
     >>> size = Architecture(filters=(1,), pool_sizes=(4,)).size_per_image((28, 28, 1))

@@ -31,7 +31,7 @@ class ScaledImagesModel(keras.Model):
         return super().__call__(*args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        self._check_scaled(inputs)  # Under JAX, `predict` calls this directly.
+        self._check_scaled(inputs)  # Under JAX, `predict` does not call `__call__`, which has the same check.
         return super().call(inputs, training=training, mask=mask)
 
     def _check_scaled(self, inputs: Any) -> None:
@@ -53,9 +53,10 @@ class Autoencoder(ScaledImagesModel):
 
     The layers have the names of CNTK's example: `conv1`, `pool1`, `unpool1`, `deconv1`, then `conv2` and so on for
     further stages. With averages, `averages`, `enlarge` and `rest` come before `conv1`, and `reconstruction` comes
-    last. A model of the layers' outputs, `keras.Model(model.inputs, model.get_layer("conv1").output)`, runs the layers.
-    The autoencoder itself runs its stages. The stages compute the same results with the same weights, and faster if
-    they have a fast path. The model saves to `.keras` and loads without custom_objects.
+    last. The autoencoder itself runs its stages. They compute the same results as the layers with the same weights, and
+    faster if they have a fast path. To run the layers, make a model of their outputs, such as
+    `keras.Model(model.inputs, model.get_layer("conv1").output)`. The autoencoder saves to `.keras` and loads without
+    custom_objects.
 
     Input: `(N, height, width, channels)` float images, scaled to [0, 1). Output: the same shape, not clipped; float32
     also under a mixed precision policy.
@@ -63,7 +64,7 @@ class Autoencoder(ScaledImagesModel):
     Args:
         architecture: an `Architecture`, or its fields in a dict.
         image_shape: (height, width, channels) of the images. Windows need not cover the last rows and columns.
-            Unpooling fills those with zeros, and the smooth picture of averages fills them with copies of its edges.
+            Unpooling fills uncovered rows and columns with zeros. The smooth picture repeats its edges there.
         convolution_initializer: Keras initializer of the convolutions' kernels. Biases start at zero.
         deconvolution_initializer: Keras initializer of the transposed convolutions' kernels.
         name: the model's name.
@@ -149,7 +150,7 @@ class Autoencoder(ScaledImagesModel):
             The reconstruction, of the images' shape.
 
         Raises:
-            ValueError: for switches that are not integers or do not fit the type of an argmax. On JAX and PyTorch, also
+            ValueError: for switches that are not integers or do not fit int64 (int32 on JAX). On JAX and PyTorch, also
                 for a switch outside of its window.
             tf.errors.InvalidArgumentError: on TensorFlow, for a switch outside of its window. Code that XLA compiles
                 cannot raise this error.
@@ -174,7 +175,7 @@ class Autoencoder(ScaledImagesModel):
 
     @cached_property
     def encoder(self) -> keras.Model:
-        """Runs the layers from images to a list: the code, then uint8 switches of each pooling, outermost first."""
+        """The layers as a model from images to a list: the code, then each stage's uint8 switches, outermost first."""
         images = keras.Input(self.image_shape, name="images")
         averages, _, values = self._divided(images)
         switches = []
@@ -186,7 +187,7 @@ class Autoencoder(ScaledImagesModel):
 
     @cached_property
     def decoder(self) -> keras.Model:
-        """Runs the layers from the encoder's outputs, the code and then the switches, to the reconstruction."""
+        """The layers as a model from a list of code and switches, as `encoder` returns it, to the reconstruction."""
         code = keras.Input(self.architecture.code_shape(self.image_shape), name="code")
         averages, values = self._split(code)
         inputs: list[Any] = []
@@ -233,9 +234,9 @@ class Autoencoder(ScaledImagesModel):
     def _smooth(self, averages: Any) -> Any:
         return None if self._smooth_path is None else self._smooth_path.smooth(averages)
 
-    def _joined(self, smooth: Any, rest: Any) -> Any:
-        """Adds the rest, which the stages have decoded, to the smooth picture, if there is one."""
-        return rest if self._smooth_path is None else self._smooth_path.reconstruction([smooth, rest])
+    def _joined(self, smooth: Any, decoded: Any) -> Any:
+        """Adds the smooth picture, if the model has one, to the picture that the stages decoded."""
+        return decoded if self._smooth_path is None else self._smooth_path.reconstruction([smooth, decoded])
 
     def get_config(self) -> dict[str, Any]:
         convolution_initializer, deconvolution_initializer = map(_serialized, self._initializers)

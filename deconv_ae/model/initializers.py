@@ -17,15 +17,15 @@ class RowOfBumps(keras.Initializer):
     """Kernels that start as small blurred dots, one per filter, in a row along the kernel's diagonal.
 
     A maximum's position has no gradient, so training stays in the basin where the kernels start. Random kernels start
-    in bad basins. Some random kernels have a sum below zero; then their ReLU is dead on strokes from the start. The
-    kernels of this initializer start in a good basin:
+    in bad basins. Some random kernels have a sum below zero; then their ReLU returns only zeros on pen strokes from the
+    start. The kernels of this initializer start in a good basin:
 
     Dot i is a Gaussian of standard deviation 0.7 pixels and sum 1, centred at `(t, t)` from the kernel's middle,
     `t = shift + linspace(-1, 1, filters)[i]`: a row across the slant of handwriting. A single dot has `t = shift`. A
     convolution's filter is its dot minus the mean of the other dots, if there are others: an edge detector. So the
-    filters divide the strokes between them. The filter is then divided by the number of channels. A transposed
-    convolution's filter is its dot times 0.8, divided by the number of filters. Normal noise is added. Only the noise
-    depends on the seed.
+    filters respond to different parts of a pen stroke. The filter is then divided by the number of channels. A
+    transposed convolution's filter is its dot times 0.8, divided by the number of filters. Normal noise is added. Only
+    the noise depends on the seed.
 
     Args:
         noise: a weight's noise has the standard deviation `noise / sqrt(n)`, for n weights in the sum for one output

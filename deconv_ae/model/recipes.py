@@ -41,8 +41,8 @@ class Recipe:
         initializers: makes two Keras initializers from an architecture: one for the convolutions' kernels and one for
             the transposed convolutions' kernels.
         make_guesses: makes more pairs of initializers from an architecture and the images' number of channels.
-            `training.start` chooses among these and `initializers`, and fits decoders. If this field is None, training
-            starts from `initializers` unchanged.
+            `training.start` chooses one of these pairs or the pair of `initializers`, and fits decoders. If this field
+            is None, training starts from `initializers` unchanged.
         peak_learning_rate: computes the default peak from an architecture, for runs long enough to reach it. The field
             is None if the peak does not depend on the architecture.
     """
@@ -136,11 +136,12 @@ def he_initializers(architecture: Architecture) -> tuple[keras.Initializer, kera
 
 
 def row_of_bumps(architecture: Architecture, channels: int) -> list[tuple[keras.Initializer, keras.Initializer]]:
-    """Makes a list of one pair of `RowOfBumps` initializers for images of strokes, as grey images are assumed to be.
+    """Makes a list of one pair of `RowOfBumps` initializers, which suit pen strokes, such as handwritten digits.
 
-    The list is empty if the images have several channels or the architecture has averages.
+    Grey images are assumed to show strokes. The list is empty if the images have several channels or the architecture
+    has averages.
 
-    The row of dots is shifted from the kernel's middle: up and left if the first stage's windows have sides of 4 and
+    The row of bumps is shifted from the kernel's middle: up and left if the first stage's windows have sides of 4 and
     more, down and right if a side is shorter. These directions were measured to be better; why is not known. More noise
     helps the filters of several stages to differ, and harms a single stage.
     """

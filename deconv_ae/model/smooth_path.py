@@ -50,10 +50,10 @@ class SmoothPath:
         averages: computes the averages of each block, as a linear convolution. Its kernel and its strides have the
             size of a block.
         enlarge: computes a smooth picture from the averages, as a transposed convolution with a bias.
-        repeat_edges: adds the rows and columns that no block covers to the smooth picture; None if there are none.
+        repeat_edges: extends the smooth pictures to the rows and columns that no block covers; None if all are covered.
         rest: subtracts the smooth pictures from the images. The stages encode the difference, the rest.
         code: concatenates maxima and averages.
-        reconstruction: adds the rest that the stages have decoded to the smooth pictures.
+        reconstruction: adds the smooth pictures to the pictures that the stages decoded.
     """
 
     channels: int

@@ -47,7 +47,8 @@ class Stage:
         """Makes stage `number` of an architecture, counted from 1, with fresh layers."""
         input_shape, output_shape = architecture.stage_shapes(image_shape)[number - 1 : number + 1]
         pool_size = architecture.pool_sizes[number - 1]
-        # Each layer gets a copy of an initializer. Layers that share one get the same values, even without a seed.
+        # Each layer gets its own copy of the initializer. Layers that share an initializer get the same values, even
+        # without a seed.
         convolution = BandedConv2D(
             output_shape[-1],
             architecture.kernel_size,
@@ -92,10 +93,10 @@ class Stage:
         return self._implementation(compiled=True).is_faster_compiled(pixels)
 
     def _implementation(self, compiled: bool) -> "_Implementation":
-        """Returns the fastest implementation of the stage on this machine. `compiled` is true if XLA compiles it.
+        """Returns the fastest implementation of the stage on this machine. `compiled`: whether XLA compiles the stage.
 
-        Nothing else in the library imports `model.fast`. Without that folder and this `if`, stages compute with their
-        layers everywhere.
+        Nothing else in the library imports `model.fast`. If that folder and this `if` are deleted, every stage computes
+        with its layers.
         """
         if (
             environment.BACKEND == "tensorflow"
@@ -125,7 +126,8 @@ class Stage:
     def check_switches(self, switches: Any) -> Any:
         """Returns the switches if all are inside of their windows. Else raises an error, see `Autoencoder.decode`."""
         positions = self.pool_size[0] * self.pool_size[1]
-        numbers = checks.as_integers("switches", switches)  # 256 positions do not fit into uint8.
+        # In a window of 256 positions, the bound 256 does not fit into uint8.
+        numbers = checks.as_integers("switches", switches)
         are_inside = keras.ops.all((numbers >= 0) & (numbers < positions))
         return environment.checked(checks.as_tensor("switches", switches), are_inside, checks.SWITCH_OUTSIDE_WINDOW)
 

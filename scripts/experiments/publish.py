@@ -129,7 +129,7 @@ pixel has an RMSE of 0.018, and a WebP 0.013. Switches are 64 to 97 % of photos_
 """
 
 NO_STARTS = "\n<!-- starts-mnist_5k:begin -->\n<!-- starts-mnist_5k:end -->\n"
-"""The tables of starts in a new page: an empty section, which `compare_starts.py --readme` fills."""
+"""The section `starts` of a new page: a section without tables, which `compare_starts.py --readme` fills."""
 
 RECIPE_COLOURS = {"cntk": "tab:grey", "default": "tab:blue", "long": "tab:green"}
 
@@ -214,7 +214,8 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
     """Publishes the models that the recipe `default` trained with the first seed: they become the reference models.
 
     Writes the SavedModels reference_dir/PRESET, reference_dir/figures, reference_dir/README.md with the new tables,
-    and the section `results` of the project's README. The tables of starts in reference_dir/README.md stay.
+    and the section `results` of the project's README. The section `starts` of reference_dir/README.md, which has the
+    tables of compare_starts.py, stays as it was.
 
     Args:
         output_dir: the directory that `write_report` wrote to.
@@ -222,7 +223,7 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
         readme: a README with the section `results`; with None, no such section is written.
 
     Raises:
-        InputError: if the old reference_dir/README.md or `readme` lacks its section.
+        InputError: if the old reference_dir/README.md has no section `starts`, or `readme` has no section `results`.
         RunError: if no model of the recipe `default` was exported.
     """
     model_dirs = sorted((output_dir / "models").glob("*-default"))
@@ -251,7 +252,8 @@ def _copy_model(model_dir: Path, export_dir: Path) -> None:
 def reference_page(reference_dir: Path, results: str, switches: str) -> str:
     """Makes the README of the reference models: a table of the models, then the tables in `results` and `switches`.
 
-    The section `starts` is copied from the README in reference_dir. If that file is missing, the section is NO_STARTS.
+    The section `starts`, with the tables of compare_starts.py, is copied from the README in reference_dir. If that
+    file is missing, the new section has no tables.
     """
     header = ("model", "training RMSE", "test RMSE", "parameters", "recipe", "seed", "dataset", "TensorFlow")
     rows = []

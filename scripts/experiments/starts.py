@@ -54,12 +54,12 @@ STUCK_RATIO = 0.98
 
 @dataclass(frozen=True)
 class Trial:
-    """The outcome of a run.
+    """The outcome of one training run.
 
     Attributes:
         filters: the architecture's filters.
         pool_sizes: the architecture's windows.
-        start: OUR_START, which is the default recipe, or a name in PLAIN_STARTS.
+        start: the name of a way to start training: OUR_START (the default recipe) or a name in PLAIN_STARTS.
         seed: the seed of the weights and of the order of the images.
         settings: the other settings that decide the result; an outcome with different ones is not reused.
         test_rmse: None if the run failed.
@@ -109,8 +109,8 @@ def compare(
         dataset: the training and test images.
         architectures: such as `architectures_for(dataset)`.
         seeds: the number of seeds for the default recipe; the seeds are 0, 1, 2 and so on.
-        epochs: the epochs of every run. None stands for the default recipe's epochs for this number of images. Every
-            run has the default recipe's batch size for this number of images.
+        epochs: the epochs of every run. None stands for the default recipe's epochs for a dataset of this size. Every
+            run has the default recipe's batch size for a dataset of this size.
         output_dir: the folder, with the files that this module's docstring lists.
 
     Yields:
@@ -133,7 +133,11 @@ def _train(
     dataset: ImageDataset, options: TrainingOptions, start: str, settings: dict[str, Any], mean_image_rmse: float
 ) -> Trial:
     started = time.perf_counter()
-    rmse = _our_test_rmse(dataset, options) if start == OUR_START else _plain_test_rmse(dataset, options, start)
+    rmse = (
+        _train_default_recipe(dataset, options)
+        if start == OUR_START
+        else _train_from_plain_start(dataset, options, start)
+    )
     return Trial(
         filters=list(options.architecture.filters),
         pool_sizes=[list(sizes) for sizes in options.architecture.pool_sizes],
@@ -146,14 +150,16 @@ def _train(
     )
 
 
-def _our_test_rmse(dataset: ImageDataset, options: TrainingOptions) -> float | None:
+def _train_default_recipe(dataset: ImageDataset, options: TrainingOptions) -> float | None:
+    """Trains with the default recipe. Returns the test RMSE; None if the training fails."""
     try:
         return train(dataset, options, verbose=False).test_rmse
     except RunError:
         return None
 
 
-def _plain_test_rmse(dataset: ImageDataset, options: TrainingOptions, start: str) -> float | None:
+def _train_from_plain_start(dataset: ImageDataset, options: TrainingOptions, start: str) -> float | None:
+    """Trains with an initializer and a peak learning rate of PLAIN_STARTS. Returns the test RMSE; None if it is NaN."""
     initializer, learning_rate = PLAIN_STARTS[start]
     schedule = options.schedule(len(dataset.train))
     keras.utils.set_random_seed(options.seed)
@@ -193,7 +199,7 @@ def section(dataset: ImageDataset, outcomes: Sequence[Trial]) -> str:
 
 
 def table(outcomes: Sequence[Trial]) -> str:
-    """Makes a table with a row per architecture. It compares the default recipe ("ours") with the best of PLAIN_STARTS.
+    """Makes a table. Each architecture's row compares the default recipe ("ours") with the best of PLAIN_STARTS.
 
     >>> def outcome(start, rmse):
     ...     return Trial([8], [[4, 4]], start, 0, {}, rmse, 0.25, 1.0)

@@ -120,7 +120,7 @@ def test_shuffled_or_centred_switches_raise_the_rmse(exported: Path, digits: Ima
     assert measured.own_rmse < measured.shuffled_rmse
 
 
-def test_reference_page_keeps_the_table_of_starts(tmp_path: Path) -> None:
+def test_reference_page_keeps_the_tables_of_compare_starts(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text(publish.reference_page(tmp_path, "old results", "switches"))
     replace_section(page, "starts-mnist_5k", "| filters |")

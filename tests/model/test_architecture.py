@@ -48,7 +48,7 @@ def test_smooth_path_layers_surround_the_stages() -> None:
     ]
 
 
-def test_smooth_path_is_linear_and_stages_see_the_rest() -> None:
+def test_smooth_path_is_linear_and_stages_encode_the_difference() -> None:
     images = np.random.default_rng(0).uniform(size=(2, 9, 8, 3)).astype(np.float32)
     model = Autoencoder(Architecture((2,), (4,), averages=5), (9, 8, 3))
     averaging_weights, enlarging_weights = (model.get_layer(name).get_weights() for name in ("averages", "enlarge"))
@@ -62,7 +62,7 @@ def test_smooth_path_is_linear_and_stages_see_the_rest() -> None:
         np.testing.assert_allclose(
             rest[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4], block - smooth, atol=1e-5
         )
-    # Without maxima, the decoder returns the smooth picture, whose edges are repeated outside of the blocks.
+    # With maxima of zero, the decoder returns the smooth picture. No block covers its last row, which repeats row 7.
     only_averages = keras.ops.where(np.arange(7) < 2, 0.0, code)
     smooth_pictures = model.decoder([only_averages, *switches]).numpy()
     np.testing.assert_array_equal(smooth_pictures[:, 8], smooth_pictures[:, 7])

@@ -45,7 +45,7 @@ def test_autoencoder_has_the_gradients_of_its_layers(preset, jit_compile):
     keras.utils.set_random_seed(0)
     model = Autoencoder(PRESETS[preset].architecture, (28, 28, 1))
     layers = keras.Model(model.inputs, model.outputs)
-    # All pixels differ, so near ties are unlikely.
+    # All pixels differ, so the largest values of a window are rarely almost equal.
     images = tf.constant(np.random.default_rng(0).permutation(3 * 784).reshape(3, 28, 28, 1) / 2352, tf.float32)
 
     def results(model_or_layers):

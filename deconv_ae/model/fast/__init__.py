@@ -9,15 +9,15 @@ MOST_CHANNELS, MOST_COMPILED_CHANNELS, MOST_COMPILED_GREY_CHANNELS, FEWEST_COMPI
 
 
 def blocks_are_faster(channels: int, filters: int, pool_size: tuple[int, int], compiled: bool = False) -> bool:
-    """Whether a stage of these sizes computes faster on blocks of pixels than with its layers, as with few channels.
+    """Whether a stage computes faster on blocks of pixels than with its layers. It does with few channels and filters.
 
     >>> [blocks_are_faster(1, filters, (4, 4), compiled) for filters, compiled in ((3, False), (32, False), (32, True))]
     [True, False, True]
     """
-    windows_fill_block, most_channels = not any(SMALLEST_BLOCK % side for side in pool_size), max(channels, filters)
+    windows_fill_block, larger_count = not any(SMALLEST_BLOCK % side for side in pool_size), max(channels, filters)
     if compiled and windows_fill_block:
-        return most_channels <= (MOST_COMPILED_GREY_CHANNELS if 1 in (channels, filters) else MOST_COMPILED_CHANNELS)
-    return most_channels <= (MOST_CHANNELS if compiled or windows_fill_block else 1) and (compiled or channels == 1)
+        return larger_count <= (MOST_COMPILED_GREY_CHANNELS if 1 in (channels, filters) else MOST_COMPILED_CHANNELS)
+    return larger_count <= (MOST_CHANNELS if compiled or windows_fill_block else 1) and (compiled or channels == 1)
 
 
 def is_faster_compiled(pixels: int) -> bool:

@@ -24,7 +24,7 @@ from deconv_ae.ops.windows import Windows
 
 SMALLEST_BLOCK = 4
 """The least height and width of a block. With 1 filter and 2x2 windows, 4x4 blocks take half the time of 2x2 blocks."""
-FEWEST_DECODED = 32
+FEWEST_DECODED_BY_BLOCKS = 32
 """Layers decode fewer images faster than blocks do: 1 digit in 0.7 of the blocks' time, but 64 digits in 1.5 of it."""
 
 
@@ -39,7 +39,7 @@ def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[
 
     Returns:
         The maxima, `(N, rows of windows, columns of windows, filters)`, and uint8 switches: the first position of
-        each window's maximum after the ReLU, so 0 in a window of zeros. NaN exceeds infinity; under XLA, they tie.
+        each window's maximum after the ReLU, 0 if all are zeros. NaN exceeds infinity, but equals it under XLA.
     """
     images, kernel, bias = (tf.convert_to_tensor(tensor) for tensor in (images, kernel, bias))
     size, window_area = tuple(images.shape[1:3]), math.prod(pool_size)
@@ -60,14 +60,14 @@ def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[
         pooled, argmax = pool(convolved, grid.pooling)
         return [pooled, switches_of(argmax, size, grid.pooling)[0]]
 
-    pooled, switches = _compute_faster((images, kernel, bias), encode_by_blocks, encode_by_pixels)
+    pooled, switches = _run_by_blocks_or_pixels((images, kernel, bias), encode_by_blocks, encode_by_pixels)
     return pooled, switches
 
 
 def decode(
     values: tf.Tensor, switches: tf.Tensor, pool_size: Pair, size: Pair, kernel: Any, bias: Any = None
 ) -> tf.Tensor:
-    """Computes max unpooling, then a "same" transposed convolution.
+    """Computes max unpooling, then a "same" transposed convolution to images `(N, height, width, channels)`.
 
     Args:
         values: `(N, rows of windows, columns of windows, filters)`.
@@ -76,9 +76,6 @@ def decode(
         size: (height, width) of the images. The windows need not cover the last rows and columns.
         kernel: `(kernel height, kernel width, channels, filters)`, as Keras stores it; a tensor or a variable.
         bias: `(channels,)`, a tensor or a variable; or None.
-
-    Returns:
-        `(N, height, width, channels)`.
     """
     kernel = tf.convert_to_tensor(kernel)
     grid = _Grid(size, tuple(kernel.shape[:2]), pool_size)
@@ -95,14 +92,14 @@ def decode(
         unpooled = unpool_switches(values, switches, size, grid.pooling)
         return [tf.nn.conv2d_transpose(unpooled, kernel, [tf.shape(values)[0], *size, kernel.shape[2]], 1, "SAME")]
 
-    (images,) = _compute_faster((values, kernel), decode_by_blocks, decode_by_pixels, FEWEST_DECODED)
+    (images,) = _run_by_blocks_or_pixels((values, kernel), decode_by_blocks, decode_by_pixels, FEWEST_DECODED_BY_BLOCKS)
     return images if bias is None else tf.nn.bias_add(images, bias)
 
 
 @environment.custom_gradient
 def _first_maxima(windows: tf.Tensor) -> tuple[Any, Callable]:
     """Reduces `(N, rows, columns, windows in block * filters, positions)` to maxima and the first position of each."""
-    # XLA's argmax can return the last NaN's position in a window. For infinities, it returns the first one's position.
+    # XLA's argmax may choose the last NaN of a window, but chooses the first infinity. So infinity replaces NaN.
     comparable = tf.where(tf.math.is_nan(windows), np.inf, windows) if environment.compiled_by_xla() else windows
     positions = tf.argmax(comparable, -1, tf.int32)
     maxima = tf.gather(windows, positions, batch_dims=4)
@@ -118,7 +115,7 @@ def _convolved(blocks: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
 
 @environment.custom_gradient
 def _deconvolved(results: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
-    """Transposes `_convolved`. With few channels, XLA sums matrix products over taps faster than it convolves."""
+    """Computes the transpose of `_convolved`. With few channels, XLA sums matrix products over taps, for speed."""
     (_, rows, columns, filters), (height, width, channels, _) = results.shape, kernel.shape
     if environment.compiled_by_xla() and channels <= filters:
         products = tf.tensordot(results, kernel, (3, 3))  # (N, rows, columns, height, width, channels)
@@ -139,17 +136,20 @@ def _kernel_gradient(blocks: tf.Tensor, upstream: tf.Tensor, kernel: tf.Tensor) 
     return tf.reshape([tf.matmul(inputs, upstream, transpose_a=True) for inputs in inputs_by_tap], kernel.shape)
 
 
-def _compute_faster(tensors: Sequence, by_blocks: Callable, by_pixels: Callable, fewest: int = 0) -> list[tf.Tensor]:
-    """Calls `by_pixels` if a tensor is not finite or a served batch has fewer images than `fewest`, else `by_blocks`.
+def _run_by_blocks_or_pixels(
+    tensors: Sequence, by_blocks: Callable, by_pixels: Callable, fewest_by_blocks: int = 0
+) -> list[tf.Tensor]:
+    """Calls `by_pixels` if a tensor is not finite, else `by_blocks`. All gradients are those of `by_blocks`.
 
-    `by_blocks` multiplies each pixel by zeros as well, and infinity times zero is NaN. Calls only `by_blocks` in
-    portable code and under XLA, where a choice would triple a step's time. All gradients are those of `by_blocks`.
+    `by_blocks` multiplies each pixel by zeros as well, and infinity times zero is NaN. Graphs without gradients also
+    call `by_pixels` for fewer images than `fewest_by_blocks`. Portable code always calls `by_blocks`. So does code
+    that XLA compiles: there, choosing between the two would triple a step's time.
     """
     if environment.compiled_by_xla() or environment.is_portable():
         return by_blocks()
     finite = tf.math.is_finite(tf.add_n([tf.reduce_sum(x) for x in tensors]))  # False if any number is not finite.
     if not environment.records_gradients():
-        return environment.cond(finite & (tf.shape(tensors[0])[0] >= fewest), by_blocks, by_pixels)
+        return environment.cond(finite & (tf.shape(tensors[0])[0] >= fewest_by_blocks), by_blocks, by_pixels)
 
     @tf.custom_gradient
     def replace_unless_finite(*results: tf.Tensor) -> tuple[Any, Callable]:
@@ -160,15 +160,15 @@ def _compute_faster(tensors: Sequence, by_blocks: Callable, by_pixels: Callable,
 
 @functools.lru_cache(maxsize=16)
 class _Grid:
-    """Divides images into blocks, from the first pixel that window 0 depends on. Arrays are (for height, for width)."""
+    """Divides images into blocks, from the first pixel that window 0 depends on. Arrays are pairs (height, width)."""
 
     def __init__(self, size: Pair, kernel_size: Pair, pool_size: Pair) -> None:
         self.pooling = Windows(pool_size, pool_size, "valid", "channels_last")
-        self.size, self.kernel_size, self.pool_size = (np.array(lengths) for lengths in (size, kernel_size, pool_size))
+        self.size, self.kernel_size, self.pool_size = (np.array(pair) for pair in (size, kernel_size, pool_size))
         self.windows, self.windows_in_block = self.size // self.pool_size, -(-SMALLEST_BLOCK // self.pool_size)
         self.block_size, self.padding_before = self.windows_in_block * self.pool_size, (self.kernel_size - 1) // 2
         self.blocks_in_kernel = -(-(self.kernel_size + self.block_size - 1) // self.block_size)
-        # Blocks of windows cover all windows. The blocks of pixels that these windows depend on cover all pixels.
+        # Blocks of windows must cover all windows. The blocks of pixels that the kernel reads must cover all pixels.
         blocks_for_windows = -(-self.windows // self.windows_in_block)
         blocks_for_pixels = -(-(self.padding_before + self.size) // self.block_size)
         self.window_blocks = np.maximum(blocks_for_windows, blocks_for_pixels - self.blocks_in_kernel + 1)
@@ -195,22 +195,23 @@ class _Grid:
 
     def kernel_of_blocks(self, kernel: tf.Tensor) -> tf.Tensor:
         """Returns `(*blocks_in_kernel, pixels in block * channels, windows in block * filters * positions)`."""
-        # A matrix product has a gradient. TensorFlow computes this product only once if the kernel is constant.
+        # Training differentiates this product. If the kernel is constant, TensorFlow computes the product only once.
         taps = tf.reshape(kernel, (-1, *kernel.shape[2:]))
         kernel_of_blocks = tf.einsum("bxwpt,tcf->bxcwfp", self._tap_selection.astype(kernel.dtype.as_numpy_dtype), taps)
         return tf.reshape(kernel_of_blocks, (*self.blocks_in_kernel, -1, self.block_size.prod() * kernel.shape[3]))
 
     @functools.cached_property
     def _tap_selection(self) -> np.ndarray:
-        """Whether a tap joins pixel and position: (block in kernel, pixel in block, window in block, position, tap)."""
+        """Selects the tap that leads from each pixel of a kernel's blocks to each position of the block's windows."""
         axes = zip(self.blocks_in_kernel, self.block_size, self.pool_size, self.kernel_size)
         by_axis = [taps_between(n * block, block, t).reshape(n, block, -1, pool, t) for n, block, pool, t in axes]
         pairs = (self.blocks_in_kernel, self.block_size, self.windows_in_block, self.pool_size, self.kernel_size)
+        # The result's axes are block in kernel, pixel in block, window in block, position in window, tap.
         return np.einsum("abcde,ijklm->aibjckdlem", *by_axis).reshape([pair.prod() for pair in pairs])
 
 
 def _split(images: tf.Tensor, block_size: np.ndarray) -> tf.Tensor:
-    """Cuts `(N, rows, columns, channels)` into blocks. Their height divides the rows, and their width the columns."""
+    """Cuts `(N, rows, columns, channels)` into blocks. `block_size` must divide (rows, columns)."""
     (height, width), (_, rows, columns, channels) = block_size, images.shape
     block_rows, block_columns = rows // height, columns // width
     by_row = tf.reshape(images, (-1, block_rows, height, block_columns, width * channels))

@@ -1,4 +1,4 @@
-"""A stage on blocks gives the same numbers, switches and gradients as the plain layers."""
+"""A stage on blocks gives the same numbers, switches and gradients as the layers."""
 
 import numpy as np
 import pytest
@@ -29,13 +29,13 @@ RUNS = {
 }
 
 
-def plain_encode(images, pool_size, kernel, bias):
+def encode_by_layers(images, pool_size, kernel, bias):
     convolved = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(images, kernel, 1, "SAME"), bias))
     pooled, argmax = max_pool_with_argmax(convolved, pool_size)
     return pooled, argmax_to_switches(argmax, tuple(images.shape[1:3]), pool_size)
 
 
-def plain_decode(values, switches, pool_size, size, kernel, bias):
+def decode_by_layers(values, switches, pool_size, size, kernel, bias):
     unpooled = max_unpool(values, switches_to_argmax(switches, size, pool_size), pool_size, output_size=size)
     shape = tf.stack([tf.shape(values)[0], *size, kernel.shape[2]])
     images = tf.nn.conv2d_transpose(unpooled, kernel, shape, 1, "SAME")
@@ -89,13 +89,13 @@ def assert_near(actual_results, expected_results):
 
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("name", GEOMETRIES)
-def test_results_and_gradients_equal_those_of_plain_layers(name, run):
+def test_results_and_gradients_equal_those_of_layers(name, run):
     geometry = GEOMETRIES[name]
     inputs = tensors(geometry)
-    plain = with_gradients(stage(plain_encode, plain_decode, geometry), geometry)(*inputs)
-    blocks = RUNS[run](with_gradients(stage(encode, decode, geometry), geometry))(*inputs)
-    assert blocks[1].dtype == tf.uint8
-    assert_near(blocks, plain)
+    by_layers = with_gradients(stage(encode_by_layers, decode_by_layers, geometry), geometry)(*inputs)
+    by_blocks = RUNS[run](with_gradients(stage(encode, decode, geometry), geometry))(*inputs)
+    assert by_blocks[1].dtype == tf.uint8
+    assert_near(by_blocks, by_layers)
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -110,30 +110,30 @@ def test_results_and_gradients_equal_those_of_plain_layers(name, run):
         ("all are NaN", np.full((2, 8, 8, 1), np.nan), 0.0),
     ],
 )
-def test_ties_zeros_and_nans_give_the_plain_results(run, case, images, bias):
+def test_ties_zeros_and_nans_give_the_results_of_layers(run, case, images, bias):
     images, kernel = tf.constant(images, tf.float32), tf.ones((1, 1, 1, 1))
     actual = RUNS[run](lambda: encode(images, (2, 4), kernel, tf.constant([bias])))()
-    expected = plain_encode(images, (2, 4), kernel, tf.constant([bias]))
+    expected = encode_by_layers(images, (2, 4), kernel, tf.constant([bias]))
     for one, other in zip(actual, expected):
         np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("run", ["eager", "graph"])
-def test_nan_in_any_pixel_gives_the_plain_result(run):
+def test_nan_in_any_pixel_gives_the_result_of_layers(run):
     geometry = ((8, 9, 1), 2, (4, 4), (5, 3))
     _, kernel, bias, transposed, _ = tensors(geometry)
     images = np.random.default_rng(2).normal(size=(72, 8, 9, 1)).astype("float32")
     for pixel, image in enumerate(images):
         image.ravel()[pixel] = np.nan
     actual = RUNS[run](stage(encode, decode, geometry))(tf.constant(images), kernel, bias, transposed, None)
-    expected = stage(plain_encode, plain_decode, geometry)(tf.constant(images), kernel, bias, transposed, None)
+    expected = stage(encode_by_layers, decode_by_layers, geometry)(tf.constant(images), kernel, bias, transposed, None)
     np.testing.assert_array_equal(actual[1], expected[1])
     for one, other in zip(actual, expected):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_second_derivative_equals_that_of_plain_layers(run):
+def test_second_derivative_equals_that_of_layers(run):
     geometry = ((9, 8, 2), 2, (2, 3), (3, 4))
     inputs = tensors(geometry)
 
@@ -149,8 +149,8 @@ def test_second_derivative_equals_that_of_plain_layers(run):
 
         return results
 
-    plain = second_order(stage(plain_encode, plain_decode, geometry))(*inputs)
-    assert_near(RUNS[run](second_order(stage(encode, decode, geometry)))(*inputs), plain)
+    by_layers = second_order(stage(encode_by_layers, decode_by_layers, geometry))(*inputs)
+    assert_near(RUNS[run](second_order(stage(encode, decode, geometry)))(*inputs), by_layers)
 
 
 def test_gradient_goes_to_the_first_of_equal_values():
@@ -183,8 +183,8 @@ def test_export_takes_batches_of_any_size(tmp_path):
     )
     tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
-    # The plain results are computed for all images and then sliced. For 0 images, TensorFlow's oneDNN convolution would
+    # The layers compute all images, and their results are sliced. For 0 images, TensorFlow's oneDNN convolution would
     # return a tensor of the kernel's shape.
-    plain = stage(plain_encode, plain_decode, geometry)(images, *weights)
+    by_layers = stage(encode_by_layers, decode_by_layers, geometry)(images, *weights)
     for count in (0, 1, 3):
-        assert_near(loaded.reconstruct(images[:count]), [tensor[:count] for tensor in plain])
+        assert_near(loaded.reconstruct(images[:count]), [tensor[:count] for tensor in by_layers])

@@ -49,7 +49,7 @@ def test_hundred_losses_equal_those_of_the_layers(digits: ImageDataset, preset: 
 
 
 @pytest.mark.parametrize(
-    ("architecture", "image_shape", "images", "dtype", "compiled"),
+    ("architecture", "image_shape", "image_count", "dtype", "is_faster"),
     [
         (Architecture((1,), (4,)), DIGITS, MNIST, "float32", True),
         (Architecture((5, 1), (2, 2)), DIGITS, MNIST, "float32", True),
@@ -62,7 +62,7 @@ def test_hundred_losses_equal_those_of_the_layers(digits: ImageDataset, preset: 
     ],
 )
 def test_xla_is_faster_only_with_fast_blocks_and_many_pixels(
-    architecture, image_shape, images, dtype, compiled
+    architecture, image_shape, image_count, dtype, is_faster
 ) -> None:
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype)
@@ -70,7 +70,7 @@ def test_xla_is_faster_only_with_fast_blocks_and_many_pixels(
         model = Autoencoder(architecture, image_shape)
     finally:
         keras.config.set_dtype_policy(policy)
-    assert model.is_faster_compiled(images) == compiled
+    assert model.is_faster_compiled(image_count) == is_faster
 
 
 def test_only_the_stage_imports_the_fast_path() -> None:
