@@ -3,10 +3,10 @@ r"""Compresses pictures with an exported model, each into a small file.
 deconv-ae compress --model=saved_models/mine --output_dir=small \
     photo.png drawing.jpg
 
-The file NAME.dcae holds the quantised code and the switches of NAME.png, and
-the program decompress turns it into a picture. The entropy coder needs
-probabilities. --learn computes them once, from the model's training pictures,
-and stores them in the model's directory:
+The file NAME.dcae holds the quantised code and the switches of NAME.png. The
+program "decompress" turns NAME.dcae back into a picture. The entropy coder
+needs probabilities. Run the program once with --learn to compute them from the
+model's training pictures and store them in the model's directory:
 
 deconv-ae compress --model=saved_models/mine --learn
 deconv-ae compress --model=saved_models/mine --learn \

@@ -1,11 +1,12 @@
-r"""Turns the files of the program compress into pictures.
+r"""Turns compressed pictures, NAME.dcae, back into pictures, NAME.png.
 
 deconv-ae decompress --model=saved_models/mine --output_dir=pictures \
     small/*.dcae
 
-NAME.dcae becomes NAME.png: the model decodes the code and the switches in the
-file. Every machine reads the same code and switches. But processors may round
-floats differently in the last bit, so that a few pixels differ by one shade.
+The program "compress" wrote the files. The model decodes the code and the
+switches that a file holds. Every machine reads the same code and switches from
+it. But processors may round floats differently in the last bit, so that a few
+pixels differ by one shade.
 """
 
 from absl import flags
@@ -18,7 +19,7 @@ from deconv_ae.paths import directory_to_write
 from deconv_ae_programs import command_line
 
 command_line.accept_files()
-GIVE_FILES = "give files that the program compress wrote, after the flags"
+GIVE_FILES = "give compressed pictures, such as NAME.dcae, after the flags"
 
 MODEL = flags.DEFINE_string("model", None, "The directory of the model that compressed the files.")
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "The directory for the pictures, created if missing.")

@@ -8,9 +8,9 @@ size and the RMSE of JPEG and WebP files. None of these needs a model.
 deconv-ae evaluate --model=saved_models/mine
 deconv-ae evaluate --model=saved_models/mine --dataset=folder:photos
 
---rate compares the files of the program compress with JPEG, WebP, PNG and
-thumbnails. It prints a table and draws a figure of the files' sizes and
-quality:
+With --rate, the program compresses test pictures with one or more models and
+compares them with JPEG, WebP, PNG and thumbnails. It prints a table, and draws
+a figure of the files' sizes and the pictures' quality:
 
 deconv-ae evaluate --rate --model=saved_models/mine \
     --model=saved_models/other --output_dir=pictures/rate
@@ -34,7 +34,9 @@ flags.adopt_module_key_flags(command_line)
 MODEL = flags.DEFINE_multi_string(
     "model", None, "The directory of an exported model; with --rate, repeat the flag to compare models"
 )
-COMPARES_FILES = flags.DEFINE_bool("rate", False, "Measure the models' compressed files, and draw a figure.")
+COMPARES_FILES = flags.DEFINE_bool(
+    "rate", False, "Compress test pictures with the models, compare the files with other formats, and draw a figure."
+)
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "pictures", "The directory for --rate's figure, created if missing.")
 
 

@@ -3,7 +3,8 @@ r"""Trains an autoencoder, evaluates it and exports it as a SavedModel.
 deconv-ae train --dataset=mnist_5k
 deconv-ae train --dataset=mnist --preset=two_layer --recipe=cntk
 
-With your own pictures, in one folder or in its subfolders train and test:
+To train on your own pictures, put them into one folder, here photos, or divide
+them into its subfolders photos/train and photos/test:
 
 deconv-ae train --dataset=folder:photos --image_size=64 \
     --filters=16,8 --pool_sizes=2,2 \
@@ -50,9 +51,15 @@ PRESET = flags.DEFINE_string(
     f"A complete architecture. {'; '.join(f'{name}: {preset.title}' for name, preset in ALL_PRESETS.items())}. "
     f"Default: {DEFAULT_PRESET}.",
 )
-FILTERS = flags.DEFINE_list("filters", None, "The filters of each stage's convolution, outermost first: 16,8.")
-POOL_SIZES = flags.DEFINE_list("pool_sizes", None, "The pooling window of each stage: 2,2 or 4x2,2.")
-KERNEL_SIZE = flags.DEFINE_string("kernel_size", None, "The kernel size of every convolution: 5 or 5x3. Default: 5.")
+FILTERS = flags.DEFINE_list(
+    "filters", None, "The number of filters of each stage's convolution, outermost stage first, such as 16,8."
+)
+POOL_SIZES = flags.DEFINE_list(
+    "pool_sizes", None, "The pooling window of each stage, outermost stage first, such as 2,2 or 4x2,2."
+)
+KERNEL_SIZE = flags.DEFINE_string(
+    "kernel_size", None, "The kernel size of every convolution, such as 5 or 5x3. Default: 5."
+)
 AVERAGES = flags.DEFINE_integer(
     "averages",
     None,
@@ -69,7 +76,7 @@ EXPORT_ANYWAY = flags.DEFINE_bool(
     "export_anyway",
     False,
     "Export the model, with a warning, even if its test RMSE is no better than that of the mean training image, or its "
-    "loss rose over the run. Without this flag such a run fails.",
+    "loss rose over the run. Without this flag, such a run fails.",
 )
 TRAINING_CURVE = flags.DEFINE_bool(
     "training_curve", False, "Draw the RMSE by epoch beside the export, as EXPORT_DIR-training_curve.png."

@@ -3,9 +3,10 @@
 python scripts/compare_starts.py --dataset=mnist_5k
 python scripts/compare_starts.py --dataset=folder:pictures --image_size=32
 
-The default recipe runs with several seeds. A plain start is He's or Glorot's
-noise, and Adam with a peak learning rate of 0.003 or 0.01. Plain starts have
-seed 0 and the same batches and epochs. A finished run is not trained again.
+The default recipe runs with several seeds. A plain start is ordinary random
+initial weights, He's or Glorot's, trained by Adam with a peak learning rate of
+0.003 or 0.01. Plain starts have seed 0 and the same batches and epochs. A
+finished run is not trained again.
 """
 
 import installed

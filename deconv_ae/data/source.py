@@ -126,9 +126,10 @@ class Source:
         one_of(SPLIT_BY),
         "How to divide a folder without train and test in it: about a fifth of the pictures are for testing. "
         f"{listed(SPLIT_BY)}. If several pictures show one scene, or are crops of one photograph, choose the way that "
-        "keeps them together. Of five pictures with consecutive numbers in their names, one is for testing. A hash "
-        "decides for a name without a number, so the share is binomial: 40 of 200 such names are for testing, give or "
-        "take 6.",
+        "keeps them together. With file, one of five pictures with consecutive numbers in their names is for testing. "
+        "A hash decides for a name without a number, so the share of such names is binomial: of 200, 40 are for "
+        "testing, give or take 6. With folder or name, groups of pictures that stay together are divided in the same "
+        "way, by the groups' names.",
     )
 
     def __post_init__(self) -> None:

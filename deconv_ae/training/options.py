@@ -67,8 +67,8 @@ class TrainingOptions:
     epochs: int | None = option(
         None,
         optional(integer()),
-        f"Passes over the training images. Default: {_values_by_recipe('epochs', ' epochs')}. Small data sets get more "
-        f"epochs: at least {STEPS_FOR_A_RECIPES_EPOCH} steps for each epoch of the recipe.",
+        f"Passes over the training images. Default: {_values_by_recipe('epochs', ' epochs')}. On a small data set, "
+        f"each of these epochs becomes several, which have at least {STEPS_FOR_A_RECIPES_EPOCH} steps together.",
     )
     batch_size: int | None = option(
         None,

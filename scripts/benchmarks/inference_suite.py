@@ -176,8 +176,8 @@ def _run(
             "signature",
             "batch",
             *contestants,
-            f"{OURS} to the best PyTorch",
-            "the best file to the best PyTorch",
+            f"{OURS}'s speed / the best PyTorch's",
+            "the best file's speed / the best PyTorch's",
         ],
         rows=rows,
         notes=[
@@ -185,8 +185,10 @@ def _run(
             f"calls. Results were checked to agree to {TOLERANCE}, except where near ties of maxima allow several "
             "results.",
             "All compute in float32 with one thread per processor; OpenVINO has hints for precision and latency.",
+            "The best file is the fastest converted file of the row: for ONNX Runtime, LiteRT or OpenVINO. The best "
+            "PyTorch is the fastest of PyTorch's four forms.",
             *notes(comparisons),
-            *options.memory_note("calls of the largest batch need on top of libraries, images and model"),
+            *options.memory_note("libraries, images and model, and was measured for the largest batch only"),
         ],
         measurements=records,
         figure=throughput_figure(reconstructions, "preset", f"{SERVING_DEFAULT}: images a second")

@@ -1,4 +1,4 @@
-"""Measures pooling and unpooling: this project's layers on every backend, the obvious code, and PyTorch's layers."""
+"""Measures pooling and unpooling: this project's layers on every backend, plain TensorFlow, and PyTorch's layers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ from benchmarks.calls import Step
 from benchmarks.measurement import Comparison, ContestantProcesses, Failed, Unavailable
 from benchmarks.report import Options, Report, cells, failures, notes, speedup
 
-OURS, OBVIOUS = "deconv_ae", "obvious code"
+OURS, OBVIOUS = "deconv_ae", "plain TensorFlow"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ CASES = [
 
 def obvious_layers(case: Case) -> Callable[[tf.Tensor], tf.Tensor]:
     if len(case.shape) != 4:
-        raise Unavailable("TensorFlow pools with argmax in two dimensions only; rows of 1D and 3D images show -")
+        raise Unavailable("TensorFlow pools with argmax in two dimensions only")
 
     def run(images: tf.Tensor) -> tf.Tensor:
         pooled, argmax = obvious_code.max_pool(images, case.pool_size, case.strides)
@@ -105,8 +105,8 @@ def check_agreement(case: Case, results: Mapping[str, Sequence[np.ndarray]]) -> 
     """Raises Failed unless all contestants' results are equal.
 
     With overlapping windows, only the positions of the restored images' values above or below 0 are compared: the
-    contestant "obvious code" adds the values of windows that chose the same position, and PyTorch sends the gradient to
-    the losing windows, too.
+    contestant "plain TensorFlow" adds the values of windows that chose the same position, and PyTorch sends the
+    gradient to the losing windows, too.
     """
     is_overlapping = case.strides < case.pool_size
     for name, arrays in results.items():
@@ -139,12 +139,13 @@ def run_in(processes: ContestantProcesses, options: Options, cases: Sequence[Cas
             rows.append([str(case), work, *cells(comparison, CONTESTANTS), speedup(measured, [OURS], [OBVIOUS])])
     return Report(
         title=options.title("Pooling and unpooling: milliseconds a batch (quartiles)"),
-        columns=["images", "work", *CONTESTANTS, f"{OURS} to {OBVIOUS}"],
+        columns=["images", "work", *CONTESTANTS, f"{OURS}'s speed / {OBVIOUS}'s"],
         rows=rows,
         notes=[
             f"Median of {options.rounds} rounds. All results were checked to agree.",
+            f"{OBVIOUS} pools by max_pool_with_argmax and unpools by scatter_nd, as TensorFlow Addons does.",
             *notes(comparisons),
-            *options.memory_note("the work needs on top of its inputs"),
+            *options.memory_note("inputs"),
         ],
         measurements=records,
         failures=failures(comparisons),

@@ -202,7 +202,11 @@ def _is_error(answer: Any) -> bool:
 
 def _note(row: str, name: str, reason: Exception) -> str:
     # A package that is not installed is missing in every row. Notes without the row are equal, so the report has one.
-    return f"{row} {name} failed: {reason}." if isinstance(reason, Died) else f"{name} is left out: {reason}."
+    return (
+        f"{row} {name} failed: {reason}."
+        if isinstance(reason, Died)
+        else f"{name} has a dash where it cannot run: {reason}."
+    )
 
 
 def _raise_if_failed(first: str, answers: Mapping[str, Any]) -> None:

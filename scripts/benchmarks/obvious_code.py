@@ -1,4 +1,4 @@
-"""The obvious code for pooling and unpooling: max_pool_with_argmax and scatter_nd, as in TensorFlow Addons."""
+"""Pools by max_pool_with_argmax and unpools by scatter_nd, as TensorFlow Addons does: the obvious code."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -30,9 +30,9 @@ class Options:
     def title(self, text: str) -> str:
         return f"{text}; MiB at the peak" if self.memory else text
 
-    def memory_note(self, work_needs: str) -> list[str]:
-        """The note that explains peak memory, if it is measured; `work_needs` continues "Peak memory is what"."""
-        return [f"Peak memory is what {work_needs}, tracing and compiling included."] if self.memory else []
+    def memory_note(self, excluded: str) -> list[str]:
+        """The note that explains peak memory, if it is measured; `excluded` names what peak memory does not count."""
+        return [f"Peak memory excludes {excluded}; it includes tracing and compiling."] if self.memory else []
 
 
 @dataclasses.dataclass(frozen=True)

@@ -113,8 +113,10 @@ def run(
         notes=[
             f"Median of {options.rounds} rounds of {STEPS} steps, in which the rows with the same growing quantity "
             "take turns. The batch size is 128 where the images grow, 16 for pixels, 64 for filters and 32 for stages. "
-            "Peak memory is what training needs on top of libraries, images and model, tracing included.",
-            '"growth / linear" is the growth of the time since the row before, divided by the growth of the quantity. '
+            "Peak memory excludes libraries, images and model; it includes tracing.",
+            '"growth / linear" divides the growth of the time since the row before by the growth of the quantity, so 1 '
+            "is linear growth. It is - in the first row of each quantity. It is - for images, too, because a step "
+            "takes one batch, whatever the number of images. "
             f"Rows above {MORE_THAN_LINEAR:g}: {'; '.join(fast_growths) or 'none'}.",
             *notes(comparisons),
         ],

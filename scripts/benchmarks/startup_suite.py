@@ -81,10 +81,13 @@ def run(options: Options) -> Report:
         if name not in failures
     }
     return Report(
-        title="Start-up: milliseconds from the process's start (quartiles); MiB at the peak, libraries included",
-        columns=["until", "time; memory"],
+        title="Start-up: milliseconds of a whole process (quartiles); MiB at the peak, libraries included",
+        columns=["what the process does", "time; memory"],
         rows=[[name, cell(measured.get(name))] for name in PROGRAMS],
-        notes=[f"Median of {rounds} rounds of fresh processes with {PRESET}, after a first round that does not count."],
+        notes=[
+            f"Each row is a process of its own, from start to end. Median of {rounds} rounds with {PRESET}, after a "
+            "first round that does not count."
+        ],
         measurements=[
             {"until": name, "milliseconds": m.timing.median, "peak_mib": m.peak_mib} for name, m in measured.items()
         ],

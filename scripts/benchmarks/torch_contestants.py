@@ -80,7 +80,7 @@ def layers_step(
     torch = torch_models.import_torch()
     dimensions = arrays[0].ndim - 2
     if channels_last and dimensions == 1:
-        raise Unavailable("PyTorch has no channels_last layout in one dimension; those rows show -")
+        raise Unavailable("PyTorch has no channels_last layout in one dimension")
     layouts = {False: torch.contiguous_format, True: torch.channels_last if dimensions == 2 else torch.channels_last_3d}
     images, weights = (
         torch.from_numpy(array).movedim(-1, 1).contiguous(memory_format=layouts[channels_last]) for array in arrays

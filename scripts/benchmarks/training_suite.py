@@ -216,18 +216,22 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
             "model",
             "batch",
             *CONTESTANTS,
-            f"{OURS} to {PLAIN}",
-            f"{OURS} to the best PyTorch",
+            f"{OURS}'s speed / {PLAIN}'s",
+            f"{OURS}'s speed / the best PyTorch's",
             "a step's time / its convolutions' time",
         ],
         rows=rows,
         notes=[
             f"Median of {options.rounds} rounds, with turns of at least {TURN_SECONDS:g} s. The first {CHECKED_STEPS} "
             f"losses of all contestants were checked to agree to {TOLERANCE}.",
+            f"{PLAIN} is the same model, made of Keras's own layers, max_pool_with_argmax and scatter_nd. The best "
+            "PyTorch is the fastest of PyTorch's four forms in the row.",
             *notes(comparisons),
             f'"{CONVOLUTIONS}" are the convolutions of {OURS}\'s layers in a step, forward and backward, without loss, '
-            "optimizer, pooling and input. A step on blocks has other convolutions, so it can take less time.",
-            *options.memory_note("training needs on top of libraries, images and model"),
+            "optimizer, pooling and input. The last column divides the time of a whole step by theirs. Where "
+            f"{OURS} computes a stage on blocks of pixels instead of with its layers, the step has other convolutions, "
+            "so it can take less time.",
+            *options.memory_note("libraries, images and model"),
         ],
         measurements=records,
         figure=throughput_figure(preset_records, "model", "training: images a second") if preset_records else None,

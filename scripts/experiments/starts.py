@@ -199,12 +199,12 @@ def section(dataset: ImageDataset, outcomes: Sequence[Trial]) -> str:
 
 
 def table(outcomes: Sequence[Trial]) -> str:
-    """Makes a table. Each architecture's row compares the default recipe ("ours") with the best of PLAIN_STARTS.
+    """Makes a table with a row per architecture. It compares the recipe `default` with the best of PLAIN_STARTS.
 
     >>> def outcome(start, rmse):
     ...     return Trial([8], [[4, 4]], start, 0, {}, rmse, 0.25, 1.0)
     >>> print(table([outcome("default", 0.09), outcome("default", 0.096), outcome("He 0.01", 0.1)]))
-    | filters | pools | best plain | ours, median of 2 | ours to plain | worst to median | stuck |
+    | filters | pools | best plain start | `default`, median of 2 seeds | `default` / plain | worst / median | stuck |
     | --- | --- | --- | --- | --- | --- | --- |
     | 8 | 4x4 | 0.1000 (He 0.01) | 0.0930 | 0.93 | 1.03 | 0 of 2 |
     """
@@ -214,8 +214,8 @@ def table(outcomes: Sequence[Trial]) -> str:
         groups.setdefault((", ".join(map(str, outcome.filters)), pools), []).append(outcome)
     seeds = max((sum(each.start == OUR_START for each in group) for group in groups.values()), default=0)
     header = (
-        *("filters", "pools", "best plain", f"ours, median of {seeds}"),
-        *("ours to plain", "worst to median", "stuck"),
+        *("filters", "pools", "best plain start", f"`default`, median of {seeds} seeds"),
+        *("`default` / plain", "worst / median", "stuck"),
     )
     return markdown_table(header, [(*shape, *_cells(group)) for shape, group in groups.items()])
 

@@ -54,8 +54,14 @@ def switches_table(models: Sequence[ServedAutoencoder], images: np.ndarray) -> s
     `SizePerImage` computes the factors by which a code is smaller than its image.
     """
     header = (
-        *("model", "own switches", "shuffled", "centred", "no model: zeros"),
-        *("code bits", "switches bits", "factor in numbers", "factor without switches", "factor with switches"),
+        *("model", "own switches", "shuffled", "centred", "black image"),
+        *(
+            "code bits",
+            "switches bits",
+            "factor in numbers",
+            "factor in bits, without switches",
+            "factor in bits, with switches",
+        ),
     )
     lines = []
     for model in models:

@@ -114,7 +114,9 @@ def test_format_without_its_packages_is_left_out(processes: ContestantProcesses)
     missing = inference_suite.converted_file("onnx", {}, {}, "two_layer", SERVING_DEFAULT, 1)
     makers = {"one": partial(Constant, 1.0), "other": missing}
     comparison = processes.compare("row", makers, rounds=1, memory=False, check_agreement=always_agree)
-    assert comparison.notes == ["other is left out: its packages are not installed, see the extra [convert]."]
+    assert comparison.notes == [
+        "other has a dash where it cannot run: its packages are not installed, see the extra [convert]."
+    ]
 
 
 def test_scaling_suite_gives_growth_from_the_second_row_on(layers_processes: ContestantProcesses) -> None:
@@ -148,7 +150,7 @@ def test_contestants_that_are_not_installed_are_left_out(processes: ContestantPr
     makers = {"one": partial(Constant, 1.0), "other": NotInstalled}
     comparison = processes.compare("row", makers, rounds=3, memory=False, check_agreement=always_agree)
     assert comparison.measured == {"one": Measurement(Timing(1.0, 1.0, 1.0, 1.0), None, rounds=(1.0, 1.0, 1.0))}
-    assert comparison.notes == ["other is left out: it is not installed."]
+    assert comparison.notes == ["other has a dash where it cannot run: it is not installed."]
     assert cells(comparison, makers) == ["1.00 (1.00-1.00)", "-"]
 
 
@@ -192,7 +194,7 @@ def test_signature_without_converted_file_leaves_contestants_out(
     for contestant, reason in ((file, "no converted file computes"), (torch, "PyTorch")):
         makers = {"one": partial(Constant, 1.0), "other": contestant}
         comparison = processes.compare("row", makers, rounds=1, memory=False, check_agreement=always_agree)
-        assert comparison.notes[0].startswith(f"other is left out: {reason}")
+        assert comparison.notes[0].startswith(f"other has a dash where it cannot run: {reason}")
 
 
 def disagree(results) -> None:

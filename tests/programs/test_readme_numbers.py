@@ -56,9 +56,9 @@ def numbers_in_readme(pattern: str) -> tuple[float, ...]:
 
 def training_ratios(instruction_set: str) -> tuple[float, ...]:
     """Returns the models' least and largest speed-up over PyTorch, then over plain Keras."""
-    columns = ("deconv_ae to the best PyTorch", "deconv_ae to plain Keras")
-    table = dict(zip(("AVX-512", "AVX2"), tables(BENCHMARKS, "model", *columns), strict=True))[instruction_set]
-    return tuple(each for column in columns for each in least_and_largest([number(row[column]) for row in table]))
+    ratios = ("deconv_ae's speed / the best PyTorch's", "deconv_ae's speed / plain Keras's")
+    table = dict(zip(("AVX-512", "AVX2"), tables(BENCHMARKS, "model", *ratios), strict=True))[instruction_set]
+    return tuple(each for ratio in ratios for each in least_and_largest([number(row[ratio]) for row in table]))
 
 
 def cells_of_best_model(*columns: str) -> tuple[float, ...]:
@@ -102,15 +102,15 @@ SENTENCES = {
     ),
     "a factor in bits": (
         r"with the switches, the factor is (\d+\.\d+)",
-        lambda: cells_of_cmap1_pool4("factor with switches"),
+        lambda: cells_of_cmap1_pool4("factor in bits, with switches"),
     ),
-    "a black image": (r"A black image has ([\d.]+) on MNIST", lambda: cells_of_cmap1_pool4("no model: zeros")),
+    "a black image": (r"A black image has ([\d.]+) on MNIST", lambda: cells_of_cmap1_pool4("black image")),
     "training with AVX2": (
         r"trains ([\d.]+) to ([\d.]+) times as fast as the fastest form of PyTorch, and ([\d.]+) to ([\d.]+) times",
         lambda: training_ratios("AVX2"),
     ),
     "training with AVX-512": (
-        r"with AVX-512, ([\d.]+) to ([\d.]+) and ([\d.]+) to ([\d.]+) times",
+        r"With AVX-512, it trains ([\d.]+) to ([\d.]+) times as fast as PyTorch, and ([\d.]+) to ([\d.]+) times",
         lambda: training_ratios("AVX-512"),
     ),
     "one picture": (r"takes ([\d.]+) to ([\d.]+) ms for one digit", milliseconds_for_one_picture),
