@@ -47,13 +47,13 @@ class Progress(keras.callbacks.Callback):
         return self.step % self._steps_per_epoch == 0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._start = self.step
+        self._steps_before_epoch = self.step
         if not self.epoch_is_complete:
             for variable, value in zip(self.model.metrics_variables, self._metrics):
                 variable.assign(value)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.step = self._start + batch + 1
+        self.step = self._steps_before_epoch + batch + 1
 
 
 class StopOnFailure(keras.callbacks.Callback):
@@ -105,18 +105,18 @@ class Validate(keras.callbacks.Callback):
     every worker of a cluster read all images.
 
     Args:
-        rmse: computes a model's RMSE.
+        compute_rmse: computes a model's RMSE.
         every_epochs: number of epochs between two computations of the RMSE.
     """
 
-    def __init__(self, rmse: Callable[[keras.Model], float], every_epochs: int) -> None:
+    def __init__(self, compute_rmse: Callable[[keras.Model], float], every_epochs: int) -> None:
         super().__init__()
-        self._rmse = rmse
+        self._compute_rmse = compute_rmse
         self._every_epochs = every_epochs
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if logs is not None and (epoch + 1) % self._every_epochs == 0:
-            logs["test_rmse"] = self._rmse(self.model)
+            logs["test_rmse"] = self._compute_rmse(self.model)
 
 
 class KeepHistory(keras.callbacks.Callback):
@@ -163,8 +163,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._saved_step = progress.step
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        # After an epoch's last step, on_epoch_end saves the checkpoint. The epoch's history and TensorBoard records are
-        # written before it, because a run that resumes from that checkpoint does not write them.
+        # After an epoch's last step, on_epoch_end saves the checkpoint. By then, the epoch's history and TensorBoard
+        # records must be on the disk, because a run that resumes from the checkpoint does not write them.
         if self._progress.epoch_is_complete or not self._every_steps:
             return
         if self._progress.step // self._every_steps > self._saved_step // self._every_steps:
@@ -181,20 +181,20 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
 
 class StopWhenAsked(keras.callbacks.Callback):
-    """Raises Interrupted from within fit, after the execution or the epoch in which a signal arrived.
+    """Raises Interrupted from within fit, at the end of the steps or of the epoch in which a signal arrived.
 
     Args:
         progress: counts the steps.
-        signal_number: returns the number of the signal that stops the run, or 0.
+        get_stop_signal: returns the number of the signal that stops the run, or 0.
         checkpoints: saves a last checkpoint; None without a run directory.
     """
 
     def __init__(
-        self, progress: Progress, signal_number: Callable[[], int], checkpoints: SaveCheckpoints | None
+        self, progress: Progress, get_stop_signal: Callable[[], int], checkpoints: SaveCheckpoints | None
     ) -> None:
         super().__init__()
         self._progress = progress
-        self._signal_number = signal_number
+        self._get_stop_signal = get_stop_signal
         self._checkpoints = checkpoints
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -205,7 +205,7 @@ class StopWhenAsked(keras.callbacks.Callback):
         self._stop_if_asked()
 
     def _stop_if_asked(self) -> None:
-        number = self._signal_number()
+        number = self._get_stop_signal()
         if not number:
             return
         message = f"stopped by {signal.Signals(number).name} after step {self._progress.step}"

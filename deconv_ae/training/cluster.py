@@ -31,7 +31,7 @@ def check_tf_config(strategy: str) -> None:
         other_addresses(text)  # Raises InputError.
     elif strategy == "mirrored" and VARIABLE in os.environ:
         try:
-            _jobs(_object("it", _parsed(text)).get("cluster", {}))
+            _checked_jobs(_checked_object("it", _parsed(text)).get("cluster", {}))
         except ValueError as error:
             raise InputError(
                 f"{VARIABLE}: {_quoted(text)} cannot be read: {error}; unset it, --strategy=mirrored does not need it"
@@ -39,7 +39,7 @@ def check_tf_config(strategy: str) -> None:
 
 
 def other_addresses(text: str) -> list[str]:
-    """Returns HOST:PORT of all training processes in a TF_CONFIG except the one that the TF_CONFIG is for.
+    """Returns the HOST:PORT of every training process in a TF_CONFIG but the one that has this TF_CONFIG.
 
     Args:
         text: the value of TF_CONFIG.
@@ -54,7 +54,7 @@ def other_addresses(text: str) -> list[str]:
     if not text:
         raise InputError(f"{VARIABLE}: is not set; {advice}")
     try:
-        return _other_addresses(_object("it", _parsed(text)))
+        return _other_addresses(_checked_object("it", _parsed(text)))
     except ValueError as error:
         raise InputError(
             f"{VARIABLE}: {_quoted(text)} does not name a cluster and a worker in it: {error}; {advice}"
@@ -69,7 +69,7 @@ def _parsed(text: str) -> Any:
 
 
 def _other_addresses(config: dict[str, Any]) -> list[str]:
-    jobs, task = _jobs(config.get("cluster")), _object("task", config.get("task"))
+    jobs, task = _checked_jobs(config.get("cluster")), _checked_object("task", config.get("task"))
     job, index = task.get("type"), task.get("index")
     if job not in TRAINING_JOBS or job not in jobs:
         raise ValueError("task.type is not chief or worker, or is not a job of the cluster")
@@ -83,14 +83,14 @@ def _other_addresses(config: dict[str, Any]) -> list[str]:
     return [address for address in addresses if address != own_address]
 
 
-def _jobs(cluster: Any) -> dict[str, list[str]]:
-    jobs = {job: _checked_addresses(job, addresses) for job, addresses in _object("cluster", cluster).items()}
+def _checked_jobs(cluster: Any) -> dict[str, list[str]]:
+    jobs = {job: _checked_addresses(job, addresses) for job, addresses in _checked_object("cluster", cluster).items()}
     if len(jobs.get("chief", ())) > 1:
         raise ValueError("there is more than one chief")
     return jobs
 
 
-def _object(name: str, value: Any) -> dict[str, Any]:
+def _checked_object(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{name} is not an object")
     return value

@@ -1,6 +1,6 @@
 """tf.distribute strategies by name, and everything that Keras's fit lacks to train under them.
 
-On one device, only `make_strategy` and `shared_rmse` have an effect.
+On one device, only `make_strategy` and `make_rmse_function` have an effect.
 
 The arithmetic is that of one device. A global batch is cut into one share per replica, and each image weighs the same.
 So the sum of the gradients over replicas is the gradient of the mean over the global batch, even for shares of
@@ -32,21 +32,22 @@ from deconv_ae.training.interruption import SIGNALS, signals_end_at_once
 EXIT_FAILED = 1
 
 
-def _auto(worker_timeout: float) -> tf.distribute.Strategy:
-    return _mirrored(worker_timeout) if len(tf.config.list_logical_devices("GPU")) > 1 else _none(worker_timeout)
+def _auto_strategy(worker_timeout: float) -> tf.distribute.Strategy:
+    has_several_gpus = len(tf.config.list_logical_devices("GPU")) > 1
+    return _mirrored_strategy(worker_timeout) if has_several_gpus else _one_device_strategy(worker_timeout)
 
 
-def _none(worker_timeout: float) -> tf.distribute.Strategy:
+def _one_device_strategy(worker_timeout: float) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def _mirrored(worker_timeout: float) -> tf.distribute.Strategy:
+def _mirrored_strategy(worker_timeout: float) -> tf.distribute.Strategy:
     check_tf_config("mirrored")
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
-def _multi_worker(worker_timeout: float) -> tf.distribute.Strategy:
+def _multi_worker_strategy(worker_timeout: float) -> tf.distribute.Strategy:
     others = other_addresses(os.environ.get("TF_CONFIG", ""))
     complaint = (
         f"the cluster was not complete after {worker_timeout:g} s: waited for {', '.join(others)} of TF_CONFIG; "
@@ -60,10 +61,10 @@ def _multi_worker(worker_timeout: float) -> tf.distribute.Strategy:
 
 
 _MAKERS: dict[str, Callable[[float], tf.distribute.Strategy]] = {
-    "auto": _auto,
-    "mirrored": _mirrored,
-    "multi_worker": _multi_worker,
-    "none": _none,
+    "auto": _auto_strategy,
+    "mirrored": _mirrored_strategy,
+    "multi_worker": _multi_worker_strategy,
+    "none": _one_device_strategy,
 }
 
 
@@ -112,9 +113,9 @@ def _end_after(seconds: float, complaint: str) -> Iterator[None]:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-    if reporter.poll() is not None:  # The line was printed before the last worker came.
+    if reporter.poll() is not None:  # The line was printed, so the process ends although the last worker has come.
         os._exit(EXIT_FAILED)
-    reporter.communicate()
+    reporter.communicate()  # Closes standard input, at which the reporter ends without printing.
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
@@ -138,7 +139,7 @@ def check_replicas(replicas: int, batch_size: int, jit_compile: str) -> None:
 def global_batches(
     strategy: tf.distribute.Strategy, images: np.ndarray, batch_size: int, seed: int, first_step: int
 ) -> Any:
-    """Makes the batches of `training_batches`, each cut into one share per replica of the strategy."""
+    """Makes the same batches as `training_batches`, each cut into one share per replica of the strategy."""
 
     def local_shares(context: tf.distribute.InputContext) -> tf.data.Dataset:
         replicas_here = context.num_replicas_in_sync // context.num_input_pipelines
@@ -149,7 +150,7 @@ def global_batches(
     return strategy.distribute_datasets_from_function(local_shares)
 
 
-def shared_rmse(
+def make_rmse_function(
     strategy: tf.distribute.Strategy, images: np.ndarray, feed: Callable[[], None]
 ) -> Callable[[keras.Model], float]:
     """Makes a function that computes a model's mean per-image RMSE. Every worker of a cluster evaluates its share.
@@ -169,7 +170,7 @@ def shared_rmse(
         return tf.reduce_sum(tf.cast(per_image_rmse(batch, model(batch, training=False)), tf.float64))
 
     batches = EvaluationBatches(images, first=first, end=end)
-    if len(batches) > 1:  # For a single batch per epoch, tracing a graph costs more than it saves.
+    if len(batches) > 1:  # For a single batch, tracing a graph takes longer than the graph saves.
         rmse_sum = tf.function(rmse_sum, reduce_retracing=True)
 
     def rmse(model: keras.Model) -> float:
@@ -208,20 +209,20 @@ class ReplicatedTraining:
     Args:
         model: compiled under the strategy, with all its variables made.
         strategy: a strategy with several replicas.
-        received_signal: returns the signal that this process has received, or 0.
-        watchdog: to feed after every step.
+        get_received_signal: returns the number of the signal that this process has received, or 0.
+        watchdog: its `feed` is called after every step.
     """
 
     def __init__(
         self,
         model: keras.Model,
         strategy: tf.distribute.Strategy,
-        received_signal: Callable[[], int],
+        get_received_signal: Callable[[], int],
         watchdog: "Watchdog",
     ) -> None:
         self._model = model
         self._strategy = strategy
-        self._received_signal = received_signal
+        self._get_received_signal = get_received_signal
         self._watchdog = watchdog
         self._log_names: list[str] = []
         self._shared_signal = 0
@@ -234,25 +235,25 @@ class ReplicatedTraining:
         return self._shared_signal
 
     def _train(self, iterator: Iterator) -> dict[str, tf.Tensor]:
-        received = tf.constant([self._received_signal() == number for number in SIGNALS], tf.float32)
-        means = self._step(next(iterator), received).numpy()
+        signal_flags = tf.constant([self._get_received_signal() == number for number in SIGNALS], tf.float32)
+        means = self._step(next(iterator), signal_flags).numpy()
         self._watchdog.feed()
         logs, signal_means = means[: -len(SIGNALS)], means[-len(SIGNALS) :]
         self._shared_signal = next((int(number) for number, mean in zip(SIGNALS, signal_means) if mean > 0), 0)
         return dict(zip(self._log_names, logs))
 
-    def _global_step(self, share: Any, received: tf.Tensor) -> tf.Tensor:
+    def _global_step(self, share: Any, signal_flags: tf.Tensor) -> tf.Tensor:
         """Trains one step and returns the means of logs and signals over the replicas.
 
         The means are one vector, so that one reduction suffices.
         """
 
-        def replica_step(share: Any, received: tf.Tensor) -> tf.Tensor:
+        def replica_step(share: Any, signal_flags: tf.Tensor) -> tf.Tensor:
             logs = self._replica_step(*share)
             self._log_names = list(logs)
-            return tf.concat([tf.stack(list(logs.values())), received], axis=0)
+            return tf.concat([tf.stack(list(logs.values())), signal_flags], axis=0)
 
-        vectors = self._strategy.run(replica_step, args=(share, received))
+        vectors = self._strategy.run(replica_step, args=(share, signal_flags))
         return self._strategy.reduce("SUM", vectors, axis=None) / self._strategy.num_replicas_in_sync
 
     def _replica_step(self, images: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -284,8 +285,8 @@ class Watchdog:
     TensorFlow's collectives notice a dead worker. But they wait for ever for a worker that hangs or never came.
 
     Args:
-        seconds: the longest time between two calls of `feed`, and from the start to the first call; None never ends the
-            process.
+        seconds: the longest time between two calls of `feed`, and between the watchdog's creation and the first call;
+            None never ends the process.
     """
 
     def __init__(self, seconds: float | None) -> None:
@@ -318,7 +319,7 @@ class Watchdog:
                 os._exit(EXIT_FAILED)
 
 
-def watchdog(strategy: tf.distribute.Strategy, seconds: float) -> Watchdog:
+def make_watchdog(strategy: tf.distribute.Strategy, seconds: float) -> Watchdog:
     """Makes a watchdog for a cluster. If all replicas are in this process, the watchdog never ends the process."""
     return Watchdog(seconds if strategy.cluster_resolver is not None else None)
 
@@ -343,7 +344,7 @@ def report_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
         ) from error
 
 
-def check_agreement(strategy: tf.distribute.Strategy, step: int) -> None:
+def check_steps_agree(strategy: tf.distribute.Strategy, step: int) -> None:
     """Raises RunError on every worker if they resume from different steps."""
     steps = strategy.gather(tf.constant([step], tf.int64), axis=0).numpy()
     if len(set(steps)) > 1:

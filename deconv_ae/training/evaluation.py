@@ -12,8 +12,8 @@ from deconv_ae.data.dataset import evenly_spaced
 from deconv_ae.model.baselines import Baselines, thumbnail_size
 from deconv_ae.model.objective import per_image_rmse
 
-RISE = 1.01
-"""A loss above this many times its first value has risen.
+LARGEST_RISE = 1.01
+"""The largest ratio of the final loss to the initial loss at which the loss does not count as risen.
 
 The order of the images alone changes a loss by less than a hundredth."""
 SAMPLED_IMAGES = 256
@@ -110,7 +110,7 @@ def sample(images: np.ndarray) -> np.ndarray:
 
 
 def silent_channels(encode: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray) -> int:
-    """Counts the channels of the code that are 0 everywhere in every image; `encode` makes a code of a batch.
+    """Counts the channels of the code that are 0 everywhere in every image; `encode` makes a batch's codes.
 
     >>> silent_channels(lambda batch: tf.concat([batch, 0 * batch], axis=-1), np.ones((5, 2, 2, 1), np.uint8))
     1
@@ -123,21 +123,21 @@ def silent_channels(encode: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray
     return int(tf.reduce_sum(tf.cast(silent, tf.int32)))
 
 
-def problem(test_rmse: float, mean_image_rmse: float, loss_before: float | None, loss_after: float) -> str | None:
+def find_problem(test_rmse: float, mean_image_rmse: float, initial_loss: float | None, final_loss: float) -> str | None:
     """Finds a reason not to keep a model.
 
     Args:
         test_rmse: the model's RMSE over the test images.
         mean_image_rmse: the mean training image's RMSE over the test images.
-        loss_before: the loss before the training, over some training images; None if it is unknown.
-        loss_after: the loss after the training, over the same images.
+        initial_loss: the loss before the training, over some training images; None if it is unknown.
+        final_loss: the loss after the training, over the same images.
 
     Returns:
         The reason, in one line, or None.
 
-    >>> problem(0.25, 0.25, 0.5, 0.25)
+    >>> find_problem(0.25, 0.25, 0.5, 0.25)
     'the model is no better than the mean training image, a test RMSE of 0.2500 against 0.2500'
-    >>> problem(0.12, 0.25, 0.1, 0.12)
+    >>> find_problem(0.12, 0.25, 0.1, 0.12)
     'the loss rose over the run, from 0.1000 to 0.1200'
     """
     if not test_rmse < mean_image_rmse:
@@ -145,6 +145,6 @@ def problem(test_rmse: float, mean_image_rmse: float, loss_before: float | None,
             "the model is no better than the mean training image, "
             f"a test RMSE of {test_rmse:.4f} against {mean_image_rmse:.4f}"
         )
-    if loss_before is not None and not loss_after <= RISE * loss_before:
-        return f"the loss rose over the run, from {loss_before:.4f} to {loss_after:.4f}"
+    if initial_loss is not None and not final_loss <= LARGEST_RISE * initial_loss:
+        return f"the loss rose over the run, from {initial_loss:.4f} to {final_loss:.4f}"
     return None

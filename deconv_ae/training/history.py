@@ -16,8 +16,8 @@ class Epoch:
 
     Attributes:
         number: 1 for the first epoch; 0 stands for the model before the first epoch.
-        training_rmse: the mean over the training images, each measured in the step of the epoch that trains on it; for
-            epoch 0, the mean over a sample of the training images, before the first step.
+        training_rmse: the mean over the training images, each image measured just before the step that trains on it;
+            for epoch 0, the mean over a sample of the training images, before the first step.
         test_rmse: the mean over the test images after the epoch; None if it was not computed.
     """
 
@@ -28,7 +28,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class History:
-    """A run's epochs, from epoch 0 on."""
+    """The RMSEs of a run's epochs. Epoch 0 stands for the model before training."""
 
     epochs: tuple[Epoch, ...]
 

@@ -11,7 +11,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class SignalsHeld:
-    """A context in which the first signal is only noted, for `first_signal`; a second signal ends the process at once.
+    """A context in which the first signal is only recorded, and a second signal ends the process at once.
+
+    `first_signal` returns the recorded signal.
 
     Only the main thread can handle signals in Python; in another thread, the context does nothing. A signal that the
     process ignores, such as SIGHUP under nohup, remains ignored.
@@ -22,7 +24,7 @@ class SignalsHeld:
         self._previous_handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "SignalsHeld":
-        self._previous_handlers = _set_handlers(self._note)
+        self._previous_handlers = _set_handlers(self._record_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -33,7 +35,7 @@ class SignalsHeld:
         """Returns the first signal's number, or 0."""
         return self._first_signal
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record_signal(self, number: int, frame: FrameType | None) -> None:
         self._first_signal = number
         for handled_number in self._previous_handlers:
             signal.signal(handled_number, signal.SIG_DFL)
@@ -43,8 +45,8 @@ class SignalsHeld:
 def signals_end_at_once() -> Iterator[None]:
     """A context in which signals end the process without Python's handlers.
 
-    Python calls a handler only after a call into TensorFlow has returned. In a thread other than the main one, the
-    context does nothing.
+    Python would call a handler only after a call into TensorFlow has returned, so during a long call the process would
+    not end. In a thread other than the main one, the context does nothing.
     """
     previous_handlers = _set_handlers(signal.SIG_DFL)
     try:

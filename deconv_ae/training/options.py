@@ -141,7 +141,8 @@ class TrainingOptions:
     def deciding_options(self, images: int | None = None) -> "TrainingOptions":
         """Returns a copy with the defaults of all options that do not decide the result.
 
-        The copy must be the same for a run and for its resumption, except that a resumption may have more epochs.
+        A run can be resumed only with options whose copy equals the copy of the run's own options. Only the number of
+        epochs may be larger.
 
         If `epochs` or `batch_size` is None, the copy has the value for `images`, the number of training images. If
         `images` is None, too, the copy has None.
@@ -155,9 +156,14 @@ class TrainingOptions:
         return replace(self, **defaults | {"epochs": schedule.epochs, "batch_size": schedule.batch_size})
 
     def deciding_values(self, images: int) -> dict[str, Any]:
-        """Returns the options that decide the result on this number of training images, by name, for a record."""
-        deciding = self.deciding_options(images)
-        return {name: getattr(deciding, name) for name, (_, each) in options_of(self).items() if each.decides_result}
+        """Returns the values of the options that decide the result, by option name.
+
+        The batch size and the epochs are those for this number of training images, as in `deciding_options`.
+        """
+        deciding_options = self.deciding_options(images)
+        return {
+            name: getattr(deciding_options, name) for name, (_, each) in options_of(self).items() if each.decides_result
+        }
 
     @property
     def peak_learning_rate(self) -> float | None:

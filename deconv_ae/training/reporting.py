@@ -72,7 +72,8 @@ def describe_resumption(
 ) -> str:
     """Says that a run is complete, or where it resumes.
 
-    If the run was extended after its learning rate was planned, the text also says that the weights will differ.
+    If the run was extended and its recipe plans the learning rate for all epochs, the text also says that the weights
+    will differ from those of a run that had all epochs from the beginning.
 
     Args:
         options: the run's options.
@@ -110,10 +111,10 @@ def describe_evaluation(training_shape: tuple[int, ...], test_shape: tuple[int, 
     return labelled("evaluate", text)
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Formats an estimated time, with no more digits than the estimate allows.
 
-    >>> duration(0.2), duration(89), duration(91), duration(5000)
+    >>> format_duration(0.2), format_duration(89), format_duration(91), format_duration(5000)
     ('1 s', '89 s', '2 min', '1 h 23 min')
     """
     if seconds < 90:
@@ -140,7 +141,8 @@ class ShowProgress(keras.callbacks.Callback):
         self._redraws = sys.stdout.isatty()
         self._line_width = 0
         self._drawn_at = 0.0
-        # The first execution does not count: its tracing and compiling take as long as hundreds of executions.
+        # The step and the time after the first execution. The estimate of the time left ignores the first execution,
+        # because its tracing and compiling take as long as hundreds of executions.
         self._measuring_start: tuple[int, float] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -191,4 +193,4 @@ class ShowProgress(keras.callbacks.Callback):
             return ""
         first_step, start = self._measuring_start
         steps, steps_left = self._progress.step - first_step, self._schedule.total_steps - self._progress.step
-        return f", {duration((now - start) / steps * steps_left)} left" if steps and steps_left > 0 else ""
+        return f", {format_duration((now - start) / steps * steps_left)} left" if steps and steps_left > 0 else ""

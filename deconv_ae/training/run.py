@@ -31,14 +31,14 @@ from deconv_ae.training.checkpoints import RunDirectory
 from deconv_ae.training.distribution import (
     ReplicatedTraining,
     Watchdog,
-    check_agreement,
     check_replicas,
+    check_steps_agree,
     global_batches,
     is_chief,
+    make_rmse_function,
     make_strategy,
+    make_watchdog,
     report_lost_workers,
-    shared_rmse,
-    watchdog,
 )
 from deconv_ae.training.history import Epoch
 from deconv_ae.training.interruption import SignalsHeld
@@ -53,7 +53,7 @@ from deconv_ae.training.reporting import (
     labelled,
 )
 from deconv_ae.training.run_record import ONEDNN_VARIABLE, RunRecord
-from deconv_ae.training.start import fit_start
+from deconv_ae.training.start import set_initial_weights
 
 PICTURED_IMAGES = 5
 # Between executions, Keras's fit returns to Python, for half as long as a step of 64 digits takes. Several steps in one
@@ -75,7 +75,7 @@ class TrainingResult:
         baselines: the test RMSE of baselines that need no model.
         silent_channels: number of channels of the code that are 0 in every test image.
         history: the RMSE of every epoch; epoch 0 stands for the model before epoch 1.
-        problem: a reason not to keep the model, in a line, or None. See `evaluation.problem`.
+        problem: a reason not to keep the model, in a line, or None. See `evaluation.find_problem`.
         seconds: the duration of the call of `train`; for a resumed run, without the time before it was resumed.
         extended_after_epochs: earlier numbers of epochs, if the run was extended.
     """
@@ -128,7 +128,7 @@ def train(
         RunError: if the run fails: a loss that is not finite, a dead ReLU, a full disk.
         Interrupted: on SIGINT, SIGTERM or SIGHUP while the model trains; with a run_dir, after a checkpoint.
     """
-    started = time.perf_counter()
+    start_time = time.perf_counter()
     schedule = options.schedule(len(dataset.train))
     options.architecture.check_trainable(dataset.image_shape, min(schedule.batch_size, schedule.images))
     strategy = strategy or make_strategy(options.strategy, options.worker_timeout)
@@ -138,7 +138,7 @@ def train(
     with (
         _run_directory(dataset, options, writes=is_chief(strategy)) as run_directory,
         _dtype_policy(MIXED_PRECISIONS[options.mixed_precision]),
-        watchdog(strategy, options.worker_timeout) as watch,
+        make_watchdog(strategy, options.worker_timeout) as watchdog,
         report_lost_workers(strategy),
     ):
         # Only the model is built in the scope, because creating a variable there waits for all workers.
@@ -149,28 +149,31 @@ def train(
             print(labelled("model", describe_model(options.architecture, model.count_params())))
             print(labelled("training", describe_schedule(options, schedule)))
             print(describe_run_dir(options), flush=True)
-        history = _fit(model, dataset, options, strategy, run_directory, watch, callbacks, verbose)
+        history = _fit(model, dataset, options, strategy, run_directory, watchdog, callbacks, verbose)
     if verbose and (evaluation_line := describe_evaluation(dataset.train.shape, dataset.test.shape)):
         print(evaluation_line, flush=True)
     # The returned model computes in float32 on one device, even if the run had mixed precision or several replicas.
     weights, model = model.get_weights(), _compiled_model(dataset, options)
     model.set_weights(weights)
-    extended = run_directory.extended_after_epochs if run_directory else ()
-    return replace(_result(model, dataset, options, history, started), extended_after_epochs=extended)
+    extended_after_epochs = run_directory.extended_after_epochs if run_directory else ()
+    return replace(
+        _make_result(model, dataset, options, history, start_time), extended_after_epochs=extended_after_epochs
+    )
 
 
-def _result(
-    model: Autoencoder, dataset: ImageDataset, options: TrainingOptions, history: list[Epoch], started: float
+def _make_result(
+    model: Autoencoder, dataset: ImageDataset, options: TrainingOptions, history: list[Epoch], start_time: float
 ) -> TrainingResult:
     training_rmse, test_rmse = (evaluation.mean_rmse(model, images) for images in (dataset.train, dataset.test))
-    # The last step's loss is computed before the step changes the weights, so it does not prove that they are finite.
+    # The last step's loss is computed before the step changes the weights. So only these RMSEs show that the step left
+    # the weights finite.
     for split, rmse in (("training", training_rmse), ("test", test_rmse)):
         if not math.isfinite(rmse):
             raise RunError(f"the {split} RMSE is {rmse} after the last step; try a lower --learning_rate")
     code_values = options.architecture.size_per_image(dataset.image_shape).code_values
     baselines = evaluation.baselines(dataset.train, dataset.test, code_values)
-    loss_before = next((epoch.training_rmse for epoch in history if epoch.number == 0), None)
-    loss_after = evaluation.mean_rmse(model, evaluation.sample(dataset.train))
+    initial_loss = next((epoch.training_rmse for epoch in history if epoch.number == 0), None)
+    final_loss = evaluation.mean_rmse(model, evaluation.sample(dataset.train))
     return TrainingResult(
         model=model,
         options=options,
@@ -179,8 +182,8 @@ def _result(
         baselines=baselines,
         silent_channels=evaluation.silent_channels(lambda images: model.encode(images)[0], dataset.test),
         history=history,
-        problem=evaluation.problem(test_rmse, baselines.mean_image_rmse, loss_before, loss_after),
-        seconds=time.perf_counter() - started,
+        problem=evaluation.find_problem(test_rmse, baselines.mean_image_rmse, initial_loss, final_loss),
+        seconds=time.perf_counter() - start_time,
     )
 
 
@@ -216,7 +219,7 @@ def _fit(
     options: TrainingOptions,
     strategy: tf.distribute.Strategy,
     run_directory: RunDirectory | None,
-    watch: Watchdog,
+    watchdog: Watchdog,
     more_callbacks: Sequence[keras.callbacks.Callback],
     verbose: bool,
 ) -> list[Epoch]:
@@ -229,7 +232,7 @@ def _fit(
     make_guesses = RECIPES[options.recipe].make_guesses
     if make_guesses is not None and steps_done == 0:
         channels = model.image_shape[-1]
-        fit_start(model, dataset.train, make_guesses(options.architecture, channels), options.seed)
+        set_initial_weights(model, dataset.train, make_guesses(options.architecture, channels), options.seed)
     history = run_directory.history(steps_done // steps_per_epoch) if run_directory else []
     if steps_done == 0:
         history = [Epoch(0, evaluation.mean_rmse(model, evaluation.sample(dataset.train)))]
@@ -243,12 +246,12 @@ def _fit(
     progress = Progress(steps_done, steps_per_epoch, metrics)
     show_progress = ShowProgress(progress, schedule)
     with SignalsHeld() as signals:
-        signal_number, make_batches = signals.first_signal, partial(training_batches, dataset.train)
+        get_stop_signal, make_batches = signals.first_signal, partial(training_batches, dataset.train)
         if strategy.num_replicas_in_sync > 1:
-            check_agreement(strategy, steps_done)
-            signal_number = ReplicatedTraining(model, strategy, signals.first_signal, watch).shared_signal
+            check_steps_agree(strategy, steps_done)
+            get_stop_signal = ReplicatedTraining(model, strategy, signals.first_signal, watchdog).shared_signal
             make_batches = partial(global_batches, strategy, dataset.train)
-        compute_test_rmse = shared_rmse(strategy, dataset.test, watch.feed)
+        compute_test_rmse = make_rmse_function(strategy, dataset.test, watchdog.feed)
         validate = Validate(compute_test_rmse, options.validate_every) if options.validate_every else None
         checkpoints = SaveCheckpoints(progress, run_directory, options.checkpoint_every) if run_directory else None
         # The order matters, for the reasons beside the callbacks.
@@ -256,12 +259,12 @@ def _fit(
             progress,  # First: it counts the steps, and others read the count.
             StopOnFailure(progress, dataset.test),  # Raises before a failed step is saved.
             validate,  # Adds to the epoch's metrics.
-            KeepHistory(history, run_directory),  # Writes before a checkpoint makes resumed runs skip the epoch.
+            KeepHistory(history, run_directory),  # Before the checkpoint, because resumed runs skip a saved epoch.
             *more_callbacks,
             show_progress if verbose else None,  # Prints what the callbacks above add to the metrics.
-            _tensorboard_callback(run_directory, dataset),  # Writes before a checkpoint, for the same reason.
+            _tensorboard_callback(run_directory, dataset),  # Before the checkpoint, for the same reason.
             checkpoints,
-            StopWhenAsked(progress, signal_number, checkpoints),  # Last: on a signal, saves a checkpoint and raises.
+            StopWhenAsked(progress, get_stop_signal, checkpoints),  # Last: on a signal, saves a checkpoint and raises.
         ]
         try:
             for first_epoch, end, steps in _spans(steps_done, steps_per_epoch, schedule.epochs):
@@ -300,7 +303,8 @@ def steps_per_execution(*step_counts: int) -> int:
 def _spans(steps_done: int, steps_per_epoch: int, epochs: int) -> list[tuple[int, int, int]]:
     """Returns (first epoch, end, steps in each epoch) for the remaining calls of fit.
 
-    All epochs of one call have equally many steps. So an epoch that is resumed in its middle gets a call of its own.
+    Epochs count from 0, and `end` is the epoch after the last one of the call. All epochs of one call have equally many
+    steps. So an epoch that is resumed in its middle gets a call of its own.
 
     >>> _spans(steps_done=0, steps_per_epoch=10, epochs=3)
     [(0, 3, 10)]
@@ -334,7 +338,7 @@ def check_mixed_precision(name: str) -> None:
     """Raises InputError if this machine cannot convolve in the dtype of `name`, one of `MIXED_PRECISIONS`.
 
     TensorFlow looks at the CPU, but oneDNN obeys the environment variable ONEDNN_MAX_CPU_ISA. If the variable is AVX2,
-    the two can disagree about a dtype. So this function tries a convolution.
+    TensorFlow can accept a dtype that oneDNN refuses. So this function tries a convolution.
     """
     dtype = keras.DTypePolicy(MIXED_PRECISIONS[name] or "float32").compute_dtype
     try:

@@ -32,8 +32,8 @@ class RunRecord:
         fit: how images were resized; None if they were not.
         pictures: the pictures' `ImageDataset.fingerprint`.
         peak_learning_rate: from `TrainingOptions.peak_learning_rate`.
-        onednn: the environment's setting of oneDNN, or None. oneDNN rounds differently from TensorFlow's own kernels.
-            The setting may change when the run is resumed.
+        onednn: the environment variable TF_ENABLE_ONEDNN_OPTS, or None. oneDNN rounds differently from TensorFlow's own
+            kernels. The variable may change when the run is resumed.
         extended_after_epochs: earlier numbers of epochs, in order, if the run was extended.
     """
 
@@ -65,7 +65,7 @@ def check_before_loading(run_dir: str | Path, options: TrainingOptions, dataset:
         return
     old_record = read("resume", path, "leave --resume out to start a run")
     new_options, old_options = options.deciding_options(), old_record.options
-    # Batch size and epochs that follow from the number of images count as unchanged.
+    # A batch size or number of epochs of None follows from the number of images, and counts as unchanged.
     new_options = replace(
         new_options,
         epochs=old_options.epochs if new_options.epochs is None else new_options.epochs,
@@ -117,7 +117,7 @@ def _check_is_new(run_dir: Path) -> None:
 
 
 def _check_settings_agree(run_dir: Path, old_record: RunRecord, new_record: RunRecord) -> None:
-    # The pictures come first: other pictures may change other settings, too, such as the batch size.
+    # The pictures are compared first, because other pictures may also change other settings, such as the batch size.
     source_fields = ("dataset", "image_shape", "fit")
     is_same_source = all(getattr(old_record, name) == getattr(new_record, name) for name in source_fields)
     if is_same_source and old_record.pictures != new_record.pictures:

@@ -19,7 +19,7 @@ class Schedule:
 
     Attributes:
         images: number of training images.
-        batch_size: images a step, over all replicas together.
+        batch_size: images per step, over all replicas together.
         epochs: passes over the images.
     """
 
@@ -44,12 +44,12 @@ class Schedule:
 
 
 def schedule(recipe: Recipe, images: int, batch_size: int | None = None, epochs: int | None = None) -> Schedule:
-    """Fills in a missing batch size or number of epochs.
+    """Makes a schedule, and fills in a missing batch size or number of epochs.
 
-    The batch size is the recipe's, or a twentieth of the images if that is less, but at least 15. Each epoch of the
-    recipe becomes one epoch if that has at least 200 steps, otherwise as many epochs as have 200 steps together. As a
-    result, small data sets get smaller batches and more epochs, and data sets as large as MNIST keep the
-    recipe's numbers.
+    The batch size is the recipe's, or a twentieth of the images if that is less, but at least 15. If an epoch
+    has fewer than 200 steps in such batches, each epoch of the recipe becomes as many epochs as it takes to make 200
+    steps. As a result, small data sets get smaller batches and more epochs, and data sets as large as MNIST keep
+    the recipe's numbers.
 
     >>> from deconv_ae.model.recipes import RECIPES
     >>> for images in (50, 300, 4_000, 60_000):

@@ -1,9 +1,10 @@
-"""The start of a run: one of several encoders, and a decoder for it.
+"""The initial weights of a run: one of several encoders, and a decoder for it.
 
 Given the switches, everything after the code is linear. So the transposed convolutions need not start at random. Least
 squares fits each of them: its input is what the inner stages reconstruct from the code, and its target is the input of
-its stage. `fit_start` compares several encoders by the RMSE of their fitted decoders. The model's own encoder keeps the
-fitted decoder; a guess's encoder, if it is used, gets the guess's own decoder in place of the fitted one.
+its stage. `set_initial_weights` compares several encoders by the RMSE of their fitted decoders. The model's own
+encoder keeps the fitted decoder; a guess's encoder, if it is used, gets the guess's own decoder in place of the fitted
+one.
 
 Random kernels are made to fire, so that no channel is silent from the start. Each filter gets the sign that makes the
 mean of its outputs before the ReLU positive, and the scale that makes their standard deviation the input's RMS.
@@ -24,7 +25,7 @@ from deconv_ae.model.autoencoder import Autoencoder
 from deconv_ae.model.objective import per_image_rmse
 from deconv_ae.model.smooth_path import AVERAGES, ENLARGE
 
-# Pictures that a start looks at: enough equations for the largest kernels in use, few enough for the memory.
+# Pictures that the fit uses at most: enough equations for the largest kernels in use, few enough for the memory.
 MOST_IMAGES = 256
 MOST_VALUES = 2**26
 FEWEST_PIXELS = 4_000
@@ -45,23 +46,23 @@ Guess = tuple[keras.Initializer, keras.Initializer]
 """Initializers of the convolutions' kernels and of the transposed convolutions' kernels."""
 
 
-def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] = (), seed: int = 0) -> None:
+def set_initial_weights(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] = (), seed: int = 0) -> None:
     """Gives an untrained model one of several encoders, and a decoder for it.
 
     Args:
-        model: a built model. If no guess is used, training starts from the model's own kernels, made to fire, and a
-            fitted decoder.
+        model: a built model. If no guess is used, the encoder keeps the model's own kernels, with signs and scales that
+            make every filter fire, and the decoder is fitted.
         images: `(N, height, width, channels)` uint8, all training images; at most 256 are used.
-        guesses: other starts. Each guess's encoder is compared with the model's own kernels, both with fitted decoders.
-            The first guess whose RMSE is less than 1.25 times that of the model's kernels is used. The guess's
-            own decoder then replaces the fitted one.
-        seed: decides the pixels to fit the decoder to, and the blocks to fit the averages to.
+        guesses: other initial weights. Each guess's encoder is compared with the model's own kernels, both with fitted
+            decoders. The first guess whose RMSE is less than 1.25 times that of the model's kernels is used. The
+            guess's own decoder then replaces the fitted one.
+        seed: decides which pixels the decoder is fitted to, and which blocks the averages are fitted to.
 
     >>> from deconv_ae.model.architecture import Architecture
     >>> images = np.random.default_rng(0).integers(0, 256, (20, 12, 12, 1), np.uint8)
     >>> model = Autoencoder(Architecture((4,), (2,)), (12, 12, 1))
     >>> before = float(np.mean(per_image_rmse(scale(images), model(scale(images)))))
-    >>> fit_start(model, images)
+    >>> set_initial_weights(model, images)
     >>> float(np.mean(per_image_rmse(scale(images), model(scale(images))))) < before
     True
     """
@@ -85,9 +86,10 @@ def fit_start(model: Autoencoder, images: np.ndarray, guesses: Sequence[Guess] =
 
 
 def _fit_smooth_path(model: Autoencoder, images: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Fits the layers that average blocks and enlarge the averages; returns the images that they reconstruct.
+    """Fits the smooth path, and returns the images that it reconstructs.
 
-    These layers are the smooth path. Their weights are the principal components of the images' blocks.
+    The smooth path is the layers that average blocks and enlarge the averages. Their weights become the principal
+    components of the images' blocks.
     """
     averages, enlarge = model.get_layer(AVERAGES), model.get_layer(ENLARGE)
     height, width, channels, count = averages.kernel.shape
@@ -99,7 +101,8 @@ def _fit_smooth_path(model: Autoencoder, images: np.ndarray, random: np.random.G
         blocks = blocks[random.choice(len(blocks), most_blocks, replace=False)]
     mean = blocks.mean(axis=0)
     components = np.linalg.svd(blocks - mean, full_matrices=False)[2][:count]
-    components *= np.where(components.sum(axis=1) < 0, -1, 1)[:, np.newaxis]  # Bright blocks have large averages.
+    # A component's sign is arbitrary. This choice gives bright blocks large averages.
+    components *= np.where(components.sum(axis=1) < 0, -1, 1)[:, np.newaxis]
     kernel = np.zeros((count, blocks.shape[1]), np.float32)
     kernel[: len(components)] = components
     colour = mean.reshape(-1, channels).mean(axis=0)
@@ -152,13 +155,13 @@ def _fit_decoder(model: Autoencoder, images: np.ndarray, random: np.random.Gener
     for number, (inputs, argmax) in reversed(list(zip(_stage_numbers(model), encodings))):
         unpooled = model.get_layer(f"unpool{number}")(values, argmax, output_size=tuple(inputs.shape[1:3]))
         deconvolution = model.get_layer(f"deconv{number}")
-        _solve(deconvolution, model.get_layer(f"conv{number}"), _array(unpooled), _array(inputs), random)
+        _fit_deconvolution(deconvolution, model.get_layer(f"conv{number}"), _array(unpooled), _array(inputs), random)
         values = deconvolution(unpooled)
     rmse = float(np.mean(per_image_rmse(images, values)))
     return rmse if np.isfinite(rmse) else np.inf
 
 
-def _solve(
+def _fit_deconvolution(
     deconvolution: keras.layers.Conv2DTranspose,
     convolution: keras.layers.Conv2D,
     unpooled: np.ndarray,
@@ -167,7 +170,8 @@ def _solve(
 ) -> None:
     """Fits kernel and bias of a transposed convolution to the targets, by least squares.
 
-    With more than `MOST_UNKNOWNS` unknowns, the kernel is the convolution's, times one number, and only that is fitted.
+    With more than `MOST_UNKNOWNS` unknowns, the kernel becomes the convolution's kernel times one fitted number, and
+    the bias stays as it is.
     """
     height, width, channels, filters = deconvolution.kernel.shape
     unknowns = height * width * filters

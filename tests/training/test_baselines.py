@@ -12,7 +12,7 @@ from deconv_ae import Architecture
 from deconv_ae.data import ImageDataset
 from deconv_ae.files import read_with_checksum
 from deconv_ae.training import TrainingOptions, TrainingResult, train
-from deconv_ae.training.evaluation import baselines, problem, silent_channels, thumbnail_rmse
+from deconv_ae.training.evaluation import baselines, find_problem, silent_channels, thumbnail_rmse
 from deconv_ae.training.history import Epoch
 
 SMALL = Architecture((2,), (4,))
@@ -42,13 +42,13 @@ def test_thumbnail_keeps_smooth_pictures_and_loses_a_chessboard() -> None:
 
 
 def test_baselines_read_a_batch_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lengths = []
+    batch_sizes = []
     images = np.full((2500, 2, 2, 1), 100, np.uint8)
     monkeypatch.setattr(
-        "deconv_ae.training.evaluation.per_image_rmse", lambda a, b: lengths.append(len(a)) or a[:, 0, 0, 0]
+        "deconv_ae.training.evaluation.per_image_rmse", lambda a, b: batch_sizes.append(len(a)) or a[:, 0, 0, 0]
     )
     baselines(images, images)
-    assert max(lengths) == 1000
+    assert max(batch_sizes) == 1000
 
 
 CODES: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], int]] = {
@@ -67,7 +67,7 @@ def test_channel_is_silent_if_zero_in_every_image(encode: Callable, silent_count
 
 
 @pytest.mark.parametrize(
-    ("test_rmse", "before", "after", "message"),
+    ("test_rmse", "initial_loss", "final_loss", "message"),
     [
         (0.1, 0.3, 0.1, None),
         (0.1, None, 0.1, None),
@@ -80,9 +80,9 @@ def test_channel_is_silent_if_zero_in_every_image(encode: Callable, silent_count
     ],
 )
 def test_problem_names_the_reason_not_to_keep_a_model(
-    test_rmse: float, before: float | None, after: float, message: str | None
+    test_rmse: float, initial_loss: float | None, final_loss: float, message: str | None
 ) -> None:
-    reason = problem(test_rmse, 0.2, before, after)
+    reason = find_problem(test_rmse, 0.2, initial_loss, final_loss)
     assert (reason is None) if message is None else (message in str(reason))
 
 
@@ -133,7 +133,7 @@ def test_resumed_run_keeps_its_history_unless_damaged(
     options = TrainingOptions(**OPTIONS, run_dir=str(run_dir), resume=True)
     resumed = train(digits, options)
     assert (resumed.history, resumed.problem) == (first.history, first.problem)
-    # The run now looks as if it had been killed after it wrote its last history and before it saved a checkpoint.
+    # The run now looks as if it had been killed after it wrote the last epoch's history, but before its checkpoint.
     max((run_dir / "checkpoints").iterdir()).unlink()
     assert train(digits, options).history == first.history
 

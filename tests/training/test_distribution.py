@@ -65,18 +65,18 @@ def test_mirrored_devices_train_as_one_device(one_device_results: dict[str, np.n
     assert_close(dict(np.load(tmp_path / "mirrored.npz")), one_device_results)
 
 
-@pytest.mark.parametrize("number", [2, 4])
+@pytest.mark.parametrize("worker_count", [2, 4])
 @pytest.mark.long
 def test_workers_get_identical_weights_close_to_those_of_one_device(
-    one_device_results: dict[str, np.ndarray], tmp_path: Path, number: int
+    one_device_results: dict[str, np.ndarray], tmp_path: Path, worker_count: int
 ) -> None:
-    arguments = [[f"worker-{index}.npz", "multi_worker", "1", *TRAINING] for index in range(number)]
+    arguments = [[f"worker-{index}.npz", "multi_worker", "1", *TRAINING] for index in range(worker_count)]
     with ExitStack() as stack:
         for finished in finish(start_workers(stack, str(HERE / "train_program.py"), arguments, tmp_path)):
             assert finished.status == 0, finished.stderr
             # As one device does, each worker prints the training RMSE over all images, not over its own share.
             assert "training RMSE 0.3234" in finished.stdout
-    chief, *others = (dict(np.load(tmp_path / f"worker-{index}.npz")) for index in range(number))
+    chief, *others = (dict(np.load(tmp_path / f"worker-{index}.npz")) for index in range(worker_count))
     assert_close(chief, one_device_results)
     for other in others:
         for name, value in chief.items():
@@ -103,8 +103,10 @@ def test_shares_hold_every_image_of_a_batch_once(count: int, batch_size: int, nu
 def test_keras_alone_still_cannot_train_several_workers(tmp_path: Path) -> None:
     with ExitStack() as stack:
         ends = finish(start_workers(stack, str(HERE / "plain_keras_program.py"), [[], []], tmp_path))
-    works = [end.status for end in ends] == [0, 0]
-    assert not works, "keras issue 20585 is mended: see whether distribution.ReplicatedTraining is still needed"
+    keras_can_train = [end.status for end in ends] == [0, 0]
+    assert not keras_can_train, (
+        "keras issue 20585 is mended: see whether distribution.ReplicatedTraining is still needed"
+    )
     assert "PerReplica" in ends[0].stderr
 
 

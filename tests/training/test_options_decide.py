@@ -68,7 +68,8 @@ def test_option_changes_the_weights_exactly_if_it_decides_the_result(
 @pytest.mark.parametrize(
     ("kind", "name", "instance"),
     [
-        # The deciding options change the weights, as the test above shows, so the package surely reads them.
+        # Options that decide the result are left out. The package reads them, because they change the weights in
+        # test_option_changes_the_weights_exactly_if_it_decides_the_result.
         *(
             (TrainingOptions, name, "options")
             for name, (_, each) in options_of(TrainingOptions).items()

@@ -1,4 +1,4 @@
-"""The start of a run: one of several encoders, decoders fitted by least squares, averages by principal components."""
+"""Initial weights: one of several encoders, decoders fitted by least squares, averages by principal components."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from deconv_ae import Architecture, Autoencoder, per_image_rmse
 from deconv_ae.data import ImageDataset, scale
 from deconv_ae.model.presets import PRESETS
 from deconv_ae.model.recipes import row_of_bumps
-from deconv_ae.training.start import fit_start
+from deconv_ae.training.start import set_initial_weights
 
 RANDOM = np.random.default_rng(0)
 
@@ -27,7 +27,7 @@ def rmse(model: Autoencoder, images: np.ndarray) -> float:
 def test_decoder_is_the_least_squares_solution(kernel_size, bias: bool) -> None:
     images = RANDOM.integers(0, 256, (12, 9, 8, 2), np.uint8)
     model = untrained(Architecture((3,), (2,), kernel_size, deconvolution_bias=bias), (9, 8, 2))
-    fit_start(model, images)
+    set_initial_weights(model, images)
     deconvolution = model.get_layer("deconv1")
     reconstruction = model(scale(images)).numpy()
     # The reference does not depend on the kernel's layout: it measures the effect of every weight.
@@ -52,11 +52,11 @@ def test_decoder_is_the_least_squares_solution(kernel_size, bias: bool) -> None:
 @pytest.mark.parametrize(
     ("filters", "pool_sizes"), [((8,), (2,)), ((8, 4), (2, 2)), ((16, 16, 16), (2, 2, 2)), ((1, 1), (3, 2))]
 )
-def test_start_is_better_than_the_mean_image(filters, pool_sizes, colour_images: ImageDataset) -> None:
+def test_initial_weights_are_better_than_the_mean_image(filters, pool_sizes, colour_images: ImageDataset) -> None:
     images = colour_images.train
     model = untrained(Architecture(filters, pool_sizes), images.shape[1:])
     mean_image_rmse = np.mean(per_image_rmse(scale(images), np.broadcast_to(scale(images).mean(axis=0), images.shape)))
-    fit_start(model, images)
+    set_initial_weights(model, images)
     assert rmse(model, images) < mean_image_rmse
 
 
@@ -64,7 +64,7 @@ def test_averages_start_as_principal_components() -> None:
     pixels = RANDOM.integers(0, 256, (40, 8, 12, 3), np.uint8)
     images = scale(pixels)
     model = untrained(Architecture((2,), (4,), averages=6), images.shape[1:])
-    fit_start(model, pixels)
+    set_initial_weights(model, pixels)
     count, height, width, channels = images.shape
     blocks = images.reshape(count, height // 4, 4, width // 4, 4, channels).swapaxes(2, 3).reshape(-1, 16 * channels)
     centred = (blocks - blocks.mean(axis=0)).astype(np.float64)
@@ -82,17 +82,17 @@ def test_averages_start_as_principal_components() -> None:
 def test_averages_of_few_pictures_start_better_than_mid_grey(averages: int, pool_sizes, shape) -> None:
     images = RANDOM.integers(0, 256, (5, *shape), np.uint8)
     model = untrained(Architecture((3,) * len(pool_sizes), pool_sizes, 3, averages=averages), shape)
-    fit_start(model, images)
+    set_initial_weights(model, images)
     assert rmse(model, images) < np.mean(per_image_rmse(scale(images), np.full(images.shape, 0.5, np.float32)))
 
 
-def test_digits_start_from_a_bump(digits: ImageDataset) -> None:
+def test_first_kernel_for_digits_is_a_central_bump(digits: ImageDataset) -> None:
     architecture = PRESETS["cmap1_pool4"].architecture
     model = untrained(architecture, digits.image_shape)
-    fit_start(model, digits.train, row_of_bumps(architecture, channels=1))
-    bump = model.get_layer("conv1").kernel.numpy()
-    assert np.sum(bump) == pytest.approx(1, abs=0.2)
-    assert np.unravel_index(bump.argmax(), bump.shape)[:2] == (2, 2)
+    set_initial_weights(model, digits.train, row_of_bumps(architecture, channels=1))
+    kernel = model.get_layer("conv1").kernel.numpy()
+    assert np.sum(kernel) == pytest.approx(1, abs=0.2)
+    assert np.unravel_index(kernel.argmax(), kernel.shape)[:2] == (2, 2)
 
 
 @pytest.mark.parametrize(("filters", "pool_sizes"), [((1,), (2,)), ((3,), (4,)), ((4, 2), (2, 2))], ids=str)
@@ -105,7 +105,7 @@ def test_filters_fire_and_keep_the_inputs_rms_with_every_seed(brightness: str, f
         for layer in model.layers:
             if hasattr(layer, "kernel"):
                 layer.kernel.assign(keras.initializers.HeNormal(seed)(layer.kernel.shape))
-        fit_start(model, images, seed=seed)
+        set_initial_weights(model, images, seed=seed)
         values = scale(images)
         for number in range(1, len(filters) + 1):
             convolution = model.get_layer(f"conv{number}")
@@ -116,21 +116,21 @@ def test_filters_fire_and_keep_the_inputs_rms_with_every_seed(brightness: str, f
             values = model.get_layer(f"pool{number}")(convolution(values))[0].numpy()
 
 
-def test_same_seed_gives_same_start(colour_images: ImageDataset) -> None:
+def test_same_seed_gives_same_initial_weights(colour_images: ImageDataset) -> None:
     architecture = Architecture((4, 2), (2, 2))
-    starts = []
+    initial_weights = []
     for _ in range(2):
         model = untrained(architecture, colour_images.image_shape)
-        fit_start(model, colour_images.train, seed=3)
-        starts.append(model.get_weights())
-    for first, again in zip(*starts):
-        np.testing.assert_array_equal(first, again)
+        set_initial_weights(model, colour_images.train, seed=3)
+        initial_weights.append(model.get_weights())
+    for first, second in zip(*initial_weights):
+        np.testing.assert_array_equal(first, second)
 
 
 def test_black_pictures_give_finite_weights() -> None:
     images = np.zeros((3, 8, 8, 1), np.uint8)
     model = untrained(Architecture((2, 2), (2, 2)), (8, 8, 1))
-    fit_start(model, images)
+    set_initial_weights(model, images)
     assert rmse(model, images) == pytest.approx(0, abs=1e-6)
     assert all(np.isfinite(weights).all() for weights in model.get_weights())
 
@@ -138,7 +138,7 @@ def test_black_pictures_give_finite_weights() -> None:
 def test_very_large_kernel_starts_as_the_encoders_transpose() -> None:
     images = RANDOM.integers(0, 256, (2, 12, 12, 1), np.uint8)
     model = untrained(Architecture((40,), (2,), kernel_size=11), (12, 12, 1))
-    fit_start(model, images)
+    set_initial_weights(model, images)
     convolution, deconvolution = (model.get_layer(name).kernel.numpy() for name in ("conv1", "deconv1"))
     gain = np.sum(convolution * deconvolution) / np.sum(np.square(convolution))
     np.testing.assert_allclose(deconvolution, gain * convolution, rtol=1e-4, atol=1e-7)

@@ -119,7 +119,7 @@ def test_colour_images_of_odd_size_train(colour_images: ImageDataset) -> None:
     images = colour_images.test.astype(np.float32) / 256
     assert result.model.output_shape == (None, 17, 13, 3)
     assert result.test_rmse < 0.9 * per_image_rmse(images, np.zeros_like(images)).numpy().mean()
-    # The fitted decoder alone is already better than black; training improves on it.
+    # With its fitted decoder, the model is better than a black image before training; training must improve it.
     assert result.history[-1].training_rmse < 0.98 * result.history[0].training_rmse
 
 
@@ -199,21 +199,21 @@ def resumable_run(finished_run: tuple[Path, TrainingResult], tmp_path: Path) -> 
     return OPTIONS | {"run_dir": str(copied), "resume": True}, result
 
 
-def everything_kept(run_dir: Path) -> dict:
+def comparable_contents(run_dir: Path) -> dict:
     """Returns those contents of a run directory that must not depend on how often the run was stopped."""
     newest = sorted((run_dir / "checkpoints").iterdir())[-1]
     with zipfile.ZipFile(newest) as archive:
-        kept: dict[str, Any] = {"progress": archive.read("progress.json")}
+        contents: dict[str, Any] = {"progress": archive.read("progress.json")}
         weights_file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
-    # The names in the file are left out, because Keras numbers all objects of a process in them.
+    # The names of layers, which are HDF5 attributes, are left out: Keras numbers all layers of a process in them.
     weights_file.visititems(
-        lambda name, item: kept.update({name: item[()].tobytes()} if hasattr(item, "shape") else {})
+        lambda name, item: contents.update({name: item[()].tobytes()} if hasattr(item, "shape") else {})
     )
     for kind in ("train", "pictures"):
         events = EventAccumulator(str(run_dir / "logs" / kind), size_guidance={"tensors": 0}).Reload()
         for tag in events.Tags()["tensors"]:
-            kept[tag] = [(event.step, event.tensor_proto.SerializeToString()) for event in events.Tensors(tag)]
-    return kept | {"newest": newest.name}
+            contents[tag] = [(event.step, event.tensor_proto.SerializeToString()) for event in events.Tensors(tag)]
+    return contents | {"newest": newest.name}
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_stopped_run_resumes_bit_for_bit(
     request: pytest.FixtureRequest,
 ) -> None:
     expected_dir, expected = request.getfixturevalue(uninterrupted_fixture)
-    # An epoch has 20 steps.
+    # An epoch has 20 steps, so these checkpoints are within epochs.
     options = OPTIONS | {"mixed_precision": precision, "run_dir": str(tmp_path / "stopped"), "checkpoint_every": 7}
 
     def stop_at_the_second_checkpoint() -> None:
@@ -247,7 +247,7 @@ def test_stopped_run_resumes_bit_for_bit(
         np.testing.assert_array_equal(one, two)
     assert (resumed.training_rmse, resumed.test_rmse) == (expected.training_rmse, expected.test_rmse)
     assert resumed.history == expected.history
-    assert everything_kept(tmp_path / "stopped") == everything_kept(expected_dir)
+    assert comparable_contents(tmp_path / "stopped") == comparable_contents(expected_dir)
 
 
 def test_stopped_run_without_run_dir_says_nothing_was_kept(digits: ImageDataset) -> None:
@@ -419,7 +419,7 @@ def test_tensorboard_gets_scalars_and_pictures_every_epoch(finished_run: tuple[P
     for name in ("1_original", "2_code", "3_reconstruction"):
         events = pictures.Tensors(name)
         assert [event.step for event in events] == [0, 1]
-        # Width, height, then five PNGs.
+        # A summary holds the width, the height and five PNGs.
         assert len(events[0].tensor_proto.string_val) == 2 + 5
 
 
