@@ -32,6 +32,7 @@ def cards(
         card(model, number, passage, tampering, followed_window)
         for number, (model, passage) in enumerate(zip(models, passages))
     ]
+    # After the tiles of the switches come those of the code, the reconstruction and the thumbnail.
     most_tiles = max(len(pool_sizes(model)) for model in models) + 3
     height, width, _ = models[0].card.image_shape
     aspect = min(max(width / height, 1 / LARGEST_ASPECT_RATIO), LARGEST_ASPECT_RATIO)
@@ -80,14 +81,14 @@ def _overview(models: Sequence[ServedAutoencoder], passages: Sequence[Passage]) 
 def card(
     model: ServedAutoencoder, number: int, passage: Passage, tampering: Tampering, followed_window: CodeValue
 ) -> str:
-    """Returns a model's card. If the followed window belongs to this model, the card has a frame around the window."""
+    """Returns a model's card, with a frame around `followed_window` if that is a window of this model."""
     preset = ALL_PRESETS.get(model.card.preset or "")
     subtitle = html.escape(preset.title if preset else model.card.title)
     is_changed = passage.picture.any() and passage.rmse != passage.untouched_rmse
     untouched = f"untouched {passage.untouched_rmse:.3f}" if is_changed else ""
     place = followed_window[1:] if followed_window[0] == number else None
-    # The tiles of all models stand in columns, which are aligned at the right, because models differ only in how many
-    # tiles of switches come first.
+    # The page aligns the tiles of all cards at the right. Each column then has tiles of one kind, because models differ
+    # only in the number of tiles of switches, which come first.
     tiles = [
         *_switches(model, passage, place),
         _code(model, number, passage, tampering, place),
@@ -114,10 +115,10 @@ def _code(
     tampering: Tampering,
     followed_place: tuple[int, int, int] | None,
 ) -> str:
-    """The tile of the code. Arrow keys start at the followed value, or else at the most telling one."""
+    """The tile of the code. Arrow keys start at `followed_place`, or if it is None at the `most_telling_place`."""
     code = passage.received.code[0]
     height, width, channels = code.shape
-    erased = [pixel[1:] for pixel in sorted(tampering.erased) if pixel[0] == number]
+    erased = [value[1:] for value in sorted(tampering.erased) if value[0] == number]
     marks = drawings.crosses(_tile_place(place, code.shape) for place in erased if is_inside(place, code.shape))
     row, column = _tile_place(followed_place or most_telling_place(model, passage), code.shape)
     marks += drawings.frame(row, column) if followed_place else ""
@@ -159,9 +160,9 @@ def _switches(model: ServedAutoencoder, passage: Passage, followed_place: tuple[
                 row, column = followed_place[0] * pool_size[0], followed_place[1] * pool_size[1]
                 content += drawings.frame(row, column, *pool_size)
             places = " ".join(map(str, switches[0].ravel()))
-            draggable = f' data-action="follow" data-unit="{pool_size[0]} {pool_size[1]}" data-columns="{columns}" '
-            draggable += f'data-channels="{channels}" data-places="{places}"'
-            attributes += draggable if is_last else ""
+            if is_last:  # code.js reads these attributes when somebody clicks on a window or drags a switch.
+                attributes += f' data-action="follow" data-unit="{pool_size[0]} {pool_size[1]}"'
+                attributes += f' data-columns="{columns}" data-channels="{channels}" data-places="{places}"'
             caption = label
         else:
             size = drawings.tiles_size(switches[0].shape)

@@ -113,7 +113,7 @@ def place_colours(pool_size: Sequence[int]) -> np.ndarray:
 def switches_tiles(switches: np.ndarray, pool_size: Sequence[int], code: np.ndarray | None) -> str:
     """Draws `(h, w, c)` switches as squares in the colours of their places, with a tile for each channel.
 
-    Given a `code`, the square of each window whose value in the code is 0 is dark.
+    If a `code` is given, squares are dark where the code is 0.
     """
     colours = place_colours(pool_size)[switches]
     if code is not None:
@@ -132,7 +132,7 @@ def places_key(pool_size: Sequence[int]) -> str:
 def switches_points(switches: np.ndarray, pool_size: Sequence[int], code: np.ndarray | None) -> str:
     """Draws `(h, w, c)` switches of few channels as points in windows.
 
-    Given a `code`, the point of each window whose value in the code is 0 is faint.
+    If a `code` is given, points are faint where the code is 0.
     """
     (rows, columns, channels), (pool_height, pool_width) = switches.shape, pool_size
     row, column = np.mgrid[0:rows, 0:columns]

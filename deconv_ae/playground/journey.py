@@ -44,16 +44,16 @@ class LastPoolingInput:
 
 
 @dataclass(frozen=True, eq=False)
-class Unpooled:
-    """The way of a maximum through pooling and unpooling.
+class UnpooledWindow:
+    """One window of one channel, before the last pooling and after its unpooling.
 
     Attributes:
         values: the window's values before the pooling, `(pool height, pool width)` float32.
         sent_switch: the switch that leaves the encoder: the place of the maximum.
         received_switch: the switch that reaches the decoder.
-        restored: the window after unpooling, of the shape of `values`: the received value in its place, and zeros.
-        white_value: the value that is drawn in white: the largest maximum in the sent and the received code. It is at
-            least 0.
+        restored: the window after unpooling, of the shape of `values`: the received value at the place
+            `received_switch`, and zeros elsewhere.
+        white_value: the value that is drawn in white: the largest maximum of the two codes, sent and received.
     """
 
     values: np.ndarray
@@ -72,7 +72,7 @@ class Journey:
         pixels: the window of the picture that the value stands for, `(height, width, channels)` uint8.
         sent_value: the value that leaves the encoder.
         received_value: the value that reaches the decoder.
-        unpooled: the way of a maximum through pooling and unpooling; None if the value is a weighted average.
+        unpooled: the window before the last pooling and after its unpooling; None if the value is a weighted average.
         reconstruction: the decoder's pixels of the same window, float32 of the shape of `pixels`.
     """
 
@@ -80,7 +80,7 @@ class Journey:
     pixels: np.ndarray
     sent_value: float
     received_value: float
-    unpooled: Unpooled | None
+    unpooled: UnpooledWindow | None
     reconstruction: np.ndarray
 
 
@@ -111,7 +111,7 @@ def follow_value(
 
 def _follow_maximum(
     model: ServedAutoencoder, passage: Passage, features: np.ndarray, place: tuple[int, int, int]
-) -> Unpooled:
+) -> UnpooledWindow:
     row, column, channel = place
     height, width = pool_sizes(model)[-1]
     values = features[row * height : (row + 1) * height, column * width : (column + 1) * width, channel]
@@ -119,7 +119,7 @@ def _follow_maximum(
     restored = np.zeros((height, width), np.float32)
     restored[divmod(received, width)] = passage.received.code[(0, *place)]
     white_value = max(float(maxima(model, encoded).max()) for encoded in (passage.sent, passage.received))
-    return Unpooled(values, sent, received, restored, white_value)
+    return UnpooledWindow(values, sent, received, restored, white_value)
 
 
 def unpooling(model: ServedAutoencoder, passage: Passage, channel: int) -> dict[str, Any] | None:
@@ -181,8 +181,8 @@ _Step = tuple[str, Sequence[int], str, str]
 """The subject for screen readers, the drawing's size and content, and the caption."""
 
 
-def _steps_of_maximum(model: ServedAutoencoder, journey: Journey, unpooled: Unpooled) -> list[_Step]:
-    """Returns the middle steps of a maximum's journey."""
+def _steps_of_maximum(model: ServedAutoencoder, journey: Journey, unpooled: UnpooledWindow) -> list[_Step]:
+    """Returns the steps of a maximum's journey between the picture's pixels and the decoder's pixels."""
     pool = pool_sizes(model)[-1]
     lines = drawings.window_lines(pool, (1, 1))
     sent_frame, received_frame = (
@@ -205,7 +205,7 @@ def _steps_of_maximum(model: ServedAutoencoder, journey: Journey, unpooled: Unpo
 
 
 def _steps_of_average(model: ServedAutoencoder, journey: Journey) -> list[_Step]:
-    """Returns the middle steps of a weighted average's journey."""
+    """Returns the steps of a weighted average's journey between the picture's pixels and the decoder's pixels."""
     size = window_size(model)
     frame = drawings.window_lines((1, 1), size)
     return [

@@ -52,10 +52,10 @@ class State:
         image: the number of the test image that the picture is, or was before somebody drew on it; None for an upload
             and for a drawing on black.
         tampering: the changes to codes and switches.
-        window: the followed window; None stands for the most telling window of the model with the largest windows.
+        window: the window whose journey the page shows. If it is None, `View.show` chooses a window.
         upload: an uploaded picture, as text for a link.
-        ground: the picture to draw on, equal to `picture` until somebody draws. None stands for black if `image` and
-            `upload` are None, and otherwise for `picture` itself.
+        background: the picture without the drawing on it: a test image, an upload or black. If it is left out, a test
+            image or an upload counts as not drawn on, and any other picture as a drawing on black.
     """
 
     picture: np.ndarray
@@ -63,25 +63,25 @@ class State:
     tampering: Tampering
     window: Place | None = None
     upload: str | None = None
-    ground: np.ndarray | None = None
+    background: np.ndarray | None = None
 
     @property
     def is_drawn(self) -> bool:
         """Whether somebody drew the picture, or drew on it.
 
-        Also true for an upload that `upload_values` turned into a drawing, because the text of the drawing is short.
+        Also true for an upload that the link holds as a drawing on black: see `upload_values`.
         """
         if self.image is None and self.upload is None:
             return True
-        return self.ground is not None and not np.array_equal(self.picture, self.ground)
+        return self.background is not None and not np.array_equal(self.picture, self.background)
 
     def query(self) -> str:
-        """The state as a query for `read`. The query leaves out defaults, and holds a drawing without its ground."""
-        ground = np.zeros_like(self.picture) if self.ground is None else self.ground
+        """The state as a query for `read`, without defaults. Of a drawing, it holds only the drawn pixels."""
+        background = np.zeros_like(self.picture) if self.background is None else self.background
         values: dict[str, Any] = {
             "image": self.image,
             "upload": self.upload,
-            "picture": packed_drawing(self.picture, ground) if self.is_drawn else None,
+            "picture": pack_drawing(self.picture, background) if self.is_drawn else None,
         }
         values = {name: value for name, value in values.items() if value is not None} | tampering_values(self.tampering)
         if self.window is not None:
@@ -136,21 +136,21 @@ def read(query: Mapping[str, str], test_images: np.ndarray) -> tuple[State, dict
     image = parse_value("image", lambda text: parse_whole_number(text, len(test_images) - 1), None)
     uploaded_pixels = parse_value("upload", lambda text: uploaded_picture(text, shape), None)
     black = np.zeros_like(test_images[0])
-    # Puts the drawing on black only to find out whether it can be used. The ground is not known yet.
-    drawing_on_black = parse_value("picture", lambda text: unpacked_drawing(text, black), None)
+    # The background is not known yet. The drawing is put on black only to find out whether it can be used.
+    drawing_on_black = parse_value("picture", lambda text: unpack_drawing(text, black), None)
     pixels = parse_value("pixels", lambda text: _parse_pixels(text, shape), None)
     if uploaded_pixels is not None:
-        image, ground = None, uploaded_pixels
+        image, background = None, uploaded_pixels
     else:
         # Without a picture that can be used, the page shows the first test image.
         image = 0 if image is None and drawing_on_black is None and pixels is None else image
-        ground = black if image is None else test_images[image]
+        background = black if image is None else test_images[image]
     if pixels is not None:
         picture = pixels
     else:
-        picture = ground if drawing_on_black is None else unpacked_drawing(query["picture"], ground)
+        picture = background if drawing_on_black is None else unpack_drawing(query["picture"], background)
     upload = None if uploaded_pixels is None else query["upload"]
-    return State(picture, image, tampering, window, upload, ground), refused
+    return State(picture, image, tampering, window, upload, background), refused
 
 
 def parse_number(text: str, largest: float) -> float:
@@ -188,43 +188,43 @@ def quoted(text: str) -> str:
     return ascii(text if len(text) <= 40 else f"{text[:37]}...")
 
 
-def packed_drawing(picture: np.ndarray, ground: np.ndarray) -> str:
-    """Writes a drawing as text for a link.
+def pack_drawing(picture: np.ndarray, background: np.ndarray) -> str:
+    """Writes the pixels that differ from a background as text for a link.
 
-    The text holds one bit for each pixel, which is 1 if the pixel differs from the ground, and then the values of the
-    pixels that differ, one channel after the other.
+    The text holds one bit for each pixel, which is 1 if the picture differs from the background there, and then the
+    values of the differing pixels, one channel after the other.
     """
-    differs = (picture != ground).any(axis=-1)
+    differs = (picture != background).any(axis=-1)
     content = np.packbits(differs).tobytes() + picture[differs].T.tobytes()
     return base64.urlsafe_b64encode(zlib.compress(content, 9)).decode().rstrip("=")
 
 
-def unpacked_drawing(text: str, ground: np.ndarray) -> np.ndarray:
-    """Puts a drawing from `packed_drawing` on a ground. Raises ValueError if the text holds no drawing of that size."""
-    height, width, channels = ground.shape
+def unpack_drawing(text: str, background: np.ndarray) -> np.ndarray:
+    """Puts a drawing from `pack_drawing` on a background of the same size. Raises ValueError for any other text."""
+    height, width, channels = background.shape
     message = f"{quoted(text)} is not a drawing on {width} x {height} pixels"
     mask_length = -(-height * width // 8)
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        # A few bytes can unpack to gigabytes, so unpacking ends a byte after the size of the largest drawing.
-        content = np.frombuffer(zlib.decompressobj().decompress(packed, mask_length + ground.size + 1), np.uint8)
+        # A few bytes can unpack to gigabytes. Unpacking stops when the content is one byte longer than any drawing.
+        content = np.frombuffer(zlib.decompressobj().decompress(packed, mask_length + background.size + 1), np.uint8)
     except (binascii.Error, ValueError, zlib.error) as error:
         raise ValueError(message) from error
     differs = np.unpackbits(content[:mask_length])[: height * width].astype(bool)
     if len(content) != mask_length + channels * np.count_nonzero(differs):
         raise ValueError(message)
-    picture = ground.copy()
+    picture = background.copy()
     picture[differs.reshape(height, width)] = content[mask_length:].reshape(channels, -1).T
     return picture
 
 
 def upload_values(picture: np.ndarray) -> dict[str, str]:
-    """Returns the name and the value with which a query holds an uploaded picture.
+    """Turns an uploaded picture into a value for a query. Returns the value in a dictionary, under its name.
 
-    If the exact pixels make a short text, the picture is held as a drawing on black. Otherwise it is held as a WebP,
-    which is shorter but inexact.
+    The value "picture" is a drawing on black, which is exact. If its text is longer than `LONGEST_EXACT_UPLOAD`, the
+    value is instead "upload", a WebP, which is shorter but inexact.
     """
-    exact_text = packed_drawing(picture, np.zeros_like(picture))
+    exact_text = pack_drawing(picture, np.zeros_like(picture))
     if len(exact_text) <= LONGEST_EXACT_UPLOAD:
         return {"picture": exact_text}
     file = io.BytesIO()
@@ -233,7 +233,7 @@ def upload_values(picture: np.ndarray) -> dict[str, str]:
 
 
 def uploaded_picture(text: str, shape: Sequence[int]) -> np.ndarray:
-    """Reads the WebP from `upload_values`. Raises ValueError if the text is no picture of this height and width."""
+    """Reads the WebP from `upload_values`. Raises ValueError if it is no picture of the shape's height and width."""
     height, width, channels = shape
     try:
         content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

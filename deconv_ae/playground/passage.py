@@ -30,7 +30,7 @@ class Thumbnail:
 
 @dataclass(frozen=True, eq=False)
 class Passage:
-    """What one picture becomes in one model.
+    """A picture and what a model makes of it.
 
     Attributes:
         picture: `(height, width, channels)` uint8.
@@ -100,7 +100,7 @@ def pool_sizes(model: ServedAutoencoder) -> list[tuple[int, int]]:
 
 
 def window_size(model: ServedAutoencoder) -> tuple[int, int]:
-    """(height, width) of the window of the picture that a value of the code stands for."""
+    """(height, width) of a window of the picture. Each value of the code stands for one window."""
     return model.card.architecture.block
 
 

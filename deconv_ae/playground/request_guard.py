@@ -53,7 +53,7 @@ class RequestGuard:
 
     def _refusal(self, scope: Any, headers: Headers) -> PlainTextResponse | None:
         if not is_own_address(headers.get("host", ""), self._host, self._port):
-            return PlainTextResponse(f"This page is served at {_address_of(scope)} only.\n", 421)
+            return PlainTextResponse(f"This page is served at {_reached_url(scope)} only.\n", 421)
         if not is_from_own_page(scope["method"], headers):
             return PlainTextResponse(FOREIGN_MESSAGE, 403)
         return None
@@ -98,7 +98,8 @@ async def read_body(request: Request, most_bytes: int) -> bytes:
         if size <= most_bytes:
             parts.append(part)
         else:
-            parts.clear()  # The rest is read and dropped, so that the client gets the answer.
+            # Most clients read an answer only after they have sent the whole body, so the rest is read and dropped.
+            parts.clear()
         if size > MOST_BYTES_READ:
             break
     if size > most_bytes:
@@ -106,8 +107,8 @@ async def read_body(request: Request, most_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-def _address_of(scope: Any) -> str:
-    """The URL at which this page answers: the address of this machine that received the request."""
+def _reached_url(scope: Any) -> str:
+    """The URL of this page at the address of this machine to which the request came."""
     name, port = scope["server"]
     address = ipaddress.ip_address(name)
     ipv4_address = getattr(address, "ipv4_mapped", None)  # An IPv6 socket reports IPv4 addresses in this form.

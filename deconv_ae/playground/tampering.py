@@ -30,8 +30,8 @@ class Tampering:
     Attributes:
         scale: a factor, 0 to 3.
         noise: the standard deviation of normal noise, as a share of the code's largest value, 0 to 1.
-        bits: 1 to 8 bits round the code to multiples of a step. The step is the range of the code, extended so that it
-            includes 0, divided by `2**bits - 1`. 0 rounds nothing.
+        bits: 1 to 8, or 0 to round nothing. Values are rounded to multiples of `(largest - smallest) / (2**bits - 1)`,
+            with the `largest` and the `smallest` among the code's values and 0.
         dropped: the share of values that become 0, 0 to 1. The seed chooses the values.
         erased: single values that become 0.
         switches: "kept"; "shuffled" among the windows of a pooling; or "centred", each at the middle of its window.
@@ -122,8 +122,8 @@ class Tampering:
         # NumPy refuses a standard deviation of -0, so abs turns it into 0.
         deviation = abs(self.noise * float(np.max(code, initial=0)))
         noise = np.random.default_rng(self.seed).normal(0, deviation, code.shape)
-        # A noisy maximum is at least 0, as after a ReLU. Averages may be negative, so noise lowers no average below the
-        # lowest value of its channel or below 0, whichever is lower.
+        # Noise lowers no value below 0 or, in a channel with negative averages, below the lowest of them. So maxima
+        # stay at least 0, as after a ReLU.
         lowest = np.minimum(code.min(axis=(0, 1, 2)), 0)
         return np.maximum(code + noise.astype(np.float32), lowest)
 

@@ -35,13 +35,13 @@ def receive(content: bytes, fit: str, shape: Sequence[int]) -> np.ndarray:
     """
     # decode is annotated for paths, but also takes files in memory.
     pixels = decode(_file_to_decode(content), shape[-1])  # type: ignore[arg-type]
-    return fitted(Image.fromarray(np.squeeze(pixels, axis=-1 if shape[-1] == 1 else ())), fit, shape)
+    return resize_to_fit(Image.fromarray(np.squeeze(pixels, axis=-1 if shape[-1] == 1 else ())), fit, shape)
 
 
-def fitted(picture: Image.Image, fit: str, shape: Sequence[int]) -> np.ndarray:
-    """A resized picture as `(height, width, channels)` uint8: "cropped" to its middle, or "whole" with black margins.
+def resize_to_fit(picture: Image.Image, fit: str, shape: Sequence[int]) -> np.ndarray:
+    """Resizes a picture to `(height, width, channels)` uint8. `fit` is "cropped", or "whole" for black margins.
 
-    >>> fitted(Image.new("L", (20, 40), 255), "whole", (4, 4, 1))[..., 0].tolist()[0]
+    >>> resize_to_fit(Image.new("L", (20, 40), 255), "whole", (4, 4, 1))[..., 0].tolist()[0]
     [0, 255, 255, 0]
     """
     height, width, _ = shape

@@ -24,10 +24,10 @@ class Shown:
     Attributes:
         state: the state. If it names a window without a channel, the channel is filled in.
         models: a card for each model, as HTML.
-        journey: the followed window's journey, as HTML.
-        unpooling: what unpooling.js plays; None if the followed value is an average.
+        journey: the journey of `window`, as HTML.
+        unpooling: the values and switches that unpooling.js plays; None if the channel of `window` holds averages.
         changes: what was changed in codes and switches, as HTML.
-        window: the followed window; chosen by `View.show` if the state names none.
+        window: the window that the state names, or that `View.show` chose if the state names none.
     """
 
     state: State
@@ -57,8 +57,8 @@ class View:
             raise InputError(f"model: images of {test_images.shape[-1]} channels cannot be drawn on; give 1 or 3")
         self.models = list(models)
         self._code_shapes = [model.card.architecture.code_shape(model.card.image_shape) for model in models]
-        # If a state names no window, the model with the largest windows is followed, because small windows show little.
-        self._first_followed_model = int(np.argmax([math.prod(window_size(model)) for model in models]))
+        # If a state names no window, `show` chooses one in the model with the largest windows. Small ones show little.
+        self._default_model_number = int(np.argmax([math.prod(window_size(model)) for model in models]))
         self._last_pooling_inputs = [LastPoolingInput(model) for model in models]
         # Traces the TensorFlow functions, so that the first user need not wait.
         self.show(State(test_images[0], 0, Tampering()))
@@ -69,7 +69,7 @@ class View:
             pass_through(model, number, state.picture, state.tampering) for number, model in enumerate(self.models)
         ]
         if state.window is None:
-            number = self._first_followed_model
+            number = self._default_model_number
             window = (number, *most_telling_place(self.models[number], passages[number]))
         else:
             number, row, column, channel = state.window
@@ -98,8 +98,8 @@ class View:
             state: the state.
 
         Returns:
-            The remaining state, and a dictionary of messages. If something was removed from the state's `erased`, the
-            dictionary has the key "erased", with a message about one removed value; likewise "moved" and "window".
+            The remaining state, and a dictionary of messages. Its keys are those of "erased", "moved" and "window" from
+            which something was removed. Each message names one removed value, move or window.
         """
         refused = {}
         erased = frozenset(filter(self.has_place, state.tampering.erased))

@@ -232,7 +232,7 @@ def test_each_model_has_named_drawings(kind: str, request) -> None:
         value = card.find(".//b").text
         for drawing in drawings:
             assert drawing.attrib["aria-label"].startswith(f"{model.name}: ")
-        for drawing in drawings[:-1]:
+        for drawing in drawings[:-1]:  # The last is the thumbnail, which has an RMSE of its own.
             assert drawing.attrib["aria-label"].endswith(f", RMSE {value}")
     assert all("aria-label" in drawing.attrib for drawing in page.iter("svg"))
 
@@ -357,8 +357,8 @@ def test_the_link_of_a_drawing_on_a_photograph_is_short(colour) -> None:
     _, picture = colour
     photographs = np.stack([np.random.default_rng(0).integers(0, 256, picture.shape, np.uint8), picture])
     drawn = photographs[0].copy()
-    drawn[8:56, 30:36] = (255, 200, 0)  # The XOR of drawing and ground would take 1,150 characters.
-    state = State(drawn, 0, Tampering(), ground=photographs[0])
+    drawn[8:56, 30:36] = (255, 200, 0)  # The XOR of both pictures would take 1,150 characters.
+    state = State(drawn, 0, Tampering(), background=photographs[0])
     query = state.query()
     assert len(query) < 500
     restored, refused = link.read(dict(parse_qsl(query)), photographs)
@@ -474,8 +474,8 @@ def test_an_icon_is_refused() -> None:
 # ------------------------------------------------------------------------------- The program
 
 
-def refusal(arguments: list[str], directory: Path, status: int = 2) -> str:
-    """The line with which the program refuses its arguments."""
+def run_refused(arguments: list[str], directory: Path, status: int = 2) -> str:
+    """Runs the program with arguments that it must refuse, and returns its line of error."""
     with socket.create_server(("127.0.0.1", 0)) as free:  # A page may be running at the default port.
         port = free.getsockname()[1]
     finished = run_program("playground.py", [f"--port={port}", *arguments], directory)
@@ -485,16 +485,16 @@ def refusal(arguments: list[str], directory: Path, status: int = 2) -> str:
 
 
 def test_bad_input_gives_one_line(tmp_path: Path) -> None:
-    assert "nowhere does not exist" in refusal(["--model=nowhere"], tmp_path)
-    assert "port" in refusal([f"--model={MODEL}", "--port=99999"], tmp_path)
+    assert "nowhere does not exist" in run_refused(["--model=nowhere"], tmp_path)
+    assert "port" in run_refused([f"--model={MODEL}", "--port=99999"], tmp_path)
     (tmp_path / "pictures").mkdir()
-    assert "pictures is empty" in refusal([f"--model={MODEL}", "--dataset=folder:pictures"], tmp_path)
+    assert "pictures is empty" in run_refused([f"--model={MODEL}", "--dataset=folder:pictures"], tmp_path)
 
 
 def test_a_port_in_use_gives_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        message = refusal([f"--model={MODEL}", "--dataset=mnist_5k", f"--port={port}"], tmp_path, status=1)
+        message = run_refused([f"--model={MODEL}", "--dataset=mnist_5k", f"--port={port}"], tmp_path, status=1)
     assert f"127.0.0.1:{port} cannot be used" in message
 
 

@@ -130,9 +130,9 @@ def new_page(browser, address: str):
 
 
 def slowdown(seconds: float = 0.02) -> float:
-    """The ratio of a computation's elapsed time to its processor time now: 1 on an idle machine."""
-    start, used = time.perf_counter(), time.thread_time()
-    while time.thread_time() - used < seconds:
+    """The elapsed time of a short computation, divided by its processor time: 1 on an idle machine."""
+    start, processor_start = time.perf_counter(), time.thread_time()
+    while time.thread_time() - processor_start < seconds:
         pass
     return (time.perf_counter() - start) / seconds
 
@@ -200,8 +200,8 @@ def test_a_drawn_digit_is_encoded_and_reconstructed(new_page, tmp_path: Path) ->
     card = page.locator(".card").first
     captions = [text.replace("\u00ad", "").split(":")[0] for text in card.locator("figcaption").all_inner_texts()]
     assert captions == ["switches", "code", "reconstruction", "thumbnail 7x7"]
-    # Every window has a point, faint if the code is 0. One script reads all points, since the page may still be drawing
-    # answers to the last strokes.
+    # Every window has a point, faint if the code is 0. One script reads all points, since the page may replace the
+    # drawings between two scripts.
     points = card.evaluate("card => [...card.querySelectorAll('path.point')].map(p => p.getAttribute('d')).join('')")
     assert points.count("M") == 49
     assert "code 1,568 + switches 196 bits: 28% of 6,272" in card.locator(".bits").inner_text()
@@ -410,7 +410,8 @@ def test_requests_from_pages_of_other_origins_are_refused(browser, address: str,
         frames = [frame.url for frame in page.frames if frame != page.main_frame]
         context.close()
         server.shutdown()
-    # A page that sends a form cannot read the status of the answer. `statuses` includes it.
+    # The browser hides the answer to a form from the page that sent it: the page's script gets "opaque0", in which 0
+    # replaces the status. `statuses` has the true status.
     assert outcomes.pop("form") in ("opaque0", "refused")
     assert outcomes == {"upload": "refused", "show": "refused", "json": "refused", "read": "refused", "frame": True}
     statuses = [status for url, status in answers if url.netloc == urlsplit(address).netloc]
@@ -643,7 +644,7 @@ UNPOOLED_POSITIONS = """() => [...document.querySelectorAll("#unpooling .all-pla
   return isSeen ? value.getAttribute("d").match(/[0-9.]+/g).slice(0, 2).map(Number) : null; })"""
 
 
-def test_unpooling_is_stepped_by_keys(new_page) -> None:
+def test_keys_step_through_unpooling(new_page) -> None:
     page = new_page("?image=8&window=1-3-3-0")
     slider = open_unpooling(page)
     text = page.locator("#unpooling .step")
@@ -654,7 +655,7 @@ def test_unpooling_is_stepped_by_keys(new_page) -> None:
     places = [switch_of(page, 1, row, column) for row in range(7) for column in range(7)]
     positions = page.evaluate(UNPOOLED_POSITIONS)
     assert sum(position is not None for position in positions) > 10
-    unpooled_left = 14 + 2  # The code and a gap.
+    unpooled_left = 14 + 2  # The code takes 14 units, and the gap after it 2.
     for index, (position, place) in enumerate(zip(positions, places)):
         expected = [unpooled_left + index % 7 * 2 + place % 2, index // 7 * 2 + place // 2]
         assert position in (None, expected)
@@ -688,12 +689,12 @@ def test_unpooling_plays_and_pauses(new_page) -> None:
 def test_an_average_is_not_unpooled(new_page) -> None:
     page = new_page("?image=8")
 
-    def without_unpooling(route) -> None:
-        """Answers as the server does for an average, because the codes of the models here hold only maxima."""
+    def answer_without_unpooling(route) -> None:
+        """Answers as the server does for an average. The models of this page have no averages."""
         answer = route.fetch()
         route.fulfill(response=answer, json=answer.json() | {"unpooling": None})
 
-    page.route("**/open", without_unpooling)
+    page.route("**/open", answer_without_unpooling)
     page.reload()
     wait(page, "document.querySelector('#link')?.value")
     page.locator("#unpooling summary").click()
@@ -705,7 +706,7 @@ def test_an_average_is_not_unpooled(new_page) -> None:
     assert not page.locator("#unpooling .none").is_visible()
 
 
-def test_unpooling_moves_only_where_motion_is_welcome(new_page) -> None:
+def test_unpooling_is_animated_unless_reduced_motion_is_preferred(new_page) -> None:
     for motion, is_animated in (("no-preference", True), ("reduce", False)):
         page = new_page("?image=8", motion=motion)
         slider = open_unpooling(page)
