@@ -40,7 +40,7 @@ class _MaxUnpooling(WindowsLayer):
         return self._windows.shape_of(pooled_shape[0], static(size), pooled_shape[self._windows.channel_axis])
 
     def _pooled_and_argmax(self, pooled, argmax):
-        """Returns `pooled` and `argmax`, which keras.Sequential gives as one list in the place of `pooled`."""
+        """Returns `pooled` and `argmax`. If `argmax` is None, takes both from the list `pooled` of keras.Sequential."""
         if argmax is None and isinstance(pooled, (tuple, list)) and len(pooled) == 2:
             return pooled
         if argmax is None:
@@ -115,12 +115,12 @@ class MaxUnpooling2D(_MaxUnpooling):
     Raises:
         ValueError: If an argument is not as above; if both `output_size` and `like` are given; if the size is known
             not to pool to the shape of `pooled` (the message has the sizes that do); if the size is known to differ
-            from the size that was pooled; on PyTorch, and on JAX outside of `jit`, also if positions are not in their
-            own image and channel, or fit only images of another size than the default.
+            from that of the images before pooling; on PyTorch, and on JAX outside of `jit`, also if positions are not
+            in their own image and channel, or are in their windows for another size but not for the default size.
         tf.errors.InvalidArgumentError: On TensorFlow, when the layer runs: if positions are not in their own image and
-            channel, if they fit only images of another size than the default, or if the size does not pool to the
-            shape of `pooled`. XLA cannot raise: there, a value whose position is not in its own image is dropped, and a
-            value whose position is in another channel goes to that channel.
+            channel, if they are in their windows for another size but not for the default size, or if the size does
+            not pool to the shape of `pooled`. Code that XLA compiles cannot raise: it drops a value whose position is
+            not in its own image, and a value whose position is in another channel goes to that channel.
 
     Example:
     >>> import numpy as np

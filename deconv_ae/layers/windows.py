@@ -25,8 +25,8 @@ class WindowsLayer(keras.layers.Layer):
         self.built = True
 
     def __call__(self, *args, **kwargs):
-        # On JAX, the call of Keras silently narrows integers to int32, so this check must come first.
-        keras.tree.map_structure(self._check_integers_fit, (args, kwargs))
+        # On JAX, `keras.layers.Layer.__call__` silently narrows integers to int32, so this check must come first.
+        keras.tree.map_structure(self._check_integer_width, (args, kwargs))
         return super().__call__(*args, **kwargs)
 
     def get_config(self):
@@ -38,7 +38,7 @@ class WindowsLayer(keras.layers.Layer):
             "data_format": self.data_format,
         }
 
-    def _check_integers_fit(self, value):
-        # TensorFlow's tensors, which have no `max`, are checked later by the operations: Keras does not narrow them.
+    def _check_integer_width(self, value):
+        # TensorFlow's tensors have no `max`. Keras does not narrow them, so the operations can check them later.
         if hasattr(value, "dtype") and hasattr(value, "max"):
             checks.check_width(self.integer_input, value)

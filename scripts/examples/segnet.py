@@ -10,7 +10,7 @@ from deconv_ae import MaxPoolingWithArgmax2D, MaxUnpooling2D
 
 # The number of convolutions in each block of the decoder, innermost first. The encoder's block of the same depth has
 # as many.
-CONVOLUTIONS = (3, 3, 3, 2, 2)
+CONVOLUTION_COUNTS = (3, 3, 3, 2, 2)
 
 
 def segnet(
@@ -42,14 +42,14 @@ def segnet(
             x = keras.layers.Conv2D(max(1, int(layer.filters * width)), 3, padding="same", activation="relu")(x)
         else:
             x = layer(x)
-    for convolutions in CONVOLUTIONS:
+    for convolution_count in CONVOLUTION_COUNTS:
         argmax, channels = poolings.pop()
         # On TensorFlow and JAX, pooling attached the size of its input to the argmax. Unpooling restores this size.
         x = MaxUnpooling2D(2, padding="same")(x, argmax)
         # Unpooling needs as many channels as its argmax has. So a block's last convolution has as many filters as the
         # next block has channels.
         next_channels = poolings[-1][1] if poolings else channels
-        for filters in [channels] * (convolutions - 1) + [next_channels]:
+        for filters in [channels] * (convolution_count - 1) + [next_channels]:
             x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
             x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
     return keras.Model(images, keras.layers.Conv2D(classes, 1, activation="softmax")(x), name="segnet")

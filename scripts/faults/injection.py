@@ -25,10 +25,12 @@ from deconv_ae.saved_model.model_card import ModelCard
 from deconv_ae.saved_model.serving import ServedAutoencoder
 from faults.programs import Finished, RunningProgram
 
-PICTURES = 50
-MANY_PICTURES = 1500
+PICTURE_COUNT = 50
+LARGE_PICTURE_COUNT = 1500
 SETTINGS = ("--dataset=folder:pictures", "--filters=2", "--pool_sizes=2", "--batch_size=6")
 TRAINING = (*SETTINGS, "--epochs=3", "--checkpoint_every=2")
+UNDISTURBED_MODEL = "run-1-model"
+"""The model of the undisturbed run, run-1."""
 FAULTS: dict[str, Callable[["Torture"], bool]] = {}
 """The faults by name. Each function injects one fault, and returns whether everything survived."""
 LEAST_TIMES: dict[str, int] = {}
@@ -49,13 +51,13 @@ def fault(name: str, times: int | None = None) -> Callable[[Callable[["Torture"]
 
 
 class Torture:
-    """A directory with pictures and training runs, and the results of an undisturbed run, which others must equal."""
+    """A directory with pictures and training runs. Disturbed runs must have the results of an undisturbed run."""
 
     def __init__(self, directory: Path, seed: int) -> None:
         self.directory = directory
         self.random = random.Random(seed)
         self.problem = ""
-        self._runs = 0
+        self._name_count = 0
         draw_pictures(directory / "pictures")
         self.images = load_split(Source(f"folder:{directory / 'pictures'}", cache_dir=""), "test")
         name = self.new_name()
@@ -71,8 +73,8 @@ class Torture:
 
     def new_name(self) -> str:
         """Returns a new name for a run or a folder."""
-        self._runs += 1
-        return f"run-{self._runs}"
+        self._name_count += 1
+        return f"run-{self._name_count}"
 
     def checkpoints(self, name: str) -> list[Path]:
         """The checkpoints of a run, the oldest first."""
@@ -104,7 +106,7 @@ class Torture:
         return is_right
 
     def ends_as_expected(self, name: str) -> bool:
-        """Resumes a run, and returns whether it ends with the same bits as the undisturbed run."""
+        """Resumes a run, and returns whether its results equal those of the undisturbed run bit for bit."""
         with self.start(name) as program:
             finished = program.finish()
         if finished.status:
@@ -134,7 +136,7 @@ class Torture:
         }
 
 
-def draw_pictures(folder: Path, count: int = PICTURES) -> None:
+def draw_pictures(folder: Path, count: int = PICTURE_COUNT) -> None:
     """Writes pictures of blurred grey spots, 12x12 pixels."""
     folder.mkdir()
     generator = np.random.default_rng(0)
@@ -156,9 +158,9 @@ def tensorboard_records(log_dir: Path) -> list[tuple[str, int, bytes]]:
 
 
 def kill_training(torture: Torture, kills: int, table: "Table") -> None:
-    """Kills a run and resumes it until it finishes, then kills the next run, until there are enough kills.
+    """Starts runs one after the other, and kills and resumes each until it finishes.
 
-    The kills alternate: one while the run writes a checkpoint, the next at a random moment.
+    Ends after `kills` kills in all. They alternate: one while a run writes a checkpoint, the next at a random moment.
     """
     kinds, kill_count = ("SIGKILL while writing a checkpoint", "SIGKILL at a random moment"), 0
     while kill_count < kills and not table.out_of_time:
@@ -169,11 +171,11 @@ def kill_training(torture: Torture, kills: int, table: "Table") -> None:
             kind = kinds[kill_count % len(kinds)]
             with torture.start(name) as program:
                 if kind == "SIGKILL at a random moment":
-                    program.sleep(torture.random.uniform(0, torture.seconds_undisturbed))
+                    program.wait(torture.random.uniform(0, torture.seconds_undisturbed))
                 else:
                     partial_files = f"{name}/checkpoints/.partial-*"
                     program.wait_until(partial(_any_file, torture.directory, partial_files))
-                    program.sleep(torture.random.uniform(0, 0.02))
+                    program.wait(torture.random.uniform(0, 0.02))
                 is_finished = not program.running
                 program.stop(signal.SIGKILL)
             if not is_finished:
@@ -190,7 +192,7 @@ def _any_file(directory: Path, pattern: str) -> bool:
 
 def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
     """Kills exports that replace a model. Afterwards the old or the new model must be there and complete."""
-    target, partial_models = torture.directory / "model", ".partial-*-model"
+    target, partial_model_pattern = torture.directory / "model", ".partial-*-model"
     arguments = [*SETTINGS, "--epochs=0", "--export_dir=model", "--overwrite"]
     seconds_to_export = 0.0
     for seed in range(kills + 1):
@@ -198,19 +200,20 @@ def kill_exports(torture: Torture, kills: int, table: "Table") -> None:
             return
         environment = {CACHE_VARIABLE: "cache"}
         with RunningProgram("train.py", [*arguments, f"--seed={seed}"], torture.directory, environment) as program:
-            program.wait_until(partial(_any_file, torture.directory, partial_models))
+            program.wait_until(partial(_any_file, torture.directory, partial_model_pattern))
             started = time.monotonic()
             if seed == 0:  # The first export is not killed: it makes the model to replace, and is timed.
                 program.finish()
                 seconds_to_export = time.monotonic() - started
                 continue
-            program.sleep(torture.random.uniform(0, seconds_to_export))
+            program.wait(torture.random.uniform(0, seconds_to_export))
             program.stop(signal.SIGKILL)
         survived = False
         try:
-            served = ServedAutoencoder(target)
-            survived = served.card.seed <= seed and abs(served.rmse(torture.images) - served.card.test_rmse) < 1e-6
-            torture.problem = f"the model's RMSE is {served.rmse(torture.images)}, its card's {served.card.test_rmse}"
+            model = ServedAutoencoder(target)
+            # The seed tells which export wrote the model: this one or an earlier one.
+            survived = model.card.seed <= seed and abs(model.rmse(torture.images) - model.card.test_rmse) < 1e-6
+            torture.problem = f"the model's RMSE is {model.rmse(torture.images)}, its card's {model.card.test_rmse}"
         except InputError as error:
             torture.problem = str(error)
         table.count("SIGKILL while exporting over a model", 1, survived, torture.problem)
@@ -223,8 +226,8 @@ def kill_decoding(torture: Torture, kills: int, table: "Table") -> None:
     program starts before the kill. The second program must succeed.
     """
     folder = torture.directory / "many-pictures"
-    draw_pictures(folder, MANY_PICTURES)
-    model_dir = torture.directory / "run-1-model"
+    draw_pictures(folder, LARGE_PICTURE_COUNT)
+    model_dir = torture.directory / UNDISTURBED_MODEL
     source_without_cache = replace(ModelCard.read(model_dir).source(f"folder:{folder}"), cache_dir="")
     started = time.monotonic()
     expected = [load_split(source_without_cache, split) for split in SPLITS]
@@ -240,7 +243,7 @@ def kill_decoding(torture: Torture, kills: int, table: "Table") -> None:
             program = stack.enter_context(evaluate())
             program.wait_until(partial(_any_file, cache, ".partial-*"))
             other = stack.enter_context(evaluate()) if number % 2 else None
-            program.sleep(torture.random.uniform(0, seconds_to_decode))
+            program.wait(torture.random.uniform(0, seconds_to_decode))
             program.stop(signal.SIGKILL)
             survived = other is None or torture.ended_with(other.finish(), 0)
         splits = [load_split(source, split) for split in SPLITS]
@@ -290,7 +293,7 @@ def terminate_twice(torture: Torture) -> bool:
     name = torture.new_name()
     with torture.start_to_checkpoint(name) as program:
         program.stop(signal.SIGTERM)
-        program.sleep(0.001)
+        program.wait(0.001)
         program.stop(signal.SIGTERM)
         status = program.finish().status
     if status not in (-signal.SIGTERM, 128 + signal.SIGTERM):

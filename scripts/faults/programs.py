@@ -105,12 +105,16 @@ class RunningProgram:
             time.sleep(0.001)
         raise TimeoutError(f"{self._command}: waited for {timeout} s")
 
-    def sleep(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         """Waits for some seconds, or until the program ends."""
         self._process.join(seconds)
 
     def finish(self, timeout: float = TIMEOUT_SECONDS) -> Finished:
-        """Waits until the program ends, and returns its status and output; TimeoutError if it takes longer."""
+        """Waits until the program ends, and returns its status and output.
+
+        Raises:
+            TimeoutError: if the program still runs after `timeout` seconds.
+        """
         self._process.join(timeout)
         if self.running:
             raise TimeoutError(f"{self._command} ran for more than {timeout} s\n{self.read('stderr')}")

@@ -19,7 +19,7 @@ TIMEOUT_SECONDS = 300
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Outcome:
     """The exit status, the standard error and the duration of a command line, and whether it changed any file."""
 
     status: int
@@ -41,7 +41,7 @@ def flags_of(program: str, directory: Path) -> list[Flag]:
     return _call_in_process(_flags_of, program, directory)
 
 
-def run_command_lines(program: str, command_lines: Sequence[Sequence[str]], directory: Path) -> list[Refusal]:
+def run_command_lines(program: str, command_lines: Sequence[Sequence[str]], directory: Path) -> list[Outcome]:
     """Runs each command line in `directory`, without root's privileges.
 
     One process runs all command lines, so it loads TensorFlow and the libraries of data sets only once.
@@ -71,7 +71,7 @@ def _flags_of(program: str, directory: Path) -> list[Flag]:
     return [Flag(flag.name, flag.flag_type()) for flag in flags.FLAGS.get_key_flags_for_module(module)]
 
 
-def _run_all(program: str, directory: Path, command_lines: list[list[str]]) -> list[Refusal]:
+def _run_all(program: str, directory: Path, command_lines: list[list[str]]) -> list[Outcome]:
     module = _import_program(program, directory)
     drop_privileges()
     return [_run(module, program, directory, arguments) for arguments in command_lines]
@@ -87,7 +87,7 @@ def _import_program(program: str, directory: Path) -> Any:
     return importlib.import_module(f"deconv_ae_programs.{name}" if name in PROGRAMS else name)
 
 
-def _run(module: Any, program: str, directory: Path, arguments: list[str]) -> Refusal:
+def _run(module: Any, program: str, directory: Path, arguments: list[str]) -> Outcome:
     from absl import flags
 
     from deconv_ae_programs import command_line
@@ -106,11 +106,11 @@ def _run(module: Any, program: str, directory: Path, arguments: list[str]) -> Re
         except Exception as error:
             status = 1
             print(f"Traceback: {type(error).__name__}: {error}", file=errors)
-    return Refusal(status, errors.getvalue(), time.monotonic() - started, _files(directory) != files_before)
+    return Outcome(status, errors.getvalue(), time.monotonic() - started, _files(directory) != files_before)
 
 
 def _files(directory: Path) -> set[tuple[str, int, int]]:
-    """All paths below a directory that this user can reach, hidden ones too, with their sizes and times of change."""
+    """Returns path, size and time of change of everything below a directory, except what this user cannot reach."""
     entries = set()
     for parent, folders, names in os.walk(directory):
         for name in (*folders, *names):

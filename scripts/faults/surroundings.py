@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deconv_ae.errors import InputError
 from deconv_ae.saved_model.serving import ServedAutoencoder
-from faults.injection import SETTINGS, Torture, fault
+from faults.injection import SETTINGS, UNDISTURBED_MODEL, Torture, fault
 from faults.programs import SCRIPTS, Finished, RunningProgram
 
 FIRST_SECONDS = (0.1, 5.0)
@@ -37,7 +37,7 @@ def two_exports(torture: Torture) -> bool:
     name = torture.new_name()
     arguments = [*SETTINGS, "--epochs=2", f"--export_dir={name}-model", "--overwrite"]
     with RunningProgram("train.py", [*arguments, "--seed=1"], torture.directory) as first:
-        first.sleep(torture.random.uniform(0, 0.5))
+        first.wait(torture.random.uniform(0, 0.5))
         with RunningProgram("train.py", [*arguments, "--seed=2"], torture.directory) as second:
             endings = [first.finish(), second.finish()]
     for finished in endings:
@@ -103,9 +103,9 @@ def fill_disk_while_converting(torture: Torture) -> bool:
 @fault("SIGINT while visualizing")
 def interrupt_visualizing(torture: Torture) -> bool:
     folder = torture.new_name()
-    arguments = ["--model=run-1-model", f"--output_dir={folder}", "--dataset=folder:pictures"]
+    arguments = [f"--model={UNDISTURBED_MODEL}", f"--output_dir={folder}", "--dataset=folder:pictures"]
     with RunningProgram("visualize.py", arguments, torture.directory) as program:
-        program.sleep(torture.random.uniform(0.1, 1.5))
+        program.wait(torture.random.uniform(0.1, 1.5))
         program.stop(signal.SIGINT)
         finished = program.finish()
     contents = _contents(torture.directory / folder)
@@ -127,7 +127,7 @@ def _writes_all_or_nothing(
 
     On a full disk, the program must fail with a message and change no file. With enough space, it must write files.
     """
-    arguments = ["--model=run-1-model", *arguments]
+    arguments = [f"--model={UNDISTURBED_MODEL}", *arguments]
     contents_before = _contents(torture.directory / folder)
     with RunningProgram(program, arguments, torture.directory, largest_file=largest_file) as running:
         failed_as_expected = torture.ended_with(running.finish(), 1)

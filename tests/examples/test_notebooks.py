@@ -11,7 +11,7 @@ import pytest
 from examples.notebooks import NOTEBOOKS, WITHOUT_OUTPUT, run_notebook
 from PIL import Image
 
-LARGEST_FILE = 1_000_000
+LARGEST_FILE_BYTES = 1_000_000
 DOTS_PER_INCH = 100
 NUMBER = re.compile(r"\d[\d,]*\.?\d*")
 # Other CPUs round differently, and training enlarges the differences.
@@ -53,7 +53,7 @@ def test_all_cells_were_run_in_order_and_file_is_small(file: Path) -> None:
     nbformat.validate(notebook)
     counts = [cell.execution_count for cell in code_cells(notebook)]
     assert counts == list(range(1, len(counts) + 1))
-    assert file.stat().st_size <= LARGEST_FILE
+    assert file.stat().st_size <= LARGEST_FILE_BYTES
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=file_name)
@@ -119,8 +119,8 @@ def test_second_notebook_prints_what_its_prose_says() -> None:
     """
     (file,) = (file for file in NOTEBOOKS if file.name.startswith("2"))
     texts = printed_texts(nbformat.read(file, as_version=4))
-    (spoilt,) = (text for text in texts if "switches shuffled" in text)
-    for line in spoilt.splitlines()[1:]:
+    (text_about_switches,) = (text for text in texts if "switches shuffled" in text)
+    for line in text_about_switches.splitlines()[1:]:
         _, shuffled, centred, flat, *_ = map(float, line.split()[1:])
         assert flat < min(shuffled, centred)
     evaluations = [text for text in texts if ", PSNR " in text]

@@ -20,7 +20,7 @@ from deconv_ae.ops.windows import Windows
 
 @st.composite
 def poolings(draw):
-    """Arguments of a pooling layer, and a shape of images that it can pool."""
+    """Draws the arguments of a pooling layer, and a shape of images that it can pool."""
     pool_size = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
     # With strides of 1, there can be as many windows as pixels, an unusual case for TensorFlow's pooling kernels.
     strides = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)) | st.just((1, 1)))
@@ -35,7 +35,7 @@ def poolings(draw):
 
 @st.composite
 def image_values(draw, shape, dtype=np.float32):
-    """Few different values, so that windows have ties; in some examples also NaN and infinities."""
+    """Draws images of few different values, so that windows have ties. Some examples also have NaN and infinities."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     images = rng.integers(-2, 4, shape).astype(dtype)
     special_share = draw(st.sampled_from([0, 0, 0.02, 0.5]))

@@ -20,16 +20,16 @@ def from_torch(indices, size):
     return indices + channel * math.prod(size)
 
 
-def padded(images, by):
-    """Pads images with the lowest value, which is never a maximum, by `by` pixels on each side."""
+def pad_with_lowest_value(images, margin):
+    """Adds `margin` pixels on each side. They are never a maximum, because they have the lowest value."""
     lowest = float(np.finfo("float32").min)
-    return keras.ops.pad(images, ((0, 0), (by, by), (by, by), (0, 0)), constant_values=lowest)
+    return keras.ops.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)), constant_values=lowest)
 
 
 def test_torch_padding_equals_padding_with_lowest_value():
     images = np.random.default_rng(0).permutation(225).reshape(1, 15, 15, 1).astype("float32") - 300
-    pooled, argmax = MaxPoolingWithArgmax2D(8, 3)(padded(images, 2))
-    # Windows of 8x8 pixels begin at every third pixel, the first 2 pixels before the image. Padding is never a maximum.
+    pooled, argmax = MaxPoolingWithArgmax2D(8, 3)(pad_with_lowest_value(images, 2))
+    # A window of 8x8 pixels begins at every third pixel. The first window begins 2 pixels above and left of the image.
     starts = range(-2, 15 + 2 - 8 + 1, 3)
     expected = [[images[0, max(r, 0) : r + 8, max(c, 0) : c + 8, 0].max() for c in starts] for r in starts]
     np.testing.assert_array_equal(tf.squeeze(pooled), expected)

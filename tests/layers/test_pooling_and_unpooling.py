@@ -61,7 +61,7 @@ def test_signed_zeros_pool_as_in_tensorflow(geometry, channels):
 
 
 @geometries
-def test_unpooling_restores_values_and_symbolic_shapes_agree(geometry):
+def test_restored_values_and_symbolic_shapes_are_right(geometry):
     size, pool_size, strides, padding = geometry
     images = random_images((2, *size, 3))
     pooling, unpooling = (
@@ -92,12 +92,12 @@ def test_default_size_is_that_of_tensorflow_addons(geometry):
     axes = zip((3, 4), pool_size, strides)
     assert (height, width) == tuple(n * s if padding == "same" else (n - 1) * s + p for n, p, s in axes)
     pooled, argmax = pooling(random_images((1, height, width, 1)))
-    # `tf.identity` drops the size that pooling attached to the argmax.
+    # `tf.identity` returns the argmax without the image size that pooling attached to it.
     assert unpooling(pooled, tf.identity(argmax)).shape == (1, height, width, 1)
 
 
 @pytest.mark.parametrize("padding, shape", [("valid", (45, 45)), ("same", (45, 37)), ("same", (44, 44))])
-def test_unpooling_restores_the_size_that_was_pooled(padding, shape):
+def test_unpooling_restores_the_size_before_pooling(padding, shape):
     images = np.random.default_rng(0).permutation(math.prod(shape)).reshape(1, *shape, 1).astype("float32")
     pooling, unpooling = MaxPoolingWithArgmax2D(2, padding=padding), MaxUnpooling2D(2, padding=padding)
 
@@ -193,7 +193,7 @@ def test_wrong_size_at_run_time_raises_at_run_time():
 # ------------------------------------------------------------------------------------------------- Duplicates
 
 
-def test_last_of_overlapping_windows_wins_and_has_the_gradient():
+def test_last_value_at_shared_position_is_kept_and_gets_gradient():
     images = tf.constant([1.0, 9.0, 2.0, 0.0], shape=(1, 1, 4, 1))
     _, argmax = MaxPoolingWithArgmax2D((1, 2), 1)(images)
     np.testing.assert_array_equal(tf.squeeze(argmax), [1, 1, 2])
@@ -219,7 +219,8 @@ def test_overwritten_nan_or_infinity_has_no_effect(overwritten_value):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_values_are_assigned_to_positions_outside_of_their_windows(jit_compile):
-    # As in PyTorch, two windows may choose one position (12), and positions may be in other windows (12, 0, 5, 2).
+    # As in PyTorch, two values may have one position (12), and a position may be outside of its value's window
+    # (12, 0, 5, 2).
     argmax = tf.constant([[12, 3], [0, 7], [12, 5], [2, 31]], tf.int64, shape=(1, 2, 2, 2))
     values = tf.reshape(tf.range(1.0, 9.0), (1, 2, 2, 2))
 
@@ -264,11 +265,11 @@ def distinct_images(batch):
 )
 def test_positions_of_other_conventions_raise_an_error(convention, message, in_graph):
     _, pooled, argmax = distinct_images(3)
-    wrong = argmax + 32 * np.arange(3).reshape(3, 1, 1, 1) if "batch" in convention else argmax // 2
+    wrong_argmax = argmax + 32 * np.arange(3).reshape(3, 1, 1, 1) if "batch" in convention else argmax // 2
     layer = MaxUnpooling2D(2)
     run = tf.function(lambda values, argmax: layer(values, argmax)) if in_graph else layer
     with pytest.raises(tf.errors.InvalidArgumentError, match=message) as error:
-        run(pooled, tf.constant(wrong))
+        run(pooled, tf.constant(wrong_argmax))
     assert in_graph or "tf.Tensor" not in str(error.value).splitlines()[0]
 
 
@@ -383,7 +384,7 @@ def test_tensorflow_kernels_pool_outside_of_xla():
     assert {"MaxPool", "MaxPoolGradGrad"} <= ops_of(run, tf.TensorSpec((None, 8, 8, 5)))
     assert "MaxPoolWithArgmax" in ops_of(run, tf.TensorSpec((None, 8, 8, 16)))
     assert "MaxPoolWithArgmax" in ops_of(run, tf.TensorSpec((None, None, 8, 5)))
-    # Positions go from 0 to 319, and bfloat16 cannot represent all of these numbers.
+    # MaxPoolGradGrad would return the positions, 0 to 319, in bfloat16, which cannot represent all of these numbers.
     assert "MaxPoolWithArgmax" in ops_of(
         lambda x: MaxPoolingWithArgmax2D(2, dtype="bfloat16")(x), tf.TensorSpec((None, 8, 8, 5), tf.bfloat16)
     )
@@ -408,8 +409,8 @@ def test_deterministic_operations_use_no_atomic_additions_on_a_gpu(monkeypatch):
     assert "MaxPoolGradWithArgmax" not in ops_of(run, images)
     for actual, wanted in zip(run(images), expected):
         np.testing.assert_array_equal(actual, wanted)
-    # With deterministic operations, a GPU runs the operations that replace the kernels under XLA. XLA does not compile
-    # them here, so they raise an error for wrong positions.
+    # With deterministic operations, layers on a GPU run the operations that they otherwise run only under XLA. These
+    # operations check positions unless XLA compiles them, so wrong positions raise an error here.
     for call in (
         lambda: MaxUnpooling2D(2)(tf.zeros((1, 2, 2, 1)), tf.fill((1, 2, 2, 1), 99)),
         lambda: argmax_to_switches(tf.fill((1, 2, 2, 1), 99), (4, 4), 2),
@@ -419,7 +420,7 @@ def test_deterministic_operations_use_no_atomic_additions_on_a_gpu(monkeypatch):
             call()
 
 
-def test_positions_of_a_pooling_are_not_checked():
+def test_positions_from_pooling_are_not_checked():
     ops_after_pooling = ops_of(pool_and_unpool(((8, 8), 3, 2, "valid")), tf.TensorSpec((None, 8, 8, 3)))
     assert "Assert" not in ops_after_pooling
     any_pair = tf.TensorSpec((None, 4, 4, 3)), tf.TensorSpec((None, 4, 4, 3), tf.int64)
@@ -450,7 +451,7 @@ def test_positions_that_fit_only_another_size_raise_an_error(in_graph):
 
 @dtypes
 @channel_counts
-def test_every_float_dtype_is_right(dtype, channels):
+def test_every_float_dtype_gives_the_right_results(dtype, channels):
     images = random_images((2, 9, 8, channels))
     pooled, argmax = MaxPoolingWithArgmax2D(3, 2, dtype=dtype)(images)
     restored = MaxUnpooling2D(3, 2, dtype=dtype)(pooled, argmax, like=images)
@@ -463,18 +464,18 @@ def test_every_float_dtype_is_right(dtype, channels):
     )
 
 
-@pytest.mark.parametrize("policy, compute", [("mixed_float16", "float16"), ("mixed_bfloat16", "bfloat16")])
-def test_mixed_precision_keeps_exact_positions(policy, compute):
+@pytest.mark.parametrize("policy, compute_dtype", [("mixed_float16", "float16"), ("mixed_bfloat16", "bfloat16")])
+def test_mixed_precision_keeps_exact_positions(policy, compute_dtype):
     # float16 cannot represent numbers above 65,504, and bfloat16 cannot represent 257.
     images = random_images((1, 260, 260, 1))
     inputs = keras.Input((260, 260, 1))
     pooled, argmax = MaxPoolingWithArgmax2D(2, dtype=policy)(inputs)
     restored = MaxUnpooling2D(2, dtype=policy)(pooled, argmax, like=inputs)
-    assert (pooled.dtype, argmax.dtype, restored.dtype) == (compute, "int64", compute)
+    assert (pooled.dtype, argmax.dtype, restored.dtype) == (compute_dtype, "int64", compute_dtype)
     model = keras.Model(inputs, [pooled, argmax, restored])
     _, expected, _ = pool_reference(images, (2, 2), (2, 2), "valid")
     actual = model(images)
-    assert [t.dtype.name for t in actual] == [compute, "int64", compute]
+    assert [t.dtype.name for t in actual] == [compute_dtype, "int64", compute_dtype]
     np.testing.assert_array_equal(actual[1], expected)
     np.testing.assert_array_equal(tf.cast(actual[2], tf.float32), tf.where(actual[2] != 0, images, 0))
 
@@ -499,10 +500,10 @@ def test_argmax_may_be_of_any_integer_dtype():
 
 @dtypes
 @pytest.mark.parametrize("channels", [1, 17])
-@pytest.mark.parametrize("place", [(0, 0), (0, 1), (1, 1)])
-def test_nan_is_restored_to_its_position(dtype, channels, place):
+@pytest.mark.parametrize("row, column", [(0, 0), (0, 1), (1, 1)])
+def test_nan_is_restored_to_its_position(dtype, channels, row, column):
     images = random_images((1, 4, 4, channels))
-    images[0, place[0], 2 + place[1], 0] = np.nan
+    images[0, row, 2 + column, 0] = np.nan
     pooled, argmax = MaxPoolingWithArgmax2D(2, dtype=dtype)(images)
     restored = MaxUnpooling2D(2, dtype=dtype)(pooled, argmax)
     _, expected_argmax, _ = pool_reference(images, (2, 2), (2, 2), "valid")
@@ -544,31 +545,31 @@ def test_error_about_too_wide_integers_names_the_layers_input(layer, name):
         layer(np.full((1, 2, 2, 1), 2**63, np.uint64))
 
 
-@pytest.mark.parametrize("bad", [-1, 16, 2**40, -(2**63), 2**63 - 1])
+@pytest.mark.parametrize("position", [-1, 16, 2**40, -(2**63), 2**63 - 1])
 @pytest.mark.parametrize("in_graph", [False, True])
-def test_position_out_of_range_raises_an_error_with_the_range(bad, in_graph):
-    # Only the first of two images has a bad position. In memory, position 16 of the first image is in the second image.
+def test_position_out_of_range_raises_an_error_with_the_range(position, in_graph):
+    # Only the first image has a position out of range. In memory, position 16 of the first image is in the second.
     argmax = np.tile(np.array([0, 2, 8, 10]).reshape(1, 2, 2, 1), (2, 1, 1, 1))
-    argmax[0, 1, 1] = bad
+    argmax[0, 1, 1] = position
     layer = MaxUnpooling2D(2)
     unpool = tf.function(lambda values, argmax: layer(values, argmax)) if in_graph else layer
     with pytest.raises(tf.errors.InvalidArgumentError, match="out of range") as error:
         unpool(tf.ones((2, 2, 2, 1)), tf.constant(argmax))
-    assert str(bad) in str(error.value) and "16" in str(error.value)
+    assert str(position) in str(error.value) and "16" in str(error.value)
 
 
 def test_positions_beyond_int32_are_checked():
     layer = MaxUnpooling2D(2, strides=(30000, 20000))
 
     @tf.function(input_signature=[tf.TensorSpec((2,), tf.int32)])
-    def checked(size):
+    def check_positions(size):
         argmax = tf.fill((1, 2, 2, 1), tf.constant(2**31, tf.int64))
         return checks.checked_positions(argmax, tf.unstack(size), layer._windows)
 
     # Only the check runs, because the images would take 9.6 GB.
-    assert checked([60000, 40000])[0, 0, 0, 0] == 2**31
+    assert check_positions([60000, 40000])[0, 0, 0, 0] == 2**31
     with pytest.raises(tf.errors.InvalidArgumentError, match="out of range"):
-        checked([40000, 40000])
+        check_positions([40000, 40000])
 
 
 def test_empty_batch_keeps_its_shape():
@@ -578,7 +579,8 @@ def test_empty_batch_keeps_its_shape():
         pooled, argmax, restored = pool_and_unpool(((6, 6), 3, 2, "valid"))(images)
     assert pooled.shape == argmax.shape == (0, 2, 2, 3)
     assert restored.shape == tape.gradient(restored, images).shape == images.shape
-    # `tf.identity` drops the origin that pooling attached to the argmax, so the layer checks the positions.
+    # The layer does not check an argmax to which pooling attached its origin (the windows and the image size).
+    # `tf.identity` returns the argmax without the origin.
     unpooled = MaxUnpooling2D(3, 2)(tf.identity(pooled), tf.identity(argmax), like=images)
     assert unpooled.shape == images.shape
 
@@ -589,7 +591,8 @@ def test_empty_batch_keeps_its_shape():
 def test_window_of_256_positions_has_switches():
     images = tf.reshape(tf.range(512.0), (1, 16, 32, 1))
     _, argmax = MaxPoolingWithArgmax2D(16)(images)
-    # `tf.identity` drops the origin that pooling attached to the argmax, so the conversion checks the positions.
+    # The conversion does not check an argmax to which pooling attached its origin (the windows and the image size).
+    # `tf.identity` returns the argmax without the origin.
     switches = argmax_to_switches(tf.identity(argmax), (16, 32), 16)
     np.testing.assert_array_equal(tf.squeeze(switches), [255, 255])
     np.testing.assert_array_equal(switches_to_argmax(tf.identity(switches), (16, 32), 16), argmax)
@@ -602,16 +605,20 @@ def test_window_of_more_than_256_positions_raises_an_error(convert):
         convert(*arguments, input_size=(16, 17), pool_size=(16, 17))
 
 
-@pytest.mark.parametrize("bad", [4, 2, 16], ids=["below the image", "left over", "far below"])
-def test_position_outside_of_its_window_has_no_switch(bad):
+@pytest.mark.parametrize(
+    "position", [4, 2, 16], ids=["below the image", "in the column outside of all windows", "far below the image"]
+)
+def test_position_outside_of_its_window_has_no_switch(position):
     with pytest.raises(tf.errors.InvalidArgumentError, match="outside of the windows"):
-        argmax_to_switches(tf.constant([[[[bad]]]], tf.int64), (1, 3), (1, 2), (1, 2))
+        argmax_to_switches(tf.constant([[[[position]]]], tf.int64), (1, 3), (1, 2), (1, 2))
 
 
-@pytest.mark.parametrize("bad", [9, 255, 0], ids=["not in the window", "far", "in the part outside of the image"])
-def test_switch_that_points_out_of_the_image_raises_an_error(bad):
+@pytest.mark.parametrize(
+    "switch", [9, 255, 0], ids=["just beyond the window", "far beyond the window", "outside of the image"]
+)
+def test_switch_that_points_out_of_the_image_raises_an_error(switch):
     with pytest.raises(tf.errors.InvalidArgumentError, match="outside of the window"):
-        switches_to_argmax(tf.constant([[[[bad]]]], tf.uint8), (1, 1), 3, padding="same")
+        switches_to_argmax(tf.constant([[[[switch]]]], tf.uint8), (1, 1), 3, padding="same")
 
 
 def test_switches_of_a_wrong_shape_raise_an_error():

@@ -102,12 +102,12 @@ def test_xla_is_detected_in_functions_conditions_and_loops():
     assert tf.reduce_sum(gradient) == 2 * kept_count
 
 
-@pytest.mark.parametrize("bad", [-1, 16, 2**63 - 1])
+@pytest.mark.parametrize("position", [-1, 16, 2**63 - 1])
 @pytest.mark.parametrize("pool_size, strides", [(2, 2), (3, 1)])
-def test_xla_drops_values_with_positions_out_of_range(bad, pool_size, strides):
+def test_xla_drops_values_with_positions_out_of_range(position, pool_size, strides):
     layer = MaxUnpooling2D(pool_size, strides)
     argmax = np.tile(np.array([0, 2, 8, 10]).reshape(1, 2, 2, 1), (2, 1, 1, 1))
-    argmax[0, 1, 1], argmax[1, 0, 0] = bad, bad
+    argmax[0, 1, 1], argmax[1, 0, 0] = position, position
 
     @tf.function(jit_compile=True, autograph=False)
     def unpool(values, argmax):
@@ -120,4 +120,4 @@ def test_xla_drops_values_with_positions_out_of_range(bad, pool_size, strides):
     expected = np.zeros((2, 16), "float32")
     expected[0, [0, 2, 8]] = expected[1, [2, 8, 10]] = 1
     np.testing.assert_array_equal(tf.reshape(images, (2, 16)), expected)
-    np.testing.assert_array_equal(gradient, argmax != bad)
+    np.testing.assert_array_equal(gradient, argmax != position)

@@ -47,7 +47,7 @@ keras_exports_litert = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize(
-    "name, run, size",
+    "format_name, run, size",
     [
         ("onnx", run_in_onnx_runtime, (45, 37)),
         ("onnx", run_in_onnx_runtime, (None, None)),
@@ -55,13 +55,13 @@ keras_exports_litert = pytest.mark.skipif(
         pytest.param("litert", run_in_litert, (None, None), marks=keras_exports_litert),
     ],
 )
-def test_exported_segnet_runs_in_other_runtimes(name, run, size, tmp_path):
+def test_exported_segnet_runs_in_other_runtimes(format_name, run, size, tmp_path):
     model = small_segnet(size)
     images = np.random.default_rng(0).random((2, 45, 37, 3), "float32")
-    file = tmp_path / ("model.onnx" if name == "onnx" else "model.tflite")
+    file = tmp_path / ("model.onnx" if format_name == "onnx" else "model.tflite")
     expected = model(images)  # Keras exports to ONNX only models that were called before.
     with deconv_ae.portable():
-        model.export(file, format=name, verbose=False)
+        model.export(file, format=format_name, verbose=False)
     np.testing.assert_allclose(run(file, images), expected, atol=1e-5)
 
 

@@ -86,16 +86,16 @@ def test_positions_and_switches_may_be_variables(values, function, in_graph):
 
 @every_function
 def test_error_names_the_type_of_sparse_and_ragged_tensors(values, function):
-    for wrong in (tf.sparse.from_dense(values), tf.RaggedTensor.from_tensor(values)):
-        with pytest.raises(ValueError, match=rf"is a {type(wrong).__name__}; give a dense tensor"):
-            function(wrong)
+    for tensor in (tf.sparse.from_dense(values), tf.RaggedTensor.from_tensor(values)):
+        with pytest.raises(ValueError, match=rf"is a {type(tensor).__name__}; give a dense tensor"):
+            function(tensor)
 
 
 @every_function
 def test_complex_numbers_and_text_are_refused(values, function):
-    for wrong in (tf.complex(values, values), tf.strings.as_string(values)):
+    for tensor in (tf.complex(values, values), tf.strings.as_string(values)):
         with pytest.raises(ValueError, match="holds no real numbers: its type is"):
-            function(wrong)
+            function(tensor)
 
 
 @pytest.mark.parametrize(
@@ -154,5 +154,5 @@ LAYERS = [
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
-def test_new_layer_has_no_parameters(layer):
+def test_parameters_of_an_uncalled_layer_can_be_counted(layer):
     assert layer.count_params() == 0 == keras.layers.MaxPooling2D(2).count_params()

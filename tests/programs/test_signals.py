@@ -44,7 +44,7 @@ LONGEST_START = 4.0
 
 def run_and_signal(name: str, directory: Path, signal_number: int, seconds: float) -> Finished:
     with RunningProgram(name, PROGRAMS[name], directory) as program:
-        program.sleep(seconds)
+        program.wait(seconds)
         program.stop(signal_number)
         return program.finish()
 
