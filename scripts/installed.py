@@ -5,7 +5,7 @@ import sys
 
 
 def begin() -> None:
-    """Prepares the process before a program's own imports, by `deconv_ae_programs.commands.begin`."""
+    """Prepares the process; exits with status 2 if a package is missing. Call it before the program's other imports."""
     for package in ("absl", "deconv_ae_programs"):
         if importlib.util.find_spec(package) is None:
             remedy = "run pip install . in the project's folder, or source .venv/bin/activate after scripts/demo.sh"

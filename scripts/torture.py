@@ -30,7 +30,7 @@ from deconv_ae_programs import command_line
 
 KILLS = flags.DEFINE_integer("kills", 50, "The number of kills while a run trains or writes a checkpoint.")
 EXPORT_KILLS = flags.DEFINE_integer("export_kills", 50, "The number of exports to kill.")
-PREPARING_KILLS = flags.DEFINE_integer(
+DECODING_KILLS = flags.DEFINE_integer(
     "preparing_kills", 20, "The number of programs to kill while they decode a data set."
 )
 OTHER_FAULTS = flags.DEFINE_integer(
@@ -45,7 +45,7 @@ SEED = flags.DEFINE_integer("seed", 0, "The seed of all random choices, such as 
 
 def main() -> None:
     """Checks the flags, injects faults, and prints the counts."""
-    for flag in (KILLS, EXPORT_KILLS, PREPARING_KILLS, OTHER_FAULTS, SEED):
+    for flag in (KILLS, EXPORT_KILLS, DECODING_KILLS, OTHER_FAULTS, SEED):
         checked_integer(flag.name, flag.value)
     checked_number("minutes", MINUTES.value, least=0)
     with command_line.loading():
@@ -57,7 +57,7 @@ def main() -> None:
         torture = Torture(directory, SEED.value)
         kill_training(torture, KILLS.value, table)
         kill_exports(torture, EXPORT_KILLS.value, table)
-        kill_decoding(torture, PREPARING_KILLS.value, table)
+        kill_decoding(torture, DECODING_KILLS.value, table)
         for kind, inject in FAULTS.items():
             # A value below 3 asks for a trial run, to which the minimum counts in LEAST_TIMES do not apply.
             times = OTHER_FAULTS.value if OTHER_FAULTS.value < 3 else max(OTHER_FAULTS.value, LEAST_TIMES.get(kind, 0))

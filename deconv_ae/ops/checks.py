@@ -142,13 +142,13 @@ def check_known_size(original_size: Size, size: Size, windows: Windows) -> None:
     for name, original, given in zip(windows.size_names, original_size, size):
         if isinstance(original, int) and isinstance(given, int) and original != given:
             raise ValueError(
-                f"`argmax` numbers the values of images of {name} {original}, and the given size has {name} {given}: "
+                f"`argmax` holds positions in images of {name} {original}, and the given size has {name} {given}: "
                 f"give {name} {original}, which is the default of an unpooling"
             )
 
 
 def checked_same_size(argmax: Any, original_size: Size, size: Size, windows: Windows) -> Any:
-    """Checks that argmax numbers the values of images of the given size, now or when the graph runs; returns argmax."""
+    """Checks, now or when the graph runs, that argmax holds positions in images of the given size; returns argmax."""
     check_known_size(original_size, size, windows)
     if all(a is b or (isinstance(a, int) and isinstance(b, int)) for a, b in zip(original_size, size)):
         return argmax
@@ -157,7 +157,7 @@ def checked_same_size(argmax: Any, original_size: Size, size: Size, windows: Win
 
 
 def checked_positions(argmax: Any, size: Size, windows: Windows) -> Any:
-    """Checks that each position is in its own image and channel, where errors can be raised; returns argmax."""
+    """Checks, if errors can be raised, that each position is in its own image and channel; returns argmax."""
     if not environment.can_raise():
         return argmax
     channels, dtype = ops.shape(argmax)[windows.channel_axis], argmax.dtype

@@ -52,9 +52,9 @@ def portable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_gradients() -> Iterator[None]:
-    """A context for tracing graphs that will not be differentiated: the library registers no custom gradient.
+    """A context in which the library registers no custom gradients, for tracing graphs that nobody differentiates.
 
-    TensorFlow prints a warning when it loads a SavedModel with custom gradients.
+    If a SavedModel had custom gradients, TensorFlow would print a warning when it loads the model.
     """
     with _set(_RECORDS_GRADIENTS, False):
         yield
@@ -137,8 +137,8 @@ def checked(tensor: Any, condition: Any, sentence: str, *numbers: Any) -> Any:
     """Returns the tensor if the condition holds; else raises an error with the sentence and the numbers.
 
     The error is tf.errors.InvalidArgumentError on TensorFlow, and ValueError on JAX and PyTorch. A graph of TensorFlow
-    raises the error when the graph runs. Nothing is checked under XLA in TensorFlow, in other runtimes, and while JAX
-    or PyTorch trace.
+    raises the error when the graph runs. Nothing is checked in graphs of TensorFlow that are portable or that
+    XLA compiles, and while JAX or PyTorch trace.
     """
     if not can_raise():
         return tensor
@@ -194,7 +194,7 @@ def pad(tensor: Any, pads: Sequence[tuple[Any, Any]]) -> Any:
 
 
 def value_of(tensor: Any) -> Any:
-    """The tensor itself, or a TensorFlow variable's current value: Keras leaves such variables as they are."""
+    """The tensor, or a TensorFlow variable's value: `keras.ops.convert_to_tensor` returns the variable itself."""
     return tf.convert_to_tensor(tensor) if BACKEND == "tensorflow" else tensor
 
 

@@ -16,7 +16,7 @@ from deconv_ae.ops.windows import Length, Size, Windows, arange, at_least_zero, 
 
 def max_unpool(values: Any, argmax: Any, size: Size, windows: Windows, repeat: Callable | None = None) -> Any:
     """Does what `reference.max_unpool` does."""
-    if windows.sharing == 1:
+    if windows.windows_per_position == 1:
         return spread(values, argmax, size, windows, repeat or _tile)
     shape = ops.shape(argmax)
     image_shape = windows.shape_of(shape[0], size, shape[windows.channel_axis])
@@ -27,13 +27,14 @@ def winners(argmax: Any, image_shape: tuple[Length, ...], windows: Windows) -> A
     """Whether each value is the last at its position: no later, overlapping window chose that position."""
     # Plus one, so that the padding's zeros differ from every position.
     numbers = ops.cast(argmax, counting_dtype(product(image_shape[1:]))) + 1
-    shape, sharing, first_axis = ops.shape(argmax), [axis.sharing for axis in windows.axes], windows.first_axis
+    shape, first_axis = ops.shape(argmax), windows.first_axis
+    counts = [axis.windows_per_position for axis in windows.axes]
     # Along the first dimension, a later window in row-major order never lies before an earlier one.
-    pads_before = [0, *(count - 1 for count in sharing[1:])]
-    padded = pad(numbers, {first_axis + n: (pads_before[n], sharing[n] - 1) for n in range(windows.dimensions)})
+    pads_before = [0, *(count - 1 for count in counts[1:])]
+    padded = pad(numbers, {first_axis + n: (pads_before[n], counts[n] - 1) for n in range(windows.dimensions)})
     lost = ops.zeros(shape, "bool")
     no_shift = (0,) * windows.dimensions
-    for shift in itertools.product(*(range(-before, count) for before, count in zip(pads_before, sharing))):
+    for shift in itertools.product(*(range(-before, count) for before, count in zip(pads_before, counts))):
         if shift > no_shift:
             later_windows: list[Any] = [slice(None)] * len(shape)
             for n, (distance, before) in enumerate(zip(shift, pads_before)):
@@ -45,8 +46,9 @@ def winners(argmax: Any, image_shape: tuple[Length, ...], windows: Windows) -> A
 def spread(values: Any, argmax: Any, size: Size, windows: Windows, repeat: Callable) -> Any:
     """Copies each window's value to all positions up to the next window, and keeps the copy at the maximum.
 
-    Each copy also gets the distance from the window's start to the maximum. For each dimension in turn, the copy
-    subtracts its own offset in the window. Only the copy at the maximum ends at zero.
+    A copy's distance is at first the maximum's position number minus that of the window's first position. For each
+    dimension in turn, the copy's offset in the window is subtracted. Only the copy at the maximum ends with a distance
+    of zero.
     """
     shape = ops.shape(argmax)
     channels = shape[windows.channel_axis]

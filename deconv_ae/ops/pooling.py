@@ -56,8 +56,8 @@ def max_pool_with_argmax(
         JAX.
 
     Raises:
-        ValueError: If an argument is not as above, except that integers in `x` are not refused; with `"valid"`, also if
-            the images are smaller than a window.
+        ValueError: If an argument is not as above, or if the padding is `"valid"` and the images are smaller than a
+            window. `x` may also hold integers.
 
     >>> pooled, argmax = max_pool_with_argmax(keras.ops.array([[[3.0], [7.0], [5.0], [1.0]]]), pool_size=2)
     >>> [keras.ops.convert_to_numpy(tensor).squeeze().tolist() for tensor in (pooled, argmax)]
@@ -77,7 +77,7 @@ def pool(images: Any, windows: Windows) -> tuple[Any, Any]:
 
 
 def dimensions_of(name: str, tensor: Any) -> int:
-    """The number of dimensions of a batch of images; ValueError if it is not one to three."""
+    """The number of spatial dimensions of a batch of images; ValueError if it is not 1, 2 or 3."""
     dimensions = len(tensor.shape) - 2
     if not 1 <= dimensions <= 3:
         raise ValueError(f"`{name}` must be a batch of images of one to three dimensions; got {tuple(tensor.shape)}")

@@ -42,10 +42,10 @@ def maxima(images: Any, windows: Windows) -> tuple[Any, Any]:
 def first_maxima(
     values: Any, numbers: Any, windows: Windows, index: int, length: Length, step: Length
 ) -> tuple[Any, Any]:
-    """Pools along one dimension, which has this length; returns the maxima and the numbers of their positions.
+    """Pools along dimension `index`, which has this length; returns the maxima and the numbers of their positions.
 
-    Along this dimension, the numbers of neighbouring positions differ by `step`. The argument `numbers` has the rest of
-    each number: what the other dimensions and the channel add to it.
+    A position's number is `step` times its coordinate along this dimension, plus what the other dimensions and the
+    channel add. The argument `numbers` holds this second part, for each value.
 
     A value leads if it is greater than all earlier values of its window, or if it is the first NaN. Padding never
     leads.
@@ -120,17 +120,20 @@ def winners(argmax: Any, image_shape: tuple[Length, ...]) -> Any:
     return ops.reshape(ops.equal(ops.take(winner_numbers, positions), numbers), ops.shape(argmax))
 
 
-def scatter(values: Any, argmax: Any, won: Any, image_shape: tuple[Length, ...]) -> Any:
-    """Returns images of the given shape with the winning values at their positions."""
+def scatter(values: Any, argmax: Any, is_winner: Any, image_shape: tuple[Length, ...]) -> Any:
+    """Returns images of zeros, with the winners among the values at their positions."""
     length = product(image_shape)
     positions = positions_in_batch(argmax, image_shape)
-    positions = ops.where(won, positions, ops.cast(length, positions.dtype))
+    positions = ops.where(is_winner, positions, ops.cast(length, positions.dtype))
     flat = ops.segment_sum(ops.reshape(values, (-1,)), ops.reshape(positions, (-1,)), length + 1)
     return ops.reshape(flat[:length], image_shape)
 
 
 def positions_in_batch(argmax: Any, image_shape: tuple[Length, ...]) -> Any:
-    """Counts positions through the batch; a position outside of its image becomes the place behind the last image."""
+    """Renumbers positions through the whole batch.
+
+    A position outside of its image becomes the place behind the last image.
+    """
     image_length, length = (ops.cast(product(lengths), ARGMAX_DTYPE) for lengths in (image_shape[1:], image_shape))
     argmax = ops.cast(argmax, ARGMAX_DTYPE)
     starts = ops.reshape(arange(image_shape[0], ARGMAX_DTYPE) * image_length, (-1, *[1] * (len(image_shape) - 1)))

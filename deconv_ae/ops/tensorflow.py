@@ -13,7 +13,7 @@ from deconv_ae.ops.windows import Size, Windows, product, static
 # is vectorized if positions are as wide as float32 values. With int64 positions, the kernel takes 2 to 6 times as long.
 _FEW_CHANNELS = 16
 # If more windows than this share a position, one scatter is faster than comparing them all.
-_MOST_SHARING_WINDOWS = 16
+_MOST_WINDOWS_TO_COMPARE = 16
 
 
 def max_pool(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf.Tensor]:
@@ -36,16 +36,16 @@ def max_unpool(
     TensorFlow's kernels do not check positions. With a position out of range, `MaxPoolGradWithArgmax` on the CPU writes
     into the next image or aborts the process.
     """
-    if windows.sharing > 1 or not positions_are_in_windows:
+    if windows.windows_per_position > 1 or not positions_are_in_windows:
         batch, *_ = lengths = _lengths(argmax)
         image_shape = windows.shape_of(batch, size, lengths[windows.channel_axis])
-        if positions_are_in_windows and windows.sharing <= _MOST_SHARING_WINDOWS:
-            won = in_windows.winners(argmax, image_shape, windows)
+        if positions_are_in_windows and windows.windows_per_position <= _MOST_WINDOWS_TO_COMPARE:
+            is_winner = in_windows.winners(argmax, image_shape, windows)
         else:
-            won = reference.winners(argmax, image_shape)
-        # `values * won` would be wrong, because an infinity or NaN that lost, times zero, is NaN. tf.where would be
-        # wrong, too: it would repeat the values of a batch of one for all images.
-        values = tf.raw_ops.Select(condition=won, x=values, y=tf.zeros_like(values))
+            is_winner = reference.winners(argmax, image_shape)
+        # `values * is_winner` would be wrong, because an infinity or NaN that lost, times zero, is NaN. tf.where would
+        # be wrong, too: it would repeat the values of a batch of one for all images.
+        values = tf.raw_ops.Select(condition=is_winner, x=values, y=tf.zeros_like(values))
     return _scatter_add(values, argmax, size, windows)
 
 
@@ -211,7 +211,7 @@ def _channels_moved_first(tensor: tf.Tensor) -> tf.Tensor:
     return tf.transpose(tensor, (0, tensor.shape.rank - 1, *range(1, tensor.shape.rank - 1)))
 
 
-def _renumbered_channels_first(argmax: tf.Tensor, pixels: Any, channels: Any) -> tf.Tensor:
-    """Numbers positions as with channels first. Each position must be in the channel whose window chose it."""
-    pixel = argmax // tf.cast(channels, tf.int64)
-    return tf.range(tf.cast(channels, tf.int64)) * tf.cast(pixels, tf.int64) + pixel
+def _renumbered_channels_first(argmax: tf.Tensor, pixel_count: Any, channels: Any) -> tf.Tensor:
+    """Renumbers positions from channels last to channels first. Every position must be in its window's channel."""
+    pixel_numbers = argmax // tf.cast(channels, tf.int64)
+    return tf.range(tf.cast(channels, tf.int64)) * tf.cast(pixel_count, tf.int64) + pixel_numbers

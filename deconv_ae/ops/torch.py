@@ -17,13 +17,13 @@ def max_pool(images: torch.Tensor, windows: Windows) -> tuple[torch.Tensor, torc
     # first position of the whole image. One pass detects both cases, because the sum is then not finite. Some other
     # images also have a sum that is not finite; they take the slower path, which is right as well.
     total = images.detach().sum(dtype=torch.promote_types(images.dtype, torch.float32))
-    if not _can_place(windows, images.shape) or not environment.truth_of(total.isfinite()):
+    if not _can_pool(windows, images.shape) or not environment.truth_of(total.isfinite()):
         return reference.max_pool(images, windows)
     return _max_pool_kernel(images, windows)
 
 
-def _can_place(windows: Windows, shape: torch.Size) -> bool:
-    """Whether PyTorch's pooling can place the windows of images of this shape.
+def _can_pool(windows: Windows, shape: torch.Size) -> bool:
+    """Whether PyTorch's own pooling can pool images of this shape with these windows.
 
     PyTorch pads both sides equally. Rounding the number of windows up (`ceil_mode`) adds one position behind the image,
     except with strides of 1. PyTorch refuses images without channels.
@@ -39,7 +39,7 @@ def _max_pool_kernel(images: torch.Tensor, windows: Windows) -> tuple[torch.Tens
     pooling = (functions.max_pool1d, functions.max_pool2d, functions.max_pool3d)[windows.dimensions - 1]
     channels, size = images.shape[windows.channel_axis], windows.size_of(images.shape)
     last_axis = windows.dimensions + 1
-    pooled, pixel = pooling(
+    pooled, pixel_numbers = pooling(
         images.movedim(last_axis, 1) if windows.channels_last else images,
         windows.pool_size,
         windows.strides,
@@ -48,13 +48,13 @@ def _max_pool_kernel(images: torch.Tensor, windows: Windows) -> tuple[torch.Tens
         return_indices=True,
     )
     if windows.channels_last:
-        pooled, pixel = pooled.movedim(1, last_axis), pixel.movedim(1, last_axis)
+        pooled, pixel_numbers = pooled.movedim(1, last_axis), pixel_numbers.movedim(1, last_axis)
     # `windows.channel_numbers` is not called here: for a small batch, it takes as long as the rest of the pooling.
     step = windows.steps(size, channels)[1]
-    channel = torch.arange(channels, device=pixel.device).reshape(
+    channel_numbers = torch.arange(channels, device=pixel_numbers.device).reshape(
         windows.shape_of(1, (1,) * windows.dimensions, channels)
     )
-    return pooled, torch.add(channel * step, pixel, alpha=channels if windows.channels_last else 1)
+    return pooled, torch.add(channel_numbers * step, pixel_numbers, alpha=channels if windows.channels_last else 1)
 
 
 def max_unpool(
@@ -69,7 +69,7 @@ def max_unpool(
     batch = argmax.shape[0]
     image_shape = windows.shape_of(batch, size, argmax.shape[windows.channel_axis])
     if positions_are_in_windows:
-        if windows.sharing > 1:
+        if windows.windows_per_position > 1:
             values = torch.where(in_windows.winners(argmax, image_shape, windows), values, 0)
         images = values.new_zeros(batch, product(image_shape[1:]))
         return images.scatter_add(1, argmax.flatten(1), values.flatten(1)).reshape(image_shape)

@@ -56,8 +56,8 @@ class Axis:
         return arange(count, dtype) * self.stride - keras.ops.cast(before, dtype)
 
     @property
-    def sharing(self) -> int:
-        """How many consecutive windows can share a position."""
+    def windows_per_position(self) -> int:
+        """How many windows along this axis can contain the same position."""
         return -(-self.pool // self.stride)
 
 
@@ -101,9 +101,9 @@ class Windows:
         return tuple(Axis(pool, stride, self.padding) for pool, stride in zip(self.pool_size, self.strides))
 
     @property
-    def sharing(self) -> int:
-        """How many windows can share a position: 1 if they do not overlap."""
-        return math.prod([axis.sharing for axis in self.axes])
+    def windows_per_position(self) -> int:
+        """How many windows can contain the same position: 1 if the windows do not overlap."""
+        return math.prod([axis.windows_per_position for axis in self.axes])
 
     @property
     def channel_axis(self) -> int:
@@ -111,7 +111,7 @@ class Windows:
 
     @property
     def first_axis(self) -> int:
-        """The first axis of a tensor that windows move along."""
+        """The first of the axes along which windows move."""
         return 1 if self.channels_last else 2
 
     def size_of(self, shape: Sequence[Any]) -> tuple[Any, ...]:
@@ -204,8 +204,8 @@ def lengths_argument(name: str, value: Any, dimensions: int) -> tuple[int, ...]:
         isinstance(v, numbers.Integral) and not isinstance(v, bool) and int(v) > 0 for v in lengths
     ):
         names = ", ".join(_DIMENSION_NAMES[dimensions])
-        several = {1: "", 2: " or a pair of positive integers", 3: " or 3 positive integers"}[dimensions]
-        raise ValueError(f"`{name}` must be a positive integer{several} ({names}); got {name}={value!r}")
+        alternative = {1: "", 2: " or a pair of positive integers", 3: " or 3 positive integers"}[dimensions]
+        raise ValueError(f"`{name}` must be a positive integer{alternative} ({names}); got {name}={value!r}")
     return tuple(map(int, lengths))
 
 
@@ -242,7 +242,8 @@ def check_integers(name: str, tensor: Any) -> None:
 
 def at_least_zero(length: Length) -> Length:
     """The length, or 0 if it is negative."""
-    # Operators keep the type. Keras's maximum of two int64 is int32 on PyTorch, and ONNX does not mix the types.
+    # Keras's maximum of two int64 tensors is int32 on PyTorch, and ONNX does not mix int32 and int64. Operators keep
+    # the type.
     return (length + abs(length)) // 2
 
 
@@ -257,9 +258,9 @@ def product(lengths: Sequence[Length]) -> Length:
     return math.prod([keras.ops.cast(n, "int64") if keras.ops.is_tensor(n) else n for n in lengths])
 
 
-def counting_dtype(image_length: Length) -> str:
-    """The narrowest type that counts the positions of an image: int32 takes half of int64's memory and time."""
-    is_short = isinstance(image_length, int) and image_length <= _LARGEST_INT32
+def counting_dtype(position_count: Length) -> str:
+    """The narrowest type for numbers of an image's positions: int32 takes half of int64's memory and time."""
+    is_short = isinstance(position_count, int) and position_count <= _LARGEST_INT32
     return "int32" if is_short else environment.ARGMAX_DTYPE
 
 

@@ -24,8 +24,9 @@ def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
     positions_per_window = math.prod(windows.pool_size)
     if positions_per_window > 1 and not environment.has_gpu():
         numbers = _with_fusion_barrier(numbers)
-    if windows.sharing == 1 and positions_per_window > _FEW_POSITIONS:
-        # Windows that overlap have no lookup, because the gradient of the lookup would be a slow addition.
+    if windows.windows_per_position == 1 and positions_per_window > _FEW_POSITIONS:
+        # Look up the maxima, so that XLA does not compare the windows again. The maxima of overlapping windows are not
+        # looked up, because the gradient of the lookup would be a slow addition.
         shape = ops.shape(numbers)
         flat = (ops.reshape(tensor, (shape[0], -1)) for tensor in (images, numbers))
         values = ops.reshape(ops.take_along_axis(*flat, axis=1), shape)

@@ -23,7 +23,7 @@ def our_layers(dimensions: int, pool_size: int, strides: int) -> Callable[[Any],
 
 
 def jax_step(arrays: Sequence[np.ndarray], pool_size: int, strides: int, backward: bool) -> Step:
-    """A step that `jax.jit` compiles; `arrays` are images, and the restored images' weights in the loss."""
+    """A step that `jax.jit` compiles. `arrays` holds the images, and a weight for each value of the restored images."""
     os.environ["KERAS_BACKEND"] = "jax"
     try:
         import jax
@@ -43,7 +43,7 @@ def jax_step(arrays: Sequence[np.ndarray], pool_size: int, strides: int, backwar
 
 
 def torch_step(arrays: Sequence[np.ndarray], pool_size: int, strides: int, backward: bool) -> Step:
-    """A step in eager PyTorch; `arrays` are images, and the restored images' weights in the loss."""
+    """A step in eager PyTorch. `arrays` holds the images, and a weight for each value of the restored images."""
     os.environ["KERAS_BACKEND"] = "torch"
     torch = torch_models.import_torch()
     images, weights = map(torch.from_numpy, arrays)

@@ -51,7 +51,7 @@ def saved_model_calls(folder: str, preset: str, signature: str, batch_size: int)
     function = loaded.signatures[signature]
     tensors = {IMAGES: images, **loaded.signatures[ENCODE](**{IMAGES: images})}
     inputs = {name: tensors[name] for name in function.structured_input_signature[1]}
-    output = checked_output(function.structured_outputs)
+    output = output_to_compare(function.structured_outputs)
 
     def call() -> np.ndarray:
         loaded  # The signatures do not keep the model alive.  # noqa: B018
@@ -60,8 +60,8 @@ def saved_model_calls(folder: str, preset: str, signature: str, batch_size: int)
     return Calls(call, batch_size)
 
 
-def checked_output(outputs: Iterable[str]) -> str:
-    """The name of the one output of a signature that the suite compares between contestants."""
+def output_to_compare(outputs: Iterable[str]) -> str:
+    """Chooses, from the names of a signature's outputs, the one output to compare between contestants."""
     names = list(outputs)
     return next((name for name in (RECONSTRUCTION, CODE) if name in names), names[0])
 
@@ -84,7 +84,10 @@ def convert(model: Autoencoder, preset: str, folder: Path) -> dict[tuple[str, st
 def converted_file(
     format_name: str, files: Files, models: Mapping[str, Autoencoder], preset: str, signature: str, batch_size: int
 ) -> Callable[[], Calls]:
-    """Returns a function that makes a contestant: `Calls` of the file, in one format, that computes a signature."""
+    """Returns a function that makes `Calls` of a converted file.
+
+    If there is no such file, the function raises Unavailable.
+    """
     if SIGNATURES[signature].converted is None:
         return partial(raise_unavailable, f"no converted file computes the signature {signature}")
     if (format_name, preset, signature) not in files:
@@ -96,7 +99,7 @@ def converted_file(
         encoded = models[preset].encoder(tensors[IMAGES])
         tensors |= zip((CODE, *architecture.switches_names), map(np.asarray, encoded), strict=True)
     inputs = {name: tensors[name] for name in input_names}
-    output = checked_output(SIGNATURES[signature].outputs(architecture, IMAGE_SHAPE))
+    output = output_to_compare(SIGNATURES[signature].outputs(architecture, IMAGE_SHAPE))
     return partial(converted_calls, files[format_name, preset, signature], inputs, output, batch_size)
 
 
@@ -107,9 +110,10 @@ def torch_model(variant: Variant, preset: str, signature: str, batch_size: int) 
 
 
 def check_results(bounds: Bounds, results: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Raises Failed if a contestant's results differ from ours by more than near ties allow, plus TOLERANCE.
+    """Raises Failed if a contestant's results differ from ours by more than TOLERANCE.
 
     Contestants decode switches of different encoders, and in a near tie two encoders may choose different positions.
+    So a pixel that near ties affect may have any value of its range (`Bounds`).
     """
     expected = results[OURS][0]
     is_reconstruction = expected.shape == bounds.middle.shape
@@ -132,6 +136,7 @@ def run(options: Options, presets: Sequence[str] = tuple(PRESETS), batch_sizes: 
             save_signatures(models[preset], Path(folder) / preset)
             files |= convert(models[preset], preset, Path(folder) / f"{preset}_converted")
         contestants: dict[str, Callable[..., Callable[[], Contestant]]] = {
+            # Like the other contestants' functions, `partial(partial, ...)` returns a function that makes `Calls`.
             OURS: partial(partial, saved_model_calls, folder),
             **{runtime: partial(converted_file, name, files, models) for runtime, name in RUNTIMES.items()},
             **{name: partial(torch_model, variant) for name, variant in VARIANTS.items()},
@@ -156,9 +161,9 @@ def _run(
                 makers = {name: make(preset, signature, batch_size) for name, make in contestants.items()}
                 # Smaller batches need less memory, and measuring memory takes twice as long as timing.
                 memory = options.memory and batch_size == max(batch_sizes)
-                agree = partial(check_results, bounds[batch_size])
+                check = partial(check_results, bounds[batch_size])
                 row = f"{preset}, {signature}, batch {batch_size},"
-                comparisons.append(processes.compare(row, makers, options.rounds, memory, agree))
+                comparisons.append(processes.compare(row, makers, options.rounds, memory, check))
                 measured = comparisons[-1].measured
                 for name, measurement in measured.items():
                     record = {"preset": preset, "work": signature, "batch_size": batch_size, "contestant": name}

@@ -130,7 +130,7 @@ def convolutions_alone(architecture: Architecture, image_shape: Shape, batch_siz
             # Training does not need the gradient of the images.
             sources = weights if layer is first_layer else [inputs, *weights]
             gradients = tape.gradient(result, sources, output_gradient)
-            # TensorFlow computes all of a result to return one element, and need not copy the rest.
+            # Return only one element of each result: TensorFlow computes the whole result, but does not copy it.
             results += [result[0, 0, 0, 0], *(tf.reshape(g, [-1])[0] for g in gradients)]
         return tf.add_n(results)
 

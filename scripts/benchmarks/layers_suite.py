@@ -30,9 +30,9 @@ class Case:
         return f"{batch}x {'x'.join(map(str, sizes))}, pool {self.pool_size}{stride}"
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Images, and the restored images' weights in the loss; the same in every process.
+        """Returns images, and one weight in the loss for each value of the restored images.
 
-        Half of the images' values are 0, as after a ReLU.
+        Every process gets equal arrays. Half of the images' values are 0, as after a ReLU.
         """
         rng = np.random.default_rng(0)
         images = np.maximum(rng.standard_normal(self.shape, "float32"), 0)
@@ -104,9 +104,9 @@ CONTESTANTS: dict[str, Callable[[Case, bool], Callable[[], Step]]] = {
 def check_agreement(case: Case, results: Mapping[str, Sequence[np.ndarray]]) -> None:
     """Raises Failed unless all contestants' results are equal.
 
-    With overlapping windows, only the positions of the restored images' values above or below 0 are compared: the
-    contestant "plain TensorFlow" adds the values of windows that chose the same position, and PyTorch sends the
-    gradient to the losing windows, too.
+    With overlapping windows, the results may differ: the contestant "plain TensorFlow" adds the values of windows that
+    chose the same position, and PyTorch sends the gradient to the losing windows, too. So only the positions at which
+    the restored images are not 0 are compared.
     """
     is_overlapping = case.strides < case.pool_size
     for name, arrays in results.items():
@@ -129,8 +129,8 @@ def run_in(processes: ContestantProcesses, options: Options, cases: Sequence[Cas
         for backward in (False, True):
             makers = {name: make(case, backward) for name, make in CONTESTANTS.items()}
             work = "forward + backward" if backward else "forward"
-            agree = partial(check_agreement, case)
-            comparison = processes.compare(f"{case}, {work},", makers, options.rounds, options.memory, agree)
+            check = partial(check_agreement, case)
+            comparison = processes.compare(f"{case}, {work},", makers, options.rounds, options.memory, check)
             comparisons.append(comparison)
             measured = comparison.measured
             for name, measurement in measured.items():

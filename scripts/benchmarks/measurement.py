@@ -40,11 +40,11 @@ class Unavailable(Exception):
 
 
 class Died(Exception):
-    """A contestant's process ended, as when a native library crashes. Its cell says failed, and a note says why."""
+    """A contestant's process ended, for example in a crash. The contestant's cell says "failed", a note why."""
 
 
 class Failed(Exception):
-    """A contestant computes wrong results, raises an error or hangs. The whole row fails; the next rows go on."""
+    """A contestant computes wrong results, raises an error or hangs, so its row fails. The next row is measured."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ class ContestantProcesses:
 
         Args:
             row: a description of the work, for messages.
-            contestants: picklable functions that make the contestants, by name. The row fails without the first one,
-                with which the others are compared.
+            contestants: picklable functions that make the contestants, by name. The others are compared with the
+                first one, so the row fails if the first one is unavailable or its process dies.
             rounds: the number of turns of each contestant, after a first turn that does not count.
             memory: whether to measure memory, too.
             check_agreement: raises Failed if the contestants' results differ.
@@ -162,7 +162,7 @@ class ContestantProcesses:
             self.processes[name].make(make)
         # Read all answers before raising anything: an unread answer would be taken for the next row's.
         answers = {name: self.processes[name].answer() for name in contestants}
-        absent = {name: answer for name, answer in answers.items() if isinstance(answer, ABSENT)}
+        absent = {name: answer for name, answer in answers.items() if isinstance(answer, ABSENCE_ERRORS)}
         names = [name for name in contestants if name not in absent]
         _raise_if_failed(first, answers)
         check_agreement({name: answers[name] for name in names})
@@ -172,7 +172,7 @@ class ContestantProcesses:
             for name in names[start:] + names[:start]:
                 milliseconds = self.processes[name].ask(Turn(turn_seconds))
                 _raise_if_failed(first, {name: milliseconds})
-                if isinstance(milliseconds, ABSENT):
+                if isinstance(milliseconds, ABSENCE_ERRORS):
                     absent[name] = milliseconds
                 else:
                     samples[name] += [milliseconds] if turn else []
@@ -192,16 +192,17 @@ class ContestantProcesses:
         return Comparison(measurements, died, notes)
 
 
-ABSENT = (Unavailable, Died)
+ABSENCE_ERRORS = (Unavailable, Died)
 """If a contestant gives one of these answers, the row goes on without it, unless it is the first contestant."""
 
 
 def _is_error(answer: Any) -> bool:
-    return isinstance(answer, (*ABSENT, Failed))
+    return isinstance(answer, (*ABSENCE_ERRORS, Failed))
 
 
 def _note(row: str, name: str, reason: Exception) -> str:
-    # A package that is not installed is missing in every row. Notes without the row are equal, so the report has one.
+    # A contestant that is unavailable in one row is so in others. Its note does not name the row, so all rows have the
+    # same note, and the report shows it once.
     return (
         f"{row} {name} failed: {reason}."
         if isinstance(reason, Died)
@@ -212,12 +213,12 @@ def _note(row: str, name: str, reason: Exception) -> str:
 def _raise_if_failed(first: str, answers: Mapping[str, Any]) -> None:
     """Raises Failed if a contestant failed, or if the first contestant is unavailable or its process died."""
     for name, answer in answers.items():
-        if isinstance(answer, Failed) or (isinstance(answer, ABSENT) and name == first):
+        if isinstance(answer, Failed) or (isinstance(answer, ABSENCE_ERRORS) and name == first):
             raise Failed(f"{name}: {answer}")
 
 
-class Started(Protocol):
-    """A process that runs `serve`; a `subprocess.Popen` is one."""
+class ServingProcess(Protocol):
+    """A process that runs `serve`. `subprocess.Popen` has these methods."""
 
     def poll(self) -> int | None: ...
 
@@ -226,11 +227,11 @@ class Started(Protocol):
     def kill(self) -> None: ...
 
 
-Start = Callable[[multiprocessing.connection.Connection], Started]
+Start = Callable[[multiprocessing.connection.Connection], ServingProcess]
 """Starts a process that runs `serve` on this end of a connection."""
 
 
-def start_interpreter(connection: multiprocessing.connection.Connection) -> Started:
+def start_interpreter(connection: multiprocessing.connection.Connection) -> ServingProcess:
     """Starts a new Python interpreter, which has imported nothing.
 
     multiprocessing's own processes would import the main program, and TensorFlow with it. PyTorch's contestants must

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 def max_pool(images: tf.Tensor, pool_size: Any, strides: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """Maxima and their flat indices within the batch."""
+    """Returns the maxima, and their flat indices within the batch."""
     return tf.nn.max_pool_with_argmax(images, pool_size, strides, "VALID", include_batch_in_index=True)
 
 

@@ -144,8 +144,9 @@ def throughput_figure(measurements: Sequence[dict[str, Any]], panel: str, label:
         for contestant in dict.fromkeys(measurement["contestant"] for measurement in measurements):
             points = [m for m in measurements if m[panel] == title and m["contestant"] == contestant]
             batch_sizes, throughputs = [p["batch_size"] for p in points], [p["images_per_second"] for p in points]
-            is_part_of_step = "alone" in contestant
-            axis.plot(batch_sizes, throughputs, "--" if is_part_of_step else "-o", markersize=3, label=contestant)
+            # "its convolutions alone" and "Keras's convolutions alone" do only a part of a step.
+            line_style = "--" if "alone" in contestant else "-o"
+            axis.plot(batch_sizes, throughputs, line_style, markersize=3, label=contestant)
         axis.set(title=title, xlabel="batch size", xscale="log", yscale="log")
         axis.grid(True, which="major", alpha=0.3)
     axes[0].set_ylabel(label)

@@ -26,11 +26,11 @@ class Point:
     """One training set and architecture.
 
     Attributes:
-        grows: the quantity that grows.
-        amount: its value.
+        grows: the name of the quantity that grows, such as "filters".
+        amount: the value of this quantity.
         images: the number of training images, `(length, length, 1)` each.
         length: the images' height and width.
-        filters, pool_sizes: the architecture's.
+        filters, pool_sizes: the filters and pool sizes of the architecture.
         batch_size: the number of images in a step.
     """
 
@@ -80,32 +80,34 @@ def run(
 ) -> Report:
     rows, records, fast_growths = [], [], []
     comparisons: list[Comparison] = []
-    for grows in dict.fromkeys(point.grows for point in points):
+    for quantity in dict.fromkeys(point.grows for point in points):
         # Points of one comparison take turns, like contestants.
-        group = {f"{grows} {point.amount:,}": point for point in points if point.grows == grows}
+        group = {f"{quantity} {point.amount:,}": point for point in points if point.grows == quantity}
         with processes_of(group) as processes:
             makers = {name: partial(ScaledTraining, point) for name, point in group.items()}
-            comparison = processes.compare(grows, makers, options.rounds, options.memory, lambda _: None)
+            comparison = processes.compare(quantity, makers, options.rounds, options.memory, lambda _: None)
         comparisons.append(comparison)
         measured = comparison.measured
         last_name: str | None = None
         for name, point in group.items():
             if name not in measured:
-                rows.append([grows, f"{point.amount:,}", *cells(comparison, [name]), "-", "-"])
+                rows.append([quantity, f"{point.amount:,}", *cells(comparison, [name]), "-", "-"])
                 last_name = None
                 continue
             timing, memory = measured[name].timing, measured[name].peak_mib
             logging.info("%s: %s", name, timing)
             growth = "-"
-            # A step takes one batch, whatever the number of images.
-            if last_name is not None and grows != "images":
+            # A step takes one batch, so its time does not grow with the number of images.
+            if last_name is not None and quantity != "images":
                 ratio = (timing.median / measured[last_name].timing.median) / (point.amount / group[last_name].amount)
                 growth = f"{ratio:.2f}"
                 if ratio > MORE_THAN_LINEAR:
                     fast_growths.append(f"{last_name} to {point.amount:,}")
             last_name = name
             records.append({**asdict(point), "milliseconds": timing.median, "peak_mib": memory})
-            rows.append([grows, f"{point.amount:,}", str(timing), growth, "-" if memory is None else f"{memory:.0f}"])
+            rows.append(
+                [quantity, f"{point.amount:,}", str(timing), growth, "-" if memory is None else f"{memory:.0f}"]
+            )
     return Report(
         title="Scaling: milliseconds a training step (quartiles); MiB at the peak",
         columns=["what grows", "to", "milliseconds", "growth / linear", "MiB at the peak"],

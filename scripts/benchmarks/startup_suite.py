@@ -27,7 +27,7 @@ PRESET = "cmap1_pool4"
 PROGRAMS = {
     "import tensorflow, keras": "import tensorflow, keras",
     "import deconv_ae": "import deconv_ae",
-    "first training steps": "startup_suite.first_steps()",
+    "first training steps": "startup_suite.train_first_steps()",
     "one epoch of 4,000 digits, exported": "startup_suite.train_and_export('MODEL')",
     "pictures of that model": "startup_suite.draw_pictures('MODEL')",
 }
@@ -38,7 +38,7 @@ class _EndAfterFirstSteps(keras.callbacks.Callback):
         sys.exit(0)
 
 
-def first_steps() -> None:
+def train_first_steps() -> None:
     """Trains for the steps of Keras's first execution (`steps_per_execution`), then ends the process."""
     _train([_EndAfterFirstSteps()])
 

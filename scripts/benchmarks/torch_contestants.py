@@ -76,7 +76,7 @@ class Pictures:
 def layers_step(
     channels_last: bool, arrays: Sequence[np.ndarray], pool_size: int, strides: int, backward: bool
 ) -> Step:
-    """A step that pools and unpools; `arrays` are images, and the restored images' weights in the loss."""
+    """A step that pools and unpools. `arrays` holds the images, and a weight for each value of the restored images."""
     torch = torch_models.import_torch()
     dimensions = arrays[0].ndim - 2
     if channels_last and dimensions == 1:

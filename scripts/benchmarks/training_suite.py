@@ -43,27 +43,27 @@ class Case:
     batch_size: int
 
     @property
-    def is_digits(self) -> bool:
+    def has_digits(self) -> bool:
         return self.image_shape == IMAGE_SHAPE
 
     @property
-    def steps_together(self) -> int:
-        """Steps per execution: as in training on MNIST, but 1 for larger pictures.
+    def execution_steps(self) -> int:
+        """The steps of one execution: as many as in training on MNIST, but 1 for larger pictures.
 
         A step on larger pictures takes so long that the return to Python costs almost nothing.
         """
-        return steps_per_execution(steps_per_epoch(MNIST_IMAGES, self.batch_size)) if self.is_digits else 1
+        return steps_per_execution(steps_per_epoch(MNIST_IMAGES, self.batch_size)) if self.has_digits else 1
 
     @property
     def timed_steps(self) -> int:
-        """The steps of a call of `time`, in whole executions.
+        """The number of steps in a call of `time`, a multiple of the steps of one execution.
 
         On digits, such calls take about the same time for every batch size.
         """
-        if not self.is_digits:
+        if not self.has_digits:
             return PICTURE_STEPS
         wanted_steps = max(8, min(80, 8192 // self.batch_size))
-        return max(2, wanted_steps // self.steps_together) * self.steps_together
+        return max(2, wanted_steps // self.execution_steps) * self.execution_steps
 
     def weights(self) -> list[np.ndarray]:
         return initial_weights(self.architecture, self.image_shape)
@@ -100,7 +100,7 @@ class _Clock(keras.callbacks.Callback):
 
 
 class KerasTraining:
-    """Trains a Keras model. The function `fit` prepares the images as the contestant does, and calls `model.fit`."""
+    """Trains a Keras model. The contestant's function `fit` prepares the images and calls `model.fit`."""
 
     def __init__(self, model: keras.Model, case: Case, fit: Callable[..., None]) -> None:
         self._model = compiled(model)
@@ -126,14 +126,14 @@ def our_training(case: Case) -> KerasTraining:
     model = Autoencoder(case.architecture, case.image_shape)
 
     def fit(model: keras.Model, images: np.ndarray, batch_size: int, clock: _Clock) -> None:
-        model.steps_per_execution = case.steps_together
+        model.steps_per_execution = case.execution_steps
         batches = training_batches(images, batch_size, seed=0)
         steps = len(images) // batch_size
         model.fit(batches, steps_per_epoch=steps, callbacks=[clock], shuffle=False, verbose=0)
 
     training = KerasTraining(model, case, fit)
     # Compile with XLA where training on MNIST does. `jit_compile` must be set before the first step.
-    model.jit_compile = case.is_digits and model.is_faster_compiled(MNIST_IMAGES)
+    model.jit_compile = case.has_digits and model.is_faster_compiled(MNIST_IMAGES)
     return training
 
 

@@ -47,40 +47,40 @@ class BrokenLater(Constant):
     """A contestant that fails in its second turn."""
 
     def __init__(self) -> None:
-        self.rounds = 2
+        self.calls_left = 2
 
     def check(self) -> list[np.ndarray]:
         return [np.asarray(1.0)]
 
     def time(self) -> list[float]:
-        self.rounds -= 1
-        if not self.rounds:
+        self.calls_left -= 1
+        if not self.calls_left:
             raise ValueError("it is broken")
         return [1.0]
 
 
 class Dying(Constant):
-    """A contestant whose process aborts in call number `rounds` of `time`, or in `check` if `rounds` is 0."""
+    """A contestant whose process aborts in call `fatal_call` of `time`, or in `check` if `fatal_call` is 0."""
 
-    def __init__(self, rounds: int) -> None:
-        self.rounds = rounds
+    def __init__(self, fatal_call: int) -> None:
+        self.calls_left = fatal_call
 
     def check(self) -> list[np.ndarray]:
-        return [np.asarray(1.0)] if self.rounds else os.abort()
+        return [np.asarray(1.0)] if self.calls_left else os.abort()
 
     def time(self) -> list[float]:
-        self.rounds -= 1
-        return [1.0] if self.rounds else os.abort()
+        self.calls_left -= 1
+        return [1.0] if self.calls_left else os.abort()
 
 
 class DyingWhenMadeAgain(Constant):
-    """A contestant whose second process aborts; the first process leaves the file `made`."""
+    """A contestant whose second process aborts; the first process creates the file `marker`."""
 
-    def __init__(self, made: Path) -> None:
+    def __init__(self, marker: Path) -> None:
         super().__init__(1.0)
-        if made.exists():
+        if marker.exists():
             os.abort()
-        made.touch()
+        marker.touch()
 
 
 class Forked:

@@ -154,9 +154,9 @@ def test_contestants_that_are_not_installed_are_left_out(processes: ContestantPr
     assert cells(comparison, makers) == ["1.00 (1.00-1.00)", "-"]
 
 
-@pytest.mark.parametrize("rounds", [0, 1, 2])
-def test_cell_of_dead_contestant_says_failed_and_run_goes_on(processes: ContestantProcesses, rounds: int) -> None:
-    makers = {"one": partial(Constant, 1.0), "other": partial(Dying, rounds)}
+@pytest.mark.parametrize("fatal_call", [0, 1, 2])
+def test_cell_of_dead_contestant_says_failed_and_run_goes_on(processes: ContestantProcesses, fatal_call: int) -> None:
+    makers = {"one": partial(Constant, 1.0), "other": partial(Dying, fatal_call)}
     comparison = processes.compare("row", makers, rounds=3, memory=False, check_agreement=always_agree)
     assert list(comparison.measured) == ["one"]
     assert comparison.notes == ["row other failed: its process died (SIGABRT)."]

@@ -25,7 +25,7 @@ ARGMAX = "int32" if BACKEND == "jax" else "int64"
 
 
 def reference(images, pool_size, strides, padding):
-    """Maxima, argmax and switches with channels last, one window at a time, as the layers' docstrings specify."""
+    """Computes maxima, argmax and switches by the layers' docstrings, one window at a time, with channels last."""
     batch, *size, channels = images.shape
     spans = [spans_of(*axis, padding) for axis in zip(size, pool_size, strides)]
     shape = (batch, *map(len, spans), channels)
@@ -57,17 +57,17 @@ def spans_of(length, pool, stride, padding):
 def unpooled(values, argmax, size):
     """Assigns each value to its position; if values share a position, the last one in row-major order wins.
 
-    Returns the images, and whether each value won.
+    Returns the images, and whether each value is the winner at its position.
     """
     flat = np.zeros((len(values), math.prod(size) * values.shape[-1]), values.dtype)
     last_index = {}
     for index in np.ndindex(values.shape):
         flat[index[0], argmax[index]] = values[index]
         last_index[index[0], argmax[index]] = index
-    won = np.zeros(values.shape, bool)
+    is_winner = np.zeros(values.shape, bool)
     for index in last_index.values():
-        won[index] = True
-    return flat.reshape(len(values), *size, values.shape[-1]), won
+        is_winner[index] = True
+    return flat.reshape(len(values), *size, values.shape[-1]), is_winner
 
 
 def numbered_channels_first(argmax, size, channels):
@@ -105,7 +105,7 @@ def value_gradient_and_auxiliary(function, array, upstream):
 
 
 def run(function, *arrays):
-    """A function's result. On JAX, compiles the whole function: compiling each operation would take longer."""
+    """Runs a function. On JAX, compiles the whole function: compiling each operation would take longer."""
     if BACKEND == "jax":
         import jax
 
@@ -216,10 +216,11 @@ def test_unpooling_and_its_gradient_equal_the_reference(data, pooling, data_form
         argmax = rng.integers(0, math.prod(size), argmax.shape) * channels + np.arange(channels)
     # A decoder unpools other values than those that were pooled.
     values = data.draw(image_values(argmax.shape))
-    restored, won = unpooled(values, argmax, size)
+    restored, is_winner = unpooled(values, argmax, size)
     upstream = different_numbers(shape)
-    taken = np.take_along_axis(upstream.reshape(len(values), -1), argmax.reshape(len(values), -1), 1)
-    arrays = [images, values, restored, upstream, np.where(won, taken.reshape(argmax.shape), 0)]
+    flat_upstream, positions = (array.reshape(len(values), -1) for array in (upstream, argmax))
+    upstream_at_positions = np.take_along_axis(flat_upstream, positions, 1).reshape(argmax.shape)
+    arrays = [images, values, restored, upstream, np.where(is_winner, upstream_at_positions, 0)]
     if data_format == "channels_first":
         argmax = numbered_channels_first(argmax, size, channels)
         arrays = [np.moveaxis(array, -1, 1) for array in arrays]
@@ -319,8 +320,8 @@ def test_other_floating_point_types_equal_the_reference(dtype):
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_window_of_minus_infinity_keeps_first_position(dimensions, padding):
-    # A mask makes such images. On a GPU, PyTorch's own pooling of such a window is wrong if the last axis has several
-    # channels.
+    # Images that are masked with -inf have such windows. On a GPU, PyTorch's own pooling of such a window is wrong if
+    # the last axis has several channels.
     images = np.where(np.random.default_rng(0).random((2, *(9, 8, 7)[:dimensions], 3)) < 0.3, 1, -np.inf)
     arguments = {"pool_size": (2,) * dimensions, "strides": (2,) * dimensions, "padding": padding}
     images = images.astype("float32")

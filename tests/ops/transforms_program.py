@@ -78,7 +78,7 @@ def test_exported_program_equals_the_function(function):
 
 
 @every_function
-def test_one_graph_serves_every_call(function):
+def test_one_compiled_graph_handles_all_images(function):
     graphs = []
 
     def backend(module, _):
@@ -91,7 +91,7 @@ def test_one_graph_serves_every_call(function):
     assert len(graphs) == 1
 
 
-def test_one_graph_serves_positions_of_every_pooling():
+def test_one_compiled_graph_unpools_any_positions():
     graphs = []
 
     def backend(module, _):
