@@ -5,7 +5,7 @@ decoder.
 
 deconv-ae convert --model=saved_models/mine --format=onnx,litert
 
-For single pictures, ONNX Runtime and LiteRT take about a tenth of the
+For single pictures, ONNX Runtime and LiteRT take a seventh of the
 SavedModel's time or less, and OpenVINO mostly a quarter or less. For batches
 of a thousand, no runtime is the fastest for every model.
 

@@ -15,10 +15,8 @@ import installed
 
 installed.begin()
 
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +24,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO
+
+from local_cluster import free_ports, tf_config
 
 from deconv_ae_programs import process
 
@@ -96,23 +96,6 @@ def launch(number: int, flags: Sequence[str]) -> Iterator[subprocess.Popen]:
             text=True,
             start_new_session=True,
         )
-
-
-def tf_config(addresses: Sequence[str], index: int) -> str:
-    """The value of TF_CONFIG, which TensorFlow reads: all workers' addresses, and this worker's index."""
-    return json.dumps({"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": index}})
-
-
-def free_ports(number: int) -> list[int]:
-    """Different free ports of the loopback interface."""
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for reserved_socket in sockets:
-            reserved_socket.bind(("127.0.0.1", 0))
-        return [reserved_socket.getsockname()[1] for reserved_socket in sockets]
-    finally:
-        for reserved_socket in sockets:
-            reserved_socket.close()
 
 
 def print_errors(index: int, lines: IO[str]) -> None:

@@ -1,5 +1,6 @@
 """The programs' order of imports."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,20 @@ def test_defer_leaves_an_imported_library_as_it_is() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_no_test_imports_a_script_that_prepares_the_process() -> None:
+    """Such a script leaves `deconv_ae` without its names, so a test file that imports it first cannot be collected."""
+    scripts = Path(__file__).parents[2] / "scripts"
+    programs = {file.stem for file in scripts.glob("*.py") if re.search(r"^installed\.", file.read_text(), re.M)}
+    assert {"launch_local_workers", "torture", "train"} <= programs
+    importing = {
+        (file.name, name)
+        for file in Path(__file__).parents[1].rglob("*.py")
+        for name in re.findall(r"^(?:from|import) (\w+)", file.read_text(), re.M)
+        if name in programs
+    }
+    assert importing == set()
 
 
 def test_library_module_has_at_most_60_lines() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faults.programs import SCRIPTS, Finished, RunningProgram, run_program
-from launch_local_workers import free_ports, tf_config
+from local_cluster import free_ports, tf_config
 
 from deconv_ae.data import replica_batches, training_batches
 from deconv_ae.errors import InputError
