@@ -37,35 +37,35 @@ class CodeContext:
 
     Args:
         shape: the code's shape.
-        pictures: the number of pictures.
+        picture_count: the number of pictures.
     """
 
     feature_sizes = (KINDS * (MAGNITUDE_CLASSES + 1), MAGNITUDE_CLASSES + 1, MAGNITUDE_CLASSES)
 
-    def __init__(self, shape: Shape, pictures: int) -> None:
+    def __init__(self, shape: Shape, picture_count: int) -> None:
         height, width, channels = shape
         # A 0 after the last place stands for a missing neighbour.
-        self._magnitudes = np.zeros((channels, pictures, height * width + 1), np.int32)
+        self._magnitudes = np.zeros((channels, picture_count, height * width + 1), np.int32)
 
     @property
     def magnitudes(self) -> np.ndarray:
         """The magnitudes that are known so far, `(channels, pictures, places)`; others are 0."""
         return self._magnitudes[..., :-1]
 
-    def features(self, channel: int, part: Pass) -> list[np.ndarray]:
+    def features(self, channel: int, plane_pass: Pass) -> list[np.ndarray]:
         """Computes the features of a pass's n values: for each feature, a `(pictures, n)` array."""
         missing_place = self._magnitudes.shape[-1] - 1
-        count = (part.neighbours != missing_place).sum(axis=-1)
-        sums = self._magnitudes[channel][:, part.neighbours].sum(axis=-1)
+        count = (plane_pass.neighbours != missing_place).sum(axis=-1)
+        sums = self._magnitudes[channel][:, plane_pass.neighbours].sum(axis=-1)
         classes = magnitude_class(sums * NEIGHBOURS // np.maximum(count, 1))
-        neighbours = np.where(count > 0, classes, MAGNITUDE_CLASSES) + part.kind * (MAGNITUDE_CLASSES + 1)
-        earlier = self._magnitudes[:channel][..., part.places]
+        neighbours = np.where(count > 0, classes, MAGNITUDE_CLASSES) + plane_pass.kind * (MAGNITUDE_CLASSES + 1)
+        earlier = self._magnitudes[:channel][..., plane_pass.places]
         previous = magnitude_class(earlier[-1]) if channel else np.full(neighbours.shape, MAGNITUDE_CLASSES)
         return [neighbours, previous, magnitude_class(earlier.sum(axis=0))]
 
-    def record(self, channel: int, part: Pass, values: np.ndarray, present: np.ndarray | None) -> None:
+    def record(self, channel: int, plane_pass: Pass, values: np.ndarray, present: np.ndarray | None) -> None:
         """Stores the magnitudes of `values`, the `(pictures, n)` values of a pass. `present` is always None here."""
-        self._magnitudes[channel][:, part.places] = np.abs(values)
+        self._magnitudes[channel][:, plane_pass.places] = np.abs(values)
 
 
 class SwitchContext:
@@ -73,45 +73,46 @@ class SwitchContext:
 
     Args:
         shape: the switches' shape.
-        pictures: the number of pictures.
-        count: 1 + the largest switch of the training pictures.
+        picture_count: the number of pictures.
+        value_count: the number of values that a switch has: 1 + the largest switch of the training pictures.
         magnitudes: the code's magnitude at each place, `(channels, pictures, places)`, or `(1, pictures, places)` if
             all channels of switches share it.
     """
 
-    def __init__(self, shape: Shape, pictures: int, count: int, magnitudes: np.ndarray) -> None:
+    def __init__(self, shape: Shape, picture_count: int, value_count: int, magnitudes: np.ndarray) -> None:
         height, width, channels = shape
-        self._class_count = min(count, MOST_SWITCH_CLASSES)
-        self._count = count
+        self._class_count = min(value_count, MOST_SWITCH_CLASSES)
+        self._value_count = value_count
         # The class after the last one stands for a missing switch.
-        self._switch_classes = np.full((channels, pictures, height * width + 1), self._class_count, np.int32)
+        self._switch_classes = np.full((channels, picture_count, height * width + 1), self._class_count, np.int32)
         self._code_classes = magnitude_class(magnitudes)
 
     @staticmethod
-    def feature_sizes(count: int) -> tuple[int, ...]:
-        """The number of values of each feature; `count` is 1 + the largest switch of the training pictures."""
-        classes = min(count, MOST_SWITCH_CLASSES) + 1
+    def feature_sizes(value_count: int) -> tuple[int, ...]:
+        """The number of values of each feature, for switches that have `value_count` values."""
+        classes = min(value_count, MOST_SWITCH_CLASSES) + 1
         return (*[KINDS * classes] * NEIGHBOURS, classes, MAGNITUDE_CLASSES)
 
-    def features(self, channel: int, part: Pass) -> list[np.ndarray]:
+    def features(self, channel: int, plane_pass: Pass) -> list[np.ndarray]:
         """Computes the features of a pass's n values: for each feature, a `(pictures, n)` array."""
-        kind_offset = part.kind * (self._class_count + 1)
-        neighbours = [self._switch_classes[channel][:, places] + kind_offset for places in part.neighbours.T]
+        kind_offset = plane_pass.kind * (self._class_count + 1)
+        neighbours = [self._switch_classes[channel][:, places] + kind_offset for places in plane_pass.neighbours.T]
         previous = (
-            self._switch_classes[channel - 1][:, part.places]
+            self._switch_classes[channel - 1][:, plane_pass.places]
             if channel
             else np.full(neighbours[0].shape, self._class_count, np.int32)
         )
-        return [*neighbours, previous, self._code_classes[min(channel, len(self._code_classes) - 1)][:, part.places]]
+        code_classes = self._code_classes[min(channel, len(self._code_classes) - 1)]
+        return [*neighbours, previous, code_classes[:, plane_pass.places]]
 
-    def record(self, channel: int, part: Pass, values: np.ndarray, present: np.ndarray | None) -> None:
+    def record(self, channel: int, plane_pass: Pass, values: np.ndarray, present: np.ndarray | None) -> None:
         """Stores the classes of `values`, the `(pictures, n)` switches of a pass.
 
         Where `present` is false, stores the class of a missing switch.
         """
-        # An escaped switch arrives as `self._count`, and is put into the class of the largest switch.
-        classes = np.minimum(values, self._count - 1) * self._class_count // self._count
-        self._switch_classes[channel][:, part.places] = (
+        # An escaped switch arrives as `self._value_count`, and is put into the class of the largest switch.
+        classes = np.minimum(values, self._value_count - 1) * self._class_count // self._value_count
+        self._switch_classes[channel][:, plane_pass.places] = (
             classes if present is None else np.where(present, classes, self._class_count)
         )
 

@@ -79,7 +79,7 @@ class EntropyCoder:
     Args:
         tensors: the encoder's outputs.
         planes: the planes of each tensor's channels.
-        halvings: how often the coarsest steps were halved for this rate.
+        halvings: this rate's quantisation steps are the coarsest rate's steps divided by 2^halvings.
     """
 
     def __init__(self, tensors: Sequence[Tensor], planes: Mapping[str, Sequence[Plane]], halvings: int) -> None:
@@ -115,7 +115,7 @@ class EntropyCoder:
             for encoder, picture_slice in files:
                 if each.escaped is not None and each.escaped[picture_slice].any():
                     channel_values = values[each.visit.tensor.name][each.visit.channel]
-                    pass_values = channel_values[picture_slice, each.visit.part.places]
+                    pass_values = channel_values[picture_slice, each.visit.plane_pass.places]
                     encoder.encode(_split_words(pass_values[each.escaped[picture_slice]]), self._half_word)
 
     def bits(self, values: Values) -> dict[str, float]:
@@ -149,7 +149,7 @@ class EntropyCoder:
         picture_count = files[-1][1].stop
 
         def read(visit: Visit, plane: Plane) -> np.ndarray:
-            symbols = np.zeros((picture_count, len(visit.part.places)), np.int32)
+            symbols = np.zeros((picture_count, len(visit.plane_pass.places)), np.int32)
             coded.append(_CodedVisit(visit, plane, symbols, _frequencies(visit, plane)))
             self._read_symbols(coded[-1], files)
             return symbols
@@ -170,7 +170,7 @@ class EntropyCoder:
         coded: list[_CodedVisit] = []
 
         def record(visit: Visit, plane: Plane) -> np.ndarray:
-            symbols = values[visit.tensor.name][visit.channel][:, visit.part.places] - np.int32(plane.lowest)
+            symbols = values[visit.tensor.name][visit.channel][:, visit.plane_pass.places] - np.int32(plane.lowest)
             outside = (symbols < 0) | (symbols >= plane.escape)
             symbols = np.where(outside, np.int32(plane.escape), symbols)
             if visit.present is not None:
@@ -228,7 +228,7 @@ class EntropyCoder:
         self, coded: _CodedVisit, escaped: np.ndarray, files: Sequence[tuple[Any, slice]], channel_values: np.ndarray
     ) -> None:
         """Decodes the escaped values of a visit into `channel_values`, `(pictures, places)`."""
-        places = coded.visit.part.places
+        places = coded.visit.plane_pass.places
         for number, (decoder, picture_slice) in enumerate(files):
             count = int(escaped[picture_slice].sum())
             if count:

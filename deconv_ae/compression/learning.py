@@ -106,7 +106,7 @@ def _fit_planes(
     samples: dict[tuple[str, int], list[tuple[np.ndarray, np.ndarray]]] = {}
 
     def collect(visit: Visit, plane: Plane) -> np.ndarray:
-        offsets = values[visit.tensor.name][visit.channel][:, visit.part.places] - plane.lowest
+        offsets = values[visit.tensor.name][visit.channel][:, visit.plane_pass.places] - plane.lowest
         symbols = np.where((offsets < 0) | (offsets > plane.escape), plane.escape, offsets)
         present = np.ones(symbols.shape, bool) if visit.present is None else visit.present
         if visit.tensor in tensors_to_fit:
@@ -134,14 +134,16 @@ def _fit_planes(
 def _unfitted_planes(tensor: Tensor, values: np.ndarray) -> list[Plane]:
     """Makes a plane for each channel of `values`, with its symbols and features, but with weights of 0."""
     planes = []
-    count = int(values.max()) + 1
+    value_count = int(values.max()) + 1
     for channel_values in values:
-        lowest, highest = 0, count - 1
+        lowest, highest = 0, value_count - 1
         if tensor.is_code:
             lowest = max(min(0, int(channel_values.min())), -MOST_LEVELS // 2)
             highest = min(max(0, int(channel_values.max())), lowest + MOST_LEVELS - 1)
         _, occurrences = np.unique(channel_values, return_counts=True)
-        sizes = feature_sizes_of(tensor, count) if occurrences.max() < CONSTANT_SHARE * channel_values.size else ()
+        sizes = (
+            feature_sizes_of(tensor, value_count) if occurrences.max() < CONSTANT_SHARE * channel_values.size else ()
+        )
         planes.append(Plane(lowest, sizes, np.zeros((1 + sum(sizes), highest - lowest + 2), np.int16)))
     return planes
 

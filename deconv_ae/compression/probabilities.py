@@ -100,19 +100,19 @@ class Plane:
         the first table include the biases.
 
         Returns:
-            For each group, the number of its first feature, the number of the feature after its last, and the table.
+            For each group, the index of its first feature, the index after its last feature, and the table.
         """
         found: list[tuple[int, int, np.ndarray]] = []
         first_rows = 1 + np.cumsum([0, *self.feature_sizes])
-        for number, (first_row, count) in enumerate(zip(first_rows, self.feature_sizes)):
-            weights = self.weights[first_row : first_row + count].astype(np.int32)
-            if found and found[-1][2].size * count <= LARGEST_TABLE:
+        for feature, (first_row, size) in enumerate(zip(first_rows, self.feature_sizes)):
+            weights = self.weights[first_row : first_row + size].astype(np.int32)
+            if found and found[-1][2].size * size <= LARGEST_TABLE:
                 first, _, table = found.pop()
                 weights = (table[:, np.newaxis] + weights).reshape(-1, self.symbol_count)
             else:
-                first = number
+                first = feature
                 weights = weights if found else weights + self.weights[0]
-            found.append((first, number + 1, weights))
+            found.append((first, feature + 1, weights))
         return found
 
 

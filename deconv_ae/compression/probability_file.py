@@ -181,9 +181,9 @@ def model_checksum(model_dir: Path) -> str:
     return sha256("".join(f"{file.name} {sha256(read_bytes(file))}\n" for file in files).encode())
 
 
-def feature_sizes_of(tensor: Tensor, count: int) -> tuple[int, ...]:
-    """The number of values of each feature of a tensor's contexts; `count` is 1 + the largest switch."""
-    return CodeContext.feature_sizes if tensor.is_code else SwitchContext.feature_sizes(count)
+def feature_sizes_of(tensor: Tensor, value_count: int) -> tuple[int, ...]:
+    """The `Plane.feature_sizes` of a tensor's planes; only switches need `value_count`, the number of their values."""
+    return CodeContext.feature_sizes if tensor.is_code else SwitchContext.feature_sizes(value_count)
 
 
 def _from_record(record: _Record) -> Probabilities:

@@ -47,7 +47,7 @@ class Visit:
     """One pass over one plane.
 
     Attributes:
-        tensor, channel, part: the plane's tensor and channel, and the pass, which has n values in each picture.
+        tensor, channel, plane_pass: the plane's tensor and channel, and the pass, which has n values in each picture.
         context: a `(pictures, n)` array for each feature; empty for a plane that is coded without a context.
         present: `(pictures, n)`, False for switches without an effect; None for a tensor without `values_in`. Switches
             without an effect are not coded, but a plane without a context codes them as symbol 0.
@@ -55,7 +55,7 @@ class Visit:
 
     tensor: Tensor
     channel: int
-    part: Pass
+    plane_pass: Pass
     context: list[np.ndarray]
     present: np.ndarray | None
 
@@ -75,7 +75,7 @@ def coding_order(tensors: Sequence[Tensor]) -> list[Tensor]:
 def traverse(
     tensors: Sequence[Tensor],
     planes: Mapping[str, Sequence[Plane]],
-    pictures: int,
+    picture_count: int,
     halvings: int,
     get_symbols: Callable[[Visit, Plane], np.ndarray],
 ) -> Symbols:
@@ -84,9 +84,9 @@ def traverse(
     Args:
         tensors: the encoder's outputs.
         planes: the planes of each tensor's channels.
-        pictures: the number of pictures.
-        halvings: how often the coarsest steps were halved for this rate. In the contexts of switches, the code's
-            magnitudes are divided by 2^halvings, so they are measured in coarsest steps at every rate.
+        picture_count: the number of pictures.
+        halvings: this rate's quantisation steps are the coarsest rate's steps divided by 2^halvings. In the contexts of
+            switches, the code's magnitudes are divided by 2^halvings too, to count the coarsest steps at every rate.
         get_symbols: returns the `(pictures, n)` symbols of a visit. Where `Visit.present` is false, they are ignored.
 
     Returns:
@@ -98,23 +98,23 @@ def traverse(
         present = None if tensor.values_in is None else placed_values(tensor, magnitudes) > 0
         context: CodeContext | SwitchContext
         if tensor.is_code:
-            context = CodeContext(tensor.shape, pictures)
+            context = CodeContext(tensor.shape, picture_count)
             magnitudes[tensor.name] = context.magnitudes  # This is a view, which `context.record` fills below.
         else:
             code = _code_magnitudes(tensor, tensors, magnitudes) >> halvings
-            count = max(plane.highest for plane in planes[tensor.name]) + 1
-            context = SwitchContext(tensor.shape, pictures, count, code)
-        tensor_symbols = np.zeros((tensor.shape[2], pictures, tensor.place_count), np.int32)
+            value_count = max(plane.highest for plane in planes[tensor.name]) + 1
+            context = SwitchContext(tensor.shape, picture_count, value_count, code)
+        tensor_symbols = np.zeros((tensor.shape[2], picture_count, tensor.place_count), np.int32)
         for channel, plane in enumerate(planes[tensor.name]):
-            for part in passes(*tensor.shape[:2]) if plane.feature_sizes else [single_pass(tensor.place_count)]:
-                pass_present = None if present is None else present[channel][:, part.places]
-                features = context.features(channel, part) if plane.feature_sizes else []
-                pass_symbols = get_symbols(Visit(tensor, channel, part, features, pass_present), plane)
+            for plane_pass in passes(*tensor.shape[:2]) if plane.feature_sizes else [single_pass(tensor.place_count)]:
+                pass_present = None if present is None else present[channel][:, plane_pass.places]
+                features = context.features(channel, plane_pass) if plane.feature_sizes else []
+                pass_symbols = get_symbols(Visit(tensor, channel, plane_pass, features, pass_present), plane)
                 pass_symbols = pass_symbols if pass_present is None else np.where(pass_present, pass_symbols, 0)
-                tensor_symbols[channel][:, part.places] = pass_symbols
-                # The decoder does not know an escaped value yet, as it reads all symbols first. So both the encoder and
-                # the decoder let highest + 1 stand for the value.
-                context.record(channel, part, pass_symbols + plane.lowest, pass_present)
+                tensor_symbols[channel][:, plane_pass.places] = pass_symbols
+                # The escaped values are coded after the symbols of all passes, so the decoder does not have them here.
+                # In their place, both the encoder and the decoder record `plane.highest + 1`.
+                context.record(channel, plane_pass, pass_symbols + plane.lowest, pass_present)
         symbols[tensor.name] = tensor_symbols
     return symbols
 

@@ -157,11 +157,20 @@ def _convert_to(
                         f"{name}: {files[0].name} differs from the SavedModel's {part.name}: {agreement}; not written"
                     )
                 size = sum(file.stat().st_size for file in files)
-                by_default = None
-                if hasattr(module, "open_by_default"):
-                    by_default = reference.compare(files[0].name, module.open_by_default(files[0]), part)
+                default_precision_agreement = None
+                if hasattr(module, "open_with_default_precision"):
+                    run = module.open_with_default_precision(files[0])
+                    default_precision_agreement = reference.compare(files[0].name, run, part)
                 converted.append(
-                    ConvertedFile(name, variant, part.name, f"{name}/{files[0].name}", size, agreement, by_default)
+                    ConvertedFile(
+                        name,
+                        variant,
+                        part.name,
+                        f"{name}/{files[0].name}",
+                        size,
+                        agreement,
+                        by_default=default_precision_agreement,
+                    )
                 )
                 # The order is reversed, so that the first file, which readers open, is moved last.
                 to_move += reversed(files)

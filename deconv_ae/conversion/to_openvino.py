@@ -35,8 +35,8 @@ def open_file(file: Path) -> Runner:
     return _runner(file, {"INFERENCE_PRECISION_HINT": "f32"})
 
 
-def open_by_default(file: Path) -> Runner:
-    """Opens a file in OpenVINO on the CPU, with OpenVINO's default precision."""
+def open_with_default_precision(file: Path) -> Runner:
+    """Opens a file in OpenVINO on the CPU, with the precision that OpenVINO chooses for this CPU."""
     return _runner(file, {})
 
 

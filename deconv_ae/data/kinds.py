@@ -94,7 +94,7 @@ def _check_known_to_tfds(source: Source) -> None:
         tfds.builder_cls(name)
     except tfds.core.registered.DatasetNotFoundError as error:
         prepared_folder = Path(source.data_dir or tfds.core.constants.DATA_DIR) / name
-        if not os.path.exists(prepared_folder):  # noqa: PTH110 (a name that is too long does not exist)
+        if not os.path.exists(prepared_folder):  # noqa: PTH110 (Path.exists fails on overlong names)
             raise unknown_name_error(source) from error
     except Exception:  # TFDS raises errors of any type. Opening the data set later reports the reason.
         return

@@ -7,7 +7,7 @@ from deconv_ae.model.presets import ALL_PRESETS
 from deconv_ae.pictures.pixels import code_brightness, tile_corner
 from deconv_ae.playground import drawings
 from deconv_ae.playground.drawings import drawing
-from deconv_ae.playground.passage import Passage, maxima, most_telling_place, pool_sizes, window_size
+from deconv_ae.playground.model_run import ModelRun, maxima, most_telling_place, pool_sizes, window_size
 from deconv_ae.playground.tampering import CodeValue, Tampering, is_inside
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
@@ -22,15 +22,14 @@ LARGEST_ASPECT_RATIO = 3
 
 
 def cards(
-    models: Sequence[ServedAutoencoder], passages: Sequence[Passage], tampering: Tampering, followed_window: CodeValue
+    models: Sequence[ServedAutoencoder], runs: Sequence[ModelRun], tampering: Tampering, followed_window: CodeValue
 ) -> str:
     """Returns a card for each model.
 
     If there are several models, a list of links to their cards comes first, for screens that show one card at a time.
     """
     html_of_cards = [
-        card(model, number, passage, tampering, followed_window)
-        for number, (model, passage) in enumerate(zip(models, passages))
+        card(model, number, run, tampering, followed_window) for number, (model, run) in enumerate(zip(models, runs))
     ]
     # After the tiles of the switches come those of the code, the reconstruction and the thumbnail.
     most_tiles = max(len(pool_sizes(model)) for model in models) + 3
@@ -38,7 +37,7 @@ def cards(
     aspect = min(max(width / height, 1 / LARGEST_ASPECT_RATIO), LARGEST_ASPECT_RATIO)
     style = f"--tiles:{most_tiles};--aspect:{aspect:.3f}"
     kind = "cards single" if len(models) == 1 else "cards"
-    return f'{_overview(models, passages)}<div class="{kind}" style="{style}">{"".join(html_of_cards)}</div>'
+    return f'{_overview(models, runs)}<div class="{kind}" style="{style}">{"".join(html_of_cards)}</div>'
 
 
 def legend(models: Sequence[ServedAutoencoder]) -> str:
@@ -65,12 +64,13 @@ def legend(models: Sequence[ServedAutoencoder]) -> str:
     return " ".join(sentences)
 
 
-def _overview(models: Sequence[ServedAutoencoder], passages: Sequence[Passage]) -> str:
+def _overview(models: Sequence[ServedAutoencoder], runs: Sequence[ModelRun]) -> str:
+    """A list of links to the models' cards, with the RMSE of each model's run; empty for a single model."""
     if len(models) == 1:
         return ""
     links = "".join(
-        f'<li><a href="#model-{number}">{html.escape(model.name)} <b>{passage.rmse_text(passage.rmse)}</b></a></li>'
-        for number, (model, passage) in enumerate(zip(models, passages))
+        f'<li><a href="#model-{number}">{html.escape(model.name)} <b>{run.rmse_text(run.rmse)}</b></a></li>'
+        for number, (model, run) in enumerate(zip(models, runs))
     )
     return (
         f'<nav class="overview" aria-label="Models"><p>{len(models)} models and their RMSE; swipe</p>'
@@ -78,54 +78,52 @@ def _overview(models: Sequence[ServedAutoencoder], passages: Sequence[Passage]) 
     )
 
 
-def card(
-    model: ServedAutoencoder, number: int, passage: Passage, tampering: Tampering, followed_window: CodeValue
-) -> str:
+def card(model: ServedAutoencoder, number: int, run: ModelRun, tampering: Tampering, followed_window: CodeValue) -> str:
     """Returns a model's card, with a frame around `followed_window` if that is a window of this model."""
     preset = ALL_PRESETS.get(model.card.preset or "")
     subtitle = html.escape(preset.title if preset else model.card.title)
-    is_changed = passage.picture.any() and passage.rmse != passage.untouched_rmse
-    untouched = f"untouched {passage.untouched_rmse:.3f}" if is_changed else ""
+    is_changed = run.picture.any() and run.rmse != run.untouched_rmse
+    untouched = f"untouched {run.untouched_rmse:.3f}" if is_changed else ""
     place = followed_window[1:] if followed_window[0] == number else None
     # The page aligns the tiles of all cards at the right. Each column then has tiles of one kind, because models differ
     # only in the number of tiles of switches, which come first.
     tiles = [
-        *_switches(model, passage, place),
-        _code(model, number, passage, tampering, place),
-        _reconstruction(model, passage, place),
-        _thumbnail(model, passage),
+        *_switches(model, run, place),
+        _code(model, number, run, tampering, place),
+        _reconstruction(model, run, place),
+        _thumbnail(model, run),
     ]
     return (
         f'<section class="card" id="model-{number}" data-model="{number}" aria-labelledby="name-{number}">'
         f'<header><div><h2 id="name-{number}">{html.escape(model.name)}</h2><p>{subtitle}</p></div>'
-        f'<p class="rmse"><span>RMSE</span> <b>{passage.rmse_text(passage.rmse)}</b> <small>{untouched}</small></p>'
+        f'<p class="rmse"><span>RMSE</span> <b>{run.rmse_text(run.rmse)}</b> <small>{untouched}</small></p>'
         f'{_bits(model, tampering)}</header><div class="tiles">{"".join(tiles)}</div></section>'
     )
 
 
-def drawing_name(model: ServedAutoencoder, passage: Passage, subject: str) -> str:
+def drawing_name(model: ServedAutoencoder, run: ModelRun, subject: str) -> str:
     """A drawing's name for screen readers: the model, the subject and the RMSE."""
-    return f"{model.name}: {subject}, RMSE {passage.rmse_text(passage.rmse)}"
+    return f"{model.name}: {subject}, RMSE {run.rmse_text(run.rmse)}"
 
 
 def _code(
     model: ServedAutoencoder,
     number: int,
-    passage: Passage,
+    run: ModelRun,
     tampering: Tampering,
     followed_place: tuple[int, int, int] | None,
 ) -> str:
     """The tile of the code. Arrow keys start at `followed_place`, or if it is None at the `most_telling_place`."""
-    code = passage.received.code[0]
+    code = run.received.code[0]
     height, width, channels = code.shape
     erased = [value[1:] for value in sorted(tampering.erased) if value[0] == number]
     marks = drawings.crosses(_tile_place(place, code.shape) for place in erased if is_inside(place, code.shape))
-    row, column = _tile_place(followed_place or most_telling_place(model, passage), code.shape)
+    row, column = _tile_place(followed_place or most_telling_place(model, run), code.shape)
     marks += drawings.frame(row, column) if followed_place else ""
     brightness = code_brightness(code[None], model.card.architecture.averages)[0]
     hidden_frame = drawings.frame(-9, -9, kind="pointed-at")  # code.js moves it to the value under the pointer.
     content = drawings.channel_tiles(brightness) + marks + hidden_frame
-    name = drawing_name(model, passage, f"code, {height} by {width} values in {_channels(channels)}")
+    name = drawing_name(model, run, f"code, {height} by {width} values in {_channels(channels)}")
     attributes = (
         f'role="application" tabindex="0" aria-describedby="{CODE_KEYS}" data-action="code" data-row="{row}" '
         f'data-column="{column}"{_tile_attributes(code.shape)}'
@@ -140,21 +138,25 @@ def _tile_place(place: tuple[int, int, int], shape: tuple[int, ...]) -> tuple[in
     return top + row, left + column
 
 
-def _switches(model: ServedAutoencoder, passage: Passage, followed_place: tuple[int, int, int] | None) -> list[str]:
-    """A tile for each pooling. Few channels are drawn as points in windows, many as squares in the places' colours."""
+def _switches(model: ServedAutoencoder, run: ModelRun, followed_place: tuple[int, int, int] | None) -> list[str]:
+    """A tile for each pooling, which shows the switches of a model's run.
+
+    Up to `MOST_CHANNELS_AS_POINTS` channels are drawn as points in the picture's windows. If there are more, each
+    channel is a grid with one square for each window. The square's colour stands for the switch, a place in the window.
+    """
     tiles = []
-    height, width = passage.picture.shape[:2]
+    height, width = run.picture.shape[:2]
     sizes = pool_sizes(model)
-    for stage, (switches, pool_size) in enumerate(zip(passage.received.switches, sizes), start=1):
+    for stage, (switches, pool_size) in enumerate(zip(run.received.switches, sizes), start=1):
         is_last = stage == len(sizes)
-        code = maxima(model, passage.received) if is_last else None
+        code = maxima(model, run.received) if is_last else None
         rows, columns, channels = switches[0].shape
         label = "switches" if len(sizes) == 1 else f"switches {stage}"
-        name = drawing_name(model, passage, f"{label}, places of the maxima of {rows} by {columns} windows")
+        name = drawing_name(model, run, f"{label}, places of the maxima of {rows} by {columns} windows")
         attributes = 'role="img"'
         if channels <= drawings.MOST_CHANNELS_AS_POINTS:
             size = (height, width)
-            content = drawings.image_element(passage.picture, "faint") if stage == 1 else ""
+            content = drawings.image_element(run.picture, "faint") if stage == 1 else ""
             content += drawings.switches_points(switches[0], pool_size, code)
             if followed_place and is_last:
                 row, column = followed_place[0] * pool_size[0], followed_place[1] * pool_size[1]
@@ -176,24 +178,24 @@ def _switches(model: ServedAutoencoder, passage: Passage, followed_place: tuple[
     return tiles
 
 
-def _reconstruction(model: ServedAutoencoder, passage: Passage, followed_place: tuple[int, int, int] | None) -> str:
-    content = drawings.image_element(passage.reconstruction) + drawings.image_element(passage.picture, "original")
+def _reconstruction(model: ServedAutoencoder, run: ModelRun, followed_place: tuple[int, int, int] | None) -> str:
+    content = drawings.image_element(run.reconstruction) + drawings.image_element(run.picture, "original")
     height, width = window_size(model)
     if followed_place:
         content += drawings.frame(followed_place[0] * height, followed_place[1] * width, height, width)
-    picture_height, picture_width = passage.picture.shape[:2]
+    picture_height, picture_width = run.picture.shape[:2]
     content += f'<rect class="divider" width="1" height="{picture_height}"/>'
     attributes = f'role="img" data-action="follow" data-unit="{height} {width}" style="--columns:{picture_width}px"'
-    name = drawing_name(model, passage, "reconstruction")
-    svg = drawing(passage.picture.shape, content, name, attributes)
+    name = drawing_name(model, run, "reconstruction")
+    svg = drawing(run.picture.shape, content, name, attributes)
     return _tile("reconstruction", svg, f"recon{SOFT_HYPHEN}struction")
 
 
-def _thumbnail(model: ServedAutoencoder, passage: Passage) -> str:
-    height, width = passage.thumbnail.size
-    rmse = passage.rmse_text(passage.thumbnail.rmse)
+def _thumbnail(model: ServedAutoencoder, run: ModelRun) -> str:
+    height, width = run.thumbnail.size
+    rmse = run.rmse_text(run.thumbnail.rmse)
     name = f"{model.name}: thumbnail of {height} by {width} pixels, enlarged, RMSE {rmse}"
-    svg = drawing(passage.picture.shape, drawings.image_element(passage.thumbnail.enlarged), name)
+    svg = drawing(run.picture.shape, drawings.image_element(run.thumbnail.enlarged), name)
     caption = f"thumb{SOFT_HYPHEN}nail {height}x{width}: <span class='unit'>RMSE</span> <b>{rmse}</b>"
     return _tile("thumbnail", svg, caption)
 

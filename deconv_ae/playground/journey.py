@@ -12,7 +12,7 @@ import tensorflow as tf
 from deconv_ae.data import scale
 from deconv_ae.playground import drawings
 from deconv_ae.playground.cards import CODE_KEYS, drawing_name
-from deconv_ae.playground.passage import Passage, maxima, pool_sizes, window_size
+from deconv_ae.playground.model_run import ModelRun, maxima, pool_sizes, window_size
 from deconv_ae.saved_model.keras_file import load_keras_model
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
@@ -84,14 +84,12 @@ class Journey:
     reconstruction: np.ndarray
 
 
-def follow_value(
-    model: ServedAutoencoder, passage: Passage, features: np.ndarray, place: tuple[int, int, int]
-) -> Journey:
+def follow_value(model: ServedAutoencoder, run: ModelRun, features: np.ndarray, place: tuple[int, int, int]) -> Journey:
     """Follows a value of the code through the model.
 
     Args:
         model: the model.
-        passage: the picture's way through the model.
+        run: the model's run on the picture.
         features: the input of the last pooling, from `LastPoolingInput`.
         place: the value's row, column and channel.
 
@@ -101,30 +99,28 @@ def follow_value(
     row, column, channel = place
     height, width = window_size(model)
     rows, columns = slice(row * height, (row + 1) * height), slice(column * width, (column + 1) * width)
-    sent, received = (float(encoded.code[(0, *place)]) for encoded in (passage.sent, passage.received))
+    sent, received = (float(encoded.code[(0, *place)]) for encoded in (run.sent, run.received))
     is_maximum = channel < model.card.architecture.filters[-1]
-    unpooled = _follow_maximum(model, passage, features, place) if is_maximum else None
-    return Journey(
-        place, passage.picture[rows, columns], sent, received, unpooled, passage.reconstruction[rows, columns]
-    )
+    unpooled = _follow_maximum(model, run, features, place) if is_maximum else None
+    return Journey(place, run.picture[rows, columns], sent, received, unpooled, run.reconstruction[rows, columns])
 
 
 def _follow_maximum(
-    model: ServedAutoencoder, passage: Passage, features: np.ndarray, place: tuple[int, int, int]
+    model: ServedAutoencoder, run: ModelRun, features: np.ndarray, place: tuple[int, int, int]
 ) -> UnpooledWindow:
     row, column, channel = place
     height, width = pool_sizes(model)[-1]
     values = features[row * height : (row + 1) * height, column * width : (column + 1) * width, channel]
-    sent, received = (int(encoded.switches[-1][(0, *place)]) for encoded in (passage.sent, passage.received))
+    sent, received = (int(encoded.switches[-1][(0, *place)]) for encoded in (run.sent, run.received))
     restored = np.zeros((height, width), np.float32)
-    restored[divmod(received, width)] = passage.received.code[(0, *place)]
-    white_value = max(float(maxima(model, encoded).max()) for encoded in (passage.sent, passage.received))
+    restored[divmod(received, width)] = run.received.code[(0, *place)]
+    white_value = max(float(maxima(model, encoded).max()) for encoded in (run.sent, run.received))
     return UnpooledWindow(values, sent, received, restored, white_value)
 
 
-def unpooling(model: ServedAutoencoder, passage: Passage, channel: int) -> dict[str, Any] | None:
+def unpooling(model: ServedAutoencoder, run: ModelRun, channel: int) -> dict[str, Any] | None:
     """Returns one channel's values and switches, which unpooling.js plays; None if the channel holds averages."""
-    received = maxima(model, passage.received)
+    received = maxima(model, run.received)
     rows, columns, channels = received.shape
     if channel >= channels:
         return None
@@ -133,13 +129,11 @@ def unpooling(model: ServedAutoencoder, passage: Passage, channel: int) -> dict[
         "windows": [rows, columns],
         "pool": pool_sizes(model)[-1],
         "values": [round(float(value), 2) for value in received[..., channel].flat],
-        "places": passage.received.switches[-1][0, ..., channel].ravel().tolist(),
+        "places": run.received.switches[-1][0, ..., channel].ravel().tolist(),
     }
 
 
-def journey_html(
-    model: ServedAutoencoder, model_number: int, passage: Passage, journey: Journey, is_erased: bool
-) -> str:
+def journey_html(model: ServedAutoencoder, model_number: int, run: ModelRun, journey: Journey, is_erased: bool) -> str:
     """Returns the journey as HTML: a small picture and a caption for each step, and a button that erases the value.
 
     If the value is erased, the button puts the value back. For a maximum, the HTML also has a box for the switch.
@@ -153,7 +147,7 @@ def journey_html(
         ("drawn", size, drawings.image_element(journey.reconstruction) + pixel_lines, "the decoder's pixels"),
     )
     figures = "".join(
-        f"<li><figure>{drawings.drawing(size, content, drawing_name(model, passage, f'one window, {subject}'))}"
+        f"<li><figure>{drawings.drawing(size, content, drawing_name(model, run, f'one window, {subject}'))}"
         f"<figcaption>{caption}</figcaption></figure></li>"
         for subject, size, content, caption in steps
     )

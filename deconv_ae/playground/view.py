@@ -12,7 +12,7 @@ from deconv_ae.errors import InputError
 from deconv_ae.playground.cards import cards
 from deconv_ae.playground.journey import LastPoolingInput, follow_value, journey_html, unpooling
 from deconv_ae.playground.link import Place, State
-from deconv_ae.playground.passage import most_telling_place, pass_through, pool_sizes, strongest_channel, window_size
+from deconv_ae.playground.model_run import most_telling_place, pool_sizes, run_model, strongest_channel, window_size
 from deconv_ae.playground.tampering import CodeValue, Move, Tampering, is_inside
 from deconv_ae.saved_model.serving import ServedAutoencoder
 
@@ -65,26 +65,24 @@ class View:
 
     def show(self, state: State) -> Shown:
         """Draws what the page shows for a state. The state must come from `without_unknown_places`."""
-        passages = [
-            pass_through(model, number, state.picture, state.tampering) for number, model in enumerate(self.models)
-        ]
+        runs = [run_model(model, number, state.picture, state.tampering) for number, model in enumerate(self.models)]
         if state.window is None:
             number = self._default_model_number
-            window = (number, *most_telling_place(self.models[number], passages[number]))
+            window = (number, *most_telling_place(self.models[number], runs[number]))
         else:
             number, row, column, channel = state.window
             if channel is None:
-                channel = strongest_channel(self.models[number], passages[number], row, column)
+                channel = strongest_channel(self.models[number], runs[number], row, column)
             window = (number, row, column, channel)
             state = replace(state, window=window)
-        model, passage = self.models[number], passages[number]
+        model, run = self.models[number], runs[number]
         features = self._last_pooling_inputs[number](state.picture)
-        journey = follow_value(model, passage, features, window[1:])
+        journey = follow_value(model, run, features, window[1:])
         return Shown(
             state,
-            cards(self.models, passages, state.tampering, window),
-            journey_html(model, number, passage, journey, window in state.tampering.erased),
-            unpooling(model, passage, window[-1]),
+            cards(self.models, runs, state.tampering, window),
+            journey_html(model, number, run, journey, window in state.tampering.erased),
+            unpooling(model, run, window[-1]),
             f"Changed on the way: {html.escape(str(state.tampering))}.",
             window,
         )

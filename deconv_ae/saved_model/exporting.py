@@ -141,8 +141,8 @@ def save_signatures(model: Autoencoder, directory: Path) -> None:
     weights = model.get_weights()
 
     def constant_weights() -> keras.StatelessScope:
-        # When TensorFlow loads the graph, it computes operations on constants, such as those of `kernel_of_blocks`, for
-        # all later calls.
+        # TensorFlow computes what depends only on constants, such as `kernel_of_blocks` in fast/blocks.py, once for a
+        # loaded graph instead of in every call.
         return keras.StatelessScope([(variable, tf.constant(w)) for variable, w in zip(model.weights, weights)])
 
     with without_gradients():

@@ -29,7 +29,7 @@ MakeOnce = Callable[[str, Callable[[Path], None]], Path]
 
 @pytest.fixture(scope="module")
 def digit_model_dir(exported: Path, make_once: MakeOnce, digits: ImageDataset) -> Path:
-    """A model of digits with probabilities. Tests only read it."""
+    """The directory of a model of digits that can compress. The tests share it, and only read it."""
 
     def make(directory: Path) -> None:
         shutil.copytree(exported, directory)
@@ -40,7 +40,7 @@ def digit_model_dir(exported: Path, make_once: MakeOnce, digits: ImageDataset) -
 
 @pytest.fixture(scope="module")
 def colour_model_dir(exported_in_colour: Path, make_once: MakeOnce, colour_images: ImageDataset) -> Path:
-    """A colour model of two stages with probabilities. Its windows do not divide the images evenly."""
+    """The directory of a colour model that can compress: two stages, whose windows do not divide the images evenly."""
 
     def make(directory: Path) -> None:
         shutil.copytree(exported_in_colour, directory)
@@ -70,7 +70,7 @@ def test_file_holds_the_quantised_code_and_switches(
     for image in colour_images.test:
         encoded = model.encode(image[np.newaxis])
         quantised = np.floor(encoded.code / steps + np.float32(0.5)) * steps
-        # Where the code is zero, the file omits the switch, which has no effect.
+        # Where the quantised code is 0, the last stage's switches have no effect, and `tensors` returns 0 for them.
         last_switches = np.where(quantised != 0, encoded.switches[-1], 0)
         file = colour_compressor.compress(image, quality)
         found = colour_compressor.tensors(file)
@@ -306,7 +306,7 @@ def test_reference_models_compress(name: str) -> None:
     found = compressor.tensors(compressor.compress(image, 5))
     encoded = model.encode(image[np.newaxis]).named()
     assert found.keys() == encoded.keys()
-    # Skips the last stage: where its code is 0, a switch has no effect, and the file has 0 in its place.
+    # Skips the last stage: where the code is 0, its switches have no effect, and `tensors` returns 0 for them.
     for switches_name in [each for each in encoded if each != "code"][:-1]:
         np.testing.assert_array_equal(found[switches_name], encoded[switches_name])
 

@@ -50,11 +50,11 @@ def random_values(seed: int, pictures: int) -> dict[str, np.ndarray]:
 def test_every_place_is_coded_once_after_its_neighbours(size: tuple[int, int]) -> None:
     height, width = size
     coded: set[int] = set()
-    for part in passes(height, width):
+    for plane_pass in passes(height, width):
         known = coded | {height * width}  # The index after the last place stands for a missing neighbour.
-        assert set(part.neighbours.ravel().tolist()) <= known
-        assert not coded & set(part.places.tolist())
-        coded |= set(part.places.tolist())
+        assert set(plane_pass.neighbours.ravel().tolist()) <= known
+        assert not coded & set(plane_pass.places.tolist())
+        coded |= set(plane_pass.places.tolist())
     assert coded == set(range(height * width))
 
 

@@ -242,7 +242,8 @@ def test_switches_may_move_only_among_tied_maxima(served: ServedAutoencoder) -> 
         return autoencode
 
     assert reference.compare("autoencoder", autoencoder_with_moved_switch(1), autoencoder).is_exact
-    # A switch must not leave a clear maximum. A near tie allows other switches, but not brighter pixels.
+    # Image 0 has a clear maximum in the window, and the moved switch puts it in a wrong place. Image 1 is flat: each
+    # place of the window is right, but brighter pixels are wrong.
     assert reference.compare("autoencoder", autoencoder_with_moved_switch(0), autoencoder).reconstruction > 0.01
     assert not reference.compare("autoencoder", autoencoder_with_moved_switch(1, brighter=0.1), autoencoder).is_exact
 

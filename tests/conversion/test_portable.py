@@ -77,7 +77,7 @@ def test_every_part_agrees_with_the_model_in_both_layouts(
         # The last columns lie in no window, and the kernel is too narrow to reach them. If the convolution itself
         # pads these columns, OpenVINO crashes on a batch of one.
         (Architecture((2, 1, 1), ((4, 2), (2, 2), (4, 4)), kernel_size=(6, 1)), (34, 30, 4)),
-        # More rows and columns lie in no window than the kernel reaches.
+        # The last 3 rows and 3 columns lie in no window, and the kernel reaches only the first of each.
         (Architecture((17,), (4,), kernel_size=3), (15, 11, 16)),
     ],
 )

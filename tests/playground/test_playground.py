@@ -21,7 +21,7 @@ from deconv_ae.errors import InputError
 from deconv_ae.playground import drawings, link
 from deconv_ae.playground.journey import LastPoolingInput, follow_value, journey_html, unpooling
 from deconv_ae.playground.link import State
-from deconv_ae.playground.passage import most_telling_place, pass_through
+from deconv_ae.playground.model_run import most_telling_place, run_model
 from deconv_ae.playground.tampering import PRESETS, SWITCHES, Tampering
 from deconv_ae.playground.upload import FITS, receive
 from deconv_ae.playground.view import Shown, View
@@ -308,7 +308,7 @@ def test_a_black_picture_has_no_rmse(grey) -> None:
 def test_the_thumbnail_has_nearly_as_many_numbers_as_the_code(kind: str, request) -> None:
     view, picture = request.getfixturevalue(kind)
     for number, model in enumerate(view.models):
-        thumbnail = pass_through(model, number, picture, Tampering()).thumbnail
+        thumbnail = run_model(model, number, picture, Tampering()).thumbnail
         values = model.card.size_per_image.code_values
         assert 0.8 * values < math.prod(thumbnail.size) * picture.shape[-1] <= values
         assert thumbnail.enlarged.shape == picture.shape
@@ -327,11 +327,11 @@ def test_the_thumbnail_has_nearly_as_many_numbers_as_the_code(kind: str, request
 def test_unpooling_has_every_window_of_one_channel(grey, averages) -> None:
     view, picture = grey
     model = view.models[1]
-    passage = pass_through(model, 1, picture, Tampering(scale=0.5))
-    data = unpooling(model, passage, 0)
+    run = run_model(model, 1, picture, Tampering(scale=0.5))
+    data = unpooling(model, run, 0)
     assert (data["title"], data["windows"], list(data["pool"])) == ("two_layer", [7, 7], [2, 2])
-    np.testing.assert_allclose(data["values"], passage.received.code[0, ..., 0].ravel(), atol=0.005)
-    assert data["places"] == passage.received.switches[-1][0, ..., 0].ravel().tolist()
+    np.testing.assert_allclose(data["values"], run.received.code[0, ..., 0].ravel(), atol=0.005)
+    assert data["places"] == run.received.switches[-1][0, ..., 0].ravel().tolist()
     view, picture = averages
     assert view.show(State(picture, None, Tampering(), (0, 2, 3, 11))).unpooling["title"] == "photos_128, channel 12"
     assert view.show(State(picture, None, Tampering(), (0, 2, 3, 12))).unpooling is None
@@ -341,14 +341,14 @@ def test_a_moved_switch_belongs_to_the_last_pooling(grey) -> None:
     view, picture = grey
     move = Tampering(moved=frozenset({(1, 2, 3, 0, 1)}))
     for number, model in enumerate(view.models):
-        passage = pass_through(model, number, picture, move)
-        changed = [sent != received for sent, received in zip(passage.sent.switches, passage.received.switches)]
+        run = run_model(model, number, picture, move)
+        changed = [sent != received for sent, received in zip(run.sent.switches, run.received.switches)]
         assert all(not pooling.any() for pooling in changed[:-1])
         changed_elsewhere = changed[-1].copy()
         changed_elsewhere[0, 2, 3, 0] = False
         assert not changed_elsewhere.any()
         if number == 1:
-            assert passage.received.switches[-1][0, 2, 3, 0] == 1
+            assert run.received.switches[-1][0, 2, 3, 0] == 1
     _, refused = view.without_unknown_places(State(picture, None, Tampering(moved=frozenset({(1, 2, 3, 0, 4)}))))
     assert list(refused) == ["moved"]
 
@@ -402,10 +402,10 @@ def test_an_invalid_upload_in_a_link_is_refused(text: str) -> None:
 def test_journey_leads_from_pixels_to_the_placed_value(grey, number: int, tampering: Tampering) -> None:
     view, picture = grey
     model = view.models[number]
-    passage = pass_through(model, number, picture, tampering)
+    run = run_model(model, number, picture, tampering)
     features = LastPoolingInput(model)(picture)
-    row, column, _ = place = most_telling_place(model, passage)
-    journey = follow_value(model, passage, features, place)
+    row, column, _ = place = most_telling_place(model, run)
+    journey = follow_value(model, run, features, place)
     np.testing.assert_array_equal(journey.pixels, picture[4 * row : 4 * row + 4, 4 * column : 4 * column + 4])
     value, unpooled = journey.sent_value, journey.unpooled
     assert value > 0
@@ -413,7 +413,7 @@ def test_journey_leads_from_pixels_to_the_placed_value(grey, number: int, tamper
     assert unpooled.values.argmax() == unpooled.sent_switch
     assert np.flatnonzero(unpooled.restored).tolist() == [unpooled.received_switch]
     assert unpooled.restored.max() == pytest.approx(tampering.scale * value)
-    shown = ElementTree.fromstring(journey_html(model, number, passage, journey, False))
+    shown = ElementTree.fromstring(journey_html(model, number, run, journey, False))
     text = " ".join("".join(shown.itertext()).split())
     assert f"row {row + 1}, column {column + 1}: {value:.2f}" in text
     assert ("back in its place" in text) == (tampering == Tampering())

@@ -1,4 +1,4 @@
-"""One picture's way through one model, with the page's changes to code and switches."""
+"""One model's run on one picture, with the page's changes to code and switches."""
 
 from dataclasses import dataclass
 
@@ -29,8 +29,8 @@ class Thumbnail:
 
 
 @dataclass(frozen=True, eq=False)
-class Passage:
-    """A picture and what a model makes of it.
+class ModelRun:
+    """One model's run on one picture: encoding, the page's changes, and decoding.
 
     Attributes:
         picture: `(height, width, channels)` uint8.
@@ -55,7 +55,7 @@ class Passage:
         return f"{rmse:.3f}" if self.picture.any() else "-"
 
 
-def pass_through(model: ServedAutoencoder, number: int, picture: np.ndarray, tampering: Tampering) -> Passage:
+def run_model(model: ServedAutoencoder, number: int, picture: np.ndarray, tampering: Tampering) -> ModelRun:
     """Encodes a picture, changes the code and switches, and decodes them both with and without the changes.
 
     Args:
@@ -65,7 +65,7 @@ def pass_through(model: ServedAutoencoder, number: int, picture: np.ndarray, tam
         tampering: the changes.
 
     Returns:
-        The picture's way through the model.
+        The run: the picture, and what the model made of it.
     """
     images = picture[None]
     sent = model.encode(images)
@@ -77,7 +77,7 @@ def pass_through(model: ServedAutoencoder, number: int, picture: np.ndarray, tam
     reconstructions = model.decode(received_and_sent)
     rmse, untouched_rmse = per_image_rmse(scale(images), reconstructions).numpy()
     thumbnail = _thumbnail(picture, model.card.size_per_image.code_values)
-    return Passage(picture, sent, received, reconstructions[0], float(rmse), float(untouched_rmse), thumbnail)
+    return ModelRun(picture, sent, received, reconstructions[0], float(rmse), float(untouched_rmse), thumbnail)
 
 
 def _thumbnail(picture: np.ndarray, code_values: int) -> Thumbnail:
@@ -109,16 +109,16 @@ def maxima(model: ServedAutoencoder, encoded: Encoded) -> np.ndarray:
     return encoded.code[0, ..., : model.card.architecture.filters[-1]]
 
 
-def most_telling_place(model: ServedAutoencoder, passage: Passage) -> tuple[int, int, int]:
+def most_telling_place(model: ServedAutoencoder, run: ModelRun) -> tuple[int, int, int]:
     """Row, column and channel of the maximum that is largest when multiplied by the contrast of its window's pixels."""
-    code = maxima(model, passage.sent)
+    code = maxima(model, run.sent)
     rows, columns, _ = code.shape
     height, width = window_size(model)
-    pixels = passage.picture[: rows * height, : columns * width].reshape(rows, height, columns, width, -1)
+    pixels = run.picture[: rows * height, : columns * width].reshape(rows, height, columns, width, -1)
     row, column, channel = np.unravel_index(np.argmax(code * pixels.std(axis=(1, 3)).mean(-1)[..., None]), code.shape)
     return int(row), int(column), int(channel)
 
 
-def strongest_channel(model: ServedAutoencoder, passage: Passage, row: int, column: int) -> int:
+def strongest_channel(model: ServedAutoencoder, run: ModelRun, row: int, column: int) -> int:
     """The channel with the largest maximum in a window."""
-    return int(maxima(model, passage.sent)[row, column].argmax())
+    return int(maxima(model, run.sent)[row, column].argmax())
