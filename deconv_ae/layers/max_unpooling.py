@@ -40,7 +40,7 @@ class _MaxUnpooling(WindowsLayer):
         return self._windows.shape_of(pooled_shape[0], static(size), pooled_shape[self._windows.channel_axis])
 
     def _pooled_and_argmax(self, pooled, argmax):
-        """Returns `pooled` and `argmax`. If `argmax` is None, takes both from the list `pooled` of keras.Sequential."""
+        """Returns `pooled` and `argmax`. If `argmax` is None, `pooled` is a list of both, as in keras.Sequential."""
         if argmax is None and isinstance(pooled, (tuple, list)) and len(pooled) == 2:
             return pooled
         if argmax is None:

@@ -39,6 +39,7 @@ class WindowsLayer(keras.layers.Layer):
         }
 
     def _check_integer_width(self, value):
-        # TensorFlow's tensors have no `max`. Keras does not narrow them, so the operations can check them later.
+        # TensorFlow's tensors have no `max`. They need no check here: Keras does not narrow them, so
+        # `checks.as_integers` can still check them when `call` runs.
         if hasattr(value, "dtype") and hasattr(value, "max"):
             checks.check_width(self.integer_input, value)

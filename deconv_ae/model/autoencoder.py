@@ -175,7 +175,7 @@ class Autoencoder(ScaledImagesModel):
 
     @cached_property
     def encoder(self) -> keras.Model:
-        """The layers as a model from images to a list: the code, then each stage's uint8 switches, outermost first."""
+        """A model of the layers, from images to a list: the code, then each stage's uint8 switches, outermost first."""
         images = keras.Input(self.image_shape, name="images")
         averages, _, values = self._divided(images)
         switches = []
@@ -187,7 +187,7 @@ class Autoencoder(ScaledImagesModel):
 
     @cached_property
     def decoder(self) -> keras.Model:
-        """The layers as a model from a list of code and switches, as `encoder` returns it, to the reconstruction."""
+        """A model of the layers, from the list that `encoder` returns (code, then switches) to the reconstruction."""
         code = keras.Input(self.architecture.code_shape(self.image_shape), name="code")
         averages, values = self._split(code)
         inputs: list[Any] = []

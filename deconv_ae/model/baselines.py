@@ -24,8 +24,8 @@ class Baselines:
     thumbnail_rmse: Measure | None = None
 
 
-def thumbnail_size(image_shape: Sequence[int], most_values: float) -> Pair:
-    """Returns (height, width) of the largest thumbnail with at most `most_values` values: height x width x channels.
+def thumbnail_size(image_shape: Sequence[int], max_values: float) -> Pair:
+    """Returns (height, width) of the largest thumbnail with at most `max_values` values: height x width x channels.
 
     The thumbnail has the picture's aspect ratio, with sides rounded down to whole pixels. The thumbnail is 1x1 at
     least, and never larger than the picture.
@@ -34,6 +34,6 @@ def thumbnail_size(image_shape: Sequence[int], most_values: float) -> Pair:
     ((26, 26), (7, 7), (8, 8))
     """
     height, width, _ = image_shape
-    factor = min(1.0, math.sqrt(most_values / math.prod(image_shape)))
+    factor = min(1.0, math.sqrt(max_values / math.prod(image_shape)))
     # Without adding 1e-9, a rounding error could make a side one pixel shorter.
     return max(1, math.floor(height * factor + 1e-9)), max(1, math.floor(width * factor + 1e-9))

@@ -63,8 +63,10 @@ def cntk_optimizer(
 ) -> keras.Optimizer:
     """Makes CNTK's momentum SGD in Keras's terms.
 
-    CNTK's learning rate is per sample, for a gradient summed over the minibatch. CNTK's momentum is a time constant in
-    samples, and has unit gain: the velocity adds the gradient times (1 - momentum). Keras's momentum has no unit gain.
+    CNTK gives the momentum as a time constant in samples: per batch, the momentum is exp(-batch size / time constant).
+    CNTK adds only (1 - momentum) times the gradient to the velocity ("unit gain"), while Keras adds the whole gradient.
+    CNTK's learning rate is for the sum of the gradients over a batch, Keras's for their mean. So the default is
+    CNTK's rate times (1 - momentum) times the batch size.
 
     >>> optimizer = cntk_optimizer(Architecture((1,), (4,)), batch_size=64, total_steps=1)
     >>> round(float(optimizer.learning_rate), 6), round(optimizer.momentum, 4)
@@ -138,10 +140,10 @@ def he_initializers(architecture: Architecture) -> tuple[keras.Initializer, kera
 def row_of_bumps(architecture: Architecture, channels: int) -> list[tuple[keras.Initializer, keras.Initializer]]:
     """Makes a list of one pair of `RowOfBumps` initializers, which suit pen strokes, such as handwritten digits.
 
-    Grey images are assumed to show strokes. The list is empty if the images have several channels or the architecture
-    has averages.
+    Each filter starts as a blurred dot; the dots lie in a row along the kernel's diagonal. Grey images are assumed to
+    show strokes. The list is empty if the images have several channels or the architecture has averages.
 
-    The row of bumps is shifted from the kernel's middle: up and left if the first stage's windows have sides of 4 and
+    The row of dots is shifted from the kernel's middle: up and left if the first stage's windows have sides of 4 and
     more, down and right if a side is shorter. These directions were measured to be better; why is not known. More noise
     helps the filters of several stages to differ, and harms a single stage.
     """

@@ -46,9 +46,9 @@ def winners(argmax: Any, image_shape: tuple[Length, ...], windows: Windows) -> A
 def spread(values: Any, argmax: Any, size: Size, windows: Windows, repeat: Callable) -> Any:
     """Copies each window's value to all positions up to the next window, and keeps the copy at the maximum.
 
-    A copy's distance is at first the maximum's position number minus that of the window's first position. For each
-    dimension in turn, the copy's offset in the window is subtracted. Only the copy at the maximum ends with a distance
-    of zero.
+    Each copy has a distance: the maximum's position number minus its own. A window starts with the distance from its
+    first position, and copying along a dimension subtracts each copy's offset in the window. Only the copy at the
+    maximum ends with a distance of zero.
     """
     shape = ops.shape(argmax)
     channels = shape[windows.channel_axis]

@@ -52,9 +52,10 @@ def max_unpool(
 def _scatter_add(values: tf.Tensor, argmax: tf.Tensor, size: Size, windows: Windows) -> tf.Tensor:
     """Returns images that hold, at each position, the sum of the values whose argmax is this position.
 
-    With zeros in place of the values that lost, this function unpools. It also computes the gradient of pooling. The
-    gradient of this function, and therefore of unpooling, is `_values_at`. Both functions are linear, and each is the
-    gradient of the other, to any order. To change the gradient of unpooling alone, edit `max_unpool`.
+    Unpooling is this sum after `max_unpool` has set all but the last value at each position to zero. The gradient of
+    pooling is this sum, too. The gradient of this function, and therefore of unpooling, is `_values_at`. Both functions
+    are linear, and each is the gradient of the other, to any order. To change the gradient of unpooling alone, edit
+    `max_unpool`.
     """
     batch, channels = argmax.shape[0], argmax.shape[windows.channel_axis]
 
@@ -83,7 +84,7 @@ def _scatter_add_kernel(values: tf.Tensor, argmax: tf.Tensor, size: Size, window
     """
     lengths = _lengths(argmax)
     image_shape = windows.shape_of(lengths[0], size, lengths[windows.channel_axis])
-    kernel_shape, pool_size, strides, padding = image_shape, windows.pool_size, windows.strides, windows.padding
+    input_shape, pool_size, strides, padding = image_shape, windows.pool_size, windows.strides, windows.padding
     if windows.dimensions != 2 or not windows.channels_last:
         image_length, count = product(image_shape[1:]), product(lengths[1:])
         if not (isinstance(image_length, int) and isinstance(count, int)):
@@ -91,19 +92,19 @@ def _scatter_add_kernel(values: tf.Tensor, argmax: tf.Tensor, size: Size, window
             images = tf.math.unsorted_segment_sum(values, positions, product(image_shape))
             return tf.reshape(images, image_shape)
         # The kernel uses only the number of windows, not their places.
-        kernel_shape, pool_size = (lengths[0], 1, image_length, 1), (1, image_length - count + 1)
+        input_shape, pool_size = (lengths[0], 1, image_length, 1), (1, image_length - count + 1)
         strides, padding = (1, 1), "valid"
         values, argmax = (tf.reshape(tensor, (lengths[0], 1, count, 1)) for tensor in (values, argmax))
     images = tf.raw_ops.MaxPoolGradWithArgmax(
         # The kernel reads only the shape of `input`, so the memory stays uninitialized.
-        input=tf.raw_ops.Empty(shape=tf.stack(kernel_shape), dtype=values.dtype),
+        input=tf.raw_ops.Empty(shape=tf.stack(input_shape), dtype=values.dtype),
         grad=values,
         argmax=argmax,
         ksize=(1, *pool_size, 1),
         strides=(1, *strides, 1),
         padding=padding.upper(),
     )
-    return images if kernel_shape is image_shape else tf.reshape(images, image_shape)
+    return images if input_shape is image_shape else tf.reshape(images, image_shape)
 
 
 # ------------------------------------------------------------------------------------------- Pooling, by dimensions
@@ -151,7 +152,8 @@ def _max_pool_kernel(images: tf.Tensor, windows: Windows) -> tuple[tf.Tensor, tf
     if image_length is not None and not environment.has_gpu():
         largest_exact_integer = {tf.float32: 2**24, tf.float64: 2**53}.get(images.dtype, 0)
         size = tuple(images.shape[1:-1])
-        # With as many windows as pixels, MaxPoolGradGrad overwrites its input, the position numbers, and reads zeros.
+        # `_max_pool_and_look_up` gives MaxPoolGradGrad the position numbers as input. With as many windows as pixels,
+        # the kernel writes its output into the memory of this input, and so reads zeros instead of the numbers.
         overwrites_numbers = windows.pooled_size(size) == size
         can_count = image_length <= largest_exact_integer
         if images.shape[-1] < _FEW_CHANNELS and can_count and not overwrites_numbers:

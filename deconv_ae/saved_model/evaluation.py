@@ -141,8 +141,8 @@ def _mean_ssim(model: SignatureAutoencoder, images: np.ndarray) -> float:
     return float(np.concatenate(similarities).mean(dtype=np.float64))
 
 
-def _thumbnail_text(images: np.ndarray, numbers: float, comparison: str) -> str:
-    height, width = thumbnail_size(images.shape[1:], numbers)
+def _thumbnail_text(images: np.ndarray, max_values: float, comparison: str) -> str:
+    height, width = thumbnail_size(images.shape[1:], max_values)
     return f"{height}x{width} pixels: as many {comparison}, enlarged"
 
 

@@ -45,38 +45,38 @@ def baselines(train: np.ndarray, test: np.ndarray, code_values: int | None = Non
     )
 
 
-def thumbnail_rmse(images: np.ndarray, numbers: float, is_rounded: bool = False) -> float:
+def thumbnail_rmse(images: np.ndarray, max_values: float, is_rounded: bool = False) -> float:
     """Computes the mean RMSE of thumbnails, enlarged by Lanczos or bicubic interpolation, whichever is better.
 
     Args:
         images: `(N, height, width, channels)` uint8.
-        numbers: how many numbers a thumbnail may have at most, see `thumbnail_size`.
+        max_values: a thumbnail has at most this many values: height x width x channels, see `thumbnail_size`.
         is_rounded: whether the thumbnails are rounded to 8 bits per number.
 
     Returns:
         The mean RMSE; 0 if a thumbnail is as large as an image.
     """
-    if thumbnail_size(images.shape[1:], numbers) == images.shape[1:3]:
+    if thumbnail_size(images.shape[1:], max_values) == images.shape[1:3]:
         return 0.0
     return min(
-        mean_rmse(partial(enlarged_thumbnails, numbers=numbers, method=method, is_rounded=is_rounded), images)
+        mean_rmse(partial(enlarged_thumbnails, max_values=max_values, method=method, is_rounded=is_rounded), images)
         for method in ENLARGING_METHODS
     )
 
 
-def enlarged_thumbnails(images: tf.Tensor, numbers: float, method: str, is_rounded: bool = False) -> tf.Tensor:
+def enlarged_thumbnails(images: tf.Tensor, max_values: float, method: str, is_rounded: bool = False) -> tf.Tensor:
     """Makes thumbnails of a batch of scaled images, and enlarges them to the images' size.
 
     Args:
         images: `(N, height, width, channels)` in [0, 1).
-        numbers: how many numbers a thumbnail may have at most, see `thumbnail_size`.
+        max_values: a thumbnail has at most this many values: height x width x channels, see `thumbnail_size`.
         method: one of `ENLARGING_METHODS`.
         is_rounded: whether the thumbnails are rounded to 8 bits per number.
 
     Returns:
         Float32 images of the shape of `images`.
     """
-    small = tf.image.resize(images, thumbnail_size(images.shape[1:], numbers), "lanczos3", antialias=True)
+    small = tf.image.resize(images, thumbnail_size(images.shape[1:], max_values), "lanczos3", antialias=True)
     small = tf.clip_by_value(tf.round(small / PIXEL_SCALE), 0, 255) * PIXEL_SCALE if is_rounded else small
     return tf.clip_by_value(tf.image.resize(small, images.shape[1:3], method), 0, 1)
 

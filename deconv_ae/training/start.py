@@ -54,8 +54,8 @@ def set_initial_weights(model: Autoencoder, images: np.ndarray, guesses: Sequenc
             make every filter fire, and the decoder is fitted.
         images: `(N, height, width, channels)` uint8, all training images; at most 256 are used.
         guesses: other initial weights. Each guess's encoder is compared with the model's own kernels, both with fitted
-            decoders. The first guess whose RMSE is less than 1.25 times that of the model's kernels is used. The
-            guess's own decoder then replaces the fitted one.
+            decoders. A guess loses only if the RMSE of the model's kernels is at most 0.8 times the guess's RMSE. The
+            first guess that does not lose is used, with its own decoder in place of the fitted one.
         seed: decides which pixels the decoder is fitted to, and which blocks the averages are fitted to.
 
     >>> from deconv_ae.model.architecture import Architecture

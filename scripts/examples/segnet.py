@@ -44,7 +44,8 @@ def segnet(
             x = layer(x)
     for convolution_count in CONVOLUTION_COUNTS:
         argmax, channels = poolings.pop()
-        # On TensorFlow and JAX, pooling attached the size of its input to the argmax. Unpooling restores this size.
+        # On TensorFlow and JAX, pooling attached the size of its input to the argmax, and unpooling restores this size.
+        # On PyTorch, unpooling doubles the size, which restores only images whose sides are multiples of 32.
         x = MaxUnpooling2D(2, padding="same")(x, argmax)
         # Unpooling needs as many channels as its argmax has. So a block's last convolution has as many filters as the
         # next block has channels.

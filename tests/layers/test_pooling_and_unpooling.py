@@ -409,8 +409,8 @@ def test_deterministic_operations_use_no_atomic_additions_on_a_gpu(monkeypatch):
     assert "MaxPoolGradWithArgmax" not in ops_of(run, images)
     for actual, wanted in zip(run(images), expected):
         np.testing.assert_array_equal(actual, wanted)
-    # With deterministic operations, layers on a GPU run the operations that they otherwise run only under XLA. These
-    # operations check positions unless XLA compiles them, so wrong positions raise an error here.
+    # For deterministic operations on a GPU, the layers use their implementation for XLA. Code that XLA compiles cannot
+    # check positions. Here XLA compiles nothing, so wrong positions must raise an error.
     for call in (
         lambda: MaxUnpooling2D(2)(tf.zeros((1, 2, 2, 1)), tf.fill((1, 2, 2, 1), 99)),
         lambda: argmax_to_switches(tf.fill((1, 2, 2, 1), 99), (4, 4), 2),

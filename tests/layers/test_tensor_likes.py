@@ -108,7 +108,8 @@ def test_symbolic_tensor_raises_an_error_that_suggests_the_layer(function):
 
 @every_function
 def test_forward_mode_is_right_or_raises_lookup_error(values, function):
-    # ForwardAccumulator ignores tf.custom_gradient, and the kernel MaxPoolGradWithArgmax, which unpools, has no JVP.
+    # ForwardAccumulator ignores tf.custom_gradient, so it differentiates the kernels. MaxPoolGradWithArgmax, the kernel
+    # that unpools, has no registered gradient, so TensorFlow raises LookupError.
     images, tangents = tf.constant(values), tf.constant(np.cos(values))
     expected = (function(images + 1e-3 * tangents) - function(images - 1e-3 * tangents)) / 2e-3
     with tf.autodiff.ForwardAccumulator(images, tangents) as accumulator:

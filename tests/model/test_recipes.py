@@ -95,7 +95,7 @@ def test_bumps_lie_on_the_diagonal_and_sum_as_specified(channels: int, filters: 
     np.testing.assert_allclose(kernel.sum(axis=(0, 1, 2)), np.full(filters, 1.0 if filters == 1 else 0.0), atol=1e-6)
     transposed = np.asarray(RowOfBumps(noise=0.0, transposed=True)((5, 5, channels, filters)))
     centres = [np.unravel_index(transposed[:, :, 0, number].argmax(), (5, 5)) for number in range(filters)]
-    # The bumps lie along the diagonal, from the upper left to the lower right.
+    # The row of bumps runs along the diagonal of the kernel, from the upper left to the lower right.
     assert all(row == column for row, column in centres)
     assert centres == sorted(centres)
     assert transposed.min() >= 0

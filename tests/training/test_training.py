@@ -48,10 +48,10 @@ def finished_in_float16(digits: ImageDataset, tmp_path_factory: pytest.TempPathF
     return run_dir, train(digits, TrainingOptions(**OPTIONS, mixed_precision="mixed_float16", run_dir=str(run_dir)))
 
 
-def record_of(options: TrainingOptions, pictures: str = "0" * 16) -> RunRecord:
-    """Returns the record of a run with these options on 640 digits, whose fingerprint is `pictures`."""
+def record_of(options: TrainingOptions, fingerprint: str = "0" * 16) -> RunRecord:
+    """Returns the record of a run with these options on 640 digits with this fingerprint."""
     peak, onednn = options.peak_learning_rate, os.environ.get("TF_ENABLE_ONEDNN_OPTS")
-    return RunRecord(options.deciding_options(640), "mnist_5k", 640, (28, 28, 1), None, pictures, peak, onednn)
+    return RunRecord(options.deciding_options(640), "mnist_5k", 640, (28, 28, 1), None, fingerprint, peak, onednn)
 
 
 def weights(result: TrainingResult) -> list[np.ndarray]:

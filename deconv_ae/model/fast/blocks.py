@@ -141,9 +141,9 @@ def _run_by_blocks_or_pixels(
 ) -> list[tf.Tensor]:
     """Calls `by_pixels` if a tensor is not finite, else `by_blocks`. All gradients are those of `by_blocks`.
 
-    `by_blocks` multiplies each pixel by zeros as well, and infinity times zero is NaN. Graphs without gradients also
-    call `by_pixels` for fewer images than `fewest_by_blocks`. Portable code always calls `by_blocks`. So does code
-    that XLA compiles: there, choosing between the two would triple a step's time.
+    `by_blocks` multiplies by 0 whatever a result does not depend on, and infinity times 0 is NaN. Graphs without
+    gradients also call `by_pixels` for fewer images than `fewest_by_blocks`. Portable code always calls `by_blocks`. So
+    does code that XLA compiles: there, choosing between the two would triple a step's time.
     """
     if environment.compiled_by_xla() or environment.is_portable():
         return by_blocks()
@@ -167,12 +167,12 @@ class _Grid:
         self.size, self.kernel_size, self.pool_size = (np.array(pair) for pair in (size, kernel_size, pool_size))
         self.windows, self.windows_in_block = self.size // self.pool_size, -(-SMALLEST_BLOCK // self.pool_size)
         self.block_size, self.padding_before = self.windows_in_block * self.pool_size, (self.kernel_size - 1) // 2
-        self.blocks_in_kernel = -(-(self.kernel_size + self.block_size - 1) // self.block_size)
-        # Blocks of windows must cover all windows. The blocks of pixels that the kernel reads must cover all pixels.
-        blocks_for_windows = -(-self.windows // self.windows_in_block)
-        blocks_for_pixels = -(-(self.padding_before + self.size) // self.block_size)
-        self.window_blocks = np.maximum(blocks_for_windows, blocks_for_pixels - self.blocks_in_kernel + 1)
-        padded_size = (self.window_blocks + self.blocks_in_kernel - 1) * self.block_size
+        # To compute one block of results, the kernel reads this many rows and columns of blocks of pixels.
+        self.kernel_size_in_blocks = -(-(self.kernel_size + self.block_size - 1) // self.block_size)
+        blocks_with_windows = -(-self.windows // self.windows_in_block)
+        blocks_with_pixels = -(-(self.padding_before + self.size) // self.block_size)
+        self.window_blocks = np.maximum(blocks_with_windows, blocks_with_pixels - self.kernel_size_in_blocks + 1)
+        padded_size = (self.window_blocks + self.kernel_size_in_blocks - 1) * self.block_size
         self.padding_after = padded_size - self.padding_before - self.size
 
     def blocks_of(self, images: tf.Tensor) -> tf.Tensor:
@@ -194,19 +194,19 @@ class _Grid:
         return _joined(blocks, self.windows_in_block)[:, : self.windows[0], : self.windows[1]]
 
     def kernel_of_blocks(self, kernel: tf.Tensor) -> tf.Tensor:
-        """Returns `(*blocks_in_kernel, pixels in block * channels, windows in block * filters * positions)`."""
-        # Training differentiates this product. If the kernel is constant, TensorFlow computes the product only once.
+        """Rearranges a kernel of pixels to the kernel that computes a block of results from blocks of pixels."""
+        # TensorFlow differentiates this product in training. For a constant kernel, it computes the product only once.
         taps = tf.reshape(kernel, (-1, *kernel.shape[2:]))
         kernel_of_blocks = tf.einsum("bxwpt,tcf->bxcwfp", self._tap_selection.astype(kernel.dtype.as_numpy_dtype), taps)
-        return tf.reshape(kernel_of_blocks, (*self.blocks_in_kernel, -1, self.block_size.prod() * kernel.shape[3]))
+        # (rows of blocks, columns of blocks, pixels in block * channels, windows in block * filters * positions).
+        return tf.reshape(kernel_of_blocks, (*self.kernel_size_in_blocks, -1, self.block_size.prod() * kernel.shape[3]))
 
     @functools.cached_property
     def _tap_selection(self) -> np.ndarray:
-        """Selects the tap that leads from each pixel of a kernel's blocks to each position of the block's windows."""
-        axes = zip(self.blocks_in_kernel, self.block_size, self.pool_size, self.kernel_size)
+        """Whether a tap leads from pixel to position, by (block, pixel in block, window, position in window, tap)."""
+        axes = zip(self.kernel_size_in_blocks, self.block_size, self.pool_size, self.kernel_size)
         by_axis = [taps_between(n * block, block, t).reshape(n, block, -1, pool, t) for n, block, pool, t in axes]
-        pairs = (self.blocks_in_kernel, self.block_size, self.windows_in_block, self.pool_size, self.kernel_size)
-        # The result's axes are block in kernel, pixel in block, window in block, position in window, tap.
+        pairs = (self.kernel_size_in_blocks, self.block_size, self.windows_in_block, self.pool_size, self.kernel_size)
         return np.einsum("abcde,ijklm->aibjckdlem", *by_axis).reshape([pair.prod() for pair in pairs])
 
 

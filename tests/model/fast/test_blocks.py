@@ -183,8 +183,8 @@ def test_export_takes_batches_of_any_size(tmp_path):
     )
     tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
-    # The layers compute all images, and their results are sliced. For 0 images, TensorFlow's oneDNN convolution would
-    # return a tensor of the kernel's shape.
+    # The layers' results for all images are sliced to get the expected results for fewer. Called with 0 images,
+    # TensorFlow's oneDNN convolution would return a tensor of the kernel's shape.
     by_layers = stage(encode_by_layers, decode_by_layers, geometry)(images, *weights)
     for count in (0, 1, 3):
         assert_near(loaded.reconstruct(images[:count]), [tensor[:count] for tensor in by_layers])
