@@ -35,21 +35,20 @@ def segnet(
     for layer in vgg.layers[1:]:
         if isinstance(layer, keras.layers.MaxPooling2D):
             # VGG16 pools in windows of 2x2; this pooling returns the argmax as well.
-            features = x
-            x, argmax = MaxPoolingWithArgmax2D(2, padding="same", name=layer.name)(features)
-            poolings.append((argmax, features.shape[-1]))
+            _, *size_before, channels = x.shape
+            x, argmax = MaxPoolingWithArgmax2D(2, padding="same", name=layer.name)(x)
+            poolings.append((argmax, size_before, channels))
         elif width < 1:
             x = keras.layers.Conv2D(max(1, int(layer.filters * width)), 3, padding="same", activation="relu")(x)
         else:
             x = layer(x)
     for convolution_count in CONVOLUTION_COUNTS:
-        argmax, channels = poolings.pop()
-        # On TensorFlow and JAX, pooling attached the size of its input to the argmax, and unpooling restores this size.
-        # On PyTorch, unpooling doubles the size, which restores only images whose sides are multiples of 32.
-        x = MaxUnpooling2D(2, padding="same")(x, argmax)
+        argmax, size_before, channels = poolings.pop()
+        # Without `output_size`, PyTorch would double the size, which is wrong for odd heights and widths.
+        x = MaxUnpooling2D(2, padding="same")(x, argmax, output_size=size_before)
         # Unpooling needs as many channels as its argmax has. So a block's last convolution has as many filters as the
         # next block has channels.
-        next_channels = poolings[-1][1] if poolings else channels
+        next_channels = poolings[-1][-1] if poolings else channels
         for filters in [channels] * (convolution_count - 1) + [next_channels]:
             x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
             x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from examples.segnet import segnet as example_segnet
 
 from deconv_ae.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 
@@ -66,3 +67,13 @@ def test_reloaded_segnet_continues_to_learn(tmp_path):
     before = loaded.evaluate(images, labels, verbose=0)
     loaded.fit(images, labels, batch_size=8, epochs=1, verbose=0)
     assert loaded.evaluate(images, labels, verbose=0) < before
+
+
+def test_example_restores_odd_sizes_also_after_saving(tmp_path):
+    model = example_segnet(CLASSES, size=(HEIGHT, WIDTH + 30), width=0.05)
+    images = np.random.default_rng(0).random((2, HEIGHT, WIDTH + 30, 3), "float32")
+    model.save(tmp_path / "segnet.keras")
+    probabilities = model.predict(images, verbose=0)
+    assert probabilities.shape == (2, HEIGHT, WIDTH + 30, CLASSES)
+    reloaded = keras.models.load_model(tmp_path / "segnet.keras")
+    np.testing.assert_allclose(reloaded.predict(images, verbose=0), probabilities, rtol=1e-4, atol=1e-6)
