@@ -78,7 +78,7 @@ class TrainedAutoencoder:
         return self._signature_autoencoder.encode(images)
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """Decodes the result of `encode` to pixels. `dataclasses.replace(encoded, code=...)` changes the code.
+        """Decodes the result of `encode`. `dataclasses.replace(encoded, code=...)` makes a copy with another code.
 
         Args:
             encoded: code and switches.

@@ -90,7 +90,7 @@ TERMINAL_COLUMNS = 80
 HELP = {"--help", "-help", "-h", "-?", "--helpshort"}
 
 DATASET = flags.DEFINE_string("dataset", None, f"The images: {CHOICES}.")
-given_reading_options = option_flags.define(Source, default="the model's own; for training, {}")
+given_reading_options = option_flags.define(Source, default_help="the model's own; for training, {}")
 """Returns the options for reading images that the user gave as flags, by name."""
 
 
@@ -251,7 +251,7 @@ def _is_script() -> bool:
     return Path(sys.argv[0]).suffix == ".py"
 
 
-def cards(models: Sequence[str | Path]) -> list[ModelCard]:
+def checked_cards(models: Sequence[str | Path]) -> list[ModelCard]:
     """Reads and checks the cards of exported models. This needs no TensorFlow, unlike loading a model."""
     return [ModelCard.read(model_directory(model)) for model in models]
 

@@ -5,8 +5,9 @@ deconv-ae compress --model=saved_models/mine --output_dir=small \
 
 The file NAME.dcae holds the quantised code and the switches of NAME.png. The
 program "decompress" turns NAME.dcae back into a picture. The entropy coder
-needs probabilities. Run the program once with --learn to compute them from the
-model's training pictures and store them in the model's directory:
+needs probabilities. Run the program once with --learn to learn them from the
+training pictures of --dataset, by default of the model's own data set, and to
+store them in the model's directory:
 
 deconv-ae compress --model=saved_models/mine --learn
 deconv-ae compress --model=saved_models/mine --learn \
@@ -39,7 +40,9 @@ OUTPUT_DIR = flags.DEFINE_string("output_dir", "compressed", "The directory for 
 QUALITY = flags.DEFINE_integer("quality", 3, f"The quality, from 1 (the smallest files) to {RATE_COUNT}.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace files with the same names.")
 LEARN = flags.DEFINE_bool(
-    "learn", False, "Learn the probabilities from the training pictures of --dataset, and store them with the model."
+    "learn",
+    False,
+    "Learn the probabilities from the training pictures of --dataset, and store them in the model's directory.",
 )
 
 
@@ -53,7 +56,7 @@ def main() -> None:
     if not LEARN.value:
         directory_to_write("output_dir", output)
     command_line.check_source()
-    (card,) = command_line.cards([MODEL.value])
+    (card,) = command_line.checked_cards([MODEL.value])
     check_installed()
     if LEARN.value:
         _learn_probabilities(MODEL.value, command_line.source_of([card]))

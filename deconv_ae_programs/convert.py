@@ -9,8 +9,9 @@ For single pictures, ONNX Runtime and LiteRT take a seventh of the
 SavedModel's time or less, and OpenVINO mostly a quarter or less. For batches
 of a thousand, no runtime is the fastest for every model.
 
-This command checks the files with your own pictures, in the model's size and
-colours:
+Each file is checked on test pictures, by default those of the model's data set.
+This command converts, and checks the files on your own pictures instead,
+brought to the model's size and colours:
 
 deconv-ae convert --model=saved_models/mine \
     --dataset=folder:photos --output_dir=converted/mine
@@ -41,7 +42,7 @@ def main() -> None:
     directory_to_write("output_dir", OUTPUT_DIR.value)
     command_line.check_source()
     check_formats(formats)
-    source = command_line.source_of(command_line.cards([MODEL.value]))
+    source = command_line.source_of(command_line.checked_cards([MODEL.value]))
     check_disjoint({"output_dir": OUTPUT_DIR.value, "dataset": directory(source)})
     with command_line.loading():
         from deconv_ae import conversion

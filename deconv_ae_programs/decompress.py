@@ -31,7 +31,7 @@ def main() -> None:
     if MODEL.value is None:
         raise InputError("model: not given; pass the directory of an exported model")
     output = directory_to_write("output_dir", OUTPUT_DIR.value)
-    command_line.cards([MODEL.value])
+    command_line.checked_cards([MODEL.value])  # Raises InputError if there is no model to decompress with.
     check_installed()
     files = command_line.files("files", GIVE_FILES)
     targets = output_paths(files, output, ".png")

@@ -47,7 +47,7 @@ def main() -> None:
     if COMPARES_FILES.value or OUTPUT_DIR.present:
         directory_to_write("output_dir", OUTPUT_DIR.value)
     command_line.check_source()
-    cards = command_line.cards(MODEL.value)
+    cards = command_line.checked_cards(MODEL.value)
     if len(cards) > 1 and not COMPARES_FILES.value:
         raise InputError("model: several given; give one, or --rate to compare their files")
     source = command_line.source_of(cards)

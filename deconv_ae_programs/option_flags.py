@@ -26,23 +26,23 @@ _DEFINE: dict[Any, Callable[..., flags.FlagHolder]] = {
 }
 
 
-def define(kind: type, default: str = "") -> Callable[[], dict[str, Any]]:
+def define(kind: type, default_help: str = "") -> Callable[[], dict[str, Any]]:
     """Defines a flag for each option of a dataclass.
 
     Args:
         kind: the dataclass.
-        default: text for the help, with `{}` for the field's default. If the text is given, flags of options that
-            decide the result have the default None, and their help ends with the text. All other flags have the
-            field's default.
+        default_help: a description of the default, with `{}` for the field's default. If it is given, flags of options
+            that decide the result have the default None, and their help ends with the description. All other flags have
+            the field's default.
 
     Returns:
-        A function that returns the flags' parsed values by option name. With `default`, it leaves out flags that the
-        user did not give.
+        A function that returns the flags' parsed values by option name. With `default_help`, it leaves out flags that
+        the user did not give.
     """
     holders = {}
     for name, (field, option) in options_of(kind).items():
         flag_default, help_text = field.default, option.help
-        if default and option.decides_result:
-            flag_default, help_text = None, f"{help_text} Default: {default.format(field.default or 'none')}."
+        if default_help and option.decides_result:
+            flag_default, help_text = None, f"{help_text} Default: {default_help.format(field.default or 'none')}."
         holders[name] = _DEFINE[field.type](name, flag_default, help_text)
-    return lambda: {name: holder.value for name, holder in holders.items() if holder.present or not default}
+    return lambda: {name: holder.value for name, holder in holders.items() if holder.present or not default_help}

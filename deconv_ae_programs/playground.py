@@ -47,7 +47,7 @@ def main() -> None:
     bound_socket = bind_socket(HOST.value, PORT.value)
     command_line.check_source()
     paths: Sequence[str | Path] = MODELS.value or command_line.reference_models()
-    cards = command_line.cards(paths)
+    cards = command_line.checked_cards(paths)
     source = command_line.source_of(cards)
     for path, card in zip(paths, cards):
         for name in card.checksums:

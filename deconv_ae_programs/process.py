@@ -120,7 +120,7 @@ class Output:
 def _end_at_once(signal_number: int, frame: FrameType | None) -> None:
     for each in SIGNALS:  # A second signal kills the process.
         signal.signal(each, signal.SIG_DFL)
-    # Without this module there is nothing to clean up, because all code that has to clean up imports it.
+    # All code that has something to clean up imports `deconv_ae.cleanup`, so otherwise there is nothing to clean up.
     cleanup = sys.modules.get("deconv_ae.cleanup")
     end_now = functools.partial(_end, signal_number)
     if cleanup is None:

@@ -60,7 +60,7 @@ def main() -> None:
     run_dir = checked_path("run_dir", RUN_DIR.value) if RUN_DIR.value is not None else None
     record = None if run_dir is None else run_record.read("run_dir", run_dir, GIVE_RUN)
     paths = MODELS.value or command_line.reference_models()
-    cards = command_line.cards(paths)
+    cards = command_line.checked_cards(paths)
     if LIST_LAYERS.value:
         for card in cards:
             print(card.layer_table())

@@ -101,7 +101,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def bfloat16() -> None:
-    """Skips the test if the CPU has no bfloat16 convolutions, or oneDNN may not use them."""
+    """Skips the test if the CPU has no bfloat16 convolutions, or ONEDNN_MAX_CPU_ISA keeps oneDNN from using them."""
     from deconv_ae.errors import InputError
     from deconv_ae.training.run import check_mixed_precision
 

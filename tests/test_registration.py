@@ -65,7 +65,7 @@ def saved_files(
 
 @pytest.fixture(scope="module")
 def fresh_process(exported: Path, saved_files: dict[str, str]) -> subprocess.CompletedProcess:
-    """The finished PROGRAM, run in a process in which every warning of the imports is an error."""
+    """The finished process of PROGRAM. Any warning raises an error while TensorFlow, Keras or deconv_ae is imported."""
     command = [sys.executable, "-W", "error", "-c", PROGRAM, str(exported), *saved_files]
     return subprocess.run(command, capture_output=True, text=True)
 

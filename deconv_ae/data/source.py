@@ -127,7 +127,7 @@ class Source:
         "How to divide a folder without train and test in it: about a fifth of the pictures are for testing. "
         f"{listed(SPLIT_BY)}. If several pictures show one scene, or are crops of one photograph, choose the way that "
         "keeps them together. With file, one of five pictures with consecutive numbers in their names is for testing. "
-        "A hash decides for a name without a number, so the share of such names is binomial: of 200, 40 are for "
+        "For a picture without a number in its name, a hash of the name decides: of 200 such pictures, 40 are for "
         "testing, give or take 6. With folder or name, groups of pictures that stay together are divided in the same "
         "way, by the groups' names.",
     )

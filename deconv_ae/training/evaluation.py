@@ -128,7 +128,7 @@ def find_problem(test_rmse: float, mean_image_rmse: float, initial_loss: float |
 
     Args:
         test_rmse: the model's RMSE over the test images.
-        mean_image_rmse: the mean training image's RMSE over the test images.
+        mean_image_rmse: the test RMSE if the mean training image takes the place of every reconstruction.
         initial_loss: the loss before the training, over some training images; None if it is unknown.
         final_loss: the loss after the training, over the same images.
 

@@ -68,7 +68,8 @@ class TrainingOptions:
         None,
         optional(integer()),
         f"Passes over the training images. Default: {_values_by_recipe('epochs', ' epochs')}. On a small data set, "
-        f"each of these epochs becomes several, which have at least {STEPS_FOR_A_RECIPES_EPOCH} steps together.",
+        f"where an epoch has fewer than {STEPS_FOR_A_RECIPES_EPOCH} steps, each of these epochs becomes as many as it "
+        f"takes to make {STEPS_FOR_A_RECIPES_EPOCH} steps.",
     )
     batch_size: int | None = option(
         None,
@@ -86,8 +87,8 @@ class TrainingOptions:
     run_dir: str | None = option(
         None,
         optional(options.directory),
-        "Directory for checkpoints, TensorBoard logs and training_curve.png. Without a directory, no such file is "
-        "written.",
+        "Directory for checkpoints, TensorBoard logs and training_curve.png. Default: none, so these are not "
+        "written. --training_curve draws the curve beside the export, with or without a run_dir.",
         decides_result=False,
     )
     checkpoint_every: int | None = option(

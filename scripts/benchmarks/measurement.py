@@ -132,8 +132,8 @@ class ContestantProcesses:
 
         Args:
             row: a description of the work, for messages.
-            contestants: picklable functions that make the contestants, by name. The others are compared with the
-                first one, so the row fails if the first one is unavailable or its process dies.
+            contestants: picklable functions that make the contestants, by name. All other contestants are
+                compared with the first, so the row fails if the first is unavailable or its process dies.
             rounds: the number of turns of each contestant, after a first turn that does not count.
             memory: whether to measure memory, too.
             check_agreement: raises Failed if the contestants' results differ.
@@ -201,13 +201,11 @@ def _is_error(answer: Any) -> bool:
 
 
 def _note(row: str, name: str, reason: Exception) -> str:
-    # A contestant that is unavailable in one row is so in others. Its note does not name the row, so all rows have the
-    # same note, and the report shows it once.
-    return (
-        f"{row} {name} failed: {reason}."
-        if isinstance(reason, Died)
-        else f"{name} has a dash where it cannot run: {reason}."
-    )
+    if isinstance(reason, Died):
+        return f"{row} {name} failed: {reason}."
+    # An unavailable contestant is often unavailable in other rows, too. The note names no row, so it is the same in all
+    # of these rows, and the report shows it once.
+    return f"{name} has a dash where it cannot run: {reason}."
 
 
 def _raise_if_failed(first: str, answers: Mapping[str, Any]) -> None:

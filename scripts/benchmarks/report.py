@@ -144,7 +144,7 @@ def throughput_figure(measurements: Sequence[dict[str, Any]], panel: str, label:
         for contestant in dict.fromkeys(measurement["contestant"] for measurement in measurements):
             points = [m for m in measurements if m[panel] == title and m["contestant"] == contestant]
             batch_sizes, throughputs = [p["batch_size"] for p in points], [p["images_per_second"] for p in points]
-            # "its convolutions alone" and "Keras's convolutions alone" do only a part of a step.
+            # "deconv_ae's convolutions alone" and "Keras's convolutions alone" do only a part of a step.
             line_style = "--" if "alone" in contestant else "-o"
             axis.plot(batch_sizes, throughputs, line_style, markersize=3, label=contestant)
         axis.set(title=title, xlabel="batch size", xscale="log", yscale="log")

@@ -24,7 +24,7 @@ from deconv_ae.training import steps_per_execution
 
 BATCH_SIZES = (64, 256, 1024)
 OURS, PLAIN = "deconv_ae", "plain Keras"
-CONVOLUTIONS, PLAIN_CONVOLUTIONS = "its convolutions alone", "Keras's convolutions alone"
+CONVOLUTIONS, PLAIN_CONVOLUTIONS = "deconv_ae's convolutions alone", "Keras's convolutions alone"
 CHECKED_STEPS = 3
 MNIST_IMAGES = 60_000
 # In training, the first of these steps does not count.

@@ -50,8 +50,8 @@ The table has the RMSE on full MNIST: the root mean square error of each image, 
 
 In version 1.0 of this project, `default` and `long` were chosen by their test RMSE. The learning rate of
 `default` was chosen later, on held-out training images. The same seed gives bit-identical weights on the same machine,
-with the same versions and number of threads. Another CPU, a GPU or XLA rounds differently. Then the weights differ, but
-the numbers in the tables agree.
+with the same versions and number of threads. Another CPU, a GPU or XLA rounds differently. Then the weights differ, and
+the last digits of the RMSEs may differ, too.
 
 ## What the switches carry
 
@@ -60,7 +60,7 @@ the image's own switches, with the switches shuffled over all windows ("shuffled
 of its window ("centred"). For comparison, "black image" is the RMSE of zeros in place of any reconstruction. A factor
 divides the size of the image by the size of what is kept. In numbers, it divides the image's values by the code's. In
 bits, a value of the image counts as 8 bits, a value of the code as 32, and a switch as log2 of the number of positions
-in its window. A factor below 1 means that the code is larger than the image.
+in its window. A factor below 1 means that what is kept is larger than the image.
 
 {switches}
 
@@ -89,15 +89,16 @@ photos_128 is a model of the preset `photos`. `python scripts/train.py --dataset
 photographs in colour: twelve of nature in Debian's package mate-backgrounds 1.26.0, and six that scikit-image 0.26.0
 and scikit-learn 1.9.1 ship. The 3,000 training crops are of Aqua, Dune, FreshFlower, GreenMeadow, LadyBird, Storm,
 TwoWings, YellowFlower, astronaut, china, coffee and rocket. The 500 test crops are of Blinds, Garden, RainDrops, Wood,
-chelsea and flower. The test RMSE is 0.0138, the PSNR 38.9 dB. A thumbnail of 52x52 pixels, which has about as many
-numbers as the code, has an RMSE of 0.0158. The model codes each block of 8x8 pixels by averages and maxima. If
-reconstructions are enlarged three times, the edges of these blocks show at strong contours. On 60 test crops that were
-converted to grey, the three colour values of a reconstructed pixel differ by 1.3 shades on average, and in one pixel of
-1,000 by more than 19. With 40,000 crops of the same photographs, 32,000 of them for training, `--batch_size=8
---epochs=1` took 612 s of processor time and at most 3.2 GiB of memory, memory-mapped pictures included. The test RMSE
-was 0.0111, and that of a thumbnail with about as many numbers was 0.0140. According to the packages, astronaut and
-rocket are in the public domain, chelsea and coffee are CC0 by Stefan van der Walt and Rachel Michetti, and china and
-flower are CC BY 2.0 by the Flickr users danielbuechele and vultilion. This repository holds none of these photographs.
+chelsea and flower. The test RMSE is 0.0138, the PSNR 38.9 dB. For comparison, a thumbnail of 52x52 pixels, enlarged
+again, has an RMSE of 0.0158. It has about as many numbers as the code. The model codes each block of 8x8 pixels by
+averages and maxima. If reconstructions are enlarged three times, the edges of these blocks show at strong contours. On
+60 test crops that were converted to grey, the three colour values of a reconstructed pixel differ by 1.3 shades on
+average, and in one pixel of 1,000 by more than 19. With 40,000 crops of the same photographs, 32,000 of them for
+training, `--batch_size=8 --epochs=1` took 612 s of processor time and at most 3.2 GiB of memory, memory-mapped pictures
+included. The test RMSE was 0.0111, and that of a thumbnail with about as many numbers was 0.0140. According to the
+packages, astronaut and rocket are in the public domain, chelsea and coffee are CC0 by Stefan van der Walt and Rachel
+Michetti, and china and flower are CC BY 2.0 by the Flickr users danielbuechele and vultilion. This repository holds
+none of these photographs.
 
 photos_16_8 has filters 16, 8 and pools 2x2, 2x2. `python scripts/train.py --dataset=folder:photos --filters=16,8
 --pool_sizes=2,2 --epochs=20 --batch_size=128` trained it. The folder holds 64x64 crops at random places of the twelve
@@ -123,8 +124,9 @@ made the figures below, from the first 1,000 test digits of MNIST and from 200 o
 
 Compressed by a model, a digit takes 22 to 92 bytes. JPEG's smallest files take 215 bytes, mostly headers, and WebP's
 130. Pictures in both formats are better than the models' pictures. No model of digits exceeds a PSNR of 21 dB at any
-size, and a PNG holds a digit without loss in 274 bytes. In 28 bytes, cmap1_pool2 reaches the SSIM of a thumbnail of 200
-bytes. Switches are 70 to 79 % of two_layer's files and 15 to 41 % of the other digit models' files.
+size, and a PNG holds a digit without loss in 274 bytes. In 28 bytes, cmap1_pool2 reaches the SSIM of a thumbnail that
+takes 200 bytes as a small PNG, and is then enlarged again. Switches are 70 to 79 % of two_layer's files and 15 to 41 %
+of the other digit models' files.
 
 For photographs, the models are not useful codecs. photos_16_8 needs 3.4 bits a pixel for 27 dB; JPEG needs 0.7, and
 WebP less than 0.3. Switches are 82 to 97 % of photos_16_8's files. photos_128 was measured on 40 crops of

@@ -193,8 +193,8 @@ def section(dataset: ImageDataset, outcomes: Sequence[Trial]) -> str:
     shape = "x".join(map(str, dataset.image_shape))
     return (
         f"**{short_name(dataset.name)}**: {sizes} of {shape}; {schedule.epochs} epoch{'s' * (schedule.epochs != 1)} of "
-        f"{schedule.steps_per_epoch} steps, {schedule.batch_size} images a step; the mean training image's RMSE is "
-        f"{outcomes[0].mean_image_rmse:.4f}.\n\n{table(outcomes)}"
+        f"{schedule.steps_per_epoch} steps, {schedule.batch_size} images a step; with the mean training image "
+        f"in place of every reconstruction, the RMSE is {outcomes[0].mean_image_rmse:.4f}.\n\n{table(outcomes)}"
     )
 
 

@@ -114,8 +114,8 @@ def test_third_notebook_prints_what_its_prose_says_of_edges() -> None:
 def test_second_notebook_prints_what_its_prose_says() -> None:
     """Changed switches raise the RMSE more than a flat code, in which one value replaces all values above 0.
 
-    A model has a lower RMSE than thumbnails with as many numbers as its code, but a higher RMSE than thumbnails, JPEG
-    and WebP with at most as many bits as its code and switches.
+    In numbers, the model wins: its RMSE is lower than that of thumbnails with as many numbers as its code. In bits, it
+    loses: thumbnails, JPEG and WebP with at most as many bits as its code and switches have a lower RMSE.
     """
     (file,) = (file for file in NOTEBOOKS if file.name.startswith("2"))
     texts = printed_texts(nbformat.read(file, as_version=4))

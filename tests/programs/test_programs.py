@@ -87,7 +87,7 @@ def test_own_architecture_trains_and_its_next_commands_work(tmp_path: Path) -> N
     flags = ["--dataset=folder:pictures", "--image_size=12x10", "--filters=4,2", "--pool_sizes=2,3x2", "--epochs=20"]
     trained = run_program("train.py", [*flags, "--export_dir=a model", "--run_dir=a run"], tmp_path)
     assert trained.status == 0, trained.stderr
-    evaluate, visualize, playground_or_convert, tensorboard = commands_to_copy(trained)
+    evaluate, visualize, third_command, tensorboard = commands_to_copy(trained)
     for command in (evaluate, visualize):
         finished = run_program(Path(command[1]).name, command[2:], tmp_path)
         assert finished.status == 0, finished.stderr
@@ -95,10 +95,10 @@ def test_own_architecture_trains_and_its_next_commands_work(tmp_path: Path) -> N
     reported = [line.removeprefix("drawn: a model-pictures/") for line in finished.stdout.splitlines()]
     assert set(reported) == drawn | {"imageAutoEncoder_*.png, 3 pictures"}
     assert "training_curve.png" in reported
-    assert Path(playground_or_convert[1]).exists()
-    assert "--model=a model" in playground_or_convert
+    assert Path(third_command[1]).exists()
+    assert "--model=a model" in third_command
     assert tensorboard == ["tensorboard", "--logdir=a run/logs"]
-    # By default, images of another data set are brought to the model's shape. Flags that ask for another are refused.
+    # By default, images of another data set get the model's shape. Flags that ask for a different shape are refused.
     arguments = ["--model=a model", "--dataset=mnist_5k"]
     shown = run_program("visualize.py", [*arguments, "--output_dir=drawn"], tmp_path)
     assert shown.status == 0, shown.stderr
