@@ -25,8 +25,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from local_cluster import free_ports, tf_config
-
+from deconv_ae.training.cluster import free_ports, tf_config
 from deconv_ae_programs import process
 
 TRAIN = Path(__file__).with_name("train.py")

@@ -1,7 +1,9 @@
-"""Checks of the environment variable TF_CONFIG, which describes a cluster of processes."""
+"""Reads, checks and writes the environment variable TF_CONFIG, which describes a cluster of processes."""
 
 import json
 import os
+import socket
+from collections.abc import Sequence
 from typing import Any
 
 from deconv_ae.errors import InputError
@@ -113,3 +115,20 @@ def _checked_addresses(job: str, values: Any) -> list[str]:
 def _quoted(text: str) -> str:
     """Quotes a text for a message, and cuts it to 200 characters: a wrong TF_CONFIG may be very long."""
     return repr(text if len(text) <= MOST_QUOTED_CHARACTERS else f"{text[:MOST_QUOTED_CHARACTERS]}...")
+
+
+def tf_config(addresses: Sequence[str], index: int) -> str:
+    """Returns a TF_CONFIG for one worker of a cluster: the HOST:PORT of all workers, and the worker's index."""
+    return json.dumps({"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": index}})
+
+
+def free_ports(number: int) -> list[int]:
+    """Returns different free ports of the loopback interface."""
+    sockets = [socket.socket() for _ in range(number)]
+    try:
+        for reserved_socket in sockets:
+            reserved_socket.bind(("127.0.0.1", 0))
+        return [reserved_socket.getsockname()[1] for reserved_socket in sockets]
+    finally:
+        for reserved_socket in sockets:
+            reserved_socket.close()

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faults.programs import SCRIPTS, Finished, RunningProgram, run_program
-from local_cluster import free_ports, tf_config
 
 from deconv_ae.data import replica_batches, training_batches
 from deconv_ae.errors import InputError
+from deconv_ae.training.cluster import free_ports, tf_config
 from deconv_ae.training.distribution import check_replicas, make_strategy
 
 HERE = Path(__file__).parent
