@@ -11,7 +11,7 @@ from deconv_ae.data.readahead import read_ahead
 from deconv_ae.data.steps import steps_per_epoch
 
 PIXEL_SCALE = 1 / 256
-"""The original's scale: pixels are divided by 256, not by 255, so they lie in [0, 1)."""
+"""The scale of the original CNTK example: pixels are divided by 256, not by 255, so they lie in [0, 1)."""
 
 TENSOR_ALIGNMENT = 64
 EVALUATION_BATCH = 1000

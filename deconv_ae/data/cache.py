@@ -264,18 +264,18 @@ def _write_pixels_and_record(
     pixels_file: Path, record_file: Path, read: Callable[[], Reading], reading: Reading
 ) -> Record:
     print(f"decoding {reading.count:,} images once, into {pixels_file}", flush=True)
-    with partial_path(pixels_file) as partial:
+    with partial_path(pixels_file) as partial_file:
         try:
             record_file.unlink(missing_ok=True)
             pixels_file.unlink(missing_ok=True)
-            file = partial.open("xb", buffering=0)
+            file = partial_file.open("xb", buffering=0)
         except OSError as error:
             raise _unusable_error(pixels_file.parent, error) from error
         try:
             with file, contextlib.closing(decode(read, reading)) as batches:
                 shape, digest = _write_pixels(file, batches)
-            flush_to_disk(partial)
-            partial.replace(pixels_file)
+            flush_to_disk(partial_file)
+            partial_file.replace(pixels_file)
             record = Record(VERSION, reading.made_of, shape, digest, _stamp(pixels_file), list(reading.left_out))
             write_atomically(record_file, records.as_text(record))
         except OSError as error:

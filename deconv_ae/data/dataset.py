@@ -168,5 +168,5 @@ def _file_name_prefix(source: Source) -> str:
     The hash covers everything that decides the pixels, except the content of the data set's files.
     """
     source = replace(kinds.with_resolved_path(source), manual_dir=None, cache_dir=None)
-    readable = re.sub(r"[^A-Za-z0-9._]+", "-", Path(source.name).name)[-40:]
-    return f"{readable}-{hashlib.sha256(json.dumps(asdict(source)).encode()).hexdigest()[:16]}"
+    readable_part = re.sub(r"[^A-Za-z0-9._]+", "-", Path(source.name).name)[-40:]
+    return f"{readable_part}-{hashlib.sha256(json.dumps(asdict(source)).encode()).hexdigest()[:16]}"

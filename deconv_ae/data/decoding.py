@@ -62,8 +62,8 @@ def decode(
             max_pixels, or has values outside of the range of shades.
 
     >>> import io
-    >>> clear, file = Image.new("LA", (3, 2), (0, 0)), io.BytesIO()
-    >>> clear.save(file, "PNG")
+    >>> picture, file = Image.new("LA", (3, 2), (0, 0)), io.BytesIO()
+    >>> picture.save(file, "PNG")
     >>> decode(file, background=(10, 10, 10))[0, 0]
     array([10], dtype=uint8)
     """

@@ -62,7 +62,7 @@ def _check_picture_folder(source: Source) -> None:
 
 
 def _check_tfds(source: Source) -> None:
-    """Raises InputError if the name is a path, if TFDS does not know it, or if data_dir or manual_dir is unreadable."""
+    """Raises InputError if the name is a path or unknown to TFDS, or if data_dir or manual_dir cannot be used."""
     name = Path(source.name)
     if source.name.startswith((".", "~")) or len(name.parts) > 1 or name.is_absolute():
         path = paths.checked_path("dataset", source.name)
@@ -148,8 +148,8 @@ def kind_of(name: str) -> Kind:
 def check_available(source: Source) -> None:
     """Raises InputError if a data set is missing, as far as this is known without TensorFlow and without decoding.
 
-    A picture folder is missing if it has no files, and the sample if its package is not installed. A TFDS data set is
-    missing if TFDS does not know its name, or if data_dir or manual_dir cannot be read.
+    A picture folder counts as missing if `check_folder` refuses it, and the sample if its package is not installed. A
+    TFDS data set counts as missing if TFDS does not know its name, or if data_dir or manual_dir cannot be read.
     """
     if not source.name:
         raise InputError(f"dataset: is empty; give {CHOICES}")
@@ -157,7 +157,7 @@ def check_available(source: Source) -> None:
 
 
 def reader(source: Source) -> "Callable[[Source, str], Reading]":
-    """Returns the function `read` of the module that reads a data set. Importing this module loads TensorFlow."""
+    """Returns the function `read` of the module that reads a data set. Importing that module loads TensorFlow."""
     module = importlib.import_module(f"{__package__}.{kind_of(source.name).reader}")
     return module.read
 
@@ -168,7 +168,10 @@ def directory(source: Source) -> str | None:
 
 
 def with_resolved_path(source: Source) -> Source:
-    """The same source with an absolute path without links, so that all paths to one folder give one name."""
+    """Returns a picture folder's source with an absolute path without links, and any other source unchanged.
+
+    So all paths to one folder give one name.
+    """
     kind, path = kind_of(source.name), directory(source)
     if path is None:
         return source
@@ -176,7 +179,7 @@ def with_resolved_path(source: Source) -> Source:
 
 
 def short_name(name: str) -> str:
-    """A data set's name without the directories above it.
+    """The last part of a data set's name or path, such as a folder's own name.
 
     >>> short_name("mnist_5k"), short_name("folder:pictures/photos")
     ('mnist_5k', 'photos')

@@ -39,8 +39,9 @@ def read(source: Source, split: str) -> Reading:
         The split, not decoded yet.
 
     Raises:
-        InputError: if the folder is missing or empty; while decoding, if a file cannot be shown as a picture (see
-            `decoding.decode`) and skip_bad_images is False, or pictures differ in size and no image_size is given.
+        InputError: if `list_folder` refuses the folder, or its pictures cannot be divided; while decoding, if a file
+            cannot be shown as a picture (see `decoding.decode`) and skip_bad_images is False, if pictures differ in
+            size and no image_size is given, or if the split has no good picture.
         RunError: while decoding, if a decoding process cannot be started, or dies.
     """
     folder = list_folder(paths.checked_path("dataset", directory(source) or ""))
@@ -103,10 +104,11 @@ def _images(source: Source, folder: Folder, listing_hash: str, split: str, left_
 
 
 def _find_channels_and_bad_files(source: Source, listing_hash: str, folder: Folder) -> tuple[int, dict[str, str]]:
-    """Returns the number of channels that every image gets, and a dict from each left-out file's name to its fault.
+    """Returns the number of channels that every image gets, and a dict from file names to faults in the first bytes.
 
-    If files have to be examined for this, the function examines those of both splits, because both splits get the
-    same number of channels.
+    The dict is empty unless skip_bad_images is True. Other faults appear only when a picture is decoded. If files have
+    to be examined for this, the function examines those of both splits, because both splits get the same number of
+    channels.
     """
     channels = COLOR_MODES[source.color_mode]
     if channels is not None and not source.skip_bad_images:

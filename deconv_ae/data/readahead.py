@@ -37,9 +37,9 @@ def read_ahead(batches: tf.data.Dataset, images: np.ndarray) -> tf.data.Dataset:
         return batches
 
     def request_batch(numbers: tf.Tensor, *others: tf.Tensor) -> Any:
-        requested = tf.numpy_function(partial(request, images), [numbers], numbers.dtype)
-        requested.set_shape(numbers.shape)
-        return (requested, *others) if others else requested
+        requested_numbers = tf.numpy_function(partial(request, images), [numbers], numbers.dtype)
+        requested_numbers.set_shape(numbers.shape)
+        return (requested_numbers, *others) if others else requested_numbers
 
     return batches.map(request_batch).prefetch(BATCHES_AHEAD)
 

@@ -41,14 +41,14 @@ def which_are_for_testing(names: Sequence[str], split_by: str = "file") -> list[
     the one with the largest hash would be moved to the training split.
 
     Args:
-        names: the paths of at least two pictures, below the folder, with `/`.
+        names: the paths of at least two pictures, relative to the folder, with `/` between their parts.
         split_by: a key of SPLIT_BY.
 
     Returns:
         True for each picture that is for testing.
 
     Raises:
-        InputError: if split_by keeps all pictures together.
+        InputError: if split_by is unknown or keeps all pictures together.
 
     >>> names = [f"{number}.png" for number in range(10)]
     >>> first = which_are_for_testing(names)

@@ -342,8 +342,8 @@ def test_waiting_for_a_lock_ends(
 ) -> None:
     monkeypatch.setattr(cache, "WAIT_SECONDS", 0.2)
     load_split(source, "train")
-    with cache_file(source, "*.lock").open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with cache_file(source, "*.lock").open() as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
         capsys.readouterr()
         with pytest.raises(RunError, match="held by another program for"):
             load_split(source, "train")

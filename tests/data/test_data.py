@@ -261,7 +261,7 @@ def test_missing_or_altered_archives_are_reported(
 
 @pytest.mark.parametrize("name", ["no_such_data_set", "", "Folder:x", "mnist_5K"])
 def test_unknown_data_set_is_refused_with_the_choices(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"mnist_5k, (.*, or )?folder:PATH"):
+    with pytest.raises(InputError, match="mnist_5k, folder:PATH"):
         load_dataset(Source(name, data_dir=str(tmp_path)))
 
 

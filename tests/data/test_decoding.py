@@ -102,7 +102,7 @@ def test_transparent_pixels_show_the_background(file: io.BytesIO, background: tu
     [
         (png([0, 128, 32768, 65535], 16), [0, 0, 128, 255]),
         (tiff(np.array([[0, 32768, 65535]], np.uint16)), [0, 128, 255]),
-        # Tag 262, PhotometricInterpretation, is 0 if white is 0.
+        # Tag 262, PhotometricInterpretation, is 0 if 0 stands for white.
         (tiff(np.array([[0, 32768, 65535]], np.uint16), tags={262: 0}), [255, 127, 0]),
         (tiff(np.array([[0, 32768, 65535]], np.int32)), [0, 128, 255]),
         (tiff(np.array([[0, 0.5, 1]], np.float32)), [0, 128, 255]),
@@ -254,7 +254,7 @@ def test_max_pixels_limits_a_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("background", ["", "red", "#fff", "#gggggg", "ffffff", "#ffffff00", "#ffffff\n"])
-def test_wrong_background_is_refused_by_name(background: str) -> None:
+def test_wrong_background_is_refused_with_the_choices(background: str) -> None:
     with pytest.raises(InputError, match=r"background: .* give white, black or #rrggbb"):
         Source("mnist_5k", background=background)
 

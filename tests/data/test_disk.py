@@ -45,13 +45,13 @@ def test_programs_report_unusable_paths_in_one_line(tmp_path: Path) -> None:
     for name, mode in (("closed", 0), ("listed", 0o444), ("parent/listed", 0o444)):
         (tmp_path / name).chmod(mode)
     unreadable, too_long = ("closed/pictures", "listed", "parent"), [*TOO_LONG.values()]
-    train = [[f"--dataset=folder:{path}"] for path in (*unreadable, *too_long)]
+    train_lines = [[f"--dataset=folder:{path}"] for path in (*unreadable, *too_long)]
     for flag in ("data_dir", "manual_dir"):
-        train += [["--dataset=mnist", f"--{flag}={path}"] for path in (*too_long, *unreadable[:2])]
+        train_lines += [["--dataset=mnist", f"--{flag}={path}"] for path in (*too_long, *unreadable[:2])]
     for flag in ("run_dir", "export_dir"):
-        train += [["--dataset=mnist_5k", f"--{flag}={path}"] for path in too_long]
-    evaluate = [[f"--model={path}.keras"] for path in (*unreadable[:1], *too_long)]
-    for program, command_lines in (("train.py", train), ("evaluate.py", evaluate)):
+        train_lines += [["--dataset=mnist_5k", f"--{flag}={path}"] for path in too_long]
+    evaluate_lines = [[f"--model={path}.keras"] for path in (*unreadable[:1], *too_long)]
+    for program, command_lines in (("train.py", train_lines), ("evaluate.py", evaluate_lines)):
         for arguments, refusal in zip(command_lines, run_command_lines(program, command_lines, tmp_path)):
             assert refusal.status == 2, (arguments, refusal)
             assert refusal.stderr.count("\n") == 1, (arguments, refusal)
@@ -119,7 +119,7 @@ def link_to_a_sibling(folder: Path) -> str:
 
 
 def link_to_the_other_split(folder: Path) -> str:
-    """Makes train a folder and test a link to it, and returns words of the expected error."""
+    """Makes a folder `train` and a link `test` to it, and returns words of the expected error."""
     (folder / "train").mkdir()
     Image.new("L", (4, 4), 99).save(folder / "train" / "0.png")
     (folder / "test").symlink_to("train")
@@ -192,5 +192,5 @@ def test_split_above_half_of_the_memory_is_refused(tmp_path: Path, monkeypatch: 
 
 
 def test_first_line_drops_tensorflows_decoration() -> None:
-    graph = "{{function_node __wrapped__IteratorGetNext}} truncated record at 110 [Op:IteratorGetNext] name:"
-    assert first_line(ValueError(f"\n{graph}\nand more")) == "truncated record at 110"
+    decorated_line = "{{function_node __wrapped__IteratorGetNext}} truncated record at 110 [Op:IteratorGetNext] name:"
+    assert first_line(ValueError(f"\n{decorated_line}\nand more")) == "truncated record at 110"

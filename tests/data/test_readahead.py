@@ -71,5 +71,5 @@ def test_read_ahead_keeps_the_batches(images: np.ndarray, monkeypatch: pytest.Mo
     monkeypatch.setattr(readahead, "request", lambda images, numbers: (request_sizes.append(len(numbers)), numbers)[1])
     for expected, found in zip(expected_batches, read(), strict=True):
         np.testing.assert_array_equal(found, expected)
-    # From step 1 on, an epoch of 64 images has batches of 24 and 16 images.
+    # An epoch of 64 images has batches of 24, 24 and 16 images; reading begins at step 1, with the second of these.
     assert request_sizes[:3] == [24, 16, 24]

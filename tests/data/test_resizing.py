@@ -1,4 +1,4 @@
-"""Pictures are resized to another aspect ratio, and programs after the training resize as the training did."""
+"""Pictures are resized to another aspect ratio, and programs that use a model resize as its training did."""
 
 from pathlib import Path
 
@@ -134,8 +134,8 @@ def test_resume_refuses_another_fit(colour_images: ImageDataset, tmp_path: Path)
 
 def test_evaluate_uses_the_fit_of_the_model_card_by_default(wide_pictures: Path) -> None:
     folder, dataset_flags = wide_pictures.parent, ("--dataset=folder:wide", "--image_size=12")
-    flags = [*dataset_flags, "--fit=pad", "--filters=2", "--pool_sizes=2", "--epochs=3", "--export_dir=model"]
-    trained = run_program("train.py", [*flags, "--export_anyway"], folder)
+    training_flags = [*dataset_flags, "--fit=pad", "--filters=2", "--pool_sizes=2", "--epochs=3", "--export_dir=model"]
+    trained = run_program("train.py", [*training_flags, "--export_anyway"], folder)
     assert trained.status == 0, trained.stderr
     card = ModelCard.read(folder / "model")
     assert card.dataset.fit == card.source("folder:wide").fit == "pad"

@@ -12,7 +12,7 @@ from deconv_ae.data import Source, load_dataset
 from deconv_ae.data.split import which_are_for_testing
 from deconv_ae.errors import InputError
 
-NUMBERED = {
+NUMBERED_NAMES = {
     "digits": "{:05d}.png",
     "a camera's": "DCIM/IMG_{:04d}.JPG",
     "no leading zeros": "picture {}.webp",
@@ -25,7 +25,7 @@ def names_for_testing(names: list[str], split_by: str = "file") -> set[str]:
     return {name for name, is_for_testing in zip(names, which_are_for_testing(names, split_by)) if is_for_testing}
 
 
-@pytest.mark.parametrize("pattern", NUMBERED.values(), ids=NUMBERED)
+@pytest.mark.parametrize("pattern", NUMBERED_NAMES.values(), ids=NUMBERED_NAMES)
 @pytest.mark.parametrize("count", [200, 223, 1000, 5003])
 @pytest.mark.parametrize("first", [0, 1, 7813])
 def test_a_fifth_of_numbered_pictures_is_for_testing(pattern: str, count: int, first: int) -> None:
