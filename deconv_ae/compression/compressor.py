@@ -112,7 +112,7 @@ class Compressor:
             `(height, width, channels)` uint8.
 
         Raises:
-            FileError: if the file is damaged, or of another model or format version.
+            FileError: if the file is not a compressed picture, is damaged, or is of another model or format version.
         """
         return self.decompress_all([file])[0]
 
@@ -159,21 +159,24 @@ class Compressor:
         return totals
 
     def header(self, file: bytes, number: int = 0) -> CompressedPicture:
-        """Reads and checks a file's header without decoding the picture; raises FileError as `decompress` does."""
+        """Reads and checks a file's header without decoding the picture.
+
+        Raises FileError as `decompress` does; `number` becomes `FileError.number`.
+        """
         try:
-            found = unpack(file)
-            if found.model != self._probabilities.checksum:
+            header = unpack(file)
+            if header.model != self._probabilities.checksum:
                 raise FileError("was compressed by another model or with other probabilities; give that model")
-            if found.quality not in self.qualities:
+            if header.quality not in self.qualities:
                 raise FileError(
-                    f"has quality {found.quality}, which is not 1 to {RATE_COUNT}; compress the picture again"
+                    f"has quality {header.quality}, which is not 1 to {RATE_COUNT}; compress the picture again"
                 )
-            height, width = found.size or self._tile_size
+            height, width = header.size or self._tile_size
             if not 0 < height * width <= MOST_PIXELS:
                 raise FileError(f"has {height}x{width} pixels, which is out of range; compress the picture again")
         except FileError as error:
             raise FileError(error.reason, number) from None
-        return found
+        return header
 
     @property
     def _tile_size(self) -> Pair:

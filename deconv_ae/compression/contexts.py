@@ -20,13 +20,13 @@ MOST_SWITCH_CLASSES = 16
 """The most classes of switches. In a window with more positions, several positions share a class."""
 
 
-def magnitude_class(values: np.ndarray) -> np.ndarray:
+def magnitude_class(magnitudes: np.ndarray) -> np.ndarray:
     """The class of each magnitude, 0 to MAGNITUDE_CLASSES - 1.
 
     >>> magnitude_class(np.array([0, 1, 5, 1000])).tolist()
     [0, 1, 4, 14]
     """
-    return _CLASSES[np.minimum(values, len(_CLASSES) - 1)]
+    return _CLASSES[np.minimum(magnitudes, len(_CLASSES) - 1)]
 
 
 _CLASSES = (np.searchsorted(CLASS_STARTS, np.arange(CLASS_STARTS[-1] + 1), side="right") - 1).astype(np.int64)
@@ -55,10 +55,10 @@ class CodeContext:
     def features(self, channel: int, plane_pass: Pass) -> list[np.ndarray]:
         """Computes the features of a pass's n values: for each feature, a `(pictures, n)` array."""
         missing_place = self._magnitudes.shape[-1] - 1
-        count = (plane_pass.neighbours != missing_place).sum(axis=-1)
+        counts = (plane_pass.neighbours != missing_place).sum(axis=-1)
         sums = self._magnitudes[channel][:, plane_pass.neighbours].sum(axis=-1)
-        classes = magnitude_class(sums * NEIGHBOURS // np.maximum(count, 1))
-        neighbours = np.where(count > 0, classes, MAGNITUDE_CLASSES) + plane_pass.kind * (MAGNITUDE_CLASSES + 1)
+        classes = magnitude_class(sums * NEIGHBOURS // np.maximum(counts, 1))
+        neighbours = np.where(counts > 0, classes, MAGNITUDE_CLASSES) + plane_pass.kind * (MAGNITUDE_CLASSES + 1)
         earlier = self._magnitudes[:channel][..., plane_pass.places]
         previous = magnitude_class(earlier[-1]) if channel else np.full(neighbours.shape, MAGNITUDE_CLASSES)
         return [neighbours, previous, magnitude_class(earlier.sum(axis=0))]

@@ -18,7 +18,7 @@ from deconv_ae.compression.traversal import Tensor, Visit, traverse
 Values = dict[str, np.ndarray]
 """Each tensor's values by its name, `(channels, pictures, places)` int32."""
 
-WORD = 4
+WORD_BYTES = 4
 DECODING_ERRORS = (AssertionError, ValueError)
 """The exceptions that constriction's assertions raise for bytes that no encoder writes."""
 
@@ -258,22 +258,22 @@ def encoded_bytes(encoder: Any) -> bytes:
     """
     word_count, (lower, length) = encoder.pos()
     sealed_bytes = encoder.get_compressed().astype(">u4").tobytes()
-    tail = int.from_bytes(sealed_bytes[WORD * word_count :].ljust(2 * WORD, b"\0"), "big")
-    limit = 1 << (16 * WORD)
+    tail = int.from_bytes(sealed_bytes[WORD_BYTES * word_count :].ljust(2 * WORD_BYTES, b"\0"), "big")
+    limit = 1 << (16 * WORD_BYTES)
     # If the interval extends past 2^64, `get_compressed` may have carried 1 into the words before `tail`. Then `tail`
     # is less than `lower`.
     first, end = (lower, min(lower + length, limit)) if tail >= lower else (0, lower + length - limit)
-    for bits in range(0, 16 * WORD + 1, 8):
+    for bits in range(0, 16 * WORD_BYTES + 1, 8):
         unit = limit >> bits
         shortest = -(-first // unit) * unit
         if shortest < end:
             break
-    return (sealed_bytes[: WORD * word_count] + shortest.to_bytes(2 * WORD, "big")).rstrip(b"\0")
+    return (sealed_bytes[: WORD_BYTES * word_count] + shortest.to_bytes(2 * WORD_BYTES, "big")).rstrip(b"\0")
 
 
 def new_decoder(payload: bytes) -> Any:
     """A range decoder for the result of `encoded_bytes`."""
-    padded = payload + bytes(-len(payload) % WORD + 2 * WORD)
+    padded = payload + bytes(-len(payload) % WORD_BYTES + 2 * WORD_BYTES)
     return constriction.stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
 
 

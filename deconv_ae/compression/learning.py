@@ -115,8 +115,8 @@ def _fit_planes(
             samples.setdefault((visit.tensor.name, visit.channel), []).append((features, symbols[present]))
         return symbols
 
-    pictures = next(iter(values.values())).shape[1]
-    traverse(tensors, unfitted_planes, pictures, rate, collect)
+    picture_count = next(iter(values.values())).shape[1]
+    traverse(tensors, unfitted_planes, picture_count, rate, collect)
     fitted = {}
     for tensor in tensors_to_fit:
         planes = []

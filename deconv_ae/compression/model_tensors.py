@@ -26,7 +26,7 @@ class ModelTensors:
     Attributes:
         path: the model's directory.
         image_shape: (height, width, channels) of the model's images.
-        batch_size: the number of images in a call of the model.
+        batch_size: the most images in one call of the model.
         tensors: a description of each of the encoder's outputs.
     """
 

@@ -44,12 +44,12 @@ def passes(height: int, width: int) -> tuple[Pass, ...]:
         step *= 2
     found = [_grid_pass(height, width, [(0, 0)], step, step, FAR)]
     while step > 1:
-        double, step = step, step // 2
+        spacing, step = step, step // 2
         is_finest = step == 1
         found.append(
-            _grid_pass(height, width, [(step, step)], double, step, DIAGONAL if is_finest else FAR, diagonal=True)
+            _grid_pass(height, width, [(step, step)], spacing, step, DIAGONAL if is_finest else FAR, diagonal=True)
         )
-        found.append(_grid_pass(height, width, [(0, step), (step, 0)], double, step, DIRECT if is_finest else FAR))
+        found.append(_grid_pass(height, width, [(0, step), (step, 0)], spacing, step, DIRECT if is_finest else FAR))
     return tuple(each for each in found if len(each.places))
 
 
@@ -80,7 +80,8 @@ def _grid_pass(
         neighbour_rows, neighbour_columns = rows + row_step * distance, columns + column_step * distance
         has_neighbour = (neighbour_rows >= 0) & (neighbour_rows < height)
         has_neighbour &= (neighbour_columns >= 0) & (neighbour_columns < width)
-        # The first pass visits only the plane's corner, before all neighbours. Only its spacing equals its distance.
+        # The first pass visits only the plane's corner, which has no coded neighbours yet. It is the only pass whose
+        # spacing equals its distance.
         has_neighbour &= spacing > distance
         neighbours.append(np.where(has_neighbour, neighbour_rows * width + neighbour_columns, height * width))
     return Pass(rows * width + columns, np.stack(neighbours, axis=-1), kind)

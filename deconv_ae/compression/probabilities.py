@@ -1,4 +1,4 @@
-"""The probability of each value, given its neighbours, computed in integers, so that all machines agree.
+"""The probability of each value in its context, computed in integers, so that all machines agree.
 
 A plane's values are symbols 0 to n - 2. Symbol n - 1, the escape, stands for all other values; such a value follows
 separately. A symbol's context is a few features, each a small whole number. The score of a symbol is the sum of a

@@ -66,13 +66,13 @@ class _Record:
             self._check_tensor(tensor, code_names)
 
     def _check_tensor(self, tensor: Tensor, code_names: set[str]) -> None:
-        rates = RATE_COUNT if tensor.is_code else 1
-        if [len(planes) for planes in self.planes[tensor.name]] != [tensor.shape[2]] * rates:
-            raise ValueError(f"planes.{tensor.name} are not {rates} lists of {tensor.shape[2]}")
+        rate_count = RATE_COUNT if tensor.is_code else 1
+        if [len(planes) for planes in self.planes[tensor.name]] != [tensor.shape[2]] * rate_count:
+            raise ValueError(f"planes.{tensor.name} are not {rate_count} lists of {tensor.shape[2]}")
         if tensor.is_code:
             steps_by_rate = self.steps[tensor.name]
-            if [len(steps) for steps in steps_by_rate] != [tensor.shape[2]] * rates:
-                raise ValueError(f"steps.{tensor.name} are not {rates} lists of {tensor.shape[2]}")
+            if [len(steps) for steps in steps_by_rate] != [tensor.shape[2]] * rate_count:
+                raise ValueError(f"steps.{tensor.name} are not {rate_count} lists of {tensor.shape[2]}")
             if not all(np.float32(step) > 0 for steps in steps_by_rate for step in steps):
                 raise ValueError(f"steps.{tensor.name} are not all above 0")
         if tensor.values_in is not None and (tensor.is_code or tensor.values_in not in code_names):

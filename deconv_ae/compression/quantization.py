@@ -49,7 +49,7 @@ def choose_steps(
     random = np.random.default_rng(0)
     undisturbed = decode(code).astype(np.float64)
     gains: dict[str, np.ndarray] = {}
-    largest = 0.0
+    largest_effect = 0.0
     for name, values in code.items():
         gains[name] = np.zeros(values.shape[-1])
         for channel in range(values.shape[-1]):
@@ -63,9 +63,9 @@ def choose_steps(
             change = decode({**code, name: disturbed}) - undisturbed
             gains[name][channel] = np.sqrt((change**2).sum() / (noise.astype(np.float64) ** 2).sum())
             quantile = float(np.quantile(np.abs(values[..., channel][is_used]), 0.999))
-            largest = max(largest, gains[name][channel] * quantile)
-    coarsest = largest / COARSEST_LEVELS or 1.0
-    picture_steps = coarsest / 2.0 ** np.arange(RATE_COUNT)[:, np.newaxis]
+            largest_effect = max(largest_effect, gains[name][channel] * quantile)
+    coarsest_step = largest_effect / COARSEST_LEVELS or 1.0
+    picture_steps = coarsest_step / 2.0 ** np.arange(RATE_COUNT)[:, np.newaxis]
     return {name: (picture_steps / np.where(gain > 0, gain, 1.0)).astype(np.float32) for name, gain in gains.items()}
 
 

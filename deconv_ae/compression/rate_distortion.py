@@ -82,8 +82,8 @@ def rate_distortion(models: Sequence[tuple[str, Compressor]], images: np.ndarray
 def table(curves: Curves) -> str:
     """A table as text: a heading, a line for each codec and rate, and a note."""
     lines = [f"{'file':<32}{'bytes':>10}{'bits a pixel':>14}{'PSNR':>8}{'SSIM':>8}{'switches':>10}"]
-    for name, rates in curves.items():
-        for each in rates:
+    for name, measurements in curves.items():
+        for each in measurements:
             share = "-" if each.switch_share is None else f"{each.switch_share:.0%}"
             lines.append(
                 f"{name:<32}{each.bytes:>10,.1f}{each.bits_per_pixel:>14.3f}{each.psnr:>8.2f}{each.ssim:>8.4f}{share:>10}"

@@ -25,17 +25,17 @@ def rate_distortion_figure(curves: Curves, title: str) -> Figure:
     figure = Figure(figsize=INCHES, layout="constrained")
     axes = figure.subplots(1, 2)
     for axis, quantity in zip(axes, ("psnr", "ssim")):
-        for number, (name, rates) in enumerate(curves.items()):
-            is_model = rates[0].switch_share is not None
-            if all(math.isinf(each.psnr) for each in rates):
-                axis.axvline(rates[-1].bits_per_pixel, color="black", linestyle=":", label=f"{name}, lossless")
+        for number, (name, measurements) in enumerate(curves.items()):
+            is_model = measurements[0].switch_share is not None
+            if all(math.isinf(each.psnr) for each in measurements):
+                axis.axvline(measurements[-1].bits_per_pixel, color="black", linestyle=":", label=f"{name}, lossless")
                 continue
             round_of_colours, colour = divmod(number, len(CURVES))
             markers = MODEL_MARKERS if is_model else OTHER_MARKERS
             # matplotlib leaves out a point that is not finite.
             axis.plot(
-                [each.bits_per_pixel for each in rates],
-                [getattr(each, quantity) for each in rates],
+                [each.bits_per_pixel for each in measurements],
+                [getattr(each, quantity) for each in measurements],
                 marker=markers[round_of_colours % len(markers)],
                 linestyle="-" if is_model else "--",
                 color=CURVES[colour],

@@ -54,7 +54,7 @@ def draw_training_curve(history: Sequence[Epoch], mean_image_rmse: float, files:
         files: the PNG files.
 
     Returns:
-        The files; none if the history is empty.
+        The files; an empty list if the history is empty.
 
     Raises:
         RunError: if a file cannot be written.

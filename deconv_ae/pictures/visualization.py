@@ -61,7 +61,7 @@ class View:
     averages: int = 0
 
     def first(self, count: int) -> "View":
-        """The same view with the first images only."""
+        """The same view with the first `count` images only."""
         encoded = Encoded(self.encoded.code[:count], tuple(each[:count] for each in self.encoded.switches))
         return replace(self, images=self.images[:count], encoded=encoded, reconstruction=self.reconstruction[:count])
 

@@ -82,7 +82,9 @@ def test_file_holds_the_quantised_code_and_switches(
         np.testing.assert_array_equal(colour_compressor.decompress(file), pixels[0])
 
 
-def test_batch_makes_the_same_files_and_pictures(digit_compressor: Compressor, digits: ImageDataset) -> None:
+def test_batch_makes_the_same_files_and_pictures_as_single_calls(
+    digit_compressor: Compressor, digits: ImageDataset
+) -> None:
     images = list(digits.test[:20])
     files = digit_compressor.compress_all(images, 2)
     assert files == [digit_compressor.compress(image, 2) for image in images]
@@ -98,8 +100,8 @@ def test_higher_quality_makes_larger_files_and_better_pictures(
     for quality in digit_compressor.qualities:
         files = digit_compressor.compress_all(list(digits.test), quality)
         sizes.append(sum(map(len, files)))
-        seen = np.stack(digit_compressor.decompress_all(files))
-        errors.append(float(((seen - digits.test.astype(float)) ** 2).mean()))
+        pictures = np.stack(digit_compressor.decompress_all(files))
+        errors.append(float(((pictures - digits.test.astype(float)) ** 2).mean()))
     assert sizes == sorted(sizes)
     assert errors[0] > errors[2] > errors[4] * 0.999
     bits = digit_compressor.bits(list(digits.test), 5)
@@ -129,12 +131,12 @@ def test_picture_of_any_size_is_cut_into_tiles(
     padded = np.pad(picture, ((0, -height % 28), (0, -width % 28), (0, 0)), mode="edge")
     for top, left in itertools.product(range(0, height, 28), range(0, width, 28)):
         tile = padded[top : top + 28, left : left + 28]
-        alone = digit_compressor.decompress(digit_compressor.compress(tile, 4))
+        decompressed_tile = digit_compressor.decompress(digit_compressor.compress(tile, 4))
         part = found[top : top + 28, left : left + 28]
-        np.testing.assert_array_equal(part, alone[: part.shape[0], : part.shape[1]])
+        np.testing.assert_array_equal(part, decompressed_tile[: part.shape[0], : part.shape[1]])
 
 
-def test_picture_larger_than_a_batch_gives_the_same_pixels(
+def test_pixels_are_the_same_in_one_batch_or_several(
     digit_compressor: Compressor, digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = np.concatenate(list(digits.test[:5]), axis=1)
@@ -314,15 +316,15 @@ def test_reference_models_compress(name: str) -> None:
 def test_rates_are_measured_beside_other_codecs(digit_compressor: Compressor, digits: ImageDataset) -> None:
     images = digits.test[:12]
     curves = rate_distortion([("ours", digit_compressor)], images)
-    assert {name: len(rates) for name, rates in curves.items()} == {
+    assert {name: len(measurements) for name, measurements in curves.items()} == {
         **{"ours": 5, "JPEG": 5, "WebP": 5, "thumbnail": 5},
         "PNG": 1,
     }
     assert curves["PNG"][0].psnr == np.inf and curves["PNG"][0].ssim == pytest.approx(1)
     for quality, measured in enumerate(curves["ours"], start=1):
         files = digit_compressor.compress_all(list(images), quality)
-        seen = np.stack(digit_compressor.decompress_all(files)).astype(float)
-        squares = ((seen - images) ** 2).mean(axis=(1, 2, 3))
+        pictures = np.stack(digit_compressor.decompress_all(files)).astype(float)
+        squares = ((pictures - images) ** 2).mean(axis=(1, 2, 3))
         assert measured.bits_per_pixel == pytest.approx(8 * sum(map(len, files)) / images.size)
         assert measured.psnr == pytest.approx(np.mean(20 * np.log10(255 / np.sqrt(squares))))
         assert measured.switch_share is not None and 0 < measured.switch_share < 1

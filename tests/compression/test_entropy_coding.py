@@ -31,12 +31,12 @@ def random_planes(seed: int) -> dict[str, tuple[Plane, ...]]:
     }
 
 
-def random_values(seed: int, pictures: int) -> dict[str, np.ndarray]:
+def random_values(seed: int, picture_count: int) -> dict[str, np.ndarray]:
     random = np.random.default_rng(seed)
     values = {
-        "code": random.integers(-3, 5, (2, pictures, 35)).astype(np.int32),
-        "switches_1": random.integers(0, 4, (3, pictures, 140)).astype(np.int32),
-        "switches_2": random.integers(0, 20, (2, pictures, 35)).astype(np.int32),
+        "code": random.integers(-3, 5, (2, picture_count, 35)).astype(np.int32),
+        "switches_1": random.integers(0, 4, (3, picture_count, 140)).astype(np.int32),
+        "switches_2": random.integers(0, 20, (2, picture_count, 35)).astype(np.int32),
     }
     # The coder escapes these rare and large values.
     values["code"][0, 0, :3] = [-(2**30), 2**30, 77]
@@ -73,12 +73,12 @@ def test_frequencies_are_two_to_the_power_of_scores() -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_decoding_inverts_encoding_and_files_have_the_predicted_size(seed: int) -> None:
     coder = EntropyCoder(TENSORS, random_planes(seed), halvings=seed % 5)
-    values = random_values(seed, pictures=6)
+    values = random_values(seed, picture_count=6)
     slices = [slice(0, 1), slice(1, 4), slice(4, 6)]
     encoders = [new_encoder() for _ in slices]
     coder.encode(values, list(zip(encoders, slices)))
     files = [encoded_bytes(each) for each in encoders]
-    found = coder.decode([(new_decoder(file), pictures) for file, pictures in zip(files, slices)])
+    found = coder.decode([(new_decoder(file), picture_slice) for file, picture_slice in zip(files, slices)])
     for name, expected in values.items():
         np.testing.assert_array_equal(found[name], expected)
     bits = sum(coder.bits(values).values())
@@ -88,7 +88,7 @@ def test_decoding_inverts_encoding_and_files_have_the_predicted_size(seed: int) 
 def test_last_byte_of_a_file_is_needed() -> None:
     coder = EntropyCoder(TENSORS, random_planes(0), halvings=0)
     for seed in range(20):
-        values = random_values(seed, pictures=1)
+        values = random_values(seed, picture_count=1)
         encoder = new_encoder()
         coder.encode(values, [(encoder, slice(0, 1))])
         file = encoded_bytes(encoder)

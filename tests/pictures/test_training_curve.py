@@ -13,7 +13,7 @@ from deconv_ae.training.history import Epoch
 HISTORY = [Epoch(0, 0.5), Epoch(1, 0.25, 0.3), Epoch(2, 0.2), Epoch(3, 0.15, 0.2)]
 
 
-def test_the_curve_shows_training_test_and_mean_image() -> None:
+def test_curve_shows_both_splits_and_the_mean_image() -> None:
     (axis,) = training_curve(HISTORY, 0.26).axes
     drawn = {line.get_label(): np.array(line.get_xydata()).tolist() for line in axis.lines}
     assert drawn["training images"] == [[0, 0.5], [1, 0.25], [2, 0.2], [3, 0.15]]

@@ -290,7 +290,7 @@ def test_columns_that_do_not_fit_continue_below(exported: Path) -> None:
 
 
 MOST_COLUMNS = {3: 32, (1, 9): 30, 11: 31}
-"""By the size of kernels, the most columns of kernels in a figure."""
+"""The most columns of kernels in a figure, by the size of the kernels."""
 
 
 @pytest.mark.parametrize(
