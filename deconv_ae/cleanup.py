@@ -45,7 +45,7 @@ def delay_signals() -> Iterator[None]:
 def clean_up_and_end(end_now: Callable[[], object]) -> None:
     """Cleans up, and calls `end_now`, which ends the process.
 
-    Inside of a context of `delay_signals`, this happens only when the context ends.
+    Inside of contexts of `delay_signals`, this happens only when the outermost of them ends.
 
     A signal's handler calls this function. Python runs handlers between two bytecode instructions of the main thread.
     """

@@ -132,8 +132,8 @@ def move_together(moves: Sequence[tuple[Path, Path]]) -> None:
         moves: pairs of a file's path and its new path.
 
     Raises:
-        OSError: if a new path is that of a directory, and then no file is moved; or if a rename fails, and then the
-            files before that one have been moved.
+        OSError: if a new path is that of a directory, in which case no file is moved; or if a rename fails, in which
+            case the files before that one have been moved.
     """
     for _, target in moves:
         if target.is_dir():

@@ -42,7 +42,7 @@ class Option:
 
 
 def option(default: Any, check: Check, help: str, decides_result: bool = True) -> Any:
-    """Makes a dataclass's field, as `dataclasses.field` does, with an `Option` of the arguments in its metadata."""
+    """Makes a dataclass's field with this default. The other arguments become an `Option` in the field's metadata."""
     return field(default=default, metadata={_KEY: Option(check, help, decides_result)})
 
 

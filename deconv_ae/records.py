@@ -156,14 +156,14 @@ def _value(field_path: str, kind: Any, value: Any) -> Any:
 
 def _number(field_path: str, kind: type, bounds: Between, value: Any) -> Any:
     is_whole = kind is int
-    bound = f" of {bounds.least:g} or more" if bounds.least in (0, 1) else ""
-    expected = f"a whole number{bound}" if is_whole else f"a finite number{bound}"
+    minimum_text = f" of {bounds.least:g} or more" if bounds.least in (0, 1) else ""
+    expected = f"a whole number{minimum_text}" if is_whole else f"a finite number{minimum_text}"
     if type(value) is not int and (is_whole or type(value) is not float):
         raise _refusal(field_path, value, expected)
     # The value is compared before it is converted, because float() fails for a number of 400 digits.
     if not bounds.least <= value <= bounds.most or not math.isfinite(value):
         if value < bounds.least:
-            raise _refusal(field_path, value, expected if bound else f"{expected} of {bounds.least:g} or more")
+            raise _refusal(field_path, value, expected if minimum_text else f"{expected} of {bounds.least:g} or more")
         raise _refusal(field_path, value, f"{expected} up to {bounds.most:g}")
     return kind(value)
 

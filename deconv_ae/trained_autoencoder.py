@@ -160,12 +160,16 @@ class TrainedAutoencoder:
         """Compresses one picture of any size and returns the bytes of a small file; see `Compressor`.
 
         The weights are those in the directory that the model was loaded from, even if `keras_model` has been trained
-        since. Raises InputError for a model that was not loaded from a directory.
+        since. Raises InputError if the model was not loaded from a directory, or if `Compressor` refuses the model, the
+        picture or the quality.
         """
         return self._compressor.compress(image, quality)
 
     def decompress(self, file: bytes) -> np.ndarray:
-        """Returns the pixels of a file that `compress` made, `(height, width, channels)` uint8."""
+        """Returns the pixels of a file that `compress` made, `(height, width, channels)` uint8.
+
+        Raises InputError if `compress` would refuse the model, or if the file is damaged or of another model.
+        """
         return self._compressor.decompress(file)
 
     @cached_property

@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def begin() -> None:
-    """Prepares the process. Call it before the first import of a program; the imports can then have any order."""
+    """Prepares the process. Call it before importing `deconv_ae` or a program; imports can then have any order."""
     process.begin()
     library.defer()
 

@@ -78,7 +78,7 @@ def print_error(error: object, status: int) -> int:
 
 
 class Output:
-    """A text stream that never raises: it drops text that cannot be written, and keeps the first error.
+    """A text stream that raises no OSError: it drops text that cannot be written, and keeps the first error.
 
     Training must go on if the program that reads its progress bar ends, or if the disk of its log is full.
     """
@@ -120,7 +120,8 @@ class Output:
 def _end_at_once(signal_number: int, frame: FrameType | None) -> None:
     for each in SIGNALS:  # A second signal kills the process.
         signal.signal(each, signal.SIG_DFL)
-    # All code that has something to clean up imports `deconv_ae.cleanup`, so otherwise there is nothing to clean up.
+    # All code that has something to clean up imports `deconv_ae.cleanup`. If it is not imported, there is nothing to
+    # clean up.
     cleanup = sys.modules.get("deconv_ae.cleanup")
     end_now = functools.partial(_end, signal_number)
     if cleanup is None:

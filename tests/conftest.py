@@ -28,7 +28,7 @@ MakeOnce = Callable[[str, Callable[[Path], None]], Path]
 ROOT = Path(__file__).parents[1]
 # The tests of `-m fast`: those of code that other code builds on. Few of these tests start a process; none uses the
 # models made below.
-FAST = (
+FAST_PATHS = (
     "deconv_ae",
     "tests/data/test_cache.py",
     "tests/data/test_data.py",
@@ -39,7 +39,7 @@ FAST = (
 )
 # Each file runs in one process. These files take longest, and start first, so that all processes end at about the same
 # time.
-FIRST = (
+FIRST_PATHS = (
     "tests/training/test_training.py",
     "tests/conversion",
     "tests/ops/test_other_backends.py",
@@ -51,20 +51,22 @@ FIRST = (
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With `-m fast`, skips files outside of FAST: importing them takes as long as running the fast tests."""
+    """With `-m fast`, skips files outside of FAST_PATHS: importing them takes as long as running the fast tests."""
     if config.option.markexpr != "fast" or collection_path.is_dir():
         return None
-    return None if any(collection_path.is_relative_to(ROOT / path) for path in FAST) else True
+    return None if any(collection_path.is_relative_to(ROOT / path) for path in FAST_PATHS) else True
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests in FAST as fast, and moves those in FIRST to the front."""
+    """Marks the tests in FAST_PATHS as fast, and moves those in FIRST_PATHS to the front."""
 
     def position(item: pytest.Item) -> int:
-        return next((n for n, path in enumerate(FIRST) if item.path.is_relative_to(ROOT / path)), len(FIRST))
+        return next(
+            (n for n, path in enumerate(FIRST_PATHS) if item.path.is_relative_to(ROOT / path)), len(FIRST_PATHS)
+        )
 
     for item in items:
-        if any(item.path.is_relative_to(ROOT / path) for path in FAST):
+        if any(item.path.is_relative_to(ROOT / path) for path in FAST_PATHS):
             item.add_marker(pytest.mark.fast)
     items.sort(key=position)
 
@@ -156,7 +158,7 @@ def exported(make_once: MakeOnce, digits: ImageDataset, request: pytest.FixtureR
 
 @pytest.fixture(scope="session")
 def exported_in_colour(make_once: MakeOnce, colour_images: ImageDataset) -> Path:
-    """A SavedModel of colour images: two stages, 4x3 kernels, windows that do not fit evenly. Tests only read it."""
+    """A SavedModel for colour images: two stages, 4x3 kernels, windows that do not fit evenly. Tests only read it."""
     from deconv_ae import Architecture
     from deconv_ae.saved_model import exporting
     from deconv_ae.training import TrainingOptions, train

@@ -128,7 +128,7 @@ def test_wrong_array_is_refused_with_remedy(images, message: str) -> None:
         ({"test_images": (PICTURES / 255).astype(np.uint8)}, "test_images: the brightest pixel is 1 of 255"),
     ],
 )
-def test_unknown_or_unfitting_options_are_refused(options: dict, message: str) -> None:
+def test_unknown_or_unsuitable_options_are_refused(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         deconv_ae.train(PICTURES, **QUICK | options)
 

@@ -21,13 +21,13 @@ from deconv_ae_programs import commands
 COMMANDS = [f"deconv-ae {name}" for name in commands.PROGRAMS]
 LAUNCHER = "launch_local_workers.py"
 PROGRAMS = [*COMMANDS, *sorted({file.name for file in SCRIPTS.glob("*.py")} - {"installed.py", "markdown_page.py"})]
-WITH_FLAGS = [program for program in PROGRAMS if program != LAUNCHER]
+PROGRAMS_WITH_FLAGS = [program for program in PROGRAMS if program != LAUNCHER]
 MODEL = "--model=model"
 REFERENCE = SCRIPTS.parent / "saved_models" / "reference"
 
 # A command line, and a part of its error.
 REFUSALS = {
-    **{f"{program} --dataste=x": "Unknown command line flag 'dataste'" for program in WITH_FLAGS},
+    **{f"{program} --dataste=x": "Unknown command line flag 'dataste'" for program in PROGRAMS_WITH_FLAGS},
     "deconv-ae": "no program is given; choose one of train, evaluate, visualize, convert, compress, decompress",
     "deconv-ae tarin --epochs=1": "unknown program 'tarin'",
     "deconv-ae train": "dataset: not given",
@@ -167,7 +167,7 @@ def test_help_groups_each_flag_once_and_names_flagfile(answers: dict[str, Any]) 
     help_text = answers["train.py --help"]["stdout"]
     headings = re.findall(r"^(\w+):$", help_text, re.MULTILINE)
     assert headings == ["training", "architecture", "devices", "output", "data"]
-    for program in WITH_FLAGS:
+    for program in PROGRAMS_WITH_FLAGS:
         help_text = answers[f"{program} --help"]["stdout"]
         assert "--flagfile=FILE" in help_text
         assert len(re.findall(r"^(\w+):$", help_text, re.MULTILINE)) == len(

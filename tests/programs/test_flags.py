@@ -1,4 +1,4 @@
-"""Every flag of every program gets every kind of wrong value."""
+"""Every flag of every program gets each of VALUES; wrong values give one error line."""
 
 import os
 import re
@@ -8,9 +8,11 @@ import pytest
 from faults.programs import SCRIPTS
 from faults.refusals import Flag, flags_of, run_command_lines
 
-STARTS = re.compile(r"^(    command_line.run\(main\)|installed.run\(\"\w+\"\))$", re.MULTILINE)
-WITHOUT_FLAGS = {"run_notebooks.py"}
-PROGRAMS = sorted({file.name for file in SCRIPTS.glob("*.py") if STARTS.search(file.read_text())} - WITHOUT_FLAGS)
+STARTING_LINE = re.compile(r"^(    command_line.run\(main\)|installed.run\(\"\w+\"\))$", re.MULTILINE)
+PROGRAMS_WITHOUT_FLAGS = {"run_notebooks.py"}
+PROGRAMS = sorted(
+    {file.name for file in SCRIPTS.glob("*.py") if STARTING_LINE.search(file.read_text())} - PROGRAMS_WITHOUT_FLAGS
+)
 MOST_SECONDS = 5.0
 
 # Flags with which a program ends at once with status 2, because its input is missing or a number is too low.

@@ -1,4 +1,4 @@
-"""The programs of scripts/: training, evaluation, drawing, and every kind of bad input."""
+"""The programs of scripts/: training, evaluation, drawing, and refusals of bad input."""
 
 import os
 import shlex
@@ -100,8 +100,8 @@ def test_own_architecture_trains_and_its_next_commands_work(tmp_path: Path) -> N
     assert tensorboard == ["tensorboard", "--logdir=a run/logs"]
     # By default, images of another data set get the model's shape. Flags that ask for a different shape are refused.
     arguments = ["--model=a model", "--dataset=mnist_5k"]
-    shown = run_program("visualize.py", [*arguments, "--output_dir=drawn"], tmp_path)
-    assert shown.status == 0, shown.stderr
+    finished = run_program("visualize.py", [*arguments, "--output_dir=drawn"], tmp_path)
+    assert finished.status == 0, finished.stderr
     assert_refused(run_program("evaluate.py", [*arguments, "--color_mode=grayscale"], tmp_path), "made for 12x10x3")
     assert_refused(run_program("evaluate.py", [*arguments, "--image_size=28"], tmp_path), "made for 12x10;")
 
@@ -113,9 +113,9 @@ def test_pictures_of_another_domain_are_reported(exported: Path, tmp_path: Path)
         Image.fromarray(picture).save(tmp_path / "noise" / f"{number}.png")
     for program in ("evaluate.py", "visualize.py"):
         arguments = [f"--model={exported}", "--output_dir=drawn"]
-        shown = run_program(program, [*arguments, "--dataset=folder:noise"], tmp_path)
-        assert shown.status == 0
-        (line,) = shown.error_lines
+        finished = run_program(program, [*arguments, "--dataset=folder:noise"], tmp_path)
+        assert finished.status == 0
+        (line,) = finished.error_lines
         assert line.startswith("warning: these images look unlike the training images of cmap1_pool4 (mnist_5k)")
         assert run_program(program, arguments, tmp_path).stderr == ""
 
@@ -288,7 +288,7 @@ def test_failed_run_keeps_the_old_model(exported: Path, workplace: Path) -> None
     assert {file: file.read_bytes() for file in (workplace / "model").rglob("*") if file.is_file()} == before
 
 
-def test_programs_start_as_files(tmp_path: Path) -> None:
+def test_train_script_starts_in_a_new_process(tmp_path: Path) -> None:
     # The command of the README starts a new process; `run_program` would start one from the tests' fork server.
     command = [sys.executable, str(SCRIPTS / "train.py"), "--preset=nothing"]
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}

@@ -119,4 +119,3 @@ def test_serving_request_fits_encode_and_its_answer_fits_decode() -> None:
     encoded = serve(**request)
     decoded = serve("decode", encoded)
     assert np.shape(decoded["reconstruction"]) == (1, 28, 28, 1)
-    assert (ROOT / "saved_models" / "reference" / "cmap1_pool4" / "saved_model.pb").exists()

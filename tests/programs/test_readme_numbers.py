@@ -62,7 +62,7 @@ def training_ratios(instruction_set: str) -> tuple[float, ...]:
 
 
 def cells_of_best_model(*columns: str) -> tuple[float, ...]:
-    """Returns the numbers in these columns of the model with the lowest RMSE."""
+    """Returns the numbers in these columns for the model with the lowest RMSE."""
     table = rows(REFERENCE / "README.md", "model", "own switches")
     best = min(table, key=lambda row: number(row["own switches"]))
     return tuple(number(best[column]) for column in columns)
@@ -74,7 +74,7 @@ def cells_of_cmap1_pool4(*columns: str) -> tuple[float, ...]:
 
 
 def milliseconds_for_one_picture() -> tuple[float, float]:
-    """Returns the time for one picture of the fastest model and of the slowest, each with its fastest runtime."""
+    """Returns how long the fastest and the slowest model take for one picture, each in its fastest runtime."""
     all_rows = functools.reduce(operator.iadd, tables(BENCHMARKS, "preset", "signature", "ONNX Runtime"), [])
     one_picture = [row for row in all_rows if row["batch"] == "1" and row["signature"] == "serving_default"]
     return least_and_largest(
