@@ -181,7 +181,9 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
 
 class StopWhenAsked(keras.callbacks.Callback):
-    """Raises Interrupted from within fit, at the end of the steps or of the epoch in which a signal arrived.
+    """Raises Interrupted from within fit, after the execution of steps in which a signal arrived.
+
+    If that execution ended an epoch, the other callbacks first finish the epoch.
 
     Args:
         progress: counts the steps.

@@ -134,8 +134,8 @@ class RunDirectory:
             step: the number of steps done.
 
         Raises:
-            RunError: if the file cannot be written, the weights are not finite, or an old checkpoint cannot be deleted;
-                earlier checkpoints stay.
+            RunError: if the weights are not finite or the file cannot be written, and then the earlier checkpoints
+                stay; or if an old checkpoint cannot be deleted.
         """
         metrics = [float(arrays.to_array(variable)) for variable in model.metrics_variables]
         if not all(np.isfinite(weight).all() for weight in model.get_weights()):

@@ -41,13 +41,13 @@ def check_tf_config(strategy: str) -> None:
 
 
 def other_addresses(text: str) -> list[str]:
-    """Returns the HOST:PORT of every training process in a TF_CONFIG but the one that has this TF_CONFIG.
+    """Returns the HOST:PORT of every other training process, chief or worker, in a process's TF_CONFIG.
 
     Args:
-        text: the value of TF_CONFIG.
+        text: the value of the process's TF_CONFIG.
 
     Returns:
-        One HOST:PORT per process.
+        One HOST:PORT per other process.
 
     Raises:
         InputError: if TF_CONFIG does not name a cluster and one of its workers.

@@ -185,7 +185,7 @@ def make_rmse_function(
 
 
 def _place_in_cluster(strategy: tf.distribute.Strategy) -> tuple[int, int]:
-    """Returns this process's number among the training processes, and the number of those processes."""
+    """Returns this process's index among the training processes, and how many training processes there are."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return 0, 1
@@ -231,7 +231,7 @@ class ReplicatedTraining:
         model.train_function = self._train
 
     def shared_signal(self) -> int:
-        """Returns the signal that stops all workers, whichever worker received it; 0 without a signal."""
+        """Returns the number of the signal that stops all workers, whichever worker received it; 0 without a signal."""
         return self._shared_signal
 
     def _train(self, iterator: Iterator) -> dict[str, tf.Tensor]:
@@ -320,8 +320,8 @@ class Watchdog:
 
 
 def make_watchdog(strategy: tf.distribute.Strategy, seconds: float) -> Watchdog:
-    """Makes a watchdog for a cluster. If all replicas are in this process, the watchdog never ends the process."""
-    return Watchdog(seconds if strategy.cluster_resolver is not None else None)
+    """Makes a watchdog for a cluster. With one replica or without a cluster, it never ends the process."""
+    return Watchdog(seconds if strategy.cluster_resolver is not None and strategy.num_replicas_in_sync > 1 else None)
 
 
 _NOISE = ("Graph execution error", "Detected at node", "{{node", "<stack traces", 'File "', "additional GRPC error")

@@ -28,7 +28,7 @@ def baselines(train: np.ndarray, test: np.ndarray, code_values: int | None = Non
     Args:
         train: `(N, height, width, channels)` uint8 training images.
         test: uint8 test images of the same height, width and channels.
-        code_values: numbers in a code. The thumbnail has at most as many numbers; None leaves the thumbnail out.
+        code_values: number of values in a code. A thumbnail has at most this many; None leaves thumbnails out.
 
     Returns:
         The RMSEs.
@@ -76,9 +76,10 @@ def enlarged_thumbnails(images: tf.Tensor, max_values: float, method: str, is_ro
     Returns:
         Float32 images of the shape of `images`.
     """
-    small = tf.image.resize(images, thumbnail_size(images.shape[1:], max_values), "lanczos3", antialias=True)
-    small = tf.clip_by_value(tf.round(small / PIXEL_SCALE), 0, 255) * PIXEL_SCALE if is_rounded else small
-    return tf.clip_by_value(tf.image.resize(small, images.shape[1:3], method), 0, 1)
+    thumbnails = tf.image.resize(images, thumbnail_size(images.shape[1:], max_values), "lanczos3", antialias=True)
+    if is_rounded:
+        thumbnails = tf.clip_by_value(tf.round(thumbnails / PIXEL_SCALE), 0, 255) * PIXEL_SCALE
+    return tf.clip_by_value(tf.image.resize(thumbnails, images.shape[1:3], method), 0, 1)
 
 
 def _sum_of_scaled(images: np.ndarray) -> tf.Tensor:

@@ -142,8 +142,8 @@ class TrainingOptions:
     def deciding_options(self, images: int | None = None) -> "TrainingOptions":
         """Returns a copy with the defaults of all options that do not decide the result.
 
-        A run can be resumed only with options whose copy equals the copy of the run's own options. Only the number of
-        epochs may be larger.
+        A run can be resumed only with options whose copy equals the copy of the run's earlier options, except that the
+        number of epochs may be larger.
 
         If `epochs` or `batch_size` is None, the copy has the value for `images`, the number of training images. If
         `images` is None, too, the copy has None.
@@ -168,7 +168,7 @@ class TrainingOptions:
 
     @property
     def peak_learning_rate(self) -> float | None:
-        """The recipe's peak learning rate, which may differ in another version of the package.
+        """The recipe's peak learning rate in a run long enough to reach it. Another version may have another peak.
 
         None if `learning_rate` is given, or the recipe's peak does not depend on the architecture.
         """

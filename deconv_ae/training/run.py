@@ -97,7 +97,7 @@ class TrainingResult:
             f"training image {self.baselines.mean_image_rmse:.4f}, black {self.baselines.black_rmse:.4f}"
         )
         if self.baselines.thumbnail_rmse is not None:
-            text += f", a thumbnail with as many numbers {self.baselines.thumbnail_rmse:.4f}"
+            text += f", a thumbnail with at most as many numbers as the code {self.baselines.thumbnail_rmse:.4f}"
         if self.silent_channels:
             channels = self.model.architecture.code_channels
             text += f"; silent, 0 in every test image: {self.silent_channels} of the code's {channels} channels"
@@ -165,8 +165,8 @@ def _make_result(
     model: Autoencoder, dataset: ImageDataset, options: TrainingOptions, history: list[Epoch], start_time: float
 ) -> TrainingResult:
     training_rmse, test_rmse = (evaluation.mean_rmse(model, images) for images in (dataset.train, dataset.test))
-    # The last step's loss is computed before the step changes the weights. So only these RMSEs show that the step left
-    # the weights finite.
+    # The last step's loss is computed before the step changes the weights. So the loss can be finite although the step
+    # made the weights infinite or NaN. These RMSEs are not finite then.
     for split, rmse in (("training", training_rmse), ("test", test_rmse)):
         if not math.isfinite(rmse):
             raise RunError(f"the {split} RMSE is {rmse} after the last step; try a lower --learning_rate")

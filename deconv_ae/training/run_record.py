@@ -90,8 +90,8 @@ def check(run_dir: Path, new_record: RunRecord, resume: bool) -> RunRecord | Non
         The record of the run to resume; None for a new run.
 
     Raises:
-        InputError: if the directory has a run and resume is false, has no run and resume is true, or has a run with
-            other settings.
+        InputError: if resume is false and the directory has a run; or if resume is true and the directory has no run,
+            a record that cannot be read, or a run that differs in a setting that must stay.
     """
     if not resume:
         _check_is_new(run_dir)
@@ -149,7 +149,10 @@ def _check_settings_agree(run_dir: Path, old_record: RunRecord, new_record: RunR
 
 
 def _settings(record: RunRecord) -> dict[str, Any]:
-    """Returns, by name, the settings that a resumed run must keep, and `epochs`, which may only grow."""
+    """Returns, by name, `epochs`, which may only grow, and other settings, which a resumed run must keep.
+
+    The peak learning rate is left out: it must stay, too, but an error about it has a message of its own.
+    """
     fields = asdict(record)
     for name in ("extended_after_epochs", "peak_learning_rate", "onednn"):
         del fields[name]

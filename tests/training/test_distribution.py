@@ -191,6 +191,15 @@ def test_waiting_worker_ends_at_once_on_a_signal(tmp_path: Path, number: signal.
 
 
 @pytest.mark.long
+def test_cluster_of_one_worker_trains_longer_than_the_timeout(tmp_path: Path) -> None:
+    flags = ["--dataset=mnist_5k", "--recipe=cntk", "--epochs=30", "--validate_every=0", "--export_dir=model"]
+    arguments = [*flags, "--strategy=multi_worker", "--worker_timeout=5"]
+    with ExitStack() as stack:
+        (finished,) = finish(start_workers(stack, "train.py", [arguments], tmp_path))
+    assert finished.status == 0, finished.stderr
+
+
+@pytest.mark.long
 def test_hanging_worker_ends_the_others_and_run_resumes(tmp_path: Path) -> None:
     def start(stack: ExitStack, *arguments: str) -> list[RunningProgram]:
         flags = [*CLUSTER_FLAGS, "--run_dir=run", "--export_dir=model", *arguments]

@@ -484,7 +484,7 @@ def test_newest_three_checkpoints_are_kept(validated_runs: dict[int, ValidatedRu
     assert [file.stem for file in validated_runs[1].checkpoints] == ["step-00000064", "step-00000072", "step-00000080"]
 
 
-def test_old_checkpoint_that_cannot_be_deleted_is_named(tmp_path: Path) -> None:
+def test_old_checkpoint_that_cannot_be_deleted_is_an_error(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     with RunDirectory(tmp_path, record_of(TrainingOptions(CMAP1)), resume=False) as run_directory:
