@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         if signal.getsignal(handled_signal) is not signal.SIG_IGN:
             signal.signal(handled_signal, pass_on)
     for worker in launch(int(arguments[0]), arguments[2:]):
-        # A signal between `append` and the end of the loop would reach the worker twice, so signals are blocked.
+        # A signal between `append` and the end of the inner loop would reach the worker twice, so signals are blocked.
         signal.pthread_sigmask(signal.SIG_BLOCK, process.SIGNALS)
         workers.append(worker)
         for signal_number in received_signals:  # These came before this worker was in the list.

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs into .venv and runs every check but the long tests: formatting, lint, spelling, types, doctests and tests.
-# Arguments go to pytest. With --legs it runs only the numerical tests: once with AVX2, once with SSE4.1, once without
-# oneDNN, and once on one thread; or only the legs whose names follow --legs.
+# Arguments go to pytest. With --legs it runs only the numerical tests, in four runs called legs: with AVX2, with
+# SSE4.1, without oneDNN, and on one thread; or only in the legs whose names follow --legs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh sample,convert,compress,playground,notebooks,test
 
-# Three workers on two cores: tests that wait for processes leave two workers half idle. A worker that crashes is not
-# started again: pytest-xdist would repeat the crash, and once waited for ever.
+# Three workers on two cores, because tests that wait for processes would leave two workers half idle. A worker that
+# crashes is not started again: pytest-xdist would repeat the crash, and once waited for ever.
 tests() { python -m pytest --numprocesses=3 --max-worker-restart=0 --dist=loadfile --no-loadscope-reorder "$@"; }
 
 # Which of two nearly equal values comes out larger depends on the CPU's instructions, on TensorFlow's oneDNN, and on

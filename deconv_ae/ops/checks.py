@@ -100,7 +100,7 @@ def check_width(name: str, value: Any) -> None:
 
 
 def check_same_shape(pooled: Any, argmax: Any, channel_axis: int) -> None:
-    """Raises ValueError if argmax does not hold integers, or is known to have another shape than the values."""
+    """Raises ValueError if argmax does not hold integers, or is known to have another shape than the pooled values."""
     check_integers("argmax", argmax)
     expected, actual = tuple(pooled.shape), tuple(argmax.shape)
     may_agree = [None in pair or pair[0] == pair[1] for pair in zip(expected, actual)]

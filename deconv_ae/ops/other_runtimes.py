@@ -32,9 +32,9 @@ def _repeat_by_concatenation(tensor: Any, times: int) -> Any:
 
 
 def _with_shape(result: Any, shape: tuple[Any, ...], source: Any, windows: Windows) -> Any:
-    """Reshapes the result to the shape that it already has, if the lengths of `source` are unknown.
+    """Reshapes the result to the shape that it already has, if a length of the size of `source` is unknown.
 
-    Without this reshape, LiteRT's converter would forget the shape. If the lengths are known, the reshape is left out,
-    because it would make OpenVINO lose the name of an output.
+    Without this reshape, LiteRT's converter would forget the shape. If all these lengths are known, the reshape is left
+    out, because it would make OpenVINO lose the name of an output.
     """
     return ops.reshape(result, shape) if None in windows.size_of(tuple(source.shape)) else result

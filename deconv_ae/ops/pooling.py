@@ -68,7 +68,7 @@ def max_pool_with_argmax(
 
 
 def pool(images: Any, windows: Windows) -> tuple[Any, Any]:
-    """Does what `max_pool_with_argmax` does, with arguments in `windows`; records the origin of the argmax."""
+    """Does what `max_pool_with_argmax` does; `windows` holds its other arguments. Records the origin of the argmax."""
     windows.check_rank("x", images.shape)
     shape = shape_of_pooled(images.shape, windows)
     pooled, argmax = POOLINGS[environment.runtime(images)](images, windows)

@@ -44,8 +44,8 @@ def first_maxima(
 ) -> tuple[Any, Any]:
     """Pools along dimension `index`, which has this length; returns the maxima and the numbers of their positions.
 
-    A position's number is `step` times its coordinate along this dimension, plus what the other dimensions and the
-    channel add. The argument `numbers` holds this second part, for each value.
+    The argument `numbers` holds, for each value, what the channel and the dimensions pooled so far add to its
+    position's number. This function adds `step` times the position's coordinate along this dimension.
 
     A value leads if it is greater than all earlier values of its window, or if it is the first NaN. Padding never
     leads.

@@ -49,8 +49,8 @@ def argmax_to_switches(
         uint8 of the shape of `argmax`; in two dimensions, `row_in_window * pool_width + column_in_window`.
 
     Raises:
-        ValueError: If an argument is not as above; on JAX outside of `jit` and on PyTorch, also if a position is not
-            in the window that chose it.
+        ValueError: If an argument is not as above; on JAX and PyTorch, unless they trace the call, also if a position
+            is not in the window that chose it.
         tf.errors.InvalidArgumentError: On TensorFlow outside of XLA, if a position is not in the window that chose it.
 
     Example:
@@ -95,8 +95,8 @@ def switches_to_argmax(
         `(row * width + column) * channels + channel`.
 
     Raises:
-        ValueError: If an argument is not as above; on JAX outside of `jit` and on PyTorch, also if a switch is not in
-            the window or not in the image.
+        ValueError: If an argument is not as above; on JAX and PyTorch, unless they trace the call, also if a switch is
+            not in the window or not in the image.
         tf.errors.InvalidArgumentError: On TensorFlow outside of XLA, if a switch is not in the window or not in the
             image.
 
@@ -172,7 +172,7 @@ def are_in_windows(argmax: Any, size: Size, windows: Windows) -> Any:
 
 
 def _coordinates(numbers: Any, size: Size, channels: Any, windows: Windows) -> tuple[list[Any], Any]:
-    """Splits each number into its coordinates in the image and its channel."""
+    """Splits the number of each position into the position's coordinates in the image and its channel."""
     steps, channel_step = windows.steps(size, channels)
     all_steps = [*steps, channel_step] if windows.channels_last else [channel_step, *steps]
     coordinates, remainder = [], numbers

@@ -10,7 +10,8 @@ from deconv_ae.ops.windows import Size, Windows, product, static
 
 # With fewer channels than this, TensorFlow's CPU kernel for pooling with argmax takes up to 9 times as long as max
 # pooling followed by a lookup of each maximum's position. With more channels, the kernel's inner loop over the channels
-# is vectorized if positions are as wide as float32 values. With int64 positions, the kernel takes 2 to 6 times as long.
+# is vectorized if positions are as wide as float32 values. With int64 positions, the kernel takes 2 to 6 times as long
+# as with int32 positions.
 _FEW_CHANNELS = 16
 # If more windows than this share a position, one scatter is faster than comparing them all.
 _MOST_WINDOWS_TO_COMPARE = 16
@@ -44,7 +45,8 @@ def max_unpool(
         else:
             is_winner = reference.winners(argmax, image_shape)
         # `values * is_winner` would be wrong, because an infinity or NaN that lost, times zero, is NaN. tf.where would
-        # be wrong, too: it would repeat the values of a batch of one for all images.
+        # be wrong, too: if `values` had one image and `argmax` several, tf.where would repeat the values for each image
+        # of `argmax`. Select raises an error instead.
         values = tf.raw_ops.Select(condition=is_winner, x=values, y=tf.zeros_like(values))
     return _scatter_add(values, argmax, size, windows)
 

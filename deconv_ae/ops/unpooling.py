@@ -69,9 +69,9 @@ def max_unpool(
         The images, of the values' dtype.
 
     Raises:
-        ValueError: If an argument is not as above; if the size does not pool to the values' size, or differs from the
-            size that was pooled; on JAX outside of jit and on PyTorch, also if positions are out of range or in other
-            channels.
+        ValueError: If an argument is not as above; if the size does not pool to the values' size, or is known to differ
+            from the size that was pooled; on JAX and PyTorch, unless they trace the call, also if positions are out of
+            range, are in other channels or, without a given size, fit another size but not the default size.
         tf.errors.InvalidArgumentError: On TensorFlow outside of XLA, for wrong positions, and for shapes and sizes that
             turn out to be wrong only when the graph runs.
 
@@ -96,7 +96,8 @@ def unpool(values: Any, argmax: Any, windows: Windows, output_size: Any = None, 
     argmax = checks.checked_restorable(argmax, size, windows)
     runtime = environment.runtime(values)
     if runtime == environment.XLA and None in (values.shape[0], argmax.shape[0]):
-        # XLA checks no shape, and would repeat the values of a batch of one. A reshape to another batch size fails.
+        # XLA checks no shape: if `values` had one image and `argmax` several, XLA would repeat the values for each
+        # image of `argmax`. A reshape to another batch size fails.
         values = keras.ops.reshape(values, keras.ops.shape(argmax))
     implementation = UNPOOLINGS[runtime]
 

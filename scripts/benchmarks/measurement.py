@@ -40,7 +40,7 @@ class Unavailable(Exception):
 
 
 class Died(Exception):
-    """A contestant's process ended, for example in a crash. The contestant's cell says "failed", a note why."""
+    """A contestant's process ended, perhaps in a crash. The contestant's cell says "failed", and a note says why."""
 
 
 class Failed(Exception):

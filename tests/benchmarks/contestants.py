@@ -10,7 +10,7 @@ from faults.programs import start_process
 
 
 class Constant:
-    """A contestant that returns the same number every time, at once."""
+    """A contestant that does no work. Its result and its milliseconds are both `number`."""
 
     def __init__(self, number: float) -> None:
         self.number = number

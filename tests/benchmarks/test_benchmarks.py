@@ -1,4 +1,4 @@
-"""The benchmark suites, with small batches and one or two rounds; the cluster model; bad input to both programs."""
+"""The benchmark suites with small batches and one or two rounds, the cluster model, and bad input to their programs."""
 
 import json
 import os
@@ -66,10 +66,10 @@ def test_layers_suite_measures_contestants_that_need_no_pytorch(
 @pytest.mark.long
 def test_training_suite_measures_and_draws(tmp_path: Path) -> None:
     report = training_suite.run(Options(rounds=1, memory=False), training_suite.preset_cases(["two_layer"], [64]))
-    ((model, batch_size, *cells),) = report.rows
+    ((model, batch_size, *other_cells),) = report.rows
     assert (model, batch_size) == ("two_layer", "64")
-    assert re.fullmatch(RATIO, cells[-3])
-    assert float(cells[-1]) > 0
+    assert re.fullmatch(RATIO, other_cells[-3])
+    assert float(other_cells[-1]) > 0
     report.save(str(tmp_path), "training")
     assert (tmp_path / "training.png").is_file()
 
@@ -254,7 +254,7 @@ def test_peak_memory_is_that_of_the_work(processes: ContestantProcesses) -> None
     assert 60 < much - little < 80
 
 
-def test_disagreeing_contestants_fail_the_row() -> None:
+def test_results_that_disagree_are_refused() -> None:
     zeros, ones = np.zeros((1, 2, 2, 1)), np.ones((1, 2, 2, 1))
     bounds = Bounds(choices={}, middle=zeros, radius=zeros)
     with pytest.raises(Failed, match="wrong does not compute what deconv_ae does"):

@@ -19,7 +19,7 @@ import deconv_ae
 from deconv_ae.ops import argmax_to_switches, max_pool_with_argmax, max_unpool, switches_to_argmax
 
 BACKEND = keras.backend.backend()
-ARGMAX = "int32" if BACKEND == "jax" else "int64"
+ARGMAX_DTYPE = "int32" if BACKEND == "jax" else "int64"
 
 # ------------------------------------------------------------------------------------------------- Reference
 
@@ -78,7 +78,8 @@ def numbered_channels_first(argmax, size, channels):
 def value_gradient_and_auxiliary(function, array, upstream):
     """Runs, on the backend, a function that returns a value and an auxiliary tensor.
 
-    Returns the value, the gradient of the value's sum weighted by `upstream`, and the auxiliary tensor.
+    Returns the value, the gradient of the sum of the value's elements, each times its weight in `upstream`, and the
+    auxiliary tensor.
     """
     if BACKEND == "jax":
         import jax
@@ -91,7 +92,7 @@ def value_gradient_and_auxiliary(function, array, upstream):
         return tuple(map(np.asarray, jax.jit(all_three)(array, upstream)))
     if BACKEND == "torch":
         # Keras puts its tensors on the GPU if there is one.
-        leaf, upstream = (ops.convert_to_tensor(array).clone() for array in (array, upstream))
+        leaf, upstream = (ops.convert_to_tensor(each).clone() for each in (array, upstream))
         value, auxiliary = function(leaf.requires_grad_())
         value.backward(upstream)
         return tuple(map(ops.convert_to_numpy, (value, leaf.grad, auxiliary)))
@@ -201,7 +202,7 @@ def test_pooling_and_its_gradient_equal_the_reference(data, pooling, data_format
     np.testing.assert_array_equal(actual[0], pooled)
     np.testing.assert_array_equal(actual[1], gradient)
     np.testing.assert_array_equal(actual[2], argmax)
-    assert actual[2].dtype == ARGMAX
+    assert actual[2].dtype == ARGMAX_DTYPE
 
 
 @examples(40)
@@ -228,7 +229,7 @@ def test_unpooling_and_its_gradient_equal_the_reference(data, pooling, data_form
 
     def unpool(values):
         if has_random_positions:
-            positions, output_size = ops.convert_to_tensor(argmax, dtype=ARGMAX), size
+            positions, output_size = ops.convert_to_tensor(argmax, dtype=ARGMAX_DTYPE), size
         else:
             positions = max_pool_with_argmax(images, data_format=data_format, **arguments)[1]
             output_size = needed_output_size(size)
@@ -249,7 +250,7 @@ def test_switches_and_argmax_convert_both_ways(data, pooling, data_format):
         argmax = numbered_channels_first(argmax, shape[1:-1], shape[-1])
         switches = np.moveaxis(switches, -1, 1)
     arguments = {"input_size": shape[1:-1], "data_format": data_format, **arguments}
-    actual = run(lambda x: argmax_to_switches(x, **arguments), argmax.astype(ARGMAX))
+    actual = run(lambda x: argmax_to_switches(x, **arguments), argmax.astype(ARGMAX_DTYPE))
     assert keras.backend.standardize_dtype(actual.dtype) == "uint8"
     np.testing.assert_array_equal(ops.convert_to_numpy(actual), switches)
     converted_back = run(lambda x: switches_to_argmax(x, **arguments), switches.astype("uint8"))
@@ -285,7 +286,7 @@ def test_model_of_both_layers_trains_and_reloads(dimensions, data_format, tmp_pa
     pooled, argmax = pool(x)
     model = keras.Model(images, unpool(pooled, argmax, output_size=needed_output_size(size)))
     assert model.output_shape == (None, *shape)
-    assert keras.backend.standardize_dtype(argmax.dtype) == ARGMAX
+    assert keras.backend.standardize_dtype(argmax.dtype) == ARGMAX_DTYPE
     batch = np.random.default_rng(0).random((6, *shape), "float32")
     model.compile("sgd", "mse")
     losses = model.fit(batch, batch, batch_size=3, epochs=2, verbose=0).history["loss"]
@@ -368,10 +369,10 @@ def test_model_exported_from_jax_runs_in_onnx_runtime(tmp_path):
 
 
 def test_positions_out_of_range_or_in_other_channels_are_refused():
-    argmax = ops.convert_to_tensor(np.array([0, 3, 99, 1]).reshape(1, 2, 2, 1), dtype=ARGMAX)
+    argmax = ops.convert_to_tensor(np.array([0, 3, 99, 1]).reshape(1, 2, 2, 1), dtype=ARGMAX_DTYPE)
     with pytest.raises(Exception, match="`argmax` is out of range"):
         max_unpool(np.ones((1, 2, 2, 1), "float32"), argmax, 2)
-    argmax = ops.convert_to_tensor(np.array([0, 0, 1, 1, 2, 2, 3, 3]).reshape(1, 2, 2, 2), dtype=ARGMAX)
+    argmax = ops.convert_to_tensor(np.array([0, 0, 1, 1, 2, 2, 3, 3]).reshape(1, 2, 2, 2), dtype=ARGMAX_DTYPE)
     with pytest.raises(Exception, match="positions in other channels"):
         max_unpool(np.ones((1, 2, 2, 2), "float32"), argmax, 2)
 

@@ -1,4 +1,7 @@
-"""The ops and layers under PyTorch's transforms, which torch.nn.functional's pooling and unpooling support as well."""
+"""The ops and layers under PyTorch's transforms, which torch.nn.functional's pooling and unpooling support as well.
+
+`test_other_backends.py` runs this file on PyTorch, without TensorFlow.
+"""
 
 import copy
 import io
