@@ -165,8 +165,8 @@ class Architecture:
 
         Raises:
             InputError: if a pooling window is larger than its input, a block has fewer numbers than there are averages,
-                a kernel is larger than the image, or training takes more memory than there is. In the last case, the
-                message gives a lower bound of the memory that training takes.
+                the kernel is larger than the image, or training takes more memory than there is. In the last case, the
+                message gives a lower bound of the memory that training with Adam takes.
         """
         self.code_shape(image_shape)
         shapes = self.stage_shapes(image_shape)
@@ -181,7 +181,7 @@ class Architecture:
             # The factor 2 stands for the encoder and the decoder.
             weights += 2 * math.prod(self.kernel_size) * channels * filters
             activations += 2 * height * width * filters
-        # Each weight has a gradient and two moments. Each value of a convolution has a gradient.
+        # Each weight has a gradient and Adam's two moments. Each activation has a gradient.
         values = 4 * weights + 2 * activations * images_per_step
         numbers.check_memory(
             "filters", 4 * values, f"to train {weights:,} weights in steps of {images_per_step:,} images of this size"
@@ -242,7 +242,7 @@ class SizePerImage:
     Attributes:
         pixels: numbers in the image, height x width x channels, of 8 bits each.
         code_values: float32 numbers in the code.
-        switches_bits: log2 of the number of positions in a window, for each pooled value, summed over all stages.
+        switches_bits: log2 of the number of positions in a window, summed over the pooled values of all stages.
 
     >>> size = Architecture(filters=(1,), pool_sizes=(4,)).size_per_image((28, 28, 1))
     >>> size.code_bits, size.switches_bits, size.factor_in_numbers, round(size.factor_with_switches, 2)
@@ -276,5 +276,5 @@ class SizePerImage:
 
 
 def switches_names(count: int) -> tuple[str, ...]:
-    """Names the switches of a number of poolings, outermost first."""
+    """Returns the names of the switches of `count` poolings, outermost first."""
     return tuple(f"switches_{number}" for number in range(1, count + 1))

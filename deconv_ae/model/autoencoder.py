@@ -151,7 +151,7 @@ class Autoencoder(ScaledImagesModel):
 
         Raises:
             ValueError: for switches that are not integers or do not fit int64 (int32 on JAX). On JAX and PyTorch, also
-                for a switch outside of its window.
+                for a switch outside of its window, except while they trace.
             tf.errors.InvalidArgumentError: on TensorFlow, for a switch outside of its window. Code that XLA compiles
                 cannot raise this error.
         """
@@ -164,7 +164,7 @@ class Autoencoder(ScaledImagesModel):
         return self._joined(self._smooth(averages), self._decoded(maxima, switches))
 
     def smooth(self, images: Any) -> Any:
-        """Returns the smooth pictures, of the shape of `images`: the enlarged averages, or zeros without averages."""
+        """Returns the smooth pictures, of the shape of `images`: the enlarged averages, or zeros if there are none."""
         smooth = self._divided(images)[1]
         return keras.ops.zeros_like(images) if smooth is None else smooth
 

@@ -16,9 +16,9 @@ DECONVOLUTION_GAIN = 0.8
 class RowOfBumps(keras.Initializer):
     """Kernels that start as small blurred dots, one per filter, in a row along the kernel's diagonal.
 
-    A maximum's position has no gradient, so training stays in the basin where the kernels start. Random kernels start
-    in bad basins. Some random kernels have a sum below zero; then their ReLU returns only zeros on pen strokes from the
-    start. The kernels of this initializer start in a good basin:
+    A maximum's position has no gradient, so training stays in the basin where the kernels start. Random kernels may
+    start in a bad one. Some random kernels have a sum below zero; then their ReLU returns only zeros on pen strokes
+    from the start. The kernels of this initializer start in a basin that is good for pen strokes:
 
     Dot i is a Gaussian of standard deviation 0.7 pixels and sum 1, centred at `(t, t)` from the kernel's middle,
     `t = shift + linspace(-1, 1, filters)[i]`: a row across the slant of handwriting. A single dot has `t = shift`. A

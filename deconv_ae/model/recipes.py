@@ -28,7 +28,7 @@ BUMP_SHIFT = 0.35
 
 @dataclass(frozen=True)
 class Recipe:
-    """A way to train. Together with the architecture, the images and the seed, the recipe decides the result.
+    """A way to train. Unless other options are set, recipe, architecture, images and seed decide the result.
 
     Attributes:
         description: a phrase for the help texts.
@@ -43,8 +43,8 @@ class Recipe:
         make_guesses: makes more pairs of initializers from an architecture and the images' number of channels.
             `training.start` chooses one of these pairs or the pair of `initializers`, and fits decoders. If this field
             is None, training starts from `initializers` unchanged.
-        peak_learning_rate: computes the default peak from an architecture, for runs long enough to reach it. The field
-            is None if the peak does not depend on the architecture.
+        peak_learning_rate: computes the default peak from an architecture; in short runs, `optimizer` may lower it. The
+            field is None if the peak does not depend on the architecture.
     """
 
     description: str
@@ -112,8 +112,8 @@ def warm_cosine_adam(
     """Makes Adam with a learning rate that rises to its peak over 100 steps and falls to zero along a half cosine.
 
     If `learning_rate` is None, `peak_learning_rate` gives the peak. In a run of fewer than 200 steps, the rate rises
-    over half of the steps, and the default peak is lower. Without the warm-up, channels of the first convolution die
-    in the first steps.
+    over half of the steps, and the default peak is lower. Without the warm-up, some runs lose channels of the first
+    convolution in the first steps.
     """
     import keras
 

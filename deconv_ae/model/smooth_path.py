@@ -8,7 +8,7 @@ import keras
 from deconv_ae.model.architecture import Architecture, Pair
 
 AVERAGES, ENLARGE = "averages", "enlarge"
-"""Names of the layers with weights."""
+"""The names of the two layers that have weights."""
 
 
 @keras.saving.register_keras_serializable(package="deconv_ae")

@@ -150,9 +150,10 @@ def write_report(outcomes: Sequence[Outcome], images: np.ndarray, output_dir: Pa
     """Writes tables and figures of the outcomes.
 
     The tables are results.md, results.json, published.md and switches.md. The figure training_curves.png shows all
-    recipes. The figures autoencoder.png, comparison.png, kernels.png and switches.png show the recipe `default`, or
-    else the first recipe. If that recipe has no exported model, these four figures and switches.md are not written.
-    autoencoder.png and comparison.png are like figures on the page of the original CNTK example.
+    recipes. The figures autoencoder.png, comparison.png, kernels.png and switches.png show the recipe `default`, or the
+    first recipe if there are no outcomes of `default`. If the recipe shown has no exported model, these four figures
+    and switches.md are not written. autoencoder.png and comparison.png are like figures on the page of the original
+    CNTK example.
 
     Args:
         outcomes: from `runs.read_outcomes`.
@@ -236,7 +237,7 @@ def publish(output_dir: Path, reference_dir: Path, readme: Path | None = None) -
 
     Raises:
         InputError: if the old reference_dir/README.md has no section `starts`, or `readme` has no section `results`.
-        RunError: if no model of the recipe `default` was exported.
+        RunError: if output_dir has no model of the recipe `default`, or no switches.md.
     """
     model_dirs = sorted((output_dir / "models").glob("*-default"))
     if not model_dirs or not (output_dir / "switches.md").exists():

@@ -39,7 +39,7 @@ def reproduced(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -
     return list(reproduce(digits, ["cmap1_pool4"], ["cntk", "default"], 1, directory)), directory
 
 
-def test_every_preset_and_recipe_is_trained_and_exported(reproduced: tuple[list[Outcome], Path]) -> None:
+def test_each_recipe_trains_and_exports_a_model(reproduced: tuple[list[Outcome], Path]) -> None:
     outcomes, directory = reproduced
     assert [outcome.run.name for outcome in outcomes] == ["cmap1_pool4-cntk-0", "cmap1_pool4-default-0"]
     for each in outcomes:

@@ -21,7 +21,7 @@ def compared(digits: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> 
     return list(compare(digits, [SMALL], 1, 1, directory)), directory
 
 
-def test_our_start_has_the_lowest_rmse_at_the_same_schedule(compared: tuple[list[Trial], Path]) -> None:
+def test_our_start_has_the_lowest_rmse_under_the_same_schedule(compared: tuple[list[Trial], Path]) -> None:
     outcomes, _ = compared
     assert [outcome.start for outcome in outcomes] == [OUR_START, *PLAIN_STARTS]
     assert len({json.dumps(outcome.settings["schedule"]) for outcome in outcomes}) == 1
@@ -45,7 +45,7 @@ def test_only_runs_without_a_readable_outcome_are_trained_again(
     assert trained_starts == ["He 0.01"]
 
 
-def test_run_of_another_versions_recipe_is_trained_again(
+def test_only_runs_of_a_changed_recipe_are_trained_again(
     compared: tuple[list[Trial], Path], digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, directory = compared
@@ -65,7 +65,7 @@ def outcome(start: str, rmse: float | None, seed: int = 0) -> Trial:
     return Trial([16, 8], [[2, 2], [2, 3]], start, seed, {}, rmse, 0.2, 1.0)
 
 
-def test_failed_run_has_the_mean_images_rmse_and_is_stuck() -> None:
+def test_failed_run_is_stuck_and_counts_as_the_mean_image() -> None:
     ours = [outcome(OUR_START, rmse, seed) for seed, rmse in enumerate([0.1, None, 0.1, 0.197, 0.11])]
     plain = [outcome("He 0.003", None), outcome("Glorot 0.01", 0.1)]
     assert starts.table([*ours, *plain]).splitlines()[-1] == (

@@ -168,7 +168,7 @@ def test_wrong_architecture_field_is_refused_by_name(fields: dict, message: str)
     assert str(raised.value).startswith(message)
 
 
-def test_window_larger_than_its_image_is_refused() -> None:
+def test_window_larger_than_its_input_is_refused() -> None:
     with pytest.raises(InputError, match="stage 2 pools 4x4 by 5x5"):
         Autoencoder(Architecture((1, 1), (2, 5)), (8, 8, 1))
 

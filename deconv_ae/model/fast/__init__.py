@@ -14,10 +14,10 @@ def blocks_are_faster(channels: int, filters: int, pool_size: tuple[int, int], c
     >>> [blocks_are_faster(1, filters, (4, 4), compiled) for filters, compiled in ((3, False), (32, False), (32, True))]
     [True, False, True]
     """
-    windows_fill_block, larger_count = not any(SMALLEST_BLOCK % side for side in pool_size), max(channels, filters)
-    if compiled and windows_fill_block:
+    sides_divide_block, larger_count = not any(SMALLEST_BLOCK % side for side in pool_size), max(channels, filters)
+    if compiled and sides_divide_block:
         return larger_count <= (MOST_COMPILED_GREY_CHANNELS if 1 in (channels, filters) else MOST_COMPILED_CHANNELS)
-    return larger_count <= (MOST_CHANNELS if compiled or windows_fill_block else 1) and (compiled or channels == 1)
+    return larger_count <= (MOST_CHANNELS if compiled or sides_divide_block else 1) and (compiled or channels == 1)
 
 
 def is_faster_compiled(pixels: int) -> bool:

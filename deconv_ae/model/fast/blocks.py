@@ -25,7 +25,7 @@ from deconv_ae.ops.windows import Windows
 SMALLEST_BLOCK = 4
 """The least height and width of a block. With 1 filter and 2x2 windows, 4x4 blocks take half the time of 2x2 blocks."""
 FEWEST_DECODED_BY_BLOCKS = 32
-"""Layers decode fewer images faster than blocks do: 1 digit in 0.7 of the blocks' time, but 64 digits in 1.5 of it."""
+"""Layers decode fewer images faster than blocks do: 1 digit in 0.7 times the blocks' time, 64 in 1.5 times."""
 
 
 def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[tf.Tensor, tf.Tensor]:
@@ -115,7 +115,7 @@ def _convolved(blocks: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
 
 @environment.custom_gradient
 def _deconvolved(results: tf.Tensor, kernel: tf.Tensor) -> tuple[Any, Callable]:
-    """Computes the transpose of `_convolved`. With few channels, XLA sums matrix products over taps, for speed."""
+    """Computes the transpose of `_convolved`: under XLA, with few channels, by summing matrix products over taps."""
     (_, rows, columns, filters), (height, width, channels, _) = results.shape, kernel.shape
     if environment.compiled_by_xla() and channels <= filters:
         products = tf.tensordot(results, kernel, (3, 3))  # (N, rows, columns, height, width, channels)
@@ -194,7 +194,7 @@ class _Grid:
         return _joined(blocks, self.windows_in_block)[:, : self.windows[0], : self.windows[1]]
 
     def kernel_of_blocks(self, kernel: tf.Tensor) -> tf.Tensor:
-        """Rearranges a kernel of pixels to the kernel that computes a block of results from blocks of pixels."""
+        """Rearranges a kernel of pixels into the kernel that computes a block of results from blocks of pixels."""
         # TensorFlow differentiates this product in training. For a constant kernel, it computes the product only once.
         taps = tf.reshape(kernel, (-1, *kernel.shape[2:]))
         kernel_of_blocks = tf.einsum("bxwpt,tcf->bxcwfp", self._tap_selection.astype(kernel.dtype.as_numpy_dtype), taps)

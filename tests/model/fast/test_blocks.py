@@ -42,8 +42,8 @@ def decode_by_layers(values, switches, pool_size, size, kernel, bias):
     return images if bias is None else tf.nn.bias_add(images, bias)
 
 
-def tensors(geometry, seed=0):
-    """Returns images, then kernel and bias of the convolution, then those of the transposed convolution, all random."""
+def random_tensors(geometry, seed=0):
+    """Returns images, then kernel and bias of the convolution, then those of the transposed convolution."""
     (height, width, channels), filters, _, kernel_size = geometry
     random = np.random.default_rng(seed)
     shapes = [
@@ -60,9 +60,10 @@ def stage(encode, decode, geometry):
     """Joins an encoder and its decoder into one function."""
     (height, width, _), _, pool_size, _ = geometry
 
-    def reconstruct(images, kernel, bias, transposed, transposed_bias):
+    def reconstruct(images, kernel, bias, transposed_kernel, transposed_bias):
         pooled, switches = encode(images, pool_size, kernel, bias)
-        return pooled, switches, decode(pooled, switches, pool_size, (height, width), transposed, transposed_bias)
+        decoded = decode(pooled, switches, pool_size, (height, width), transposed_kernel, transposed_bias)
+        return pooled, switches, decoded
 
     return reconstruct
 
@@ -91,7 +92,7 @@ def assert_near(actual_results, expected_results):
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_results_and_gradients_equal_those_of_layers(name, run):
     geometry = GEOMETRIES[name]
-    inputs = tensors(geometry)
+    inputs = random_tensors(geometry)
     by_layers = with_gradients(stage(encode_by_layers, decode_by_layers, geometry), geometry)(*inputs)
     by_blocks = RUNS[run](with_gradients(stage(encode, decode, geometry), geometry))(*inputs)
     assert by_blocks[1].dtype == tf.uint8
@@ -121,12 +122,12 @@ def test_ties_zeros_and_nans_give_the_results_of_layers(run, case, images, bias)
 @pytest.mark.parametrize("run", ["eager", "graph"])
 def test_nan_in_any_pixel_gives_the_result_of_layers(run):
     geometry = ((8, 9, 1), 2, (4, 4), (5, 3))
-    _, kernel, bias, transposed, _ = tensors(geometry)
+    _, *weights, _ = random_tensors(geometry)
     images = np.random.default_rng(2).normal(size=(72, 8, 9, 1)).astype("float32")
     for pixel, image in enumerate(images):
         image.ravel()[pixel] = np.nan
-    actual = RUNS[run](stage(encode, decode, geometry))(tf.constant(images), kernel, bias, transposed, None)
-    expected = stage(encode_by_layers, decode_by_layers, geometry)(tf.constant(images), kernel, bias, transposed, None)
+    actual = RUNS[run](stage(encode, decode, geometry))(tf.constant(images), *weights, None)
+    expected = stage(encode_by_layers, decode_by_layers, geometry)(tf.constant(images), *weights, None)
     np.testing.assert_array_equal(actual[1], expected[1])
     for one, other in zip(actual, expected):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
@@ -135,7 +136,7 @@ def test_nan_in_any_pixel_gives_the_result_of_layers(run):
 @pytest.mark.parametrize("run", RUNS)
 def test_second_derivative_equals_that_of_layers(run):
     geometry = ((9, 8, 2), 2, (2, 3), (3, 4))
-    inputs = tensors(geometry)
+    inputs = random_tensors(geometry)
 
     def second_order(reconstruct):
         def results(*tensors):
@@ -163,7 +164,7 @@ def test_gradient_goes_to_the_first_of_equal_values():
 
 def test_jvp_agrees_with_the_gradient():
     geometry = GEOMETRIES["windows and kernel not square, the kernel's height even"]
-    inputs, direction = tensors(geometry), tensors(geometry, seed=3)
+    inputs, direction = random_tensors(geometry), random_tensors(geometry, seed=3)
     reconstruct = stage(encode, decode, geometry)
     with tf.autodiff.ForwardAccumulator(inputs, direction) as forward:
         loss = tf.reduce_sum(reconstruct(*inputs)[2] ** 2)
@@ -176,7 +177,7 @@ def test_jvp_agrees_with_the_gradient():
 
 def test_export_takes_batches_of_any_size(tmp_path):
     geometry = GEOMETRIES["rows and columns left over"]
-    images, *weights = tensors(geometry)
+    images, *weights = random_tensors(geometry)
     module, reconstruct = tf.Module(), stage(encode, decode, geometry)
     module.reconstruct = tf.function(
         lambda images: reconstruct(images, *weights), [tf.TensorSpec((None, *geometry[0]))], autograph=False

@@ -15,7 +15,7 @@ from deconv_ae.model.objective import PerImageRMSELoss
 from deconv_ae.model.presets import PRESETS
 
 STEPS, BATCH_SIZE = 100, 16
-DIGITS, MNIST = (28, 28, 1), 60_000
+DIGIT_SHAPE, MNIST_IMAGES = (28, 28, 1), 60_000
 
 
 def losses(model: keras.Model, weights: list[np.ndarray], batches: np.ndarray, jit_compile: bool) -> list[float]:
@@ -32,7 +32,7 @@ def losses(model: keras.Model, weights: list[np.ndarray], batches: np.ndarray, j
 @pytest.mark.parametrize("preset", ["cmap1_pool4", "cmap3_pool4", "cmap1_pool2", "two_layer"])
 def test_hundred_losses_equal_those_of_the_layers(digits: ImageDataset, preset: str, jit_compile: bool) -> None:
     keras.utils.set_random_seed(0)
-    model = Autoencoder(PRESETS[preset].architecture, DIGITS)
+    model = Autoencoder(PRESETS[preset].architecture, DIGIT_SHAPE)
     uses_blocks = [
         blocks_are_faster(stage.input_shape[-1], stage.output_shape[-1], stage.pool_size, jit_compile)
         for stage in model._stages
@@ -40,7 +40,7 @@ def test_hundred_losses_equal_those_of_the_layers(digits: ImageDataset, preset: 
     assert all(uses_blocks) == (jit_compile or preset != "two_layer")
     weights = model.get_weights()
     # In digits, the largest values of a window nearly tie, and rounding decides which one wins. Noise avoids such ties.
-    noise = np.random.default_rng(0).random((STEPS, BATCH_SIZE, *DIGITS), np.float32)
+    noise = np.random.default_rng(0).random((STEPS, BATCH_SIZE, *DIGIT_SHAPE), np.float32)
     batches = 0.7 * scale(np.resize(digits.train, noise.shape)) + 0.3 * noise
     by_layers = losses(keras.Model(model.inputs, model.outputs), weights, batches, jit_compile=False)
     np.testing.assert_allclose(losses(model, weights, batches, jit_compile), by_layers, rtol=0, atol=1e-5)
@@ -51,14 +51,14 @@ def test_hundred_losses_equal_those_of_the_layers(digits: ImageDataset, preset: 
 @pytest.mark.parametrize(
     ("architecture", "image_shape", "image_count", "dtype", "is_faster"),
     [
-        (Architecture((1,), (4,)), DIGITS, MNIST, "float32", True),
-        (Architecture((5, 1), (2, 2)), DIGITS, MNIST, "float32", True),
-        (Architecture((1,), (4,)), DIGITS, 4_000, "float32", False),
-        (Architecture((1,), (4,)), DIGITS, MNIST, "mixed_bfloat16", False),
-        (Architecture((16,), (2,)), DIGITS, MNIST, "float32", True),
-        (Architecture((16,), (3,)), DIGITS, MNIST, "float32", False),
-        (Architecture((16, 2), (2, 2)), DIGITS, MNIST, "float32", False),
-        (Architecture((16, 8), (2, 2)), (64, 64, 3), MNIST, "float32", False),
+        (Architecture((1,), (4,)), DIGIT_SHAPE, MNIST_IMAGES, "float32", True),
+        (Architecture((5, 1), (2, 2)), DIGIT_SHAPE, MNIST_IMAGES, "float32", True),
+        (Architecture((1,), (4,)), DIGIT_SHAPE, 4_000, "float32", False),
+        (Architecture((1,), (4,)), DIGIT_SHAPE, MNIST_IMAGES, "mixed_bfloat16", False),
+        (Architecture((16,), (2,)), DIGIT_SHAPE, MNIST_IMAGES, "float32", True),
+        (Architecture((16,), (3,)), DIGIT_SHAPE, MNIST_IMAGES, "float32", False),
+        (Architecture((16, 2), (2, 2)), DIGIT_SHAPE, MNIST_IMAGES, "float32", False),
+        (Architecture((16, 8), (2, 2)), (64, 64, 3), MNIST_IMAGES, "float32", False),
     ],
 )
 def test_xla_is_faster_only_with_fast_blocks_and_many_pixels(
