@@ -162,10 +162,10 @@ def read(model_dir: Path) -> Probabilities:
     """
     file = model_dir / COMPRESSION_FILE
     try:
+        if not file.exists():
+            raise InputError(f"model: {model_dir} has no probabilities for compression; {LEARN}")
         found = _from_record(records.read_file(_Record, file))
         checksum = model_checksum(model_dir)
-    except FileNotFoundError as error:
-        raise InputError(f"model: {model_dir} has no probabilities for compression; {LEARN}") from error
     except OSError as error:
         raise InputError(f"model: {error.filename or file} cannot be read: {first_line(error)}; {LEARN}") from error
     except ValueError as error:

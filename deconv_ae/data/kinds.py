@@ -181,7 +181,9 @@ def with_resolved_path(source: Source) -> Source:
 def short_name(name: str) -> str:
     """The last part of a data set's name or path, such as a folder's own name.
 
-    >>> short_name("mnist_5k"), short_name("folder:pictures/photos")
+    >>> short_name("mnist_5k"), short_name("folder:pictures/photos/.")
     ('mnist_5k', 'photos')
     """
-    return Path(kind_of(name).path(name) or name).name
+    path = kind_of(name).path(name)
+    # "folder:." has no name of its own. The root directory has no name at all.
+    return Path(name).name if path is None else Path(path).resolve().name or path

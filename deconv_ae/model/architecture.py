@@ -156,17 +156,18 @@ class Architecture:
             )
         return height, width, self.code_channels
 
-    def check_trainable(self, image_shape: Sequence[int], images_per_step: int) -> None:
+    def check_trainable(self, image_shape: Sequence[int], images_per_step: int, activation_bytes: int = 4) -> None:
         """Checks that a model of these stages can be trained on images of this shape.
 
         Args:
             image_shape: (height, width, channels) of the images.
             images_per_step: the number of images in the largest batch.
+            activation_bytes: the bytes of a value that a layer computes: 4 for float32, 2 in mixed precision.
 
         Raises:
             InputError: if a pooling window is larger than its input, a block has fewer numbers than there are averages,
                 the kernel is larger than the image, or training takes more memory than there is. In the last case, the
-                message gives a lower bound of the memory that training with Adam takes.
+                message gives a lower bound of the memory that training takes with any optimizer.
         """
         self.code_shape(image_shape)
         shapes = self.stage_shapes(image_shape)
@@ -181,10 +182,10 @@ class Architecture:
             # The factor 2 stands for the encoder and the decoder.
             weights += 2 * math.prod(self.kernel_size) * channels * filters
             activations += 2 * height * width * filters
-        # Each weight has a gradient and Adam's two moments. Each activation has a gradient.
-        values = 4 * weights + 2 * activations * images_per_step
+        # Each weight is float32 and has a gradient and at least one moment. Each activation has a gradient.
+        needed = 3 * 4 * weights + 2 * activation_bytes * activations * images_per_step
         numbers.check_memory(
-            "filters", 4 * values, f"to train {weights:,} weights in steps of {images_per_step:,} images of this size"
+            "filters", needed, f"to train {weights:,} weights in steps of {images_per_step:,} images of this size"
         )
 
     @property

@@ -11,7 +11,6 @@ DRAWINGS = {
     "comparison": "the reconstructions of several models, side by side",
 }
 MOST_EXPLAINED = 10
-"""The most images in the figures of errors and switches. These figures have many rows, and more columns took minutes to
-lay out."""
+"""The most images in the figures of errors and switches, which have a column for each image."""
 MOST_IMAGES = 250
 """The most images in a figure. matplotlib cannot draw more of them at a size that one can see."""

@@ -83,15 +83,22 @@ def centre_switches(encoded: Encoded, pool_sizes: Sequence[Sequence[int]]) -> En
 def centre_name(pool_sizes: Sequence[Sequence[int]]) -> str:
     """Says in words where `centre_switches` puts the switches. A window with an even side has no place in its middle.
 
-    >>> [centre_name([size]) for size in ((3, 3), (2, 2), (4, 4), (4, 3))]
-    ['in the middle', 'at the upper left', 'up and left of the middle', 'up or left of the middle']
+    >>> [centre_name([size]) for size in ((3, 3), (2, 2), (4, 4), (4, 3), (3, 4))]
+    ['in the middle', 'at the upper left', 'up and left of the middle', 'up of the middle', 'left of the middle']
+    >>> centre_name([(3, 3), (2, 2)]), centre_name([(2, 2), (4, 3)])
+    ('in the middle, or up or left of it', 'up or left of the middle')
     """
-    sides = [length for size in pool_sizes for length in size]
-    if all(length % 2 for length in sides):
-        return "in the middle"
-    if all(length == 2 for length in sides):
+    names = {_centre_name(height, width) for height, width in pool_sizes}
+    if len(names) == 1:
+        return names.pop()
+    return "in the middle, or up or left of it" if "in the middle" in names else "up or left of the middle"
+
+
+def _centre_name(height: int, width: int) -> str:
+    if (height, width) == (2, 2):
         return "at the upper left"
-    return f"up {'or' if any(length % 2 for length in sides) else 'and'} left of the middle"
+    directions = [name for name, side in (("up", height), ("left", width)) if side % 2 == 0]
+    return f"{' and '.join(directions)} of the middle" if directions else "in the middle"
 
 
 def switches_figure(model: Autoencoder, shown: View) -> Figure:

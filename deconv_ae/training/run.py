@@ -130,7 +130,11 @@ def train(
     """
     start_time = time.perf_counter()
     schedule = options.schedule(len(dataset.train))
-    options.architecture.check_trainable(dataset.image_shape, min(schedule.batch_size, schedule.images))
+    options.architecture.check_trainable(
+        dataset.image_shape,
+        min(schedule.batch_size, schedule.images),
+        activation_bytes=4 if options.mixed_precision == "none" else 2,
+    )
     strategy = strategy or make_strategy(options.strategy, options.worker_timeout)
     check_mixed_precision(options.mixed_precision)
     check_replicas(strategy.num_replicas_in_sync, schedule.batch_size, options.jit_compile)

@@ -308,9 +308,15 @@ def test_reference_models_compress(name: str) -> None:
     found = compressor.tensors(compressor.compress(image, 5))
     encoded = model.encode(image[np.newaxis]).named()
     assert found.keys() == encoded.keys()
-    # Skips the last stage: where the code is 0, its switches have no effect, and `tensors` returns 0 for them.
-    for switches_name in [each for each in encoded if each != "code"][:-1]:
+    *other_switches, last_switches = (each for each in encoded if each != "code")
+    for switches_name in other_switches:
         np.testing.assert_array_equal(found[switches_name], encoded[switches_name])
+    # Where the code is 0, the last stage's switches have no effect, and `tensors` returns 0 for them.
+    has_effect = found["code"][..., : encoded[last_switches].shape[-1]] != 0
+    assert has_effect.any()
+    np.testing.assert_array_equal(found[last_switches], np.where(has_effect, encoded[last_switches], 0))
+    steps = json.loads((REFERENCE / name / COMPRESSION_FILE).read_text())["steps"]["code"][4]
+    np.testing.assert_array_less(np.abs(found["code"] - encoded["code"]), np.broadcast_to(steps, encoded["code"].shape))
 
 
 def test_rates_are_measured_beside_other_codecs(digit_compressor: Compressor, digits: ImageDataset) -> None:

@@ -29,8 +29,8 @@ def test_rmse_is_root_of_each_images_mean_square(shape: tuple[int, ...], dtype: 
 def test_loss_is_not_root_of_mean_over_all_images() -> None:
     images, reconstruction = np.zeros((2, 4, 4, 1), np.float32), np.zeros((2, 4, 4, 1), np.float32)
     reconstruction[1] = 1
-    assert float(PerImageRMSELoss()(images, reconstruction)) == 0.5
-    assert np.sqrt(np.mean(np.square(reconstruction))) == pytest.approx(0.7071, abs=1e-4)
+    root_of_mean = float(np.sqrt(np.mean(np.square(reconstruction))))
+    assert float(PerImageRMSELoss()(images, reconstruction)) == 0.5 != pytest.approx(root_of_mean, abs=0.2)
 
 
 def test_exact_reconstruction_has_zero_gradient() -> None:
