@@ -74,8 +74,9 @@ def convert(
         The written files, in the order of formats.
 
     Raises:
-        InputError: For an unknown format, a missing package, a bad model, images that do not fit the model, or an
-            output directory with a damaged report or with files of another model.
+        InputError: If no format is given, a format is unknown or needs a missing package, the model is bad, there are
+            no images, the images do not fit the model, or the output directory holds a damaged report or files of
+            another model.
         RunError: If a file differs too much from the SavedModel, fails in its runtime or cannot be written. Files of
             other formats are kept.
     """

@@ -33,7 +33,7 @@ class Part:
 
     Attributes:
         name: the name of its files.
-        signature: the name of the SavedModel's signature that computes the same.
+        signature: the name of the SavedModel's signature that computes the same outputs.
         function: takes the tensors of `inputs` as keyword arguments, and returns tensors by name.
         inputs: the specification of each input, with an unknown batch size.
         outputs: the specification of each output.
@@ -69,7 +69,7 @@ def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
     """
     portable = PortableAutoencoder(model, channels_first)
 
-    def make_part(name: str, signature: Signature) -> Part:
+    def make_part(part_name: str, signature: Signature) -> Part:
         specs = (signature.inputs, signature.outputs)
         inputs, outputs = (specs_of(model.architecture, model.image_shape) for specs_of in specs)
         function = signature.function(portable)
@@ -77,7 +77,7 @@ def parts(model: Autoencoder, channels_first: bool) -> list[Part]:
         def call(**tensors: tf.Tensor) -> Tensors:
             return {name: tf.cast(values, outputs[name].dtype) for name, values in function(**tensors).items()}
 
-        return Part(name, signature.name, call, inputs, outputs)
+        return Part(part_name, signature.name, call, inputs, outputs)
 
     return [make_part(each.converted, each) for each in SIGNATURES.values() if each.converted is not None]
 
@@ -255,13 +255,13 @@ class _SmoothPath:
     @classmethod
     def of(cls, model: Autoencoder) -> "_SmoothPath":
         kernel, bias = model.get_layer(ENLARGE).get_weights()
-        averages = kernel.shape[-1]
+        average_count = kernel.shape[-1]
         block = model.architecture.block
         return cls(
             shape=model.image_shape,
             block=block,
             averaging=tuple(model.get_layer(AVERAGES).get_weights()),
-            enlarging=(kernel.reshape(1, 1, -1, averages).swapaxes(2, 3), np.tile(bias, math.prod(block))),
+            enlarging=(kernel.reshape(1, 1, -1, average_count).swapaxes(2, 3), np.tile(bias, math.prod(block))),
         )
 
     def averages(self, images: tf.Tensor) -> tf.Tensor:
@@ -276,15 +276,16 @@ class _SmoothPath:
 
     def smooth_from_code(self, code: tf.Tensor) -> tf.Tensor:
         """Computes the smooth picture from a code, whose last channels are the averages."""
-        # The kernel multiplies the maxima by 0. This replaces a slice of the code, for the reason given in `maxima`.
+        # The kernel multiplies the maxima by 0, so that only the averages count, as if the code were sliced.
         kernel, bias = self.enlarging
         maxima_channels = code.shape[-1] - kernel.shape[2]
         return self._enlarge(code, np.pad(kernel, [(0, 0), (0, 0), (maxima_channels, 0), (0, 0)]), bias)
 
     def maxima(self, code: tf.Tensor) -> tf.Tensor:
         """Returns the first channels of a code, the maxima."""
-        # A product with ones and zeros replaces a slice. In LiteRT's int8 files, a slice keeps the scale of its input.
-        # Averages are a hundred times as large as maxima, and at the averages' scale the maxima would round to 0.
+        # A product with ones and zeros replaces a slice. In LiteRT's int8 files, a slice and its input have the same
+        # scale. A slice would give the code the scale of the maxima, and averages, which can be ten times as large,
+        # would be clipped.
         channels = code.shape[-1]
         maxima_channels = channels - self.averaging[0].shape[-1]
         kernel = np.eye(channels, maxima_channels, dtype=np.float32)[np.newaxis, np.newaxis]
@@ -314,13 +315,13 @@ def _convolve(
     """Convolves images that first get `extra[0]` zero rows below and `extra[1]` zero columns to the right."""
     # The convolution adds the extra zeros itself, as padding: if a separate operation padded the images, tf2onnx would
     # lose the convolution's own padding. But OpenVINO 2026.4 crashes (SIGSEGV) in some convolutions that compute
-    # values from padding alone. Before the bias, such values are 0, so `tf.pad` adds them after the convolution.
-    zeros_in_reach = [min(zeros, before) for zeros, (before, _) in zip(extra, padding)]
-    padding = [(before, after + zeros) for (before, after), zeros in zip(padding, zeros_in_reach)]
+    # values from padding alone. Before the bias, such values are 0, so `tf.pad` adds them to the convolution's output.
+    input_zeros = [min(zeros, before) for zeros, (before, _) in zip(extra, padding)]
+    padding = [(before, after + zeros) for (before, after), zeros in zip(padding, input_zeros)]
     convolved = tf.nn.conv2d(images, kernel, strides, [(0, 0), *padding, (0, 0)])
-    later_padding = [(0, zeros - in_reach) for zeros, in_reach in zip(extra, zeros_in_reach)]
-    if any(map(any, later_padding)):
-        convolved = tf.pad(convolved, [(0, 0), *later_padding, (0, 0)])
+    output_padding = [(0, zeros - added) for zeros, added in zip(extra, input_zeros)]
+    if any(map(any, output_padding)):
+        convolved = tf.pad(convolved, [(0, 0), *output_padding, (0, 0)])
     return tf.nn.bias_add(convolved, bias)
 
 

@@ -147,7 +147,7 @@ def _thumbnail_text(images: np.ndarray, max_values: float, comparison: str) -> s
 
 
 def comparison_with_card(card: ModelCard, dataset: ImageDataset) -> str:
-    """Says in one line whether the data set is the card's.
+    """Says in one line whether the data set is the card's, or that the card does not say which images it means.
 
     If it is another data set, the line also says how many of its test images are not among the card's test images.
     """

@@ -34,7 +34,7 @@ class ExportDirectory:
         overwrite: whether to replace an existing model.
 
     Raises:
-        InputError: as `check`; on entering, also if another process holds the lock.
+        InputError: as `check_replaceable`; on entering, also if another process holds the lock.
     """
 
     def __init__(self, export_dir: str | os.PathLike[str], overwrite: bool = False) -> None:
@@ -78,7 +78,7 @@ class ExportDirectory:
 
         Raises:
             RunError: if writing fails; an existing model stays. If the new model is complete but its place has become
-                unusable, the model stays beside that place, and the message names the model's directory.
+                unusable, the new model stays beside that place, and the message names its directory.
         """
         try:
             with partial_path(self.path) as partial:

@@ -111,7 +111,7 @@ def _header_length(file: bytes) -> int:
 
 
 def codecs() -> dict[str, Sequence[Codec]]:
-    """Codecs by name, one for each of `QUALITIES` or `DIVISORS`. PNG is lossless and has a single codec."""
+    """Lists of codecs by name: one codec for each of `QUALITIES` or `DIVISORS`. PNG is lossless and has only one."""
     return {
         **{
             name: [_pillow_codec(name, quality=quality, **settings) for quality in QUALITIES]

@@ -25,7 +25,8 @@ from deconv_ae.model.autoencoder import Autoencoder
 SERVING_DEFAULT, ENCODE, DECODE = "serving_default", "encode", "decode"
 IMAGES, CODE, RECONSTRUCTION = "images", "code", "reconstruction"
 SERVE = "serve"
-"""The attribute of a loaded SavedModel that keras.layers.TFSMLayer calls by default: here, `serving_default`."""
+"""The attribute of a loaded SavedModel that keras.layers.TFSMLayer calls by default. It holds the function of
+`serving_default`."""
 
 Specs = dict[str, tf.TensorSpec]
 SpecsOf = Callable[[Architecture, Sequence[int]], Specs]

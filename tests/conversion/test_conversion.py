@@ -148,6 +148,7 @@ def test_openvino_has_one_name_for_each_output(tmp_path: Path) -> None:
 def test_litert_files_have_no_tensorflow_operations(converted: tuple[Finished, Path]) -> None:
     files = list((converted[1] / "litert").iterdir())
     assert len(files) == 9
+    # In LiteRT files, the names of TensorFlow's operations begin with Flex.
     assert not any(b"Flex" in file.read_bytes() for file in files)
 
 
@@ -224,8 +225,8 @@ def test_switches_may_move_only_among_tied_maxima(served: ServedAutoencoder) -> 
         def encode(inputs: Tensors) -> Tensors:
             encoded = {name: np.array(values) for name, values in served.encode_scaled(inputs["images"]).items()}
             switches = encoded["switches_1"]
-            moved = np.all(inputs["images"] == reference.tensors["images"][image], axis=(1, 2, 3))
-            switches[moved, 3, 3] = (switches[moved, 3, 3] + 7) % 16
+            is_chosen = np.all(inputs["images"] == reference.tensors["images"][image], axis=(1, 2, 3))
+            switches[is_chosen, 3, 3] = (switches[is_chosen, 3, 3] + 7) % 16
             return encoded
 
         return encode
@@ -286,8 +287,8 @@ def test_added_signature_converts_where_the_export_has_it(
     halved = Signature("halve", encode.inputs, half_spec, halve, converted="halver")
     monkeypatch.setitem(SIGNATURES, "halve", halved)
     exporting.export(trained, digits, tmp_path / "model")
-    for model, file_count in ((tmp_path / "model", 4), (exported, 3)):
-        written = conversion.convert(model, ["onnx"], tmp_path / f"{file_count} files", digits.test, digits.train)
+    for model_dir, file_count in ((tmp_path / "model", 4), (exported, 3)):
+        written = conversion.convert(model_dir, ["onnx"], tmp_path / f"{file_count} files", digits.test, digits.train)
         assert len(written) == file_count
         assert all(entry.agreement.is_exact for entry in written)
     outputs = run_onnx(tmp_path / "4 files" / "onnx" / "halver.onnx", {"images": np.asarray(scale(digits.test[:2]))})

@@ -69,7 +69,7 @@ def export_trained(architecture: Architecture, image_shape: tuple[int, ...], fol
 
 @examples(2)
 @hypothesis.given(case=cases())
-def test_every_architecture_trains_and_serves(case) -> None:
+def test_random_architectures_train_and_serve(case) -> None:
     with tempfile.TemporaryDirectory() as folder:
         export_trained(*case, Path(folder))
 
@@ -77,7 +77,7 @@ def test_every_architecture_trains_and_serves(case) -> None:
 @pytest.mark.long
 @examples(25)
 @hypothesis.given(case=cases())
-def test_every_architecture_converts_to_every_format(case) -> None:
+def test_random_architectures_convert_to_every_format(case) -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = export_trained(*case, Path(folder))
         written = conversion.convert(

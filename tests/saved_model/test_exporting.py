@@ -124,7 +124,7 @@ def test_card_has_every_option_that_decides_the_pixels(
 
 
 @pytest.mark.parametrize("name", ["a[b]c", "a\\b", "a*b", "a?b", "[x]/model"])
-def test_path_with_pattern_characters_is_refused(exported: Path, tmp_path: Path, name: str) -> None:
+def test_path_with_a_wildcard_is_refused(exported: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(exported, tmp_path / name)
     ending = r"has a [*?\[\\], which TensorFlow takes for a wildcard; rename it$"
     with pytest.raises(InputError, match=f"^model: .*{ending}"):

@@ -20,6 +20,8 @@ from deconv_ae.training.evaluation import thumbnail_rmse
 REFERENCE = Path(__file__).parents[2] / "saved_models" / "reference"
 PHOTOGRAPHS_MODEL = "photos_16_8"
 AVERAGES_MODEL = "photos_128"
+"""The model whose code also holds weighted averages of each block of pixels, besides the maxima."""
+
 MOST_BYTES = 3_000_000
 
 # TFDS looks where programs without --data_dir look: in TFDS_DATA_DIR, or in ~/tensorflow_datasets if that is unset.
