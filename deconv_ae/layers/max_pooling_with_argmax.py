@@ -81,11 +81,11 @@ class MaxPoolingWithArgmax2D(_MaxPoolingWithArgmax):
     the first in row-major order. NaN counts as more than any number: a window with a NaN gives NaN and the position of
     its first NaN. Gradients of any order go only to the positions of the maxima.
 
-    The layer uses the pooling kernels of TensorFlow or PyTorch; the table in `deconv_ae/ops/pooling.py` says which
-    implementation runs where. The result is the same everywhere. Under XLA (`jit_compile=True`) the layer is composed
-    of operations that XLA has. The layer chooses the implementation when it is traced. TensorFlow does not trace a
-    `tf.function` again when a compiled function calls it. So a compiled function cannot call a `tf.function` that was
-    traced outside of XLA.
+    On TensorFlow and PyTorch, the layer uses the backend's pooling kernels. Under XLA (on JAX, or on TensorFlow with
+    `jit_compile=True`), it is composed of operations that XLA has. The table in `deconv_ae/ops/pooling.py` says which
+    implementation runs where. The result is the same everywhere. The layer chooses the implementation when it is
+    traced. TensorFlow does not trace a `tf.function` again when a compiled function calls it. So a compiled function
+    cannot call a `tf.function` that was traced outside of XLA.
 
     To pool the frames of a video one by one, use `MaxPoolingWithArgmax3D((1, 2, 2))`; `keras.layers.TimeDistributed`
     does not support layers with two results.

@@ -119,8 +119,9 @@ class MaxUnpooling2D(_MaxUnpooling):
             in their own image and channel, or are in their windows for another size but not for the default size.
         tf.errors.InvalidArgumentError: On TensorFlow, when the layer runs: if positions are not in their own image and
             channel, if they are in their windows for another size but not for the default size, or if the size does
-            not pool to the shape of `pooled`. Code that XLA compiles cannot raise: it drops a value whose position is
-            not in its own image, and a value whose position is in another channel goes to that channel.
+            not pool to the shape of `pooled` or differs from that of the images before pooling. Code that XLA compiles
+            cannot raise: it drops a value whose position is not in its own image, and a value whose position is in
+            another channel goes to that channel.
 
     Example:
     >>> import numpy as np

@@ -11,7 +11,7 @@ class WindowsLayer(keras.layers.Layer):
 
     dimensions = 2
     integer_input = "argmax"
-    """The name of the input that may hold wide integers, for messages."""
+    """The name, for messages, of the input whose integers may be too wide for the backend."""
 
     def __init__(self, pool_size=2, strides=None, padding="valid", data_format=None, **kwargs):
         super().__init__(**kwargs)

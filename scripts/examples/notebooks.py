@@ -12,7 +12,7 @@ from deconv_ae.errors import RunError, first_line
 FOLDER = Path(__file__).parent
 NOTEBOOKS = tuple(sorted(FOLDER.glob("*.ipynb")))
 WITHOUT_OUTPUT = "remove-output"
-"""Tag of cells whose output is not saved. TensorFlow logs facts about the machine while it is imported."""
+"""Tag of cells that import TensorFlow. Their output is not saved, because it holds facts about the machine."""
 TIMEOUT_SECONDS = 600
 """The time limit for the kernel's start, and for each cell. A busy machine takes minutes."""
 

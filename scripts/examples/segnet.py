@@ -44,7 +44,8 @@ def segnet(
             x = layer(x)
     for convolution_count in CONVOLUTION_COUNTS:
         argmax, size_before, channels = poolings.pop()
-        # Without `output_size`, PyTorch would double the size, which is wrong for odd heights and widths.
+        # With Keras on PyTorch, the argmax does not carry the size before pooling. Without `output_size`, the unpooling
+        # would then double the size, which is wrong for odd heights and widths.
         x = MaxUnpooling2D(2, padding="same")(x, argmax, output_size=size_before)
         # Unpooling needs as many channels as its argmax has. So a block's last convolution has as many filters as the
         # next block has channels.

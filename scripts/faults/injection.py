@@ -102,7 +102,9 @@ class Torture:
         if status:
             is_right = is_right and len(finished.error_lines) == 1
         if not is_right:
-            self.problem = f"status {finished.status} instead of {status}: {finished.stderr.strip()[-300:]!r}"
+            with_message = f" with {message!r}" if message else ""
+            expected = f"status {status} and one line{with_message}" if status else "status 0"
+            self.problem = f"status {finished.status}, expected {expected}: {finished.stderr.strip()[-300:]!r}"
         return is_right
 
     def ends_as_expected(self, name: str) -> bool:

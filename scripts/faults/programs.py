@@ -94,7 +94,7 @@ class RunningProgram:
         """Waits until `condition` returns True or the program ends, and returns whether `condition` returned True.
 
         Raises:
-            TimeoutError: if neither happens.
+            TimeoutError: if neither happens within `timeout` seconds.
         """
         end = time.monotonic() + timeout
         while time.monotonic() < end:

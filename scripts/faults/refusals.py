@@ -110,7 +110,10 @@ def _run(module: Any, program: str, directory: Path, arguments: list[str]) -> Ou
 
 
 def _files(directory: Path) -> set[tuple[str, int, int]]:
-    """Returns path, size and time of change of everything below a directory, except what this user cannot reach."""
+    """Returns the path and size of every file and folder below a directory, and the time of change of every file.
+
+    Leaves out what this user cannot reach.
+    """
     entries = set()
     for parent, folders, names in os.walk(directory):
         for name in (*folders, *names):
@@ -118,7 +121,7 @@ def _files(directory: Path) -> set[tuple[str, int, int]]:
                 state = (Path(parent) / name).lstat()
             except PermissionError:  # The user can list the directory, but not enter it.
                 continue
-            # A directory's time is left out: it changes if a file is created and removed again.
+            # A folder's time is left out, because it changes even if a file is created and removed again.
             entries.add((os.path.join(parent, name), state.st_size, 0 if name in folders else state.st_mtime_ns))  # noqa: PTH118
     return entries
 

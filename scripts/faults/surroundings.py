@@ -14,9 +14,10 @@ from faults.injection import SETTINGS, UNDISTURBED_MODEL, Torture, fault
 from faults.programs import SCRIPTS, Finished, RunningProgram
 
 FIRST_SECONDS = (0.1, 5.0)
-"""The earliest and the latest Ctrl-C. An earlier one would interrupt Python's own start, which prints a traceback."""
+"""The earliest and the latest moment of Ctrl-C, in seconds after the start of the program. An earlier Ctrl-C would
+interrupt the start of Python itself, which would then print a traceback."""
 
-VISUALIZATION_FILES = 22
+VISUALIZATION_FILE_COUNT = 22
 """The number of files that visualize.py writes: three pictures for each of five images; the code, the switches and the
 output as text; four figures."""
 
@@ -111,8 +112,8 @@ def interrupt_visualizing(torture: Torture) -> bool:
     contents = _contents(torture.directory / folder)
     if finished.status and not torture.ended_with(finished, 128 + signal.SIGINT):
         return False
-    if contents and len(contents) != VISUALIZATION_FILES:
-        torture.problem = f"{len(contents)} of {VISUALIZATION_FILES} files: {sorted(contents)}"
+    if contents and len(contents) != VISUALIZATION_FILE_COUNT:
+        torture.problem = f"{len(contents)} of {VISUALIZATION_FILE_COUNT} files: {sorted(contents)}"
         return False
     if not contents and finished.status == 0:
         torture.problem = "status 0 without a file"

@@ -115,7 +115,7 @@ def test_second_notebook_prints_what_its_prose_says() -> None:
     """Changed switches raise the RMSE more than a flat code, in which one value replaces all values above 0.
 
     In numbers, the model wins: its RMSE is lower than that of thumbnails with as many numbers as its code. In bits, it
-    loses: thumbnails, JPEG and WebP with at most as many bits as its code and switches have a lower RMSE.
+    loses: its RMSE is higher than that of thumbnails, JPEG and WebP with at most as many bits as its code and switches.
     """
     (file,) = (file for file in NOTEBOOKS if file.name.startswith("2"))
     texts = printed_texts(nbformat.read(file, as_version=4))

@@ -30,7 +30,7 @@ class Subclassed(keras.Model):
 
 
 class Stack(keras.layers.Layer):
-    """`MaxPoolingWithArgmax2D` and `MaxUnpooling2D` as one layer, for a Sequential."""
+    """`MaxPoolingWithArgmax2D` and `MaxUnpooling2D` as one layer, for `keras.Sequential`."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

@@ -1,4 +1,4 @@
-"""The table below "Coming from elsewhere" in deconv_ae/layers/README.md, row by row.
+"""The conversions in the table below "Coming from elsewhere" in deconv_ae/layers/README.md.
 
 Positions are numbered as in the other libraries. Expected results are literals or come from NumPy and TensorFlow, so
 that the other libraries need not be installed.

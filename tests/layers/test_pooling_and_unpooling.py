@@ -1,4 +1,4 @@
-"""The pooling and unpooling layers: one test for each promise of their docstrings."""
+"""What the docstrings of the layers for pooling, unpooling and switches promise."""
 
 import math
 
@@ -608,7 +608,7 @@ def test_window_of_more_than_256_positions_raises_an_error(convert):
 @pytest.mark.parametrize(
     "position", [4, 2, 16], ids=["below the image", "in the column outside of all windows", "far below the image"]
 )
-def test_position_outside_of_its_window_has_no_switch(position):
+def test_converting_position_outside_of_its_window_raises_an_error(position):
     with pytest.raises(tf.errors.InvalidArgumentError, match="outside of the windows"):
         argmax_to_switches(tf.constant([[[[position]]]], tf.int64), (1, 3), (1, 2), (1, 2))
 
@@ -616,7 +616,7 @@ def test_position_outside_of_its_window_has_no_switch(position):
 @pytest.mark.parametrize(
     "switch", [9, 255, 0], ids=["just beyond the window", "far beyond the window", "outside of the image"]
 )
-def test_switch_that_points_out_of_the_image_raises_an_error(switch):
+def test_switch_outside_of_window_or_image_raises_an_error(switch):
     with pytest.raises(tf.errors.InvalidArgumentError, match="outside of the window"):
         switches_to_argmax(tf.constant([[[[switch]]]], tf.uint8), (1, 1), 3, padding="same")
 

@@ -64,9 +64,9 @@ def test_reloaded_segnet_continues_to_learn(tmp_path):
     model.save(tmp_path / "segnet.keras")
     loaded = keras.saving.load_model(tmp_path / "segnet.keras")
     np.testing.assert_array_equal(loaded(images), model(images))
-    before = loaded.evaluate(images, labels, verbose=0)
+    loss_before = loaded.evaluate(images, labels, verbose=0)
     loaded.fit(images, labels, batch_size=8, epochs=1, verbose=0)
-    assert loaded.evaluate(images, labels, verbose=0) < before
+    assert loaded.evaluate(images, labels, verbose=0) < loss_before
 
 
 def test_example_restores_odd_sizes_also_after_saving(tmp_path):
