@@ -98,7 +98,7 @@ def test_default_size_is_that_of_tensorflow_addons(geometry):
 
 @pytest.mark.parametrize("padding, shape", [("valid", (45, 45)), ("same", (45, 37)), ("same", (44, 44))])
 def test_unpooling_restores_the_size_before_pooling(padding, shape):
-    images = np.random.default_rng(0).permutation(math.prod(shape)).reshape(1, *shape, 1).astype("float32")
+    images = np.random.default_rng(0).permutation(math.prod(shape)).reshape(1, *shape, 1).astype("float32") + 1
     pooling, unpooling = MaxPoolingWithArgmax2D(2, padding=padding), MaxUnpooling2D(2, padding=padding)
 
     def run(images):
@@ -106,6 +106,7 @@ def test_unpooling_restores_the_size_before_pooling(padding, shape):
 
     for restored in (run(images), tf.function(run)(images), tf.function(run, jit_compile=True)(images)):
         np.testing.assert_array_equal(tf.where(restored != 0, images, 0), restored)
+        assert np.count_nonzero(restored) == math.prod(pooling(images)[0].shape)
     inputs = keras.Input((*shape, 1))
     model = keras.Model(inputs, run(inputs))
     assert model.output_shape == (None, *shape, 1)
@@ -128,6 +129,7 @@ def test_sizes_that_pool_to_one_shape_are_distinguished(size):
     assert pooled.shape == (1, 14, 14, 2)
     restored = MaxUnpooling2D(2)(pooled, argmax, output_size=size)
     np.testing.assert_array_equal(tf.where(restored != 0, images, 0), restored)
+    assert np.count_nonzero(restored) == np.count_nonzero(pooled) > 0
     np.testing.assert_array_equal(MaxUnpooling2D(2)(pooled, argmax, output_size=tf.constant(size)), restored)
 
 
