@@ -141,7 +141,7 @@ def _tile_place(place: tuple[int, int, int], shape: tuple[int, ...]) -> tuple[in
 def _switches(model: ServedAutoencoder, run: ModelRun, followed_place: tuple[int, int, int] | None) -> list[str]:
     """A tile for each pooling, which shows the switches of a model's run.
 
-    Up to `MOST_CHANNELS_AS_POINTS` channels are drawn as points in the picture's windows. If there are more, each
+    Up to `MOST_CHANNELS_AS_POINTS` channels are drawn as points in the pooling's windows. If there are more, each
     channel is a grid with one square for each window. The square's colour stands for the switch, a place in the window.
     """
     tiles = []

@@ -1,6 +1,6 @@
-// Pointer and keys on the models' drawings erase values, follow windows and move switches. A place is the model's
-// number, row, column and channel, as an array or joined by hyphens. Without a channel, the program takes the strongest
-// one. A window place is the value of a switch: the number of a place within its window.
+// Pointer and keys on the models' drawings erase values, follow windows and move switches. A place is a model's
+// number, and a row, column and channel of its code, as an array or joined by hyphens. Without a channel, the program
+// takes the strongest one. A window place is the value of a switch: the number of a place within its window.
 const KEYS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 const CODE = "#models figure.code svg";
 
@@ -34,13 +34,13 @@ function move(place, windowPlace) {
   changeState({ window: place, moved: [...others, `${place}-${windowPlace}`].join("_") });
 }
 
-// The tiles in a drawing of a code: one for each channel, a pixel apart.
+// The tiles in a drawing of a code or of switches: one for each channel, a pixel apart.
 function tileShape(svg) {
   const [height, width, channels] = ["height", "width", "channels"].map((name) => Number(svg.dataset[name]));
   return { height, width, channels, tilesInRow: (svg.viewBox.baseVal.width + 1) / (width + 1) };
 }
 
-// The place at a row and column of a code's drawing, or null between tiles and outside.
+// The place at a row and column of a drawing in tiles, or null between tiles and outside.
 function placeAt(svg, row, column) {
   const { height, width, channels, tilesInRow } = tileShape(svg);
   const [tileRow, tileColumn] = [Math.floor(row / (height + 1)), Math.floor(column / (width + 1))];

@@ -48,15 +48,15 @@ class UnpooledWindow:
     """One window of one channel, before the last pooling and after its unpooling.
 
     Attributes:
-        values: the window's values before the pooling, `(pool height, pool width)` float32.
+        pooling_input: the window's values before the pooling, `(pool height, pool width)` float32.
         sent_switch: the switch that leaves the encoder: the place of the maximum.
         received_switch: the switch that reaches the decoder.
-        restored: the window after unpooling, of the shape of `values`: the received value at the place
+        restored: the window after unpooling, of the shape of `pooling_input`: the received value at the place
             `received_switch`, and zeros elsewhere.
         white_value: the value that is drawn in white: the largest maximum of the two codes, sent and received.
     """
 
-    values: np.ndarray
+    pooling_input: np.ndarray
     sent_switch: int
     received_switch: int
     restored: np.ndarray
@@ -110,12 +110,12 @@ def _follow_maximum(
 ) -> UnpooledWindow:
     row, column, channel = place
     height, width = pool_sizes(model)[-1]
-    values = features[row * height : (row + 1) * height, column * width : (column + 1) * width, channel]
+    pooling_input = features[row * height : (row + 1) * height, column * width : (column + 1) * width, channel]
     sent, received = (int(encoded.switches[-1][(0, *place)]) for encoded in (run.sent, run.received))
     restored = np.zeros((height, width), np.float32)
     restored[divmod(received, width)] = run.received.code[(0, *place)]
     white_value = max(float(maxima(model, encoded).max()) for encoded in (run.sent, run.received))
-    return UnpooledWindow(values, sent, received, restored, white_value)
+    return UnpooledWindow(pooling_input, sent, received, restored, white_value)
 
 
 def unpooling(model: ServedAutoencoder, run: ModelRun, channel: int) -> dict[str, Any] | None:
@@ -138,13 +138,13 @@ def journey_html(model: ServedAutoencoder, model_number: int, run: ModelRun, jou
 
     If the value is erased, the button puts the value back. For a maximum, the HTML also has a box for the switch.
     """
-    size = journey.pixels.shape
-    pixel_lines = drawings.window_lines((size[0], size[1]), (1, 1))
+    shape = journey.pixels.shape
+    pixel_lines = drawings.window_lines((shape[0], shape[1]), (1, 1))
     unpooled = journey.unpooled
     steps = (
-        ("pixels", size, drawings.image_element(journey.pixels) + pixel_lines, "its pixels"),
+        ("pixels", shape, drawings.image_element(journey.pixels) + pixel_lines, "its pixels"),
         *(_steps_of_average(model, journey) if unpooled is None else _steps_of_maximum(model, journey, unpooled)),
-        ("drawn", size, drawings.image_element(journey.reconstruction) + pixel_lines, "the decoder's pixels"),
+        ("drawn", shape, drawings.image_element(journey.reconstruction) + pixel_lines, "the decoder's pixels"),
     )
     figures = "".join(
         f"<li><figure>{drawings.drawing(size, content, drawing_name(model, run, f'one window, {subject}'))}"
@@ -183,18 +183,25 @@ def _steps_of_maximum(model: ServedAutoencoder, journey: Journey, unpooled: Unpo
         drawings.frame(*divmod(switch, pool[1]), kind="maximum")
         for switch in (unpooled.sent_switch, unpooled.received_switch)
     )
-    values, restored = (_grey_image(each, unpooled.white_value) for each in (unpooled.values, unpooled.restored))
+    input_image, restored_image = (
+        _grey_image(each, unpooled.white_value) for each in (unpooled.pooling_input, unpooled.restored)
+    )
     is_unchanged = (journey.sent_value, unpooled.sent_switch) == (journey.received_value, unpooled.received_switch)
     arrival_text = "back in its place" if is_unchanged else f"arrives, at place <b>{unpooled.received_switch}</b>"
     return [
-        ("convolved", pool, values + lines + sent_frame, f"convolved, maximum <b>{journey.sent_value:.2f}</b>"),
+        ("convolved", pool, input_image + lines + sent_frame, f"convolved, maximum <b>{journey.sent_value:.2f}</b>"),
         (
             "sent",
             pool,
             lines + _place_numbers(pool) + sent_frame,
             f"code <b>{journey.sent_value:.2f}</b>, switch <b>{unpooled.sent_switch}</b>",
         ),
-        ("put back", pool, restored + lines + received_frame, f"<b>{journey.received_value:.2f}</b> {arrival_text}"),
+        (
+            "put back",
+            pool,
+            restored_image + lines + received_frame,
+            f"<b>{journey.received_value:.2f}</b> {arrival_text}",
+        ),
     ]
 
 

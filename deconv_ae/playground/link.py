@@ -40,7 +40,8 @@ LONGEST_EXACT_UPLOAD = 1500
 take 15,000 characters, and takes 2,000 as a WebP."""
 
 Place = tuple[int, int, int, int | None]
-"""A window: the model's number, row, column and channel. None stands for the channel with the largest maximum there."""
+"""A window: its model's number, and its row, column and channel. None stands for the channel with the largest maximum
+there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,10 @@ class State:
         return self.background is not None and not np.array_equal(self.picture, self.background)
 
     def query(self) -> str:
-        """The state as a query for `read`, without defaults. Of a drawing, it holds only the drawn pixels."""
+        """The state as a query for `read`, without defaults.
+
+        A drawing is in the query as the pixels that differ from the background.
+        """
         background = np.zeros_like(self.picture) if self.background is None else self.background
         values: dict[str, Any] = {
             "image": self.image,

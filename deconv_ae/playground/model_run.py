@@ -56,7 +56,7 @@ class ModelRun:
 
 
 def run_model(model: ServedAutoencoder, number: int, picture: np.ndarray, tampering: Tampering) -> ModelRun:
-    """Encodes a picture, changes the code and switches, and decodes them both with and without the changes.
+    """Encodes a picture, changes the code and switches, and decodes them with and without the changes.
 
     Args:
         model: the model.

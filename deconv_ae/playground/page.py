@@ -70,8 +70,8 @@ class Playground:
         command: the command that started the page, for people to copy.
 
     Raises:
-        InputError: if a model takes images of another shape, if images have neither 1 nor 3 channels, or if a model is
-            damaged.
+        InputError: if a model does not take the test images, if they have neither 1 nor 3 channels, or if the Keras
+            model beside a SavedModel is missing or damaged.
     """
 
     def __init__(self, models: Sequence[ServedAutoencoder], test_images: np.ndarray, command: str) -> None:

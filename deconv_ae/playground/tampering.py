@@ -17,7 +17,7 @@ MOST_BITS = 8
 SEEDS = 1000
 
 CodeValue = tuple[int, int, int, int]
-"""A value of a code: the model's number, row, column and channel."""
+"""A value of a code: its model's number, and its row, column and channel."""
 
 Move = tuple[int, int, int, int, int]
 """A value of a code, as in `CodeValue`, and the place in the value's window to which the value's switch moves."""
@@ -32,7 +32,7 @@ class Tampering:
         noise: the standard deviation of normal noise, as a share of the code's largest value, 0 to 1.
         bits: 1 to 8, or 0 to round nothing. Values are rounded to multiples of `(largest - smallest) / (2**bits - 1)`,
             with the `largest` and the `smallest` among the code's values and 0.
-        dropped: the share of values that become 0, 0 to 1. The seed chooses the values.
+        dropped: the share (0 to 1) of the values that become 0. The seed chooses the values.
         erased: single values that become 0.
         switches: "kept"; "shuffled" among the windows of a pooling; or "centred", each at the middle of its window.
         moved: single switches of the last pooling that move to other places of their windows.
@@ -66,7 +66,7 @@ class Tampering:
                  [5]]]], dtype=uint8),))
         """
         code = self._quantize(self._add_noise(encoded.code * np.float32(self.scale)))
-        # Another generator chooses the dropped values, so that dropping does not change the noise.
+        # Another generator chooses the dropped values, so that the choice is independent of the noise.
         order = np.random.default_rng((self.seed, 1)).permutation(code.size)
         code.flat[order[: round(self.dropped * code.size)]] = 0
         for number, *place in self.erased:

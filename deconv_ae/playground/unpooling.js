@@ -23,8 +23,8 @@ export function showUnpooling(unpooling) {
   if (section.open) draw();
 }
 
-// Lengths in pixels of the unpooled picture, whose left edge is at `unpooledLeft`. The code is drawn left of it, in the
-// same size.
+// The numbers of rows and columns of windows, a window's height and width in pixels, and the left edge of the unpooled
+// picture. The code is drawn left of this picture, in the same size.
 function lengths() {
   const [[rows, columns], [height, width]] = [played.windows, played.pool];
   const unpooledLeft = columns * width + Math.max(2, Math.round(columns * width * 0.1));

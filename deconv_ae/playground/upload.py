@@ -33,7 +33,7 @@ def receive(content: bytes, fit: str, shape: Sequence[int]) -> np.ndarray:
     Raises:
         PictureError: if the upload cannot be decoded as a picture, is an icon, or is too large.
     """
-    # decode is annotated for paths, but also takes files in memory.
+    # `decode` is annotated for paths, but also takes files in memory.
     pixels = decode(_file_to_decode(content), shape[-1])  # type: ignore[arg-type]
     return resize_to_fit(Image.fromarray(np.squeeze(pixels, axis=-1 if shape[-1] == 1 else ())), fit, shape)
 

@@ -46,8 +46,8 @@ class View:
         test_images: `(N, height, width, channels)` uint8.
 
     Raises:
-        InputError: if a model takes images of another shape, if images have neither 1 nor 3 channels, or if a model is
-            damaged.
+        InputError: if a model does not take the test images, if they have neither 1 nor 3 channels, or if the Keras
+            model beside a SavedModel is missing or damaged.
     """
 
     def __init__(self, models: Sequence[ServedAutoencoder], test_images: np.ndarray) -> None:
@@ -64,7 +64,7 @@ class View:
         self.show(State(test_images[0], 0, Tampering()))
 
     def show(self, state: State) -> Shown:
-        """Draws what the page shows for a state. The state must come from `without_unknown_places`."""
+        """Draws what the page shows for a state. The state's window must exist: see `without_unknown_places`."""
         runs = [run_model(model, number, state.picture, state.tampering) for number, model in enumerate(self.models)]
         if state.window is None:
             number = self._default_model_number

@@ -74,7 +74,7 @@ def test_shuffling_follows_the_seed() -> None:
     assert not np.array_equal(first, encoded.switches[0])
 
 
-def test_noise_scales_with_largest_value_and_makes_no_maximum_negative() -> None:
+def test_noise_scales_with_largest_value_and_keeps_maxima_nonnegative() -> None:
     code = np.full((1, 50, 50, 1), 4, np.float32)
     received = Tampering(noise=0.1).apply(Encoded(code, ()), 0, []).code
     assert np.std(received) == pytest.approx(0.4, rel=0.05)
@@ -173,7 +173,7 @@ BOMB = State(np.zeros((10_000, 10_000, 1), np.uint8), None, Tampering()).query()
     ],
     ids=lambda value: value[:12],
 )
-def test_impossible_value_in_a_link_is_dropped_and_named(name: str, text: str) -> None:
+def test_unusable_value_in_a_link_is_left_out_and_named(name: str, text: str) -> None:
     restored, refused = link.read({name: text, "bits" if name != "bits" else "seed": "2"}, TEST_IMAGES)
     assert list(refused) == [name]
     assert refused[name].startswith(f"{name}: ")
@@ -229,11 +229,11 @@ def test_each_model_has_named_drawings(kind: str, request) -> None:
         drawings = [figure.find("svg") for figure in card.iter("figure")]
         stages = len(model.card.architecture.pool_sizes)
         assert len(drawings) == stages + 3
-        value = card.find(".//b").text
+        rmse = card.find(".//b").text
         for drawing in drawings:
             assert drawing.attrib["aria-label"].startswith(f"{model.name}: ")
         for drawing in drawings[:-1]:  # The last is the thumbnail, which has an RMSE of its own.
-            assert drawing.attrib["aria-label"].endswith(f", RMSE {value}")
+            assert drawing.attrib["aria-label"].endswith(f", RMSE {rmse}")
     assert all("aria-label" in drawing.attrib for drawing in page.iter("svg"))
 
 
@@ -339,16 +339,17 @@ def test_unpooling_has_every_window_of_one_channel(grey, averages) -> None:
 
 def test_a_moved_switch_belongs_to_the_last_pooling(grey) -> None:
     view, picture = grey
-    move = Tampering(moved=frozenset({(1, 2, 3, 0, 1)}))
+    tampering = Tampering(moved=frozenset({(1, 2, 3, 0, 2)}))
     for number, model in enumerate(view.models):
-        run = run_model(model, number, picture, move)
+        run = run_model(model, number, picture, tampering)
         changed = [sent != received for sent, received in zip(run.sent.switches, run.received.switches)]
         assert all(not pooling.any() for pooling in changed[:-1])
         changed_elsewhere = changed[-1].copy()
         changed_elsewhere[0, 2, 3, 0] = False
         assert not changed_elsewhere.any()
         if number == 1:
-            assert run.received.switches[-1][0, 2, 3, 0] == 1
+            assert changed[-1][0, 2, 3, 0]
+            assert run.received.switches[-1][0, 2, 3, 0] == 2
     _, refused = view.without_unknown_places(State(picture, None, Tampering(moved=frozenset({(1, 2, 3, 0, 4)}))))
     assert list(refused) == ["moved"]
 
@@ -357,7 +358,7 @@ def test_the_link_of_a_drawing_on_a_photograph_is_short(colour) -> None:
     _, picture = colour
     photographs = np.stack([np.random.default_rng(0).integers(0, 256, picture.shape, np.uint8), picture])
     drawn = photographs[0].copy()
-    drawn[8:56, 30:36] = (255, 200, 0)  # The XOR of both pictures would take 1,150 characters.
+    drawn[8:56, 30:36] = (255, 200, 0)  # The XOR of `drawn` and its background would take 1,150 characters.
     state = State(drawn, 0, Tampering(), background=photographs[0])
     query = state.query()
     assert len(query) < 500
@@ -409,8 +410,8 @@ def test_journey_leads_from_pixels_to_the_placed_value(grey, number: int, tamper
     np.testing.assert_array_equal(journey.pixels, picture[4 * row : 4 * row + 4, 4 * column : 4 * column + 4])
     value, unpooled = journey.sent_value, journey.unpooled
     assert value > 0
-    assert unpooled.values.max() == pytest.approx(value, rel=1e-5)
-    assert unpooled.values.argmax() == unpooled.sent_switch
+    assert unpooled.pooling_input.max() == pytest.approx(value, rel=1e-5)
+    assert unpooled.pooling_input.argmax() == unpooled.sent_switch
     assert np.flatnonzero(unpooled.restored).tolist() == [unpooled.received_switch]
     assert unpooled.restored.max() == pytest.approx(tampering.scale * value)
     shown = ElementTree.fromstring(journey_html(model, number, run, journey, False))

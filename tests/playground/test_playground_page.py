@@ -264,7 +264,7 @@ def test_a_refused_value_is_named_and_the_old_one_returns(new_page) -> None:
     page = new_page("?image=4&noise=0.3")
     before = page.locator("#models").inner_html()
     box = page.locator("#noise input[type=number]")
-    box.evaluate("box => { box.max = 9; }")
+    box.evaluate("box => { box.max = 9; }")  # The page then sends the 5, which the program refuses.
     box.fill("5")
     box.press("Enter")
     wait(page, "document.querySelector('#notice').textContent.includes('not a number from 0 to 1')")
@@ -749,10 +749,10 @@ def test_axe_finds_no_violation_and_text_is_large_enough(new_page, scheme: str, 
 def test_every_drawing_has_a_name_for_screen_readers(new_page) -> None:
     page = new_page("?image=3")
     tree = page.locator("body").aria_snapshot()
-    value = page.locator(".rmse b").first.inner_text()
+    rmse_text = page.locator(".rmse b").first.inner_text()
     for subject in ("switches, places of the maxima of 7 by 7 windows", "reconstruction", "one window, convolved"):
-        assert f'img "cmap1_pool4: {subject}, RMSE {value}"' in tree
-    assert f'application "cmap1_pool4: code, 7 by 7 values in 1 channel, RMSE {value}"' in tree
+        assert f'img "cmap1_pool4: {subject}, RMSE {rmse_text}"' in tree
+    assert f'application "cmap1_pool4: code, 7 by 7 values in 1 channel, RMSE {rmse_text}"' in tree
     assert page.locator("main svg:not([aria-label]):not([aria-hidden])").count() == 0
 
 
