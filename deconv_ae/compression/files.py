@@ -70,8 +70,8 @@ def write_together(folder: Path, contents: Iterable[tuple[str, bytes]]) -> int:
         The number of bytes in all files.
 
     Raises:
-        RunError: if a file cannot be written, which leaves no file in `folder`; or if a move fails, which leaves the
-            files that were moved before.
+        RunError: if a file cannot be written, and then none of these files is in `folder`; or if a move fails, and then
+            the files that were moved before stay there.
     """
     size = 0
     try:

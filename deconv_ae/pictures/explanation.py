@@ -195,26 +195,26 @@ class _Layer:
     row_labels: tuple[str, ...]
 
     @property
-    def weight_pixels(self) -> int:
+    def pixels_per_weight(self) -> int:
         """The side of the square that shows a weight, in pixels."""
         rows, columns, *size = self.relative_weights.shape
         kernel_pixels = LAYER_PIXELS // max(rows, columns) - GAP_PIXELS
         kernel_pixels = min(max(kernel_pixels, SMALLEST_KERNEL_PIXELS), LARGEST_KERNEL_PIXELS)
-        return max(kernel_pixels // max(size), _least_weight_pixels(size))
+        return max(kernel_pixels // max(size), _least_pixels_per_weight(size))
 
     @property
     def inches(self) -> tuple[float, float]:
         """(height, width) of all kernels, without the text around them."""
         rows, columns, height, width = self.relative_weights.shape
         return (
-            rows * (height * self.weight_pixels + GAP_PIXELS) / PIXELS_AN_INCH,
-            columns * (width * self.weight_pixels + GAP_PIXELS) / PIXELS_AN_INCH,
+            rows * (height * self.pixels_per_weight + GAP_PIXELS) / PIXELS_AN_INCH,
+            columns * (width * self.pixels_per_weight + GAP_PIXELS) / PIXELS_AN_INCH,
         )
 
     def draw(self) -> np.ndarray:
         """Draws the kernels in colours as a `(height, width, 3)` picture, whose pixels become pixels of the figure."""
         rows, columns, height, width = self.relative_weights.shape
-        side = self.weight_pixels
+        side = self.pixels_per_weight
         margin = GAP_PIXELS // 2
         cells = np.full((rows, columns, height * side + 2 * margin, width * side + 2 * margin, 3), GREY_BETWEEN_KERNELS)
         enlarged = self.relative_weights.repeat(side, axis=2).repeat(side, axis=3)
@@ -267,7 +267,7 @@ def _layer(model_name: str, layer: keras.layers.Layer, image_channels: int) -> _
         kernels = kernels.reshape(1, -1, *kernels.shape[2:])
     rows, columns, *size = kernels.shape
     pixels = (WIDEST_INCHES - COLOUR_LABELS_INCHES - 2 * MARGIN_INCHES) * PIXELS_AN_INCH
-    most_columns = min(MOST_KERNELS, max(1, int(pixels / (size[1] * _least_weight_pixels(size) + GAP_PIXELS))))
+    most_columns = min(MOST_KERNELS, max(1, int(pixels / (size[1] * _least_pixels_per_weight(size) + GAP_PIXELS))))
     kernels = kernels[:MOST_KERNELS, :most_columns]
     largest = float(np.abs(kernels).max())
     caption = f"{model_name}, {layer.name}: largest weight {largest:.2f}"
@@ -278,7 +278,7 @@ def _layer(model_name: str, layer: keras.layers.Layer, image_channels: int) -> _
     return _Layer(caption, kernels / (largest or 1.0), row_labels)
 
 
-def _least_weight_pixels(kernel_size: Sequence[int]) -> int:
+def _least_pixels_per_weight(kernel_size: Sequence[int]) -> int:
     return -(-SMALLEST_KERNEL_PIXELS // max(kernel_size))
 
 
@@ -291,7 +291,7 @@ def _show_kernels(axis: Axes, layer: _Layer) -> None:
     axis.set(xticks=[], yticks=[], frame_on=False)
     if layer.row_labels:
         rows, _, height, _ = layer.relative_weights.shape
-        pitch = height * layer.weight_pixels + GAP_PIXELS
+        pitch = height * layer.pixels_per_weight + GAP_PIXELS
         axis.set_yticks([(row + 0.5) * pitch for row in range(rows)], layer.row_labels[:rows], fontsize="small")
         axis.tick_params(length=0)
 

@@ -168,9 +168,10 @@ class TrainingOptions:
 
     @property
     def peak_learning_rate(self) -> float | None:
-        """The recipe's peak learning rate in a run long enough to reach it. Another version may have another peak.
+        """The recipe's peak learning rate in a run long enough to reach it.
 
-        None if `learning_rate` is given, or the recipe's peak does not depend on the architecture.
+        None if `learning_rate` is given, or the recipe's peak does not depend on the architecture. Another version of
+        this package may have another peak.
         """
         peak = RECIPES[self.recipe].peak_learning_rate
         return None if self.learning_rate is not None or peak is None else peak(self.architecture)

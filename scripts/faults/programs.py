@@ -187,8 +187,7 @@ def _run(
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)
     if largest_file is not None:
-        # A write beyond the limit must raise OSError. Without this line, the signal SIGXFSZ would end the program.
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        # Python ignores the signal SIGXFSZ, so a write beyond the limit raises OSError.
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     os.chdir(directory)
     sys.argv = [name, *arguments]

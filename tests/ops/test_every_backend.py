@@ -78,8 +78,8 @@ def numbered_channels_first(argmax, size, channels):
 def value_gradient_and_auxiliary(function, array, upstream):
     """Runs, on the backend, a function that returns a value and an auxiliary tensor.
 
-    Returns the value, the gradient of the sum of the value's elements, each times its weight in `upstream`, and the
-    auxiliary tensor.
+    Returns three arrays: the value; the gradient of `sum(value * upstream)` with respect to `array`; and the auxiliary
+    tensor.
     """
     if BACKEND == "jax":
         import jax
@@ -123,7 +123,8 @@ def needed_output_size(size):
 
 
 @functools.cache
-def different_numbers(shape):
+def upstream_of(shape):
+    """An upstream gradient of numbers that repeat only after 1,999, so that a wrong position gives a wrong gradient."""
     return (np.arange(1, math.prod(shape) + 1) % 1999).reshape(shape).astype("float32")
 
 
@@ -186,7 +187,7 @@ def test_pooling_and_its_gradient_equal_the_reference(data, pooling, data_format
     arguments, shape = pooling
     images = data.draw(image_values(shape))
     pooled, argmax, _ = reference(images, **arguments)
-    upstream = different_numbers(pooled.shape)
+    upstream = upstream_of(pooled.shape)
     gradient = np.zeros((shape[0], math.prod(shape[1:])), "float32")
     for image, positions, values in zip(gradient, argmax, upstream):
         np.add.at(image, positions, values)
@@ -218,7 +219,7 @@ def test_unpooling_and_its_gradient_equal_the_reference(data, pooling, data_form
     # A decoder unpools other values than those that were pooled.
     values = data.draw(image_values(argmax.shape))
     restored, is_winner = unpooled(values, argmax, size)
-    upstream = different_numbers(shape)
+    upstream = upstream_of(shape)
     flat_upstream, positions = (array.reshape(len(values), -1) for array in (upstream, argmax))
     upstream_at_positions = np.take_along_axis(flat_upstream, positions, 1).reshape(argmax.shape)
     arrays = [images, values, restored, upstream, np.where(is_winner, upstream_at_positions, 0)]

@@ -140,7 +140,8 @@ def slowdown(seconds: float = 0.02) -> float:
 def wait(page, expression: str, argument=None) -> None:
     """Waits until a JavaScript expression, or a JavaScript function of the argument, is true.
 
-    Playwright's own wait evaluates text in the page, which the page's Content-Security-Policy forbids.
+    Playwright's `wait_for_function` calls `eval` within the page, which the page's Content-Security-Policy forbids.
+    `evaluate` does not.
     """
     deadline = time.monotonic() + WAIT_SECONDS
     while not page.evaluate(expression, argument):

@@ -48,7 +48,7 @@ def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[
 
     def encode_by_blocks() -> list[tf.Tensor]:
         results = _convolved(grid.blocks_of(images), kernel_of_blocks)
-        windows = tf.reshape(results, (-1, *grid.window_blocks, results.shape[3] // window_area, window_area))
+        windows = tf.reshape(results, (-1, *grid.result_blocks, results.shape[3] // window_area, window_area))
         # The bias does not change which value is the largest. Adding it after the pooling takes fewer additions.
         pooled, positions = map(grid.images_of_windows, _first_maxima(windows))
         pooled = tf.nn.relu(tf.nn.bias_add(pooled, bias))
@@ -85,7 +85,7 @@ def decode(
         # Multiplying by a mask of floats takes a third of the time of tf.where with a boolean mask.
         mask = tf.one_hot(tf.cast(grid.blocks_of_windows(switches), tf.int32), math.prod(pool_size))
         unpooled = mask * grid.blocks_of_windows(values)[..., None]
-        unpooled = tf.reshape(unpooled, (-1, *grid.window_blocks, math.prod(unpooled.shape[3:])))
+        unpooled = tf.reshape(unpooled, (-1, *grid.result_blocks, math.prod(unpooled.shape[3:])))
         return [grid.images_of(_deconvolved(unpooled, kernel_of_blocks))]
 
     def decode_by_pixels() -> list[tf.Tensor]:
@@ -141,9 +141,9 @@ def _run_by_blocks_or_pixels(
 ) -> list[tf.Tensor]:
     """Calls `by_pixels` if a tensor is not finite, else `by_blocks`. All gradients are those of `by_blocks`.
 
-    `by_blocks` multiplies by 0 whatever a result does not depend on, and infinity times 0 is NaN. Graphs without
-    gradients also call `by_pixels` for fewer images than `fewest_by_blocks`. Portable code always calls `by_blocks`. So
-    does code that XLA compiles: there, choosing between the two would triple a step's time.
+    In `by_blocks`, weights of 0 multiply the pixels that a result does not depend on, and infinity times 0 is NaN.
+    Graphs without gradients also call `by_pixels` for fewer images than `fewest_by_blocks`. Portable code and code that
+    XLA compiles always call `by_blocks`: under XLA, choosing would triple a step's time.
     """
     if environment.compiled_by_xla() or environment.is_portable():
         return by_blocks()
@@ -171,8 +171,8 @@ class _Grid:
         self.kernel_size_in_blocks = -(-(self.kernel_size + self.block_size - 1) // self.block_size)
         blocks_with_windows = -(-self.windows // self.windows_in_block)
         blocks_with_pixels = -(-(self.padding_before + self.size) // self.block_size)
-        self.window_blocks = np.maximum(blocks_with_windows, blocks_with_pixels - self.kernel_size_in_blocks + 1)
-        padded_size = (self.window_blocks + self.kernel_size_in_blocks - 1) * self.block_size
+        self.result_blocks = np.maximum(blocks_with_windows, blocks_with_pixels - self.kernel_size_in_blocks + 1)
+        padded_size = (self.result_blocks + self.kernel_size_in_blocks - 1) * self.block_size
         self.padding_after = padded_size - self.padding_before - self.size
 
     def blocks_of(self, images: tf.Tensor) -> tf.Tensor:
@@ -185,8 +185,8 @@ class _Grid:
         return _joined(blocks, self.block_size)[:, top:bottom, left:right]
 
     def blocks_of_windows(self, values: tf.Tensor) -> tf.Tensor:
-        """Turns `(N, *windows, filters)` into `(N, *window_blocks, windows in block * filters)`, padded with zeros."""
-        bottom, right = self.window_blocks * self.windows_in_block - self.windows
+        """Turns `(N, *windows, filters)` into `(N, *result_blocks, windows in block * filters)`, padded with zeros."""
+        bottom, right = self.result_blocks * self.windows_in_block - self.windows
         return _split(tf.pad(values, [(0, 0), (0, bottom), (0, right), (0, 0)]), self.windows_in_block)
 
     def images_of_windows(self, blocks: tf.Tensor) -> tf.Tensor:
