@@ -1,8 +1,9 @@
 """Max unpooling for Keras 3, and the image autoencoder that shows what it does.
 
 This module imports the layers and the model. Data, training, exporting and visualization are modules of their own, so
-that a program that uses only the layers does not load them. `deconv_ae.train` and `deconv_ae.load` import them on
-demand. This module imports every class that a saved file can name, because the import registers the class with Keras.
+that a program that uses only the layers does not load them. The first use of `deconv_ae.train` or `deconv_ae.load`
+imports all but visualization, which a model's `plot` imports. This module imports every class that a saved file can
+name, because the import registers the class with Keras.
 """
 
 from typing import Any

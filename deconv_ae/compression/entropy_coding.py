@@ -77,7 +77,7 @@ class EntropyCoder:
     file are a slice of all pictures; the slices follow one another.
 
     Args:
-        tensors: the encoder's outputs.
+        tensors: the outputs of the model's encoder.
         planes: the planes of each tensor's channels.
         halvings: this rate's quantisation steps are the coarsest rate's steps divided by 2^halvings.
     """

@@ -27,7 +27,7 @@ class ModelTensors:
         path: the model's directory.
         image_shape: (height, width, channels) of the model's images.
         batch_size: the most images in one call of the model.
-        tensors: a description of each of the encoder's outputs.
+        tensors: a description of each output of the model's encoder.
     """
 
     def __init__(self, model: ServedAutoencoder) -> None:

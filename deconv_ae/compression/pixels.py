@@ -23,7 +23,9 @@ def encode_png(picture: np.ndarray) -> bytes:
 
 
 def picture_groups(files: Sequence[Path], channels: int, source: Source) -> Iterator[list[np.ndarray]]:
-    """Reads picture files with the options of `source`, and yields them in order, in groups that fit into memory.
+    """Reads picture files, and yields the pictures in order, in groups that fit into memory.
+
+    Of `source`, only `background`, `load_truncated_images` and `max_pixels` are used.
 
     Raises InputError if a picture cannot be decoded, or has more pixels than `source.max_pixels`.
     """

@@ -85,7 +85,7 @@ class Probabilities:
 
     Attributes:
         model: the checksum of the model's files.
-        tensors: the encoder's outputs.
+        tensors: the outputs of the model's encoder.
         steps: `(RATE_COUNT, channels)` float32 for each tensor of the code, by its name.
         planes: for each tensor, the planes of its channels. A code has a set for each rate; switches have one for all.
         pictures: the number of training pictures that the steps and probabilities were learnt from.

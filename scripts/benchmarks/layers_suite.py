@@ -104,9 +104,10 @@ CONTESTANTS: dict[str, Callable[[Case, bool], Callable[[], Step]]] = {
 def check_agreement(case: Case, results: Mapping[str, Sequence[np.ndarray]]) -> None:
     """Raises Failed unless all contestants' results are equal.
 
-    With overlapping windows, the results may differ: the contestant "plain TensorFlow" adds the values of windows that
-    chose the same position, and PyTorch sends the gradient to the losing windows, too. So only the positions at which
-    the restored images are not 0 are compared.
+    With overlapping windows, the results may differ, because several windows can choose the same position. The
+    contestant "plain TensorFlow" adds the values of these windows, the others keep one value. PyTorch passes the
+    gradient to all of these windows, not only to the one whose value was kept. So only the positions at which the
+    restored images are not 0 are compared.
     """
     is_overlapping = case.strides < case.pool_size
     for name, arrays in results.items():

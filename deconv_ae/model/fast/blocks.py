@@ -25,7 +25,7 @@ from deconv_ae.ops.windows import Windows
 SMALLEST_BLOCK = 4
 """The least height and width of a block. With 1 filter and 2x2 windows, 4x4 blocks take half the time of 2x2 blocks."""
 FEWEST_DECODED_BY_BLOCKS = 32
-"""Layers decode fewer images faster than blocks do: 1 digit in 0.7 times the blocks' time, 64 in 1.5 times."""
+"""Layers are faster than blocks for fewer images: they take 0.7 times as long for 1 digit, 1.5 times for 64."""
 
 
 def encode(images: tf.Tensor, pool_size: Pair, kernel: Any, bias: Any) -> tuple[tf.Tensor, tf.Tensor]:
