@@ -1,7 +1,7 @@
 """The colours of all pictures.
 
-People with colour-blindness can tell apart all colours that are used together, except those of the places in large
-windows.
+People with red-green colour-blindness can tell apart all colours that are used together, except those of the places
+in large windows.
 """
 
 from matplotlib.colors import LinearSegmentedColormap
@@ -13,7 +13,7 @@ CURVES = (BLUE, ORANGE, GREEN, SKY_BLUE)
 """The colours of curves, in the order in which a plot uses them."""
 
 POINTS = ORANGE
-"""Points on grey pictures. Nobody sees this colour as grey."""
+"""Points on grey pictures. Even people with red-green colour-blindness do not see this colour as grey."""
 
 NO_VALUE = BLUE
 """Gaps in a grey picture."""

@@ -18,15 +18,15 @@ from deconv_ae.pictures.pixels import tile_columns, tile_corner, to_uint8
 
 NEARLY_WHITE, SLATE = "#f0f0f0", "#626e86"
 POINT_COLOURS = (ORANGE, SKY_BLUE, NEARLY_WHITE)
-"""The colours of channels. People with colour-blindness tell them apart."""
+"""The colours of channels. People with red-green colour-blindness tell them apart."""
 
 COLOURS_OF_FEW_PLACES = tuple(ImageColor.getrgb(colour) for colour in (SLATE, ORANGE, SKY_BLUE, NEARLY_WHITE))
-"""The colours of places in windows of up to four places. People with colour-blindness tell them apart."""
+"""The colours of places in windows of up to four places. People with red-green colour-blindness tell them apart."""
 
 MOST_CHANNELS_AS_POINTS = len(POINT_COLOURS)
 SMALLEST_SATURATION, LARGEST_SATURATION = 0.25, 0.75
 FIRST_PLACE_COLOUR = COLOURS_OF_FEW_PLACES[0]
-"""The colour of a window's first place. In black pictures all maxima lie there, so the drawing has only this colour."""
+"""The colour of a window's first place. In black pictures all maxima lie there, unless the model has averages."""
 
 ZERO_VALUE_BRIGHTNESS = 0.3
 """The factor that darkens a switch's square if the window's value is 0."""
@@ -95,7 +95,8 @@ def place_colours(pool_size: Sequence[int]) -> np.ndarray:
     """A colour for each place in a window, `(places, 3)` uint8.
 
     The first place is grey. In windows of more than four places, the hues of the other places show their directions
-    from the window's middle. Windows of up to four places have colours that people with colour-blindness tell apart.
+    from the window's middle. Windows of up to four places have colours that people with red-green colour-blindness tell
+    apart.
     """
     height, width = pool_size
     if height * width <= len(COLOURS_OF_FEW_PLACES):

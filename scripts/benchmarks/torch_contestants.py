@@ -36,7 +36,7 @@ VARIANTS = {
     "PyTorch compiled": Variant(compiled=True, channels_last=False),
     "PyTorch compiled, channels_last": Variant(compiled=True, channels_last=True),
 }
-"""In each row, the fastest of these variants is the best PyTorch."""
+"""In each row of the tables, "the best PyTorch" is the fastest of these variants."""
 
 
 @dataclass(frozen=True)

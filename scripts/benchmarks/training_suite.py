@@ -27,7 +27,7 @@ OURS, PLAIN = "deconv_ae", "plain Keras"
 CONVOLUTIONS, PLAIN_CONVOLUTIONS = "deconv_ae's convolutions alone", "Keras's convolutions alone"
 CHECKED_STEPS = 3
 MNIST_IMAGES = 60_000
-# In training, the first of these steps does not count.
+# The steps in a call of `time` on pictures larger than digits. Contestants that train do not time the first step.
 PICTURE_STEPS = 3
 TURN_SECONDS = 1.0
 TOLERANCE = 1e-4

@@ -22,7 +22,8 @@ MODULES = {"onnx": to_onnx, "litert": to_litert, "openvino": to_openvino}
     [
         (Architecture((1,), (4,)), (28, 28, 1)),
         (Architecture((5, 1), (2, 2)), (28, 28, 1)),
-        # Sizes that the windows do not divide; kernels that are even, longer than a window, or one pixel.
+        # Kernels that are even, longer than a window, or one pixel. The windows of the first and third architecture do
+        # not divide the images.
         (Architecture((3, 2), ((2, 3), (3, 2)), kernel_size=(4, 3)), (29, 31, 3)),
         (Architecture((2,), ((1, 2),), kernel_size=(6, 7)), (9, 8, 2)),
         (Architecture((2, 3), (3, 1), kernel_size=1), (11, 10, 1)),

@@ -62,7 +62,7 @@ def cache_file(source: Source, pattern: str) -> Path:
 # ------------------------------------------------------------------------------- Decoding
 
 PIXELS = np.zeros((2, 4, 4, 1), np.uint8)
-READERS = {
+WRONG_BATCHES = {
     "floats": ([PIXELS / 256], 2, TypeError, "must be uint8"),
     "two sizes": ([PIXELS, PIXELS[:, :2]], 4, TypeError, "must be uint8"),
     "too few": ([PIXELS], 400, InputError, "holds 2 images but promises 400"),
@@ -70,9 +70,9 @@ READERS = {
 
 
 @pytest.mark.parametrize("to_file", [True, False])
-@pytest.mark.parametrize("reader", READERS)
-def test_batches_of_wrong_type_size_or_number_are_refused(tmp_path: Path, reader: str, to_file: bool) -> None:
-    batches, count, error, message = READERS[reader]
+@pytest.mark.parametrize("case", WRONG_BATCHES)
+def test_batches_of_wrong_type_size_or_number_are_refused(tmp_path: Path, case: str, to_file: bool) -> None:
+    batches, count, error, message = WRONG_BATCHES[case]
     reading = cache.Reading("made of", count, lambda: iter(batches))
     with pytest.raises(error, match=message):
         if to_file:

@@ -88,7 +88,7 @@ def value_gradient_and_auxiliary(function, array, upstream):
             value, pullback, auxiliary = jax.vjp(function, x, has_aux=True)
             return value, pullback(upstream)[0], auxiliary
 
-        # One compilation for each shape; without jit JAX compiles each operation separately.
+        # Without jit, JAX would compile each operation separately, which takes longer.
         return tuple(map(np.asarray, jax.jit(all_three)(array, upstream)))
     if BACKEND == "torch":
         # Keras puts its tensors on the GPU if there is one.
@@ -158,7 +158,7 @@ formats = st.sampled_from(["channels_last", "channels_first"])
 
 
 def examples(count):
-    # JAX takes longer, because it compiles every shape.
+    # JAX takes longer, because it compiles in every example.
     return lambda test: hypothesis.settings(
         max_examples=count // 4 if BACKEND == "jax" else count,
         deadline=None,

@@ -1,4 +1,7 @@
-"""People with colour-blindness can tell apart all colours used together, except those of places in large windows."""
+"""People with red-green colour-blindness can tell apart all colours that are used together.
+
+The colours of the places in large windows are an exception.
+"""
 
 from itertools import combinations
 

@@ -76,7 +76,7 @@ def workplace(tmp_path: Path) -> Path:
 
 
 def must_be_named(flag: Flag, value_name: str) -> bool:
-    """Whether the error must name the flag, because the value is wrong for it whatever the other flags are."""
+    """Whether the value is known to be wrong whatever the other flags are, so that the error must name the flag."""
     if value_name == "empty":
         return flag.name != "cache_dir"
     if flag.kind == "int":

@@ -96,7 +96,10 @@ def test_defer_leaves_an_imported_library_as_it_is() -> None:
 
 
 def test_no_test_imports_a_script_that_prepares_the_process() -> None:
-    """Such a script leaves `deconv_ae` without its names, so a test file that imports it first cannot be collected."""
+    """Such a script creates `deconv_ae` without its names.
+
+    A test file that imports the script before `deconv_ae` cannot be collected.
+    """
     scripts = Path(__file__).parents[2] / "scripts"
     programs = {file.stem for file in scripts.glob("*.py") if re.search(r"^installed\.", file.read_text(), re.M)}
     assert {"launch_local_workers", "torture", "train"} <= programs

@@ -27,7 +27,7 @@ def slopes(darkest: int, brightest: int, size: int, channels: int) -> np.ndarray
 
 PICTURES = {
     "bright slopes": slopes(90, 250, 28, 1),
-    # Their RMSE is far below that of digits.
+    # Their RMSE is close to that of digits, or far below it.
     "dark slopes": slopes(10, 40, 28, 1),
     "noise": RANDOM.integers(0, 256, (5, 28, 28, 1), np.uint8),
 }

@@ -1,4 +1,7 @@
-"""Strategies that read TF_CONFIG refuse a wrong one in one line, before TensorFlow reads it."""
+"""A wrong TF_CONFIG is refused in one line, before TensorFlow reads it.
+
+The strategy multi_worker refuses every wrong one, mirrored only one that TensorFlow cannot read.
+"""
 
 import json
 from typing import Any

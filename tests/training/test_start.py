@@ -1,4 +1,4 @@
-"""Initial weights: one of several encoders, decoders fitted by least squares, averages by principal components."""
+"""Initial weights: the chosen encoder, the decoder fitted by least squares, and averages from principal components."""
 
 import keras
 import numpy as np
@@ -97,7 +97,7 @@ def test_first_kernel_for_digits_is_a_central_bump(digits: ImageDataset) -> None
 
 @pytest.mark.parametrize(("filters", "pool_sizes"), [((1,), (2,)), ((3,), (4,)), ((4, 2), (2, 2))], ids=str)
 @pytest.mark.parametrize("brightness", ["light", "dark"])
-def test_filters_fire_and_keep_the_inputs_rms_with_every_seed(brightness: str, filters, pool_sizes) -> None:
+def test_filter_outputs_have_positive_mean_and_inputs_rms_as_deviation(brightness: str, filters, pool_sizes) -> None:
     spots = RANDOM.integers(0, 100, (6, 12, 12, 3), np.uint8)
     images = 255 - spots if brightness == "light" else spots
     model = untrained(Architecture(filters, pool_sizes), (12, 12, 3))

@@ -424,9 +424,9 @@ def test_tensorboard_gets_scalars_and_pictures_every_epoch(finished_run: tuple[P
 
 
 def sorted_numbers(checkpoint: Path) -> list[bytes]:
-    """Returns the bytes of all numbers in a checkpoint, those of weights, optimizer and progress.
+    """Returns the bytes of all numbers in a checkpoint, those of weights, optimizer and progress, sorted.
 
-    The numbers are sorted and have no names, because Keras names the variables of each model in a process differently.
+    Equal runs in one process save different files, because a file holds the optimizer's name, such as adam or adam_1.
     """
     with zipfile.ZipFile(checkpoint) as archive:
         numbers = [archive.read("progress.json")]
