@@ -26,7 +26,7 @@ COLOURS_OF_FEW_PLACES = tuple(ImageColor.getrgb(colour) for colour in (SLATE, OR
 MOST_CHANNELS_AS_POINTS = len(POINT_COLOURS)
 SMALLEST_SATURATION, LARGEST_SATURATION = 0.25, 0.75
 FIRST_PLACE_COLOUR = COLOURS_OF_FEW_PLACES[0]
-"""The colour of a window's first place. In black pictures all maxima lie there, unless the model has averages."""
+"""The colour of a window's first place, where the maximum lies if all values of the window are equal."""
 
 ZERO_VALUE_BRIGHTNESS = 0.3
 """The factor that darkens a switch's square if the window's value is 0."""
