@@ -167,7 +167,7 @@ def locked_directory(argument: str, directory: Path) -> Iterator[None]:
     """A context that locks a directory against other processes that use this function.
 
     Args:
-        argument: the name of the directory's argument, for errors.
+        argument: the name of the argument or flag that gave the directory, for errors.
         directory: the directory to lock.
 
     Raises:
@@ -187,7 +187,7 @@ def lock_exclusively(argument: str, directory: Path, lock_file: Path) -> "BaseFi
     """Locks a file, which is created if necessary. The lock's `release`, or the end of the process, unlocks the file.
 
     Args:
-        argument: the name of the directory's argument, for errors.
+        argument: the name of the argument or flag that gave the directory, for errors.
         directory: the directory that the lock is for.
         lock_file: the file to lock.
 

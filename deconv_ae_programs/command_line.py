@@ -219,8 +219,8 @@ def _with_flags(defaults: Source) -> Source:
 def shell_command(program: str, arguments: Sequence[str]) -> str:
     """Returns a command line that the user can copy to start another program.
 
-    The command line has these arguments and, of the flags that the user gave for reading images, those whose values the
-    model's card does not record. Its lines fit a terminal of 80 columns.
+    The command line has the given arguments. It also has the flags that the user gave for reading images, except those
+    whose values the model's card records. Its lines fit a terminal of 80 columns.
     """
     card_flags = {DATASET.name, *(name for name, (_, each) in options_of(Source).items() if each.decides_result)}
     present = [flag for flag in flags.FLAGS.get_key_flags_for_module(__name__) if flag.present]
@@ -311,7 +311,8 @@ def status_of(main: Callable[[], None]) -> int:
     caught.
     """
     if not flags.FLAGS["verbosity"].present:
-        # Hides what absl, TensorFlow and TFDS log about their progress. If they fail, they raise an exception as well.
+        # Hides what absl, TensorFlow and TFDS log about their progress. If they fail, they also raise an exception,
+        # which is printed.
         logging.set_verbosity(logging.ERROR)
     try:
         main()

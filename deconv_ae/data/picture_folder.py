@@ -129,8 +129,8 @@ def _scan_first_bytes(
     """
     arguments, has_colour = (parse_colour(source.background), source.max_pixels), False
     bad_files: dict[str, str] = {}
-    # The first picture is read before the others, without starting processes. Most pictures are in colour. If this one
-    # is, too, then the others are only read to find bad files.
+    # The first picture is read before the others, without starting processes. If it is in colour, as most pictures are,
+    # the others are read only to find bad files.
     for part in (names[:1], names[1:]):
         for name, result in zip(part, _decode(source, folder, part, *arguments, function="count_own_channels")):
             if isinstance(result, str):

@@ -161,7 +161,7 @@ class Autoencoder(ScaledImagesModel):
     def reconstruct(self, code: Any, switches: Sequence[Any]) -> Any:
         """Does the same as `decode` for switches from `encode`, without checking them."""
         averages, maxima = self._split(code)
-        return self._joined(self._smooth(averages), self._decoded(maxima, switches))
+        return self._joined(self._enlarged(averages), self._decoded(maxima, switches))
 
     def smooth(self, images: Any) -> Any:
         """Returns the smooth pictures, of the shape of `images`: the enlarged averages, or zeros if there are none."""
@@ -199,7 +199,7 @@ class Autoencoder(ScaledImagesModel):
             )
             unpooled = stage.unpooling(values, to_argmax(switches), output_size=stage.input_shape[:2])
             values = stage.deconvolution(unpooled)
-        return keras.Model([code, *inputs], self._joined(self._smooth(averages), values), name="decoder")
+        return keras.Model([code, *inputs], self._joined(self._enlarged(averages), values), name="decoder")
 
     def _divided(self, images: Any) -> tuple[Any, Any, Any]:
         """Divides images into averages, smooth pictures, and the rest, which the stages encode.
@@ -231,7 +231,7 @@ class Autoencoder(ScaledImagesModel):
     def _split(self, code: Any) -> tuple[Any, Any]:
         return (None, code) if self._smooth_path is None else self._smooth_path.split(code)
 
-    def _smooth(self, averages: Any) -> Any:
+    def _enlarged(self, averages: Any) -> Any:
         return None if self._smooth_path is None else self._smooth_path.smooth(averages)
 
     def _joined(self, smooth: Any, decoded: Any) -> Any:

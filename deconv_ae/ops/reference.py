@@ -25,7 +25,7 @@ def max_pool(images: Any, windows: Windows) -> tuple[Any, Any]:
 
 
 def maxima(images: Any, windows: Windows) -> tuple[Any, Any]:
-    """Does what `max_pool` does, but numbers positions in the narrowest type that counts the positions of an image."""
+    """Does what `max_pool` does, but numbers positions in int32 if an image is known to be small enough."""
     shape = ops.shape(images)
     size, channels = windows.size_of(shape), shape[windows.channel_axis]
     dtype = counting_dtype(product(shape[1:]))

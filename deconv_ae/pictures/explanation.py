@@ -153,8 +153,8 @@ def _stage_rows(model: Autoencoder, originals: np.ndarray) -> list[tuple[str, li
 
     Returns:
         For each stage: the row's label; a picture of the channel's maxima for each image, in which every window is
-        filled with its maximum; and `(N, height, width)` booleans for the stage's input, true where a maximum above 0
-        was found.
+        filled with its maximum; and `(N, height, width)` booleans, with the height and width of the stage's input, true
+        at the places of the channel's maxima above 0.
     """
     stages = []
     pool_sizes = model.architecture.pool_sizes

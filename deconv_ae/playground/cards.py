@@ -132,7 +132,7 @@ def _code(
 
 
 def _tile_place(place: tuple[int, int, int], shape: tuple[int, ...]) -> tuple[int, int]:
-    """Row and column, in a code's picture, of the value at a row, column and channel."""
+    """Returns the row and column of a pixel in a drawing of tiles: the pixel of the value at (row, column, channel)."""
     row, column, channel = place
     top, left = tile_corner(channel, shape)
     return top + row, left + column

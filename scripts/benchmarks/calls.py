@@ -30,7 +30,7 @@ class Calls:
 
 
 class Step:
-    """A step that pools and unpools images, and may compute the gradient of the restored images' weighted sum."""
+    """A contestant that calls `run`: a step of the layers suite, with or without its gradient."""
 
     def __init__(self, run: Callable[[], tuple[Any, ...]]) -> None:
         self._run = run

@@ -118,7 +118,7 @@ def test_model_of_five_bands_converts_only_from_python(tmp_path: Path) -> None:
         assert "was trained on an array in Python, which no file holds; programs read images of 1 or 3" in line
 
 
-def test_model_with_averages_converts_exactly_where_blocks_leave_a_remainder(
+def test_model_with_averages_converts_exactly_for_sizes_not_divisible_by_4(
     colour_images: ImageDataset, tmp_path: Path
 ) -> None:
     options = {"filters": 3, "pool_sizes": 4, "averages": 5, "epochs": 1, "batch_size": 8, "verbose": False}

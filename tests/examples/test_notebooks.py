@@ -65,6 +65,7 @@ def test_pictures_have_100_dots_per_inch(file: Path) -> None:
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=file_name)
 def test_files_hold_no_machine_paths_user_names_times_or_stderr(file: Path) -> None:
+    # Jupyter saves the times of a cell's execution under keys that begin with "iopub".
     text = file.read_text(encoding="utf-8")
     for unwanted in (str(Path.home()), getpass.getuser() + "@", "site-packages", "/tmp/", "/home/", "iopub", "stderr"):
         assert unwanted not in text, unwanted

@@ -17,6 +17,6 @@ def test_shuffling_keeps_each_images_switches() -> None:
 
 
 @pytest.mark.parametrize(("pool_size", "expected"), [((4, 4), 5), ((2, 2), 0), ((3, 3), 4), ((1, 5), 2)])
-def test_centring_rounds_the_middle_up_and_left(pool_size: tuple[int, int], expected: int) -> None:
+def test_even_windows_are_centred_at_the_upper_left_of_their_middle(pool_size: tuple[int, int], expected: int) -> None:
     encoded = Encoded(np.zeros((1, 2, 2, 1), np.float32), (np.zeros((1, 2, 2, 1), np.uint8),))
     np.testing.assert_array_equal(centre_switches(encoded, [pool_size]).switches[0], expected)

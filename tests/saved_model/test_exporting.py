@@ -206,7 +206,7 @@ def test_directory_of_other_files_is_never_replaced(
 
 
 def test_unwritable_directory_is_refused(tmp_path: Path) -> None:
-    # train.py makes the ExportDirectory before it trains.
+    # The constructor refuses it, which train.py calls before it trains.
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         ExportDirectory(tmp_path / "file" / "model")
@@ -291,8 +291,8 @@ def test_card_with_an_impossible_field_is_refused(exported: Path, tmp_path: Path
     for name in path:
         place = place[name]
     place[last] = value
-    # The checksum matches, as if somebody had edited the card and computed the checksum again. The card has 1e999 in
-    # place of Infinity, which is not JSON. 1e999 is read as infinity, so the checksum still matches.
+    # The checksum matches, as if somebody had edited the card and computed the checksum again. Infinity is not JSON, so
+    # the card has 1e999 in its place, which is read as infinity and does not change the checksum.
     (tmp_path / "model_card.json").write_text(with_checksum(values).replace("Infinity", "1e999"))
     with pytest.raises(InputError, match=r"is not a model card \(.*; export the model again") as error:
         ModelCard.read(tmp_path)

@@ -79,7 +79,7 @@ def test_averages_start_as_principal_components() -> None:
     [(7, (4,), (9, 10, 1)), (12, (2,), (5, 7, 3)), (3, (2, 2), (8, 8, 1)), (48, (4,), (4, 4, 3))],
     ids=str,
 )
-def test_averages_of_few_pictures_start_better_than_mid_grey(averages: int, pool_sizes, shape) -> None:
+def test_model_with_averages_starts_better_than_mid_grey(averages: int, pool_sizes, shape) -> None:
     images = RANDOM.integers(0, 256, (5, *shape), np.uint8)
     model = untrained(Architecture((3,) * len(pool_sizes), pool_sizes, 3, averages=averages), shape)
     set_initial_weights(model, images)

@@ -152,7 +152,7 @@ def test_non_finite_loss_ends_the_run(digits: ImageDataset, tmp_path: Path) -> N
     assert first <= step <= last
 
 
-def test_last_step_that_ruins_the_model_ends_the_run(digits: ImageDataset) -> None:
+def test_rmse_of_infinity_after_the_last_step_is_an_error(digits: ImageDataset) -> None:
     eight_digits = ImageDataset("few", digits.train[:8], digits.test[:8])
     with pytest.raises(RunError, match=r"the training RMSE is (inf|nan) after the last step;"):
         train(eight_digits, TrainingOptions(CMAP1, epochs=1, batch_size=8, learning_rate=3e38))

@@ -4,7 +4,7 @@ from deconv_ae.model.fast.blocks import SMALLEST_BLOCK
 from deconv_ae.model.fast.blocks import decode as decode
 from deconv_ae.model.fast.blocks import encode as encode
 
-MOST_CHANNELS, MOST_COMPILED_CHANNELS, MOST_COMPILED_GREY_CHANNELS, FEWEST_COMPILED_PIXELS = 3, 5, 32, 30_000_000
+MOST_CHANNELS, MOST_COMPILED_CHANNELS, MOST_COMPILED_BESIDE_ONE, FEWEST_COMPILED_PIXELS = 3, 5, 32, 30_000_000
 """Measured, see "When blocks pay" in scripts/experiments/NOTES.md. The pixels are those of an epoch's images."""
 
 
@@ -16,7 +16,7 @@ def blocks_are_faster(channels: int, filters: int, pool_size: tuple[int, int], c
     """
     sides_divide_block, larger_count = not any(SMALLEST_BLOCK % side for side in pool_size), max(channels, filters)
     if compiled and sides_divide_block:
-        return larger_count <= (MOST_COMPILED_GREY_CHANNELS if 1 in (channels, filters) else MOST_COMPILED_CHANNELS)
+        return larger_count <= (MOST_COMPILED_BESIDE_ONE if 1 in (channels, filters) else MOST_COMPILED_CHANNELS)
     return larger_count <= (MOST_CHANNELS if compiled or sides_divide_block else 1) and (compiled or channels == 1)
 
 

@@ -195,8 +195,8 @@ class _Grid:
 
     def kernel_of_blocks(self, kernel: tf.Tensor) -> tf.Tensor:
         """Rearranges a kernel of pixels into the kernel that computes a block of results from blocks of pixels."""
-        # TensorFlow differentiates this product in training. For a constant kernel, it computes the product only once.
         taps = tf.reshape(kernel, (-1, *kernel.shape[2:]))
+        # TensorFlow differentiates this product in training. For a constant kernel, it computes the product only once.
         kernel_of_blocks = tf.einsum("bxwpt,tcf->bxcwfp", self._tap_selection.astype(kernel.dtype.as_numpy_dtype), taps)
         # (rows of blocks, columns of blocks, pixels in block * channels, windows in block * filters * positions).
         return tf.reshape(kernel_of_blocks, (*self.kernel_size_in_blocks, -1, self.block_size.prod() * kernel.shape[3]))
