@@ -4,9 +4,9 @@ deconv-ae decompress --model=saved_models/mine --output_dir=pictures \
     small/*.dcae
 
 The program "compress" wrote the files. The model decodes the code and the
-switches that a file holds. Every machine reads the same code and switches from
-it. But processors may round floats differently in the last bit, so that a few
-pixels differ by one shade.
+switches that a file holds. These are the same on every machine. But processors
+may round floats differently in the last bit, so that a few pixels of the
+pictures differ by one shade.
 """
 
 from absl import flags

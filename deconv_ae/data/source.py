@@ -94,7 +94,7 @@ class Source:
     skip_bad_images: bool = option(
         False,
         checked_boolean,
-        "List a folder's damaged images and files that are no images, and leave them out, instead of stopping.",
+        "Leave out a folder's damaged images and files that are no images, and list them, instead of stopping.",
         decides_result=False,
     )
     cache_dir: str | None = option(
@@ -107,7 +107,9 @@ class Source:
         decides_result=False,
     )
     fit: str = option(
-        "crop", one_of(FITS), f"How to fit an image with another aspect ratio to --image_size. {listed(FITS)}."
+        "crop",
+        one_of(FITS),
+        f"What to do with an image whose aspect ratio is not that of --image_size. {listed(FITS)}.",
     )
     load_truncated_images: bool = option(
         False,
@@ -126,10 +128,10 @@ class Source:
         one_of(SPLIT_BY),
         "How to divide a folder without train and test in it: about a fifth of the pictures are for testing. "
         f"{listed(SPLIT_BY)}. If several pictures show one scene, or are crops of one photograph, choose the way that "
-        "keeps them together. With file, one of five pictures with consecutive numbers in their names is for testing. "
-        "For a picture without a number in its name, a hash of the name decides: of 200 such pictures, 40 are for "
-        "testing, give or take 6. With folder or name, groups of pictures that stay together are divided in the same "
-        "way, by the groups' names.",
+        "keeps them together. With file, one of every five pictures with consecutive numbers in their names is for "
+        "testing. For a picture without a number in its name, a hash of the name decides: of 200 such pictures, 40 are "
+        "for testing, give or take 6. With folder or name, groups of pictures that stay together are divided in the "
+        "same way, by the groups' names.",
     )
 
     def __post_init__(self) -> None:

@@ -161,7 +161,8 @@ def _adam_recipe(description: str, epochs: int) -> Recipe:
         description,
         epochs,
         batch_size=128,
-        learning_rate=f"{ADAM_PEAK_LEARNING_RATE} (less if a kernel sums more than {FREELY_SUMMED_VALUES} values)",
+        learning_rate=f"{ADAM_PEAK_LEARNING_RATE} (lower if filters * kernel height * kernel width exceeds "
+        f"{FREELY_SUMMED_VALUES} in any stage)",
         plans_ahead=True,
         optimizer=warm_cosine_adam,
         initializers=he_initializers,

@@ -31,11 +31,11 @@ DEFAULT_RECIPE = "default"
 def _values_by_recipe(field: str, unit: str = "") -> str:
     """Lists the values of a field of all recipes, the default recipe's first.
 
-    An example with the unit " epochs": "3 epochs with the recipe default or cntk, 30 with long".
+    An example with the unit " epochs": '3 epochs with the recipe "default" or "cntk", 30 with "long"'.
     """
     titles: dict[str, list[str]] = {}
     for name in sorted(RECIPES, key=lambda name: (name != DEFAULT_RECIPE, name)):
-        title = f"the recipe {name}" if name == DEFAULT_RECIPE else name
+        title = f'the recipe "{name}"' if name == DEFAULT_RECIPE else f'"{name}"'
         titles.setdefault(str(getattr(RECIPES[name], field)), []).append(title)
     first, *rest = (f"{value} with {' or '.join(recipes)}" for value, recipes in titles.items())
     return ", ".join([first.replace(" with ", f"{unit} with ", 1), *rest])
@@ -68,8 +68,8 @@ class TrainingOptions:
         None,
         optional(integer()),
         f"Passes over the training images. Default: {_values_by_recipe('epochs', ' epochs')}. On a small data set, "
-        f"where an epoch has fewer than {STEPS_FOR_A_RECIPES_EPOCH} steps, each of these epochs becomes as many as it "
-        f"takes to make {STEPS_FOR_A_RECIPES_EPOCH} steps.",
+        f"where an epoch has fewer than {STEPS_FOR_A_RECIPES_EPOCH} steps, each of these epochs is replaced by "
+        f"several, enough for {STEPS_FOR_A_RECIPES_EPOCH} steps.",
     )
     batch_size: int | None = option(
         None,
@@ -87,9 +87,9 @@ class TrainingOptions:
     run_dir: str | None = option(
         None,
         optional(options.directory),
-        "Directory for checkpoints and TensorBoard logs. The program train also draws training_curve.png there. "
-        "Default: none, so these are not written. The program's flag --training_curve draws the curve beside the "
-        "export, with or without a run_dir.",
+        "Directory for checkpoints and TensorBoard logs. The command deconv-ae train also draws training_curve.png "
+        "there. Default: none, so these are not written. The program's flag --training_curve draws the curve beside "
+        "the export, with or without a run_dir.",
         decides_result=False,
     )
     checkpoint_every: int | None = option(

@@ -191,7 +191,8 @@ def _run(
             "results.",
             "All compute in float32 with one thread per processor; OpenVINO has hints for precision and latency.",
             "The best file is the fastest converted file of the row: for ONNX Runtime, LiteRT or OpenVINO. The best "
-            "PyTorch is the fastest of PyTorch's four forms.",
+            "PyTorch is the fastest of PyTorch's four forms. The last two columns have the median over rounds, and the "
+            "quartiles in parentheses.",
             *notes(comparisons),
             *options.memory_note("libraries, images and model, and was measured for the largest batch only"),
         ],

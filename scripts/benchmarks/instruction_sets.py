@@ -32,7 +32,9 @@ _VARIABLES = {
         "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2",
     },
 }
-UNLIMITED = "ONNX Runtime and LiteRT have no such setting and use all that the CPU has"
+UNLIMITED = (
+    "in the suite inference, ONNX Runtime and LiteRT use all that the CPU has, because they have no setting for it"
+)
 
 # A convolution in TensorFlow. If oneDNN is on, it logs the instruction set that it runs with.
 _PROBE = "import tensorflow as tf; tf.nn.conv2d(tf.ones((8, 32, 32, 16)), tf.ones((3, 3, 16, 16)), 1, 'SAME')"
@@ -52,7 +54,8 @@ def limit(isa: str) -> None:
 
 def note(isa: str) -> str:
     """A sentence on the instruction set that was asked for, and one on what a TensorFlow process then uses."""
-    request = "Instructions: all that the CPU has" if isa == NATIVE else f"Instructions: {isa} at most; {UNLIMITED}"
+    limited = f"{isa} at most, but {UNLIMITED}"
+    request = f"Instructions: {'all that the CPU has' if isa == NATIVE else limited}"
     probe = subprocess.run(
         [sys.executable, "-c", _PROBE],
         env={**os.environ, "ONEDNN_VERBOSE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},

@@ -113,11 +113,11 @@ def run(
         columns=["what grows", "to", "milliseconds", "growth / linear", "MiB at the peak"],
         rows=rows,
         notes=[
-            f"Median of {options.rounds} rounds of {STEPS} steps, in which the rows with the same growing quantity "
-            "take turns. The batch size is 128 where the images grow, 16 for pixels, 64 for filters and 32 for stages. "
+            f"Median of {options.rounds} rounds of {STEPS} steps. Rows in which the same quantity grows take turns. "
+            "The batch size is 128 where the images grow, 16 for pixels, 64 for filters and 32 for stages. "
             "Peak memory excludes libraries, images and model; it includes tracing.",
             '"growth / linear" divides the growth of the time since the row before by the growth of the quantity, so 1 '
-            "is linear growth. It is - in the first row of each quantity. It is - for images, too, because a step "
+            "is linear growth. The first row of each quantity has a dash. All rows for images have one, because a step "
             "takes one batch, whatever the number of images. "
             f"Rows above {MORE_THAN_LINEAR:g}: {'; '.join(fast_growths) or 'none'}.",
             *notes(comparisons),

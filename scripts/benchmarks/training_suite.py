@@ -222,8 +222,8 @@ def _run(processes: ContestantProcesses, options: Options, cases: Sequence[Case]
         ],
         rows=rows,
         notes=[
-            f"Median of {options.rounds} rounds, with turns of at least {TURN_SECONDS:g} s. The first {CHECKED_STEPS} "
-            f"losses of all contestants were checked to agree to {TOLERANCE}.",
+            f"Median of {options.rounds} rounds. In each round, a contestant trains for at least {TURN_SECONDS:g} s. "
+            f"The first {CHECKED_STEPS} losses of all contestants were checked to agree to {TOLERANCE}.",
             f"{PLAIN} is the same model, made of Keras's own layers, max_pool_with_argmax and scatter_nd. The best "
             "PyTorch is the fastest of PyTorch's four forms in the row.",
             *notes(comparisons),

@@ -58,9 +58,10 @@ the last digits of the RMSEs may differ, too.
 Switches are the positions of the maxima in their windows. The table shows the test RMSE of the same code, decoded with
 the image's own switches, with the switches shuffled over all windows ("shuffled"), and with every switch at the middle
 of its window ("centred"). For comparison, "black image" is the RMSE of zeros in place of any reconstruction. A factor
-divides the size of the image by the size of what is kept. In numbers, it divides the image's values by the code's. In
-bits, a value of the image counts as 8 bits, a value of the code as 32, and a switch as log2 of the number of positions
-in its window. A factor below 1 means that what is kept is larger than the image.
+divides the size of the image by the size of what is kept. The factor in numbers divides the number of values in the
+image by the number of values in the code. For the factors in bits, a value of the image counts as 8 bits, a value of
+the code as 32, and a switch as log2 of the number of positions in its window. A factor below 1 means that what is kept
+is larger than the image.
 
 {switches}
 
@@ -76,9 +77,9 @@ These tables compare the test RMSE of the recipe `default` with that of four pla
 random initial weights, trained by Adam. The four combine two initializers, He's and Glorot's, with two peak learning
 rates, 0.003 and 0.01. They have seed 0. All runs train for the same number of epochs on the same batches. "`default` /
 plain" divides the median of `default` by the RMSE of the best plain start: below 1, `default` is better. "Worst /
-median" divides the RMSE of the worst seed of `default` by that median. A failed run gets the RMSE of the mean training
-image. A run of `default` counts as stuck if it is less than 2 % better than that image. `python
-scripts/compare_starts.py --readme` wrote the tables.
+median" divides the RMSE of the worst seed of `default` by that median. A failed run (`default` stopped with an error,
+or the RMSE of a plain start was NaN) gets the RMSE of the mean training image. A run of `default` counts as stuck if it
+is less than 2 % better than that image. `python scripts/compare_starts.py --readme` wrote the tables.
 
 <!-- starts:begin -->{starts}<!-- starts:end -->
 
@@ -91,14 +92,14 @@ and scikit-learn 1.9.1 ship. The 3,000 training crops are of Aqua, Dune, FreshFl
 TwoWings, YellowFlower, astronaut, china, coffee and rocket. The 500 test crops are of Blinds, Garden, RainDrops, Wood,
 chelsea and flower. The test RMSE is 0.0138, the PSNR 38.9 dB. For comparison, a thumbnail of 52x52 pixels, enlarged
 again, has an RMSE of 0.0158. It has about as many numbers as the code. The model codes each block of 8x8 pixels by
-averages and maxima. If reconstructions are enlarged three times, the edges of these blocks show at strong contours. On
-60 test crops that were converted to grey, the three colour values of a reconstructed pixel differ by 1.3 shades on
-average, and in one pixel of 1,000 by more than 19. With 40,000 crops of the same photographs, 32,000 of them for
-training, `--batch_size=8 --epochs=1` took 612 s of processor time and at most 3.2 GiB of memory, memory-mapped pictures
-included. The test RMSE was 0.0111, and that of a thumbnail with about as many numbers was 0.0140. According to the
-packages, astronaut and rocket are in the public domain, chelsea and coffee are CC0 by Stefan van der Walt and Rachel
-Michetti, and china and flower are CC BY 2.0 by the Flickr users danielbuechele and vultilion. This repository holds
-none of these photographs.
+averages and maxima. If reconstructions are enlarged three times, the edges of these blocks show at strong contours.
+Reconstructions of grey pictures have a slight colour cast: on 60 test crops that were converted to grey, the three
+colour values of a reconstructed pixel differ by 1.3 shades on average, and in one pixel of 1,000 by more than 19. With
+40,000 crops of the same photographs, 32,000 of them for training, `--batch_size=8 --epochs=1` took 612 s of processor
+time and at most 3.2 GiB of memory, memory-mapped pictures included. The test RMSE was 0.0111, and that of a thumbnail
+with about as many numbers was 0.0140. According to the packages, astronaut and rocket are in the public domain, chelsea
+and coffee are CC0 by Stefan van der Walt and Rachel Michetti, and china and flower are CC BY 2.0 by the Flickr users
+danielbuechele and vultilion. This repository holds none of these photographs.
 
 photos_16_8 has filters 16, 8 and pools 2x2, 2x2. `python scripts/train.py --dataset=folder:photos --filters=16,8
 --pool_sizes=2,2 --epochs=20 --batch_size=128` trained it. The folder holds 64x64 crops at random places of the twelve
@@ -120,13 +121,14 @@ that licence. `python scripts/playground.py --model=saved_models/reference/photo
 Each model's `compression.json` holds the probabilities that `scripts/compress.py` needs.
 `deconv_ae.compression.learn_probabilities` learnt them from up to 4,000 of the model's training pictures. For a newly
 trained model, first call `scripts/compress.py --learn`, which calls that function. `python scripts/evaluate.py --rate`
-made the figures below, from the first 1,000 test digits of MNIST and from 200 of photos_16_8's test crops.
+drew the two plots at the end of this page, from the first 1,000 test digits of MNIST and from 200 of photos_16_8's test
+crops.
 
 Compressed by a model, a digit takes 22 to 92 bytes. JPEG's smallest files take 215 bytes, mostly headers, and WebP's
 130. Pictures in both formats are better than the models' pictures. No model of digits exceeds a PSNR of 21 dB at any
-size, and a PNG holds a digit without loss in 274 bytes. In 28 bytes, cmap1_pool2 reaches the SSIM of a thumbnail that
-takes 200 bytes as a small PNG, and is then enlarged again. Switches are 70 to 79 % of two_layer's files and 15 to 41 %
-of the other digit models' files.
+size, and a PNG holds a digit without loss in 274 bytes. In 28 bytes, cmap1_pool2 reaches the SSIM for which a
+thumbnail, a small PNG that is enlarged again, needs 200 bytes. Switches are 70 to 79 % of two_layer's files and 15 to
+41 % of the other digit models' files.
 
 For photographs, the models are not useful codecs. photos_16_8 needs 3.4 bits a pixel for 27 dB; JPEG needs 0.7, and
 WebP less than 0.3. Switches are 82 to 97 % of photos_16_8's files. photos_128 was measured on 40 crops of

@@ -299,8 +299,8 @@ def test_note_has_the_limit_and_what_onednn_used(
     instruction_sets.limit(isa)
     assert os.environ["XLA_FLAGS"].startswith("--xla_dump_to= --xla_cpu_max_isa=")
     assert instruction_sets.note(isa) == (
-        f"Instructions: {isa} at most; ONNX Runtime and LiteRT have no such setting and use all that the CPU has. "
-        f"TensorFlow's oneDNN {state}."
+        f"Instructions: {isa} at most, but in the suite inference, ONNX Runtime and LiteRT use all that the CPU has, "
+        f"because they have no setting for it. TensorFlow's oneDNN {state}."
     )
 
 

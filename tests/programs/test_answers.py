@@ -157,8 +157,8 @@ def test_help_names_choices_and_defaults(answers: dict[str, Any]) -> None:
         assert name in words
     for recipe in RECIPES.values():
         assert recipe.description in words
-    assert f"{RECIPES['default'].epochs} epochs with the recipe default" in words
-    assert f"{RECIPES['default'].batch_size} with the recipe default" in words
+    assert f'{RECIPES["default"].epochs} epochs with the recipe "default"' in words
+    assert f'{RECIPES["default"].batch_size} with the recipe "default"' in words
     assert "--dataset=folder:" in words
     assert all(name in answers["convert.py --help"]["stdout"] for name in FORMATS)
 
