@@ -79,16 +79,10 @@ class Compressor:
         Many small pictures take a tenth of the time of separate calls.
         """
         quality = checked_integer("quality", quality, least=1, most=RATE_COUNT)
-        for image in images:
-            self._check_image(image)
         tile_size, coder = self._tile_size, self._coders[quality]
         encoders = [entropy_coding.new_encoder() for _ in images]
-        for batch in self._batches([self._tile_count(image.shape[:2]) for image in images]):
-            tiles = np.concatenate([cut(images[each.picture], tile_size)[each.first : each.end] for each in batch])
-            coder.encode(
-                self._encode_and_quantize(tiles, quality),
-                [(encoders[each.picture], tile_slice) for each, tile_slice in _with_slices(batch)],
-            )
+        for batch, values in self._quantized_batches(images, quality):
+            coder.encode(values, [(encoders[each.picture], tile_slice) for each, tile_slice in _with_slices(batch)])
         model = self._probabilities.checksum
         return [
             pack(
@@ -147,14 +141,9 @@ class Compressor:
     def bits(self, images: Sequence[np.ndarray], quality: int = DEFAULT_QUALITY) -> dict[str, float]:
         """The bits that the probabilities predict for each tensor, by its name, summed over the pictures."""
         quality = checked_integer("quality", quality, least=1, most=RATE_COUNT)
-        for image in images:
-            self._check_image(image)
         totals: dict[str, float] = {}
-        for batch in self._batches([self._tile_count(image.shape[:2]) for image in images]):
-            tiles = np.concatenate(
-                [cut(images[each.picture], self._tile_size)[each.first : each.end] for each in batch]
-            )
-            for name, bits in self._coders[quality].bits(self._encode_and_quantize(tiles, quality)).items():
+        for _, values in self._quantized_batches(images, quality):
+            for name, bits in self._coders[quality].bits(values).items():
                 totals[name] = totals.get(name, 0.0) + bits
         return totals
 
@@ -210,9 +199,18 @@ class Compressor:
         if batch:
             yield batch
 
-    def _encode_and_quantize(self, tiles: np.ndarray, quality: int) -> dict[str, np.ndarray]:
+    def _quantized_batches(
+        self, images: Sequence[np.ndarray], quality: int
+    ) -> Iterator[tuple[list[_TileRange], dict[str, np.ndarray]]]:
+        """Checks all pictures, and yields batches of their tiles, each with its quantised code and its switches."""
+        for image in images:
+            self._check_image(image)
         tensors, steps = self._probabilities.tensors, self._probabilities.steps
-        return quantized_values(tensors, self._model.encode(tiles), steps, quality - 1)
+        for batch in self._batches([self._tile_count(image.shape[:2]) for image in images]):
+            tiles = np.concatenate(
+                [cut(images[each.picture], self._tile_size)[each.first : each.end] for each in batch]
+            )
+            yield batch, quantized_values(tensors, self._model.encode(tiles), steps, quality - 1)
 
     def _decode_batches(
         self, headers: Sequence[CompressedPicture]
